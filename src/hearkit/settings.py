@@ -1,0 +1,63 @@
+"""Where things are kept and what they may use; built once at the edge and passed down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+__all__ = ["Settings", "available_cores"]
+
+
+def available_cores() -> int:
+    """The processors this process may use (its affinity where the system tells)."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a run that don't change its results.
+
+    Attributes:
+        cache_dir: Folder of unpacked archives, resampled audio and embeddings.
+        device: A torch device such as ``"cpu"`` or ``"cuda:0"``; ``"auto"`` takes the first
+            GPU where there is one.
+        workers: Threads for decoding, resampling and hashing.
+    """
+
+    cache_dir: Path
+    device: str = "auto"
+    workers: int = 1
+
+    @classmethod
+    def from_environment(
+        cls,
+        *,
+        cache_dir: Path | None = None,
+        device: str | None = None,
+        workers: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Settings:
+        """Settings from arguments, then ``HEARKIT_CACHE`` and ``HEARKIT_DEVICE``, then defaults."""
+        env = os.environ if environment is None else environment
+        if cache_dir is None:
+            named = env.get("HEARKIT_CACHE")
+            cache_dir = Path(named) if named else platformdirs.user_cache_path("hearkit")
+        return cls(
+            cache_dir=cache_dir.expanduser().resolve(),
+            device=device or env.get("HEARKIT_DEVICE") or "auto",
+            workers=workers if workers is not None else available_cores(),
+        )
+
+    def torch_device(self) -> str:
+        """The device's name with ``auto`` resolved; the only place that asks torch for it."""
+        if self.device != "auto":
+            return self.device
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
