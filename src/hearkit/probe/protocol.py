@@ -1,0 +1,228 @@
+"""Protocols: everything that affects a score, in one object with a name.
+
+``hear2021`` is the protocol that produced the published leaderboard, quirks included; a score
+made by it can be put beside the published ones. ``fast`` and ``faster`` are the two smaller
+grids that came with it, for a quick look.
+
+Source: Turian et al., "HEAR: Holistic Evaluation of Audio Representations", PMLR 176, 2022,
+and the behaviour of the evaluation code that was published with it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hearkit.errors import ProbeError
+from hearkit.registry import Registry, did_you_mean
+
+__all__ = [
+    "DEFAULT_SEED",
+    "FAST",
+    "FASTER",
+    "HEAR2021",
+    "GridPoint",
+    "Protocol",
+    "draw_grid",
+    "get_protocol",
+    "protocol_names",
+]
+
+DEFAULT_SEED = 42
+
+
+class GridPoint(BaseModel):
+    """One set of hyperparameters of the probe.
+
+    Attributes:
+        hidden_layers: Number of hidden layers, 0 for a linear probe.
+        hidden_dim: Width of each.
+        initialization: Xavier's, uniform or normal.
+        lr: Adam's learning rate.
+        dropout: Share of a hidden layer's units that is dropped.
+        max_epochs: Passes over the training clips at most.
+        check_every: Epochs between validations.
+        patience: Validations without improvement after which it stops.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hidden_layers: int = Field(default=1, ge=0, le=16)
+    hidden_dim: int = Field(default=1024, ge=1)
+    initialization: Literal["uniform", "normal"] = "uniform"
+    lr: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    max_epochs: int = Field(default=500, ge=1)
+    check_every: int = Field(default=3, ge=1)
+    patience: int = Field(default=20, ge=1)
+
+    def label(self) -> str:
+        """A short form for tables, e.g. ``2 x 1024, normal, lr 3.2e-04``."""
+        size = f"{self.hidden_layers} x {self.hidden_dim}" if self.hidden_layers else "linear"
+        return f"{size}, {self.initialization}, lr {self.lr:.1e}"
+
+
+class Protocol(BaseModel):
+    """How embeddings become a score.
+
+    Attributes:
+        name: What results call it. A changed protocol has another name.
+        grid: The points that are tried, in order; of equal validation scores the first wins.
+        batch_size: Clips (or frames) per training step.
+        task_changes: Hyperparameters that a task overrides for every grid point, by task name.
+        nan_ends_point: Whether an undefined validation score ends a grid point with the worst
+            possible score (the published behaviour), or counts as 0.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    grid: tuple[GridPoint, ...] = Field(min_length=1)
+    batch_size: int = Field(default=1024, ge=2)
+    task_changes: Mapping[str, Mapping[str, int | float]] = Field(default_factory=dict)
+    nan_ends_point: bool = True
+
+    def for_task(self, task_name: str) -> Protocol:
+        """The protocol with that task's own changes applied to its grid."""
+        changes = self.task_changes.get(task_name)
+        if not changes:
+            return self
+        grid = tuple(point.model_copy(update=dict(changes)) for point in self.grid)
+        return self.model_copy(update={"grid": _without_repeats(grid)})
+
+    def restricted(
+        self, *, first: int | None = None, only: Mapping[str, Any] | None = None
+    ) -> Protocol:
+        """A part of the grid, under a name that says so.
+
+        Args:
+            first: Keep this many points.
+            only: Keep the points whose hyperparameters have these values.
+
+        Raises:
+            ProbeError: A hyperparameter doesn't exist, or nothing is left.
+        """
+        if not first and not only:
+            return self
+        grid: Sequence[GridPoint] = self.grid
+        wanted = dict(only or {})
+        for key in wanted:
+            if key not in GridPoint.model_fields:
+                known = sorted(GridPoint.model_fields)
+                raise ProbeError(f"{key!r} is no hyperparameter. {did_you_mean(key, known)}")
+        grid = [
+            point
+            for point in grid
+            if all(_same(getattr(point, key), value) for key, value in wanted.items())
+        ]
+        if first is not None:
+            grid = grid[:first]
+        if not grid:
+            described = ", ".join(f"{key}={value}" for key, value in wanted.items())
+            points = "\n".join(f"  {point.label()}" for point in self.grid)
+            raise ProbeError(
+                f"No grid point of {self.name!r} has {described}. Its points are:\n{points}"
+            )
+        if len(grid) == len(self.grid):
+            return self
+        parts = [f"first={first}"] if first is not None else []
+        parts += [f"{key}={value}" for key, value in wanted.items()]
+        return self.model_copy(
+            update={"name": f"{self.name}[{','.join(parts)}]", "grid": tuple(grid)}
+        )
+
+
+def _same(have: Any, want: Any) -> bool:
+    if isinstance(have, str):
+        return have == str(want)
+    try:
+        return float(have) == float(want)
+    except ValueError:
+        return False
+
+
+def _without_repeats(grid: Sequence[GridPoint]) -> tuple[GridPoint, ...]:
+    return tuple(dict.fromkeys(grid))
+
+
+def draw_grid(values: Mapping[str, Sequence[Any]], count: int = 8) -> tuple[GridPoint, ...]:
+    """The first ``count`` points of the full grid in the published random order.
+
+    The points are enumerated with their names sorted and the last name varying fastest, then
+    shuffled by ``random.Random(42)``. The published scores were all made with that seed, so it
+    is part of the protocol: another seed of a run changes the training and not the grid.
+    """
+    names = sorted(values, key=_published_name)
+    points = [
+        GridPoint(**dict(zip(names, combination, strict=True)))
+        for combination in itertools.product(*(values[name] for name in names))
+    ]
+    random.Random(DEFAULT_SEED).shuffle(points)
+    return tuple(points[:count])
+
+
+def _published_name(name: str) -> str:
+    # The enumeration sorts by the names that the published code used.
+    return {"check_every": "check_val_every_n_epoch"}.get(name, name)
+
+
+_FULL_GRID: Mapping[str, Sequence[Any]] = {
+    "hidden_layers": (1, 2),
+    "lr": (3.2e-3, 1e-3, 3.2e-4, 1e-4),
+    "initialization": ("uniform", "normal"),
+}
+_TASK_CHANGES: Mapping[str, Mapping[str, int | float]] = {
+    "dcase2016_task2": {"check_every": 10},
+    "maestro": {"check_every": 1, "max_epochs": 50},
+}
+
+HEAR2021 = Protocol(name="hear2021", grid=draw_grid(_FULL_GRID), task_changes=_TASK_CHANGES)
+FAST = Protocol(
+    name="fast",
+    grid=draw_grid({**_FULL_GRID, "max_epochs": (10, 50), "check_every": (3, 10)}),
+    task_changes=_TASK_CHANGES,
+    nan_ends_point=False,
+)
+FASTER = Protocol(
+    name="faster",
+    grid=draw_grid(
+        {
+            **_FULL_GRID,
+            "hidden_layers": (0, 1),
+            "hidden_dim": (64, 128),
+            "patience": (1, 3),
+            "max_epochs": (10,),
+            "check_every": (1,),
+        }
+    ),
+    task_changes=_TASK_CHANGES,
+    nan_ends_point=False,
+)
+
+_PROTOCOLS: Registry[Protocol] = Registry(
+    "protocol",
+    "hearkit.protocols",
+    {
+        "fast": "hearkit.probe.protocol:FAST",
+        "faster": "hearkit.probe.protocol:FASTER",
+        "hear2021": "hearkit.probe.protocol:HEAR2021",
+    },
+)
+
+
+def get_protocol(name: str) -> Protocol:
+    """The protocol of that name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    return _PROTOCOLS.get(name)
+
+
+def protocol_names() -> list[str]:
+    """The names of all protocols, sorted."""
+    return _PROTOCOLS.names()

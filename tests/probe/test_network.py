@@ -1,0 +1,219 @@
+"""The stacked networks against plain PyTorch modules, number by number."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from plain_loop import plain_network
+from torch import nn
+
+from hearkit.probe.network import ProbeStack
+from hearkit.probe.protocol import GridPoint
+
+N_FEATURES, N_LABELS, BATCH = 7, 4, 32
+
+
+def points(layers: int, dropout: float = 0.0) -> list[GridPoint]:
+    common = {"hidden_layers": layers, "hidden_dim": 16, "dropout": dropout}
+    return [
+        GridPoint(lr=lr, initialization=init, **common)
+        for lr, init in [(1e-2, "uniform"), (3e-3, "normal"), (1e-3, "uniform")]
+    ]
+
+
+def stack_of(layers: int, offset: torch.Tensor, multilabel: bool = False) -> ProbeStack:
+    return ProbeStack(
+        points(layers),
+        [11, 22, 33],
+        offset=offset,
+        n_labels=N_LABELS,
+        multilabel=multilabel,
+        dtype=torch.float32,
+    )
+
+
+def as_module(stack: ProbeStack, i: int) -> nn.Sequential:
+    """A plain module with the same weights, statistics and biases."""
+    point, weights = stack.points[i], stack.snapshot(i)
+    module = plain_network(
+        N_FEATURES,
+        N_LABELS,
+        hidden_layers=point.hidden_layers,
+        hidden_dim=point.hidden_dim,
+        initialization=point.initialization,
+        dropout=point.dropout,
+    )
+    linears = [m for m in module if isinstance(m, nn.Linear)]
+    norms = [m for m in module if isinstance(m, nn.BatchNorm1d)]
+    with torch.no_grad():
+        for name, linear in zip([*range(point.hidden_layers), "out"], linears, strict=True):
+            linear.weight.copy_(weights[f"weight_{name}"])
+            linear.bias.copy_(weights[f"bias_{name}"])
+        for layer, norm in enumerate(norms):
+            norm.running_mean.copy_(weights[f"mean_{layer}"])
+            norm.running_var.copy_(weights[f"variance_{layer}"])
+    return module
+
+
+def loss_of(module: nn.Module, x: torch.Tensor, y: torch.Tensor, multilabel: bool) -> torch.Tensor:
+    if multilabel:
+        return nn.functional.binary_cross_entropy_with_logits(module(x), y)
+    return nn.functional.cross_entropy(module(x), y)
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+@pytest.mark.parametrize("layers", [0, 1, 2, 3])
+def test_training_equals_a_plain_module(layers: int, multilabel: bool) -> None:
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(6, BATCH, N_FEATURES, generator=generator) * 2 + 3
+    if multilabel:
+        y = (torch.rand(6, BATCH, N_LABELS, generator=generator) < 0.3).float()
+    else:
+        y = torch.randint(0, N_LABELS, (6, BATCH), generator=generator)
+    offset = x.flatten(0, 1).mean(0)
+    stack = stack_of(layers, offset, multilabel)
+    modules = [as_module(stack, i) for i in range(3)]
+    for i, module in enumerate(modules):
+        # The mathematical gradient of a bias before normalisation is zero; what PyTorch
+        # computes is rounding noise, which Adam blows up to whole steps. Not trained here.
+        trained = [
+            p
+            for name, p in module.named_parameters()
+            if not (
+                name.endswith("bias") and isinstance(module[int(name.split(".")[0])], nn.Linear)
+            )
+            or name.startswith(str(len(module) - 1))
+        ]
+        optimizer = torch.optim.Adam(trained, lr=stack.points[i].lr)
+        for batch_x, batch_y in zip(x, y, strict=True):
+            optimizer.zero_grad()
+            loss_of(module, batch_x, batch_y, multilabel).backward()
+            optimizer.step()
+        module.eval()
+    for batch_x, batch_y in zip(x, y, strict=True):
+        stack.train_step(batch_x - offset, batch_y)
+    held_out = torch.randn(9, N_FEATURES, generator=generator)
+    logits = stack.predict(held_out - offset)
+    for i, module in enumerate(modules):
+        expected = module(held_out).detach()
+        torch.testing.assert_close(logits[i].T, expected, rtol=2e-4, atol=2e-4)
+
+
+def test_dropout_drops_and_scales_as_pytorch_does() -> None:
+    point = GridPoint(hidden_layers=1, hidden_dim=16, dropout=0.25)
+    stack = ProbeStack(
+        [point],
+        [1],
+        offset=torch.zeros(N_FEATURES),
+        n_labels=N_LABELS,
+        multilabel=False,
+        dtype=torch.float32,
+    )
+    module = as_module(stack, 0)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(BATCH, N_FEATURES, generator=generator)
+    keep = (torch.rand(16, BATCH, generator=generator) >= 0.25).float()
+    logits = stack._forward(x, [keep])[0]
+    linear, norm, _, relu, out = module
+    expected = out(relu(norm(linear(x)) * keep.T / 0.75))
+    torch.testing.assert_close(logits.T, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2])
+def test_a_network_learns_the_same_whoever_runs_beside_it(layers: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(8, BATCH, N_FEATURES, generator=generator)
+    y = torch.randint(0, N_LABELS, (8, BATCH), generator=generator)
+    offset = torch.zeros(N_FEATURES)
+    together = stack_of(layers, offset)
+    alone = ProbeStack(
+        points(layers)[1:2], [22], offset=offset, n_labels=N_LABELS, multilabel=False,
+        dtype=torch.float32,
+    )  # fmt: skip
+    for step, (batch_x, batch_y) in enumerate(zip(x, y, strict=True)):
+        if step == 4:
+            together.keep_only([1, 2])
+        together.train_step(batch_x, batch_y)
+        alone.train_step(batch_x, batch_y)
+    position = 0
+    for name, tensor in alone.snapshot(0).items():
+        torch.testing.assert_close(together.snapshot(position)[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_state_goes_on_bit_for_bit() -> None:
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(6, BATCH, N_FEATURES, generator=generator)
+    y = torch.randint(0, N_LABELS, (6, BATCH), generator=generator)
+    offset = torch.zeros(N_FEATURES)
+    undisturbed, first, second = (stack_of(2, offset) for _ in range(3))
+    for i in range(6):
+        undisturbed.train_step(x[i], y[i])
+    for i in range(3):
+        first.train_step(x[i], y[i])
+    second.load_state({k: v.clone() for k, v in first.state().items()})
+    for i in range(3, 6):
+        second.train_step(x[i], y[i])
+    for name, tensor in undisturbed.state().items():
+        assert torch.equal(second.state()[name], tensor), name
+
+
+def test_a_snapshot_is_restored_and_independent() -> None:
+    stack = stack_of(1, torch.zeros(N_FEATURES))
+    x = torch.randn(BATCH, N_FEATURES, generator=torch.Generator().manual_seed(3))
+    before, saved = stack.predict(x)[1].clone(), copy.deepcopy(stack.snapshot(1))
+    stack.train_step(x, torch.zeros(BATCH, dtype=torch.long))
+    assert not torch.equal(stack.predict(x)[1], before)
+    stack.restore(1, saved)
+    assert torch.equal(stack.predict(x)[1], before)
+
+
+def test_initial_weights_have_xaviers_spread() -> None:
+    wide = [
+        GridPoint(hidden_layers=2, hidden_dim=512, initialization=i) for i in ("uniform", "normal")
+    ]
+    stack = ProbeStack(
+        wide, [1, 2], offset=torch.zeros(300), n_labels=40, multilabel=False, dtype=torch.float32
+    )
+    for i in range(2):
+        weights = stack.snapshot(i)
+        expected = {"0": (300, 512, 1.0), "1": (512, 512, 2**0.5), "out": (512, 40, 2**0.5)}
+        for name, (n_in, n_out, gain) in expected.items():
+            deviation = gain * np.sqrt(2 / (n_in + n_out))
+            assert float(weights[f"weight_{name}"].std()) == pytest.approx(deviation, rel=0.02)
+            bias = weights[f"bias_{name}"]
+            assert float(bias.abs().max()) <= 1 / np.sqrt(n_in)
+    limit = np.sqrt(6 / 812)
+    assert float(stack.snapshot(0)["weight_0"].abs().max()) <= limit
+    assert float(stack.snapshot(1)["weight_0"].abs().max()) > limit
+
+
+def test_bfloat16_products_stay_close_to_float32() -> None:
+    generator = torch.Generator().manual_seed(4)
+    x = torch.randn(BATCH, N_FEATURES, generator=generator)
+    y = torch.randint(0, N_LABELS, (BATCH,), generator=generator)
+    kwargs = {"offset": torch.zeros(N_FEATURES), "n_labels": N_LABELS, "multilabel": False}
+    exact = ProbeStack(points(2), [1, 2, 3], dtype=torch.float32, **kwargs)
+    rounded = ProbeStack(points(2), [1, 2, 3], dtype=torch.bfloat16, **kwargs)
+    assert all(t.dtype == torch.float32 for t in rounded.state().values())
+    with torch.no_grad():
+        difference = exact._forward(x, []) - rounded._forward(x.bfloat16(), [])
+    assert 0 < float(difference.abs().max()) < 0.1
+    for _ in range(20):
+        exact.train_step(x, y)
+        rounded.train_step(x.bfloat16(), y)
+    learned, expected = (s.losses(s.predict(x), y) for s in (rounded, exact))
+    assert float(expected.min()) < 0.5 * np.log(N_LABELS)
+    torch.testing.assert_close(learned, expected, rtol=0.05, atol=0.02)
+
+
+def test_points_of_two_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        ProbeStack(
+            [GridPoint(hidden_layers=1), GridPoint(hidden_layers=2)],
+            [1, 2],
+            offset=torch.zeros(3),
+            n_labels=2,
+            multilabel=False,
+            dtype=torch.float32,
+        )
