@@ -1,0 +1,51 @@
+"""What a corpus is made of: events in time, and rows of clips before preparation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Clip", "Event", "Label"]
+
+Label = str
+"""A label in memory; files may hold it as an integer, and it is always ``str()`` of that."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A labelled stretch of a clip, in milliseconds from the clip's start."""
+
+    label: Label
+    start_ms: float
+    end_ms: float
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One row of a raw corpus: an audio file with one label (or one event), or with none.
+
+    A file with several labels or events has several rows, alike but for those.
+
+    Attributes:
+        path: The audio file.
+        filestem: Names the output file; unique over the corpus.
+        label: The label, or None for a clip without labels or events.
+        split: The split that the corpus puts it in (``"train"``, ``"fold03"``), if it does.
+        start_ms: Onset of the event, for event tasks.
+        end_ms: Offset of the event, for event tasks.
+        split_key: Clips of one key share a split (a speaker, an uploader); by default the
+            ``filestem``.
+    """
+
+    path: Path
+    filestem: str
+    label: Label | None
+    split: str | None = None
+    start_ms: float | None = None
+    end_ms: float | None = None
+    split_key: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The group that is never divided between splits."""
+        return self.filestem if self.split_key is None else self.split_key

@@ -1,0 +1,104 @@
+"""What lies in a folder of audio: the content digest and the fitness of every file.
+
+Hashing a corpus takes as long as reading it, so what was found is remembered in the cache under
+the file's size and time of modification.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hearkit.audio.decode import prepared_wav
+from hearkit.digest import digest_bytes, digest_file, short
+from hearkit.errors import AudioError
+from hearkit.files import write_json
+from hearkit.settings import Settings
+from hearkit.tasks.parallel import in_threads
+
+__all__ = ["FileFacts", "content_digests", "wav_facts"]
+
+_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """A file's content digest, and for a WAV its rate in Hz or what is wrong with it."""
+
+    digest: str
+    sample_rate: int | None = None
+    problem: str | None = None
+
+
+def wav_facts(folder: Path, names: Sequence[str], settings: Settings) -> list[FileFacts]:
+    """Facts of prepared WAVs by their names below a folder, in order; all must exist."""
+
+    def look(path: Path) -> FileFacts:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            return FileFacts("", None, f"can't be read: {error.strerror}")
+        try:
+            _, rate = prepared_wav(path, data)
+        except AudioError as error:
+            said = str(error).removeprefix(str(path)).strip(": .")
+            return FileFacts(digest_bytes(data), None, said)
+        return FileFacts(digest_bytes(data), rate)
+
+    return _remembered("wav", folder, names, settings, look)
+
+
+def content_digests(folder: Path, names: Sequence[str], settings: Settings) -> list[str]:
+    """Content digests of any files by their names below a folder, in order; all must exist."""
+    facts = _remembered("file", folder, names, settings, lambda path: FileFacts(digest_file(path)))
+    return [fact.digest for fact in facts]
+
+
+def _remembered(
+    kind: str,
+    folder: Path,
+    names: Sequence[str],
+    settings: Settings,
+    look: Callable[[Path], FileFacts],
+) -> list[FileFacts]:
+    place = short(digest_bytes(str(folder.resolve()).encode()))
+    memory = settings.cache_dir / "digests" / f"{kind}-{place}.json"
+    known = _recall(memory)
+    stamps = {name: _stamp(folder / name) for name in names}
+    new = [name for name, stamp in stamps.items() if known.get(name, ())[:2] != stamp]
+    found = in_threads(lambda name: look(folder / name), new, workers=settings.workers)
+    fresh = dict(zip(new, found, strict=True))
+    for name, facts in fresh.items():
+        known[name] = [*stamps[name], facts.digest, facts.sample_rate, facts.problem]
+    answers = [FileFacts(*known[name][2:]) for name in names]
+    # What could not be read may be readable the next time.
+    kept = {name: entry for name, entry in known.items() if entry[2]}
+    if any(facts.digest for facts in fresh.values()):
+        write_json(memory, {"format_version": _FORMAT_VERSION, "files": kept}, indent=None)
+    return answers
+
+
+def _stamp(path: Path) -> list[int]:
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def _recall(memory: Path) -> dict[str, list[Any]]:
+    """What is remembered; nothing where the memory is missing or unusable: it is only a cache."""
+    try:
+        value = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(value, dict) or value.get("format_version") != _FORMAT_VERSION:
+        return {}
+    files = value.get("files")
+    if not isinstance(files, dict):
+        return {}
+    return {
+        name: entry
+        for name, entry in files.items()
+        if isinstance(entry, list) and len(entry) == 5 and isinstance(entry[2], str)
+    }

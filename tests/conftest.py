@@ -1,0 +1,26 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hearkit.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data and golden files beside the repository; skips without it."""
+    named = os.environ.get("HEARKIT_SHARED")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared"
+    if not (folder / "golden").is_dir():
+        pytest.skip(f"no real data: {folder} is not there; set HEARKIT_SHARED")
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings with a cache of the test's own and two threads on the CPU."""
+    return Settings(cache_dir=tmp_path / "cache", device="cpu", workers=2)

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hearkit.errors import TaskError
+from hearkit.tasks.clip_table import read_clip_table
+
+
+@pytest.fixture
+def audio(tmp_path: Path) -> Path:
+    folder = tmp_path / "audio"
+    for name in ("a.wav", "b.wav", "x/c.wav", "y/c.wav", "x_c.wav", "d.v2.flac"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def table(audio: Path, content: str | bytes) -> Path:
+    path = audio.parent / "clips.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "clips.csv is empty"),
+        ("\n \n", "clips.csv is empty"),
+        ("path,label\n", "none below the header"),
+        ("path,lable\na.wav,x\n", "line 1.*'label' is missing.*is 'lable' meant"),
+        ("file,label\na.wav,x\n", "line 1.*'path' is missing"),
+        ("path,label,path\na.wav,x,b\n", "'path' stands twice"),
+        ("path,label,folds\na.wav,x,1\n", "'folds' is unknown; Did you mean 'fold'"),
+        ("path,label,split,fold\na.wav,x,train,1\n", "both 'split' and 'fold'"),
+        ("path,label,start_ms\na.wav,x,1\n", "both 'start_ms' and 'end_ms'"),
+        ("path,label\na.wav,x\ngone.wav,y\n", "missing.*line 3: .*gone.wav"),
+        ("path,label\na.wav,x\n,y\n", "without a path.*line 3"),
+        ("path,label\na.wav\n", "line 2 has 1 cells, not 2"),
+        ("path,label\na.wav,x,y\n", "line 2 has 3 cells, not 2"),
+        ("path,label\na.wav,x\nb.wav,y\na.wav,x\n", "stand twice.*lines 2 and 4: a.wav, x"),
+        ("path,label\na.wav,x\n./a.wav,x\n", "stand twice.*lines 2 and 3"),
+        ("path,label\na.wav,\n", "labels .*there are none"),
+        ("path,label\na.wav,x\na.wav,\n", "both with and without.*lines 2 and 3: a.wav"),
+        ("path,label,split\na.wav,x,dev\n", "other than train.*line 2: 'dev'"),
+        ("path,label,split\na.wav,x,\n", "other than train.*line 2: ''"),
+        ("path,label,split\na.wav,x,train\na.wav,y,test\n", "'train' and 'test'"),
+        ("path,label,fold\na.wav,x,1\nb.wav,y,1\na.wav,z,2\n", "lines 2 and 4: a.wav in '1' and"),
+        ("path,label,fold\na.wav,x,one\n", "neither fold00.*line 2: 'one'"),
+        ("path,label,fold\na.wav,x,1\nb.wav,y,fold00\n", "others are integers"),
+        ("path,label,start_ms,end_ms\na.wav,x,1,zwei\n", "line 2: end_ms 'zwei'"),
+        ("path,label,start_ms,end_ms\na.wav,x,nan,2\n", "line 2: start_ms 'nan'"),
+        ("path,label,start_ms,end_ms\na.wav,x,-1,2\n", "line 2: start_ms '-1'"),
+        ("path,label,start_ms,end_ms\na.wav,x,5,2\n", "end before they start.*line 2: 5 to 2"),
+        ("path,label,start_ms,end_ms\na.wav,x,5,\n", "without start_ms and end_ms.*line 2"),
+        ("path,label,start_ms,end_ms\na.wav,,5,6\n", "events without a label.*line 2"),
+        ("path,label\nx/c.wav,x\ny/c.wav,y\nx_c.wav,z\n", "same name.*x/c.wav and x_c.wav"),
+        ('path,label\n"a.wav,x\n', "no valid CSV at line 2"),
+        ("path,label\na.wav,x\n".encode("utf-16"), "not in UTF-8"),
+        (b"path,label\na.wav,caf\xe9\n", "not in UTF-8"),
+    ],
+)
+def test_a_bad_list_is_one_clear_error(audio: Path, content: str | bytes, said: str) -> None:
+    with pytest.raises(TaskError, match=said) as raised:
+        read_clip_table(table(audio, content), audio)
+    assert "clips.csv" in str(raised.value)
+
+
+def test_all_lines_are_said_at_once(audio: Path) -> None:
+    content = "path,label,split\na.wav,x,dev\ngone.wav,y,train\n" + "more.wav,z,train\n" * 20
+    with pytest.raises(TaskError) as raised:
+        read_clip_table(table(audio, content), audio)
+    message = str(raised.value)
+    for said in ("line 2: 'dev'", "line 3: ", "line 4: ", "stand twice (19)", "and 14 more"):
+        assert said in message
+
+
+def test_a_missing_list_or_folder_is_named(audio: Path) -> None:
+    with pytest.raises(TaskError, match=r"gone\.csv is not there"):
+        read_clip_table(audio / "gone.csv", audio)
+    with pytest.raises(TaskError, match=r"audio folder .*gone is not there"):
+        read_clip_table(table(audio, "path,label\na.wav,x\n"), audio / "gone")
+
+
+def test_a_list_from_a_spreadsheet(audio: Path) -> None:
+    content = '\ufeffPath, Label ,comment\r\na.wav,"x, y",hm\r\n\r\nb.wav, z ,\r\n'
+    found = read_clip_table(table(audio, content), audio)
+    assert [(clip.path, clip.filestem, clip.label) for clip in found.clips] == [
+        (audio / "a.wav", "a", "x, y"),
+        (audio / "b.wav", "b", "z"),
+    ]
+    assert not found.has_events
+    assert not found.is_multilabel
+
+
+def test_stems_are_unique(audio: Path) -> None:
+    content = "path,label\nx/c.wav,x\ny/c.wav,y\na.wav,z\nd.v2.flac,z\n"
+    found = read_clip_table(table(audio, content), audio)
+    assert [clip.filestem for clip in found.clips] == ["x_c", "y_c", "a", "d.v2"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["fold02", "fold00", "fold01"], ["fold02", "fold00", "fold01"]),
+        (["10", "2", "7"], ["fold02", "fold00", "fold01"]),
+        (["1", "1", "-4"], ["fold01", "fold01", "fold00"]),
+    ],
+)
+def test_folds(audio: Path, values: list[str], expected: list[str]) -> None:
+    names = ("a.wav", "b.wav", "x/c.wav")
+    lines = [f"{name},x,{value}" for name, value in zip(names, values, strict=True)]
+    found = read_clip_table(table(audio, "\n".join(["path,label,fold", *lines])), audio)
+    assert [clip.split for clip in found.clips] == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "multilabel"),
+    [("a.wav,x\nb.wav,y", False), ("a.wav,x\na.wav,y\nb.wav,y", True), ("a.wav,x\nb.wav,", True)],
+)
+def test_several_labels_or_none_make_it_multilabel(
+    audio: Path, content: str, multilabel: bool
+) -> None:
+    found = read_clip_table(table(audio, f"path,label\n{content}\n"), audio)
+    assert found.is_multilabel is multilabel
+
+
+def test_events(audio: Path) -> None:
+    content = "path,label,start_ms,end_ms\na.wav,x,0,10.5\na.wav,x,20,30\nb.wav,,,\n"
+    found = read_clip_table(table(audio, content), audio)
+    assert found.has_events
+    assert [(c.filestem, c.label, c.start_ms, c.end_ms) for c in found.clips] == [
+        ("a", "x", 0.0, 10.5),
+        ("a", "x", 20.0, 30.0),
+        ("b", None, None, None),
+    ]
