@@ -91,7 +91,7 @@ def plain_train(
         for x, y in loader:
             loss = nn.functional.cross_entropy(network(x), y)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         if epoch % check_every:
             continue

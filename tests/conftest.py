@@ -6,8 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from hearkit.settings import Settings
+
+
+# The tests' matrices are too small to be worth a second thread.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

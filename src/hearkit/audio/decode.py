@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import wave
 from pathlib import Path
 from typing import BinaryIO
 
@@ -89,6 +90,32 @@ def prepared_wav(path: Path, data: bytes) -> tuple[npt.NDArray[np.int16], int]:
     if not data:
         raise AudioError(f"{path} is empty (0 bytes).")
     _refuse_truncated(path, io.BytesIO(data))
+    plain = _plain_wav(data)
+    x, rate = _wav_by_libsndfile(path, data) if plain is None else plain
+    if len(x) == 0:
+        raise AudioError(f"{path} holds no samples.")
+    return x, rate
+
+
+def _plain_wav(data: bytes) -> tuple[npt.NDArray[np.int16], int] | None:
+    """The samples of a plain 16-bit mono WAV, a view that can't be written to; else None.
+
+    The standard library reads such a file from memory in a sixth of libsndfile's time, which
+    for fast models is much of the time that embeddings take.
+    """
+    try:
+        with wave.open(io.BytesIO(data)) as file:
+            if (file.getnchannels(), file.getsampwidth(), file.getcomptype()) != (1, 2, "NONE"):
+                return None
+            samples = file.readframes(file.getnframes())
+            rate = file.getframerate()
+    except (wave.Error, EOFError, RuntimeError, ValueError):
+        # Rarer forms of WAV, and damage that libsndfile names better.
+        return None
+    return np.frombuffer(samples, "<i2", len(samples) // 2).astype(np.int16, copy=False), rate
+
+
+def _wav_by_libsndfile(path: Path, data: bytes) -> tuple[npt.NDArray[np.int16], int]:
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             if file.channels != 1 or file.subtype != "PCM_16":
@@ -97,12 +124,9 @@ def prepared_wav(path: Path, data: bytes) -> tuple[npt.NDArray[np.int16], int]:
                     "prepared task is 16-bit mono."
                 )
             x: npt.NDArray[np.int16] = file.read(dtype="int16")
-            rate = int(file.samplerate)
+            return x, int(file.samplerate)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{path} can't be decoded: {error.error_string}") from error
-    if len(x) == 0:
-        raise AudioError(f"{path} holds no samples.")
-    return x, rate
 
 
 def _refuse_unreadable(path: Path) -> None:

@@ -59,9 +59,9 @@ class Checkpoint:
         if self._path is None or not self._path.is_file():
             return None
         try:
-            with np.load(self._path, allow_pickle=False) as stored:
+            with self._path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile):
             # Writes are atomic, so this is a damaged disk: starting afresh gives the same result.
             return None
         meta: dict[str, Any] = json.loads(arrays.pop(_META).tobytes())

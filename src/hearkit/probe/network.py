@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (PyTorch's own convention)
@@ -38,6 +39,27 @@ _ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}
 
 Weights = dict[str, torch.Tensor]
 """The tensors of one network by name; what `ProbeStack.snapshot` gives."""
+
+
+class _DropReLU(torch.autograd.Function):
+    """Dropout and ReLU, with one pass over memory backwards instead of two.
+
+    The gradient passes where the outcome is positive, which is neither where a unit was
+    dropped nor where the ReLU cut it off.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
+        outcome = x.relu()
+        if keep is not None:
+            outcome.mul_(keep)
+        ctx.save_for_backward(outcome)
+        return outcome
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (outcome,) = ctx.saved_tensors
+        return torch.ops.aten.threshold_backward(gradients[0], outcome, 0), None
 
 
 class ProbeStack:
@@ -188,9 +210,9 @@ class ProbeStack:
                 momentum=MOMENTUM,
                 eps=EPSILON,
             )
-            activation = normalised.view(n, self.width, batch).relu()
-            if keep:
-                activation = activation * keep[layer]
+            activation = normalised.view(n, self.width, batch)
+            mask = keep[layer] if keep else None
+            activation = _DropReLU.apply(activation, mask)  # type: ignore[no-untyped-call]
         return self._output(x, activation)
 
     def _track_constants(self) -> None:

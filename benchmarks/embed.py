@@ -1,0 +1,154 @@
+"""Throughput of ``embed`` against the bare model on audio that is in memory already.
+
+    python benchmarks/embed.py [--task PATH_OR_NAME] [--models naive,tiny,full] [--threads N]
+
+``embed`` reads, batches, checks, hashes and writes; the bare loop only calls the model on the
+same batches. Both are timed by turns, a fresh cache for every turn; the table shows medians
+and their ratio, 1.0 meaning that nothing but the model costs time. Other work on the machine
+moves the times more than the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import tempfile
+import time
+import wave
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import hearkit
+from hearkit.embeddings.batches import batches_of, plan_shards, read_ahead
+from hearkit.models.protocol import Model
+from hearkit.settings import Settings
+from hearkit.tasks.store import PreparedTask, load_task, with_rate
+
+MODELS = {
+    "naive": ("hearkit.models.naive", {}, 0.7),
+    "tiny": ("hearkit.models.crepe", {"capacity": "tiny"}, 0.9),
+    "full": ("hearkit.models.crepe", {"capacity": "full"}, 0.9),
+}
+SAMPLE_RATES = (16000, 44100)
+
+
+def main() -> None:
+    """Runs all and prints one table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--task", help="a prepared task instead of noise")
+    parser.add_argument("--models", default=",".join(MODELS), help="of naive, tiny, full")
+    parser.add_argument("--clips", type=int, default=300, help="of noise, for naive")
+    parser.add_argument("--duration", type=float, default=4.0, help="of noise, in s per clip")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, help="of torch; fewer than cores is steadier")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+
+    table = Table(title="embed against the bare model")
+    for column in ("model", "clips", "audio s", "bare s", "embed s", "x realtime", "ratio", "aim"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    with tempfile.TemporaryDirectory(prefix="hearkit-bench-") as name:
+        folder = Path(name)
+        settings = Settings.from_environment(cache_dir=folder / "audio")
+        for key in args.models.split(","):
+            spec, options, aim = MODELS[key]
+            model = hearkit.load_model(spec, settings=settings, **options)
+            # The large network is slow enough for a few clips to tell.
+            clips = max(12, args.clips // {"naive": 1, "tiny": 4, "full": 12}[key])
+            made = args.task or noise_task(folder / f"noise-{clips}", clips, args.duration)
+            task = with_rate(load_task(made, settings=settings), model.sample_rate)
+            table.add_row(key, *row(model, task, folder, args.repeats), f"{aim:.1f}")
+    Console().print(table)
+
+
+def row(model: Model, task: PreparedTask, folder: Path, repeats: int) -> list[str]:
+    """Times both by turns; the cells of the table."""
+    shards = plan_shards(task, model.sample_rate, model.scene_embedding_size)
+    read = list(read_ahead(batches_of(shards), model.sample_rate, workers=1))
+    audio = [torch.from_numpy(x).to(model.device) for _, x in read]
+    audio_s = sum(x.numel() for x in audio) / model.sample_rate
+    bare, whole = [], []
+    bare_loop(model, task, audio[:1])
+    for _ in range(repeats):
+        bare.append(timed(lambda: bare_loop(model, task, audio)))
+        cache = Path(tempfile.mkdtemp(dir=folder))
+        settings = Settings.from_environment(cache_dir=cache)
+        whole.append(timed(lambda: hearkit.embed(model, task, settings=settings)))  # noqa: B023
+        shutil.rmtree(cache)
+    # The ratio within each turn, as the machine's other work changes from turn to turn.
+    ratio = statistics.median(b / w for b, w in zip(bare, whole, strict=True))
+    middle = statistics.median(whole)
+    clips = sum(len(shard.clips) for shard in shards)
+    return [
+        str(clips),
+        f"{audio_s:.0f}",
+        f"{statistics.median(bare):.3f}",
+        f"{middle:.3f}",
+        f"{audio_s / middle:.0f}",
+        f"{ratio:.2f}",
+    ]
+
+
+def bare_loop(model: Model, task: PreparedTask, audio: list[torch.Tensor]) -> None:
+    """Nothing but the model."""
+    scene = task.kind == "scene"
+    function = model.module.get_scene_embeddings if scene else model.module.get_timestamp_embeddings
+    with torch.no_grad():
+        for x in audio:
+            function(x, model.loaded)
+    if model.device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def timed(function: object) -> float:
+    """Wall-clock seconds of a call."""
+    begun = time.perf_counter()
+    if callable(function):
+        function()
+    return time.perf_counter() - begun
+
+
+def noise_task(folder: Path, clips: int, duration_s: float) -> Path:
+    """A scene task of noise at both rates that the models take."""
+    splits = ("train", "valid", "test")
+    target = folder / "noise-1.0.0-full"
+    target.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    metadata = {
+        "task_name": "noise",
+        "version": "1.0.0",
+        "mode": "full",
+        "embedding_type": "scene",
+        "prediction_type": "multiclass",
+        "split_mode": "trainvaltest",
+        "splits": list(splits),
+        "sample_duration": duration_s,
+        "evaluation": ["top1_acc"],
+    }
+    (target / "task_metadata.json").write_text(json.dumps(metadata))
+    (target / "labelvocabulary.csv").write_text("idx,label\n0,a\n1,b\n")
+    for split in splits:
+        names = [f"{split}-{i:05d}.wav" for i in range(clips // len(splits))]
+        labels = {name: ["ab"[i % 2]] for i, name in enumerate(names)}
+        (target / f"{split}.json").write_text(json.dumps(labels))
+        for rate in SAMPLE_RATES:
+            (target / str(rate) / split).mkdir(parents=True)
+            for name in names:
+                x = rng.normal(0, 3000, round(duration_s * rate)).astype("<i2")
+                with wave.open(str(target / str(rate) / split / name), "wb") as file:
+                    file.setnchannels(1)
+                    file.setsampwidth(2)
+                    file.setframerate(rate)
+                    file.writeframes(x.tobytes())
+    return target
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""What a store of embeddings writes beside its arrays: typed, versioned JSON."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from hearkit.digest import digest_json
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Dtype",
+    "FileRecord",
+    "Manifest",
+    "ModelRecord",
+    "ShardRecord",
+    "TaskRecord",
+]
+
+FORMAT_VERSION = 1
+
+Dtype = Literal["float32", "float16"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileRecord(_Record):
+    """One ``.npy`` file.
+
+    Attributes:
+        name: Within ``shards/``; it holds the beginning of the digest.
+        bytes: Its size.
+        sha256: Of all of it.
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class ShardRecord(_Record):
+    """One finished shard; as a file of its own beside the arrays, and in the manifest.
+
+    Attributes:
+        format_version: Of this layout.
+        split: The split.
+        index: Number of the shard within its split.
+        clips: File names, in the order of the rows.
+        frames: Frames per clip (event tasks).
+        embeddings: (n_clips, size) of scene tasks, (sum of frames, size) of event tasks.
+        timestamps: Frame centres in ms, float32 (sum of frames,), of event tasks.
+        audio_s: Seconds of audio.
+        seconds: Wall-clock time that it took.
+    """
+
+    format_version: Literal[1] = 1
+    split: str
+    index: int
+    clips: tuple[str, ...]
+    frames: tuple[int, ...] | None
+    embeddings: FileRecord
+    timestamps: FileRecord | None
+    audio_s: float
+    seconds: float
+
+    @property
+    def shard_name(self) -> str:
+        """``<split>-<index>``, as ``hearkit.embeddings.batches.Shard.name``."""
+        return f"{self.split}-{self.index:05d}"
+
+    @property
+    def files(self) -> tuple[FileRecord, ...]:
+        """Its arrays."""
+        return (self.embeddings,) if self.timestamps is None else (self.embeddings, self.timestamps)
+
+    @property
+    def content_digest(self) -> str:
+        """Over what it holds, and not how long it took."""
+        return digest_json([self.split, self.index, self.clips, [f.sha256 for f in self.files]])
+
+
+class ModelRecord(_Record):
+    """Which model made the embeddings; attributes as of ``hearkit.models.protocol.Model``."""
+
+    name: str
+    spec: str
+    weights: str | None
+    weights_digest: str | None
+    source_digest: str
+    options: dict[str, str | int | float | bool]
+    digest: str
+    sample_rate: int
+    scene_embedding_size: int
+    timestamp_embedding_size: int
+
+
+class TaskRecord(_Record):
+    """Which task they are of.
+
+    Attributes:
+        name: ``<task>-<version>-<mode>``.
+        digest: Of its content at the model's rate.
+    """
+
+    name: str
+    digest: str
+
+
+class Manifest(_Record):
+    """All of a finished store; the last file that is written.
+
+    Attributes:
+        format_version: Of the store's layout.
+        hearkit_version: That made it.
+        key: The digest by which the store's folder is named.
+        kind: Of embedding.
+        dtype: Of the embeddings on disk.
+        batch: Clips per batch.
+        model: Which model.
+        task: Which task.
+        device: Where the model ran.
+        seconds: Wall-clock time of all shards.
+        audio_s: Seconds of audio of all shards.
+        peak_memory_mb: Most memory of the process that finished the store, in MiB; None where
+            the system doesn't tell.
+        peak_device_memory_mb: Most memory on the GPU, in MiB.
+        shards: In the order of the task's splits and files.
+    """
+
+    format_version: Literal[1] = 1
+    hearkit_version: str
+    key: str
+    kind: Literal["scene", "event"]
+    dtype: Dtype
+    batch: int
+    model: ModelRecord
+    task: TaskRecord
+    device: str
+    seconds: float
+    audio_s: float
+    peak_memory_mb: float | None
+    peak_device_memory_mb: float | None
+    shards: tuple[ShardRecord, ...]
+
+    @property
+    def content_digest(self) -> str:
+        """Over the content of all shards: equal for equal embeddings, whenever they were made."""
+        return digest_json([shard.content_digest for shard in self.shards])

@@ -1,0 +1,46 @@
+"""HEAR-API models written to disk for tests, and noise to hand them."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+# Scene: mean, standard deviation, peak; timestamps: the mean of each 50 ms.
+STATS = """
+import torch
+
+class Stats(torch.nn.Module):
+    sample_rate = 16000
+    scene_embedding_size = 3
+    timestamp_embedding_size = 1
+
+def load_model(model_file_path=""):
+    return Stats()
+
+def get_scene_embeddings(audio, model):
+    return torch.stack([audio.mean(1), audio.std(1), audio.abs().amax(1)], 1)
+
+def get_timestamp_embeddings(audio, model):
+    frames = audio[:, : audio.shape[1] // 800 * 800].reshape(len(audio), -1, 800)
+    ms = torch.arange(frames.shape[1]) * 50.0 + 25.0
+    return frames.mean(2, keepdim=True), ms.expand(len(audio), -1)
+"""
+
+
+def write_model(folder: Path, source: str = STATS, name: str = "stats", extra: str = "") -> Path:
+    """Writes ``folder/name.py`` with a source and what is appended to it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.py"
+    path.write_text(textwrap.dedent(source) + "\n" + textwrap.dedent(extra))
+    return path
+
+
+def noise(
+    clips: int, duration_s: float, sample_rate: int, seed: int = 0
+) -> npt.NDArray[np.float32]:
+    """White noise (clips, samples) of standard deviation 0.1."""
+    shape = (clips, round(duration_s * sample_rate))
+    return np.random.default_rng(seed).normal(0, 0.1, shape).astype(np.float32)
