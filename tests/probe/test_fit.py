@@ -1,0 +1,184 @@
+"""The whole of a probe on small stores: folds, the choice, resuming, independence of caches."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers_models import write_model
+from helpers_tasks import make_event_task, make_scene_task
+
+from hearkit import embed, fit_probe, load_model, load_task
+from hearkit.embeddings.store import EmbeddingStore
+from hearkit.errors import ProbeError, UnknownNameError
+from hearkit.metrics.classification import top1_accuracy
+from hearkit.probe.precision import resolve_precision
+from hearkit.probe.protocol import HEAR2021, GridPoint, Protocol
+from hearkit.settings import Settings
+
+# Bands of the spectrum tell the tones of the test tasks apart.
+BANDS = """
+import torch
+
+class Bands(torch.nn.Module):
+    sample_rate = 16000
+    scene_embedding_size = 16
+    timestamp_embedding_size = 16
+
+def load_model(model_file_path=""):
+    return Bands()
+
+def get_scene_embeddings(audio, model):
+    power = torch.fft.rfft(audio).abs()[:, 1:385]
+    return torch.log(power.reshape(len(audio), 16, -1).mean(2) + 1e-3)
+
+def get_timestamp_embeddings(audio, model):
+    frames = audio[:, : audio.shape[1] // 800 * 800].reshape(len(audio), -1, 800)
+    power = torch.fft.rfft(frames).abs()[..., 1:385].reshape(len(audio), frames.shape[1], 16, -1)
+    ms = torch.arange(frames.shape[1]) * 50.0 + 25.0
+    return torch.log(power.mean(3) + 1e-3), ms.expand(len(audio), -1)
+"""
+
+SMALL = Protocol(
+    name="small",
+    grid=tuple(
+        GridPoint(
+            hidden_layers=layers, hidden_dim=16, lr=lr, max_epochs=20, check_every=2, patience=4
+        )
+        for layers, lr in [(1, 1e-2), (2, 3e-3), (0, 1e-2), (1, 1e-4)]
+    ),
+)
+
+
+def store_of(tmp_path: Path, settings: Settings, **task: object) -> EmbeddingStore:
+    loaded = load_task(make_scene_task(tmp_path, **task), settings=settings)  # type: ignore[arg-type]
+    model = load_model(str(write_model(tmp_path, BANDS)), settings=settings)
+    return embed(model, loaded, settings=settings)
+
+
+def test_every_fold_is_tested_once_by_the_first_folds_winner(
+    tmp_path: Path, settings: Settings
+) -> None:
+    store = store_of(tmp_path, settings, folds=True, clips_per_label=8)
+    predictions = fit_probe(store, SMALL, settings=settings)
+    assert [p.fold.test for p in predictions.folds] == ["fold00", "fold01", "fold02"]
+    assert [p.fold.valid for p in predictions.folds] == ["fold01", "fold02", "fold00"]
+    scores = [outcome.validation_score for outcome in predictions.grid]
+    assert predictions.chosen == int(np.argmax(scores))  # the first of equals
+    assert [o.point for o in predictions.grid] == list(SMALL.grid)
+    for fold in predictions.folds:
+        assert fold.outcome.point == SMALL.grid[predictions.chosen]
+        assert list(fold.clips) == list(store.task.splits[fold.fold.test])
+        np.testing.assert_array_equal(fold.targets, store.task.targets(fold.fold.test))
+        np.testing.assert_allclose(fold.probabilities.sum(axis=1), 1.0, atol=1e-5)
+        assert top1_accuracy(fold.probabilities, fold.targets) > 0.5  # chance is 0.33
+        expected = -np.log(fold.probabilities[fold.targets == 1]).mean()
+        assert fold.loss == pytest.approx(expected, rel=1e-3)
+
+
+def test_multilabel_tasks_get_a_probability_per_label(tmp_path: Path, settings: Settings) -> None:
+    store = store_of(tmp_path, settings, multilabel=True, clips_per_label=8)
+    (fold,) = fit_probe(store, SMALL, settings=settings).folds
+    assert fold.targets.sum(axis=1).max() == 2
+    assert fold.probabilities.sum(axis=1).max() > 1.1
+    p = fold.probabilities.astype(np.float64)
+    expected = -np.where(fold.targets == 1, np.log(p), np.log1p(-p)).mean()
+    assert fold.loss == pytest.approx(expected, rel=1e-3)
+
+
+def test_another_run_gives_the_same_bits_and_another_seed_does_not(
+    tmp_path: Path, settings: Settings
+) -> None:
+    store = store_of(tmp_path, settings, folds=True)
+    first = fit_probe(store, SMALL, settings=settings)
+    cached = fit_probe(store, SMALL, settings=settings)
+    elsewhere = dataclasses.replace(settings, cache_dir=tmp_path / "other")
+    afresh = fit_probe(store, SMALL, settings=elsewhere)
+    other = fit_probe(store, SMALL, seed=43, settings=settings)
+    for a, b, c, d in zip(first.folds, cached.folds, afresh.folds, other.folds, strict=True):
+        np.testing.assert_array_equal(a.probabilities, b.probabilities)
+        np.testing.assert_array_equal(a.probabilities, c.probabilities)
+        assert a.seconds == b.seconds
+        assert not np.array_equal(a.probabilities, d.probabilities)
+    assert first.grid == cached.grid == afresh.grid
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [1, 7, 12, 20])
+def test_a_stopped_probe_goes_on_to_the_same_result(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    monkeypatch.setattr("hearkit.probe.checkpoint._SHARE_OF_TIME", 1e9)
+    store = store_of(tmp_path, settings, folds=True)
+    elsewhere = dataclasses.replace(settings, cache_dir=tmp_path / "undisturbed")
+    expected = fit_probe(store, SMALL, settings=elsewhere)
+    calls = 0
+
+    def stop(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == after:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        fit_probe(store, SMALL, settings=settings, progress=stop, checkpoint_every_s=0.0)
+    found = fit_probe(store, SMALL, settings=settings)
+    assert found.grid == expected.grid
+    for a, b in zip(found.folds, expected.folds, strict=True):
+        np.testing.assert_array_equal(a.probabilities, b.probabilities)
+        assert (a.loss, a.outcome) == (b.loss, b.outcome)
+
+
+def test_an_undefined_score_is_told_as_undefined(tmp_path: Path, settings: Settings) -> None:
+    # The validation split lacks a label, so the area under its curve doesn't exist.
+    store = store_of(tmp_path, settings, multilabel=True, scores=["aucroc"], clips_per_label=2)
+    files = dict(store.task.splits["valid"])
+    narrowed = {name: labels[:1] for name, labels in files.items() if labels[0] != "c"}
+    splits = {**store.task.splits, "valid": {name: narrowed.get(name, ("a",)) for name in files}}
+    broken = dataclasses.replace(store, task=dataclasses.replace(store.task, splits=splits))
+    (fold,) = fit_probe(broken, SMALL, settings=settings).folds
+    assert np.isnan(fold.probabilities).all()
+    assert math.isnan(fold.loss)
+    assert fold.outcome.ended == "undefined_score"
+    lenient = SMALL.model_copy(update={"nan_ends_point": False, "name": "lenient"})
+    (fold,) = fit_probe(broken, lenient, settings=settings).folds
+    assert not np.isnan(fold.probabilities).any()
+
+
+def test_progress_tells_folds_and_epochs(tmp_path: Path, settings: Settings) -> None:
+    store = store_of(tmp_path, settings, folds=True)
+    told: list[tuple[int, int, str, int, int, float]] = []
+    fit_probe(store, SMALL, settings=settings, progress=lambda *state: told.append(state))
+    assert {fold for fold, *_ in told} == {0, 1, 2}
+    assert all(n == 3 and 0 < epoch <= 20 for _, n, _, epoch, _, _ in told)
+    assert "2 grid points" in told[0][2]
+
+
+def test_precision_is_honoured_and_recorded(tmp_path: Path, settings: Settings) -> None:
+    store = store_of(tmp_path, settings)
+    exact = fit_probe(store, SMALL, precision="float32", settings=settings)
+    rounded = fit_probe(store, SMALL, precision="bfloat16", settings=settings)
+    assert (exact.precision, rounded.precision) == ("float32", "bfloat16")
+    assert not np.array_equal(exact.folds[0].probabilities, rounded.folds[0].probabilities)
+    with pytest.raises(ProbeError, match="float8"):
+        fit_probe(store, SMALL, precision="float8", settings=settings)
+    assert resolve_precision("auto", "cpu") in (torch.float32, torch.bfloat16)
+    assert resolve_precision("auto", "meta") == torch.float32
+
+
+def test_unknown_protocols_are_refused(tmp_path: Path, settings: Settings) -> None:
+    with pytest.raises(UnknownNameError, match="hear2021"):
+        fit_probe(store_of(tmp_path, settings), "hear2022", settings=settings)
+
+
+def test_event_tasks_are_refused_with_a_reason(tmp_path: Path, settings: Settings) -> None:
+    task = load_task(make_event_task(tmp_path), settings=settings)
+    model = load_model(str(write_model(tmp_path, BANDS)), settings=settings)
+    store = embed(model, task, settings=settings)
+    with pytest.raises(ProbeError, match="event task"):
+        fit_probe(store, HEAR2021, settings=settings)

@@ -1,0 +1,126 @@
+"""Files that are whole or not there, digests, the registry and the settings."""
+
+import hashlib
+import json
+import math
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hearkit import errors
+from hearkit.digest import digest_bytes, digest_file, digest_files, digest_json, short
+from hearkit.errors import HearError, UnknownNameError
+from hearkit.files import (
+    atomic_folder,
+    atomic_write,
+    read_npy,
+    write_json,
+    write_npy,
+    write_text,
+)
+from hearkit.registry import Registry, did_you_mean
+from hearkit.settings import Settings, available_cores
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic_write(path) as file:  # noqa: PT012 (the two are one)
+        file.write(b"half of the ne")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_written_files_have_usual_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write_text(path, "x")
+    plain = tmp_path / "plain.txt"
+    plain.write_text("x")
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_folders_appear_when_they_are_finished(tmp_path: Path) -> None:
+    target = tmp_path / "task"
+    with atomic_folder(target) as folder:
+        (folder / "a").write_text("1")
+        assert not target.exists()
+    assert (target / "a").read_text() == "1"
+    with atomic_folder(target) as folder:  # somebody was faster: theirs stays
+        (folder / "a").write_text("2")
+    assert (target / "a").read_text() == "1"
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "other"):
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["task"]
+
+
+def test_json_is_valid_json(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"b": [math.nan, math.inf, (-math.inf, 0.1)], "a": {"c": "é"}})
+    text = path.read_text()
+    assert json.loads(text) == {"b": [None, "Infinity", ["-Infinity", 0.1]], "a": {"c": "é"}}
+    assert list(json.loads(text)) == ["b", "a"]
+
+
+def test_arrays_survive_and_pickles_are_refused(tmp_path: Path) -> None:
+    array = np.arange(6, dtype=np.float16).reshape(2, 3)
+    write_npy(tmp_path / "a.npy", array.T)
+    np.testing.assert_array_equal(read_npy(tmp_path / "a.npy"), array.T)
+    assert isinstance(read_npy(tmp_path / "a.npy", mmap=True), np.memmap)
+    with pytest.raises(ValueError, match=r"pickle|Object"):
+        write_npy(tmp_path / "b.npy", np.array([{}], dtype=object))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]
+
+
+def test_digests_are_sha256(tmp_path: Path) -> None:
+    data = os.urandom(3_000_000)
+    expected = hashlib.sha256(data).hexdigest()
+    path = tmp_path / "f"
+    path.write_bytes(data)
+    assert digest_bytes(data) == digest_file(path) == expected
+    assert digest_files([path, path], workers=2) == [expected, expected]
+    assert short(expected) == expected[:16]
+
+
+def test_json_digests_ignore_the_order_of_keys_alone() -> None:
+    assert digest_json({"a": 1, "b": [2, 3]}) == digest_json({"b": [2, 3], "a": 1})
+    assert digest_json([1, 2]) != digest_json([2, 1])
+    with pytest.raises(ValueError, match="JSON"):
+        digest_json(math.nan)
+
+
+def test_a_registry_imports_on_demand_and_proposes_names() -> None:
+    registry: Registry[object] = Registry(
+        "shape", "hearkit.test", {"circle": "math:pi", "broken": "no_such_module:x"}
+    )
+    assert registry.names() == ["broken", "circle"]
+    assert registry.get("circle") == math.pi
+    with pytest.raises(UnknownNameError, match=r"no shape named 'circel'.*'circle'"):
+        registry.get("circel")
+    assert did_you_mean("zzz", ["a", "b"]) == "Known: a, b."
+
+
+def test_settings_take_arguments_then_environment_then_defaults(tmp_path: Path) -> None:
+    environment = {"HEARKIT_CACHE": str(tmp_path), "HEARKIT_DEVICE": "cuda:1"}
+    settings = Settings.from_environment(environment=environment)
+    assert (settings.cache_dir, settings.device) == (tmp_path.resolve(), "cuda:1")
+    given = Settings.from_environment(
+        cache_dir=tmp_path / "x", device="cpu", workers=3, environment=environment
+    )
+    assert (given.cache_dir.name, given.device, given.workers) == ("x", "cpu", 3)
+    assert given.torch_device() == "cpu"
+    default = Settings.from_environment(environment={})
+    assert default.cache_dir.name == "hearkit"
+    assert default.workers == available_cores() >= 1
+    assert default.torch_device() in ("cpu", "cuda")
+
+
+def test_the_tree_of_errors_is_the_one_in_the_docstring() -> None:
+    for name in errors.__all__:
+        error = getattr(errors, name)
+        assert issubclass(error, HearError)
+        assert error.exit_code == 2
+        assert name in (errors.__doc__ or "")

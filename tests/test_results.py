@@ -1,0 +1,178 @@
+"""Results: scores from predictions, the file formats, and numbers that JSON can't hold."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_models import write_model
+from helpers_tasks import make_scene_task
+from pydantic import BaseModel, ValidationError
+from sklearn.metrics import accuracy_score, average_precision_score
+
+from hearkit import embed, fit_probe, load_model, load_task, score
+from hearkit.errors import ResultError
+from hearkit.probe.predictions import Predictions
+from hearkit.probe.protocol import GridPoint, Protocol
+from hearkit.results import Number, Result, reference_form, write_result
+from hearkit.settings import Settings
+
+PROTOCOL = Protocol(
+    name="quick",
+    grid=(GridPoint(hidden_dim=8, max_epochs=4, check_every=2, patience=2),),
+)
+
+
+def predictions_of(tmp_path: Path, settings: Settings, folds: bool = True) -> Predictions:
+    path = make_scene_task(
+        tmp_path, folds=folds, clips_per_label=6, scores=["top1_acc", "mAP", "d_prime"]
+    )
+    model = load_model(str(write_model(tmp_path)), settings=settings)
+    store = embed(model, load_task(path, settings=settings), settings=settings)
+    return fit_probe(store, PROTOCOL, settings=settings)
+
+
+def test_scores_are_scikit_learns_over_folds(tmp_path: Path, settings: Settings) -> None:
+    predictions = predictions_of(tmp_path, settings)
+    result = score(predictions)
+    accuracies = [
+        accuracy_score(f.targets.argmax(1), f.probabilities.argmax(1)) for f in predictions.folds
+    ]
+    precisions = [
+        average_precision_score(f.targets, f.probabilities, average="macro")
+        for f in predictions.folds
+    ]
+    summary = result.scores["top1_acc"]
+    assert list(summary.per_fold.values()) == pytest.approx(accuracies, abs=1e-12)
+    assert summary.mean == pytest.approx(np.mean(accuracies), abs=1e-12)
+    assert summary.std == pytest.approx(np.std(accuracies, ddof=1), abs=1e-12)
+    assert result.scores["mAP"].mean == pytest.approx(np.mean(precisions), abs=1e-12)
+    assert result.primary_score == "top1_acc"
+    assert result.primary is summary
+    assert list(result.scores) == ["top1_acc", "mAP", "d_prime"]
+
+
+def test_a_single_test_split_has_no_deviation(tmp_path: Path, settings: Settings) -> None:
+    result = score(predictions_of(tmp_path, settings, folds=False))
+    assert result.primary.std is None
+    assert list(result.primary.per_fold) == ["test"]
+    assert "aggregated_scores" not in reference_form(result)
+
+
+def test_a_result_is_written_and_read_back(tmp_path: Path, settings: Settings) -> None:
+    predictions = predictions_of(tmp_path, settings)
+    result = score(predictions)
+    path = write_result(result, predictions, tmp_path / "out")
+    assert path == tmp_path / "out" / "result.json"
+    read = Result.read(tmp_path / "out")
+    assert read.model_dump_json() == result.model_dump_json()
+    assert read.same_as(result)
+    clips = json.loads((tmp_path / "out/predictions/clips.json").read_text())
+    for fold in predictions.folds:
+        name = fold.fold.test
+        stored = np.load(tmp_path / f"out/predictions/{name}.npy")
+        np.testing.assert_array_equal(stored, fold.probabilities)
+        targets = np.load(tmp_path / f"out/predictions/{name}.targets.npy")
+        np.testing.assert_array_equal(targets, fold.targets)
+        assert clips[name] == list(fold.clips)
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_two_runs_differ_in_resources_alone(tmp_path: Path, settings: Settings) -> None:
+    first = score(predictions_of(tmp_path / "a", settings))
+    elsewhere = dataclasses.replace(settings, cache_dir=tmp_path / "other")
+    second = score(predictions_of(tmp_path / "a", elsewhere))
+    assert first.resources != second.resources
+    assert first.same_as(second)
+    assert not first.same_as(second.model_copy(update={"seed": 1}))
+
+
+def test_the_published_form_has_its_keys(tmp_path: Path, settings: Settings) -> None:
+    predictions = predictions_of(tmp_path, settings)
+    result = score(predictions)
+    write_result(result, predictions, tmp_path / "out")
+    form = json.loads((tmp_path / "out/test.predicted-scores.json").read_text())
+    assert set(form) == {
+        "fold00",
+        "fold01",
+        "fold02",
+        "aggregated_scores",
+        "hparams",
+        "postprocessing",
+        "score_mode",
+        "embedding_path",
+    }
+    keys = {"test_top1_acc", "test_mAP", "test_d_prime", "test_score", "test_loss"}
+    keys |= {"validation_score", "epoch", "time_in_min"}
+    assert set(form["fold01"]) == keys
+    assert set(form["aggregated_scores"]) == {f"{k}_{p}" for k in keys for p in ("mean", "std")}
+    assert form["aggregated_scores"]["test_score_mean"] == pytest.approx(result.primary.mean)
+    assert form["fold02"]["test_score"] == form["fold02"]["test_top1_acc"]
+    assert form["hparams"]["hidden_dim"] == 8
+    assert form["score_mode"] == "max"
+
+
+def test_undefined_folds_make_an_undefined_score_in_valid_json(
+    tmp_path: Path, settings: Settings
+) -> None:
+    predictions = predictions_of(tmp_path, settings)
+    blank = dataclasses.replace(
+        predictions.folds[0],
+        probabilities=np.full_like(predictions.folds[0].probabilities, np.nan),
+        loss=math.nan,
+    )
+    broken = dataclasses.replace(predictions, folds=(blank, *predictions.folds[1:]))
+    result = score(broken)
+    assert math.isnan(result.primary.mean)
+    path = write_result(result, broken, tmp_path / "out")
+
+    def no_constants(name: str) -> float:
+        raise AssertionError(f"{name} is not JSON")
+
+    raw = json.loads(path.read_text(), parse_constant=no_constants)
+    assert raw["scores"]["top1_acc"]["mean"] is None
+    assert raw["scores"]["top1_acc"]["per_fold"]["fold00"] is None
+    json.loads(
+        (tmp_path / "out/test.predicted-scores.json").read_text(), parse_constant=no_constants
+    )
+    assert math.isnan(Result.read(path).primary.mean)
+
+
+class Holder(BaseModel):
+    value: Number
+
+
+@pytest.mark.parametrize("value", [0.1, 1e-300, math.nan, math.inf, -math.inf])
+def test_numbers_survive_json(value: float) -> None:
+    text = Holder(value=value).model_dump_json()
+    json.loads(text, parse_constant=pytest.fail)
+    assert Holder.model_validate_json(text).value == pytest.approx(value, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "result.json"),
+        ("{}", "Field required"),
+        ('{"format_version": 2}', "format_version"),
+        ('{"surprise": 1}', "result of format version 1"),
+    ],
+)
+def test_other_files_are_refused_by_name(tmp_path: Path, content: str, says: str) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(content)
+    with pytest.raises(ResultError, match=says):
+        Result.read(path)
+
+
+def test_a_missing_result_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ResultError, match=r"result\.json can't be read"):
+        Result.read(tmp_path / "result.json")
+
+
+def test_unknown_keys_are_refused(tmp_path: Path, settings: Settings) -> None:
+    raw = json.loads(score(predictions_of(tmp_path, settings)).model_dump_json())
+    with pytest.raises(ValidationError):
+        Result.model_validate({**raw, "surprise": 1})
