@@ -10,7 +10,6 @@ import torch
 
 from hearkit.settings import Settings
 
-
 # The tests' matrices are too small to be worth a second thread.
 torch.set_num_threads(1)
 

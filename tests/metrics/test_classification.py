@@ -9,7 +9,7 @@ from hearkit.metrics.classification import chroma_accuracy, top1_accuracy
 
 
 def one_hot(labels: np.ndarray, n: int) -> np.ndarray:
-    return np.eye(n, dtype=np.uint8)[labels]
+    return np.array(np.eye(n, dtype=np.uint8)[labels])
 
 
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 60), n_labels=st.integers(1, 30))

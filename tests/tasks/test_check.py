@@ -51,6 +51,7 @@ SCENE_DAMAGES = [
     (text("task_metadata.json", "[]"), "valid dictionary"),
     (text("task_metadata.json", "null"), "valid dictionary"),
     (text("task_metadata.json", "[" * 100_000), "no valid JSON"),
+    (in_metadata(task_name="../../x"), "task_name: '../../x' can't be part"),
     (in_metadata(sample_duration="long"), "sample_duration: .*number"),
     (in_metadata(sample_duration=-1), "sample_duration: .*greater than 0"),
     (in_metadata(evaluation=[]), "evaluation: "),

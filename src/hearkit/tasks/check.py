@@ -27,7 +27,7 @@ from hearkit.settings import Settings
 from hearkit.tasks.clips import Event
 from hearkit.tasks.inventory import FileFacts, wav_facts
 from hearkit.tasks.problems import Problems
-from hearkit.tasks.spec import TaskMetadata
+from hearkit.tasks.spec import TaskMetadata, is_plain_name
 
 __all__ = ["METADATA", "VOCABULARY", "FolderContent", "Items", "Splits", "read_task_folder"]
 
@@ -156,6 +156,11 @@ def _is_file_name(name: str) -> bool:
 def _check_split_names(metadata: TaskMetadata, problems: Problems) -> None:
     kind = f"entries of {METADATA} that are wrong"
     splits = metadata.splits
+    for key in ("task_name", "version", "mode"):
+        # They name folders, in the cache and among the results.
+        if not is_plain_name(getattr(metadata, key)):
+            text = getattr(metadata, key)
+            problems.add(kind, f"{key}: {text!r} can't be part of a folder's name")
     for split in splits:
         if not _is_file_name(split):
             problems.add(kind, f"splits: {split!r} can't name a file")

@@ -1,0 +1,79 @@
+"""The application: verbs, what holds for all of them, and how the process ends."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from hearkit._version import __version__
+from hearkit.cli import cache, demo, embed, evaluate, listing, prepare, probe
+from hearkit.cli.running import INTERRUPTED, interrupted
+from hearkit.cli.terminal import show_warning
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="hearkit",
+    help=(
+        "The HEAR benchmark: how well do a model's audio embeddings serve?\n\n"
+        "Try `hearkit demo --out demo-out`, then `hearkit evaluate --help`."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("evaluate")(evaluate.evaluate)
+app.command("prepare")(prepare.prepare)
+app.command("embed")(embed.embed_verb)
+app.command("probe")(probe.probe)
+app.command("list")(listing.list_verb)
+app.add_typer(cache.app, name="cache")
+app.command("demo")(demo.demo)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hearkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """What every verb shares; the version answers for itself."""
+
+
+def run() -> None:
+    """Runs the application in a process of its own."""
+    signal.signal(signal.SIGTERM, _terminated)
+    if not sys.warnoptions:
+        _quieten_warnings()
+    try:
+        app()
+    except KeyboardInterrupt:
+        interrupted()
+        sys.exit(INTERRUPTED)
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
+    # Ends as from the keyboard: what is being written is finished or dropped.
+    raise KeyboardInterrupt
+
+
+def _quieten_warnings() -> None:
+    """One short line per distinct warning, and none that only a library's author can act on."""
+    for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+        warnings.simplefilter("ignore", category)
+    warnings.showwarning = show_warning

@@ -1,0 +1,179 @@
+"""``hearkit list``: what there is to choose from."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json as json_module
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hearkit.cli import options as o
+from hearkit.cli.running import verb
+from hearkit.cli.tables import output_console
+from hearkit.cli.terminal import answer_json
+from hearkit.errors import UnknownNameError
+from hearkit.registry import did_you_mean
+from hearkit.settings import Settings
+
+__all__ = ["list_verb"]
+
+_MODELS = ("hearkit.models.crepe", "hearkit.models.naive")
+_DEPTH = 3
+
+
+@verb(
+    "hearkit list protocols",
+    "hearkit list tasks --dir demo-out --json",
+)
+def list_verb(
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[tasks|models|protocols|scores]", help="By default all.", show_default=False
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", metavar="DIR", help="List the tasks below this folder as well."),
+    ] = None,
+    cache: o.CacheDir = None,
+    json: o.Json = False,
+) -> None:
+    """Lists tasks, models, protocols and scores.
+
+    Tasks are those in the cache, which other verbs know by name, and those below --dir. Models
+    are the ones that come with hearkit; any other HEAR-API module or file works as well.
+    """
+    settings = Settings.from_environment(cache_dir=cache)
+    kinds: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "tasks": lambda: _tasks(settings, folder),
+        "models": _models,
+        "protocols": _protocols,
+        "scores": _scores,
+    }
+    if what is not None and what not in kinds:
+        raise UnknownNameError(f"There is no list of {what!r}. {did_you_mean(what, list(kinds))}")
+    wanted = [what] if what else list(kinds)
+    found = {kind: kinds[kind]() for kind in wanted}
+    if json:
+        answer_json(found)
+        return
+    for kind, rows in found.items():
+        if not rows:
+            typer.echo(f"No {kind} in {settings.cache_dir}" + (f" or {folder}." if folder else "."))
+        else:
+            _show(kind, rows)
+
+
+def _show(kind: str, rows: Sequence[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(kind), title_justify="left", box=box.SIMPLE_HEAD)
+    columns = [column for column in rows[0] if column != "grid"]
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(row[column])) for column in columns))
+    output_console().print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value)
+    return str(value)
+
+
+def _tasks(settings: Settings, folder: Path | None) -> list[dict[str, Any]]:
+    if folder is not None and not folder.is_dir():
+        raise UnknownNameError(f"There is no folder {folder}.")
+    places = [settings.cache_dir / "tasks", *([folder] if folder is not None else [])]
+    found = {path.resolve() for place in places if place.is_dir() for path in _below(place)}
+    rows = (_task(path) for path in found)
+    return sorted((row for row in rows if row), key=lambda row: (row["task"], row["folder"]))
+
+
+def _below(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
+    """Task folders at or below a folder."""
+    from hearkit.tasks.check import METADATA
+
+    if (folder / METADATA).is_file():
+        yield folder
+    elif depth > 0:
+        for below in sorted(folder.iterdir()):
+            if below.is_dir() and not below.name.startswith("."):
+                yield from _below(below, depth - 1)
+
+
+def _task(folder: Path) -> dict[str, Any] | None:
+    from pydantic import ValidationError
+
+    from hearkit.tasks.check import METADATA
+    from hearkit.tasks.spec import TaskMetadata
+
+    try:
+        metadata = TaskMetadata.model_validate_json((folder / METADATA).read_bytes())
+        clips = sum(
+            len(json_module.loads((folder / f"{split}.json").read_bytes()))
+            for split in metadata.splits
+        )
+    except (OSError, ValueError, ValidationError, TypeError):
+        return None  # a list shows what can be used; load_task says what is wrong with the rest
+    rates = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+    return {
+        "task": metadata.name,
+        "kind": metadata.embedding_type,
+        "labels": metadata.prediction_type,
+        "splits": len(metadata.splits),
+        "clips": clips,
+        "scores": list(metadata.evaluation),
+        "sample_rates": rates,
+        "folder": str(folder),
+    }
+
+
+def _models() -> list[dict[str, Any]]:
+    rows = []
+    for name in _MODELS:
+        spec = importlib.util.find_spec(name)
+        source = Path(spec.origin).read_text("utf-8") if spec and spec.origin else ""
+        # The docstring is read from the source: importing the module would load torch.
+        about = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+        rows.append({"model": name, "about": about})
+    return rows
+
+
+def _protocols() -> list[dict[str, Any]]:
+    from hearkit.probe.protocol import get_protocol, protocol_names
+
+    rows = []
+    for name in protocol_names():
+        protocol = get_protocol(name)
+        epochs = sorted({point.max_epochs for point in protocol.grid})
+        rows.append(
+            {
+                "protocol": name,
+                "grid_points": len(protocol.grid),
+                "max_epochs": epochs,
+                "batch_size": protocol.batch_size,
+                "grid": [point.label() for point in protocol.grid],
+            }
+        )
+    return rows
+
+
+def _scores() -> list[dict[str, Any]]:
+    from hearkit.metrics import get_scene_score, score_names
+
+    scores = [get_scene_score(name) for name in score_names()]
+    return [
+        {"score": score.name, "about": score.title, "higher_is_better": score.maximise}
+        for score in scores
+    ]

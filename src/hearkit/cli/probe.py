@@ -1,0 +1,180 @@
+"""``hearkit probe``: from embeddings to a result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hearkit.cli import options as o
+from hearkit.cli.evaluate import finish
+from hearkit.cli.evaluation import (
+    Evaluated,
+    Inputs,
+    check_evaluable,
+    evaluate_tasks,
+    kept_result,
+    probe_store,
+    result_folder,
+)
+from hearkit.cli.running import answers_only, verb
+from hearkit.cli.terminal import Reporter
+from hearkit.errors import EmbeddingError, HearError
+from hearkit.settings import Settings
+
+if TYPE_CHECKING:
+    from hearkit.embeddings.manifest import Manifest
+    from hearkit.tasks.store import PreparedTask
+
+__all__ = ["probe"]
+
+_Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="STORE_OR_MODEL",
+        help="A folder of embeddings as `hearkit embed` names it, or a model.",
+        show_default=False,
+    ),
+]
+_Task = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="PATH_OR_NAME",
+        help="The task of the embeddings; not needed if the cache holds it by name.",
+    ),
+]
+
+
+@verb(
+    "hearkit probe ~/.cache/hearkit/embeddings/notes-1.0.0-demo/my_model/0123456789abcdef \\\n"
+    "    --task tasks/notes-1.0.0-demo --out results --protocol fast",
+    "hearkit probe my_model.py --task tasks/notes-1.0.0-demo --out results --seed 7",
+)
+def probe(
+    source: _Source,
+    out: o.Out,
+    task: _Task = None,
+    weights: o.Weights = None,
+    option: o.ModelOptions = None,
+    protocol: o.ProtocolName = "hear2021",
+    seed: o.Seed = 42,
+    device: o.Device = None,
+    name: o.Name = None,
+    overwrite: o.Overwrite = False,
+    only: o.Only = None,
+    grid_points: o.GridPoints = None,
+    precision: o.Precision = "auto",
+    dtype: o.DtypeName = "float32",
+    cache: o.CacheDir = None,
+    workers: o.Workers = None,
+    json: o.Json = False,
+) -> None:
+    """Trains probes on embeddings that are there, and scores them.
+
+    Writes OUT/MODEL/TASK/result.json, as `hearkit evaluate` does.
+    """
+    with answers_only():
+        settings = o.settings_of(cache, device, workers)
+        plan = o.plan_of(protocol, seed, precision, only, grid_points, settings)
+        reporter = Reporter()
+        o.make_folder(out, "the results", "Choose another --out.")
+        folder = Path(source).expanduser()
+        if folder.is_dir():
+            if weights or option:
+                raise HearError("--weights and --option belong to a model, not to embeddings.")
+            evaluated = _from_store(
+                folder, task, out, plan, settings, reporter, name=name, overwrite=overwrite
+            )
+        else:
+            if task is None:
+                raise HearError(
+                    f"{source} is no folder of embeddings; to probe a model, say --task as well."
+                )
+            evaluated = evaluate_tasks(
+                o.get_model(source, weights, option, settings),
+                [task],
+                out,
+                plan,
+                o.checked_dtype(dtype),
+                settings,
+                reporter,
+                name=name,
+                overwrite=overwrite,
+            )
+    finish(evaluated, as_json=json)
+
+
+def _from_store(
+    folder: Path,
+    task_text: str | None,
+    out: Path,
+    plan: o.ProbePlan,
+    settings: Settings,
+    reporter: Reporter,
+    *,
+    name: str | None,
+    overwrite: bool,
+) -> Evaluated:
+    from hearkit.embeddings.store import EmbeddingStore
+    from hearkit.results import RESULT_FILE
+
+    manifest = _manifest(folder)
+    task = _task_of(manifest, task_text, settings)
+    check_evaluable(task)
+    store = EmbeddingStore.open(folder, task)
+    target = result_folder(out, manifest.model.name, name, task.name)
+    inputs = Inputs(
+        model=manifest.model.digest,
+        task=manifest.task.digest,
+        dtype=manifest.dtype,
+        plan=plan,
+        task_name=task.metadata.task_name,
+    )
+    kept = kept_result(target, inputs, overwrite=overwrite)
+    if kept is not None:
+        path = target / RESULT_FILE
+        reporter.line(f"{task.name}: kept {path}, which was made from the same inputs")
+        return Evaluated(results=[(path, kept)])
+    return Evaluated(results=[probe_store(store, plan, target, settings, reporter)])
+
+
+def _manifest(folder: Path) -> Manifest:
+    from pydantic import ValidationError
+
+    from hearkit.embeddings.manifest import Manifest
+    from hearkit.embeddings.store import MANIFEST
+
+    try:
+        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except OSError as error:
+        raise EmbeddingError(
+            f"There are no finished embeddings in {folder}. `hearkit embed` prints the folder of "
+            "those that it made."
+        ) from error
+    except ValidationError as error:
+        raise EmbeddingError(
+            f"{folder / MANIFEST} can't be read by this version of hearkit; embed again."
+        ) from error
+
+
+def _task_of(manifest: Manifest, text: str | None, settings: Settings) -> PreparedTask:
+    from hearkit.errors import UnknownNameError
+    from hearkit.tasks.store import load_task
+
+    try:
+        task = load_task(text if text is not None else manifest.task.name, settings=settings)
+    except UnknownNameError as error:
+        if text is not None:
+            raise
+        raise EmbeddingError(
+            f"These are embeddings of {manifest.task.name}, which the cache doesn't hold. Say "
+            "where it is with --task."
+        ) from error
+    if task.digest(manifest.model.sample_rate) != manifest.task.digest:
+        raise EmbeddingError(
+            f"These are embeddings of {manifest.task.name}, but not of {task.folder} as it is "
+            "now: its audio, labels or splits are others. Embed that task, or name the right one."
+        )
+    return task

@@ -1,0 +1,161 @@
+"""What the user sees while something runs, all of it on stderr.
+
+On a terminal there is a bar per stage; elsewhere a plain line per stage.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from hearkit.embeddings.compute import EmbedProgress
+    from hearkit.embeddings.compute import Progress as TellEmbed
+    from hearkit.probe.fit import ProbeProgress
+
+__all__ = ["Reporter", "answer_json", "duration", "error_console", "say", "show_warning"]
+
+
+def error_console() -> Console:
+    """A console on stderr as it is now."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """A line on stderr, as it is: no markup, no wrapping."""
+    error_console().print(text, markup=False, soft_wrap=True)
+
+
+def answer_json(value: Any) -> None:
+    """The answer as JSON on stdout; undefined numbers are null."""
+    from hearkit.files import json_safe
+
+    sys.stdout.write(json.dumps(json_safe(value), indent=1, allow_nan=False) + "\n")
+
+
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],  # noqa: ARG001 - the signature is Python's
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    """A warning as one line, in the place of Python's two."""
+    text = " ".join(str(message).split())
+    say(f"warning: {text[:200]}{'...' if len(text) > 200 else ''} ({filename}:{lineno})")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as ``8.2 s``, ``3 min 05 s`` or ``2 h 10 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class Reporter:
+    """Says which stage runs, and shows how it gets on.
+
+    Args:
+        console: Where; by default stderr.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or error_console()
+
+    def line(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def files(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """A stage that is counted in files; the line only appears once there is work."""
+        with self._stage(what) as update:
+            yield lambda done, total: update(done, total, "")
+
+    @contextmanager
+    def embedding(self, what: str) -> Iterator[TellEmbed]:
+        """A stage that embeds."""
+        with self._stage(what) as update:
+
+            def tell(state: EmbedProgress) -> None:
+                left = state.left_s
+                parts = [
+                    f"{state.clips_per_s:.1f} clips/s",
+                    f"{state.realtime_factor:.0f}x realtime",
+                    f"{duration(left)} left" if left is not None else "",
+                ]
+                text = ", ".join(part for part in parts if part) if state.seconds else ""
+                update(state.clips_done, state.clips_total, text)
+
+            yield tell
+
+    @contextmanager
+    def probing(self, what: str) -> Iterator[ProbeProgress]:
+        """A stage that trains probes."""
+        with self._stage(what) as update:
+
+            def tell(
+                fold: int, n_folds: int, what: str, epoch: int, max_epochs: int, best: float
+            ) -> None:
+                parts = [
+                    f"fold {fold + 1} of {n_folds}" if n_folds > 1 else "",
+                    f"epoch {epoch} of at most {max_epochs}",
+                    what,
+                    "" if math.isnan(best) else f"best {best:.3f}",
+                ]
+                # Folds count alike; within one, training mostly stops before the last epoch.
+                update(
+                    fold * max_epochs + epoch,
+                    n_folds * max_epochs,
+                    ", ".join(part for part in parts if part),
+                )
+
+            yield tell
+
+    @contextmanager
+    def _stage(self, what: str) -> Iterator[Callable[[int, int, str], None]]:
+        if not self._console.is_terminal:
+            begun = False
+
+            def announce(done: int, total: int, _text: str) -> None:
+                nonlocal begun
+                if not begun and done < total:
+                    begun = True
+                    self.line(what)
+
+            yield announce
+            return
+        with _bar(self._console) as progress:
+            bar = progress.add_task(what, total=None, text="")
+
+            def update(done: int, total: int, text: str) -> None:
+                progress.update(bar, completed=done, total=total, text=text)
+
+            yield update
+
+
+def _bar(console: Console) -> Progress:
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[text]}", markup=False),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )

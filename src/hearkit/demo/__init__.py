@@ -1,0 +1,19 @@
+"""The demo's content: small synthesised tasks, and a model to start from."""
+
+from __future__ import annotations
+
+from hearkit.demo.tasks import (
+    DEMO_GRID_POINTS,
+    DEMO_PROTOCOL,
+    DEMO_TASKS,
+    make_demo_tasks,
+    write_starter_model,
+)
+
+__all__ = [
+    "DEMO_GRID_POINTS",
+    "DEMO_PROTOCOL",
+    "DEMO_TASKS",
+    "make_demo_tasks",
+    "write_starter_model",
+]

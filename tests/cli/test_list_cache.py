@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from helpers_cli import hearkit
+
+
+def test_list(task: Path, cache: Path) -> None:
+    everything = hearkit("list", "--dir", task.parent, "--json").json
+    assert list(everything) == ["tasks", "models", "protocols", "scores"]
+    (row,) = everything["tasks"]
+    assert (row["task"], row["clips"], row["sample_rates"]) == ("tones-1.0.0-full", 36, [16000])
+    assert {row["model"] for row in everything["models"]} == {
+        "hearkit.models.crepe",
+        "hearkit.models.naive",
+    }
+    grids = {row["protocol"]: row["grid_points"] for row in everything["protocols"]}
+    assert grids == {"fast": 8, "faster": 8, "hear2021": 8}
+    assert len(everything["scores"]) == 6
+    table = hearkit("list", "protocols")
+    assert table.code == 0
+    assert "hear2021" in table.stdout
+    assert "No tasks in" in hearkit("list", "tasks").stdout
+
+
+def test_list_of_what_is_not_there(tmp_path: Path) -> None:
+    answer = hearkit("list", "protocol")
+    assert answer.code == 2
+    assert "Did you mean 'protocols'" in answer.stderr
+    assert hearkit("list", "tasks", "--dir", tmp_path / "nowhere").code == 2
+
+
+def test_a_broken_task_is_not_listed(task: Path, cache: Path) -> None:
+    broken = shutil.copytree(task, cache / "tasks" / task.name)
+    assert len(hearkit("list", "tasks", "--json").json["tasks"]) == 1
+    (broken / "train.json").write_text("{")
+    assert hearkit("list", "tasks", "--json").json["tasks"] == []
+
+
+def test_cache(model: Path, task: Path, cache: Path) -> None:
+    kept_task = shutil.copytree(task, cache / "tasks" / task.name)
+    store = Path(hearkit("embed", model, "--task", task).stdout.split()[0])
+    size = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
+    shown = hearkit("cache", "--json").json
+    assert shown["folder"] == str(cache)
+    kinds = {row["kind"]: row for row in shown["kinds"]}
+    assert (kinds["embeddings"]["entries"], kinds["embeddings"]["bytes"]) == (1, size)
+    assert kinds["tasks"]["entries"] == 1
+    assert "embeddings" in hearkit("cache").stdout
+
+    # Nobody to ask: nothing happens.
+    refused = hearkit("cache", "clear", "embeddings")
+    assert refused.code == 2
+    assert "--yes" in refused.stderr
+    assert store.is_dir()
+    # Too young.
+    assert hearkit("cache", "clear", "--older-than", 1, "--yes", "--json").json["removed"] == []
+    for path in (store, *store.rglob("*")):
+        os.utime(path, (time.time() - 3 * 86400,) * 2)
+    stranger = cache / "embeddings" / "a" / "b" / "notes"
+    stranger.mkdir(parents=True)
+    old = hearkit("cache", "clear", "--older-than", 2, "--yes", "--json").json
+    assert [item["path"] for item in old["removed"]] == [str(store)]
+    assert old["bytes"] == size
+    assert not (cache / "embeddings" / task.name).exists()
+    assert stranger.is_dir()
+    # Tasks go only by their name.
+    assert hearkit("cache", "clear", "--yes").code == 0
+    assert kept_task.is_dir()
+    assert hearkit("cache", "clear", "tasks", "--yes").code == 0
+    assert not kept_task.exists()
+
+
+def test_clear_leaves_links_alone(task: Path, cache: Path, tmp_path: Path) -> None:
+    elsewhere = shutil.copytree(task, tmp_path / "mine")
+    (cache / "tasks").mkdir(parents=True)
+    (cache / "tasks" / task.name).symlink_to(elsewhere)
+    assert hearkit("cache", "clear", "tasks", "--yes", "--json").json["removed"] == []
+    assert (elsewhere / "task_metadata.json").is_file()
+
+
+def test_unknown_kind() -> None:
+    answer = hearkit("cache", "clear", "embedings")
+    assert answer.code == 2
+    assert "Did you mean 'embeddings'" in answer.stderr

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_cli import hearkit
+from helpers_tasks import tone, write_wav
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    rows = ["path,label"]
+    for i, label in enumerate(("low", "high")):
+        for k in range(20):
+            x = tone(300.0 * (1 + i), 0.2 + 0.01 * k, 8000, rng)
+            write_wav(tmp_path / "audio" / f"{label}{k}.wav", x, 8000)
+            rows.append(f"{label}{k}.wav,{label}")
+    (tmp_path / "clips.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path
+
+
+def test_the_stable_form(corpus: Path) -> None:
+    answer = hearkit(
+        "prepare", "--from-csv", corpus / "clips.csv", "--audio", corpus / "audio",
+        "--name", "two", "--out", corpus / "data", "--duration", 0.25, "--score", "mAP",
+        "--score", "top1_acc", "--sample-rate", 16000, "--sample-rate", 8000, "--json",
+    )  # fmt: skip
+    assert answer.code == 0, answer.stderr
+    folder = corpus / "data" / "tasks" / "two-1.0.0-full"
+    assert answer.json["folder"] == str(folder)
+    assert answer.json["splits"] == {"train": 32, "valid": 4, "test": 4}
+    assert answer.json["sample_rates"] == [8000, 16000]
+    metadata = json.loads((folder / "task_metadata.json").read_text())
+    assert metadata["evaluation"] == ["mAP", "top1_acc"]
+    with wave.open(str(next((folder / "16000" / "train").iterdir()))) as file:
+        assert (file.getframerate(), file.getnframes()) == (16000, 4000)
+
+
+def test_without_a_duration_clips_keep_their_lengths(corpus: Path) -> None:
+    answer = hearkit(
+        "prepare", "--from-csv", corpus / "clips.csv", "--audio", corpus / "audio",
+        "--name", "two", "--out", corpus / "data", "--sample-rate", 8000, "--version", "2",
+        "--mode", "small", "--folds", 4,
+    )  # fmt: skip
+    assert answer.code == 0, answer.stderr
+    folder = corpus / "data" / "tasks" / "two-2-small"
+    assert answer.stdout.strip() == str(folder)
+    metadata = json.loads((folder / "task_metadata.json").read_text())
+    assert metadata["sample_duration"] is None
+    assert metadata["splits"] == ["fold00", "fold01", "fold02", "fold03"]
+    lengths = set()
+    for path in (folder / "8000").rglob("*.wav"):
+        with wave.open(str(path)) as file:
+            lengths.add(file.getnframes())
+    assert lengths == {1600 + 80 * k for k in range(20)}
+
+
+def test_by_default_into_the_cache_where_it_has_a_name(corpus: Path, model: Path) -> None:
+    prepared = hearkit(
+        "prepare", "--from-csv", corpus / "clips.csv", "--audio", corpus / "audio",
+        "--name", "two", "--sample-rate", 16000,
+    )  # fmt: skip
+    assert prepared.code == 0, prepared.stderr
+    listed = hearkit("list", "tasks", "--json").json["tasks"]
+    assert [(row["task"], row["clips"]) for row in listed] == [("two-1.0.0-full", 40)]
+    evaluated = hearkit(
+        "evaluate", model, "--task", "two", "--out", corpus / "out", "--protocol", "faster",
+        "--grid-points", 1, "--json",
+    )  # fmt: skip
+    assert evaluated.json["results"][0]["task"] == "two-1.0.0-full"
+    slip = hearkit("evaluate", model, "--task", "tow", "--out", corpus / "out")
+    assert "Did you mean 'two'" in slip.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"--from-csv": "nothing.csv"}, "is not there"),
+        ({"--audio": "nowhere"}, "audio folder nowhere is not there"),
+        ({"--name": "a/b"}, "'a/b'"),
+        ({"--score": "top1"}, "Did you mean 'top1_acc'"),
+        ({"--split-mode": "kfold"}, "There is no split mode 'kfold'"),
+        ({"--folds": "2"}, "at least 3 folds"),
+        ({"--duration": "-1"}, "positive number of seconds"),
+        ({"--sample-rate": "0"}, "sample rate"),
+    ],
+)
+def test_bad_input(change: dict[str, str], said: str, corpus: Path) -> None:
+    given = {
+        "--from-csv": str(corpus / "clips.csv"),
+        "--audio": str(corpus / "audio"),
+        "--name": "two",
+        "--out": str(corpus / "data"),
+        **change,
+    }
+    answer = hearkit("prepare", *(part for pair in given.items() for part in pair))
+    assert answer.code == 2
+    assert said in answer.stderr
+    assert answer.stdout == ""

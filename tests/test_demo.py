@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import math
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_cli import hearkit
+from helpers_models import noise
+
+import hearkit.demo as demo_content
+from hearkit.demo import DEMO_TASKS, make_demo_tasks, write_starter_model
+from hearkit.demo.sounds import LAYERS, STROKES, mixture, note, stroke
+from hearkit.demo.tasks import _TASKS, _generator, _int16
+from hearkit.models.loading import load_model
+from hearkit.settings import Settings
+from hearkit.tasks.store import load_task
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def tasks(folder: Path) -> list[Path]:
+    settings = Settings(cache_dir=folder / "cache", device="cpu", workers=2)
+    return make_demo_tasks(folder, settings=settings)
+
+
+@pytest.mark.parametrize("midi", [48, 57, 69, 71])
+def test_a_note_has_its_pitch(midi: int) -> None:
+    x = note(midi, 1.0, 44100, np.random.default_rng(midi))
+    # The distance between its harmonics, by the spectrum's own spectrum.
+    cepstrum = np.fft.irfft(np.log(np.abs(np.fft.rfft(x * np.hanning(len(x)))) + 1e-3))
+    f0 = 440 * 2 ** ((midi - 69) / 12)
+    low, high = int(44100 / f0 / 1.4), int(44100 / f0 * 1.4)
+    found = 44100 / (low + np.argmax(cepstrum[low:high]))
+    assert abs(12 * math.log2(found / f0)) < 0.5
+
+
+def test_sounds_stay_within_range() -> None:
+    rng = np.random.default_rng(0)
+    sounds = [stroke(label, 0.4, 44100, rng) for label in STROKES]
+    sounds += [mixture(labels, 0.5, 44100, rng) for labels in ([], [*LAYERS])]
+    sounds += [note(60, 0.5, 44100, rng)]
+    for x in sounds:
+        assert np.isfinite(x).all()
+        assert 0.1 < np.abs(x).max() <= 0.5
+
+
+def test_tasks_are_in_the_official_layout(tasks: list[Path], folder: Path) -> None:
+    settings = Settings(cache_dir=folder / "cache", device="cpu", workers=2)
+    notes, strokes, layers = (load_task(path, settings=settings) for path in tasks)
+    assert tuple(task.name for task in (notes, strokes, layers)) == DEMO_TASKS
+    assert notes.vocabulary == tuple(str(midi) for midi in range(48, 72))
+    assert [len(notes.splits[s]) for s in ("train", "valid", "test")] == [144, 48, 72]
+    assert len(strokes.folds()) == 3
+    assert strokes.vocabulary == tuple(sorted(STROKES))
+    targets = layers.targets("test")
+    assert targets.shape == (96, 5)
+    # Every subset equally often: each label in half of the clips, independent of the others.
+    np.testing.assert_array_equal(targets.mean(0), 0.5)
+    with wave.open(str(notes.audio_paths("test", 44100)[0])) as file:
+        assert file.getnframes() == 22050
+
+
+def test_the_same_on_every_run(tasks: list[Path], folder: Path) -> None:
+    for recipe, sounds in _TASKS:
+        for sound in list(sounds())[::37]:
+            path = folder / "corpora" / recipe.name / f"{sound.filestem}.wav"
+            with wave.open(str(path)) as file:
+                written = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
+            np.testing.assert_array_equal(_int16(sound.make(_generator(path))), written)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.wav")}
+    settings = Settings(cache_dir=folder / "cache", device="cpu", workers=1)
+    assert make_demo_tasks(folder, settings=settings) == tasks
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.wav")} == before
+
+
+def test_the_starter_is_a_model(tmp_path: Path) -> None:
+    path = tmp_path / "my_model.py"
+    assert write_starter_model(path)
+    model = load_model(path, settings=Settings(cache_dir=tmp_path, device="cpu"))
+    audio = noise(2, 1.0, 16000)
+    scene = model.scene(audio)
+    embeddings, centres_ms = model.timestamps(audio)
+    assert scene.shape == (2, 258)
+    np.testing.assert_allclose(scene[:, :129], embeddings.mean(1), rtol=1e-5)
+    np.testing.assert_array_equal(centres_ms[0], 50.0 * np.arange(21))
+    # A frame at 50 ms, from its definition.
+    frame = audio[0, 800 - 128 : 800 + 128] * np.hanning(257)[:-1]
+    expected = np.log(np.abs(np.fft.rfft(frame)) ** 2 + 1e-4)
+    np.testing.assert_allclose(embeddings[0, 1], expected, rtol=1e-3, atol=1e-4)
+    path.write_text("mine")
+    assert not write_starter_model(path)
+    assert path.read_text() == "mine"
+
+
+def test_the_readme_shows_the_starter() -> None:
+    readme = Path(__file__).resolve().parents[1] / "README.md"
+    source = Path(demo_content.__file__).with_name("starter_model.py").read_text()
+    assert source.partition("import torch")[2] in readme.read_text()
+
+
+def test_the_demo_from_an_empty_folder(
+    tasks: list[Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The tasks are there already; a smaller protocol keeps the test short.
+    monkeypatch.setattr(demo_content, "DEMO_PROTOCOL", "faster")
+    monkeypatch.setattr(demo_content, "DEMO_GRID_POINTS", 1)
+    answer = hearkit("demo", "--out", folder, "--device", "cpu")
+    assert answer.code == 0, answer.stderr
+    for name in DEMO_TASKS:
+        assert name in answer.stdout
+        assert (folder / "results" / "hearkit.models.naive" / name / "result.json").is_file()
+    assert f"hearkit evaluate {folder / 'my_model.py'}" in answer.stderr
+    again = hearkit("demo", "--out", folder, "--device", "cpu", "--json")
+    assert again.stderr.count("kept") == 3
+    assert [row["task"] for row in again.json["results"]] == list(DEMO_TASKS)
+    own = hearkit(
+        "evaluate", folder / "my_model.py", "--task", tasks[1], "--out", folder / "results",
+        "--protocol", "fast", "--grid-points", 1, "--cache", folder / "cache", "--json",
+    )  # fmt: skip
+    assert own.code == 0, own.stderr
+    # Strokes of six kinds are easily told apart by their spectra.
+    assert own.json["results"][0]["scores"]["top1_acc"]["mean"] > 0.5

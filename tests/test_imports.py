@@ -1,0 +1,81 @@
+"""Imports go the way of the data, and the package itself loads nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import hearkit
+
+ROOT = Path(hearkit.__file__).parent
+
+# As in docs/design.md: a part may import itself and what stands before it.
+LAYERS = (
+    {"_version", "digest", "errors", "files", "registry", "settings"},
+    {"audio"},
+    {"tasks"},
+    {"models"},
+    {"embeddings"},
+    {"metrics"},
+    {"probe"},
+    {"results"},
+    {"demo"},
+    {"cli"},
+)
+RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
+BASELINES = ("models/naive.py", "models/crepe.py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Names of all hearkit modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("hearkit"))
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            module = node.module or ""
+            if module == "hearkit":
+                yield from (f"hearkit.{alias.name}" for alias in node.names)
+            elif module.startswith("hearkit."):
+                yield module
+
+
+def part_of(path: Path) -> str:
+    first = path.relative_to(ROOT).parts[0]
+    return first.removesuffix(".py")
+
+
+FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+def test_every_part_has_a_place() -> None:
+    assert {part_of(path) for path in FILES} == set(RANK)
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
+def test_imports_go_the_way_of_the_data(path: Path) -> None:
+    own = part_of(path)
+    for name in imports(path):
+        part = name.split(".")[1]
+        assert RANK[part] <= RANK[own], f"{own} must not import {name}"
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_baselines_are_models_like_any_other(name: str) -> None:
+    assert set(imports(ROOT / name)) <= {"hearkit.errors", "hearkit.models.framing"}
+
+
+@pytest.mark.parametrize("module", ["hearkit", "hearkit.errors", "hearkit.settings", "hearkit.cli"])
+def test_importing_loads_nothing_heavy(module: str) -> None:
+    code = (
+        f"import sys, {module}\n"
+        "heavy = {'torch', 'scipy', 'sklearn', 'numpy', 'av', 'soundfile'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
