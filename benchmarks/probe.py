@@ -28,9 +28,10 @@ from rich.table import Table
 
 from hearkit.metrics.classification import top1_accuracy
 from hearkit.probe.data import resident_data
+from hearkit.probe.objective import Objective
 from hearkit.probe.precision import resolve_precision
 from hearkit.probe.protocol import HEAR2021, GridPoint
-from hearkit.probe.search import Objective, by_shape, train
+from hearkit.probe.search import by_shape, train
 
 N_LABELS = 20
 

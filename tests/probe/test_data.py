@@ -1,13 +1,14 @@
 import random
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hearkit.errors import ProbeError
-from hearkit.probe.data import batch_bounds, published_order, resident_data
+from hearkit.probe.data import ProbeData, batch_bounds, published_order, resident_data
 
 
 def test_one_generator_goes_over_the_splits_in_their_order() -> None:
@@ -34,7 +35,9 @@ def test_a_single_last_clip_joins_the_batch_before() -> None:
     assert batch_bounds(2050, 1024) == [(0, 1024), (1024, 2048), (2048, 2050)]
 
 
-def data_of(n_train: int, n_valid: int = 3, multilabel: bool = False, dtype=torch.float32):
+def data_of(
+    n_train: int, n_valid: int = 3, multilabel: bool = False, dtype: torch.dtype = torch.float32
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], ProbeData]:
     rng = np.random.default_rng(0)
     y = np.eye(4, dtype=np.uint8)[rng.integers(0, 4, n_train + n_valid)]
     x = rng.standard_normal((n_train + n_valid, 5)).astype(np.float32) + 7

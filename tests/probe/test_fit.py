@@ -119,7 +119,7 @@ def test_a_stopped_probe_goes_on_to_the_same_result(
     expected = fit_probe(store, SMALL, settings=elsewhere)
     calls = 0
 
-    def stop(*_: object) -> None:
+    def stop(fold: int, n_folds: int, what: str, epoch: int, max_epochs: int, best: float) -> None:
         nonlocal calls
         calls += 1
         if calls == after:

@@ -51,8 +51,8 @@ def as_module(stack: ProbeStack, i: int) -> nn.Sequential:
             linear.weight.copy_(weights[f"weight_{name}"])
             linear.bias.copy_(weights[f"bias_{name}"])
         for layer, norm in enumerate(norms):
-            norm.running_mean.copy_(weights[f"mean_{layer}"])
-            norm.running_var.copy_(weights[f"variance_{layer}"])
+            norm.register_buffer("running_mean", weights[f"mean_{layer}"])
+            norm.register_buffer("running_var", weights[f"variance_{layer}"])
     return module
 
 
@@ -88,7 +88,7 @@ def test_training_equals_a_plain_module(layers: int, multilabel: bool) -> None:
         optimizer = torch.optim.Adam(trained, lr=stack.points[i].lr)
         for batch_x, batch_y in zip(x, y, strict=True):
             optimizer.zero_grad()
-            loss_of(module, batch_x, batch_y, multilabel).backward()
+            loss_of(module, batch_x, batch_y, multilabel).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         module.eval()
     for batch_x, batch_y in zip(x, y, strict=True):
@@ -192,9 +192,17 @@ def test_bfloat16_products_stay_close_to_float32() -> None:
     generator = torch.Generator().manual_seed(4)
     x = torch.randn(BATCH, N_FEATURES, generator=generator)
     y = torch.randint(0, N_LABELS, (BATCH,), generator=generator)
-    kwargs = {"offset": torch.zeros(N_FEATURES), "n_labels": N_LABELS, "multilabel": False}
-    exact = ProbeStack(points(2), [1, 2, 3], dtype=torch.float32, **kwargs)
-    rounded = ProbeStack(points(2), [1, 2, 3], dtype=torch.bfloat16, **kwargs)
+    exact, rounded = (
+        ProbeStack(
+            points(2),
+            [1, 2, 3],
+            offset=torch.zeros(N_FEATURES),
+            n_labels=N_LABELS,
+            multilabel=False,
+            dtype=dtype,
+        )
+        for dtype in (torch.float32, torch.bfloat16)
+    )
     assert all(t.dtype == torch.float32 for t in rounded.state().values())
     with torch.no_grad():
         difference = exact._forward(x, []) - rounded._forward(x.bfloat16(), [])

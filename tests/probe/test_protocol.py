@@ -104,7 +104,7 @@ def test_protocols_survive_json() -> None:
 )
 def test_impossible_points_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        GridPoint(**bad)  # type: ignore[arg-type]
+        GridPoint(**bad)
 
 
 def test_linear_points_have_a_label() -> None:

@@ -13,8 +13,9 @@ from plain_loop import plain_train
 from hearkit.metrics.classification import top1_accuracy
 from hearkit.probe.checkpoint import Checkpoint
 from hearkit.probe.data import ProbeData, resident_data
+from hearkit.probe.objective import Objective
 from hearkit.probe.protocol import GridPoint
-from hearkit.probe.search import Objective, Trained, by_shape, train
+from hearkit.probe.search import Trained, by_shape, train
 
 ACCURACY = Objective(top1_accuracy, maximise=True)
 
@@ -46,7 +47,7 @@ def grid(**changes: object) -> list[GridPoint]:
         "patience": 3,
         **changes,
     }
-    return [GridPoint(lr=lr, **common) for lr in (1e-2, 3e-3, 1e-3)]  # type: ignore[arg-type]
+    return [GridPoint(lr=lr, **common) for lr in (1e-2, 3e-3, 1e-3)]
 
 
 def run(points: list[GridPoint], objective: Objective = ACCURACY, **kwargs: object) -> Trained:
@@ -124,8 +125,8 @@ def test_the_best_validations_weights_are_kept() -> None:
     trained = run(grid(), data=data)
     assert trained.best is not None
     assert trained.weights is not None
+    from hearkit.probe.data import probabilities
     from hearkit.probe.network import ProbeStack
-    from hearkit.probe.search import probabilities
 
     stack = ProbeStack(
         [grid()[trained.best]],

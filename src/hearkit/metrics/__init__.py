@@ -7,5 +7,19 @@ sed_eval. Another package adds one through an entry point of the group ``hearkit
 from __future__ import annotations
 
 from hearkit.metrics.scores import SceneScore, get_scene_score, score_names
+from hearkit.metrics.sound_event import (
+    EventScore,
+    event_score_names,
+    event_scores,
+    get_event_score,
+)
 
-__all__ = ["SceneScore", "get_scene_score", "score_names"]
+__all__ = [
+    "EventScore",
+    "SceneScore",
+    "event_score_names",
+    "event_scores",
+    "get_event_score",
+    "get_scene_score",
+    "score_names",
+]

@@ -8,16 +8,26 @@ cut from that order in every epoch alike.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from hearkit.errors import ProbeError
+from hearkit.probe.network import ProbeStack
+from hearkit.probe.objective import Objective, Validation
 
-__all__ = ["ProbeData", "batch_bounds", "published_order", "resident_data"]
+__all__ = [
+    "ProbeData",
+    "TrainingData",
+    "batch_bounds",
+    "probabilities",
+    "published_order",
+    "resident_data",
+]
 
 _ORDER_SEED = 0
 
@@ -49,6 +59,43 @@ def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
     return bounds
 
 
+class _Batches(Protocol):
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]: ...
+
+
+class TrainingData(Protocol):
+    """What a training needs to know of one fold, of clips or of frames."""
+
+    @property
+    def batches(self) -> _Batches:
+        """An epoch's (embeddings, labels), the same in every epoch."""
+
+    @property
+    def offset(self) -> torch.Tensor:
+        """(n_features,) float32, what was subtracted from the embeddings."""
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels."""
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether labels are (batch, n_labels) float32, not (batch,) indices."""
+
+    def validate(
+        self, stack: ProbeStack, which: Sequence[int], objective: Objective
+    ) -> list[Validation]:
+        """Validates the networks at some positions of the stack."""
+
+
+def probabilities(logits: torch.Tensor, multilabel: bool) -> npt.NDArray[np.float32]:
+    """Probabilities (n_clips, n_labels) of one network's logits (n_labels, n_clips)."""
+    chances = torch.sigmoid(logits) if multilabel else torch.softmax(logits, dim=0)
+    return chances.T.contiguous().cpu().numpy()
+
+
 @dataclass(frozen=True)
 class ProbeData:
     """One fold on the device.
@@ -74,6 +121,18 @@ class ProbeData:
     def n_labels(self) -> int:
         """Number of labels."""
         return int(self.valid_targets.shape[1])
+
+    def validate(
+        self, stack: ProbeStack, which: Sequence[int], objective: Objective
+    ) -> list[Validation]:
+        """Validates the networks at some positions of the stack."""
+        logits = stack.predict(self.valid_x, which)
+        if objective.on_loss:
+            return [Validation(float(loss)) for loss in stack.losses(logits, self.valid_y)]
+        return [
+            Validation(objective.function(probabilities(one, self.multilabel), self.valid_targets))
+            for one in logits
+        ]
 
     def centred(self, x: npt.NDArray[np.float32]) -> torch.Tensor:
         """Other embeddings (n, n_features) as `valid_x`."""

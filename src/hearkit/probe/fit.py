@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol as TypingProtocol
 
@@ -18,12 +18,13 @@ from hearkit.embeddings.store import EmbeddingStore
 from hearkit.errors import ProbeError
 from hearkit.metrics import get_scene_score
 from hearkit.probe.checkpoint import Checkpoint
-from hearkit.probe.data import ProbeData, published_order, resident_data
+from hearkit.probe.data import ProbeData, probabilities, published_order, resident_data
 from hearkit.probe.network import ProbeStack
+from hearkit.probe.objective import Objective
 from hearkit.probe.precision import resolve_precision
 from hearkit.probe.predictions import FoldPrediction, Predictions
 from hearkit.probe.protocol import DEFAULT_SEED, GridPoint, Protocol, get_protocol
-from hearkit.probe.search import Objective, Outcome, Trained, by_shape, probabilities, train
+from hearkit.probe.search import Outcome, Trained, by_shape, train
 from hearkit.settings import Settings
 from hearkit.tasks.store import FoldSplit, PreparedTask
 
@@ -258,7 +259,7 @@ def _unit(
     arrays = {"offset": unit.offset.cpu().numpy()}
     for key, tensor in (trained.weights or {}).items():
         arrays[f"weights/{key}"] = tensor.cpu().numpy()
-    records = [{**asdict(outcome), "point": None} for outcome in trained.outcomes]
+    records = [outcome.record() for outcome in trained.outcomes]
     finished.save({"outcomes": records, "best": trained.best, "seconds": unit.seconds}, arrays)
     unfinished.clear()
     return unit
@@ -279,7 +280,7 @@ def _read_unit(
         if name.startswith("weights/")
     }
     outcomes = tuple(
-        Outcome(**{**record, "point": point}) for record, point in zip(records, points, strict=True)
+        Outcome.from_record(point, record) for record, point in zip(records, points, strict=True)
     )
     trained = Trained(outcomes, best if isinstance(best, int) else None, weights or None)
     return _Unit(points, trained, torch.from_numpy(arrays["offset"]).to(fit.device), seconds)

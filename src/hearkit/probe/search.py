@@ -6,53 +6,29 @@ Grid points of one shape are trained together; one that stops leaves, and the ot
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from typing import Protocol as TypingProtocol
 
-import numpy as np
 import numpy.typing as npt
 import torch
 
 from hearkit.probe.checkpoint import Checkpoint
-from hearkit.probe.data import ProbeData
+from hearkit.probe.data import TrainingData
+from hearkit.probe.events import Postprocessing
 from hearkit.probe.network import ProbeStack, Weights
+from hearkit.probe.objective import Objective
 from hearkit.probe.protocol import GridPoint
 from hearkit.probe.randomness import Dropout, stream_seed
 
 __all__ = [
-    "Objective",
     "Outcome",
     "Trained",
     "TrainingProgress",
     "by_shape",
-    "probabilities",
     "train",
 ]
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What is validated.
-
-    Attributes:
-        function: Of probabilities (n_valid, n_labels) and multi-hot targets, to a number.
-        maximise: Whether higher is better.
-        on_loss: Select by the validation loss instead of the function.
-        nan_ends_point: Whether NaN ends a grid point, or counts as 0.
-    """
-
-    function: Callable[[npt.NDArray[np.floating], npt.NDArray[np.integer]], float]
-    maximise: bool
-    on_loss: bool = False
-    nan_ends_point: bool = True
-
-    def goodness(self, value: float) -> float:
-        """The value turned so that higher is better, and NaN the worst."""
-        if math.isnan(value):
-            return -math.inf
-        return value if self.maximise and not self.on_loss else -value
 
 
 @dataclass(frozen=True)
@@ -65,6 +41,7 @@ class Outcome:
         best_epoch: The epoch after which it was validated, 0 if there was none.
         epochs: How many it was trained.
         ended: ``"patience"``, ``"max_epochs"`` or ``"undefined_score"``.
+        postprocessing: The way from frames to events of that validation (event tasks).
     """
 
     point: GridPoint
@@ -72,6 +49,21 @@ class Outcome:
     best_epoch: int
     epochs: int
     ended: str
+    postprocessing: Postprocessing | None = None
+
+    def record(self) -> dict[str, Any]:
+        """As JSON, without the point."""
+        return {key: value for key, value in asdict(self).items() if key != "point"}
+
+    @classmethod
+    def from_record(cls, point: GridPoint, record: Mapping[str, Any]) -> Outcome:
+        """From a `record`."""
+        return cls(**{**record, "point": point, "postprocessing": _way(record)})
+
+
+def _way(record: Mapping[str, Any]) -> Postprocessing | None:
+    stored = record["postprocessing"]
+    return None if stored is None else Postprocessing(**stored)
 
 
 @dataclass(frozen=True)
@@ -98,12 +90,6 @@ def by_shape(grid: Sequence[GridPoint]) -> list[list[int]]:
     return list(groups.values())
 
 
-def probabilities(logits: torch.Tensor, multilabel: bool) -> npt.NDArray[np.float32]:
-    """Probabilities (n_clips, n_labels) of one network's logits (n_labels, n_clips)."""
-    chances = torch.sigmoid(logits) if multilabel else torch.softmax(logits, dim=0)
-    return chances.T.contiguous().cpu().numpy()
-
-
 @dataclass
 class _Run:
     """One grid point in training."""
@@ -114,15 +100,18 @@ class _Run:
     best_epoch: int = 0
     waited: int = 0
     ended: str = ""
+    postprocessing: Postprocessing | None = None
     weights: Weights = field(default_factory=dict, repr=False)
 
     def outcome(self, epochs: int) -> Outcome:
-        return Outcome(self.point, self.best_score, self.best_epoch, epochs, self.ended)
+        return Outcome(
+            self.point, self.best_score, self.best_epoch, epochs, self.ended, self.postprocessing
+        )
 
 
 def train(
     points: Sequence[GridPoint],
-    data: ProbeData,
+    data: TrainingData,
     objective: Objective,
     *,
     stream: Sequence[str | int],
@@ -170,24 +159,19 @@ def train(
     return Trained(outcomes, state.champion.position, state.champion.weights)
 
 
-def _validate(state: _State, due: list[int], data: ProbeData, objective: Objective) -> None:
-    logits = state.stack.predict(data.valid_x, due)
-    losses = state.stack.losses(logits, data.valid_y) if objective.on_loss else None
-    for k, i in enumerate(due):
-        run = state.runs[i]
-        if losses is not None:
-            score = float(losses[k])
-        else:
-            chances = probabilities(logits[k], data.multilabel)
-            score = float(objective.function(chances, data.valid_targets))
+def _validate(state: _State, due: list[int], data: TrainingData, objective: Objective) -> None:
+    for i, validation in zip(due, data.validate(state.stack, due, objective), strict=True):
+        run, score = state.runs[i], validation.score
         if math.isnan(score) and objective.nan_ends_point:
             run.best_score, run.best_epoch, run.weights = math.nan, 0, {}
+            run.postprocessing = None
             run.ended = "undefined_score"
             continue
         score = 0.0 if math.isnan(score) else score
         if objective.goodness(score) > objective.goodness(run.best_score):
             run.best_score, run.best_epoch, run.waited = score, state.epoch, 0
             run.weights = state.stack.snapshot(i)
+            run.postprocessing = validation.postprocessing
         else:
             run.waited += 1
         if run.waited >= run.point.patience:
@@ -208,7 +192,7 @@ class _State:
     def begin(
         cls,
         points: Sequence[GridPoint],
-        data: ProbeData,
+        data: TrainingData,
         stream: Sequence[str | int],
         dtype: torch.dtype,
     ) -> _State:
@@ -261,8 +245,7 @@ class _State:
             "runs": [_describe(run) for run in self.runs],
             "champion": _describe(self.champion) if self.champion else None,
             "outcomes": {
-                str(position): {**asdict(outcome), "point": None}
-                for position, outcome in self.outcomes.items()
+                str(position): outcome.record() for position, outcome in self.outcomes.items()
             },
         }
         arrays = {f"stack/{k}": v.cpu().numpy() for k, v in self.stack.state().items()}
@@ -289,12 +272,14 @@ class _State:
                 for name, tensor in tensors.items()
                 if name.startswith(prefix)
             }
-            return _Run(**record, point=points[record["position"]], weights=weights)
+            point = points[record["position"]]
+            given = {**record, "postprocessing": _way(record)}
+            return _Run(**given, point=point, weights=weights)
 
         self.runs = [rebuild(record) for record in meta["runs"]]
         self.champion = rebuild(meta["champion"]) if meta["champion"] else None
         self.outcomes = {
-            int(position): Outcome(**{**record, "point": points[int(position)]})
+            int(position): Outcome.from_record(points[int(position)], record)
             for position, record in meta["outcomes"].items()
         }
         self.stack.keep_only([run.position for run in self.runs])
@@ -309,4 +294,6 @@ class _State:
 
 def _describe(run: _Run) -> dict[str, Any]:
     names = ("position", "best_score", "best_epoch", "waited", "ended")
-    return {name: getattr(run, name) for name in names}
+    way = run.postprocessing
+    described = {name: getattr(run, name) for name in names}
+    return {**described, "postprocessing": None if way is None else asdict(way)}

@@ -1,0 +1,294 @@
+"""Frames as training data: read from the store in blocks, in memory or not.
+
+The frames of the training clips, clip after clip in the protocol's order, are one long sequence
+that batches are cut from. Where it fits into the memory that is allowed it is kept; where not,
+every epoch reads it again, ahead of the computation. Both go through the same code, so the
+batches, and with them the result, are the same bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hearkit.embeddings.align import frame_labels
+from hearkit.embeddings.frames import ClipFrames
+from hearkit.errors import ProbeError
+from hearkit.metrics.blocks import blocks_of
+from hearkit.metrics.event_lists import EventArrays, concatenate_events
+from hearkit.probe.data import batch_bounds
+from hearkit.probe.events import Postprocessing, best_postprocessing, events_from_frames
+from hearkit.probe.network import ProbeStack
+from hearkit.probe.objective import Objective, Validation
+from hearkit.tasks.clips import Event
+
+__all__ = ["FrameData", "LabelledClip", "frame_data", "predict_frames"]
+
+T = TypeVar("T")
+
+_PIECE_FRAMES = 4096
+_AHEAD = 4
+# Cells (networks x frames x labels) of a validation that are held at once, a byte each.
+_CELLS = 1 << 26
+
+
+@dataclass(frozen=True)
+class LabelledClip:
+    """A clip's frames and events."""
+
+    frames: ClipFrames
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Some frames of one clip: embeddings (n, size), labels (n, n_labels)."""
+
+    clip: int
+    start: int
+    x: npt.NDArray[np.float32]
+    y: npt.NDArray[np.uint8]
+
+
+def _pieces(clips: Sequence[LabelledClip], labels: Mapping[str, int]) -> Iterator[_Piece]:
+    for i, clip in enumerate(clips):
+        for start in range(0, len(clip.frames), _PIECE_FRAMES):
+            stop = min(start + _PIECE_FRAMES, len(clip.frames))
+            times = clip.frames.timestamps_ms[start:stop]
+            yield _Piece(
+                i, start, clip.frames.read(start, stop), frame_labels(clip.events, times, labels)
+            )
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, a few of them made in advance by another thread."""
+    done = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="hearkit-read") as reader:
+        waiting = deque(reader.submit(next, items, done) for _ in range(_AHEAD))
+        while (item := waiting.popleft().result()) is not done:
+            waiting.append(reader.submit(next, items, done))
+            yield item  # type: ignore[misc]
+
+
+class _Batches:
+    """An epoch's batches, each time anew."""
+
+    def __init__(
+        self,
+        clips: Sequence[LabelledClip],
+        labels: Mapping[str, int],
+        offset: npt.NDArray[np.float32],
+        batch_size: int,
+        dtype: torch.dtype,
+        device: str,
+    ) -> None:
+        self._clips = clips
+        self._labels = labels
+        self._offset = offset
+        self._dtype = dtype
+        self._device = device
+        self._bounds = batch_bounds(sum(len(clip.frames) for clip in clips), batch_size)
+
+    def __len__(self) -> int:
+        return len(self._bounds)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for x, y in _ahead(self._arrays()):
+            yield (
+                torch.from_numpy(x).to(self._device).to(self._dtype),
+                torch.from_numpy(y).to(self._device),
+            )
+
+    def _arrays(self) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
+        pieces = _pieces(self._clips, self._labels)
+        size, n_labels = len(self._offset), len(self._labels)
+        piece, used = next(pieces), 0
+        for start, stop in self._bounds:
+            x = np.empty((stop - start, size), dtype=np.float32)
+            y = np.empty((stop - start, n_labels), dtype=np.float32)
+            filled = 0
+            while filled < len(x):
+                if used == len(piece.x):
+                    piece, used = next(pieces), 0
+                count = min(len(x) - filled, len(piece.x) - used)
+                np.subtract(
+                    piece.x[used : used + count], self._offset, out=x[filled : filled + count]
+                )
+                y[filled : filled + count] = piece.y[used : used + count]
+                filled, used = filled + count, used + count
+            yield x, y
+
+
+@dataclass(frozen=True)
+class FrameData:
+    """One fold of an event task.
+
+    Attributes:
+        batches: Of an epoch: (batch, n_features) centred embeddings in the products' precision,
+            and (batch, n_labels) float32 labels. Kept in memory or read again.
+        offset: (n_features,) float32, the training mean that was subtracted.
+        labels: The vocabulary.
+        valid: The clips that are validated on.
+        valid_pieces: Their frames if they are kept in memory, else None.
+        reference: Their events.
+        grid: The ways from frames to events that are tried.
+        resident: Whether the training frames are in memory.
+    """
+
+    batches: Sequence[tuple[torch.Tensor, torch.Tensor]] | _Batches
+    offset: torch.Tensor
+    labels: tuple[str, ...]
+    valid: Sequence[LabelledClip]
+    valid_pieces: Sequence[_Piece] | None
+    reference: EventArrays
+    grid: Sequence[Postprocessing]
+    resident: bool
+    multilabel: bool = True
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels."""
+        return len(self.labels)
+
+    def validate(
+        self, stack: ProbeStack, which: Sequence[int], objective: Objective
+    ) -> list[Validation]:
+        """Validates some networks; each with the best of the ways from frames to events."""
+        found: list[list[list[EventArrays]]] = [[[] for _ in self.grid] for _ in which]
+        losses = torch.zeros(len(which), dtype=torch.float64)
+        total = 0
+        for clips, above, pieces_losses in self._groups(stack, which):
+            lengths = [len(self.valid[i].frames) for i in range(clips.start, clips.stop)]
+            bounds = np.concatenate([[0], np.cumsum(lengths)])
+            times = np.concatenate([c.frames.timestamps_ms for c in self.valid[clips]])
+            losses += pieces_losses
+            total += int(bounds[-1])
+            for k in range(len(which)):
+                for way, events in enumerate(
+                    events_from_frames(above[k], bounds, times, self.grid)
+                ):
+                    found[k][way].append(_shifted(events, clips.start))
+        validations = []
+        for k in range(len(which)):
+            scores = [
+                objective.function(self.reference, concatenate_events(parts), self.labels)
+                for parts in found[k]
+            ]
+            best = best_postprocessing(self.grid, scores, maximise=objective.maximise)
+            score = float(losses[k]) / max(1, total) if objective.on_loss else scores[best]
+            validations.append(Validation(score, self.grid[best]))
+        return validations
+
+    def _groups(
+        self, stack: ProbeStack, which: Sequence[int]
+    ) -> Iterator[tuple[slice, npt.NDArray[np.bool_], torch.Tensor]]:
+        """Some clips at a time: whether each label is on, and summed losses, per network."""
+        lengths = np.array([len(clip.frames) for clip in self.valid], dtype=np.int64)
+        index = {label: i for i, label in enumerate(self.labels)}
+        pieces = (
+            iter(self.valid_pieces)
+            if self.valid_pieces is not None
+            else _ahead(_pieces(self.valid, index))
+        )
+        for clips in blocks_of(lengths * self.n_labels * len(which), _CELLS):
+            n_frames = int(lengths[clips].sum())
+            above = np.empty((len(which), n_frames, self.n_labels), dtype=np.bool_)
+            losses = torch.zeros(len(which), dtype=torch.float64)
+            filled = 0
+            while filled < n_frames:
+                piece = next(pieces)
+                logits = stack.predict(self._centred(piece.x), which)
+                stop = filled + len(piece.x)
+                on = torch.sigmoid(logits) > 0.5
+                above[:, filled:stop] = on.permute(0, 2, 1).cpu().numpy()
+                y = torch.from_numpy(piece.y).to(self.offset.device, torch.float32)
+                losses += stack.losses(logits, y).cpu().double() * len(piece.x)
+                filled = stop
+            yield clips, above, losses
+
+    def _centred(self, x: npt.NDArray[np.float32]) -> torch.Tensor:
+        return torch.from_numpy(x).to(self.offset.device) - self.offset
+
+
+def _shifted(events: EventArrays, first_clip: int) -> EventArrays:
+    return EventArrays(events.clip + first_clip, events.label, events.onset_ms, events.offset_ms)
+
+
+def frame_data(
+    train: Sequence[LabelledClip],
+    valid: Sequence[LabelledClip],
+    labels: tuple[str, ...],
+    *,
+    grid: Sequence[Postprocessing],
+    batch_size: int,
+    device: str,
+    dtype: torch.dtype,
+    max_memory_bytes: int,
+) -> FrameData:
+    """One fold of an event task.
+
+    Args:
+        train: The training clips in the protocol's order.
+        valid: The clips that are validated on.
+        labels: The vocabulary.
+        grid: Ways from frames to events.
+        batch_size: Frames per step.
+        device: A torch device.
+        dtype: Precision of the products.
+        max_memory_bytes: What the frames may take; beyond it they are read from the store in
+            every epoch. Training frames have priority over those of validation.
+
+    Raises:
+        ProbeError: There are fewer than two training frames, or no clip to validate on.
+        EmbeddingError: The store is damaged.
+    """
+    n_train = sum(len(clip.frames) for clip in train)
+    if n_train < 2 or not valid:
+        raise ProbeError(
+            f"A probe needs at least 2 frames to train on and 1 clip to validate on, but has "
+            f"{n_train} and {len(valid)}. Use a larger task or other splits."
+        )
+    index = {label: i for i, label in enumerate(labels)}
+    size = train[0].frames.size
+    total = np.zeros(size, dtype=np.float64)
+    for piece in _ahead(_pieces(train, index)):
+        total += piece.x.sum(axis=0, dtype=np.float64)
+    offset = (total / n_train).astype(np.float32)
+    batches = _Batches(train, index, offset, batch_size, dtype, device)
+    train_bytes = n_train * (size * dtype.itemsize + 4 * len(labels))
+    resident = train_bytes <= max_memory_bytes
+    n_valid = sum(len(clip.frames) for clip in valid)
+    valid_bytes = n_valid * (4 * size + len(labels))
+    left = max_memory_bytes - (train_bytes if resident else 0)
+    return FrameData(
+        batches=list(batches) if resident else batches,
+        offset=torch.from_numpy(offset).to(device),
+        labels=labels,
+        valid=valid,
+        valid_pieces=list(_pieces(valid, index)) if valid_bytes <= left else None,
+        reference=EventArrays.from_clips([clip.events for clip in valid], labels),
+        grid=grid,
+        resident=resident,
+    )
+
+
+def predict_frames(
+    stack: ProbeStack, clips: Sequence[LabelledClip], labels: tuple[str, ...]
+) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]]:
+    """Probabilities and labels of a single network, piece by piece in the clips' order.
+
+    Yields:
+        (n, n_labels) float32 probabilities, and the multi-hot labels of the same frames.
+    """
+    index = {label: i for i, label in enumerate(labels)}
+    for piece in _ahead(_pieces(clips, index)):
+        x = torch.from_numpy(piece.x).to(stack.offset.device) - stack.offset
+        chances = torch.sigmoid(stack.predict(x)[0])
+        yield chances.T.contiguous().cpu().numpy(), piece.y
