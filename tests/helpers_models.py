@@ -29,6 +29,29 @@ def get_timestamp_embeddings(audio, model):
     return frames.mean(2, keepdim=True), ms.expand(len(audio), -1)
 """
 
+# Bands of the spectrum tell the tones of the test tasks apart.
+BANDS = """
+import torch
+
+class Bands(torch.nn.Module):
+    sample_rate = 16000
+    scene_embedding_size = 16
+    timestamp_embedding_size = 16
+
+def load_model(model_file_path=""):
+    return Bands()
+
+def get_scene_embeddings(audio, model):
+    power = torch.fft.rfft(audio).abs()[:, 1:385]
+    return torch.log(power.reshape(len(audio), 16, -1).mean(2) + 1e-3)
+
+def get_timestamp_embeddings(audio, model):
+    frames = audio[:, : audio.shape[1] // 800 * 800].reshape(len(audio), -1, 800)
+    power = torch.fft.rfft(frames).abs()[..., 1:385].reshape(len(audio), frames.shape[1], 16, -1)
+    ms = torch.arange(frames.shape[1]) * 50.0 + 25.0
+    return torch.log(power.mean(3) + 1e-3), ms.expand(len(audio), -1)
+"""
+
 
 def write_model(folder: Path, source: str = STATS, name: str = "stats", extra: str = "") -> Path:
     """Writes ``folder/name.py`` with a source and what is appended to it."""

@@ -10,11 +10,13 @@ from helpers_cli import hearkit
 from helpers_models import noise
 
 import hearkit.demo as demo_content
-from hearkit.demo import DEMO_TASKS, make_demo_tasks, write_starter_model
+from hearkit.demo import DEMO_EVENT_CLIP, DEMO_TASKS, make_demo_tasks, write_starter_model
 from hearkit.demo.sounds import LAYERS, STROKES, mixture, note, stroke
+from hearkit.demo.soundscapes import SOURCES, draw_events, soundscape
 from hearkit.demo.tasks import _TASKS, _generator, _int16
 from hearkit.models.loading import load_model
 from hearkit.settings import Settings
+from hearkit.tasks.clips import Event
 from hearkit.tasks.store import load_task
 
 
@@ -52,8 +54,8 @@ def test_sounds_stay_within_range() -> None:
 
 def test_tasks_are_in_the_official_layout(tasks: list[Path], folder: Path) -> None:
     settings = Settings(cache_dir=folder / "cache", device="cpu", workers=2)
-    notes, strokes, layers = (load_task(path, settings=settings) for path in tasks)
-    assert tuple(task.name for task in (notes, strokes, layers)) == DEMO_TASKS
+    notes, strokes, layers, yard = (load_task(path, settings=settings) for path in tasks)
+    assert tuple(task.name for task in (notes, strokes, layers, yard)) == DEMO_TASKS
     assert notes.vocabulary == tuple(str(midi) for midi in range(48, 72))
     assert [len(notes.splits[s]) for s in ("train", "valid", "test")] == [144, 48, 72]
     assert len(strokes.folds()) == 3
@@ -64,6 +66,42 @@ def test_tasks_are_in_the_official_layout(tasks: list[Path], folder: Path) -> No
     np.testing.assert_array_equal(targets.mean(0), 0.5)
     with wave.open(str(notes.audio_paths("test", 44100)[0])) as file:
         assert file.getnframes() == 22050
+    assert (yard.kind, yard.vocabulary) == ("event", tuple(sorted(SOURCES)))
+    assert yard.metadata.evaluation == ("event_onset_200ms_fms", "segment_1s_er")
+    assert [len(yard.splits[s]) for s in ("train", "valid", "test")] == [8, 4, 6]
+    assert DEMO_EVENT_CLIP in yard.splits["test"]
+    for files in yard.splits.values():
+        events = [event for found in files.values() for event in found]
+        assert {event.label for event in events if isinstance(event, Event)} == set(SOURCES)
+
+
+def test_events_of_one_label_are_kept_apart() -> None:
+    overlaps = 0
+    for seed in range(50):
+        events = draw_events(6.0, 8, np.random.default_rng(seed))
+        assert 3 <= len(events) <= 8
+        assert list(events) == sorted(events, key=lambda event: event.start_ms)
+        for i, one in enumerate(events):
+            assert 0 <= one.start_ms < one.end_ms <= 6000
+            assert 350 <= one.end_ms - one.start_ms < 900
+            for other in events[i + 1 :]:
+                if one.label == other.label:
+                    assert other.start_ms - one.end_ms > 400
+                overlaps += other.start_ms < one.end_ms
+    assert overlaps > 50
+
+
+@pytest.mark.parametrize("label", SOURCES)
+def test_an_event_sounds_from_its_start_to_its_end(label: str) -> None:
+    events = [Event(label, 1000, 1500)]
+    x = soundscape(events, 3.0, 44100, np.random.default_rng(1))
+    assert x.shape == (3 * 44100,)
+    loud = np.flatnonzero(np.abs(x) > 0.01) / 44.1
+    assert 1000 <= loud.min() < 1030
+    # Between the last two knocks it may be quiet, and a bell has faded.
+    assert 1400 < loud.max() <= 1500
+    everything = [Event(name, 500, 1300) for name in SOURCES]
+    assert np.abs(soundscape(everything, 2.0, 44100, np.random.default_rng(2))).max() <= 0.95
 
 
 def test_the_same_on_every_run(tasks: list[Path], folder: Path) -> None:
@@ -116,8 +154,11 @@ def test_the_demo_from_an_empty_folder(
         assert name in answer.stdout
         assert (folder / "results" / "hearkit.models.naive" / name / "result.json").is_file()
     assert f"hearkit evaluate {folder / 'my_model.py'}" in answer.stderr
+    events = folder / "results" / "hearkit.models.naive" / DEMO_TASKS[-1]
+    assert f"hearkit events plot {events} {DEMO_EVENT_CLIP}" in answer.stderr
+    assert (events / "predictions" / "test.events.json").is_file()
     again = hearkit("demo", "--out", folder, "--device", "cpu", "--json")
-    assert again.stderr.count("kept") == 3
+    assert again.stderr.count("kept") == len(DEMO_TASKS) == 4
     assert [row["task"] for row in again.json["results"]] == list(DEMO_TASKS)
     own = hearkit(
         "evaluate", folder / "my_model.py", "--task", tasks[1], "--out", folder / "results",

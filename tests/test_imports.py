@@ -24,6 +24,7 @@ LAYERS = (
     {"metrics"},
     {"probe"},
     {"results"},
+    {"views"},
     {"demo"},
     {"cli"},
 )

@@ -38,11 +38,12 @@ def test_scores_are_scikit_learns_over_folds(tmp_path: Path, settings: Settings)
     predictions = predictions_of(tmp_path, settings)
     result = score(predictions)
     accuracies = [
-        accuracy_score(f.targets.argmax(1), f.probabilities.argmax(1)) for f in predictions.folds
+        accuracy_score(f.targets.argmax(1), f.probabilities.argmax(1))
+        for f in predictions.scene_folds()
     ]
     precisions = [
         average_precision_score(f.targets, f.probabilities, average="macro")
-        for f in predictions.folds
+        for f in predictions.scene_folds()
     ]
     summary = result.scores["top1_acc"]
     assert list(summary.per_fold.values()) == pytest.approx(accuracies, abs=1e-12)
@@ -70,7 +71,7 @@ def test_a_result_is_written_and_read_back(tmp_path: Path, settings: Settings) -
     assert read.model_dump_json() == result.model_dump_json()
     assert read.same_as(result)
     clips = json.loads((tmp_path / "out/predictions/clips.json").read_text())
-    for fold in predictions.folds:
+    for fold in predictions.scene_folds():
         name = fold.fold.test
         stored = np.load(tmp_path / f"out/predictions/{name}.npy")
         np.testing.assert_array_equal(stored, fold.probabilities)
@@ -118,10 +119,12 @@ def test_undefined_folds_make_an_undefined_score_in_valid_json(
     tmp_path: Path, settings: Settings
 ) -> None:
     predictions = predictions_of(tmp_path, settings)
+    first = predictions.scene_folds()[0]
     blank = dataclasses.replace(
-        predictions.folds[0],
-        probabilities=np.full_like(predictions.folds[0].probabilities, np.nan),
+        first,
+        probabilities=np.full_like(first.probabilities, np.nan),
         loss=math.nan,
+        outcome=dataclasses.replace(first.outcome, validation_score=math.nan),
     )
     broken = dataclasses.replace(predictions, folds=(blank, *predictions.folds[1:]))
     result = score(broken)

@@ -5,8 +5,17 @@ A result is a folder::
     result.json                   this module's `Result`
     test.predicted-scores.json    the same scores in the published evaluation's own form
     predictions/clips.json        file names per test split, in the order of the rows
-    predictions/<split>.npy       float32 probabilities (n_clips, n_labels)
-    predictions/<split>.targets.npy   uint8 multi-hot labels (n_clips, n_labels)
+    predictions/labels.json       the vocabulary
+    predictions/<split>.npy       float32 probabilities (n_clips or n_frames, n_labels)
+
+and of a scene task ``<split>.targets.npy``, uint8 multi-hot labels (n_clips, n_labels); of an
+event task, whose frames stand clip after clip::
+
+    predictions/<split>.bounds.npy       int64 (n_clips + 1,) first frame of each clip
+    predictions/<split>.timestamps.npy   float64 (n_frames,) in ms
+    predictions/<split>.events.json      what was found: {clip: [{"label", "start", "end"}]}, ms
+    predictions/<split>.reference.json   what was annotated, likewise
+    predictions/<split>.per_label.json   all parts of all scores, overall and per label
 
 Numbers that JSON can't hold are null where undefined (NaN), and the strings ``"Infinity"`` and
 ``"-Infinity"``. Two runs of the same thing differ in ``resources`` alone.
@@ -29,8 +38,8 @@ from hearkit._version import __version__
 from hearkit.embeddings.manifest import ModelRecord, TaskRecord
 from hearkit.errors import ResultError
 from hearkit.files import json_safe, write_json, write_npy
-from hearkit.metrics import get_scene_score
-from hearkit.probe.predictions import FoldPrediction, Predictions
+from hearkit.metrics import get_event_score, get_scene_score
+from hearkit.probe.predictions import EventFoldPrediction, FoldPrediction, Predictions
 from hearkit.probe.protocol import GridPoint, Protocol
 from hearkit.probe.search import Outcome
 
@@ -39,6 +48,8 @@ __all__ = [
     "FoldResult",
     "GridResult",
     "Number",
+    "PartSummary",
+    "PostprocessingRecord",
     "Resources",
     "Result",
     "ScoreSummary",
@@ -62,20 +73,37 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ScoreSummary(_Record):
-    """One score of a task.
+class PartSummary(_Record):
+    """One number over the test splits.
 
     Attributes:
         mean: Unweighted mean over test splits.
         std: Sample standard deviation over folds (ddof 1); None with a single test split.
         per_fold: By test split.
-        maximise: Whether higher is better.
     """
 
     mean: Number
     std: Number | None
     per_fold: dict[str, Number]
+
+
+class ScoreSummary(PartSummary):
+    """One score of a task.
+
+    Attributes:
+        maximise: Whether higher is better.
+        parts: What it is made of, by name: precision and recall of an F-measure.
+    """
+
     maximise: bool
+    parts: dict[str, PartSummary] = Field(default_factory=dict)
+
+
+class PostprocessingRecord(_Record):
+    """How frames became events; both in ms."""
+
+    median_filter_ms: float
+    min_duration_ms: float
 
 
 class FoldResult(_Record):
@@ -90,6 +118,7 @@ class FoldResult(_Record):
         validation_score: The best validation of the chosen grid point.
         best_epoch: After which epoch that was; 0 if no validation was defined.
         epochs: How many were trained.
+        postprocessing: Of the best validation, with which the test was scored (event tasks).
     """
 
     test: str
@@ -100,6 +129,7 @@ class FoldResult(_Record):
     validation_score: Number
     best_epoch: int
     epochs: int
+    postprocessing: PostprocessingRecord | None = None
 
 
 class GridResult(_Record):
@@ -111,6 +141,7 @@ class GridResult(_Record):
         best_epoch: After which epoch.
         epochs: How many were trained.
         ended: ``patience``, ``max_epochs`` or ``undefined_score``.
+        postprocessing: Of the best validation (event tasks).
     """
 
     point: GridPoint
@@ -118,6 +149,7 @@ class GridResult(_Record):
     best_epoch: int
     epochs: int
     ended: str
+    postprocessing: PostprocessingRecord | None = None
 
 
 class EmbeddingsRecord(_Record):
@@ -182,6 +214,7 @@ class Result(_Record):
         folds: In the protocol's order.
         chosen: Position in ``grid`` of the point that was used.
         grid: In the protocol's order.
+        notes: What a reader of the scores should know, in sentences.
         resources: Time and memory.
     """
 
@@ -203,6 +236,7 @@ class Result(_Record):
     folds: tuple[FoldResult, ...] = Field(min_length=1)
     chosen: int
     grid: tuple[GridResult, ...]
+    notes: tuple[str, ...] = ()
     resources: Resources
 
     @property
@@ -265,10 +299,11 @@ def score(predictions: Predictions) -> Result:
         precision=predictions.precision,
         versions=_versions(),
         primary_score=metadata.evaluation[0],
-        scores={name: _summary(name, predictions.folds) for name in metadata.evaluation},
+        scores={name: _summary(name, predictions) for name in metadata.evaluation},
         folds=tuple(_fold_result(fold) for fold in predictions.folds),
         chosen=predictions.chosen,
         grid=tuple(_grid_result(outcome) for outcome in predictions.grid),
+        notes=_notes(predictions),
         resources=Resources(
             created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
             embed_s=manifest.seconds,
@@ -295,7 +330,11 @@ def write_result(result: Result, predictions: Predictions, folder: Path) -> Path
         place = folder / "predictions"
         for fold in predictions.folds:
             write_npy(place / f"{fold.fold.test}.npy", fold.probabilities)
-            write_npy(place / f"{fold.fold.test}.targets.npy", fold.targets)
+            if isinstance(fold, EventFoldPrediction):
+                _write_events(fold, predictions, place)
+            else:
+                write_npy(place / f"{fold.fold.test}.targets.npy", fold.targets)
+        write_json(place / "labels.json", list(predictions.task.vocabulary))
         write_json(
             place / "clips.json", {fold.fold.test: list(fold.clips) for fold in predictions.folds}
         )
@@ -311,6 +350,9 @@ def reference_form(result: Result) -> dict[str, Any]:
     parts: dict[str, dict[str, float]] = {}
     for fold in result.folds:
         scores = {f"test_{name}": s.per_fold[fold.test] for name, s in result.scores.items()}
+        for name, summary in result.scores.items():
+            for part, numbers in summary.parts.items():
+                scores[f"test_{name}_{part}"] = numbers.per_fold[fold.test]
         parts[fold.test] = {
             **scores,
             "test_score": scores[f"test_{result.primary_score}"],
@@ -333,22 +375,97 @@ def reference_form(result: Result) -> dict[str, Any]:
             **result.grid[result.chosen].point.model_dump(),
             "batch_size": result.protocol.batch_size,
         },
-        "postprocessing": [],
+        "postprocessing": _reference_postprocessing(result),
         "score_mode": "max" if result.primary.maximise else "min",
         "embedding_path": result.resources.embeddings_path,
     }
 
 
-def _summary(name: str, folds: tuple[FoldPrediction, ...]) -> ScoreSummary:
-    metric = get_scene_score(name)
-    per_fold = {
-        fold.fold.test: math.nan
-        if np.isnan(fold.probabilities).any()
-        else metric(fold.probabilities, fold.targets)
-        for fold in folds
+def _reference_postprocessing(result: Result) -> list[list[str | float]]:
+    way = result.folds[0].postprocessing
+    if way is None:
+        return []
+    return [
+        ["median_filter_ms", way.median_filter_ms],
+        ["min_duration", way.min_duration_ms],
+    ]
+
+
+def _write_events(fold: EventFoldPrediction, predictions: Predictions, place: Path) -> None:
+    name, labels = fold.fold.test, list(predictions.task.vocabulary)
+    write_npy(place / f"{name}.bounds.npy", fold.bounds)
+    write_npy(place / f"{name}.timestamps.npy", fold.timestamps_ms)
+    write_json(place / f"{name}.events.json", fold.estimate.to_mapping(fold.clips, labels))
+    write_json(place / f"{name}.reference.json", fold.reference.to_mapping(fold.clips, labels))
+    parts = {
+        score: get_event_score(score).parts(fold.reference, fold.estimate, labels)
+        for score in predictions.task.metadata.evaluation
     }
+    write_json(place / f"{name}.per_label.json", parts)
+
+
+def _summary(name: str, predictions: Predictions) -> ScoreSummary:
+    """One score over the test splits; here the kinds of task part."""
+    if predictions.task.kind == "scene":
+        metric = get_scene_score(name)
+        return ScoreSummary(
+            **_over_folds(
+                {
+                    fold.fold.test: metric(fold.probabilities, fold.targets)
+                    for fold in predictions.scene_folds()
+                    if not _is_undefined(fold)
+                },
+                predictions,
+            ),
+            maximise=metric.maximise,
+        )
+    event_metric = get_event_score(name)
+    labels = list(predictions.task.vocabulary)
+    found = {
+        fold.fold.test: event_metric.parts(fold.reference, fold.estimate, labels)
+        for fold in predictions.event_folds()
+        if not _is_undefined(fold)
+    }
+    by_part = {
+        part: _over_folds({test: parts[part] for test, parts in found.items()}, predictions)
+        for part in event_metric.parts_in_results
+    }
+    return ScoreSummary(
+        **by_part[event_metric.main],
+        maximise=event_metric.maximise,
+        parts={part: PartSummary(**numbers) for part, numbers in by_part.items()},
+    )
+
+
+def _is_undefined(fold: FoldPrediction | EventFoldPrediction) -> bool:
+    return math.isnan(fold.outcome.validation_score)
+
+
+def _over_folds(values: Mapping[str, float], predictions: Predictions) -> dict[str, Any]:
+    tests = [fold.fold.test for fold in predictions.folds]
+    per_fold = {test: float(values.get(test, math.nan)) for test in tests}
     mean, std = _mean_std(list(per_fold.values()))
-    return ScoreSummary(mean=mean, std=std, per_fold=per_fold, maximise=metric.maximise)
+    return {"mean": mean, "std": std, "per_fold": per_fold}
+
+
+def _notes(predictions: Predictions) -> tuple[str, ...]:
+    notes = []
+    event = predictions.task.kind == "event"
+    why = "a validation predicted no event at all, so that" if event else "in a validation"
+    dropped = sum(outcome.ended == "undefined_score" for outcome in predictions.grid)
+    if dropped:
+        notes.append(
+            f"{dropped} of {len(predictions.grid)} grid points were dropped: {why} the score was "
+            f"undefined, which ends a grid point under {predictions.protocol.name!r}."
+        )
+    undefined = [fold.fold.test for fold in predictions.folds if _is_undefined(fold)]
+    if undefined:
+        notes.append(
+            f"No grid point had a defined validation score for the test split "
+            f"{', '.join(undefined)}, so there is no score. Other protocols count undefined "
+            "validations as 0 and go on."
+        )
+    return tuple(notes)
 
 
 def _mean_std(values: list[float]) -> tuple[float, float | None]:
@@ -361,7 +478,7 @@ def _mean_std(values: list[float]) -> tuple[float, float | None]:
     return statistics.fmean(values), statistics.stdev(values)
 
 
-def _fold_result(fold: FoldPrediction) -> FoldResult:
+def _fold_result(fold: FoldPrediction | EventFoldPrediction) -> FoldResult:
     return FoldResult(
         test=fold.fold.test,
         valid=fold.fold.valid,
@@ -371,6 +488,16 @@ def _fold_result(fold: FoldPrediction) -> FoldResult:
         validation_score=fold.outcome.validation_score,
         best_epoch=fold.outcome.best_epoch,
         epochs=fold.outcome.epochs,
+        postprocessing=_way(fold.outcome),
+    )
+
+
+def _way(outcome: Outcome) -> PostprocessingRecord | None:
+    way = outcome.postprocessing
+    if way is None:
+        return None
+    return PostprocessingRecord(
+        median_filter_ms=way.median_filter_ms, min_duration_ms=way.min_duration_ms
     )
 
 
@@ -381,6 +508,7 @@ def _grid_result(outcome: Outcome) -> GridResult:
         best_epoch=outcome.best_epoch,
         epochs=outcome.epochs,
         ended=outcome.ended,
+        postprocessing=_way(outcome),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+import psutil
 
 __all__ = ["Settings", "available_cores"]
 
@@ -28,11 +29,14 @@ class Settings:
         device: A torch device such as ``"cpu"`` or ``"cuda:0"``; ``"auto"`` takes the first
             GPU where there is one.
         workers: Threads for decoding, resampling and hashing.
+        max_memory_gb: What the frames of an event task may take while a probe is trained, in
+            GiB; None for half of what is free when it begins.
     """
 
     cache_dir: Path
     device: str = "auto"
     workers: int = 1
+    max_memory_gb: float | None = None
 
     @classmethod
     def from_environment(
@@ -41,6 +45,7 @@ class Settings:
         cache_dir: Path | None = None,
         device: str | None = None,
         workers: int | None = None,
+        max_memory_gb: float | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> Settings:
         """Settings from arguments, then ``HEARKIT_CACHE`` and ``HEARKIT_DEVICE``, then defaults."""
@@ -52,7 +57,14 @@ class Settings:
             cache_dir=cache_dir.expanduser().resolve(),
             device=device or env.get("HEARKIT_DEVICE") or "auto",
             workers=workers if workers is not None else available_cores(),
+            max_memory_gb=max_memory_gb,
         )
+
+    def memory_budget_bytes(self) -> int:
+        """What `max_memory_gb` comes to now."""
+        if self.max_memory_gb is not None:
+            return int(self.max_memory_gb * (1 << 30))
+        return int(psutil.virtual_memory().available) // 2
 
     def torch_device(self) -> str:
         """The device's name with ``auto`` resolved; the only place that asks torch for it."""

@@ -114,7 +114,7 @@ def test_a_mixture_is_never_taken_for_a_result(model: Path, task: Path, tmp_path
     (folder / ".tmp-x.json").write_bytes(b"half")
     assert evaluate(model, task, tmp_path / "out").code == 0
     left = sorted(path.name for path in (folder / "predictions").iterdir())
-    assert left == ["clips.json", "test.npy", "test.targets.npy"]
+    assert left == ["clips.json", "labels.json", "test.npy", "test.targets.npy"]
     assert not (folder / ".tmp-x.json").exists()
 
 
@@ -131,16 +131,29 @@ def test_a_result_that_cannot_be_read(model: Path, task: Path, tmp_path: Path) -
 def test_a_task_that_fails_leaves_the_others_theirs(
     model: Path, task: Path, tmp_path: Path
 ) -> None:
-    events = make_event_task(tmp_path / "events")
+    unknown = make_event_task(tmp_path / "events", scores=["event_onset_200ms_fms"])
+    path = unknown / "task_metadata.json"
+    path.write_text(path.read_text().replace("event_onset_200ms_fms", "event_onset_20ms_fms"))
     missing = tmp_path / "nowhere"
-    answer = evaluate(model, missing, tmp_path / "out", "--task", events, "--task", task, "--json")
+    answer = evaluate(model, missing, tmp_path / "out", "--task", unknown, "--task", task, "--json")
     assert answer.code == 2
     assert [item["task"] for item in answer.json["results"]] == ["tones-1.0.0-full"]
-    assert [item["task"] for item in answer.json["failed"]] == [str(missing), str(events)]
-    assert "event task" in answer.json["failed"][1]["error"]
+    assert [item["task"] for item in answer.json["failed"]] == [str(missing), str(unknown)]
+    assert "event_onset_20ms_fms" in answer.json["failed"][1]["error"]
     assert "2 of 3 tasks failed" in answer.stderr
     # Found out before it was embedded.
     assert not (tmp_path / "cache" / "embeddings" / "beeps-1.0.0-full").exists()
+
+
+def test_event_tasks_are_evaluated(model: Path, tmp_path: Path) -> None:
+    events = make_event_task(tmp_path / "events")
+    answer = evaluate(model, events, tmp_path / "out", "--max-memory", 0, "--json")
+    assert answer.code == 0, answer.stderr
+    scores = answer.json["results"][0]["scores"]
+    assert list(scores) == ["event_onset_200ms_fms", "segment_1s_er"]
+    left = sorted(p.name for p in (tmp_path / "out/stats/beeps-1.0.0-full/predictions").iterdir())
+    of_test = ("bounds", "events", "npy", "per_label", "reference", "timestamps")
+    assert [name.split(".")[1] for name in left if name.startswith("test.")] == list(of_test)
 
 
 def test_undefined_scores_are_explained(model: Path, tmp_path: Path) -> None:

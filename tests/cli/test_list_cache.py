@@ -19,7 +19,7 @@ def test_list(task: Path, cache: Path) -> None:
     }
     grids = {row["protocol"]: row["grid_points"] for row in everything["protocols"]}
     assert grids == {"fast": 8, "faster": 8, "hear2021": 8}
-    assert len(everything["scores"]) == 6
+    assert len(everything["scores"]) == 10
     table = hearkit("list", "protocols")
     assert table.code == 0
     assert "hear2021" in table.stdout

@@ -7,39 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers_models import write_model
-from helpers_tasks import make_event_task, make_scene_task
+from helpers_models import BANDS, write_model
+from helpers_tasks import make_scene_task
 
 from hearkit import embed, fit_probe, load_model, load_task
 from hearkit.embeddings.store import EmbeddingStore
 from hearkit.errors import ProbeError, UnknownNameError
 from hearkit.metrics.classification import top1_accuracy
 from hearkit.probe.precision import resolve_precision
-from hearkit.probe.protocol import HEAR2021, GridPoint, Protocol
+from hearkit.probe.protocol import GridPoint, Protocol
 from hearkit.settings import Settings
-
-# Bands of the spectrum tell the tones of the test tasks apart.
-BANDS = """
-import torch
-
-class Bands(torch.nn.Module):
-    sample_rate = 16000
-    scene_embedding_size = 16
-    timestamp_embedding_size = 16
-
-def load_model(model_file_path=""):
-    return Bands()
-
-def get_scene_embeddings(audio, model):
-    power = torch.fft.rfft(audio).abs()[:, 1:385]
-    return torch.log(power.reshape(len(audio), 16, -1).mean(2) + 1e-3)
-
-def get_timestamp_embeddings(audio, model):
-    frames = audio[:, : audio.shape[1] // 800 * 800].reshape(len(audio), -1, 800)
-    power = torch.fft.rfft(frames).abs()[..., 1:385].reshape(len(audio), frames.shape[1], 16, -1)
-    ms = torch.arange(frames.shape[1]) * 50.0 + 25.0
-    return torch.log(power.mean(3) + 1e-3), ms.expand(len(audio), -1)
-"""
 
 SMALL = Protocol(
     name="small",
@@ -68,7 +45,7 @@ def test_every_fold_is_tested_once_by_the_first_folds_winner(
     scores = [outcome.validation_score for outcome in predictions.grid]
     assert predictions.chosen == int(np.argmax(scores))  # the first of equals
     assert [o.point for o in predictions.grid] == list(SMALL.grid)
-    for fold in predictions.folds:
+    for fold in predictions.scene_folds():
         assert fold.outcome.point == SMALL.grid[predictions.chosen]
         assert list(fold.clips) == list(store.task.splits[fold.fold.test])
         np.testing.assert_array_equal(fold.targets, store.task.targets(fold.fold.test))
@@ -80,7 +57,7 @@ def test_every_fold_is_tested_once_by_the_first_folds_winner(
 
 def test_multilabel_tasks_get_a_probability_per_label(tmp_path: Path, settings: Settings) -> None:
     store = store_of(tmp_path, settings, multilabel=True, clips_per_label=8)
-    (fold,) = fit_probe(store, SMALL, settings=settings).folds
+    (fold,) = fit_probe(store, SMALL, settings=settings).scene_folds()
     assert fold.targets.sum(axis=1).max() == 2
     assert fold.probabilities.sum(axis=1).max() > 1.1
     p = fold.probabilities.astype(np.float64)
@@ -174,11 +151,3 @@ def test_precision_is_honoured_and_recorded(tmp_path: Path, settings: Settings) 
 def test_unknown_protocols_are_refused(tmp_path: Path, settings: Settings) -> None:
     with pytest.raises(UnknownNameError, match="hear2021"):
         fit_probe(store_of(tmp_path, settings), "hear2022", settings=settings)
-
-
-def test_event_tasks_are_refused_with_a_reason(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_event_task(tmp_path), settings=settings)
-    model = load_model(str(write_model(tmp_path, BANDS)), settings=settings)
-    store = embed(model, task, settings=settings)
-    with pytest.raises(ProbeError, match="event task"):
-        fit_probe(store, HEAR2021, settings=settings)

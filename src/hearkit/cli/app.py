@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from hearkit._version import __version__
-from hearkit.cli import cache, demo, embed, evaluate, listing, prepare, probe
+from hearkit.cli import cache, demo, embed, evaluate, events, listing, prepare, probe
 from hearkit.cli.running import INTERRUPTED, interrupted
 from hearkit.cli.terminal import show_warning
 
@@ -34,6 +34,7 @@ app.command("embed")(embed.embed_verb)
 app.command("probe")(probe.probe)
 app.command("list")(listing.list_verb)
 app.add_typer(cache.app, name="cache")
+app.add_typer(events.app, name="events")
 app.command("demo")(demo.demo)
 
 

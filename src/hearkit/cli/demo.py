@@ -34,13 +34,15 @@ def demo(
     workers: o.Workers = None,
     json: o.Json = False,
 ) -> None:
-    """Evaluates a baseline on three small synthesised tasks, offline.
+    """Evaluates a baseline on four small synthesised tasks, offline.
 
     Everything goes into one folder; a second run only shows the table again.
     """
     with answers_only():
         from hearkit.demo import (
+            DEMO_EVENT_CLIP,
             DEMO_GRID_POINTS,
+            DEMO_ONLY,
             DEMO_PROTOCOL,
             make_demo_tasks,
             write_starter_model,
@@ -48,9 +50,9 @@ def demo(
 
         settings = o.settings_of(out / "cache" if cache is None else cache, device, workers)
         reporter = Reporter()
-        with reporter.files("synthesising three small tasks") as progress:
+        with reporter.files("synthesising four small tasks") as progress:
             tasks = make_demo_tasks(out, settings=settings, progress=progress)
-        plan = o.plan_of(DEMO_PROTOCOL, 42, "auto", None, DEMO_GRID_POINTS, settings)
+        plan = o.plan_of(DEMO_PROTOCOL, 42, "auto", DEMO_ONLY, DEMO_GRID_POINTS, settings)
         model = o.get_model(_MODEL, None, None, settings)
         evaluated = evaluate_tasks(
             model,
@@ -65,19 +67,30 @@ def demo(
         write_starter_model(out / _STARTER)
     finish(evaluated, as_json=json)
     if not json:
-        say(_next_steps(out, tasks[0], DEMO_PROTOCOL, DEMO_GRID_POINTS))
+        plan_options = " ".join(
+            [f"--protocol {DEMO_PROTOCOL}"]
+            + [f"--only {only}" for only in DEMO_ONLY]
+            + [f"--grid-points {DEMO_GRID_POINTS}"]
+        )
+        say(_next_steps(out, tasks, plan.protocol.name, plan_options, DEMO_EVENT_CLIP))
 
 
-def _next_steps(out: Path, task: Path, protocol: str, points: int) -> str:
+def _next_steps(out: Path, tasks: list[Path], protocol: str, plan_options: str, clip: str) -> str:
+    results = out / "results"
     return f"""\
-These are the first {points} grid points of the protocol '{protocol}', at most 50 epochs each.
+The scores are by '{protocol}', a small part of a small protocol.
 Published scores are made by 'hear2021', which is what `hearkit evaluate` takes unless told
 otherwise.
 
-Next, a model of your own. {out / _STARTER} is a complete one to start from:
+Next, a look at the events of a clip, annotated and found (with matplotlib, extra 'plot'):
 
-  hearkit evaluate {out / _STARTER} --task {task} \\
-      --protocol {protocol} --grid-points {points} --out {out / "results"}
+  hearkit events plot {results / _MODEL / tasks[-1].name} {clip} \\
+      --out {out / "events.png"}
+
+a model of your own, of which {out / _STARTER} is a complete one to start from:
+
+  hearkit evaluate {out / _STARTER} --task {tasks[0]} \\
+      {plan_options} --out {results}
 
 and a task of your own, from a CSV file with the columns path and label:
 

@@ -32,6 +32,7 @@ def evaluate(
     dtype: o.DtypeName = "float32",
     cache: o.CacheDir = None,
     workers: o.Workers = None,
+    max_memory: o.MaxMemory = None,
     json: o.Json = False,
 ) -> None:
     """Evaluates a model on tasks: embeddings, probes, scores.
@@ -40,7 +41,7 @@ def evaluate(
     same command goes on from there; a task that fails doesn't keep the others from theirs.
     """
     with answers_only():
-        settings = o.settings_of(cache, device, workers)
+        settings = o.settings_of(cache, device, workers, max_memory)
         plan = o.plan_of(protocol, seed, precision, only, grid_points, settings)
         stored_as = o.checked_dtype(dtype)
         o.make_folder(out, "the results", "Choose another --out.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hearkit.cli.options import ProbePlan
 from hearkit.cli.terminal import Reporter, duration
-from hearkit.errors import HearError, ProbeError, ResultError, TaskError
+from hearkit.errors import HearError, ResultError, TaskError
 from hearkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -125,21 +125,21 @@ def check_evaluable(task: PreparedTask) -> None:
     """Finds out before hours of embedding what would fail after them.
 
     Raises:
-        ProbeError: It is an event task.
         UnknownNameError: It asks for a score that doesn't exist.
         TaskError: Its name can't be a folder's.
     """
-    from hearkit.metrics import get_scene_score
+    from hearkit.metrics import get_event_score, get_scene_score
     from hearkit.tasks.spec import is_plain_name
 
     if not is_plain_name(task.name):
         raise TaskError(
             f"The task in {task.folder} calls itself {task.name!r}, which can't name a folder."
         )
-    if task.kind != "scene":
-        raise ProbeError(f"{task.name} is an event task; this version evaluates scene tasks only.")
     for name in task.metadata.evaluation:
-        get_scene_score(name)
+        if task.kind == "scene":
+            get_scene_score(name)
+        else:
+            get_event_score(name)
 
 
 def kept_result(folder: Path, inputs: Inputs, *, overwrite: bool) -> Result | None:

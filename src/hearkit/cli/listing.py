@@ -170,9 +170,17 @@ def _protocols() -> list[dict[str, Any]]:
 
 
 def _scores() -> list[dict[str, Any]]:
-    from hearkit.metrics import get_scene_score, score_names
+    from hearkit.metrics import (
+        EventScore,
+        SceneScore,
+        event_score_names,
+        get_event_score,
+        get_scene_score,
+        score_names,
+    )
 
-    scores = [get_scene_score(name) for name in score_names()]
+    scores: list[SceneScore | EventScore] = [get_scene_score(name) for name in score_names()]
+    scores += [get_event_score(name) for name in event_score_names()]
     return [
         {"score": score.name, "about": score.title, "higher_is_better": score.maximise}
         for score in scores

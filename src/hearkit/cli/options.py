@@ -23,6 +23,7 @@ __all__ = [
     "DtypeName",
     "GridPoints",
     "Json",
+    "MaxMemory",
     "ModelOptions",
     "ModelSpec",
     "Name",
@@ -111,6 +112,15 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Threads for reading audio; by default one per core."),
 ]
+MaxMemory = Annotated[
+    float | None,
+    typer.Option(
+        "--max-memory",
+        metavar="GB",
+        min=0,
+        help="What the frames of event tasks may take, in GiB; by default half of what is free.",
+    ),
+]
 Name = Annotated[
     str | None,
     typer.Option("--name", help="Folder of the results below --out, instead of the model's name."),
@@ -137,14 +147,19 @@ class ProbePlan:
 
 
 def settings_of(
-    cache: Path | None, device: str | None = None, workers: int | None = None
+    cache: Path | None,
+    device: str | None = None,
+    workers: int | None = None,
+    max_memory_gb: float | None = None,
 ) -> Settings:
     """Settings, once it is sure that the cache can be written.
 
     Raises:
         HearError: It can't.
     """
-    settings = Settings.from_environment(cache_dir=cache, device=device, workers=workers)
+    settings = Settings.from_environment(
+        cache_dir=cache, device=device, workers=workers, max_memory_gb=max_memory_gb
+    )
     make_folder(settings.cache_dir, "the cache", "Choose another by --cache or HEARKIT_CACHE.")
     return settings
 

@@ -69,6 +69,7 @@ def probe(
     dtype: o.DtypeName = "float32",
     cache: o.CacheDir = None,
     workers: o.Workers = None,
+    max_memory: o.MaxMemory = None,
     json: o.Json = False,
 ) -> None:
     """Trains probes on embeddings that are there, and scores them.
@@ -76,7 +77,7 @@ def probe(
     Writes OUT/MODEL/TASK/result.json, as `hearkit evaluate` does.
     """
     with answers_only():
-        settings = o.settings_of(cache, device, workers)
+        settings = o.settings_of(cache, device, workers, max_memory)
         plan = o.plan_of(protocol, seed, precision, only, grid_points, settings)
         reporter = Reporter()
         o.make_folder(out, "the results", "Choose another --out.")

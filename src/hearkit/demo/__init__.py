@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from hearkit.demo.tasks import (
+    DEMO_EVENT_CLIP,
     DEMO_GRID_POINTS,
+    DEMO_ONLY,
     DEMO_PROTOCOL,
     DEMO_TASKS,
     make_demo_tasks,
@@ -11,7 +13,9 @@ from hearkit.demo.tasks import (
 )
 
 __all__ = [
+    "DEMO_EVENT_CLIP",
     "DEMO_GRID_POINTS",
+    "DEMO_ONLY",
     "DEMO_PROTOCOL",
     "DEMO_TASKS",
     "make_demo_tasks",

@@ -1,4 +1,4 @@
-"""Three small tasks, from synthesised clips through the package's own preparation.
+"""Four small tasks, from synthesised clips through the package's own preparation.
 
 ==========  =====================================  ==========  =========================
 task        what is asked                          splits      scores
@@ -8,6 +8,8 @@ notes       which of 24 pitches a note has         train,      pitch_acc, chroma
 strokes     which of 6 drums is struck             3 folds     top1_acc, mAP, aucroc
 layers      which of 5 textures sound, together    train,      mAP, aucroc
                                                    valid, test
+yard        which of 4 sounds begins when, and     train,      event_onset_200ms_fms,
+            how long it lasts                      valid, test segment_1s_er
 ==========  =====================================  ==========  =========================
 
 Every clip is drawn from a generator named by its file, so the clips are the same on every run.
@@ -26,13 +28,15 @@ import numpy.typing as npt
 from hearkit.audio.encode import write_wav16
 from hearkit.files import write_text
 from hearkit.settings import Settings
-from hearkit.tasks.clips import Clip
+from hearkit.tasks.clips import Clip, Event
 from hearkit.tasks.parallel import Progress, in_threads
 from hearkit.tasks.prepare import prepare_task
 from hearkit.tasks.recipe import Recipe
 
 __all__ = [
+    "DEMO_EVENT_CLIP",
     "DEMO_GRID_POINTS",
+    "DEMO_ONLY",
     "DEMO_PROTOCOL",
     "DEMO_TASKS",
     "make_demo_tasks",
@@ -40,12 +44,19 @@ __all__ = [
 ]
 
 DEMO_PROTOCOL = "fast"
-DEMO_GRID_POINTS = 3
+DEMO_ONLY = ("hidden_layers=1",)
+DEMO_GRID_POINTS = 1
 """The whole published protocol would take longer than a demo may."""
+DEMO_EVENT_CLIP = "test-00.wav"
+"""A test clip of the event task, the last one, to look at."""
 
 SAMPLE_RATE = 44100
 _VERSION, _MODE = "1.0.0", "demo"
 _CLIPS = {"train": 6, "valid": 2, "test": 3}
+_YARD = "yard"
+_YARD_CLIPS = {"train": 8, "valid": 4, "test": 6}
+_YARD_DURATION_S = 6.0
+_YARD_EVENTS = 8
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,7 @@ class _Sound:
     labels: tuple[str, ...]
     split: str | None
     make: Callable[[np.random.Generator], npt.NDArray[np.float64]]
+    events: tuple[Event, ...] = ()
 
 
 def _notes() -> Iterator[_Sound]:
@@ -104,6 +116,26 @@ def _layers() -> Iterator[_Sound]:
                 )
 
 
+def _yard() -> Iterator[_Sound]:
+    from hearkit.demo.soundscapes import draw_events, soundscape
+
+    for split, count in _YARD_CLIPS.items():
+        for i in range(count):
+            stem = f"{split}-{i:02d}"
+            events = draw_events(
+                _YARD_DURATION_S, _YARD_EVENTS, _named_generator(f"{_YARD}/{stem}/events")
+            )
+            yield _Sound(
+                stem,
+                (),
+                split,
+                lambda rng, events=events: soundscape(  # type: ignore[misc]
+                    events, _YARD_DURATION_S, SAMPLE_RATE, rng
+                ),
+                events,
+            )
+
+
 _TASKS: tuple[tuple[Recipe, Callable[[], Iterator[_Sound]]], ...] = (
     (
         Recipe(
@@ -147,6 +179,20 @@ _TASKS: tuple[tuple[Recipe, Callable[[], Iterator[_Sound]]], ...] = (
             sample_rates=(SAMPLE_RATE,),
         ),
         _layers,
+    ),
+    (
+        Recipe(
+            name=_YARD,
+            version=_VERSION,
+            mode=_MODE,
+            embedding_type="event",
+            prediction_type="multilabel",
+            split_mode="trainvaltest",
+            sample_duration_s=_YARD_DURATION_S,
+            scores=("event_onset_200ms_fms", "segment_1s_er"),
+            sample_rates=(SAMPLE_RATE,),
+        ),
+        _yard,
     ),
 )
 
@@ -207,12 +253,19 @@ def write_starter_model(path: Path) -> bool:
 
 def _rows(folder: Path, sound: _Sound) -> Iterator[Clip]:
     path = folder / f"{sound.filestem}.wav"
-    for label in sound.labels or (None,):
-        yield Clip(path, sound.filestem, label, sound.split)
+    for event in sound.events:
+        yield Clip(path, sound.filestem, event.label, sound.split, event.start_ms, event.end_ms)
+    if not sound.events:
+        for label in sound.labels or (None,):
+            yield Clip(path, sound.filestem, label, sound.split)
 
 
 def _generator(path: Path) -> np.random.Generator:
-    return np.random.default_rng(zlib.crc32(f"{path.parent.name}/{path.stem}".encode()))
+    return _named_generator(f"{path.parent.name}/{path.stem}")
+
+
+def _named_generator(name: str) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32(name.encode()))
 
 
 def _int16(x: npt.NDArray[np.float64]) -> npt.NDArray[np.int16]:

@@ -17,6 +17,7 @@ import torch
 
 from hearkit._version import __version__
 from hearkit.digest import digest_json, short
+from hearkit.embeddings.align import check_timestamps
 from hearkit.embeddings.batches import (
     Batch,
     Shard,
@@ -252,9 +253,20 @@ class _Run:
             )
         self._check_finite(batch, embeddings, "embedding")
         self._check_finite(batch, centres_ms, "timestamps")
+        duration_ms = 1000.0 * audio.shape[1] / self.model.sample_rate
+        for clip, times in zip(batch.clips, centres_ms, strict=True):
+            self._check_times(clip, times, duration_ms)
         rows.embeddings.append(self._rounded(batch, embeddings).reshape(-1, embeddings.shape[2]))
         rows.timestamps.append(centres_ms.reshape(-1))
         rows.frames.extend([embeddings.shape[1]] * len(batch.clips))
+
+    def _check_times(
+        self, clip: str, centres_ms: npt.NDArray[np.float32], duration_ms: float
+    ) -> None:
+        try:
+            check_timestamps(centres_ms, duration_ms)
+        except EmbeddingError as error:
+            raise EmbeddingError(f"{clip} by {self.model.name}: {error}") from error
 
     def _check_finite(self, batch: Batch, values: npt.NDArray[np.floating], what: str) -> None:
         # A sum is finite only if all its terms are, and is the cheaper look; it may overflow,

@@ -16,13 +16,13 @@ import torch
 from hearkit.digest import digest_json, short
 from hearkit.embeddings.store import EmbeddingStore
 from hearkit.errors import ProbeError
-from hearkit.metrics import get_scene_score
 from hearkit.probe.checkpoint import Checkpoint
-from hearkit.probe.data import ProbeData, probabilities, published_order, resident_data
+from hearkit.probe.data import TrainingData
+from hearkit.probe.kinds import TaskKind, kind_of
 from hearkit.probe.network import ProbeStack
 from hearkit.probe.objective import Objective
 from hearkit.probe.precision import resolve_precision
-from hearkit.probe.predictions import FoldPrediction, Predictions
+from hearkit.probe.predictions import EventFoldPrediction, FoldPrediction, Predictions
 from hearkit.probe.protocol import DEFAULT_SEED, GridPoint, Protocol, get_protocol
 from hearkit.probe.search import Outcome, Trained, by_shape, train
 from hearkit.settings import Settings
@@ -56,19 +56,13 @@ class ProbeProgress(TypingProtocol):
 class _Fit:
     """What all trainings of one probe share."""
 
-    store: EmbeddingStore
-    task: PreparedTask
+    kind: TaskKind
     protocol: Protocol
-    objective: Objective
     seed: int
     device: str
     dtype: torch.dtype
     folder: Path
     progress: ProbeProgress | None
-
-    @property
-    def multilabel(self) -> bool:
-        return self.task.metadata.prediction_type == "multilabel"
 
 
 def work_folder(
@@ -89,6 +83,7 @@ def work_folder(
             "task": store.manifest.task.digest,
             "scores": task.metadata.evaluation,
             "on_loss": not task.metadata.use_scoring_for_early_stopping,
+            "evaluation_params": task.metadata.evaluation_params,
             "protocol": protocol.model_dump(mode="json"),
             "seed": seed,
             "precision": str(dtype),
@@ -116,62 +111,56 @@ def fit_probe(
     from its last checkpoint; the result is the same, bit for bit.
 
     Args:
-        store: Embeddings of a scene task.
+        store: Embeddings of a task.
         protocol: A protocol or its name.
         seed: Of initial weights and dropout. The grid doesn't depend on it.
         precision: Of the matrix products in training: ``auto``, ``float32`` or ``bfloat16``.
-        settings: Cache and device; by default from the environment.
+        settings: Cache, device and memory; by default from the environment.
         progress: Told after every validation.
         checkpoint_every_s: Seconds between checkpoints.
 
     Raises:
-        ProbeError: The task is too small, or not a scene task.
+        ProbeError: The task is too small.
+        EmbeddingError: The store is damaged.
         UnknownNameError: There is no such protocol, or the task asks for an unknown score.
     """
     settings = settings or Settings.from_environment()
     task = store.task
-    if task.kind != "scene":
-        raise ProbeError(f"{task.name} is an event task; this version evaluates scene tasks only.")
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
     protocol = protocol.for_task(task.metadata.task_name)
     device = settings.torch_device()
     dtype = resolve_precision(precision, device)
-    score = get_scene_score(task.metadata.evaluation[0])
-    fit = _Fit(
-        store=store,
-        task=task,
-        protocol=protocol,
-        objective=Objective(
-            score.function,
-            score.maximise,
-            on_loss=not task.metadata.use_scoring_for_early_stopping,
-            nan_ends_point=protocol.nan_ends_point,
-        ),
-        seed=seed,
-        device=device,
-        dtype=dtype,
-        folder=work_folder(
-            store, task, protocol, seed=seed, dtype=dtype, device=device, settings=settings
-        ),
-        progress=progress,
+    folder = work_folder(
+        store, task, protocol, seed=seed, dtype=dtype, device=device, settings=settings
     )
-    orders = published_order({split: len(clips) for split, clips in task.splits.items()})
+    kind = kind_of(
+        store,
+        protocol,
+        device=device,
+        folder=folder,
+        max_memory_bytes=settings.memory_budget_bytes(),
+    )
+    objective = kind.objective
+    fit = _Fit(kind, protocol, seed, device, dtype, folder, progress)
     folds = task.folds()
     grid: tuple[Outcome, ...] = ()
-    chosen, predictions = 0, []
+    chosen = 0
+    predictions: list[FoldPrediction | EventFoldPrediction] = []
     for number, fold in enumerate(folds):
         # Read lazily: a fold whose trainings are all finished needs no training data.
-        data = _FoldData(fit, fold, orders)
+        data = _FoldData(kind, fold)
         points = list(protocol.grid) if number == 0 else [protocol.grid[chosen]]
         units = [
             _unit(fit, number, len(folds), [points[i] for i in group], data, checkpoint_every_s)
             for group in by_shape(points)
         ]
         outcomes = _in_order(points, units)
-        best = _best(outcomes, fit.objective)
+        best = _best(outcomes, objective)
         if number == 0:
             grid, chosen = outcomes, best
-        predictions.append(_predict(fit, data, points[best], outcomes[best], units))
+        stack = _network(kind, points[best], outcomes[best], units)
+        seconds = sum(unit.seconds for unit in units)
+        predictions.append(kind.predict(fold, stack, outcomes[best], seconds))
     return Predictions(
         task=task,
         embeddings=store.manifest,
@@ -190,26 +179,15 @@ def fit_probe(
 class _FoldData:
     """One fold's data, read when first asked for."""
 
-    def __init__(self, fit: _Fit, fold: FoldSplit, orders: Mapping[str, list[int]]) -> None:
+    def __init__(self, kind: TaskKind, fold: FoldSplit) -> None:
         self.fold = fold
-        self._fit = fit
-        self._orders = orders
-        self._data: dict[torch.dtype, ProbeData] = {}
+        self._kind = kind
+        self._data: dict[torch.dtype, TrainingData] = {}
 
-    def training(self, dtype: torch.dtype) -> ProbeData:
+    def training(self, dtype: torch.dtype) -> TrainingData:
         if dtype not in self._data:
-            fit, fold = self._fit, self.fold
-            ordered = [(split, self._orders[split]) for split in fold.train]
-            self._data[dtype] = resident_data(
-                [fit.store.scene(split)[order] for split, order in ordered],
-                [fit.task.targets(split)[order] for split, order in ordered],
-                np.asarray(fit.store.scene(fold.valid), dtype=np.float32),
-                fit.task.targets(fold.valid),
-                multilabel=fit.multilabel,
-                batch_size=fit.protocol.batch_size,
-                device=fit.device,
-                dtype=dtype,
-            )
+            # One at a time: two copies might not fit.
+            self._data = {dtype: self._kind.training(self.fold, dtype)}
         return self._data[dtype]
 
 
@@ -249,7 +227,7 @@ def _unit(
     trained = train(
         points,
         data.training(dtype),
-        fit.objective,
+        fit.kind.objective,
         stream=(fit.seed, number),
         dtype=dtype,
         checkpoint=unfinished,
@@ -296,16 +274,12 @@ def _best(outcomes: Sequence[Outcome], objective: Objective) -> int:
     return max(range(len(outcomes)), key=lambda i: objective.goodness(outcomes[i].validation_score))
 
 
-def _predict(
-    fit: _Fit, data: _FoldData, point: GridPoint, outcome: Outcome, units: Sequence[_Unit]
-) -> FoldPrediction:
-    split = data.fold.test
-    targets = fit.task.targets(split)
-    seconds = sum(unit.seconds for unit in units)
-    clips = tuple(fit.store.clips(split))
+def _network(
+    kind: TaskKind, point: GridPoint, outcome: Outcome, units: Sequence[_Unit]
+) -> ProbeStack | None:
+    """The best validation's network; None if no grid point had a defined score."""
     if math.isnan(outcome.validation_score):
-        undefined = np.full(targets.shape, np.nan, dtype=np.float32)
-        return FoldPrediction(data.fold, clips, undefined, targets, math.nan, outcome, seconds)
+        return None
     unit = next(
         unit
         for unit in units
@@ -315,14 +289,9 @@ def _predict(
         [point],
         [0],
         offset=unit.offset,
-        n_labels=targets.shape[1],
-        multilabel=fit.multilabel,
+        n_labels=kind.n_labels,
+        multilabel=kind.multilabel,
         dtype=torch.float32,
     )
     stack.restore(0, unit.trained.weights or {})
-    x = torch.from_numpy(np.array(fit.store.scene(split), dtype=np.float32)).to(fit.device)
-    logits = stack.predict(x - unit.offset)
-    labels = targets.astype(np.float32) if fit.multilabel else targets.argmax(axis=1)
-    loss = float(stack.losses(logits, torch.from_numpy(labels).to(fit.device))[0])
-    chances = probabilities(logits[0], fit.multilabel)
-    return FoldPrediction(data.fold, clips, chances, targets, loss, outcome, seconds)
+    return stack

@@ -281,14 +281,16 @@ def frame_data(
 
 def predict_frames(
     stack: ProbeStack, clips: Sequence[LabelledClip], labels: tuple[str, ...]
-) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]]:
-    """Probabilities and labels of a single network, piece by piece in the clips' order.
+) -> Iterator[tuple[npt.NDArray[np.float32], float]]:
+    """Probabilities of a single network, piece by piece in the clips' order.
 
     Yields:
-        (n, n_labels) float32 probabilities, and the multi-hot labels of the same frames.
+        (n, n_labels) float32 probabilities, and the mean loss on these frames.
     """
     index = {label: i for i, label in enumerate(labels)}
     for piece in _ahead(_pieces(clips, index)):
         x = torch.from_numpy(piece.x).to(stack.offset.device) - stack.offset
-        chances = torch.sigmoid(stack.predict(x)[0])
-        yield chances.T.contiguous().cpu().numpy(), piece.y
+        logits = stack.predict(x)
+        y = torch.from_numpy(piece.y).to(stack.offset.device, torch.float32)
+        chances = torch.sigmoid(logits[0]).T.contiguous().cpu().numpy()
+        yield chances, float(stack.losses(logits, y)[0])

@@ -8,16 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from hearkit.embeddings.manifest import Manifest
+from hearkit.metrics.event_lists import EventArrays
 from hearkit.probe.protocol import Protocol
 from hearkit.probe.search import Outcome
 from hearkit.tasks.store import FoldSplit, PreparedTask
 
-__all__ = ["FoldPrediction", "Predictions"]
+__all__ = ["EventFoldPrediction", "FoldPrediction", "Predictions"]
 
 
 @dataclass(frozen=True)
 class FoldPrediction:
-    """The test split of one training.
+    """The test split of one training of a scene task.
 
     Attributes:
         fold: The splits.
@@ -39,6 +40,36 @@ class FoldPrediction:
 
 
 @dataclass(frozen=True)
+class EventFoldPrediction:
+    """The test split of one training of an event task.
+
+    Attributes:
+        fold: The splits.
+        clips: File names, in the order of their frames.
+        bounds: (n_clips + 1,) first frame of each clip, and the number of frames.
+        timestamps_ms: (n_frames,) float64.
+        probabilities: (n_frames, n_labels) float32, on disk if it is large; NaN if no grid
+            point had a defined score.
+        reference: The annotated events.
+        estimate: The events that were found with the best validation's postprocessing.
+        loss: Mean loss on the test split's frames.
+        outcome: How the chosen grid point fared in this training.
+        seconds: Time that it took, the grid included.
+    """
+
+    fold: FoldSplit
+    clips: tuple[str, ...]
+    bounds: npt.NDArray[np.int64]
+    timestamps_ms: npt.NDArray[np.float64]
+    probabilities: npt.NDArray[np.float32]
+    reference: EventArrays
+    estimate: EventArrays
+    loss: float
+    outcome: Outcome
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Predictions:
     """A task's test predictions by one model.
 
@@ -53,7 +84,7 @@ class Predictions:
         device: Where it ran.
         grid: How every grid point fared on the first fold, in the protocol's order.
         chosen: Position of the one that trained the other folds.
-        folds: One per test split.
+        folds: One per test split, all of the task's kind.
     """
 
     task: PreparedTask
@@ -66,4 +97,12 @@ class Predictions:
     device: str
     grid: tuple[Outcome, ...]
     chosen: int
-    folds: tuple[FoldPrediction, ...]
+    folds: tuple[FoldPrediction | EventFoldPrediction, ...]
+
+    def scene_folds(self) -> tuple[FoldPrediction, ...]:
+        """The folds of a scene task; empty for an event task."""
+        return tuple(fold for fold in self.folds if isinstance(fold, FoldPrediction))
+
+    def event_folds(self) -> tuple[EventFoldPrediction, ...]:
+        """The folds of an event task; empty for a scene task."""
+        return tuple(fold for fold in self.folds if isinstance(fold, EventFoldPrediction))

@@ -1,0 +1,251 @@
+"""The two kinds of task, as far as a probe has to tell them apart.
+
+A kind knows what is optimised, what a fold's training data is, and what is predicted from a
+trained network. `kind_of` is the one place where a task's kind is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol as TypingProtocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hearkit.embeddings.frames import clip_frames
+from hearkit.embeddings.store import EmbeddingStore
+from hearkit.errors import ProbeError
+from hearkit.metrics import get_event_score, get_scene_score
+from hearkit.metrics.event_lists import EventArrays
+from hearkit.probe.data import TrainingData, probabilities, published_order, resident_data
+from hearkit.probe.events import Postprocessing, events_from_frames, postprocessing_grid
+from hearkit.probe.frames import LabelledClip, frame_data, predict_frames
+from hearkit.probe.network import ProbeStack
+from hearkit.probe.objective import Objective
+from hearkit.probe.predictions import EventFoldPrediction, FoldPrediction
+from hearkit.probe.protocol import Protocol
+from hearkit.probe.search import Outcome
+from hearkit.tasks.clips import Event
+from hearkit.tasks.store import FoldSplit, PreparedTask
+
+__all__ = ["TaskKind", "kind_of"]
+
+# From here on test probabilities stay on disk.
+_LARGE_BYTES = 1 << 28
+
+
+class TaskKind(TypingProtocol):
+    """What a probe needs of a kind of task."""
+
+    @property
+    def objective(self) -> Objective:
+        """What is optimised on validation."""
+
+    @property
+    def n_labels(self) -> int:
+        """Size of the vocabulary."""
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a clip or frame can have several labels."""
+
+    def training(self, fold: FoldSplit, dtype: torch.dtype) -> TrainingData:
+        """One fold's training data, with products in that precision."""
+
+    def predict(
+        self, fold: FoldSplit, stack: ProbeStack | None, outcome: Outcome, seconds: float
+    ) -> FoldPrediction | EventFoldPrediction:
+        """The test split by a single network; None if no grid point had a defined score."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What both kinds are made of.
+
+    Attributes:
+        store: The embeddings.
+        protocol: As applied to the task.
+        device: A torch device.
+        folder: Where large predictions are put.
+        max_memory_bytes: What frames may take.
+    """
+
+    store: EmbeddingStore
+    protocol: Protocol
+    device: str
+    folder: Path
+    max_memory_bytes: int
+
+    @property
+    def task(self) -> PreparedTask:
+        return self.store.task
+
+    @property
+    def n_labels(self) -> int:
+        return len(self.task.vocabulary)
+
+    @cached_property
+    def orders(self) -> dict[str, list[int]]:
+        sizes = {split: len(clips) for split, clips in self.task.splits.items()}
+        return published_order(sizes)
+
+    @property
+    def on_loss(self) -> bool:
+        return not self.task.metadata.use_scoring_for_early_stopping
+
+
+class _SceneKind(_Kind):
+    """Tasks with labels per clip."""
+
+    @property
+    def multilabel(self) -> bool:
+        return self.task.metadata.prediction_type == "multilabel"
+
+    @property
+    def objective(self) -> Objective:
+        score = get_scene_score(self.task.metadata.evaluation[0])
+        return Objective(
+            score.function,
+            score.maximise,
+            on_loss=self.on_loss,
+            nan_ends_point=self.protocol.nan_ends_point,
+        )
+
+    def training(self, fold: FoldSplit, dtype: torch.dtype) -> TrainingData:
+        ordered = [(split, self.orders[split]) for split in fold.train]
+        return resident_data(
+            [self.store.scene(split)[order] for split, order in ordered],
+            [self.task.targets(split)[order] for split, order in ordered],
+            np.asarray(self.store.scene(fold.valid), dtype=np.float32),
+            self.task.targets(fold.valid),
+            multilabel=self.multilabel,
+            batch_size=self.protocol.batch_size,
+            device=self.device,
+            dtype=dtype,
+        )
+
+    def predict(
+        self, fold: FoldSplit, stack: ProbeStack | None, outcome: Outcome, seconds: float
+    ) -> FoldPrediction:
+        targets = self.task.targets(fold.test)
+        clips = tuple(self.store.clips(fold.test))
+        if stack is None:
+            chances, loss = np.full(targets.shape, np.nan, dtype=np.float32), math.nan
+        else:
+            x = torch.from_numpy(np.array(self.store.scene(fold.test), dtype=np.float32))
+            logits = stack.predict(x.to(self.device) - stack.offset)
+            labels = targets.astype(np.float32) if self.multilabel else targets.argmax(axis=1)
+            loss = float(stack.losses(logits, torch.from_numpy(labels).to(self.device))[0])
+            chances = probabilities(logits[0], self.multilabel)
+        return FoldPrediction(fold, clips, chances, targets, loss, outcome, seconds)
+
+
+class _EventKind(_Kind):
+    """Tasks with labels in time."""
+
+    multilabel = True
+
+    @cached_property
+    def ways(self) -> tuple[Postprocessing, ...]:
+        return postprocessing_grid(self.task.metadata.evaluation_params)
+
+    @property
+    def objective(self) -> Objective:
+        score = get_event_score(self.task.metadata.evaluation[0])
+        return Objective(
+            score,
+            score.maximise,
+            on_loss=self.on_loss,
+            nan_ends_point=self.protocol.nan_ends_point,
+        )
+
+    def training(self, fold: FoldSplit, dtype: torch.dtype) -> TrainingData:
+        clips = {split: self._clips(split) for split in (*fold.train, fold.valid)}
+        return frame_data(
+            [clips[split][i] for split in fold.train for i in self.orders[split]],
+            clips[fold.valid],
+            self.task.vocabulary,
+            grid=self.ways,
+            batch_size=self.protocol.batch_size,
+            device=self.device,
+            dtype=dtype,
+            max_memory_bytes=self.max_memory_bytes,
+        )
+
+    def predict(
+        self, fold: FoldSplit, stack: ProbeStack | None, outcome: Outcome, seconds: float
+    ) -> EventFoldPrediction:
+        clips = self._clips(fold.test)
+        bounds = np.cumsum([0, *(len(clip.frames) for clip in clips)], dtype=np.int64)
+        times = np.concatenate([clip.frames.timestamps_ms for clip in clips])
+        shape = (len(times), self.n_labels)
+        reference = EventArrays.from_clips([clip.events for clip in clips], self.task.vocabulary)
+        estimate, loss = EventArrays.from_rows(()), math.nan
+        if stack is None or outcome.postprocessing is None:
+            chances = np.broadcast_to(np.float32(np.nan), shape)
+        else:
+            chances, loss = self._chances(fold, stack, clips, shape)
+            estimate = events_from_frames(chances, bounds, times, [outcome.postprocessing])[0]
+        names = tuple(clip.frames.clip for clip in clips)
+        return EventFoldPrediction(
+            fold, names, bounds, times, chances, reference, estimate, loss, outcome, seconds
+        )
+
+    def _chances(
+        self,
+        fold: FoldSplit,
+        stack: ProbeStack,
+        clips: list[LabelledClip],
+        shape: tuple[int, int],
+    ) -> tuple[npt.NDArray[np.float32], float]:
+        if 4 * shape[0] * shape[1] < _LARGE_BYTES:
+            chances = np.empty(shape, dtype=np.float32)
+        else:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            place = self.folder / f"{fold.test}.probabilities.npy"
+            chances = np.lib.format.open_memmap(place, mode="w+", dtype=np.float32, shape=shape)
+        filled, summed = 0, 0.0
+        for piece, loss in predict_frames(stack, clips, self.task.vocabulary):
+            chances[filled : filled + len(piece)] = piece
+            filled += len(piece)
+            summed += loss * len(piece)
+        return chances, summed / max(1, filled)
+
+    def _clips(self, split: str) -> list[LabelledClip]:
+        files = self.task.splits[split]
+        clips = []
+        for frames in clip_frames(self.store, split):
+            events = [event for event in files[frames.clip] if isinstance(event, Event)]
+            clips.append(LabelledClip(frames, events))
+        return clips
+
+
+def kind_of(
+    store: EmbeddingStore,
+    protocol: Protocol,
+    *,
+    device: str,
+    folder: Path,
+    max_memory_bytes: int,
+) -> TaskKind:
+    """The kind of a store's task.
+
+    Raises:
+        ProbeError: An event task isn't multilabel.
+    """
+    kinds: dict[str, type[_SceneKind] | type[_EventKind]] = {
+        "scene": _SceneKind,
+        "event": _EventKind,
+    }
+    task = store.task
+    if task.kind == "event" and task.metadata.prediction_type != "multilabel":
+        raise ProbeError(
+            f"{task.name} is an event task with prediction_type "
+            f"{task.metadata.prediction_type!r}; frames can have any number of labels, so it "
+            "must be 'multilabel'. Change task_metadata.json."
+        )
+    return kinds[task.kind](store, protocol, device, folder, max_memory_bytes)
