@@ -19,7 +19,7 @@ $(VENV)/.torch: | $(BIN)/python
 	touch $@
 
 $(VENV)/.run: $(VENV)/.torch pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable ".[plot]"
 	$(BIN)/python -m pip install --quiet --no-deps "$(CREPE)"
 	touch $@
 
@@ -50,6 +50,7 @@ real: $(VENV)/.dev  ## slow runs on real corpora; they need HEARKIT_SHARED
 bench: $(VENV)/.dev  ## side-by-side timings; prints ratios
 	$(BIN)/python benchmarks/probe.py
 	$(BIN)/python benchmarks/embed.py
+	$(BIN)/python benchmarks/events.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
