@@ -3,6 +3,7 @@
     HearError                   anything that the user can mend; exit code 2
     ├── UnknownNameError        a task, model, protocol or score that nobody registered
     ├── AudioError              a file that can't be decoded, or holds no samples
+    ├── DownloadError           a file that can't be fetched, or isn't what it should be
     ├── TaskError               a prepared task that is missing or broken, a bad corpus or CSV
     ├── ModelError              a model that doesn't import, load or follow the HEAR API
     ├── EmbeddingError          embeddings of a wrong shape, NaN or infinity; a broken store
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 __all__ = [
     "AudioError",
+    "DownloadError",
     "EmbeddingError",
     "HearError",
     "ModelError",
@@ -39,6 +41,10 @@ class UnknownNameError(HearError):
 
 class AudioError(HearError):
     """Audio that can't be read or written."""
+
+
+class DownloadError(HearError):
+    """A file that can't be fetched, or isn't what it should be."""
 
 
 class TaskError(HearError):

@@ -35,10 +35,16 @@ TEMPORARY_PREFIX = ".tmp-"
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """Opens a binary file that appears at ``path`` when the block ends without an error.
 
     Parent folders are made. On an error nothing is left behind and ``path`` is unchanged.
+
+    Args:
+        path: Where the file is to appear.
+        durable: Whether it must be on the disk by then. Waiting for the disk takes longer than
+            writing a short file; without it a power cut, unlike a kill, may leave the file cut
+            off, so whoever does without looks at the file before trusting it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=path.suffix, dir=path.parent)
@@ -47,7 +53,8 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:

@@ -31,12 +31,15 @@ class Settings:
         workers: Threads for decoding, resampling and hashing.
         max_memory_gb: What the frames of an event task may take while a probe is trained, in
             GiB; None for half of what is free when it begins.
+        mirror: Address of a place that holds the files of the benchmark and of the corpora under
+            the same names; None for their own places.
     """
 
     cache_dir: Path
     device: str = "auto"
     workers: int = 1
     max_memory_gb: float | None = None
+    mirror: str | None = None
 
     @classmethod
     def from_environment(
@@ -46,9 +49,13 @@ class Settings:
         device: str | None = None,
         workers: int | None = None,
         max_memory_gb: float | None = None,
+        mirror: str | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> Settings:
-        """Settings from arguments, then ``HEARKIT_CACHE`` and ``HEARKIT_DEVICE``, then defaults."""
+        """Settings from arguments, then from the environment, then defaults.
+
+        The variables are ``HEARKIT_CACHE``, ``HEARKIT_DEVICE`` and ``HEARKIT_MIRROR``.
+        """
         env = os.environ if environment is None else environment
         if cache_dir is None:
             named = env.get("HEARKIT_CACHE")
@@ -58,6 +65,7 @@ class Settings:
             device=device or env.get("HEARKIT_DEVICE") or "auto",
             workers=workers if workers is not None else available_cores(),
             max_memory_gb=max_memory_gb,
+            mirror=mirror or env.get("HEARKIT_MIRROR") or None,
         )
 
     def memory_budget_bytes(self) -> int:

@@ -10,7 +10,7 @@ from helpers_cli import hearkit
 
 def test_list(task: Path, cache: Path) -> None:
     everything = hearkit("list", "--dir", task.parent, "--json").json
-    assert list(everything) == ["tasks", "models", "protocols", "scores"]
+    assert list(everything) == ["catalog", "tasks", "models", "protocols", "scores"]
     (row,) = everything["tasks"]
     assert (row["task"], row["clips"], row["sample_rates"]) == ("tones-1.0.0-full", 36, [16000])
     assert {row["model"] for row in everything["models"]} == {

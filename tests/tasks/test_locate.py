@@ -37,8 +37,8 @@ def test_a_name_in_the_cache(tmp_path: Path, settings: Settings) -> None:
 
 
 def test_nothing_of_that_name(tmp_path: Path, settings: Settings) -> None:
-    with pytest.raises(UnknownNameError, match="no task 'esc50'"):
-        load_task("esc50", settings=settings)
+    with pytest.raises(UnknownNameError, match="no task 'birds'"):
+        load_task("birds", settings=settings)
     for path in (tmp_path / "gone", tmp_path / "gone.tar.gz", "gone.tar.gz", "a/b", ""):
         with pytest.raises((TaskError, UnknownNameError)):
             load_task(path, settings=settings)

@@ -24,7 +24,7 @@ import soundfile
 
 from hearkit.errors import AudioError
 
-__all__ = ["read_float32", "read_mono16"]
+__all__ = ["read_excerpt16", "read_float32", "read_mono16", "sample_rate_of"]
 
 _FULL_SCALE = 32768.0
 # Subtypes that are 16 bits at most once decoded: integers all the way, as in ffmpeg.
@@ -57,6 +57,58 @@ def read_mono16(path: Path) -> tuple[npt.NDArray[np.int16], int]:
     except soundfile.LibsndfileError as error:
         return _read_with_ffmpeg(path, str(error.error_string))
     return _read_with_ffmpeg(path, "")
+
+
+def read_excerpt16(path: Path, start: int, n_samples: int) -> tuple[npt.NDArray[np.int16], int]:
+    """Reads a part of an audio file as mono 16-bit samples.
+
+    Args:
+        path: The file, in a format in which libsndfile can jump to a place.
+        start: The first sample, at the file's own rate.
+        n_samples: How many there are to be.
+
+    Returns:
+        The samples, int16 of shape (n_samples,), and their rate in Hz.
+
+    Raises:
+        AudioError: The file is missing, damaged, in another format, or ends before the part does.
+    """
+    _refuse_unreadable(path)
+    try:
+        with soundfile.SoundFile(path) as file:
+            end = start + n_samples
+            if start < 0 or n_samples < 1 or end > file.frames:
+                raise AudioError(
+                    f"{path} has {file.frames} samples; {start} to {end} aren't there."
+                )
+            if file.channels > _MOST_CHANNELS:
+                raise AudioError(f"{path} has {file.channels} channels; parts are read of 1 or 2.")
+            file.seek(start)
+            return _mono16(path, file, n_samples), int(file.samplerate)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{path} can't be decoded: {error.error_string}") from error
+
+
+def sample_rate_of(path: Path) -> int:
+    """The rate in Hz that :func:`read_mono16` would give, from the file's header alone.
+
+    Raises:
+        AudioError: The file is missing, empty, no audio, or names no rate.
+    """
+    _refuse_unreadable(path)
+    try:
+        return int(soundfile.info(path).samplerate)
+    except soundfile.LibsndfileError as error:
+        refusal = str(error.error_string)
+    import av  # slow to import, and most corpora never need it
+
+    try:
+        with av.open(str(path)) as container:
+            if container.streams.audio and container.streams.audio[0].rate:
+                return int(container.streams.audio[0].rate)
+    except (av.FFmpegError, ValueError) as error:
+        raise AudioError(f"{path} can't be decoded: {refusal} {error}") from error
+    raise AudioError(f"{path} holds no audio with a sample rate.")
 
 
 def read_float32(path: Path, *, expected_rate: int | None = None) -> npt.NDArray[np.float32]:
@@ -163,23 +215,28 @@ def _refuse_truncated(path: Path, file: BinaryIO) -> None:
         file.seek(begin + size + size % 2)  # chunks begin at even places
 
 
-def _mono16(path: Path, file: soundfile.SoundFile) -> npt.NDArray[np.int16]:
-    frames = int(file.frames)
+def _mono16(
+    path: Path, file: soundfile.SoundFile, n_samples: int | None = None
+) -> npt.NDArray[np.int16]:
+    """The next ``n_samples``, or all, as mono."""
+    frames = int(file.frames) if n_samples is None else n_samples
     if file.subtype in _NARROW:
-        narrow: npt.NDArray[np.int16] = file.read(dtype="int16", always_2d=True)
+        narrow: npt.NDArray[np.int16] = file.read(frames, dtype="int16", always_2d=True)
         _refuse_short(path, file, frames, len(narrow))
         if file.channels == 1:
             return np.ascontiguousarray(narrow[:, 0])
         left, right = narrow[:, 0].astype(np.int32), narrow[:, 1].astype(np.int32)
         return ((left + right + 1) >> 1).astype(np.int16)
     if file.subtype in _WIDE:
-        wide: npt.NDArray[np.int32] = file.read(dtype="int32", always_2d=True)
+        wide: npt.NDArray[np.int32] = file.read(frames, dtype="int32", always_2d=True)
         _refuse_short(path, file, frames, len(wide))
         if file.channels == 1:
             return (wide[:, 0] >> 16).astype(np.int16)
         return _from_float(path, wide.astype(np.float32) * np.float32(2.0**-31))
     dtype = "float64" if file.subtype == "DOUBLE" else "float32"
-    return _from_float(path, file.read(dtype=dtype, always_2d=True))
+    return _from_float(
+        path, file.read(-1 if n_samples is None else frames, dtype=dtype, always_2d=True)
+    )
 
 
 def _refuse_short(path: Path, file: soundfile.SoundFile, promised: int, there: int) -> None:

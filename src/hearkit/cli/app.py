@@ -11,7 +11,18 @@ from typing import Annotated, NoReturn
 import typer
 
 from hearkit._version import __version__
-from hearkit.cli import cache, demo, embed, evaluate, events, listing, prepare, probe
+from hearkit.cli import (
+    cache,
+    demo,
+    download,
+    embed,
+    evaluate,
+    events,
+    listing,
+    prepare,
+    probe,
+    tasks,
+)
 from hearkit.cli.running import INTERRUPTED, interrupted
 from hearkit.cli.terminal import show_warning
 
@@ -35,6 +46,8 @@ app.command("probe")(probe.probe)
 app.command("list")(listing.list_verb)
 app.add_typer(cache.app, name="cache")
 app.add_typer(events.app, name="events")
+tasks.app.command("download")(download.download)
+app.add_typer(tasks.app, name="tasks")
 app.command("demo")(demo.demo)
 
 

@@ -47,11 +47,13 @@ class _Kind:
 _KEY = r"[0-9a-f]{16}"
 _KINDS = {
     "tasks": _Kind("tasks that `hearkit prepare` put there", 1, r".+-.+-.+", spared=True),
+    "downloads": _Kind("files of corpora and of ready-made tasks", 2, r"[^.].*"),
+    "corpora": _Kind("corpora, unpacked", 1, rf".+-{_KEY}"),
     "unpacked": _Kind("archives of tasks, unpacked", 1, rf".+-{_KEY}"),
     "resampled": _Kind("audio of tasks at other rates", 1, rf".+-{_KEY}"),
     "embeddings": _Kind("embeddings", 3, _KEY),
     "probes": _Kind("trained probes, finished and interrupted", 3, _KEY),
-    "digests": _Kind("what files' contents were found to be", 1, rf"(wav|file)-{_KEY}\.json"),
+    "digests": _Kind("what files' contents were found to be", 1, rf"(wav|file|md5)-{_KEY}\.json"),
 }
 _DAY_S = 86400.0
 

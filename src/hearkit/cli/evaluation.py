@@ -279,7 +279,9 @@ def evaluate_tasks(
     def look(text: str) -> None:
         from hearkit.tasks.store import load_task
 
-        task = load_task(text, settings=settings)
+        with reporter.steps() as steps:
+            downloads = steps.downloads("downloading")
+            task = load_task(text, settings=settings, progress=downloads)
         check_evaluable(task)
         folder = result_folder(out, model.name, name, task.name)
         inputs = Inputs(

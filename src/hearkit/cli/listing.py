@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import json as json_module
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hearkit.cli import options as o
+from hearkit.cli.list_tasks import catalog_rows, show_catalog, task_rows
 from hearkit.cli.running import verb
 from hearkit.cli.tables import output_console
 from hearkit.cli.terminal import answer_json
@@ -22,7 +22,6 @@ from hearkit.settings import Settings
 __all__ = ["list_verb"]
 
 _MODELS = ("hearkit.models.crepe", "hearkit.models.naive")
-_DEPTH = 3
 
 
 @verb(
@@ -33,24 +32,31 @@ def list_verb(
     what: Annotated[
         str | None,
         typer.Argument(
-            metavar="[tasks|models|protocols|scores]", help="By default all.", show_default=False
+            metavar="[catalog|tasks|models|protocols|scores]",
+            help="By default all.",
+            show_default=False,
         ),
     ] = None,
     folder: Annotated[
         Path | None,
         typer.Option("--dir", metavar="DIR", help="List the tasks below this folder as well."),
     ] = None,
+    small: Annotated[
+        bool, typer.Option("--small", help="Show the cut-down corpora of the catalog as well.")
+    ] = False,
     cache: o.CacheDir = None,
     json: o.Json = False,
 ) -> None:
     """Lists tasks, models, protocols and scores.
 
-    Tasks are those in the cache, which other verbs know by name, and those below --dir. Models
-    are the ones that come with hearkit; any other HEAR-API module or file works as well.
+    Tasks are those of the catalog, those in the cache, which other verbs know by name, and those
+    below --dir. Models are the ones that come with hearkit; any other HEAR-API module or file
+    works as well.
     """
     settings = Settings.from_environment(cache_dir=cache)
     kinds: dict[str, Callable[[], list[dict[str, Any]]]] = {
-        "tasks": lambda: _tasks(settings, folder),
+        "catalog": lambda: catalog_rows(settings),
+        "tasks": lambda: task_rows(settings, folder),
         "models": _models,
         "protocols": _protocols,
         "scores": _scores,
@@ -58,12 +64,16 @@ def list_verb(
     if what is not None and what not in kinds:
         raise UnknownNameError(f"There is no list of {what!r}. {did_you_mean(what, list(kinds))}")
     wanted = [what] if what else list(kinds)
+    if what == "tasks":
+        wanted = ["catalog", "tasks"]
     found = {kind: kinds[kind]() for kind in wanted}
     if json:
         answer_json(found)
         return
     for kind, rows in found.items():
-        if not rows:
+        if kind == "catalog":
+            show_catalog(rows, small=small)
+        elif not rows:
             typer.echo(f"No {kind} in {settings.cache_dir}" + (f" or {folder}." if folder else "."))
         else:
             _show(kind, rows)
@@ -89,54 +99,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(str(item) for item in value)
     return str(value)
-
-
-def _tasks(settings: Settings, folder: Path | None) -> list[dict[str, Any]]:
-    if folder is not None and not folder.is_dir():
-        raise UnknownNameError(f"There is no folder {folder}.")
-    places = [settings.cache_dir / "tasks", *([folder] if folder is not None else [])]
-    found = {path.resolve() for place in places if place.is_dir() for path in _below(place)}
-    rows = (_task(path) for path in found)
-    return sorted((row for row in rows if row), key=lambda row: (row["task"], row["folder"]))
-
-
-def _below(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
-    """Task folders at or below a folder."""
-    from hearkit.tasks.check import METADATA
-
-    if (folder / METADATA).is_file():
-        yield folder
-    elif depth > 0:
-        for below in sorted(folder.iterdir()):
-            if below.is_dir() and not below.name.startswith("."):
-                yield from _below(below, depth - 1)
-
-
-def _task(folder: Path) -> dict[str, Any] | None:
-    from pydantic import ValidationError
-
-    from hearkit.tasks.check import METADATA
-    from hearkit.tasks.spec import TaskMetadata
-
-    try:
-        metadata = TaskMetadata.model_validate_json((folder / METADATA).read_bytes())
-        clips = sum(
-            len(json_module.loads((folder / f"{split}.json").read_bytes()))
-            for split in metadata.splits
-        )
-    except (OSError, ValueError, ValidationError, TypeError):
-        return None  # a list shows what can be used; load_task says what is wrong with the rest
-    rates = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
-    return {
-        "task": metadata.name,
-        "kind": metadata.embedding_type,
-        "labels": metadata.prediction_type,
-        "splits": len(metadata.splits),
-        "clips": clips,
-        "scores": list(metadata.evaluation),
-        "sample_rates": rates,
-        "folder": str(folder),
-    }
 
 
 def _models() -> list[dict[str, Any]]:

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CacheDir",
+    "CorpusDirs",
     "Device",
     "DtypeName",
     "GridPoints",
     "Json",
     "MaxMemory",
+    "Mirror",
     "ModelOptions",
     "ModelSpec",
     "Name",
@@ -58,7 +60,8 @@ Tasks = Annotated[
     typer.Option(
         "--task",
         metavar="PATH_OR_NAME",
-        help="A prepared task: its folder, its .tar.gz, or its name in the cache. Repeatable.",
+        help="A prepared task: its folder, its .tar.gz, or its name (see `hearkit list tasks`). "
+        "Repeatable.",
     ),
 ]
 Out = Annotated[
@@ -110,7 +113,29 @@ CacheDir = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=1, help="Threads for reading audio; by default one per core."),
+    typer.Option(
+        "--workers",
+        "--jobs",
+        min=1,
+        help="Threads for reading and writing audio; by default one per core.",
+    ),
+]
+CorpusDirs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--corpus-dir",
+        metavar="DIR",
+        help="Folder with downloads that are there already, under the names of their addresses. "
+        "Repeatable.",
+    ),
+]
+Mirror = Annotated[
+    str | None,
+    typer.Option(
+        "--mirror",
+        metavar="URL",
+        help="Download from here, where the files have the same names; before HEARKIT_MIRROR.",
+    ),
 ]
 MaxMemory = Annotated[
     float | None,
@@ -151,6 +176,7 @@ def settings_of(
     device: str | None = None,
     workers: int | None = None,
     max_memory_gb: float | None = None,
+    mirror: str | None = None,
 ) -> Settings:
     """Settings, once it is sure that the cache can be written.
 
@@ -158,7 +184,11 @@ def settings_of(
         HearError: It can't.
     """
     settings = Settings.from_environment(
-        cache_dir=cache, device=device, workers=workers, max_memory_gb=max_memory_gb
+        cache_dir=cache,
+        device=device,
+        workers=workers,
+        max_memory_gb=max_memory_gb,
+        mirror=mirror,
     )
     make_folder(settings.cache_dir, "the cache", "Choose another by --cache or HEARKIT_CACHE.")
     return settings

@@ -1,38 +1,46 @@
-"""``hearkit prepare``: a corpus of one's own as a task in the official layout."""
+"""``hearkit prepare``: tasks of the catalog, and corpora of one's own, in the official layout."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hearkit.cli import options as o
-from hearkit.cli.running import answers_only, verb
+from hearkit.cli.preparing import CatalogSource, OwnSettings, prepare_csv, prepare_hf, rates_of
+from hearkit.cli.running import BAD_INPUT, answers_only, verb
 from hearkit.cli.terminal import Reporter, answer_json, say
 from hearkit.errors import HearError
-from hearkit.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from hearkit.tasks.store import PreparedTask
 
 __all__ = ["prepare"]
 
 
 @verb(
+    "hearkit prepare esc50 beijing_opera --out data",
+    "hearkit prepare maestro --mode 5h --corpus-dir ~/downloads --sample-rate 16000",
     "hearkit prepare --from-csv clips.csv --audio recordings --name birds --out data \\\n"
     "    --duration 3 --score top1_acc --score mAP --folds 5",
+    "hearkit prepare --from-hf ./my-dataset --label-column species --name birds --out data",
 )
 def prepare(
-    from_csv: Annotated[
-        Path,
-        typer.Option(
-            "--from-csv",
-            metavar="F",
-            help="List of clips: columns path,label and optionally split or fold.",
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TASK]...",
+            help="Tasks of the catalog (see `hearkit list tasks`), or `all`.",
+            show_default=False,
         ),
-    ],
-    audio: Annotated[
-        Path, typer.Option("--audio", metavar="DIR", help="Folder that the paths are relative to.")
-    ],
-    name: Annotated[str, typer.Option("--name", help="Name of the task.")],
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option("--mode", help="Which part of the corpus; by default the task's usual one."),
+    ] = None,
+    corpus_dir: o.CorpusDirs = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -43,28 +51,91 @@ def prepare(
             show_default=False,
         ),
     ] = None,
+    sample_rate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sample-rate",
+            metavar="N",
+            help="In Hz, repeatable; by default the corpus's highest. Others are made when they "
+            "are needed.",
+        ),
+    ] = None,
+    trust_corpus: Annotated[
+        bool,
+        typer.Option(
+            "--trust-corpus",
+            help="Take files whose MD5 isn't the catalog's; the task's metadata says so.",
+        ),
+    ] = False,
+    skip_corrupt: Annotated[
+        bool,
+        typer.Option(
+            "--skip-corrupt",
+            help="Leave out clips that can't be decoded; the task's metadata names them.",
+        ),
+    ] = False,
+    from_csv: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-csv",
+            metavar="F",
+            help="A list of clips: columns path,label and optionally split or fold.",
+        ),
+    ] = None,
+    audio: Annotated[
+        Path | None,
+        typer.Option(
+            "--audio", metavar="DIR", help="With --from-csv: what its paths are relative to."
+        ),
+    ] = None,
+    from_hf: Annotated[
+        str | None,
+        typer.Option(
+            "--from-hf",
+            metavar="NAME",
+            help="A Hugging Face dataset: a saved folder, a folder of audio, or a name.",
+        ),
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option("--label-column", help="With --from-hf: the labels.")
+    ] = None,
+    audio_column: Annotated[
+        str, typer.Option("--audio-column", help="With --from-hf: the audio.")
+    ] = "audio",
+    config: Annotated[
+        str | None, typer.Option("--config", help="With --from-hf: the dataset's configuration.")
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="With --from-hf: of a dataset on the hub.")
+    ] = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--split",
+            metavar="THEIRS=OURS",
+            help="With --from-hf: which of its splits is train, valid, test or a fold. Repeatable.",
+        ),
+    ] = None,
+    fold_column: Annotated[
+        str | None, typer.Option("--fold-column", help="With --from-hf: the clips' folds.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of a task of one's own.")] = None,
+    version: Annotated[
+        str, typer.Option("--version", help="Version of a corpus of one's own.")
+    ] = "1.0.0",
     duration: Annotated[
         float | None,
         typer.Option(
             "--duration",
             metavar="S",
-            help="Pad or trim every clip to this length; without it clips keep theirs.",
+            help="Pad or trim every clip of one's own to this length; without it clips keep "
+            "theirs.",
         ),
     ] = None,
     score: Annotated[
         list[str] | None,
         typer.Option("--score", metavar="NAME", help="Repeatable; the first is optimised."),
     ] = None,
-    sample_rate: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--sample-rate",
-            metavar="N",
-            help="In Hz, repeatable; 48000 by default. Others are made when they are needed.",
-        ),
-    ] = None,
-    version: Annotated[str, typer.Option("--version", help="Version of the corpus.")] = "1.0.0",
-    mode: Annotated[str, typer.Option("--mode", help="Which part of the corpus it is.")] = "full",
     split_mode: Annotated[
         str | None,
         typer.Option(
@@ -77,65 +148,171 @@ def prepare(
         int | None,
         typer.Option("--folds", metavar="N", help="Number of folds for new_split_kfold; 5."),
     ] = None,
+    mirror: o.Mirror = None,
     cache: o.CacheDir = None,
     workers: o.Workers = None,
     json: o.Json = False,
 ) -> None:
-    """Makes a task in the official layout out of a list of clips.
+    """Makes tasks in the official layout from raw corpora.
 
-    Several labels of a clip stand in several rows; an event task has start_ms and end_ms as
-    well. An interrupted run is finished by running the same again.
+    Tasks of the catalog get exactly the official files, splits and labels; their corpora are
+    taken from --corpus-dir or downloaded. A corpus of one's own is described by a list of clips
+    or is a Hugging Face dataset. An interrupted run is finished by running the same again.
     """
+    names, rates = rates_of(tasks or (), sample_rate or ())
+    own = OwnSettings(
+        name=name,
+        version=version,
+        mode=mode or "full",
+        duration_s=duration,
+        scores=tuple(score or ()),
+        split_mode=split_mode,
+        nfolds=folds,
+        sample_rates=rates,
+    )
+    _check_sources(names, from_csv, from_hf)
+    _check_company(
+        bool(names),
+        {
+            "--corpus-dir": corpus_dir,
+            "--trust-corpus": trust_corpus,
+        },
+        "a task of the catalog",
+    )
+    _check_company(from_csv is not None, {"--audio": audio}, "--from-csv")
+    _check_company(
+        from_hf is not None,
+        {
+            "--label-column": label_column,
+            "--config": config,
+            "--revision": revision,
+            "--split": split,
+            "--fold-column": fold_column,
+        },
+        "--from-hf",
+    )
+    _check_company(
+        not names,
+        {
+            "--name": name,
+            "--duration": duration,
+            "--score": score,
+            "--split-mode": split_mode,
+            "--folds": folds,
+        },
+        "--from-csv or --from-hf",
+    )
     with answers_only():
-        from hearkit.tasks.from_csv import prepare_from_csv
-        from hearkit.tasks.spec import SplitMode
-
-        modes = get_args(SplitMode)
-        if split_mode is not None and split_mode not in modes:
-            raise HearError(
-                f"There is no split mode {split_mode!r}. {did_you_mean(split_mode, list(modes))}"
-            )
-        if folds is not None and split_mode is None:
-            split_mode = "new_split_kfold"
-        settings = o.settings_of(cache, None, workers)
+        settings = o.settings_of(cache, None, workers, mirror=mirror)
         target = settings.cache_dir if out is None else out
-        with Reporter().files(f"{name}: decoding and resampling") as progress:
-            folder = prepare_from_csv(
-                from_csv,
-                audio,
-                name,
-                target,
-                version=version,
-                mode=mode,
-                duration_s=duration,
-                scores=tuple(score or ()),
-                sample_rates=tuple(sample_rate or (48000,)),
-                split_mode=next((known for known in modes if known == split_mode), None),
-                nfolds=folds if folds is not None else 5,
-                settings=settings,
-                progress=progress,
+        reporter = Reporter()
+        failed: list[tuple[str, str]] = []
+        if from_csv is not None:
+            done = [prepare_csv(from_csv, audio, own, target, skip_corrupt, settings, reporter)]
+        elif from_hf is not None:
+            done = [
+                prepare_hf(
+                    from_hf,
+                    own,
+                    target,
+                    label_column=label_column,
+                    audio_column=audio_column,
+                    config=config,
+                    revision=revision,
+                    splits=o.pairs(split, "--split"),
+                    fold_column=fold_column,
+                    skip_corrupt=skip_corrupt,
+                    settings=settings,
+                    reporter=reporter,
+                )
+            ]
+        else:
+            source = CatalogSource(tuple(corpus_dir or ()), trust_corpus, skip_corrupt, rates)
+            done, failed = _prepare_catalog(
+                names, mode, source.prepare(target, settings, reporter), reporter
             )
-        from hearkit.tasks.store import load_task
-
-        # What was written is read back and checked like any other task.
-        task = load_task(folder, settings=settings)
-    sizes = {split: len(files) for split, files in task.splits.items()}
-    if json:
+    if json and names:
         answer_json(
             {
-                "name": task.name,
-                "folder": str(folder),
-                "kind": task.kind,
-                "prediction_type": task.metadata.prediction_type,
-                "splits": sizes,
-                "labels": len(task.vocabulary),
-                "scores": list(task.metadata.evaluation),
-                "sample_rates": list(task.sample_rates),
+                "prepared": [_facts(task) for task in done],
+                "failed": [{"task": task, "error": error} for task, error in failed],
             }
         )
-        return
-    typer.echo(str(folder))
+    elif json:
+        answer_json(_facts(done[0]))
+    else:
+        for task in done:
+            _tell(task)
+    if failed:
+        raise typer.Exit(BAD_INPUT)
+
+
+def _prepare_catalog(
+    names: list[str],
+    mode: str | None,
+    prepare_one: Callable[[str, str | None], PreparedTask],
+    reporter: Reporter,
+) -> tuple[list[PreparedTask], list[tuple[str, str]]]:
+    """Prepares tasks one after the other; one that fails doesn't keep the others from it."""
+    from hearkit.tasks.catalog import catalog_names, get_spec
+
+    if names == ["all"]:
+        names = catalog_names()
+        if mode is not None:
+            names = [name for name in names if mode in get_spec(name).modes]
+    for name in names:
+        get_spec(name).recipe(mode or get_spec(name).default_mode, ())  # slips are told at once
+    done: list[PreparedTask] = []
+    failed: list[tuple[str, str]] = []
+
+    def attempt(name: str) -> None:
+        try:
+            task = prepare_one(name, mode)
+        except HearError as error:
+            failed.append((name, str(error)))
+            reporter.line(f"error: {error}" if len(names) == 1 else f"error: {name}: {error}")
+            return
+        done.append(task)
+        reporter.line(f"{task.name}: wrote {task.folder}")
+
+    for name in dict.fromkeys(names):
+        attempt(name)
+    return done, failed
+
+
+def _check_sources(names: list[str], from_csv: Path | None, from_hf: str | None) -> None:
+    given = [bool(names), from_csv is not None, from_hf is not None]
+    if sum(given) != 1:
+        raise HearError(
+            "Name either tasks of the catalog, or --from-csv, or --from-hf"
+            + ("; two of them can't be combined." if any(given) else ".")
+            + " `hearkit list tasks` shows the catalog."
+        )
+
+
+def _check_company(wanted: bool, given: dict[str, Any], company: str) -> None:
+    for option, value in given.items():
+        if value not in (None, False) and not wanted:
+            raise HearError(f"{option} only goes with {company}.")
+
+
+def _facts(task: PreparedTask) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "folder": str(task.folder),
+        "kind": task.kind,
+        "prediction_type": task.metadata.prediction_type,
+        "splits": {split: len(files) for split, files in task.splits.items()},
+        "labels": len(task.vocabulary),
+        "scores": list(task.metadata.evaluation),
+        "sample_rates": list(task.sample_rates),
+    }
+
+
+def _tell(task: PreparedTask) -> None:
+    sizes = {split: len(files) for split, files in task.splits.items()}
     clips = ", ".join(f"{split} {size}" for split, size in sizes.items())
+    typer.echo(str(task.folder))
     say(
         f"{task.name}: {sum(sizes.values())} clips ({clips}), {len(task.vocabulary)} labels, "
         f"{task.metadata.prediction_type}, optimised for {task.metadata.evaluation[0]}"

@@ -5,6 +5,7 @@ On a terminal there is a bar per stage; elsewhere a plain line per stage.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
@@ -14,13 +15,16 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from hearkit.embeddings.compute import EmbedProgress
     from hearkit.embeddings.compute import Progress as TellEmbed
     from hearkit.probe.fit import ProbeProgress
 
-__all__ = ["Reporter", "answer_json", "duration", "error_console", "say", "show_warning"]
+__all__ = ["Reporter", "Steps", "answer_json", "duration", "error_console", "say", "show_warning"]
+
+TellDownload = Callable[[str, int, int | None], None]
+"""Called with a file's name, the bytes done and, if known, those in all."""
 
 
 def error_console() -> Console:
@@ -86,6 +90,35 @@ class Reporter:
             yield lambda done, total: update(done, total, "")
 
     @contextmanager
+    def downloads(self, what: str) -> Iterator[TellDownload]:
+        """Files that are downloaded at the same time, counted in bytes."""
+        if not self._console.is_terminal:
+            begun: set[str] = set()
+
+            def announce(name: str, _done: int, _total: int | None) -> None:
+                if name not in begun:
+                    begun.add(name)
+                    self.line(f"{what} {name}")
+
+            yield announce
+            return
+        bars: dict[str, TaskID] = {}
+        with _download_bars(self._console) as progress:
+
+            def tell(name: str, done: int, total: int | None) -> None:
+                if name not in bars:
+                    bars[name] = progress.add_task(f"{what} {name}")
+                progress.update(bars[name], completed=done, total=total)
+
+            yield tell
+
+    @contextmanager
+    def steps(self) -> Iterator[Steps]:
+        """Stages that follow each other, of which a library says which comes when."""
+        with contextlib.ExitStack() as running:
+            yield Steps(self, running)
+
+    @contextmanager
     def embedding(self, what: str) -> Iterator[TellEmbed]:
         """A stage that embeds."""
         with self._stage(what) as update:
@@ -145,6 +178,66 @@ class Reporter:
                 progress.update(bar, completed=done, total=total, text=text)
 
             yield update
+
+
+class Steps:
+    """Stages that begin when they are first told something, each ending the one before.
+
+    Args:
+        reporter: Who shows them.
+        running: Holds the one that runs.
+    """
+
+    def __init__(self, reporter: Reporter, running: contextlib.ExitStack) -> None:
+        self._reporter = reporter
+        self._running = running
+
+    def files(self, what: str) -> Callable[[int, int], None]:
+        """A stage that is counted in files or bytes."""
+        update: Callable[[int, int], None] | None = None
+
+        def tell(done: int, total: int) -> None:
+            nonlocal update
+            if update is None:
+                self._running.close()
+                update = self._running.enter_context(self._reporter.files(what))
+            update(done, total)
+
+        return tell
+
+    def downloads(self, what: str) -> TellDownload:
+        """A stage of downloads."""
+        update: TellDownload | None = None
+
+        def tell(name: str, done: int, total: int | None) -> None:
+            nonlocal update
+            if update is None:
+                self._running.close()
+                update = self._running.enter_context(self._reporter.downloads(what))
+            update(name, done, total)
+
+        return tell
+
+
+def _download_bars(console: Console) -> Progress:
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
 
 
 def _bar(console: Console) -> Progress:

@@ -1,6 +1,6 @@
 """Tasks on disk: loading, checking, resampling and preparing them."""
 
-from hearkit.tasks.archive import unpack_archive
+from hearkit.tasks.archives import unpack_archive
 from hearkit.tasks.clips import Clip, Event, Label
 from hearkit.tasks.from_csv import prepare_from_csv
 from hearkit.tasks.prepare import prepare_task

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hearkit.errors import TaskError
-from hearkit.tasks.clips import Clip, Event
+from hearkit.tasks.clips import Clip, Event, Excerpt
 from hearkit.tasks.problems import Problems
 from hearkit.tasks.recipe import SMALL, Recipe
 from hearkit.tasks.splits import (
@@ -23,10 +27,18 @@ from hearkit.tasks.splits import (
     train_valid_test,
 )
 
-__all__ = ["Arrangement", "arrange", "looks_integer"]
+__all__ = ["Arrangement", "Source", "arrange", "looks_integer"]
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 _FEWEST_FOLDS = 3
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an output file is made from: an audio file, or a part of one."""
+
+    path: Path
+    excerpt: Excerpt | None = None
 
 
 @dataclass(frozen=True)
@@ -36,12 +48,12 @@ class Arrangement:
     Attributes:
         vocabulary: All labels, sorted; integers, as integers, where all of them are.
         splits: Per split and output file, the JSON value of its labels or events.
-        sources: Per ``<split>/<output file>``, the file that it is made from.
+        sources: Per ``<split>/<output file>``, what it is made from.
     """
 
     vocabulary: tuple[str | int, ...]
     splits: dict[str, dict[str, list[Any]]]
-    sources: dict[str, Path]
+    sources: dict[str, Source]
 
 
 def looks_integer(labels: Iterable[str]) -> bool:
@@ -52,92 +64,110 @@ def looks_integer(labels: Iterable[str]) -> bool:
     return all(_INTEGER.fullmatch(label) for label in labels)
 
 
-def arrange(rows: Sequence[Clip], recipe: Recipe) -> Arrangement:
+def arrange(
+    rows: Sequence[Clip], recipe: Recipe, *, exists: Callable[[Path], bool] | None = None
+) -> Arrangement:
     """Orders, splits, checks and subsamples the rows of a corpus.
+
+    Args:
+        rows: The corpus, a row per label or event.
+        recipe: How it becomes a task.
+        exists: Tells whether a file is there, asked once for every path; by default the file
+            system is.
 
     Raises:
         TaskError: Rows contradict each other, files are missing, or the rules can't be kept.
     """
-    rows = _checked(rows, recipe)
-    integers = looks_integer(row.label for row in rows if row.label is not None)
-    rows = _ordered(rows, recipe, integers)
-    rows = _split(rows, recipe)
-    _check_labels(rows, recipe)
-    if recipe.embedding_type == "event" and recipe.sample_duration_s is not None:
-        rows = _within(rows, recipe.sample_duration_s)
-    if recipe.max_duration_s is not None and recipe.sample_duration_s is not None:
-        rows = _subsampled(rows, recipe.max_duration_s, recipe.sample_duration_s)
-    return _arranged(rows, recipe, integers)
+    files = _checked(rows, recipe, exists or (lambda path: path.is_file()))
+    homes = _homes(files, recipe)
+    _check_labels(files, homes, recipe)
+    kept = _kept(files, homes, recipe)
+    integers = looks_integer({label for file in files.values() for label in file.labels})
+    return _arranged(_ordered(rows, kept, recipe), homes, recipe, integers)
 
 
-def _checked(rows: Sequence[Clip], recipe: Recipe) -> list[Clip]:
-    """The rows whose files exist; the first step, and all that can be said about it at once."""
+@dataclass(slots=True)
+class _File:
+    """What the rows of one output file have in common."""
+
+    first: Clip
+    labels: set[str] = field(default_factory=set)
+    rows: int = 0
+    first_start_ms: float = math.inf
+
+    @property
+    def unlabelled(self) -> bool:
+        return not self.labels
+
+
+def _checked(
+    rows: Sequence[Clip], recipe: Recipe, exists: Callable[[Path], bool]
+) -> dict[str, _File]:
+    """The files whose audio exists, by stem; all that can be said about the rows at once."""
     problems = Problems()
-    paths: dict[str, Path] = {}
-    stems: dict[Path, str] = {}
-    splits: dict[str, str | None] = {}
-    missing: set[Path] = set()
-    labels: dict[str, int] = {}
-    unlabelled: set[str] = set()
+    there: dict[Path, bool] = {}
+    files: dict[str, _File] = {}
+    stems: dict[tuple[Path, Excerpt | None], str] = {}
+    events = recipe.embedding_type == "event"
     for row in rows:
-        stem = row.filestem
-        if row.path not in stems and not row.path.is_file():
-            missing.add(row.path)
-        if paths.setdefault(stem, row.path) != row.path:
-            problems.add("clips of one name", f"{stem}: {paths[stem]} and {row.path}")
-        if stems.setdefault(row.path, stem) != stem:
-            problems.add("files of two names", f"{row.path}: {stems[row.path]} and {stem}")
-        if splits.setdefault(stem, row.split) != row.split:
-            problems.add("clips in two splits", f"{row.path}: {splits[stem]} and {row.split}")
-        if row.label is None:
-            unlabelled.add(stem)
+        stem, path, label = row.filestem, row.path, row.label
+        file = files.get(stem)
+        if file is None:
+            file = files[stem] = _File(row)
+            if path not in there:
+                there[path] = exists(path)
+            if stems.setdefault((path, row.excerpt), stem) != stem:
+                problems.add("files of two names", f"{path}: {stems[path, row.excerpt]} and {stem}")
         else:
-            labels[stem] = labels.get(stem, 0) + 1
-            if recipe.embedding_type == "event" and (row.start_ms is None or row.end_ms is None):
-                problems.add("events without start and end", f"{row.label!r} of {row.path}")
+            _check_same_file(file.first, row, problems)
+            if (label is None) != file.unlabelled:
+                problems.add("clips both with and without labels", str(path))
+        file.rows += 1
+        if label is not None:
+            file.labels.add(label)
+            if events:
+                if row.start_ms is None or row.end_ms is None:
+                    problems.add("events without start and end", f"{label!r} of {path}")
+                elif row.start_ms < file.first_start_ms:
+                    file.first_start_ms = row.start_ms
+    missing = {path for path, is_there in there.items() if not is_there}
     if missing and recipe.mode != SMALL:
         for path in sorted(missing):
             problems.add("files that are missing", str(path))
-    for stem in sorted(unlabelled & set(labels)):
-        problems.add("clips both with and without labels", str(paths[stem]))
     if recipe.embedding_type == "scene" and recipe.prediction_type == "multiclass":
-        for stem, path in paths.items():
-            if (count := labels.get(stem, 0)) != 1:
+        for file in files.values():
+            if (count := 0 if file.unlabelled else file.rows) != 1:
                 problems.add(
-                    "clips of a multiclass task without exactly one label", f"{path} has {count}"
+                    "clips of a multiclass task without exactly one label",
+                    f"{file.first.path} has {count}",
                 )
-    kept = [row for row in rows if row.path not in missing]
-    if not kept:
+    files = {stem: file for stem, file in files.items() if file.first.path not in missing}
+    if not files:
         problems.add("clips", "there are none")
-    if kept and all(row.label is None for row in kept):
+    elif all(file.unlabelled for file in files.values()):
         problems.add("labels", "there are none")
     if problems:
         raise problems.error(f"{recipe.folder_name} can't be prepared; wrong are:", "Mend these.")
-    return kept
+    return files
 
 
-def _ordered(rows: Sequence[Clip], recipe: Recipe, integers: bool) -> list[Clip]:
-    def label_key(row: Clip) -> tuple[int, str]:
-        if row.label is None:
-            return (0, "")
-        return (int(row.label), "") if integers else (0, row.label)
-
-    def key(row: Clip) -> tuple[Any, ...]:
-        if recipe.embedding_type == "event":
-            start = -1.0 if row.start_ms is None else row.start_ms
-            end = -1.0 if row.end_ms is None else row.end_ms
-            return (row.filestem, start, end, label_key(row))
-        return (row.filestem, label_key(row))
-
-    ordered = sorted(rows, key=key)
-    return [ordered[i] for i in shuffle_order(len(ordered), ORDER_SEED)]
+def _check_same_file(first: Clip, row: Clip, problems: Problems) -> None:
+    stem, path = row.filestem, row.path
+    if (path, row.excerpt) != (first.path, first.excerpt):
+        problems.add("clips of one name", f"{stem}: {first.path} and {path}")
+    if row.split != first.split:
+        problems.add("clips in two splits", f"{path}: {first.split} and {row.split}")
+    if row.split_key != first.split_key:
+        problems.add("clips with two split keys", f"{path}: {first.key} and {row.key}")
 
 
-def _split(rows: Sequence[Clip], recipe: Recipe) -> list[Clip]:
+def _homes(files: Mapping[str, _File], recipe: Recipe) -> dict[str, str]:
+    """The split of every file stem."""
     if recipe.split_mode == "trainvaltest":
+        given = {stem: file.first.split or "train" for stem, file in files.items()}
         keys: dict[str, list[str]] = {}
-        for row in rows:
-            keys.setdefault(row.split or "train", []).append(row.key)
+        for stem, split in given.items():
+            keys.setdefault(split, []).append(files[stem].first.key)
         unknown = sorted(set(keys) - set(TRAIN_VALID_TEST))
         if unknown:
             raise TaskError(
@@ -146,33 +176,28 @@ def _split(rows: Sequence[Clip], recipe: Recipe) -> list[Clip]:
         cut = train_valid_test(keys, recipe.split_percentage)
         # Only train is cut; a key may well be in a split that the corpus has, too.
         moved = {key: split for split in cut if split not in keys for key in cut[split]}
-        return [
-            replace(row, split=moved.get(row.key, "train"))
-            if (row.split or "train") == "train"
-            else row
-            for row in rows
-        ]
+        return {
+            stem: moved.get(files[stem].first.key, "train") if split == "train" else split
+            for stem, split in given.items()
+        }
     if recipe.split_mode == "new_split_kfold":
         labels: dict[str, set[str]] = {}
-        for row in rows:
-            held = labels.setdefault(row.key, set())
-            if row.label is not None:
-                held.add(row.label)
+        for file in files.values():
+            labels.setdefault(file.first.key, set()).update(file.labels)
         folds, _ = new_kfold(labels, recipe.nfolds, every_label=recipe.strict_labels)
-        return [replace(row, split=folds[row.key]) for row in rows]
-    homeless = [row for row in rows if row.split is None]
+        return {stem: folds[file.first.key] for stem, file in files.items()}
+    homeless = [file.first.path for file in files.values() if file.first.split is None]
     if homeless:
         raise TaskError(
-            f"{recipe.folder_name}: {len(homeless)} clips name no fold, the first is "
-            f"{homeless[0].path}."
+            f"{recipe.folder_name}: {len(homeless)} clips name no fold, the first is {homeless[0]}."
         )
-    return list(rows)
+    return {stem: str(file.first.split) for stem, file in files.items()}
 
 
-def _split_names(rows: Iterable[Clip], recipe: Recipe) -> tuple[str, ...]:
+def _split_names(homes: Mapping[str, str], recipe: Recipe) -> tuple[str, ...]:
     if recipe.split_mode == "trainvaltest":
         return TRAIN_VALID_TEST
-    return tuple(sorted({row.split for row in rows if row.split is not None}, key=_fold_order))
+    return tuple(sorted(set(homes.values()), key=_fold_order))
 
 
 def _fold_order(name: str) -> tuple[int, str]:
@@ -180,18 +205,15 @@ def _fold_order(name: str) -> tuple[int, str]:
     return (int(digits), name) if digits.isdecimal() else (0, name)
 
 
-def _check_labels(rows: Sequence[Clip], recipe: Recipe) -> None:
-    names = _split_names(rows, recipe)
+def _check_labels(files: Mapping[str, _File], homes: Mapping[str, str], recipe: Recipe) -> None:
+    names = _split_names(homes, recipe)
     problems = Problems()
     if len(names) < _FEWEST_FOLDS:
         problems.add("folds", f"at least {_FEWEST_FOLDS} are needed, there are {list(names)}")
     held: dict[str, set[str]] = {name: set() for name in names}
-    filled: set[str] = set()
-    for row in rows:
-        split = str(row.split)
-        filled.add(split)
-        if row.label is not None:
-            held[split].add(row.label)
+    for stem, file in files.items():
+        held[homes[stem]].update(file.labels)
+    filled = set(homes.values())
     everything = set[str]().union(*held.values())
     lacking = []
     for name in names:
@@ -216,58 +238,93 @@ def _check_labels(rows: Sequence[Clip], recipe: Recipe) -> None:
         )
 
 
-def _within(rows: Sequence[Clip], duration_s: float) -> list[Clip]:
-    """Cuts events at the end of the clip; a file all of whose events begin later is dropped."""
-    kept = []
-    for row in rows:
-        if row.label is None or row.start_ms is None or row.end_ms is None:
-            kept.append(row)
-            continue
-        within = clip_events([Event(row.label, row.start_ms, row.end_ms)], duration_s)
-        kept.extend(replace(row, end_ms=event.end_ms) for event in within)
-    lost = sorted({row.filestem for row in rows} - {row.filestem for row in kept})
-    if lost:
-        logging.getLogger(__name__).warning(
-            "%d clips are left out, as all their events start after %g s: %s",
-            len(lost),
-            duration_s,
-            ", ".join(lost[:5]),
+def _kept(files: Mapping[str, _File], homes: Mapping[str, str], recipe: Recipe) -> set[str]:
+    """The stems of the files that stay: with an event in time, and drawn where a total is set."""
+    kept = set(files)
+    duration_s = recipe.sample_duration_s
+    if duration_s is None:
+        return kept
+    if recipe.embedding_type == "event":
+        end_ms = duration_s * 1000.0
+        lost = sorted(
+            stem
+            for stem, file in files.items()
+            if not file.unlabelled and file.first_start_ms >= end_ms
         )
+        if lost:
+            logging.getLogger(__name__).warning(
+                "%d clips are left out, as all their events start after %g s: %s",
+                len(lost),
+                duration_s,
+                ", ".join(lost[:5]),
+            )
+            kept.difference_update(lost)
+    limits = recipe.max_duration_s
+    if limits is None:
+        return kept
+    pairs: dict[str, list[tuple[str, str]]] = {}
+    for stem in kept:
+        pairs.setdefault(homes[stem], []).append((stem, str(files[stem].first.path)))
+    for split, candidates in pairs.items():
+        limit = limits.get(split) if isinstance(limits, Mapping) else limits
+        if limit is not None:
+            drawn = {stem for stem, _ in subsample(candidates, split, limit, duration_s)}
+            kept.difference_update(stem for stem, _ in candidates if stem not in drawn)
     return kept
 
 
-def _subsampled(
-    rows: Sequence[Clip], limits: float | Mapping[str, float | None], sample_duration_s: float
-) -> list[Clip]:
-    kept: set[str] = set()
-    for split in {str(row.split) for row in rows}:
-        files = [(row.filestem, str(row.path)) for row in rows if row.split == split]
-        limit = limits.get(split) if isinstance(limits, Mapping) else limits
-        if limit is not None:
-            files = subsample(files, split, limit, sample_duration_s)
-        kept.update(stem for stem, _ in files)
-    return [row for row in rows if row.filestem in kept]
+def _ordered(rows: Sequence[Clip], kept: Set[str], recipe: Recipe) -> Iterator[Clip]:
+    """The rows of the files that stay, in the benchmark's order: sorted, then shuffled.
+
+    All labels and events take part in the shuffle, those of files that are missing as well; a
+    row without one, which only says that there is a file, has no part in it. Columns of ranks
+    are sorted, not rows: a corpus of piano music has millions of notes.
+    """
+    unlabelled = (row for row in rows if row.label is None and row.filestem in kept)
+    rows = [row for row in rows if row.label is not None]
+    labels = sorted({str(row.label) for row in rows})
+    if looks_integer(labels):
+        labels.sort(key=int)
+    label_ranks = {label: i for i, label in enumerate(labels)}
+    stems = sorted({row.filestem for row in rows})
+    stem_ranks = {stem: i for i, stem in enumerate(stems)}
+    stem = np.array([stem_ranks[row.filestem] for row in rows])
+    keys = [np.array([label_ranks[str(row.label)] for row in rows]), stem]
+    if recipe.embedding_type == "event":
+        keys[1:1] = [
+            np.array([row.end_ms for row in rows], dtype=np.float64),
+            np.array([row.start_ms for row in rows], dtype=np.float64),
+        ]
+    ordered = np.lexsort(keys)  # stable; the last key is the first to sort by
+    shuffled = ordered[shuffle_order(len(rows), ORDER_SEED)]
+    stays = np.array([name in kept for name in stems])
+    return chain((rows[i] for i in shuffled[stays[stem[shuffled]]]), unlabelled)
 
 
-def _arranged(rows: Sequence[Clip], recipe: Recipe, integers: bool) -> Arrangement:
-    def in_json(label: str) -> str | int:
-        return int(label) if integers else label
-
-    files: dict[str, dict[str, list[Any]]] = {name: {} for name in _split_names(rows, recipe)}
-    sources: dict[str, Path] = {}
+def _arranged(
+    rows: Iterable[Clip], homes: Mapping[str, str], recipe: Recipe, integers: bool
+) -> Arrangement:
+    files: dict[str, dict[str, list[Any]]] = {name: {} for name in _split_names(homes, recipe)}
+    sources: dict[str, Source] = {}
     vocabulary: set[str] = set()
     for row in rows:
-        name = f"{row.filestem}.wav"
-        items = files[str(row.split)].setdefault(name, [])
-        sources[f"{row.split}/{name}"] = row.path
+        split, name = homes[row.filestem], f"{row.filestem}.wav"
+        items = files[split].setdefault(name, [])
+        sources[f"{split}/{name}"] = Source(row.path, row.excerpt)
         if row.label is None:
             continue
-        label = in_json(row.label)
-        vocabulary.add(row.label)
-        if recipe.embedding_type == "event":
-            items.append({"label": label, "start": row.start_ms, "end": row.end_ms})
-        else:
+        label = int(row.label) if integers else row.label
+        if recipe.embedding_type == "scene":
             items.append(label)
+        elif row.start_ms is not None and row.end_ms is not None:
+            event = Event(row.label, row.start_ms, row.end_ms)
+            if recipe.sample_duration_s is not None:
+                within = clip_events([event], recipe.sample_duration_s)
+                if not within:
+                    continue
+                event = within[0]
+            items.append({"label": label, "start": event.start_ms, "end": event.end_ms})
+        vocabulary.add(row.label)
     return Arrangement(
         vocabulary=tuple(sorted(map(int, vocabulary)) if integers else sorted(vocabulary)),
         splits={split: dict(sorted(items.items())) for split, items in files.items()},

@@ -22,7 +22,7 @@ from hearkit.errors import TaskError
 from hearkit.registry import did_you_mean
 from hearkit.tasks.clips import Clip
 from hearkit.tasks.problems import Problems
-from hearkit.tasks.splits import TRAIN_VALID_TEST, fold_name
+from hearkit.tasks.splits import TRAIN_VALID_TEST, named_folds
 
 __all__ = ["ClipTable", "read_clip_table"]
 
@@ -246,11 +246,8 @@ def _homes(rows: Sequence[_Row], header: Sequence[str], problems: Problems) -> d
         return {name: name for name in TRAIN_VALID_TEST}
     if "fold" not in header:
         return {}
-    values = {row.home for row in rows}
-    if all(_FOLD.fullmatch(value) for value in values):
-        return {value: value for value in values}
     try:
-        numbers = {value: int(value) for value in values}
+        return named_folds({row.home for row in rows})
     except ValueError:
         for row in rows:
             if not _FOLD.fullmatch(row.home) and not row.home.isdecimal():
@@ -261,8 +258,6 @@ def _homes(rows: Sequence[_Row], header: Sequence[str], problems: Problems) -> d
         if not problems:
             problems.add("folds", "some are named fold00, fold01, ..., others are integers")
         return {}
-    ranks = {number: i for i, number in enumerate(sorted(set(numbers.values())))}
-    return {value: fold_name(ranks[number]) for value, number in numbers.items()}
 
 
 def _unique_stems(rows: Sequence[_Row], problems: Problems) -> dict[str, str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Clip", "Event", "Label"]
+__all__ = ["Clip", "Event", "Excerpt", "Label"]
 
 Label = str
 """A label in memory; files may hold it as an integer, and it is always ``str()`` of that."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Event:
     """A labelled stretch of a clip, in milliseconds from the clip's start."""
 
@@ -20,7 +20,15 @@ class Event:
     end_ms: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A part of a recording, in samples at the recording's own rate."""
+
+    start: int
+    n_samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class Clip:
     """One row of a raw corpus: an audio file with one label (or one event), or with none.
 
@@ -35,6 +43,7 @@ class Clip:
         end_ms: Offset of the event, for event tasks.
         split_key: Clips of one key share a split (a speaker, an uploader); by default the
             ``filestem``.
+        excerpt: The part of the file that is the clip; by default all of it.
     """
 
     path: Path
@@ -44,6 +53,7 @@ class Clip:
     start_ms: float | None = None
     end_ms: float | None = None
     split_key: str | None = None
+    excerpt: Excerpt | None = None
 
     @property
     def key(self) -> str:

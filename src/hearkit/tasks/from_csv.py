@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hearkit.errors import TaskError
 from hearkit.settings import Settings
 from hearkit.tasks.clip_table import ClipTable, read_clip_table
+from hearkit.tasks.own_recipe import agreed_split_mode, own_recipe
 from hearkit.tasks.parallel import Progress
 from hearkit.tasks.prepare import prepare_task
-from hearkit.tasks.recipe import Recipe
-from hearkit.tasks.spec import EmbeddingType, PredictionType, SplitMode, default_scores
+from hearkit.tasks.spec import SplitMode
 
 __all__ = ["prepare_from_csv"]
 
@@ -26,9 +25,10 @@ def prepare_from_csv(
     mode: str = "full",
     duration_s: float | None = None,
     scores: Sequence[str] = (),
-    sample_rates: Sequence[int] = (48000,),
+    sample_rates: Sequence[int] = (),
     split_mode: SplitMode | None = None,
     nfolds: int = 5,
+    skip_corrupt: bool = False,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -50,10 +50,12 @@ def prepare_from_csv(
             clips keep their lengths.
         scores: Names of the scores, the one to optimise first; the benchmark's usual ones by
             default.
-        sample_rates: Rates in Hz to write; others are resampled when they are needed.
+        sample_rates: Rates in Hz to write; by default the highest of the corpus. Others are
+            resampled when they are needed.
         split_mode: ``trainvaltest`` (80/10/10, the default) or ``new_split_kfold``, for a list
             without ``split`` and ``fold``.
         nfolds: Number of folds for ``new_split_kfold``.
+        skip_corrupt: Leaves out clips that can't be decoded; the metadata names them.
         settings: Where the cache is, and how many threads; by default from the environment.
         progress: Called as ``progress(done, total)`` with numbers of clips.
 
@@ -62,22 +64,21 @@ def prepare_from_csv(
             something else; the message lists all that is wrong.
     """
     table = read_clip_table(csv, audio_dir)
-    kind: EmbeddingType = "event" if table.has_events else "scene"
-    multilabel = table.has_events or table.is_multilabel
-    prediction: PredictionType = "multilabel" if multilabel else "multiclass"
-    recipe = Recipe(
-        name=name,
+    recipe = own_recipe(
+        name,
         version=version,
         mode=mode,
-        embedding_type=kind,
-        prediction_type=prediction,
+        kind="event" if table.has_events else "scene",
+        multilabel=table.has_events or table.is_multilabel,
         split_mode=_split_mode(table, split_mode, csv),
         nfolds=nfolds,
-        sample_duration_s=None if duration_s is None else float(duration_s),
-        scores=tuple(scores) or default_scores(kind, prediction),
-        sample_rates=tuple(sample_rates),
+        duration_s=duration_s,
+        scores=scores,
+        sample_rates=sample_rates,
     )
-    return prepare_task(table.clips, recipe, out, settings=settings, progress=progress)
+    return prepare_task(
+        table.clips, recipe, out, skip_corrupt=skip_corrupt, settings=settings, progress=progress
+    )
 
 
 def _split_mode(table: ClipTable, wanted: SplitMode | None, csv: Path) -> SplitMode:
@@ -86,12 +87,10 @@ def _split_mode(table: ClipTable, wanted: SplitMode | None, csv: Path) -> SplitM
         given = "presplit_kfold"
     elif "split" in table.columns:
         given = "trainvaltest"
-    if given is None and wanted == "presplit_kfold":
-        raise TaskError(f"{csv}: folds that are given need a column 'fold'.")
-    if given is not None and wanted not in {None, given}:
-        column = "fold" if given == "presplit_kfold" else "split"
-        raise TaskError(
-            f"{csv} has a column {column!r}, which makes it {given}; {wanted} was asked for. "
-            "Drop the column or the wish."
-        )
-    return given or wanted or "trainvaltest"
+    column = "fold" if given == "presplit_kfold" else "split"
+    return agreed_split_mode(
+        given,
+        wanted,
+        given_by=f"{csv} has a column {column!r}",
+        folds_need=f"{csv}: folds that are given need a column 'fold'",
+    )

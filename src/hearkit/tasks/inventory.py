@@ -1,4 +1,4 @@
-"""What lies in a folder of audio: the content digest and the fitness of every file.
+"""What lies in a folder: the content digest of every file, and the fitness of audio.
 
 Hashing a corpus takes as long as reading it, so what was found is remembered in the cache under
 the file's size and time of modification.
@@ -6,6 +6,7 @@ the file's size and time of modification.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,16 @@ from hearkit.files import write_json
 from hearkit.settings import Settings
 from hearkit.tasks.parallel import in_threads
 
-__all__ = ["FileFacts", "content_digests", "wav_facts"]
+__all__ = [
+    "FileFacts",
+    "content_digests",
+    "md5_digests",
+    "md5_of",
+    "remember_md5",
+    "wav_facts",
+]
 
+_BLOCK_BYTES = 1 << 20
 _FORMAT_VERSION = 1
 
 
@@ -55,6 +64,31 @@ def content_digests(folder: Path, names: Sequence[str], settings: Settings) -> l
     """Content digests of any files by their names below a folder, in order; all must exist."""
     facts = _remembered("file", folder, names, settings, lambda path: FileFacts(digest_file(path)))
     return [fact.digest for fact in facts]
+
+
+def md5_digests(folder: Path, names: Sequence[str], settings: Settings) -> list[str]:
+    """MD5s of any files by their names below a folder, in order; all must exist.
+
+    It is what the sources of corpora publish; the cache's own keys are SHA-256.
+    """
+    facts = _remembered("md5", folder, names, settings, lambda path: FileFacts(md5_of(path)))
+    return [fact.digest for fact in facts]
+
+
+def remember_md5(folder: Path, name: str, md5: str, settings: Settings) -> None:
+    """Notes the MD5 of a file that was hashed elsewhere, for :func:`md5_digests`."""
+    _remembered("md5", folder, [name], settings, lambda path: FileFacts(md5))  # noqa: ARG005
+
+
+def md5_of(path: Path, *, each_block: Callable[[], None] | None = None) -> str:
+    """The MD5 of a file's content in hexadecimal; ``each_block`` may raise to end it early."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+            if each_block is not None:
+                each_block()
+    return digest.hexdigest()
 
 
 def _remembered(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from hearkit.errors import TaskError, UnknownNameError
 from hearkit.files import TEMPORARY_PREFIX, atomic_folder
 from hearkit.registry import did_you_mean
 from hearkit.settings import Settings
-from hearkit.tasks.archive import extract_members
+from hearkit.tasks.archives import extract_members
+from hearkit.tasks.catalog import catalog_names
 from hearkit.tasks.check import METADATA, read_task_folder
 from hearkit.tasks.inventory import content_digests
+from hearkit.tasks.naming import catalog_folder
 from hearkit.tasks.problems import Problems
 
 __all__ = ["TASKS_FOLDER", "UNFINISHED", "Place", "locate"]
@@ -35,8 +38,16 @@ class Place:
     problems: Problems = field(default_factory=Problems)
 
 
-def locate(path_or_name: str | Path, settings: Settings) -> Place:
+def locate(
+    path_or_name: str | Path, settings: Settings, fetch: Callable[[str], Path] | None = None
+) -> Place:
     """The folder of a task, its archive unpacked into the cache if it is one.
+
+    Args:
+        path_or_name: A folder, an archive, or a name.
+        settings: Where the cache is.
+        fetch: Gets a task of the catalog by its folder's name if it isn't in the cache; by
+            default that is an error.
 
     Raises:
         TaskError: There is nothing, no task, or more than one; or a bad archive.
@@ -59,7 +70,7 @@ def locate(path_or_name: str | Path, settings: Settings) -> Place:
             f"{text!r}: there is no such file or folder. A task is named by its folder, its "
             ".tar.gz, or its name in the cache."
         )
-    return _named(text, settings)
+    return _named(text, settings, fetch)
 
 
 def _tasks_below(folder: Path, depth: int = _DEPTH) -> tuple[list[Path], list[Path]]:
@@ -118,8 +129,8 @@ def _unpacked(archive: Path, settings: Settings) -> Place:
     return Place(_only_task(folder, str(archive)), str(archive))
 
 
-def _named(name: str, settings: Settings) -> Place:
-    """A task of the cache by its folder's name, or by the task's name alone if that is clear."""
+def _named(name: str, settings: Settings, fetch: Callable[[str], Path] | None) -> Place:
+    """A task by its folder's name, or by the task's name alone if that is clear."""
     root = settings.cache_dir / TASKS_FOLDER
     folders = []
     if root.is_dir():
@@ -128,7 +139,15 @@ def _named(name: str, settings: Settings) -> Place:
             for path in root.iterdir()
             if path.is_dir() and not path.name.startswith(TEMPORARY_PREFIX)
         )
-    exact = [path for path in folders if path.name == name]
+    wanted = catalog_folder(name)
+    exact = [path for path in folders if path.name == (wanted or name)]
+    if wanted is not None and not exact:
+        if fetch is None:
+            raise TaskError(
+                f"The task {wanted} isn't here yet. `hearkit tasks download {wanted}` fetches it "
+                f"ready-made if it is published, and `hearkit prepare` makes it from its corpus."
+            )
+        exact = [fetch(wanted)]
     found = exact or [path for path in folders if path.name.startswith(f"{name}-")]
     if len(found) == 1:
         return Place(_only_task(found[0], name), f"{name} ({found[0]})")
@@ -137,10 +156,10 @@ def _named(name: str, settings: Settings) -> Place:
             f"{len(found)} tasks in the cache are called {name}: "
             f"{', '.join(path.name for path in found)}. Name one in full."
         )
-    known = sorted({*(path.name for path in folders), *(_task_name(path) for path in folders)})
+    known = {*(path.name for path in folders), *(_task_name(path) for path in folders)}
     raise UnknownNameError(
-        f"There is no task {name!r}: no file or folder of that name, and none in {root}. "
-        f"{did_you_mean(name, known)}"
+        f"There is no task {name!r}: no file or folder of that name, none in {root}, and none in "
+        f"the catalog. {did_you_mean(name, sorted({*known, *catalog_names()}))}"
     )
 
 

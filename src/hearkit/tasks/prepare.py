@@ -13,18 +13,23 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from hearkit._version import __version__
-from hearkit.audio.decode import read_mono16
-from hearkit.audio.encode import write_wav16
+from hearkit.audio.decode import read_excerpt16, read_mono16, sample_rate_of
+from hearkit.audio.encode import is_whole_wav16, write_wav16
 from hearkit.audio.resample import resample16
 from hearkit.audio.shape import pad_or_trim, samples_of
 from hearkit.digest import digest_json
 from hearkit.errors import AudioError, TaskError
 from hearkit.files import TEMPORARY_PREFIX, write_json, write_text
 from hearkit.settings import Settings
-from hearkit.tasks.arrange import Arrangement, arrange
+from hearkit.tasks.arrange import Arrangement, Source, arrange
 from hearkit.tasks.check import METADATA, VOCABULARY
 from hearkit.tasks.clips import Clip
 from hearkit.tasks.inventory import content_digests
@@ -33,11 +38,26 @@ from hearkit.tasks.parallel import Progress, in_threads
 from hearkit.tasks.problems import Problems
 from hearkit.tasks.recipe import Recipe
 
-__all__ = ["prepare_task"]
+__all__ = ["Origin", "prepare_task"]
 
 _FORMAT_VERSION = 1
 _PROVENANCE = "hearkit"  # the key of task_metadata.json that says what a folder was made from
+_SKIPPED = "skipped_corrupt"  # in there, the clips that were left out
 _SHOWN_CORRUPT = 50
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the clips come from, where that is known better than by their files.
+
+    Attributes:
+        digest: Stands for the content of all files, which then need not be read for it; None
+            where nothing else does.
+        record: What ``task_metadata.json`` is to say about it.
+    """
+
+    digest: str | None
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prepare_task(
@@ -45,6 +65,8 @@ def prepare_task(
     recipe: Recipe,
     out: Path,
     *,
+    skip_corrupt: bool = False,
+    origin: Origin | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -57,6 +79,9 @@ def prepare_task(
         rows: The corpus, a row per label or event.
         recipe: How it becomes a task.
         out: Folder that takes ``tasks/``.
+        skip_corrupt: Leaves out clips that can't be decoded, and names them in the task's
+            metadata; by default they are an error that names them all.
+        origin: Where the clips come from; by default their files' contents stand for them.
         settings: Where the cache is, and how many threads; by default from the environment.
         progress: Called as ``progress(done, total)`` with numbers of clips.
 
@@ -72,26 +97,65 @@ def prepare_task(
     arrangement = arrange(rows, recipe)
     folder = out / TASKS_FOLDER / recipe.folder_name
     try:
-        inputs = _inputs_digest(arrangement, recipe, settings)
+        if not recipe.sample_rates:
+            rates = (_highest_rate(arrangement, recipe, settings),)
+            recipe = replace(recipe, sample_rates=rates)
+        inputs = _inputs_digest(arrangement, recipe, origin, settings)
         finished = _begin(folder, inputs)
-        _write_audio(folder, arrangement.sources, recipe, settings, progress)
+        left_out = _left_out(folder) if finished else frozenset[str]()
+        sources = {
+            name: source for name, source in arrangement.sources.items() if name not in left_out
+        }
+        corrupt = _write_audio(folder, sources, recipe, settings, progress)
+        if corrupt and (finished or not skip_corrupt):
+            raise _corrupt_error(corrupt, recipe)
         if not finished:
-            _write_labels(folder, arrangement)
-            metadata = recipe.metadata(tuple(arrangement.splits))
-            provenance = {"version": __version__, "inputs": inputs}
-            write_json(folder / METADATA, {**metadata, _PROVENANCE: provenance})
+            kept = _without(arrangement, corrupt, recipe)
+            _write_labels(folder, kept)
+            metadata = recipe.metadata(tuple(kept.splits))
+            record: dict[str, Any] = {"version": __version__, "inputs": inputs}
+            if origin is not None:
+                record.update(origin.record)
+            if corrupt:
+                record[_SKIPPED] = sorted(corrupt)
+            write_json(folder / METADATA, {**metadata, _PROVENANCE: record})
         (folder / UNFINISHED).unlink(missing_ok=True)
     except OSError as error:
         raise TaskError(f"The task can't be written to {folder}: {error}.") from error
     return folder
 
 
-def _inputs_digest(arrangement: Arrangement, recipe: Recipe, settings: Settings) -> str:
+def _highest_rate(arrangement: Arrangement, recipe: Recipe, settings: Settings) -> int:
+    """The highest rate in Hz among the files that the task is made from."""
+
+    def rate(path: Path) -> int | None:
+        try:
+            return sample_rate_of(path)
+        except AudioError:
+            return None  # decoding it will fail as well, and says so for all such clips at once
+
+    paths = {source.path for source in arrangement.sources.values()}
+    found = [value for value in in_threads(rate, paths, workers=settings.workers) if value]
+    if not found:
+        raise TaskError(
+            f"{recipe.folder_name} can't be prepared: none of its {len(paths)} files holds audio "
+            f"with a sample rate; the first is {min(paths)}."
+        )
+    return max(found)
+
+
+def _inputs_digest(
+    arrangement: Arrangement, recipe: Recipe, origin: Origin | None, settings: Settings
+) -> str:
     """Digest of all that decides the content of the files."""
-    paths = list(arrangement.sources.values())
-    root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
-    names = [path.absolute().relative_to(root).as_posix() for path in paths]
-    digests = content_digests(root, names, settings)
+    sources = arrangement.sources
+    if origin is None or origin.digest is None:
+        paths = [source.path.absolute() for source in sources.values()]
+        root = Path(os.path.commonpath([path.parent for path in paths]))
+        names = [path.relative_to(root).as_posix() for path in paths]
+        contents = content_digests(root, names, settings)
+    else:
+        contents = [origin.digest] * len(sources)
     return digest_json(
         {
             "format_version": _FORMAT_VERSION,
@@ -99,7 +163,12 @@ def _inputs_digest(arrangement: Arrangement, recipe: Recipe, settings: Settings)
             "vocabulary": arrangement.vocabulary,
             "splits": [[split, list(files.items())] for split, files in arrangement.splits.items()],
             "sample_rates": sorted(recipe.sample_rates),
-            "sources": list(zip(arrangement.sources, digests, strict=True)),
+            "sources": [
+                [name, content]
+                if source.excerpt is None
+                else [name, content, source.excerpt.start, source.excerpt.n_samples]
+                for (name, source), content in zip(sources.items(), contents, strict=True)
+            ],
         }
     )
 
@@ -141,42 +210,77 @@ def _recorded(path: Path, key: str | None) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def _left_out(folder: Path) -> frozenset[str]:
+    """The clips that a finished folder does without, as ``<split>/<file>``."""
+    metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+    return frozenset(metadata[_PROVENANCE].get(_SKIPPED, ()))
+
+
 def _write_audio(
     folder: Path,
-    sources: Mapping[str, Path],
+    sources: Mapping[str, Source],
     recipe: Recipe,
     settings: Settings,
     progress: Progress | None,
-) -> None:
-    """Decodes, cuts and resamples every clip whose files aren't all there."""
+) -> dict[str, str]:
+    """Decodes, cuts and resamples every clip whose files aren't all there.
 
-    def write(item: tuple[str, Path]) -> str | None:
-        name, path = item
+    Returns:
+        For every clip (``<split>/<file>``) that can't be decoded, what is wrong with it.
+    """
+
+    def write(item: tuple[str, Source]) -> tuple[str, str] | None:
+        name, source = item
         targets = {rate: folder / str(rate) / name for rate in recipe.sample_rates}
-        wanted = {rate: target for rate, target in targets.items() if not target.is_file()}
+        # Files aren't waited for until they are on the disk, which would take most of the time.
+        wanted = {rate: path for rate, path in targets.items() if not is_whole_wav16(path)}
         if not wanted:
             return None
         try:
-            x, rate_in = read_mono16(path)
+            x, rate_in = _read(source)
         except AudioError as error:
-            return str(error)
+            return name, str(error)
         if recipe.sample_duration_s is not None:
             x = pad_or_trim(x, samples_of(recipe.sample_duration_s, rate_in))
         for rate, target in wanted.items():
-            write_wav16(target, resample16(x, rate_in, rate), rate)
+            write_wav16(target, resample16(x, rate_in, rate), rate, durable=False)
         return None
 
     results = in_threads(write, sources.items(), workers=settings.workers, progress=progress)
-    corrupt = sorted(result for result in results if result is not None)
-    if corrupt:
-        problems = Problems(examples=_SHOWN_CORRUPT)
-        for message in corrupt:
-            problems.add("clips that can't be decoded", f"\n  {message}")
-        raise problems.error(
-            f"{recipe.folder_name} isn't finished:",
-            "Replace these files or drop their rows, and run the same again; the other clips "
-            "are done.",
+    return dict(result for result in results if result is not None)
+
+
+def _read(source: Source) -> tuple[npt.NDArray[np.int16], int]:
+    if source.excerpt is None:
+        return read_mono16(source.path)
+    return read_excerpt16(source.path, source.excerpt.start, source.excerpt.n_samples)
+
+
+def _corrupt_error(corrupt: Mapping[str, str], recipe: Recipe) -> TaskError:
+    problems = Problems(examples=_SHOWN_CORRUPT)
+    for message in sorted(corrupt.values()):
+        problems.add("clips that can't be decoded", f"\n  {message}")
+    return problems.error(
+        f"{recipe.folder_name} isn't finished:",
+        "Replace these files or drop their rows, and run the same again; the other clips are "
+        "done. Or leave them out with --skip-corrupt, which the task's metadata then says.",
+    )
+
+
+def _without(arrangement: Arrangement, corrupt: Mapping[str, str], recipe: Recipe) -> Arrangement:
+    """The arrangement less some clips; splits and vocabulary stay what they were."""
+    if not corrupt:
+        return arrangement
+    splits = {
+        split: {name: items for name, items in files.items() if f"{split}/{name}" not in corrupt}
+        for split, files in arrangement.splits.items()
+    }
+    if empty := [split for split, files in splits.items() if not files]:
+        raise TaskError(
+            f"{recipe.folder_name} can't be prepared: without the clips that can't be decoded, "
+            f"{', '.join(empty)} would be empty. One of them: {min(corrupt.values())}"
         )
+    return replace(arrangement, splits=splits)
 
 
 def _write_labels(folder: Path, arrangement: Arrangement) -> None:

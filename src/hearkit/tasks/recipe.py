@@ -40,7 +40,7 @@ class Recipe:
         nfolds: Number of new folds.
         sample_duration_s: Length in seconds that every clip is brought to; None leaves them.
         scores: Names of the scores, the one to optimise first.
-        sample_rates: Rates in Hz to write.
+        sample_rates: Rates in Hz to write; none stands for the highest rate of the corpus.
         split_percentage: Percentages of train, valid and test; 80, 10 and 10 by default.
         max_duration_s: Total duration in seconds that is kept of every split, or of each by
             its name; None keeps all.
@@ -57,7 +57,7 @@ class Recipe:
     sample_duration_s: float | None
     scores: tuple[str, ...]
     nfolds: int = 5
-    sample_rates: tuple[int, ...] = (48000,)
+    sample_rates: tuple[int, ...] = ()
     split_percentage: Mapping[str, float] | None = None
     max_duration_s: float | Mapping[str, float | None] | None = None
     evaluation_params: Mapping[str, Any] | None = None
@@ -112,8 +112,6 @@ class Recipe:
             problems.add(kind, f"a duration must be a positive number of seconds, not {duration}")
         if self.max_duration_s is not None and duration is None:
             problems.add(kind, "a total duration needs a duration of the clips")
-        if not self.sample_rates:
-            problems.add(kind, "no sample rate is named")
         for rate in self.sample_rates:
             if not 0 < rate <= _HIGHEST_RATE:
                 problems.add(kind, f"a sample rate must be in 1 to {_HIGHEST_RATE} Hz, not {rate}")

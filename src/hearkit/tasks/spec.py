@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,6 +34,10 @@ EVENT_SCORES = (
     "event_onset_offset_50ms_20perc_fms",
     "segment_1s_er",
 )
+_SCORE_GROUPS: dict[EmbeddingType, str] = {
+    "scene": "hearkit.scores",
+    "event": "hearkit.event_scores",
+}
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 NonEmpty = Annotated[str, Field(min_length=1)]
@@ -93,18 +98,26 @@ def default_scores(kind: EmbeddingType, prediction: PredictionType) -> tuple[str
     return ("mAP", "d_prime", "aucroc", "top1_acc")
 
 
+def _scores_of(kind: EmbeddingType) -> list[str]:
+    """The names of the scores that fit a kind of task, those of other packages as well."""
+    built_in = EVENT_SCORES if kind == "event" else SCENE_SCORES
+    # By the names alone: what stands behind them comes after tasks in the way of the data.
+    points = entry_points(group=_SCORE_GROUPS[kind])
+    return [*built_in, *sorted(point.name for point in points)]
+
+
 def score_problems(names: Iterable[str], kind: EmbeddingType) -> list[str]:
     """What is wrong with a list of scores for such a task, one sentence each."""
-    fitting = EVENT_SCORES if kind == "event" else SCENE_SCORES
+    fitting = _scores_of(kind)
+    known = [*_scores_of("scene"), *_scores_of("event")]
     problems: list[str] = []
     seen: set[str] = set()
     for name in names:
         if name in seen:
             problems.append(f"The score {name!r} is named twice.")
-        elif name not in (*SCENE_SCORES, *EVENT_SCORES):
+        elif name not in known:
             problems.append(
-                f"There is no score named {name!r}. "
-                f"{did_you_mean(name, sorted((*SCENE_SCORES, *EVENT_SCORES)))}"
+                f"There is no score named {name!r}. {did_you_mean(name, sorted(known))}"
             )
         elif name not in fitting:
             problems.append(

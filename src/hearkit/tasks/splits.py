@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ __all__ = [
     "TRAIN_VALID_TEST",
     "clip_events",
     "fold_name",
+    "named_folds",
     "new_kfold",
     "shuffle_order",
     "str2int",
@@ -38,6 +40,7 @@ _DEFAULT_PERCENTAGE = {"train": 80.0, "valid": 10.0, "test": 10.0}
 _TVT_SEED = "split_train_test_val"
 _FOLD_SEED = "split_k_folds"
 _RETRIES = 999
+_FOLD_NAME = re.compile(r"fold\d+")
 
 Key = TypeVar("Key", bound=str)
 
@@ -101,6 +104,23 @@ def train_valid_test(
 def fold_name(index: int) -> str:
     """``fold00``, ``fold01``, ..."""
     return f"fold{index:02d}"
+
+
+def named_folds(values: Collection[str]) -> dict[str, str]:
+    """The fold that each value of a corpus's column of folds stands for.
+
+    Args:
+        values: All of them ``fold00``, ``fold01``, ..., which stay, or all integers, whose order
+            numbers the folds from 0.
+
+    Raises:
+        ValueError: Some are neither, or there are both.
+    """
+    if all(_FOLD_NAME.fullmatch(value) for value in values):
+        return {value: value for value in values}
+    numbers = {value: int(value) for value in values}
+    ranks = {number: i for i, number in enumerate(sorted(set(numbers.values())))}
+    return {value: fold_name(ranks[number]) for value, number in numbers.items()}
 
 
 def new_kfold(

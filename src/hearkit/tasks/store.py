@@ -7,15 +7,17 @@ All that is wrong with it is reported in one error.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from hearkit.audio.decode import prepared_wav
-from hearkit.audio.encode import write_wav16
+from hearkit.audio.encode import is_whole_wav16, write_wav16
 from hearkit.audio.resample import resample16
 from hearkit.digest import digest_json, short
 from hearkit.errors import AudioError, TaskError
@@ -25,6 +27,9 @@ from hearkit.tasks.clips import Event
 from hearkit.tasks.locate import locate
 from hearkit.tasks.parallel import Progress, in_threads
 from hearkit.tasks.spec import EmbeddingType, TaskMetadata
+
+if TYPE_CHECKING:
+    from hearkit.tasks.fetch import ByteProgress
 
 __all__ = ["FoldSplit", "PreparedTask", "load_task", "with_rate"]
 
@@ -162,26 +167,43 @@ def load_task(
     *,
     settings: Settings | None = None,
     sample_rate: int | None = None,
+    download: bool = True,
+    progress: ByteProgress | None = None,
 ) -> PreparedTask:
     """Loads a prepared task in the official layout and checks all of it.
 
     Args:
         path_or_name: A task's folder; a folder with exactly one task below it; an official
-            ``.tar.gz`` (unpacked once into the cache); or the name of a task in the cache.
+            ``.tar.gz`` (unpacked once into the cache); the name of a task in the cache; or the
+            name of one in the catalog, with ``-<mode>`` for another mode than its usual one.
         settings: Where the cache is; by default from the environment.
         sample_rate: A rate in Hz that the audio must have, resampled if need be.
+        download: Whether a task of the catalog that isn't in the cache is downloaded, if the
+            benchmark publishes it.
+        progress: Told how a download gets on.
 
     Raises:
         TaskError: Nothing there, or something is wrong; the message lists all of it.
-        UnknownNameError: No task of that name is in the cache.
+        UnknownNameError: No task of that name is in the cache or the catalog.
+        DownloadError: The task can't be downloaded.
     """
     settings = settings or Settings.from_environment()
-    task = _checked(path_or_name, settings)
+    fetch = partial(_download, settings=settings, progress=progress) if download else None
+    task = _checked(path_or_name, settings, fetch)
     return task if sample_rate is None else with_rate(task, sample_rate, settings=settings)
 
 
-def _checked(path_or_name: str | Path, settings: Settings) -> PreparedTask:
-    place = locate(path_or_name, settings)
+def _download(folder_name: str, *, settings: Settings, progress: ByteProgress | None) -> Path:
+    # Only needed for downloads, which bring the network's libraries along.
+    from hearkit.tasks.ready_made import fetch_ready_made
+
+    return fetch_ready_made(folder_name, settings=settings, progress=progress)
+
+
+def _checked(
+    path_or_name: str | Path, settings: Settings, fetch: Callable[[str], Path] | None
+) -> PreparedTask:
+    place = locate(path_or_name, settings, fetch)
     content = read_task_folder(place.folder, settings)
     content.problems.merge(place.problems)
     if content.problems or content.metadata is None:
@@ -265,14 +287,14 @@ def with_rate(
 
     def resample(name: str) -> None:
         made = target / name
-        if made.is_file():
+        if is_whole_wav16(made):
             return
         path = source / name
         try:
             x, rate = prepared_wav(path, path.read_bytes())
         except OSError as error:
             raise AudioError(f"{path} can't be read: {error.strerror}.") from error
-        write_wav16(made, resample16(x, rate, sample_rate), sample_rate)
+        write_wav16(made, resample16(x, rate, sample_rate), sample_rate, durable=False)
 
     try:
         in_threads(resample, names, workers=settings.workers, progress=progress)

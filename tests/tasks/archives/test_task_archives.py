@@ -10,7 +10,7 @@ from helpers_tasks import make_scene_task
 
 from hearkit.errors import TaskError
 from hearkit.settings import Settings
-from hearkit.tasks.archive import unpack_archive
+from hearkit.tasks.archives import unpack_archive
 from hearkit.tasks.store import load_task
 
 

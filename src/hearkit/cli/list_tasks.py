@@ -1,0 +1,167 @@
+"""The tasks in ``hearkit list``: those of the catalog, and those that are here."""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hearkit.errors import UnknownNameError
+from hearkit.settings import Settings
+
+if TYPE_CHECKING:
+    from hearkit.tasks.catalog import TaskSpec
+
+__all__ = ["catalog_rows", "show_catalog", "task_rows"]
+
+_DEPTH = 3
+_FULL_RATE = 48000
+_BYTES_PER_SAMPLE = 2
+_SMALL = "small"
+
+
+def catalog_rows(settings: Settings) -> list[dict[str, Any]]:
+    """Every mode of every task of the catalog."""
+    from hearkit.tasks.catalog import catalog_names, get_spec
+
+    specs = [get_spec(name) for name in catalog_names()]
+    return [
+        _catalog_row(spec, mode, settings)
+        for spec in sorted(specs, key=lambda spec: (spec.domain, spec.name))
+        for mode in spec.modes
+    ]
+
+
+def _catalog_row(spec: TaskSpec, mode: str, settings: Settings) -> dict[str, Any]:
+    from hearkit.tasks.ready_made import ready_made_names
+
+    folder = settings.cache_dir / "tasks" / spec.folder_name(mode)
+    here = _task(folder)
+    chosen, hours = spec.mode(mode), spec.hours_of(mode)
+    corpus = "corpus" if spec.downloads_of(mode) else "TFDS export"
+    return {
+        "task": spec.name,
+        "version": spec.version,
+        "mode": mode,
+        "title": spec.title,
+        "about": spec.about,
+        "domain": spec.domain,
+        "kind": spec.embedding_type,
+        "labels": spec.prediction_type,
+        "clips": chosen.clips,
+        "hours": None if hours is None else round(hours, 2),
+        "scores": list(spec.scores),
+        "bytes_at_48000": (
+            None if hours is None else round(hours * 3600 * _FULL_RATE * _BYTES_PER_SAMPLE)
+        ),
+        "licence": spec.licence,
+        "homepage": spec.homepage,
+        "leaderboard": chosen.leaderboard,
+        "from": (
+            ["ready-made", corpus] if spec.folder_name(mode) in ready_made_names() else [corpus]
+        ),
+        "sample_rates_here": here["sample_rates"] if here else [],
+        "folder": str(folder) if here else None,
+    }
+
+
+def show_catalog(rows: Sequence[dict[str, Any]], *, small: bool) -> None:
+    """The catalog as a table; the cut-down corpora for tests only on request."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from hearkit.cli.tables import output_console
+
+    table = Table(title=Text("the catalog"), title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("task", "mode", "domain", "kind"):
+        table.add_column(column)
+    for column in ("clips", "hours", "size"):
+        table.add_column(column, justify="right")
+    for column in ("first score", "licence", "from", "here"):
+        table.add_column(column)
+    for row in rows:
+        if row["mode"] == _SMALL and not small:
+            continue
+        hours, size = row["hours"], row["bytes_at_48000"]
+        table.add_row(
+            Text(row["task"], overflow="fold"),
+            row["mode"],
+            row["domain"],
+            row["kind"],
+            "" if row["clips"] is None else str(row["clips"]),
+            "" if hours is None else f"{hours:.1f}",
+            "" if size is None else _size(size),
+            row["scores"][0],
+            row["licence"],
+            ", ".join(row["from"]),
+            ", ".join(f"{rate / 1000:g}k" for rate in row["sample_rates_here"]),
+        )
+    console = output_console()
+    console.print(table)
+    console.print(
+        Text(
+            "Sizes are those of the audio at 48 kHz. Prepared once, a task is here for good: "
+            "`hearkit tasks download TASK` fetches a ready-made one, `hearkit prepare TASK` makes "
+            "it from its corpus."
+            + ("" if small else " --small lists the cut-down corpora for tests as well.")
+        )
+    )
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
+
+
+def task_rows(settings: Settings, folder: Path | None) -> list[dict[str, Any]]:
+    """The tasks in the cache and below a folder.
+
+    Raises:
+        UnknownNameError: There is no such folder.
+    """
+    if folder is not None and not folder.is_dir():
+        raise UnknownNameError(f"There is no folder {folder}.")
+    places = [settings.cache_dir / "tasks", *([folder] if folder is not None else [])]
+    found = {path.resolve() for place in places if place.is_dir() for path in _below(place)}
+    rows = (_task(path) for path in found)
+    return sorted((row for row in rows if row), key=lambda row: (row["task"], row["folder"]))
+
+
+def _below(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
+    """Task folders at or below a folder."""
+    from hearkit.tasks.check import METADATA
+
+    if (folder / METADATA).is_file():
+        yield folder
+    elif depth > 0:
+        for below in sorted(folder.iterdir()):
+            if below.is_dir() and not below.name.startswith("."):
+                yield from _below(below, depth - 1)
+
+
+def _task(folder: Path) -> dict[str, Any] | None:
+    from pydantic import ValidationError
+
+    from hearkit.tasks.check import METADATA
+    from hearkit.tasks.spec import TaskMetadata
+
+    try:
+        metadata = TaskMetadata.model_validate_json((folder / METADATA).read_bytes())
+        clips = sum(
+            len(json_module.loads((folder / f"{split}.json").read_bytes()))
+            for split in metadata.splits
+        )
+    except (OSError, ValueError, ValidationError, TypeError):
+        return None  # a list shows what can be used; load_task says what is wrong with the rest
+    rates = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+    return {
+        "task": metadata.name,
+        "kind": metadata.embedding_type,
+        "labels": metadata.prediction_type,
+        "splits": len(metadata.splits),
+        "clips": clips,
+        "scores": list(metadata.evaluation),
+        "sample_rates": rates,
+        "folder": str(folder),
+    }
