@@ -23,7 +23,7 @@ def download(
     tasks: Annotated[
         list[str],
         typer.Argument(
-            metavar="TASK...",
+            metavar="TASK",
             help="Tasks of the catalog, with -MODE for another mode than their usual one; or "
             "`leaderboard` for all that count there.",
             show_default=False,

@@ -31,7 +31,7 @@ def prepare(
     tasks: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TASK]...",
+            metavar="[TASK]",
             help="Tasks of the catalog (see `hearkit list tasks`), or `all`.",
             show_default=False,
         ),

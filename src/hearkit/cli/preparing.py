@@ -98,6 +98,7 @@ class CatalogSource:
                     corpus_progress=CorpusProgress(
                         steps.downloads(f"{name}: downloading"),
                         lambda archive: steps.files(f"{name}: unpacking {archive}"),
+                        steps.rows(f"{name}: reading the corpus"),
                     ),
                     progress=steps.files(f"{name}: decoding and resampling"),
                 )

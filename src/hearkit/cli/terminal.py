@@ -90,6 +90,12 @@ class Reporter:
             yield lambda done, total: update(done, total, "")
 
     @contextmanager
+    def rows(self, what: str) -> Iterator[Callable[[int], None]]:
+        """A stage that counts rows without knowing how many there are."""
+        with self._stage(what) as update:
+            yield lambda count: update(0, 1, f"{count} rows")
+
+    @contextmanager
     def downloads(self, what: str) -> Iterator[TellDownload]:
         """Files that are downloaded at the same time, counted in bytes."""
         if not self._console.is_terminal:
@@ -202,6 +208,19 @@ class Steps:
                 self._running.close()
                 update = self._running.enter_context(self._reporter.files(what))
             update(done, total)
+
+        return tell
+
+    def rows(self, what: str) -> Callable[[int], None]:
+        """A stage that counts rows without knowing how many there are."""
+        update: Callable[[int], None] | None = None
+
+        def tell(count: int) -> None:
+            nonlocal update
+            if update is None:
+                self._running.close()
+                update = self._running.enter_context(self._reporter.rows(what))
+            update(count)
 
         return tell
 

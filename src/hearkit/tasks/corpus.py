@@ -40,10 +40,12 @@ class CorpusProgress:
         fetch: Called with a file's name, the bytes done and those in all.
         unpack: Called with an archive's name before it is unpacked; what it returns is called
             with the progress of that.
+        read: Called now and then with the number of rows that a large corpus has so far.
     """
 
     fetch: ByteProgress | None = None
     unpack: UnpackProgress | None = None
+    read: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hearkit.settings import Settings
 from hearkit.tasks.catalog import get_spec
+from hearkit.tasks.clips import Clip
 from hearkit.tasks.corpora import get_parser
 from hearkit.tasks.corpus import CorpusProgress, obtain_corpus
 from hearkit.tasks.parallel import Progress
 from hearkit.tasks.prepare import prepare_task
 
 __all__ = ["prepare_from_corpus"]
+
+_ROWS_BETWEEN_NEWS = 1000
 
 
 def prepare_from_corpus(
@@ -39,7 +42,7 @@ def prepare_from_corpus(
         sample_rates: Rates in Hz to write; by default the corpus's highest.
         skip_corrupt: Leaves out clips that can't be decoded; the metadata names them.
         settings: Where the cache is, and how many threads; by default from the environment.
-        corpus_progress: Who is told how downloading and unpacking get on.
+        corpus_progress: Who is told how downloading, unpacking and reading get on.
         progress: Called as ``progress(done, total)`` with numbers of clips.
 
     Returns:
@@ -63,7 +66,7 @@ def prepare_from_corpus(
         settings=settings,
         progress=corpus_progress,
     )
-    rows = list(parse(found.corpus))
+    rows = _read(parse(found.corpus), corpus_progress or CorpusProgress())
     return prepare_task(
         rows,
         recipe,
@@ -73,3 +76,12 @@ def prepare_from_corpus(
         settings=settings,
         progress=progress,
     )
+
+
+def _read(clips: Iterable[Clip], progress: CorpusProgress) -> list[Clip]:
+    rows = []
+    for clip in clips:
+        rows.append(clip)
+        if progress.read is not None and len(rows) % _ROWS_BETWEEN_NEWS == 0:
+            progress.read(len(rows))
+    return rows
