@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hearkit.cli.options import ProbePlan
 from hearkit.cli.terminal import Reporter, duration
-from hearkit.errors import HearError, ResultError, TaskError
+from hearkit.errors import HearError, ResultError
 from hearkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -126,15 +126,9 @@ def check_evaluable(task: PreparedTask) -> None:
 
     Raises:
         UnknownNameError: It asks for a score that doesn't exist.
-        TaskError: Its name can't be a folder's.
     """
     from hearkit.metrics import get_event_score, get_scene_score
-    from hearkit.tasks.spec import is_plain_name
 
-    if not is_plain_name(task.name):
-        raise TaskError(
-            f"The task in {task.folder} calls itself {task.name!r}, which can't name a folder."
-        )
     for name in task.metadata.evaluation:
         if task.kind == "scene":
             get_scene_score(name)

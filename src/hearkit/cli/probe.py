@@ -118,10 +118,10 @@ def _from_store(
     name: str | None,
     overwrite: bool,
 ) -> Evaluated:
-    from hearkit.embeddings.store import EmbeddingStore
+    from hearkit.embeddings.store import EmbeddingStore, read_manifest
     from hearkit.results import RESULT_FILE
 
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     task = _task_of(manifest, task_text, settings)
     check_evaluable(task)
     store = EmbeddingStore.open(folder, task)
@@ -141,31 +141,14 @@ def _from_store(
     return Evaluated(results=[probe_store(store, plan, target, settings, reporter)])
 
 
-def _manifest(folder: Path) -> Manifest:
-    from pydantic import ValidationError
-
-    from hearkit.embeddings.manifest import Manifest
-    from hearkit.embeddings.store import MANIFEST
-
-    try:
-        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-    except OSError as error:
-        raise EmbeddingError(
-            f"There are no finished embeddings in {folder}. `hearkit embed` prints the folder of "
-            "those that it made."
-        ) from error
-    except ValidationError as error:
-        raise EmbeddingError(
-            f"{folder / MANIFEST} can't be read by this version of hearkit; embed again."
-        ) from error
-
-
 def _task_of(manifest: Manifest, text: str | None, settings: Settings) -> PreparedTask:
     from hearkit.errors import UnknownNameError
     from hearkit.tasks.store import load_task
 
+    name = manifest.task.name if text is None else text
     try:
-        task = load_task(text if text is not None else manifest.task.name, settings=settings)
+        # What was published under the name may be another task; it isn't fetched for that.
+        task = load_task(name, settings=settings, download=text is not None)
     except UnknownNameError as error:
         if text is not None:
             raise

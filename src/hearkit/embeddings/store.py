@@ -24,10 +24,31 @@ from hearkit.errors import EmbeddingError
 from hearkit.files import read_npy
 from hearkit.tasks.store import PreparedTask
 
-__all__ = ["MANIFEST", "SHARDS", "EmbeddingStore"]
+__all__ = ["MANIFEST", "SHARDS", "EmbeddingStore", "read_manifest"]
 
 MANIFEST = "manifest.json"
 SHARDS = "shards"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What made the store in a folder, before its task is known.
+
+    Raises:
+        EmbeddingError: There is no finished store, or none that this version can read.
+    """
+    try:
+        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except OSError as error:
+        raise EmbeddingError(
+            f"There are no finished embeddings in {folder}. `hearkit embed` prints the folder of "
+            "those that it made."
+        ) from error
+    except ValidationError as error:
+        raise EmbeddingError(
+            f"{folder / MANIFEST} can't be read by this version of hearkit "
+            f"({error.error_count()} problems, first: {error.errors()[0]['msg']}). "
+            f"Delete {folder} and embed again."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -51,17 +72,7 @@ class EmbeddingStore:
         Raises:
             EmbeddingError: It isn't there, isn't whole, or isn't of this task.
         """
-        try:
-            manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-        except OSError as error:
-            raise EmbeddingError(f"There are no finished embeddings in {folder}.") from error
-        except ValidationError as error:
-            raise EmbeddingError(
-                f"{folder / MANIFEST} can't be read by this version of hearkit "
-                f"({error.error_count()} problems, first: {error.errors()[0]['msg']}). "
-                f"Delete {folder} and embed again."
-            ) from error
-        store = cls(folder, manifest, task)
+        store = cls(folder, read_manifest(folder), task)
         store._check_clips()
         store._check_files(content=False)
         return store

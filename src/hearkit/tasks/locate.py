@@ -143,7 +143,7 @@ def _named(name: str, settings: Settings, fetch: Callable[[str], Path] | None) -
     exact = [path for path in folders if path.name == (wanted or name)]
     if wanted is not None and not exact:
         if fetch is None:
-            raise TaskError(
+            raise UnknownNameError(
                 f"The task {wanted} isn't here yet. `hearkit tasks download {wanted}` fetches it "
                 f"ready-made if it is published, and `hearkit prepare` makes it from its corpus."
             )
