@@ -51,20 +51,21 @@ class LabelledClip:
 class _Piece:
     """Some frames of one clip: embeddings (n, size), labels (n, n_labels)."""
 
-    clip: int
-    start: int
     x: npt.NDArray[np.float32]
     y: npt.NDArray[np.uint8]
 
 
 def _pieces(clips: Sequence[LabelledClip], labels: Mapping[str, int]) -> Iterator[_Piece]:
-    for i, clip in enumerate(clips):
-        for start in range(0, len(clip.frames), _PIECE_FRAMES):
-            stop = min(start + _PIECE_FRAMES, len(clip.frames))
+    for clip in clips:
+        for start, stop in _cuts(clip):
             times = clip.frames.timestamps_ms[start:stop]
-            yield _Piece(
-                i, start, clip.frames.read(start, stop), frame_labels(clip.events, times, labels)
-            )
+            yield _Piece(clip.frames.read(start, stop), frame_labels(clip.events, times, labels))
+
+
+def _cuts(clip: LabelledClip) -> Iterator[tuple[int, int]]:
+    n_frames = len(clip.frames)
+    for start in range(0, n_frames, _PIECE_FRAMES):
+        yield start, min(start + _PIECE_FRAMES, n_frames)
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:
@@ -164,7 +165,7 @@ class FrameData:
         found: list[list[list[EventArrays]]] = [[[] for _ in self.grid] for _ in which]
         losses = torch.zeros(len(which), dtype=torch.float64)
         total = 0
-        for clips, above, pieces_losses in self._groups(stack, which):
+        for clips, above, pieces_losses in self._groups(stack, which, objective.on_loss):
             lengths = [len(self.valid[i].frames) for i in range(clips.start, clips.stop)]
             bounds = np.concatenate([[0], np.cumsum(lengths)])
             times = np.concatenate([c.frames.timestamps_ms for c in self.valid[clips]])
@@ -187,9 +188,12 @@ class FrameData:
         return validations
 
     def _groups(
-        self, stack: ProbeStack, which: Sequence[int]
+        self, stack: ProbeStack, which: Sequence[int], with_losses: bool
     ) -> Iterator[tuple[slice, npt.NDArray[np.bool_], torch.Tensor]]:
-        """Some clips at a time: whether each label is on, and summed losses, per network."""
+        """Some clips at a time: whether each label is on, and summed losses, per network.
+
+        Losses are 0 where nobody asks for them.
+        """
         lengths = np.array([len(clip.frames) for clip in self.valid], dtype=np.int64)
         index = {label: i for i, label in enumerate(self.labels)}
         pieces = (
@@ -204,17 +208,23 @@ class FrameData:
             filled = 0
             while filled < n_frames:
                 piece = next(pieces)
-                logits = stack.predict(self._centred(piece.x), which)
+                logits = stack.predict(_centred(piece, self.offset), which)
                 stop = filled + len(piece.x)
                 on = torch.sigmoid(logits) > 0.5
                 above[:, filled:stop] = on.permute(0, 2, 1).cpu().numpy()
-                y = torch.from_numpy(piece.y).to(self.offset.device, torch.float32)
-                losses += stack.losses(logits, y).cpu().double() * len(piece.x)
+                if with_losses:
+                    piece_losses = stack.losses(logits, _targets(piece, self.offset.device))
+                    losses += piece_losses.cpu().double() * len(piece.x)
                 filled = stop
             yield clips, above, losses
 
-    def _centred(self, x: npt.NDArray[np.float32]) -> torch.Tensor:
-        return torch.from_numpy(x).to(self.offset.device) - self.offset
+
+def _centred(piece: _Piece, offset: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(piece.x).to(offset.device) - offset
+
+
+def _targets(piece: _Piece, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(piece.y).to(device, torch.float32)
 
 
 def _shifted(events: EventArrays, first_clip: int) -> EventArrays:
@@ -258,8 +268,9 @@ def frame_data(
     index = {label: i for i, label in enumerate(labels)}
     size = train[0].frames.size
     total = np.zeros(size, dtype=np.float64)
-    for piece in _ahead(_pieces(train, index)):
-        total += piece.x.sum(axis=0, dtype=np.float64)
+    read = (clip.frames.read(start, stop) for clip in train for start, stop in _cuts(clip))
+    for x in _ahead(read):
+        total += x.sum(axis=0, dtype=np.float64)
     offset = (total / n_train).astype(np.float32)
     batches = _Batches(train, index, offset, batch_size, dtype, device)
     train_bytes = n_train * (size * dtype.itemsize + 4 * len(labels))
@@ -289,8 +300,6 @@ def predict_frames(
     """
     index = {label: i for i, label in enumerate(labels)}
     for piece in _ahead(_pieces(clips, index)):
-        x = torch.from_numpy(piece.x).to(stack.offset.device) - stack.offset
-        logits = stack.predict(x)
-        y = torch.from_numpy(piece.y).to(stack.offset.device, torch.float32)
+        logits = stack.predict(_centred(piece, stack.offset))
         chances = torch.sigmoid(logits[0]).T.contiguous().cpu().numpy()
-        yield chances, float(stack.losses(logits, y)[0])
+        yield chances, float(stack.losses(logits, _targets(piece, stack.offset.device))[0])

@@ -86,7 +86,7 @@ class ProbeStack:
         multilabel: bool,
         dtype: torch.dtype,
     ) -> None:
-        shapes = {(point.hidden_layers, point.hidden_dim, point.dropout) for point in points}
+        shapes = {point.shape for point in points}
         if len(shapes) != 1 or len(seeds) != len(points):
             raise ValueError(f"one shape and one seed per point, not {sorted(shapes)}")
         self.points = list(points)

@@ -60,6 +60,11 @@ class GridPoint(BaseModel):
     check_every: int = Field(default=3, ge=1)
     patience: int = Field(default=20, ge=1)
 
+    @property
+    def shape(self) -> tuple[int, int, float]:
+        """What networks must share to be trained as one: layers, width and dropout."""
+        return (self.hidden_layers, self.hidden_dim, self.dropout)
+
     def label(self) -> str:
         """A short form for tables, e.g. ``2 x 1024, normal, lr 3.2e-04``."""
         size = f"{self.hidden_layers} x {self.hidden_dim}" if self.hidden_layers else "linear"

@@ -86,7 +86,7 @@ def by_shape(grid: Sequence[GridPoint]) -> list[list[int]]:
     """Positions of the points that can be trained together, in order of appearance."""
     groups: dict[tuple[int, int, float], list[int]] = {}
     for i, point in enumerate(grid):
-        groups.setdefault((point.hidden_layers, point.hidden_dim, point.dropout), []).append(i)
+        groups.setdefault(point.shape, []).append(i)
     return list(groups.values())
 
 
