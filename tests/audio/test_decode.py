@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hearkit.audio.decode import read_float32, read_mono16
+from hearkit.audio.decode import read_excerpt16, read_float32, read_mono16, sample_rate_of
 from hearkit.audio.encode import write_wav16
 from hearkit.errors import AudioError
 
@@ -205,3 +205,51 @@ def test_prepared_audio_is_16_bit_mono(tmp_path: Path) -> None:
     soundfile.write(path, np.zeros((9, 2)), 16000, subtype="PCM_24")
     with pytest.raises(AudioError, match="2 channels of PCM_24"):
         read_float32(path)
+
+
+def test_a_wav_whose_writer_never_filled_in_the_length(tmp_path: Path) -> None:
+    x = np.arange(-500, 500, dtype=np.int16)
+    soundfile.write(tmp_path / "a.wav", x, 8000, subtype="PCM_16")
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    assert data[36:40] == b"data"
+    for size in (0, 0xFFFFFFFF):
+        data[40:44] = size.to_bytes(4, "little")
+        (tmp_path / "b.wav").write_bytes(data)
+        y, rate = read_mono16(tmp_path / "b.wav")
+        assert rate == 8000
+        assert np.array_equal(y, x)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_part_is_the_part_of_the_whole(tmp_path: Path, subtype: str, channels: int) -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, (3000, channels))
+    soundfile.write(tmp_path / "a.wav", x, 8000, subtype=subtype)
+    whole, _ = read_mono16(tmp_path / "a.wav")
+    for start, n in ((0, 3000), (0, 1), (1234, 567), (2999, 1)):
+        part, rate = read_excerpt16(tmp_path / "a.wav", start, n)
+        assert rate == 8000
+        assert np.array_equal(part, whole[start : start + n])
+    for start, n in ((2999, 2), (-1, 5), (0, 0)):
+        with pytest.raises(AudioError, match="aren't there"):
+            read_excerpt16(tmp_path / "a.wav", start, n)
+
+
+def test_a_part_of_what_is_no_such_file(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros((50, 3)), 8000)
+    with pytest.raises(AudioError, match="3 channels"):
+        read_excerpt16(tmp_path / "a.wav", 0, 10)
+    (tmp_path / "b.wav").write_bytes(b"nothing")
+    with pytest.raises(AudioError, match=r"b\.wav can't be decoded"):
+        read_excerpt16(tmp_path / "b.wav", 0, 10)
+    with pytest.raises(AudioError, match="no such file"):
+        read_excerpt16(tmp_path / "c.wav", 0, 10)
+
+
+def test_rates_from_headers(tmp_path: Path) -> None:
+    for rate in (8000, 44100, 96000):
+        soundfile.write(tmp_path / "a.flac", np.zeros(50), rate)
+        assert sample_rate_of(tmp_path / "a.flac") == rate
+    (tmp_path / "b.wav").write_bytes(b"nothing")
+    with pytest.raises(AudioError, match=r"b\.wav can't be decoded"):
+        sample_rate_of(tmp_path / "b.wav")

@@ -86,3 +86,23 @@ def test_unknown_kind() -> None:
     answer = hearkit("cache", "clear", "embedings")
     assert answer.code == 2
     assert "Did you mean 'embeddings'" in answer.stderr
+
+
+def test_what_killed_runs_left_behind(cache: Path) -> None:
+    old = cache / "corpora" / ".tmp-abc" / "half.wav"
+    new = cache / "corpora" / ".tmp-def" / "half.wav"
+    download = cache / "downloads" / "esc50" / ".tmp-ghi"
+    corpus = cache / "corpora" / "esc-0123456789abcdef" / "a.wav"
+    for path in (old, new, download, corpus):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"1234")
+    for path in (old, download):
+        os.utime(path, (time.time() - 2 * 86400,) * 2)
+    kinds = {row["kind"]: row for row in hearkit("cache", "--json").json["kinds"]}
+    assert (kinds["leftovers"]["entries"], kinds["leftovers"]["bytes"]) == (2, 8)
+    assert (kinds["corpora"]["entries"], kinds["downloads"]["entries"]) == (1, 0)
+    assert hearkit("cache", "clear", "leftovers", "--yes").code == 0
+    assert not old.parent.exists()
+    assert not download.exists()
+    assert new.is_file()
+    assert corpus.is_file()

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import soundfile
 from helpers_tasks import write_wav
 
+from hearkit.audio.encode import write_wav16
 from hearkit.errors import TaskError
 from hearkit.settings import Settings
 from hearkit.tasks.clips import Clip, Excerpt
@@ -65,6 +69,58 @@ def test_the_highest_rate_of_the_corpus_is_kept(tmp_path: Path, settings: Settin
     write_wav(tmp_path / "m.wav", np.ones(2205, np.int16), 22050)
     folder = prepare_task(mixed, recipe(name="mixed"), tmp_path, settings=settings)
     assert load_task(folder, settings=settings).sample_rates == (22050,)
+
+
+def test_a_finished_task_gets_further_rates(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = corpus(tmp_path / "raw")
+    folder = prepare_task(rows, recipe(sample_rates=(4000,)), tmp_path, settings=settings)
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.wav")}
+    # While it gets them, and after that broke off, it can be used.
+    with monkeypatch.context() as patched:
+        patched.setattr("hearkit.tasks.prepare.write_wav16", break_off_after(7))
+        with pytest.raises(KeyboardInterrupt):
+            prepare_task(rows, recipe(sample_rates=(8000, 11025)), tmp_path, settings=settings)
+    assert load_task(folder, settings=settings).sample_rates == (4000,)
+    prepare_task(rows, recipe(sample_rates=(8000, 11025)), tmp_path, settings=settings)
+    assert load_task(folder, settings=settings).sample_rates == (4000, 8000, 11025)
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    direct = prepare_task(
+        rows, recipe(sample_rates=(8000, 11025)), tmp_path / "direct", settings=settings
+    )
+    for path in direct.rglob("*.wav"):
+        assert (folder / path.relative_to(direct)).read_bytes() == path.read_bytes()
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == [
+        "11025", "4000", "8000",
+    ]  # fmt: skip
+
+
+def test_other_rates_than_those_of_a_run_that_broke_off(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = corpus(tmp_path / "raw")
+    with monkeypatch.context() as patched:
+        patched.setattr("hearkit.tasks.prepare.write_wav16", break_off_after(5))
+        with pytest.raises(KeyboardInterrupt):
+            prepare_task(rows, recipe(sample_rates=(4000,)), tmp_path, settings=settings)
+    folder = prepare_task(rows, recipe(sample_rates=(11025,)), tmp_path, settings=settings)
+    assert load_task(folder, settings=settings).sample_rates == (11025,)
+
+
+def break_off_after(count: int) -> Callable[..., None]:
+    lock = threading.Lock()
+    written = 0
+
+    def write(path: Path, x: npt.NDArray[np.int16], rate: int, *, durable: bool) -> None:
+        nonlocal written
+        with lock:
+            written += 1
+            if written > count:
+                raise KeyboardInterrupt
+        write_wav16(path, x, rate, durable=durable)
+
+    return write
 
 
 def test_clips_that_are_parts_of_recordings(tmp_path: Path, settings: Settings) -> None:

@@ -45,6 +45,7 @@ class _Kind:
 
 
 _KEY = r"[0-9a-f]{16}"
+_LEFTOVERS = "leftovers"
 _KINDS = {
     "tasks": _Kind("tasks that `hearkit prepare` put there", 1, r".+-.+-.+", spared=True),
     "downloads": _Kind("files of corpora and of ready-made tasks", 2, r"[^.].*"),
@@ -53,6 +54,7 @@ _KINDS = {
     "resampled": _Kind("audio of tasks at other rates", 1, rf".+-{_KEY}"),
     "embeddings": _Kind("embeddings", 3, _KEY),
     "probes": _Kind("trained probes, finished and interrupted", 3, _KEY),
+    _LEFTOVERS: _Kind("what runs that were killed left behind, a day old", 0, ""),
     "digests": _Kind("what files' contents were found to be", 1, rf"(wav|file|md5)-{_KEY}\.json"),
 }
 _DAY_S = 86400.0
@@ -171,18 +173,39 @@ def _counted(count: int) -> str:
 
 def _entries(root: Path, kinds: Sequence[str]) -> Iterator[_Entry]:
     for kind in kinds:
+        if kind == _LEFTOVERS:
+            yield from _leftovers(root)
+            continue
         about = _KINDS[kind]
         pattern = re.compile(about.entry)
         for path in sorted((root / kind).glob("/".join(["*"] * about.depth))):
             if pattern.fullmatch(path.name) and not path.is_symlink():
-                files = [path, *path.rglob("*")] if path.is_dir() else [path]
-                stats = [file.lstat() for file in files if file.is_file()]
-                yield _Entry(
-                    kind,
-                    path,
-                    sum(stat.st_size for stat in stats),
-                    max((stat.st_mtime for stat in stats), default=path.lstat().st_mtime),
-                )
+                yield _entry(kind, path)
+
+
+def _leftovers(root: Path) -> Iterator[_Entry]:
+    """Temporary files and folders that nobody has written to for a day."""
+    from hearkit.files import TEMPORARY_PREFIX
+
+    for kind, about in _KINDS.items():
+        # Beside the entries, and in the folders on the way to them.
+        for depth in range(1, about.depth + 1):
+            pattern = "/".join([*["*"] * (depth - 1), f"{TEMPORARY_PREFIX}*"])
+            for path in sorted((root / kind).glob(pattern)):
+                entry = _entry(_LEFTOVERS, path)
+                if not path.is_symlink() and entry.used < time.time() - _DAY_S:
+                    yield entry
+
+
+def _entry(kind: str, path: Path) -> _Entry:
+    files = [path, *path.rglob("*")] if path.is_dir() else [path]
+    stats = [file.lstat() for file in files if file.is_file()]
+    return _Entry(
+        kind,
+        path,
+        sum(stat.st_size for stat in stats),
+        max((stat.st_mtime for stat in stats), default=path.lstat().st_mtime),
+    )
 
 
 def _remove(root: Path, entry: _Entry) -> None:
@@ -197,7 +220,7 @@ def _remove(root: Path, entry: _Entry) -> None:
         else:
             doomed.unlink()
         for parent in entry.path.parents:
-            if parent == root / entry.kind or any(parent.iterdir()):
+            if parent.parent == root or any(parent.iterdir()):
                 break
             parent.rmdir()
     except OSError as error:

@@ -230,11 +230,13 @@ def _check_labels(files: Mapping[str, _File], homes: Mapping[str, str], recipe: 
             "%s: some labels have no event in a split: %s", recipe.folder_name, "; ".join(lacking)
         )
     if problems:
+        remedy = "Every split needs a clip"
+        if recipe.strict_labels:
+            remedy += f", and every label; only in the mode {SMALL!r} may labels be missing"
         raise problems.error(
             f"{recipe.folder_name} can't be split; wrong are:",
-            "Every split must hold every label. Name the split or fold of every clip in the list, "
-            "use folds or fewer of them, or gather more clips of these labels; only in the mode "
-            f"{SMALL!r} may labels be missing.",
+            f"{remedy}. Name the split or fold of every clip in the list, use folds or fewer of "
+            "them, or gather more clips of these labels.",
         )
 
 

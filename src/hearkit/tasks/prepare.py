@@ -73,7 +73,7 @@ def prepare_task(
     """Makes a task folder ``out/tasks/<name>-<version>-<mode>`` and returns it.
 
     A run that was interrupted is finished by the next one with the same clips and recipe; a
-    finished one is left as it is, but for audio that has gone missing.
+    finished one is left as it is, but for audio that has gone missing and for further rates.
 
     Args:
         rows: The corpus, a row per label or event.
@@ -101,14 +101,18 @@ def prepare_task(
             rates = (_highest_rate(arrangement, recipe, settings),)
             recipe = replace(recipe, sample_rates=rates)
         inputs = _inputs_digest(arrangement, recipe, origin, settings)
-        finished = _begin(folder, inputs)
+        finished = _begin(folder, inputs, recipe)
         left_out = _left_out(folder) if finished else frozenset[str]()
         sources = {
             name: source for name, source in arrangement.sources.items() if name not in left_out
         }
-        corrupt = _write_audio(folder, sources, recipe, settings, progress)
+        places = _places(folder, recipe, finished)
+        corrupt = _write_audio(places, sources, recipe, settings, progress)
         if corrupt and (finished or not skip_corrupt):
             raise _corrupt_error(corrupt, recipe)
+        for rate, place in places.items():
+            if place.name != str(rate):
+                place.rename(folder / str(rate))
         if not finished:
             kept = _without(arrangement, corrupt, recipe)
             _write_labels(folder, kept)
@@ -162,7 +166,6 @@ def _inputs_digest(
             "metadata": recipe.metadata(tuple(arrangement.splits)),
             "vocabulary": arrangement.vocabulary,
             "splits": [[split, list(files.items())] for split, files in arrangement.splits.items()],
-            "sample_rates": sorted(recipe.sample_rates),
             "sources": [
                 [name, content]
                 if source.excerpt is None
@@ -173,7 +176,7 @@ def _inputs_digest(
     )
 
 
-def _begin(folder: Path, inputs: str) -> bool:
+def _begin(folder: Path, inputs: str, recipe: Recipe) -> bool:
     """Makes the folder ready to be written; whether it is finished already."""
     metadata, marker = folder / METADATA, folder / UNFINISHED
     if metadata.is_file():
@@ -192,6 +195,10 @@ def _begin(folder: Path, inputs: str) -> bool:
         if _recorded(marker, None) == inputs:
             for rest in folder.rglob(f"{TEMPORARY_PREFIX}*"):
                 rest.unlink(missing_ok=True)
+            wanted = {str(rate) for rate in recipe.sample_rates}
+            for other in folder.iterdir():
+                if other.is_dir() and other.name not in wanted:
+                    shutil.rmtree(other)
             return False
         shutil.rmtree(folder)
     write_json(marker, {"format_version": _FORMAT_VERSION, "inputs": inputs})
@@ -216,8 +223,23 @@ def _left_out(folder: Path) -> frozenset[str]:
     return frozenset(metadata[_PROVENANCE].get(_SKIPPED, ()))
 
 
+def _places(folder: Path, recipe: Recipe, finished: bool) -> dict[int, Path]:
+    """The folder that each rate is written to.
+
+    A rate that a finished task gets later has another name until all of its audio is there, so
+    that the task can be used all the while.
+    """
+    places = {rate: folder / str(rate) for rate in recipe.sample_rates}
+    if not finished:
+        return places
+    return {
+        rate: place if place.is_dir() else folder / f"{TEMPORARY_PREFIX}{rate}"
+        for rate, place in places.items()
+    }
+
+
 def _write_audio(
-    folder: Path,
+    places: Mapping[int, Path],
     sources: Mapping[str, Source],
     recipe: Recipe,
     settings: Settings,
@@ -231,7 +253,7 @@ def _write_audio(
 
     def write(item: tuple[str, Source]) -> tuple[str, str] | None:
         name, source = item
-        targets = {rate: folder / str(rate) / name for rate in recipe.sample_rates}
+        targets = {rate: place / name for rate, place in places.items()}
         # Files aren't waited for until they are on the disk, which would take most of the time.
         wanted = {rate: path for rate, path in targets.items() if not is_whole_wav16(path)}
         if not wanted:

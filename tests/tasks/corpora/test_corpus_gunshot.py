@@ -94,8 +94,14 @@ def test_shots_across_the_borders_of_blocks(
         assert list(clips(of(tmp_path))) == whole
 
 
-@pytest.mark.parametrize("count", [0, 21, 23])
-def test_another_number_of_shots(tmp_path: Path, count: int) -> None:
+def test_what_is_loud_after_the_last_shot_does_not_count(tmp_path: Path) -> None:
+    whole = [clip.excerpt for clip in clips(corpus(tmp_path / "22"))]
+    places = dict.fromkeys([*ONSETS, ONSETS[-1] + 30000], LOUD)
+    assert [clip.excerpt for clip in clips(corpus(tmp_path / "23", places))] == whole
+
+
+@pytest.mark.parametrize("count", [0, 21])
+def test_too_few_shots(tmp_path: Path, count: int) -> None:
     places = [*ONSETS, ONSETS[-1] + 30000][:count]
     with pytest.raises(TaskError, match=f"mic1raw.wav should hold 22 shots, but holds {count}"):
         list(clips(corpus(tmp_path, dict.fromkeys(places, LOUD))))

@@ -43,7 +43,7 @@ def clips(corpus: RawCorpus) -> Iterator[Clip]:
 
     Raises:
         TaskError: Files have other names, a recording is missing, too short or not at 48 kHz, or
-            there aren't 22 shots.
+            there are fewer than 22 shots.
         AudioError: A recording can't be read.
     """
     paths = list(dict.fromkeys(path for part in corpus.parts for path in audio_files(part.folder)))
@@ -104,8 +104,8 @@ def _cut(recordings: Mapping[int, Path]) -> Iterator[Clip]:
                 f"rate, not {facts.sample_rate} Hz. Use the recording as it was published."
             )
         _check_length(path, facts.n_samples, skipped[microphone] + 1)
-    onsets = find_onsets(recordings[1], skipped[1])
-    if len(onsets) != len(_FIREARMS):
+    onsets = find_onsets(recordings[1], skipped[1], len(_FIREARMS))
+    if len(onsets) < len(_FIREARMS):
         raise TaskError(
             f"{recordings[1]} should hold {len(_FIREARMS)} shots, but holds {len(onsets)}: places "
             f"after sample {skipped[1]} that reach {_THRESHOLD} of full scale and are at least "
@@ -126,7 +126,7 @@ def _cut(recordings: Mapping[int, Path]) -> Iterator[Clip]:
             )
 
 
-def find_onsets(path: Path, begin: int) -> list[int]:
+def find_onsets(path: Path, begin: int, most: int) -> list[int]:
     """Where a recording first reaches 0.8 of full scale, and again 25,000 samples or more later.
 
     It is read in blocks, so that its length doesn't matter to the memory.
@@ -134,6 +134,7 @@ def find_onsets(path: Path, begin: int) -> list[int]:
     Args:
         path: The recording; the mean of its channels counts.
         begin: The sample to begin at.
+        most: How many are wanted; what comes after them doesn't count.
 
     Returns:
         The onsets in samples from ``begin`` on, ascending.
@@ -152,10 +153,12 @@ def find_onsets(path: Path, begin: int) -> list[int]:
                 loud = at + np.flatnonzero(np.abs(block.mean(axis=1)) >= _THRESHOLD)
                 at += len(block)
                 i = int(np.searchsorted(loud, earliest))
-                while i < len(loud):
+                while i < len(loud) and len(onsets) < most:
                     onsets.append(int(loud[i]))
                     earliest = onsets[-1] + _LEAST_DISTANCE
                     i = int(np.searchsorted(loud, earliest))
+                if len(onsets) == most:
+                    break
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{path} can't be decoded: {error.error_string}") from error
     return onsets
