@@ -24,8 +24,9 @@ class Fault:
     ``shift`` (a range that begins elsewhere than asked), ``chunks`` (in chunks, broken after
     ``n`` bytes if not 0), ``unframed`` (without a length, broken after ``n`` bytes if not 0),
     ``version`` (another version of the file, this once), ``rash`` (the same, but in the middle of
-    another one), ``redirect`` (to the address in ``headers``). One that is ``late`` comes half a
-    second after the server has begun to stall.
+    another one), ``redirect`` (to the address in ``headers``), ``meet`` (all of the file, once as
+    many are asked for as ``Source.meeting`` waits for; closes if they never are). One that is
+    ``late`` comes half a second after the server has begun to stall.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class Source:
     validators: bool = True
     closing: threading.Event = field(default_factory=threading.Event)
     stalled: threading.Event = field(default_factory=threading.Event)
+    meeting: threading.Barrier | None = None
 
     def ranges(self, name: str) -> list[str | None]:
         return [one.range for one in self.asked if one.name == name]
@@ -80,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
         fault = waiting.pop(0) if waiting else Fault("none")
         if fault.late and source.stalled.wait(STALL_S):
             source.closing.wait(0.5)
-        if fault.kind == "refuse":
+        if fault.kind == "refuse" or (fault.kind == "meet" and not self._met()):
             return
         if fault.kind in {"status", "redirect"} or name not in source.files:
             code = fault.n if fault.kind == "status" else 302 if fault.kind == "redirect" else 404
@@ -99,6 +101,14 @@ class _Handler(BaseHTTPRequestHandler):
         if code == 206:
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         self._body(code, headers, content[start:], fault)
+
+    def _met(self) -> bool:
+        try:
+            if self.source.meeting is not None:
+                self.source.meeting.wait(5)
+        except threading.BrokenBarrierError:
+            return False
+        return True
 
     def _start(self, etag: str | None, fault: Fault) -> tuple[int, int]:
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")

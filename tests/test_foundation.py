@@ -5,6 +5,8 @@ import json
 import math
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from hearkit.errors import HearError, UnknownNameError
 from hearkit.files import (
     atomic_folder,
     atomic_write,
+    only_one,
     read_npy,
     write_json,
     write_npy,
@@ -41,6 +44,35 @@ def test_written_files_have_usual_permissions(tmp_path: Path) -> None:
     plain = tmp_path / "plain.txt"
     plain.write_text("x")
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
+def test_a_lock_is_one_processes(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "lock"
+    program = (
+        "import sys; from pathlib import Path; from hearkit.files import only_one\n"
+        "with only_one(Path(sys.argv[1])) as alone: print(alone, flush=True); sys.stdin.read()"
+    )
+
+    def begin() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", program, str(path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    for kill in (False, True):
+        with begin() as first:
+            assert first.stdout is not None
+            assert first.stdout.readline() == "True\n"
+            with only_one(path) as alone:
+                assert not alone
+            if kill:  # with the process goes its lock, though not the file
+                first.kill()
+            first.communicate(timeout=30)
+        assert path.exists() is kill
+        with only_one(path) as alone:
+            assert alone
+        assert not path.exists()
 
 
 def test_folders_appear_when_they_are_finished(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "atomic_folder",
     "atomic_write",
     "json_safe",
+    "only_one",
     "read_npy",
     "write_json",
     "write_npy",
@@ -80,6 +81,46 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def only_one(path: Path) -> Iterator[bool]:
+    """Holds a lock while the block runs, for work that two processes would spoil for each other.
+
+    Yields whether this process has it; if not, another one holds it. It ends with the process,
+    however that ends. Where the system has no such locks, everybody has it.
+
+    Args:
+        path: The lock's file, which is there only while the lock is held; its folder is made.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield True
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with path.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            # Whoever held it before may have removed this file since it was opened.
+            if not _is_same_file(path, file.fileno()):
+                continue
+            try:
+                yield True
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_same_file(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def write_text(path: Path, text: str) -> None:

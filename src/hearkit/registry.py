@@ -21,7 +21,11 @@ T = TypeVar("T")
 
 def did_you_mean(name: str, known: list[str]) -> str:
     """A sentence that proposes the nearest known names, or lists what there is."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    by_lower = {item.lower(): item for item in known}
+    near = [
+        by_lower[item]
+        for item in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+    ]
     if near:
         return f"Did you mean {' or '.join(repr(item) for item in near)}?"
     return f"Known: {', '.join(known) or 'none'}."

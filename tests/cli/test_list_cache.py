@@ -5,6 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
+import pytest
 from helpers_cli import hearkit
 
 
@@ -106,3 +107,28 @@ def test_what_killed_runs_left_behind(cache: Path) -> None:
     assert not download.exists()
     assert new.is_file()
     assert corpus.is_file()
+
+
+def test_the_catalog_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    for width, there, gone in (
+        (60, ("task", "mode", "clips", "kind"), ("licence", "hours")),
+        (80, ("task", "clips", "hours"), ("licence", "first score")),
+        (120, ("first score", "size", "domain"), ("licence",)),
+        (190, ("licence", "from", "here"), ()),
+    ):
+        monkeypatch.setattr(
+            "hearkit.cli.tables.output_console",
+            lambda width=width: Console(width=width, highlight=False),
+        )
+        lines = hearkit("list", "tasks").stdout.splitlines()
+        assert max(len(line) for line in lines if not line.startswith("No tasks in")) <= width
+        assert all(word in lines[2] for word in there)
+        assert not any(word in lines[2] for word in gone)
+        (row,) = [
+            line for line in lines if line.startswith("  beehive_states_fold0 ") and "576" in line
+        ]
+        assert row.split()[:2] == ["beehive_states_fold0", "full"]
+        assert not any(line.split()[1:2] == ["small"] for line in lines)
+    assert "esc50                     small" in hearkit("list", "tasks", "--small").stdout

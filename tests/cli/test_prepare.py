@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import wave
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +102,76 @@ def test_bad_input(change: dict[str, str], said: str, corpus: Path) -> None:
     assert answer.code == 2
     assert said in answer.stderr
     assert answer.stdout == ""
+
+
+def libricount(folder: Path, count: int = 40) -> Path:
+    """A corpus of the catalog, small and not the official one; the folder that holds it."""
+    rng = np.random.default_rng(1)
+    with zipfile.ZipFile(folder / "libricount-train-small.zip", "w") as archive:
+        for i in range(count):
+            write_wav(folder / "x.wav", rng.integers(-999, 999, 4000, np.int16), 16000)
+            archive.write(folder / "x.wav", f"test/{i % 4}_{i}.wav")
+    (folder / "x.wav").unlink()
+    return folder
+
+
+def test_a_task_of_the_catalog(tmp_path: Path) -> None:
+    place = libricount(tmp_path)
+    refused = hearkit("prepare", "libricount", "--mode", "small", "--corpus-dir", place)
+    assert refused.code == 2
+    assert "another MD5" in refused.stderr
+    assert "--trust-corpus" in refused.stderr
+    answer = hearkit(
+        "prepare", "libricount", "--mode", "small", "--corpus-dir", place, "--out", tmp_path / "o",
+        "--trust-corpus", "--sample-rate", 16000, 8000, "--jobs", 2,
+    )  # fmt: skip
+    assert answer.code == 0, answer.stderr
+    folder = tmp_path / "o/tasks/libricount-v1.0.0-hear2021-small"
+    assert answer.stdout.strip() == str(folder)
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["16000", "8000"]
+    corpus = json.loads((folder / "task_metadata.json").read_text())["hearkit"]["corpus"]
+    assert corpus["trusted"] is True
+    assert corpus["files"][0]["official_md5"] == "25d1bd1e71800440d635171a8f41a5f7"
+
+
+def test_several_tasks_of_which_some_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nothing is to be had from the network.
+    monkeypatch.setenv("HEARKIT_MIRROR", "http://127.0.0.1:9/")
+    monkeypatch.setattr("hearkit.tasks.fetch.transfer._pause", lambda *_: None, raising=False)
+    place = libricount(tmp_path)
+    (place / "esc50-all_folds-small.zip").write_text("no archive")
+    answer = hearkit(
+        "prepare", "esc50-small", "libricount-small", "--corpus-dir", place, "--trust-corpus",
+        "--json",
+    )  # fmt: skip
+    assert answer.code == 2
+    assert [task["name"] for task in answer.json["prepared"]] == [
+        "libricount-v1.0.0-hear2021-small"
+    ]
+    assert [task["task"] for task in answer.json["failed"]] == ["esc50"]
+    assert answer.stderr.splitlines()[-1] == "1 of 2 tasks are prepared; failed: esc50."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ESC50"], "Did you mean 'esc50'"),
+        (["esc50", "--mode", "tiny"], "no mode 'tiny'. Known: full, small"),
+        (["esc50", "--mode", ""], "no mode ''"),
+        (["esc50-small", "--mode", "full"], "says the mode small, and --mode full"),
+        ([], "Name either tasks of the catalog, or --from-csv, or --from-hf."),
+        (["esc50", "--from-hf", "x"], "two of them can't be combined"),
+        (["esc50", "--name", "x"], "--name only goes with --from-csv or --from-hf"),
+        (["--from-hf", "x", "--trust-corpus"], "--trust-corpus only goes with a task"),
+        (["--from-hf", "x", "--name", "x"], "needs --label-column"),
+        (["--from-csv", "x", "--name", "x"], "needs --audio"),
+        (["--from-csv", "x", "--audio", "."], "add --name"),
+        (["esc50", "--sample-rate", "fast"], "a whole number of Hz"),
+        (["esc50", "--sample-rate", "0"], "sample rate must be in"),
+        (["esc50", "--corpus-dir", "nowhere"], "corpus folder nowhere is not there"),
+    ],
+)
+def test_bad_requests(arguments: list[str], said: str) -> None:
+    answer = hearkit("prepare", *arguments)
+    assert answer.code == 2
+    assert said in " ".join(answer.stderr.split())

@@ -166,7 +166,19 @@ def test_plain_files_and_split_archives(tmp_path: Path, settings: Settings) -> N
         assert (part.folder / f"mic{i}.wav").read_bytes() == wav(i)
 
 
+def test_what_is_no_file_is_named(tmp_path: Path, settings: Settings) -> None:
+    (tmp_path / "a.zip").mkdir()
+    (tmp_path / "b.zip").symlink_to(tmp_path / "gone")
+    with pytest.raises(TaskError) as caught:
+        obtain_corpus(two(), "full", corpus_dirs=[tmp_path], settings=settings)
+    assert f"{tmp_path / 'a.zip'} is a folder" in str(caught.value)
+    assert f"{tmp_path / 'b.zip'} is no file" in str(caught.value)
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path, settings: Settings) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TaskError, match="file is a file, not a folder"):
+        obtain_corpus(two(), "full", corpus_dirs=[tmp_path / "file"], settings=settings)
     with pytest.raises(TaskError, match="gone is not there"):
         obtain_corpus(two(), "full", corpus_dirs=[tmp_path / "gone"], settings=settings)
 

@@ -22,7 +22,14 @@ from hypothesis import strategies as st
 
 from hearkit.errors import DownloadError
 from hearkit.settings import Settings
-from hearkit.tasks.fetch import RemoteFile, RetryPolicy, fetch, read_remote
+from hearkit.tasks.fetch import (
+    RemoteFile,
+    RetryPolicy,
+    TooLittleRoomError,
+    fetch,
+    fetch_each,
+    read_remote,
+)
 from hearkit.tasks.fetch.remote import reason_of, retry_after_s
 from hearkit.tasks.inventory import md5_digests
 
@@ -278,16 +285,33 @@ def test_some_answers_are_final(
     assert names(tmp_path / "out") == []
 
 
-def test_a_server_that_asks_to_wait(source: Source, tmp_path: Path, settings: Settings) -> None:
+def test_a_server_that_asks_to_wait(
+    source: Source, tmp_path: Path, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
     source.faults["a.bin"] = [Fault("status", 429, {"Retry-After": "1"})]
     begin = time.monotonic()
     get(source, tmp_path / "1", settings)
     assert 1.0 <= time.monotonic() - begin < 5
     assert len(source.asked) == 2
+    assert caplog.records == []  # over before anybody wonders
     source.faults["a.bin"] = [Fault("status", 503, {"Retry-After": "4000"})]
     with pytest.raises(DownloadError, match=r"says 503 .*asks to wait 4000 s"):
         get(source, tmp_path / "2", settings)
     assert len(source.asked) == 3
+
+
+def test_a_long_wait_is_said(
+    source: Source, tmp_path: Path, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    source.faults["a.bin"] = [Fault("refuse"), Fault("status", 503, {"Retry-After": "2"})]
+    get(source, tmp_path / "out", settings)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        (
+            "WARNING",
+            f"{source.url}/far/a.bin: the server says 503 Service Unavailable; trying again in "
+            "2 s (3 of 3)",
+        )
+    ]
 
 
 def test_waits_grow_up_to_a_limit() -> None:
@@ -411,6 +435,69 @@ def test_all_failures_are_said_at_once(source: Source, tmp_path: Path, settings:
     fetch(wanted, tmp_path, settings=settings, policy=SWIFT)
     assert all((tmp_path / file.name).read_bytes() == CONTENT for file in wanted)
     assert source.ranges("a.bin") == [None, "bytes=20000-"]
+
+
+def test_what_fails_alone_keeps_no_other_from_coming(
+    source: Source, tmp_path: Path, settings: Settings
+) -> None:
+    for name in ("b.bin", "c.bin", "d.bin", "e.bin", "f.bin"):
+        source.files[name] = CONTENT
+    source.faults |= {"a.bin": [Fault("status", 404)], "c.bin": [Fault("garble")]}
+    tmp_path.joinpath("e.bin").write_bytes(OTHER)
+    tmp_path.joinpath("f.bin").write_bytes(CONTENT)
+    wanted = [remote(source, f"{letter}.bin") for letter in "abcdef"]
+    seen: list[tuple[str, int, int | None]] = []
+    results = fetch_each(
+        wanted,
+        tmp_path,
+        settings=settings,
+        at_once=1,
+        policy=SWIFT,
+        progress=lambda *state: seen.append(state),
+        hand_in="take DIR",
+    )
+    assert [results[i] for i in (1, 3, 5)] == [tmp_path / f"{letter}.bin" for letter in "bdf"]
+    assert all((tmp_path / f"{letter}.bin").read_bytes() == CONTENT for letter in "bdf")
+    assert str(results[0]).splitlines() == [
+        "1 of 1 files can't be fetched:",
+        f"- a.bin from {source.url}/far/a.bin: the server says 404 Not Found",
+        f"If that doesn't pass, download a.bin by hand and put it into {tmp_path}, or hand in the "
+        "folder that holds it: take DIR",
+    ]
+    assert md5_hex(bytes(255 - byte for byte in CONTENT)) in str(results[2])
+    assert f"e.bin has the md5 {md5_hex(OTHER)}" in str(results[4])
+    assert (tmp_path / "e.bin").read_bytes() == OTHER
+    assert ("f.bin", 100_000, 100_000) in seen
+    assert [one.name for one in source.asked] == ["a.bin", "b.bin", "c.bin", "d.bin"]
+
+
+def test_what_fails_for_all_is_said_once(
+    source: Source, tmp_path: Path, settings: Settings
+) -> None:
+    with serving() as gone:
+        url = gone.url
+    source.faults["a.bin"] = [Fault("status", 404)]
+    wanted = [remote(source), *(RemoteFile(f"{i}.bin", f"{url}/{i}.bin") for i in range(4))]
+    first, *others = fetch_each(
+        wanted, tmp_path / "out", settings=settings, at_once=1, policy=SWIFT
+    )
+    assert "404" in str(first)
+    assert len({id(error) for error in others}) == 1
+    heading, failed, left, by_hand = str(others[0]).splitlines()
+    assert heading == "1 of 5 files can't be fetched:"
+    assert failed.startswith(f"- 0.bin from {url}/0.bin: no answer from 127.0.0.1:")
+    assert left.startswith("Not fetched yet: 1.bin, 2.bin, 3.bin.")
+    assert by_hand.endswith("hearkit prepare TASK --corpus-dir DIR")
+
+
+def test_too_little_room_for_all(
+    source: Source, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hearkit.tasks.fetch.many.free_bytes", lambda _: 150_000)
+    files = [RemoteFile(name, source.url, None, 100_000) for name in ("a.bin", "b.bin")]
+    with pytest.raises(TooLittleRoomError, match=r"200000 bytes are needed, .* has 150000 free"):
+        fetch_each(files, tmp_path / "out", settings=settings, policy=SWIFT)
+    assert source.asked == []
 
 
 def test_too_little_room(

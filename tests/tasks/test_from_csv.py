@@ -377,3 +377,15 @@ def test_esc10(shared: Path, tmp_path: Path, settings: Settings) -> None:
     assert len(task.vocabulary) == 10
     assert [task.targets(split).sum(axis=0).tolist() for split in task.splits] == [[8] * 10] * 5
     assert {path.stat().st_size for path in folder.rglob("*.wav")} == {44 + 2 * 80000}
+
+
+def test_a_task_of_the_benchmark_is_not_taken_the_name_of(corpus: Path, settings: Settings) -> None:
+    with pytest.raises(TaskError, match=r"esc50-v2\.0\.0-full is a task of the benchmark"):
+        prepare_from_csv(
+            corpus / "clips.csv", corpus / "audio", "esc50", corpus / "out", version="v2.0.0",
+            settings=settings,
+        )  # fmt: skip
+    prepare_from_csv(
+        corpus / "clips.csv", corpus / "audio", "esc50", corpus / "out", version="mine",
+        settings=settings,
+    )  # fmt: skip

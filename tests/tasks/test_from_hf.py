@@ -202,7 +202,7 @@ def test_splits_that_are_named(tmp_path: Path, settings: Settings) -> None:
         make(source, settings)
     message = str(raised.value)
     assert "splits without a usual name (3): 'train.clean'; 'train.other'; 'hidden'" in message
-    assert 'splits={"train.clean": "train"' in message
+    assert "--split train.clean=train" in message
     with pytest.raises(TaskError) as raised:
         make(source, settings, splits={"trian.clean": "train", "dev": "validation"})
     message = str(raised.value)
@@ -560,3 +560,11 @@ def test_folds_that_are_none(tmp_path: Path, settings: Settings) -> None:
         make(tmp_path / "pets", settings, fold_column="folds")
     with pytest.raises(TaskError, match="new_split_kfold was asked for"):
         make(tmp_path / "pets", settings, fold_column="fold", split_mode="new_split_kfold")
+
+
+def test_splits_and_a_column_of_folds_contradict_each_other(
+    tmp_path: Path, settings: Settings
+) -> None:
+    clips(["cat", "dog"]).add_column("fold", [1, 2]).save_to_disk(tmp_path / "pets")
+    with pytest.raises(TaskError, match="divided by one of both"):
+        make(tmp_path / "pets", settings, fold_column="fold", splits={"train": "train"})

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
+import sys
 import threading
+from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from helpers_tasks import write_wav
 
 from hearkit.audio.encode import write_wav16
 from hearkit.errors import TaskError
+from hearkit.files import only_one
 from hearkit.settings import Settings
 from hearkit.tasks.clips import Clip, Excerpt
 from hearkit.tasks.prepare import Origin, prepare_task
@@ -288,3 +293,54 @@ def test_the_shuffle_knows_of_missing_files(tmp_path: Path, settings: Settings) 
         found.update(json.loads((folder / f"{split}.json").read_text()))
     assert found == expected
     assert any(list(items) != sorted(items) for items in expected.values())
+
+
+def test_one_process_at_a_time(tmp_path: Path, settings: Settings) -> None:
+    rows = corpus(tmp_path / "raw")
+    lock = tmp_path / "tasks" / ".tmp-t-1-full.lock"
+    with only_one(lock) as alone:
+        assert alone
+        with pytest.raises(TaskError, match=r"Another process is preparing .*t-1-full"):
+            prepare_task(rows, recipe(), tmp_path, settings=settings)
+    assert [path.name for path in (tmp_path / "tasks").iterdir()] == []
+    folder = prepare_task(rows, recipe(), tmp_path, settings=settings)
+    assert [path.name for path in (tmp_path / "tasks").iterdir()] == [folder.name]
+
+
+def test_a_disk_without_room_is_refused_before_it_is_full(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = corpus(tmp_path / "raw")
+    # 20 clips of 0.1 s at 8 and 16 kHz, 2 bytes a sample
+    needed = 20 * (800 + 1600) * 2
+    usage = namedtuple("usage", "total used free")
+    for free in (needed - 1, needed):
+        monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: usage(0, 0, free))
+        if free < needed:
+            with pytest.raises(TaskError, match="There is no room for t-1-full"):
+                prepare_task(rows, recipe(sample_rates=(8000, 16000)), tmp_path, settings=settings)
+            assert list(tmp_path.rglob("tasks/**/*.wav")) == []
+        else:
+            prepare_task(rows, recipe(sample_rates=(8000, 16000)), tmp_path, settings=settings)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are no text are Linux's")
+def test_folders_whose_names_are_no_text(tmp_path: Path, settings: Settings) -> None:
+    raw = Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff"))
+    rows = corpus(raw)
+    folder = prepare_task(rows, recipe(), raw, settings=settings)
+    assert len(load_task(folder, settings=settings).splits["train"]) == 8
+
+
+def test_a_cache_that_remembers_nothing(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    folder = prepare_task(corpus(tmp_path / "raw"), recipe(), tmp_path, settings=settings)
+    digest = load_task(folder, settings=settings).source_digest
+    shutil.rmtree(settings.cache_dir)
+    monkeypatch.setattr("hearkit.tasks.inventory.write_json", refuse)
+    assert load_task(folder, settings=settings).source_digest == digest
+    assert not settings.cache_dir.exists()

@@ -4,9 +4,12 @@ import dataclasses
 import gzip
 import json
 import logging
+import shutil
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +19,13 @@ from helpers_tasks import make_scene_task
 from hearkit.errors import DownloadError, TaskError, UnknownNameError
 from hearkit.settings import Settings
 from hearkit.tasks.fetch import RetryPolicy
-from hearkit.tasks.ready_made import fetch_ready_made, ready_made_file, ready_made_names
+from hearkit.tasks.ready_made import (
+    fetch_each_ready_made,
+    fetch_ready_made,
+    ready_made_file,
+    ready_made_names,
+    unpublished,
+)
 from hearkit.tasks.record import Known, Record, load_record
 from hearkit.tasks.store import load_task
 
@@ -184,7 +193,8 @@ def test_pins_that_cannot_be_read(source: Source, settings: Settings) -> None:
 def test_without_an_md5_nothing_is_downloaded(source: Source, settings: Settings) -> None:
     with pytest.raises(DownloadError, match="404") as raised:
         get(source, settings)
-    for said in (ARCHIVE, f"{source.url}/files/{ARCHIVE}", "--corpus-dir", "/api/6332517"):
+    advice = f"hearkit tasks download {TASK} --corpus-dir DIR"
+    for said in (ARCHIVE, f"{source.url}/files/{ARCHIVE}", advice, "/api/6332517"):
         assert said in str(raised.value)
     for content in (b"<html>", b"[1]", b'{"files": 3}', b'{"files": [{"key": "x"}]}'):
         source.files["6332517"] = content
@@ -201,6 +211,111 @@ def test_tasks_that_are_not_there(source: Source, settings: Settings) -> None:
     (settings.cache_dir / "tasks" / TASK).mkdir(parents=True)
     with pytest.raises(TaskError, match="no finished task"):
         get(source, settings)
+
+
+def test_tasks_that_are_not_published() -> None:
+    for name, said in (
+        ("spoken_digit-v1.0.9-full", "There is no ready-made task"),  # no such version
+        (
+            "spoken_digit-1.0.9-full",
+            "spoken_digit-1.0.9-full isn't published ready-made; `hearkit prepare spoken_digit "
+            "--mode full` makes it from its corpus.",
+        ),
+        (
+            "esc50-v2.0.0-small",
+            "esc50-v2.0.0-small isn't published ready-made, only esc50-v2.0.0-full; `hearkit "
+            "prepare esc50 --mode small` makes it from its corpus.",
+        ),
+    ):
+        assert str(unpublished(name)).startswith(said)
+
+
+def three(source: Source, tmp_path: Path) -> tuple[Record, dict[str, str]]:
+    """A record with three tasks that the server has, and their archives' names."""
+    archives = {}
+    for name in ("one", "two", "three"):
+        folder = make_scene_task(tmp_path / "made", name=name, clips_per_label=1)
+        archives[folder.name] = f"hear2021-{folder.name}-48000.tar.gz"
+        source.files[archives[folder.name]] = packed(tmp_path, folder)
+    return record_at(source).model_copy(update={"folders": tuple(archives)}), archives
+
+
+def test_several_at_a_time(source: Source, mirrored: Settings, tmp_path: Path) -> None:
+    record, archives = three(source, tmp_path)
+    lost, *others = archives
+    sums = [f"{md5_hex(source.files[name])}  {name}" for name in archives.values()]
+    source.files["md5sums.txt"] = "\n".join(sums).encode()
+    del source.files[archives[lost]]
+    source.meeting = threading.Barrier(3)
+    source.faults = {name: [Fault("meet")] for name in archives.values()}
+    seen: dict[str, list[str]] = {"down": [], "unpack": []}
+    outcomes = list(
+        fetch_each_ready_made(
+            [*archives, lost],
+            settings=mirrored,
+            record=record,
+            policy=RetryPolicy(attempts=1),
+            progress=lambda name, *_: seen["down"].append(name),
+            unpacking=lambda name, *_: seen["unpack"].append(name),
+        )
+    )
+    assert not source.meeting.broken  # none was answered before all were asked for
+    assert [names for names, _ in outcomes] == [(lost,), *((name,) for name in others)]
+    assert isinstance(outcomes[0].result, DownloadError)
+    assert "404" in str(outcomes[0].result)
+    assert [result for _, result in outcomes[1:]] == [
+        mirrored.cache_dir / "tasks" / name for name in others
+    ]
+    assert all(load_task(name, settings=mirrored).name == name for name in others)
+    assert sorted(one.name for one in source.asked) == sorted([*archives.values(), "md5sums.txt"])
+    assert set(seen["down"]) == {archives[name] for name in others}
+    assert list(dict.fromkeys(seen["unpack"])) == others
+
+
+def test_a_cause_that_all_share_is_one_outcome(
+    source: Source, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record, archives = three(source, tmp_path)
+    mine, *others = archives
+    (tmp_path / archives[mine]).write_bytes(source.files[archives[mine]])
+    outcomes = list(
+        fetch_each_ready_made(
+            list(archives),
+            settings=settings,
+            record=record,
+            policy=SWIFT,
+            corpus_dirs=[tmp_path],
+        )
+    )
+    assert outcomes[0].names == tuple(others)
+    for said in ("2 archives", "404", "hearkit tasks download NAME --corpus-dir DIR"):
+        assert said in str(outcomes[0].result)
+    assert outcomes[1:] == [((mine,), settings.cache_dir / "tasks" / mine)]
+    assert [one.name for one in source.asked] == ["6332517"]
+    assert [archives[mine] in record.getMessage() for record in caplog.records] == [True]
+    # from a mirror without md5s all are taken, with one warning
+    caplog.clear()
+    mirrored = dataclasses.replace(settings, mirror=source.url)
+    outcomes = list(
+        fetch_each_ready_made(list(archives), settings=mirrored, record=record, policy=SWIFT)
+    )
+    assert outcomes == [((name,), settings.cache_dir / "tasks" / name) for name in archives]
+    (warning,) = caplog.records
+    assert all(archives[name] in warning.getMessage() for name in others)
+
+
+def test_what_does_not_fit_together_comes_one_by_one(
+    source: Source, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, archives = three(source, tmp_path)
+    list_it(source, *((name, source.files[name]) for name in archives.values()))
+    sizes = [len(source.files[name]) for name in archives.values()]
+    monkeypatch.setattr("hearkit.tasks.fetch.many.free_bytes", lambda _: max(sizes))
+    outcomes = list(
+        fetch_each_ready_made(list(archives), settings=settings, record=record, policy=SWIFT)
+    )
+    assert outcomes == [((name,), settings.cache_dir / "tasks" / name) for name in archives]
+    assert [one.name for one in source.asked] == ["6332517", *archives.values()]
 
 
 @pytest.fixture
@@ -254,13 +369,35 @@ def test_without_an_md5_an_archive_is_looked_at_closely(
         (gzip.compress(b"no tar"), ARCHIVE),
     ):
         source.files[ARCHIVE] = content
-        with pytest.raises(TaskError, match=said):
+        with pytest.raises(TaskError, match=said) as raised:
             get(source, mirrored)
+        archive = mirrored.cache_dir / "downloads/ready-made" / ARCHIVE
+        assert f"{archive} was removed" in str(raised.value)
         assert nothing_left(mirrored)
         assert list((mirrored.cache_dir / "downloads/ready-made").iterdir()) == []
         assert not (mirrored.cache_dir / "pins.json").exists()
     source.files[ARCHIVE] = good
     assert (get(source, mirrored) / "task_metadata.json").is_file()
+
+
+def test_an_archive_is_kept_where_there_is_no_room(
+    source: Source, mirrored: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = source.files[ARCHIVE] = packed(tmp_path)
+    archive = mirrored.cache_dir / "downloads/ready-made" / ARCHIVE
+    with monkeypatch.context() as patch:
+        # More than the download takes, less than what stays free when it is unpacked.
+        patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100_000_000))
+        with pytest.raises(TaskError) as raised:
+            get(source, mirrored)
+    for said in ("with what comes next it needs at least", "100 MB are free in"):
+        assert said in str(raised.value)
+    assert f"The archive is kept at {archive}" in str(raised.value)
+    assert nothing_left(mirrored)
+    assert archive.read_bytes() == content
+    assert (get(source, mirrored) / "task_metadata.json").is_file()
+    assert source.ranges(ARCHIVE) == [None]
+    assert not archive.exists()
 
 
 def test_an_archive_of_another_task(source: Source, settings: Settings, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def read_mono16(path: Path) -> tuple[npt.NDArray[np.int16], int]:
     with path.open("rb") as file:
         _refuse_truncated(path, file)
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(_name(path)) as file:
             if file.channels <= _MOST_CHANNELS:
                 x = _mono16(path, file)
                 # A stream whose writer never came back to fill in its length looks empty.
@@ -75,7 +75,7 @@ def read_excerpt16(path: Path, start: int, n_samples: int) -> tuple[npt.NDArray[
     """
     _refuse_unreadable(path)
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(_name(path)) as file:
             end = start + n_samples
             if start < 0 or n_samples < 1 or end > file.frames:
                 raise AudioError(
@@ -97,7 +97,7 @@ def sample_rate_of(path: Path) -> int:
     """
     _refuse_unreadable(path)
     try:
-        return int(soundfile.info(path).samplerate)
+        return int(soundfile.info(_name(path)).samplerate)
     except soundfile.LibsndfileError as error:
         refusal = str(error.error_string)
     import av  # slow to import, and most corpora never need it
@@ -179,6 +179,11 @@ def _wav_by_libsndfile(path: Path, data: bytes) -> tuple[npt.NDArray[np.int16], 
             return x, int(file.samplerate)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{path} can't be decoded: {error.error_string}") from error
+
+
+def _name(path: Path) -> str | bytes:
+    """A path as libsndfile can be given it; on most systems names needn't be text."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def _refuse_unreadable(path: Path) -> None:

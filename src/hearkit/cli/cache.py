@@ -47,9 +47,10 @@ class _Kind:
 _KEY = r"[0-9a-f]{16}"
 _LEFTOVERS = "leftovers"
 _KINDS = {
-    "tasks": _Kind("tasks that `hearkit prepare` put there", 1, r".+-.+-.+", spared=True),
+    "tasks": _Kind("tasks that were downloaded or prepared", 1, r".+-.+-.+", spared=True),
     "downloads": _Kind("files of corpora and of ready-made tasks", 2, r"[^.].*"),
     "corpora": _Kind("corpora, unpacked", 1, rf".+-{_KEY}"),
+    "huggingface": _Kind("datasets as their library keeps them", 1, r"[^.].*"),
     "unpacked": _Kind("archives of tasks, unpacked", 1, rf".+-{_KEY}"),
     "resampled": _Kind("audio of tasks at other rates", 1, rf".+-{_KEY}"),
     "embeddings": _Kind("embeddings", 3, _KEY),
@@ -97,8 +98,10 @@ def cache_verb(context: typer.Context, cache: o.CacheDir = None, json: o.Json = 
         return
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=f"{settings.cache_dir}: {_size(total)}", title_justify="left")
+    title = Text(f"{settings.cache_dir}: {_size(total)}")
+    table = Table(title=title, title_justify="left")
     table.box = box.SIMPLE_HEAD
     table.add_column("kind")
     table.add_column("entries", justify="right")

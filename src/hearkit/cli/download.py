@@ -9,7 +9,7 @@ import typer
 
 from hearkit.cli import options as o
 from hearkit.cli.running import BAD_INPUT, answers_only, verb
-from hearkit.cli.terminal import Reporter, answer_json, say
+from hearkit.cli.terminal import Reporter, Steps, TellDownload, answer_json, say
 from hearkit.errors import HearError, UnknownNameError
 
 __all__ = ["download"]
@@ -37,60 +37,89 @@ def download(
 ) -> None:
     """Fetches prepared tasks, as the benchmark published them, into the cache.
 
-    A download that broke off is gone on with by the next run. Every archive is checked by its
-    MD5 before it is unpacked.
+    They are downloaded four at a time, and what fails keeps no other from being had. A download
+    that broke off is gone on with by the next run. Every archive is checked by its MD5 before it
+    is unpacked.
     """
-    done: list[tuple[str, Path]] = []
-    failed: list[tuple[str, str]] = []
+    done: dict[str, Path] = {}
+    failed: dict[str, str] = {}
     with answers_only():
-        from hearkit.tasks.ready_made import fetch_ready_made
+        from hearkit.tasks.ready_made import fetch_each_ready_made
 
         settings = o.settings_of(cache, None, workers, mirror=mirror)
         reporter = Reporter()
-        folders = list(dict.fromkeys(folder for task in tasks for folder in _folders(task)))
-
-        def attempt(folder: str) -> None:
-            try:
-                with reporter.steps() as steps:
-                    path = fetch_ready_made(
-                        folder,
-                        settings=settings,
-                        corpus_dirs=tuple(corpus_dir or ()),
-                        progress=steps.downloads("downloading"),
-                    )
-            except HearError as error:
-                failed.append((folder, str(error)))
-                reporter.line(
-                    f"error: {error}" if len(folders) == 1 else f"error: {folder}: {error}"
-                )
-                return
-            done.append((folder, path))
-            reporter.line(f"{folder}: here")
-
-        for folder in folders:
-            attempt(folder)
+        elsewhere = settings.mirror is not None or bool(corpus_dir)
+        folders = list(
+            dict.fromkeys(folder for task in tasks for folder in _folders(task, elsewhere))
+        )
+        with reporter.steps() as steps:
+            downloading, unpacking = _stages(steps, "downloading", "unpacking")
+            outcomes = fetch_each_ready_made(
+                folders,
+                settings=settings,
+                corpus_dirs=tuple(corpus_dir or ()),
+                progress=downloading,
+                unpacking=unpacking,
+            )
+            for names, result in outcomes:
+                if isinstance(result, HearError):
+                    failed |= dict.fromkeys(names, str(result))
+                    named = len(names) == 1 < len(folders)
+                    reporter.line(f"error: {names[0]}: {result}" if named else f"error: {result}")
+                else:
+                    done[names[0]] = result
+                    reporter.line(f"{names[0]}: here")
     if json:
         answer_json(
             {
-                "downloaded": [{"task": name, "folder": str(path)} for name, path in done],
-                "failed": [{"task": name, "error": error} for name, error in failed],
+                "downloaded": [
+                    {"task": name, "folder": str(done[name])} for name in folders if name in done
+                ],
+                "failed": [
+                    {"task": name, "error": failed[name]} for name in folders if name in failed
+                ],
             }
         )
     else:
-        for _, path in done:
-            typer.echo(str(path))
-    if done and failed:
-        say(f"{len(done)} of {len(folders)} tasks are here; run the same again for the others.")
+        for name in folders:
+            if name in done:
+                typer.echo(str(done[name]))
+    if len(folders) > 1:
+        lost = [name for name in folders if name in failed]
+        what = f"; failed: {', '.join(lost)}" if lost else ""
+        say(f"{len(done)} of {len(folders)} tasks are here{what}.")
     if failed:
         raise typer.Exit(BAD_INPUT)
 
 
-def _folders(task: str) -> list[str]:
-    """The folder names that a name stands for."""
+def _stages(steps: Steps, *titles: str) -> list[TellDownload]:
+    """Who is told of stages that may take turns, each shown under its title."""
+    shown = ""
+    update: TellDownload | None = None
+
+    def teller(title: str) -> TellDownload:
+        def tell(name: str, done: int, total: int | None) -> None:
+            nonlocal shown, update
+            if update is None or shown != title:
+                shown, update = title, steps.downloads(title)
+            update(name, done, total)
+
+        return tell
+
+    return [teller(title) for title in titles]
+
+
+def _folders(task: str, elsewhere: bool) -> list[str]:
+    """The folder names that a name stands for.
+
+    Raises:
+        UnknownNameError: It stands for none, or, unless tasks may be had elsewhere, for one that
+            isn't published.
+    """
     from hearkit.registry import did_you_mean
     from hearkit.tasks.catalog import catalog_names
     from hearkit.tasks.naming import catalog_folder
-    from hearkit.tasks.ready_made import ready_made_names
+    from hearkit.tasks.ready_made import ready_made_names, unpublished
 
     if task == "leaderboard":
         return list(ready_made_names())
@@ -99,12 +128,6 @@ def _folders(task: str) -> list[str]:
         raise UnknownNameError(
             f"There is no task {task!r} in the catalog. {did_you_mean(task, catalog_names())}"
         )
-    if folder not in ready_made_names():
-        name = folder.split("-")[0]
-        others = [other for other in ready_made_names() if other.startswith(f"{name}-")]
-        raise UnknownNameError(
-            f"The benchmark doesn't publish {folder} ready-made"
-            + (f", only {', '.join(others)}; name that one." if others else ".")
-            + f" `hearkit prepare {name}` makes it from its corpus."
-        )
+    if not elsewhere and folder not in ready_made_names():
+        raise unpublished(folder)
     return [folder]

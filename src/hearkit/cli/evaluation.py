@@ -274,7 +274,7 @@ def evaluate_tasks(
         from hearkit.tasks.store import load_task
 
         with reporter.steps() as steps:
-            downloads = steps.downloads("downloading")
+            downloads = steps.downloads("fetching")
             task = load_task(text, settings=settings, progress=downloads)
         check_evaluable(task)
         folder = result_folder(out, model.name, name, task.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,51 +67,70 @@ def _catalog_row(spec: TaskSpec, mode: str, settings: Settings) -> dict[str, Any
 
 
 def show_catalog(rows: Sequence[dict[str, Any]], *, small: bool) -> None:
-    """The catalog as a table; the cut-down corpora for tests only on request."""
+    """The catalog as a table; the cut-down corpora for tests only on request.
+
+    Where the terminal is too narrow for all columns, the last ones of `_COLUMNS` are left out.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     from hearkit.cli.tables import output_console
 
-    table = Table(title=Text("the catalog"), title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("task", "mode", "domain", "kind"):
-        table.add_column(column)
-    for column in ("clips", "hours", "size"):
-        table.add_column(column, justify="right")
-    for column in ("first score", "licence", "from", "here"):
-        table.add_column(column)
-    for row in rows:
-        if row["mode"] == _SMALL and not small:
-            continue
-        hours, size = row["hours"], row["bytes_at_48000"]
-        table.add_row(
-            Text(row["task"], overflow="fold"),
-            row["mode"],
-            row["domain"],
-            row["kind"],
-            "" if row["clips"] is None else str(row["clips"]),
-            "" if hours is None else f"{hours:.1f}",
-            "" if size is None else _size(size),
-            row["scores"][0],
-            row["licence"],
-            ", ".join(row["from"]),
-            ", ".join(f"{rate / 1000:g}k" for rate in row["sample_rates_here"]),
-        )
     console = output_console()
+    shown = [row for row in rows if small or row["mode"] != _SMALL]
+    cells = {name: [column(row) for row in shown] for name, column in _COLUMNS.items()}
+    # Three more for what stands between columns; a long licence may take several lines.
+    widths = {
+        name: min(_WIDEST, max(map(len, (name, *values)))) + 3 for name, values in cells.items()
+    }
+    names = list(_COLUMNS)
+    while len(names) > _FEWEST_COLUMNS and sum(widths[name] for name in names) > console.width:
+        names.pop()
+    table = Table(title=Text("the catalog"), title_justify="left", box=box.SIMPLE_HEAD)
+    for name in _IN_ORDER:
+        if name in names:
+            table.add_column(
+                name, justify="right" if name in _NUMBERS else "left", no_wrap=name == "task"
+            )
+    for i in range(len(shown)):
+        table.add_row(*(Text(cells[name][i]) for name in _IN_ORDER if name in names))
     console.print(table)
-    console.print(
-        Text(
-            "Sizes are those of the audio at 48 kHz. Prepared once, a task is here for good: "
-            "`hearkit tasks download TASK` fetches a ready-made one, `hearkit prepare TASK` makes "
-            "it from its corpus."
-            + ("" if small else " --small lists the cut-down corpora for tests as well.")
-        )
-    )
+    hints = [
+        "Sizes are those of the audio at 48 kHz." if "size" in names else "",
+        "`hearkit tasks download TASK` fetches a ready-made one, `hearkit prepare TASK` makes it "
+        "from its corpus; `evaluate` downloads what it needs.",
+        "" if small else "--small lists the cut-down corpora for tests as well.",
+        "" if len(names) == len(_COLUMNS) else "A wider terminal or --json shows more.",
+    ]
+    console.print(Text(" ".join(hint for hint in hints if hint)))
 
 
 def _size(size_bytes: int) -> str:
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
+
+
+# By importance; of a narrow terminal the last ones are the first to go.
+_COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "task": lambda row: str(row["task"]),
+    "mode": lambda row: str(row["mode"]),
+    "clips": lambda row: "" if row["clips"] is None else str(row["clips"]),
+    "here": lambda row: ", ".join(f"{rate / 1000:g}k" for rate in row["sample_rates_here"]),
+    "kind": lambda row: str(row["kind"]),
+    "hours": lambda row: "" if row["hours"] is None else f"{row['hours']:.1f}",
+    "first score": lambda row: str(row["scores"][0]),
+    "domain": lambda row: str(row["domain"]),
+    "size": lambda row: "" if row["bytes_at_48000"] is None else _size(row["bytes_at_48000"]),
+    "from": lambda row: ", ".join(row["from"]),
+    "licence": lambda row: str(row["licence"]),
+}
+_IN_ORDER = (
+    "task", "mode", "domain", "kind", "clips", "hours", "size", "first score", "licence", "from",
+    "here",
+)  # fmt: skip
+_NUMBERS = {"clips", "hours", "size"}
+_FEWEST_COLUMNS = 3
+_WIDEST = 30
 
 
 def task_rows(settings: Settings, folder: Path | None) -> list[dict[str, Any]]:

@@ -32,7 +32,8 @@ def prepare(
         list[str] | None,
         typer.Argument(
             metavar="[TASK]",
-            help="Tasks of the catalog (see `hearkit list tasks`), or `all`.",
+            help="Tasks of the catalog (see `hearkit list tasks`), as esc50 or esc50-small; or "
+            "`all`.",
             show_default=False,
         ),
     ] = None,
@@ -250,34 +251,63 @@ def prepare(
 def _prepare_catalog(
     names: list[str],
     mode: str | None,
-    prepare_one: Callable[[str, str | None], PreparedTask],
+    prepare_one: Callable[[str, str], PreparedTask],
     reporter: Reporter,
 ) -> tuple[list[PreparedTask], list[tuple[str, str]]]:
     """Prepares tasks one after the other; one that fails doesn't keep the others from it."""
-    from hearkit.tasks.catalog import catalog_names, get_spec
-
-    if names == ["all"]:
-        names = catalog_names()
-        if mode is not None:
-            names = [name for name in names if mode in get_spec(name).modes]
-    for name in names:
-        get_spec(name).recipe(mode or get_spec(name).default_mode, ())  # slips are told at once
+    wanted = _wanted(names, mode)
     done: list[PreparedTask] = []
     failed: list[tuple[str, str]] = []
 
-    def attempt(name: str) -> None:
+    def attempt(name: str, mode: str) -> None:
         try:
             task = prepare_one(name, mode)
         except HearError as error:
             failed.append((name, str(error)))
-            reporter.line(f"error: {error}" if len(names) == 1 else f"error: {name}: {error}")
+            reporter.line(f"error: {error}" if len(wanted) == 1 else f"error: {name}: {error}")
             return
         done.append(task)
         reporter.line(f"{task.name}: wrote {task.folder}")
 
-    for name in dict.fromkeys(names):
-        attempt(name)
+    for name, its_mode in wanted:
+        attempt(name, its_mode)
+    if failed and len(wanted) > 1:
+        reporter.line(
+            f"{len(done)} of {len(wanted)} tasks are prepared; failed: "
+            f"{', '.join(name for name, _ in failed)}."
+        )
     return done, failed
+
+
+def _wanted(names: list[str], mode: str | None) -> list[tuple[str, str]]:
+    """Names and modes of the tasks, so that slips are told before anything is done.
+
+    Raises:
+        HearError: There is no such task or mode, or a name says another mode than --mode.
+    """
+    from hearkit.tasks.catalog import catalog_names, get_spec
+    from hearkit.tasks.naming import catalog_task
+
+    if "all" in names:
+        specs = [get_spec(name) for name in catalog_names()]
+        return [
+            (spec.name, spec.default_mode if mode is None else mode)
+            for spec in specs
+            if mode is None or mode in spec.modes
+        ]
+    wanted = []
+    for name in names:
+        found = catalog_task(name)
+        if found is None:
+            found = get_spec(name), ""  # says that there is none, and what was meant
+        spec, its_mode = found
+        if name == spec.name and mode is not None:
+            its_mode = mode
+        elif mode not in {None, its_mode}:
+            raise HearError(f"{name} says the mode {its_mode}, and --mode {mode}; drop one.")
+        spec.mode(its_mode)
+        wanted.append((spec.name, its_mode))
+    return list(dict.fromkeys(wanted))
 
 
 def _check_sources(names: list[str], from_csv: Path | None, from_hf: str | None) -> None:

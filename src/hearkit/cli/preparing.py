@@ -79,12 +79,12 @@ class CatalogSource:
 
     def prepare(
         self, out: Path, settings: Settings, reporter: Reporter
-    ) -> Callable[[str, str | None], PreparedTask]:
+    ) -> Callable[[str, str], PreparedTask]:
         """A function that prepares a task, by its name, in a mode."""
         from hearkit.tasks.corpus import CorpusProgress
         from hearkit.tasks.from_corpus import prepare_from_corpus
 
-        def work(name: str, mode: str | None) -> PreparedTask:
+        def work(name: str, mode: str) -> PreparedTask:
             with reporter.steps() as steps:
                 folder = prepare_from_corpus(
                     name,

@@ -72,7 +72,7 @@ def stats(
         from hearkit.tasks.store import load_task
 
         settings = o.settings_of(cache, None, workers)
-        loaded = load_task(task, settings=settings)
+        loaded = load_task(task, settings=settings, download=False)
         with Reporter().files(f"{loaded.name}: looking at the clips") as progress:
             found = task_stats(loaded, listen=silence, settings=settings, progress=progress)
         if plot is not None:

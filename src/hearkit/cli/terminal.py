@@ -69,6 +69,11 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def _amount(number: int) -> str:
+    """A count, or where it is in the millions, as of bytes, a short form."""
+    return str(number) if number < 10_000_000 else f"{number / 1e6:.0f}M"
+
+
 class Reporter:
     """Says which stage runs, and shows how it gets on.
 
@@ -87,7 +92,7 @@ class Reporter:
     def files(self, what: str) -> Iterator[Callable[[int, int], None]]:
         """A stage that is counted in files; the line only appears once there is work."""
         with self._stage(what) as update:
-            yield lambda done, total: update(done, total, "")
+            yield lambda done, total: update(done, total, f"{_amount(done)}/{_amount(total)}")
 
     @contextmanager
     def rows(self, what: str) -> Iterator[Callable[[int], None]]:

@@ -104,7 +104,8 @@ def obtain_corpus(
     progress = progress or CorpusProgress()
     for folder in corpus_dirs:
         if not folder.is_dir():
-            raise TaskError(f"The corpus folder {folder} is not there.")
+            why = "is a file, not a folder" if folder.exists() else "is not there"
+            raise TaskError(f"The corpus folder {folder} {why}.")
     downloads = spec.downloads_of(mode)
     if not downloads:
         return _of_tfds(spec, mode, corpus_dirs, settings, progress)
@@ -150,7 +151,22 @@ def _remote_files(download: Download) -> list[RemoteFile]:
 
 
 def _in_folders(files: Sequence[RemoteFile], folders: Sequence[Path]) -> dict[str, Path]:
-    """The files that the user has; of several of one name, those of the first folder."""
+    """The files that the user has; of several of one name, those of the first folder.
+
+    Raises:
+        TaskError: Something is there under a file's name, but it's no file.
+    """
+    problems = Problems()
+    for file in files:
+        for path in (folder / file.name for folder in folders):
+            if os.path.lexists(path) and not path.is_file():
+                what = "a folder" if path.is_dir() else "no file that can be read"
+                problems.add("files of the corpus that are none", f"{path} is {what}")
+    if problems:
+        raise problems.error(
+            "The corpus can't be taken from there; wrong are:",
+            "Put the file there as it was downloaded, or take this away to have it downloaded.",
+        )
     return {
         file.name: folder / file.name
         for file in files

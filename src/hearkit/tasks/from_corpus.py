@@ -55,8 +55,9 @@ def prepare_from_corpus(
     """
     settings = settings or Settings.from_environment()
     spec = get_spec(name)
-    mode = mode or spec.default_mode
+    mode = spec.default_mode if mode is None else mode
     recipe = spec.recipe(mode, tuple(sample_rates))
+    recipe.refuse_bad()
     parse = get_parser(spec.corpus)
     found = obtain_corpus(
         spec,

@@ -96,8 +96,8 @@ def prepare_from_hf(
             and test, or fold00, fold01, ...; several may go into one. By default all splits are
             used, and must have usual names (train; validation, valid, val or dev; test or eval;
             fold00, ...) unless there is one alone.
-        fold_column: Column of folds, as integers or fold00, fold01, ...; the dataset's own splits
-            then only say which rows are used.
+        fold_column: Column of folds, as integers or fold00, fold01, ..., instead of ``splits``;
+            the rows of all splits of the dataset are used.
         version: Version of the corpus.
         mode: Which part of the corpus it is; ``small`` lets labels be missing from splits.
         duration_s: Length in seconds that every clip is padded or trimmed to; without it the
@@ -124,6 +124,10 @@ def prepare_from_hf(
         # It names a folder of the cache before the recipe is looked at.
         raise TaskError(
             f"The name {name!r} can't be part of a folder's name; use letters, digits and _ . + -"
+        )
+    if splits and fold_column:
+        raise TaskError(
+            "Splits are named, and a column of folds as well; a dataset is divided by one of both."
         )
     found = dataset_splits(source, config=config, revision=revision, settings=settings)
     homes = _homes(found, splits, source)
@@ -205,8 +209,8 @@ def _homes(
     if problems:
         raise problems.error(
             f"The splits of {source} ({', '.join(names)}) can't be those of a task; wrong are:",
-            'Say which to use, and as what, as in splits={"train.clean": "train", "dev": "valid"}; '
-            "splits that are missing are cut out of train.",
+            "Say which to use, and as what (--split train.clean=train --split dev=valid, or "
+            "splits= in Python); splits that are missing are cut out of train.",
         )
     alone = len(set(homes.values())) == 1
     return {name: None if alone else home for name, home in homes.items()}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +100,7 @@ def _remembered(
     settings: Settings,
     look: Callable[[Path], FileFacts],
 ) -> list[FileFacts]:
-    place = short(digest_bytes(str(folder.resolve()).encode()))
+    place = short(digest_bytes(os.fsencode(folder.resolve())))
     memory = settings.cache_dir / "digests" / f"{kind}-{place}.json"
     known = _recall(memory)
     stamps = {name: _stamp(folder / name) for name in names}
@@ -111,7 +113,11 @@ def _remembered(
     # What could not be read may be readable the next time.
     kept = {name: entry for name, entry in known.items() if entry[2]}
     if any(facts.digest for facts in fresh.values()):
-        write_json(memory, {"format_version": _FORMAT_VERSION, "files": kept}, indent=None)
+        try:
+            write_json(memory, {"format_version": _FORMAT_VERSION, "files": kept}, indent=None)
+        except OSError as error:
+            # A cache that others fill may well be read-only; it then takes longer every time.
+            logging.getLogger(__name__).info("%s isn't remembered: %s", folder, error)
     return answers
 
 

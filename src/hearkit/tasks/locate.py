@@ -96,6 +96,8 @@ def _only_task(folder: Path, shown: str) -> Path:
         return finished[0].resolve()
     if len(finished) > 1:
         names = ", ".join(str(path.relative_to(folder)) for path in finished[:10])
+        if len(finished) > 10:
+            names += f" and {len(finished) - 10} more"
         raise TaskError(f"{shown} holds {len(finished)} tasks; name one of them: {names}")
     if unfinished:
         raise TaskError(
@@ -145,7 +147,8 @@ def _named(name: str, settings: Settings, fetch: Callable[[str], Path] | None) -
         if fetch is None:
             raise UnknownNameError(
                 f"The task {wanted} isn't here yet. `hearkit tasks download {wanted}` fetches it "
-                f"ready-made if it is published, and `hearkit prepare` makes it from its corpus."
+                f"ready-made if it is published, and `hearkit prepare {wanted}` makes it from its "
+                "corpus."
             )
         exact = [fetch(wanted)]
     found = exact or [path for path in folders if path.name.startswith(f"{name}-")]

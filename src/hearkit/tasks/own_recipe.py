@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hearkit.errors import TaskError
+from hearkit.tasks.naming import catalog_folder
 from hearkit.tasks.recipe import Recipe
 from hearkit.tasks.spec import EmbeddingType, PredictionType, SplitMode, default_scores
 
@@ -24,7 +25,17 @@ def own_recipe(
     scores: Sequence[str],
     sample_rates: Sequence[int],
 ) -> Recipe:
-    """A recipe with the benchmark's usual scores where none are named; nothing is checked yet."""
+    """A recipe with the benchmark's usual scores where none are named.
+
+    Raises:
+        TaskError: A task of the catalog is called that; nothing else is checked yet.
+    """
+    folder = f"{name}-{version}-{mode}"
+    if catalog_folder(folder) == folder:
+        raise TaskError(
+            f"{folder} is a task of the benchmark, for which another would be taken. Choose "
+            "another name or version."
+        )
     prediction: PredictionType = "multilabel" if multilabel else "multiclass"
     return Recipe(
         name=name,

@@ -27,7 +27,7 @@ from hearkit.audio.resample import resample16
 from hearkit.audio.shape import pad_or_trim, samples_of
 from hearkit.digest import digest_json
 from hearkit.errors import AudioError, TaskError
-from hearkit.files import TEMPORARY_PREFIX, write_json, write_text
+from hearkit.files import TEMPORARY_PREFIX, only_one, write_json, write_text
 from hearkit.settings import Settings
 from hearkit.tasks.arrange import Arrangement, Source, arrange
 from hearkit.tasks.check import METADATA, VOCABULARY
@@ -44,6 +44,7 @@ _FORMAT_VERSION = 1
 _PROVENANCE = "hearkit"  # the key of task_metadata.json that says what a folder was made from
 _SKIPPED = "skipped_corrupt"  # in there, the clips that were left out
 _SHOWN_CORRUPT = 50
+_BYTES_PER_SAMPLE = 2
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,7 @@ def prepare_task(
         TaskError: The rows or the recipe can't be, clips can't be decoded (all are named), the
             folder holds something else, or can't be written.
     """
-    problems = Problems()
-    recipe.check(problems)
-    if problems:
-        raise problems.error(f"The task {recipe.name!r} can't be prepared; wrong are:", "Mend it.")
+    recipe.refuse_bad()
     settings = settings or Settings.from_environment()
     arrangement = arrange(rows, recipe)
     folder = out / TASKS_FOLDER / recipe.folder_name
@@ -101,29 +99,23 @@ def prepare_task(
             rates = (_highest_rate(arrangement, recipe, settings),)
             recipe = replace(recipe, sample_rates=rates)
         inputs = _inputs_digest(arrangement, recipe, origin, settings)
-        finished = _begin(folder, inputs, recipe)
-        left_out = _left_out(folder) if finished else frozenset[str]()
-        sources = {
-            name: source for name, source in arrangement.sources.items() if name not in left_out
-        }
-        places = _places(folder, recipe, finished)
-        corrupt = _write_audio(places, sources, recipe, settings, progress)
-        if corrupt and (finished or not skip_corrupt):
-            raise _corrupt_error(corrupt, recipe)
-        for rate, place in places.items():
-            if place.name != str(rate):
-                place.rename(folder / str(rate))
-        if not finished:
-            kept = _without(arrangement, corrupt, recipe)
-            _write_labels(folder, kept)
-            metadata = recipe.metadata(tuple(kept.splits))
-            record: dict[str, Any] = {"version": __version__, "inputs": inputs}
-            if origin is not None:
-                record.update(origin.record)
-            if corrupt:
-                record[_SKIPPED] = sorted(corrupt)
-            write_json(folder / METADATA, {**metadata, _PROVENANCE: record})
-        (folder / UNFINISHED).unlink(missing_ok=True)
+        lock = folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}.lock")
+        with only_one(lock) as alone:
+            if not alone:
+                raise TaskError(
+                    f"Another process is preparing {folder}. Wait until it is done, or choose "
+                    "another folder."
+                )
+            finished = _begin(folder, inputs, recipe)
+            corrupt = _write_audio(
+                folder, arrangement, recipe, finished, skip_corrupt, settings, progress
+            )
+            if not finished:
+                record: dict[str, Any] = {"version": __version__, "inputs": inputs}
+                if origin is not None:
+                    record.update(origin.record)
+                _finish(folder, arrangement, corrupt, recipe, record)
+            (folder / UNFINISHED).unlink(missing_ok=True)
     except OSError as error:
         raise TaskError(f"The task can't be written to {folder}: {error}.") from error
     return folder
@@ -239,6 +231,57 @@ def _places(folder: Path, recipe: Recipe, finished: bool) -> dict[int, Path]:
 
 
 def _write_audio(
+    folder: Path,
+    arrangement: Arrangement,
+    recipe: Recipe,
+    finished: bool,
+    skip_corrupt: bool,
+    settings: Settings,
+    progress: Progress | None,
+) -> dict[str, str]:
+    """Writes whatever audio isn't there.
+
+    Returns:
+        For every clip (``<split>/<file>``) that can't be decoded, what is wrong with it.
+
+    Raises:
+        TaskError: There are such clips and they aren't to be left out, or the disk has no room.
+    """
+    left_out = _left_out(folder) if finished else frozenset[str]()
+    sources = {name: source for name, source in arrangement.sources.items() if name not in left_out}
+    places = _places(folder, recipe, finished)
+    _check_room(folder, places, sources, recipe)
+    corrupt = _decode_and_write(places, sources, recipe, settings, progress)
+    if corrupt and (finished or not skip_corrupt):
+        raise _corrupt_error(corrupt, recipe)
+    for rate, place in places.items():
+        if place.name != str(rate):
+            place.rename(folder / str(rate))
+    return corrupt
+
+
+def _check_room(
+    folder: Path, places: Mapping[int, Path], sources: Mapping[str, Source], recipe: Recipe
+) -> None:
+    """Refuses a disk that is too small before it is full; clips of any length aren't known yet."""
+    duration_s = recipe.sample_duration_s
+    if duration_s is None:
+        return
+    needed = 0
+    for rate, place in places.items():
+        there = sum(1 for _ in place.rglob("*.wav"))
+        left = max(0, len(sources) - there)
+        needed += left * samples_of(duration_s, rate) * _BYTES_PER_SAMPLE
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise TaskError(
+            f"There is no room for {recipe.folder_name}: {needed / 1e9:.2f} GB of audio are still "
+            f"to be written to {folder}, and {free / 1e9:.2f} GB are free. Make room, choose "
+            "another folder or fewer sample rates."
+        )
+
+
+def _decode_and_write(
     places: Mapping[int, Path],
     sources: Mapping[str, Source],
     recipe: Recipe,
@@ -248,7 +291,7 @@ def _write_audio(
     """Decodes, cuts and resamples every clip whose files aren't all there.
 
     Returns:
-        For every clip (``<split>/<file>``) that can't be decoded, what is wrong with it.
+        For every clip that can't be decoded, what is wrong with it.
     """
 
     def write(item: tuple[str, Source]) -> tuple[str, str] | None:
@@ -303,6 +346,23 @@ def _without(arrangement: Arrangement, corrupt: Mapping[str, str], recipe: Recip
             f"{', '.join(empty)} would be empty. One of them: {min(corrupt.values())}"
         )
     return replace(arrangement, splits=splits)
+
+
+def _finish(
+    folder: Path,
+    arrangement: Arrangement,
+    corrupt: Mapping[str, str],
+    recipe: Recipe,
+    record: Mapping[str, Any],
+) -> None:
+    """Writes the labels, and at last the metadata."""
+    kept = _without(arrangement, corrupt, recipe)
+    _write_labels(folder, kept)
+    provenance = dict(record)
+    if corrupt:
+        provenance[_SKIPPED] = sorted(corrupt)
+    metadata = recipe.metadata(tuple(kept.splits))
+    write_json(folder / METADATA, {**metadata, _PROVENANCE: provenance})
 
 
 def _write_labels(folder: Path, arrangement: Arrangement) -> None:

@@ -6,34 +6,41 @@ Zenodo record 6332517 (release 2021.3) holds one archive per task at 48 kHz. An 
 
 from __future__ import annotations
 
-import dataclasses
-import gzip
-import json
 import logging
-import tempfile
-import zlib
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from pydantic import ValidationError
-
-from hearkit.errors import DownloadError, TaskError, UnknownNameError
-from hearkit.files import TEMPORARY_PREFIX
+from hearkit.errors import DownloadError, HearError, TaskError, UnknownNameError
 from hearkit.registry import did_you_mean
 from hearkit.settings import Settings
-from hearkit.tasks.archives import unpack_archive
-from hearkit.tasks.check import METADATA, read_task_folder
-from hearkit.tasks.fetch import ByteProgress, RemoteFile, RetryPolicy, fetch
+from hearkit.tasks.archives.unpacking import UnwritableError
+from hearkit.tasks.check import METADATA
+from hearkit.tasks.fetch import (
+    ByteProgress,
+    RemoteFile,
+    RetryPolicy,
+    TooLittleRoomError,
+    fetch_each,
+)
 from hearkit.tasks.inventory import md5_digests
 from hearkit.tasks.locate import TASKS_FOLDER
-from hearkit.tasks.record import Known, Record, find_md5, load_record, pin, recall
-from hearkit.tasks.spec import TaskMetadata, is_plain_name
+from hearkit.tasks.naming import catalog_task
+from hearkit.tasks.published import unpack_published
+from hearkit.tasks.record import Known, Record, find_md5s, load_record, pin, recall
+from hearkit.tasks.spec import is_plain_name
 
-__all__ = ["fetch_ready_made", "ready_made_file", "ready_made_names"]
+__all__ = [
+    "Outcome",
+    "fetch_each_ready_made",
+    "fetch_ready_made",
+    "ready_made_file",
+    "ready_made_names",
+    "unpublished",
+]
 
 _DOWNLOADS = Path("downloads", "ready-made")
-_BLOCK_BYTES = 1 << 20
 
 
 def ready_made_names() -> tuple[str, ...]:
@@ -48,6 +55,25 @@ def ready_made_file(folder_name: str, settings: Settings) -> RemoteFile:
     """A task's archive by what is known of it without asking the network."""
     record = load_record()
     return record.remote(folder_name, recall(folder_name, record, settings))
+
+
+def unpublished(folder_name: str, record: Record | None = None) -> UnknownNameError:
+    """The error for a task that the record doesn't have, which says what to do instead."""
+    record = record or load_record()
+    found = catalog_task(folder_name)
+    if found is None:
+        return UnknownNameError(
+            f"There is no ready-made task {folder_name!r}. "
+            f"{did_you_mean(folder_name, list(record.folders))}"
+        )
+    spec, mode = found
+    modes = {spec.folder_name(other) for other in spec.modes}
+    others = [other for other in record.folders if other in modes]
+    return UnknownNameError(
+        f"{folder_name} isn't published ready-made"
+        + (f", only {', '.join(others)}" if others else "")
+        + f"; `hearkit prepare {spec.name} --mode {mode}` makes it from its corpus."
+    )
 
 
 def fetch_ready_made(
@@ -80,68 +106,257 @@ def fetch_ready_made(
         DownloadError: The archive can't be had, or isn't the one that was published.
         TaskError: It can't be unpacked, or holds something else.
     """
-    record = record or load_record()
-    if not is_plain_name(folder_name):
-        raise _unknown(folder_name, record)
-    target = settings.cache_dir / TASKS_FOLDER / folder_name
-    if (target / METADATA).is_file():
-        return target
-    if target.exists():
-        raise TaskError(
-            f"{target} is there but holds no finished task. Finish its preparation or remove it, "
-            "then run the same again."
-        )
-    name = record.archive_name(folder_name)
-    handed_in = next((path / name for path in corpus_dirs if (path / name).is_file()), None)
-    unneeded = handed_in is not None or settings.mirror is not None
-    in_passing = unneeded or folder_name not in record.folders
-    found = find_md5(folder_name, record, settings, in_passing=in_passing, policy=policy)
-    known = found if isinstance(found, Known) else None
-    remote = record.remote(folder_name, known)
-    if isinstance(found, str):
-        if not unneeded:
-            raise _not_to_be_checked(folder_name, remote, record, found)
-        logging.getLogger(__name__).warning(
-            "The md5 of %s isn't known (%s); it is taken if nothing else is wrong with it.",
-            name,
-            found,
-        )
-    if handed_in is not None:
-        _check_handed_in(handed_in, known, settings)
-        _unpack(handed_in, target, settings, known, progress)
-        return target
-    folder = settings.cache_dir / _DOWNLOADS
-    (archive,) = fetch([remote], folder, settings=settings, progress=progress, policy=policy)
-    try:
-        _unpack(archive, target, settings, known, progress)
-    except TaskError:
-        if known is None:  # it may be the wrong file, which must not be taken for right again
+    (outcome,) = fetch_each_ready_made(
+        [folder_name],
+        settings=settings,
+        corpus_dirs=corpus_dirs,
+        progress=progress,
+        unpacking=progress,
+        policy=policy,
+        record=record,
+    )
+    if isinstance(outcome.result, HearError):
+        raise outcome.result
+    return outcome.result
+
+
+class Outcome(NamedTuple):
+    """What became of a task, or of several that failed for one reason.
+
+    Attributes:
+        names: Their folders' names.
+        result: The folder of the only one, or what went wrong.
+    """
+
+    names: tuple[str, ...]
+    result: Path | HearError
+
+
+def fetch_each_ready_made(
+    folder_names: Sequence[str],
+    *,
+    settings: Settings,
+    corpus_dirs: Sequence[Path] = (),
+    progress: ByteProgress | None = None,
+    unpacking: ByteProgress | None = None,
+    policy: RetryPolicy | None = None,
+    record: Record | None = None,
+) -> Iterator[Outcome]:
+    """Downloads prepared tasks, several at a time, and unpacks one after the other.
+
+    What goes wrong with one keeps no other from being had. Mirror and record are asked for md5s
+    once. See :func:`fetch_ready_made` for the rest.
+
+    Args:
+        folder_names: ``<task>-<version>-<mode>`` each; every one counts once.
+        settings: The cache and the mirror.
+        corpus_dirs: Folders in which archives may lie; they are left there.
+        progress: Told of the bytes of the archives under their names.
+        unpacking: Told of how much is unpacked under the tasks' names.
+        policy: When to try again.
+        record: Where the archives are, if not where they were published.
+
+    Yields:
+        Every task in one outcome, as soon as that is known.
+    """
+    work = _Work(settings, corpus_dirs, progress, unpacking, policy, record or load_record())
+    missing = []
+    for name in dict.fromkeys(folder_names):
+        target = work.target(name)
+        if not is_plain_name(name):
+            yield Outcome((name,), unpublished(name, work.record))
+        elif (target / METADATA).is_file():
+            yield Outcome((name,), target)
+        elif target.exists():
+            error = TaskError(
+                f"{target} is there but holds no finished task. Finish its preparation or remove "
+                "it, then run the same again."
+            )
+            yield Outcome((name,), error)
+        else:
+            missing.append(name)
+    wanted = yield from work.look_up(missing)
+    for one in wanted:
+        if one.handed_in is not None:
+            yield work.take(one, one.handed_in)
+    yield from work.fetch([one for one in wanted if one.handed_in is None])
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    name: str
+    known: Known | None
+    handed_in: Path | None
+
+
+@dataclass(frozen=True)
+class _Work:
+    settings: Settings
+    corpus_dirs: Sequence[Path]
+    progress: ByteProgress | None
+    unpacking: ByteProgress | None
+    policy: RetryPolicy | None
+    record: Record
+
+    def target(self, name: str) -> Path:
+        return self.settings.cache_dir / TASKS_FOLDER / name
+
+    def look_up(self, names: Sequence[str]) -> Generator[Outcome, None, list[_Wanted]]:
+        """Finds the md5s; returns the tasks that can be had, and yields the others."""
+        try:
+            known = {name: recall(name, self.record, self.settings) for name in names}
+        except DownloadError as error:
+            yield Outcome(tuple(names), error)
+            return []
+        handed_in = {name: self._handed_in(name) for name in names}
+        unknown = [name for name in names if known[name] is None]
+        # Those that can't be had without an md5; for others it is only asked in passing.
+        needy = {
+            name for name in unknown if self.settings.mirror is None and handed_in[name] is None
+        }
+        refused: set[str] = set()
+        reasons: dict[str, list[str]] = {}
+        if unknown:
+            try:
+                found = find_md5s(
+                    unknown,
+                    self.record,
+                    self.settings,
+                    in_passing=needy.isdisjoint(self.record.folders),
+                    policy=self.policy,
+                )
+            except DownloadError as error:
+                yield Outcome(tuple(unknown), error)
+                refused.update(unknown)
+                found = {}
+            for name, value in found.items():
+                if isinstance(value, Known):
+                    known[name] = value
+                elif name in needy and name not in self.record.folders:
+                    yield Outcome((name,), unpublished(name, self.record))
+                    refused.add(name)
+                else:
+                    reasons.setdefault(value, []).append(name)
+        for why, alike in reasons.items():
+            some = [name for name in alike if name in needy]
+            if some:
+                yield Outcome(tuple(some), self._not_to_be_checked(some, why))
+                refused.update(some)
+            others = [self.record.archive_name(name) for name in alike if name not in needy]
+            if others:
+                logging.getLogger(__name__).warning(
+                    "The md5 of %s isn't known (%s); what comes is taken if nothing else is wrong "
+                    "with it.",
+                    ", ".join(others),
+                    why,
+                )
+        return [
+            _Wanted(name, known[name], handed_in[name]) for name in names if name not in refused
+        ]
+
+    def fetch(self, wanted: Sequence[_Wanted]) -> Iterator[Outcome]:
+        """Downloads and unpacks tasks that weren't handed in."""
+        if not wanted:
+            return
+        folder = self.settings.cache_dir / _DOWNLOADS
+        name = wanted[0].name if len(wanted) == 1 else "NAME"
+        try:
+            results = fetch_each(
+                [self.record.remote(one.name, one.known) for one in wanted],
+                folder,
+                settings=self.settings,
+                progress=self.progress,
+                policy=self.policy,
+                hand_in=f"hearkit tasks download {name} --corpus-dir DIR",
+            )
+        except TooLittleRoomError as error:
+            if len(wanted) == 1:
+                yield Outcome((name,), error)
+            else:  # an archive is removed once it is unpacked, so that the next one may fit
+                for one in wanted:
+                    yield from self.fetch([one])
+            return
+        except DownloadError as error:
+            yield Outcome(tuple(one.name for one in wanted), error)
+            return
+        failed: dict[DownloadError, list[str]] = {}
+        for one, result in zip(wanted, results, strict=True):
+            if isinstance(result, DownloadError):
+                failed.setdefault(result, []).append(one.name)
+        for failure, names in failed.items():
+            if len(names) == 1 and names[0] not in self.record.folders:
+                more = f"{failure}\n{unpublished(names[0], self.record)}"
+                yield Outcome((names[0],), DownloadError(more))
+            else:
+                yield Outcome(tuple(names), failure)
+        for one, result in zip(wanted, results, strict=True):
+            if isinstance(result, Path):
+                yield self.take(one, result)
+
+    def take(self, one: _Wanted, archive: Path) -> Outcome:
+        """Unpacks an archive; one that was downloaded is removed then."""
+        try:
+            if one.handed_in is not None:
+                _check_handed_in(archive, one.known, self.settings)
+                self._unpack(one, archive)
+            else:
+                self._take_download(one, archive)
+        except HearError as error:
+            return Outcome((one.name,), error)
+        except OSError as error:
+            return Outcome((one.name,), TaskError(f"{archive} can't be used: {error}."))
+        return Outcome((one.name,), self.target(one.name))
+
+    def _take_download(self, one: _Wanted, archive: Path) -> None:
+        try:
+            self._unpack(one, archive)
+        except UnwritableError as error:
+            raise UnwritableError(
+                f"{error} The archive is kept at {archive}; the same command goes on with it."
+            ) from error
+        except TaskError as error:
+            if one.known is not None:
+                raise
+            # It may be the wrong file, which must not be taken for right again.
             archive.unlink(missing_ok=True)
-        raise
-    if known is None:
-        (md5,) = md5_digests(folder, [name], settings)
-        size_bytes = archive.stat().st_size
-        seen = Known(md5=md5, size_bytes=size_bytes, source=f"the first one of {settings.mirror}")
-        pin({name: seen}, settings)
-    archive.unlink(missing_ok=True)
-    return target
+            raise TaskError(
+                f"{error} {archive} was removed, since nothing tells whether it is the right "
+                "file; the same command downloads it anew."
+            ) from error
+        if one.known is None:
+            (md5,) = md5_digests(archive.parent, [archive.name], self.settings)
+            source = f"the first one of {self.settings.mirror}"
+            size_bytes = archive.stat().st_size
+            seen = Known(md5=md5, size_bytes=size_bytes, source=source)
+            pin({archive.name: seen}, self.settings)
+        archive.unlink(missing_ok=True)
 
+    def _unpack(self, one: _Wanted, archive: Path) -> None:
+        unpack_published(
+            archive,
+            self.target(one.name),
+            trusted=one.known is not None,
+            settings=self.settings,
+            progress=self.unpacking,
+        )
 
-def _unknown(folder_name: str, record: Record) -> UnknownNameError:
-    return UnknownNameError(
-        f"There is no ready-made task {folder_name!r}. "
-        f"{did_you_mean(folder_name, list(record.folders))}"
-    )
+    def _handed_in(self, name: str) -> Path | None:
+        paths = (folder / self.record.archive_name(name) for folder in self.corpus_dirs)
+        return next((path for path in paths if path.is_file()), None)
 
-
-def _not_to_be_checked(folder_name: str, remote: RemoteFile, record: Record, why: str) -> Exception:
-    if folder_name not in record.folders:
-        return _unknown(folder_name, record)
-    return DownloadError(
-        f"{remote.name} isn't downloaded, since its md5 isn't known: {why}. Try again when that "
-        f"can be read; or download {remote.url} by hand, and hand in the folder that holds it "
-        "with --corpus-dir."
-    )
+    def _not_to_be_checked(self, names: Sequence[str], why: str) -> DownloadError:
+        if len(names) == 1:
+            remote = self.record.remote(names[0], None)
+            return DownloadError(
+                f"{remote.name} isn't downloaded, since its md5 isn't known: {why}. Try again "
+                f"when that can be read; or download {remote.url} by hand, and hand in the folder "
+                f"that holds it: hearkit tasks download {names[0]} --corpus-dir DIR"
+            )
+        return DownloadError(
+            f"{len(names)} archives aren't downloaded, since their md5s aren't known: {why}. Try "
+            f"again when that can be read; or download them from {self.record.place} by hand, and "
+            "hand in the folder that holds them: hearkit tasks download NAME --corpus-dir DIR"
+        )
 
 
 def _check_handed_in(archive: Path, known: Known | None, settings: Settings) -> None:
@@ -153,78 +368,3 @@ def _check_handed_in(archive: Path, known: Known | None, settings: Settings) -> 
             f"{archive} has the md5 {md5}, but {known.md5} by {known.source}. It isn't used; "
             "replace it, or take it away to have it downloaded."
         )
-
-
-def _unpack(
-    archive: Path,
-    target: Path,
-    settings: Settings,
-    known: Known | None,
-    progress: ByteProgress | None,
-) -> None:
-    """Makes the task's folder of its archive; one without a known md5 is looked at closely."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=target.parent) as work:
-            content = Path(work) / "content"
-            if known is None:
-                _read_to_the_end(archive)
-            told = partial(progress, target.name) if progress is not None else None
-            unpack_archive(archive, content, progress=told)
-            folder = _task_in(content, archive, target.name)
-            if known is None:
-                # What is remembered of files here is of no use anywhere else.
-                here = dataclasses.replace(settings, cache_dir=Path(work) / "cache")
-                problems = read_task_folder(folder, here).problems
-                if problems:
-                    raise problems.error(
-                        f"The archive {archive} can't be used; wrong are:",
-                        "Get it again from a source that you trust.",
-                    )
-            try:
-                folder.rename(target)
-            except OSError:
-                if not (target / METADATA).is_file():  # or another process was faster
-                    raise
-    except OSError as error:
-        raise TaskError(f"{archive} can't be unpacked to {target}: {error}.") from error
-
-
-def _read_to_the_end(archive: Path) -> None:
-    """Lets gzip compare its checksum, which comes last, behind the end of the tar."""
-    try:
-        with gzip.open(archive) as file:
-            while file.read(_BLOCK_BYTES):
-                pass
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise TaskError(
-            f"The archive {archive} is damaged or no .tar.gz: {error}. Get it again from a source "
-            "that you trust."
-        ) from error
-
-
-def _task_in(content: Path, archive: Path, folder_name: str) -> Path:
-    """The only task in an unpacked archive, which must be the one that was wanted."""
-    folders = [path.parent for path in content.rglob(METADATA)]
-    shown = ", ".join(sorted(path.name for path in folders[:10])) or "none"
-    if len(folders) != 1 or folders[0].name != folder_name:
-        raise TaskError(
-            f"The archive {archive} should hold the task {folder_name}, but the tasks in it are: "
-            f"{shown}. It isn't used; get the right one."
-        )
-    try:
-        text = (folders[0] / METADATA).read_text(encoding="utf-8-sig")
-        metadata = TaskMetadata.model_validate(json.loads(text))
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
-        )
-        raise TaskError(f"{METADATA} in the archive {archive} can't be used: {wrong}.") from error
-    except ValueError as error:
-        raise TaskError(f"{METADATA} in the archive {archive} is no JSON: {error}.") from error
-    if metadata.name != folder_name:
-        raise TaskError(
-            f"The archive {archive} should hold the task {folder_name}, but its {METADATA} says "
-            f"that it is {metadata.name}. It isn't used; get the right one."
-        )
-    return folders[0]

@@ -22,6 +22,7 @@ SMALL = "small"
 """The mode of a corpus cut down for tests: files and labels may be missing from splits."""
 
 _FEWEST_FOLDS = 3
+_LOWEST_RATE = 100
 _HIGHEST_RATE = 768_000
 
 
@@ -93,6 +94,20 @@ class Recipe:
             metadata["use_scoring_for_early_stopping"] = False
         return {**metadata, "mode": self.mode, "splits": list(splits)}
 
+    def refuse_bad(self) -> None:
+        """Raises if something in the recipe can't be.
+
+        Raises:
+            TaskError: It names all that is wrong.
+        """
+        problems = Problems()
+        self.check(problems)
+        if problems:
+            raise problems.error(
+                f"The task {self.name!r} can't be prepared; wrong are:",
+                "Change these settings and run the same again.",
+            )
+
     def check(self, problems: Problems) -> None:
         """Notes everything in the recipe that can't be."""
         kind = "settings that can't be"
@@ -113,8 +128,11 @@ class Recipe:
         if self.max_duration_s is not None and duration is None:
             problems.add(kind, "a total duration needs a duration of the clips")
         for rate in self.sample_rates:
-            if not 0 < rate <= _HIGHEST_RATE:
-                problems.add(kind, f"a sample rate must be in 1 to {_HIGHEST_RATE} Hz, not {rate}")
+            if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
+                problems.add(
+                    kind,
+                    f"a sample rate must be in {_LOWEST_RATE} to {_HIGHEST_RATE} Hz, not {rate}",
+                )
         if len(set(self.sample_rates)) < len(self.sample_rates):
             problems.add(kind, f"a sample rate is named twice: {list(self.sample_rates)}")
         if self.split_mode == "new_split_kfold" and self.nfolds < _FEWEST_FOLDS:

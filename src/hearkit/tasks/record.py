@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,7 +27,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Known", "Record", "find_md5", "load_record", "pin", "recall"]
+__all__ = ["Known", "Record", "find_md5s", "load_record", "pin", "recall"]
 
 _PINS = "pins.json"
 _MD5SUMS = "md5sums.txt"
@@ -104,18 +104,20 @@ def recall(folder_name: str, record: Record, settings: Settings) -> Known | None
     return known or _read_pins(settings).files.get(record.archive_name(folder_name))
 
 
-def find_md5(
-    folder_name: str,
+def find_md5s(
+    folder_names: Sequence[str],
     record: Record,
     settings: Settings,
     *,
     in_passing: bool,
     policy: RetryPolicy | None = None,
-) -> Known | str:
-    """What is known of a task's archive, or why nothing is.
+) -> dict[str, Known | str]:
+    """What mirror and record say of tasks' archives that nothing is known of, or why nothing.
+
+    Each is asked at most once, however many tasks there are.
 
     Args:
-        folder_name: ``<task>-<version>-<mode>``.
+        folder_names: ``<task>-<version>-<mode>`` each.
         record: Where the archives are.
         settings: Where the pins are, and the mirror.
         in_passing: Try the record once and not for long.
@@ -124,25 +126,32 @@ def find_md5(
     Raises:
         DownloadError: The record says something else than was seen before.
     """
-    known = recall(folder_name, record, settings)
-    if known is not None:
-        return known
-    name = record.archive_name(folder_name)
-    if settings.mirror is not None:
-        known = _at_mirror(name, settings.mirror)
-        if known is not None:
-            pin({name: known}, settings)
-            return known
+    names = {folder_name: record.archive_name(folder_name) for folder_name in folder_names}
+    found: dict[str, Known | str] = {}
+    if settings.mirror is not None and names:
+        at_mirror = _at_mirror(set(names.values()), settings.mirror)
+        pin(at_mirror, settings)
+        found = {folder: at_mirror[name] for folder, name in names.items() if name in at_mirror}
+    left = [folder_name for folder_name in folder_names if folder_name not in found]
+    if not left:
+        return found
     try:
         content = read_remote(record.api, policy=_QUICK if in_passing else policy)
         listed = dict(_listed(json.loads(content), record.api))
     except TransferError as error:
-        return f"the record's description at {record.api} can't be read: {error}"
+        why = f"the record's description at {record.api} can't be read: {error}"
+        return found | dict.fromkeys(left, why)
     except (ValueError, RecursionError) as error:
-        return f"the record's description at {record.api} is no JSON: {error}"
+        why = f"the record's description at {record.api} is no JSON: {error}"
+        return found | dict.fromkeys(left, why)
     _check_unchanged(listed, record, settings)
     pin(listed, settings)
-    return listed.get(name, f"the record's description at {record.api} doesn't list {name}")
+    return found | {
+        folder: listed.get(
+            names[folder], f"the record's description at {record.api} doesn't list {names[folder]}"
+        )
+        for folder in left
+    }
 
 
 def pin(found: Mapping[str, Known], settings: Settings) -> None:
@@ -172,17 +181,20 @@ def _read_pins(settings: Settings) -> _Pins:
         ) from error
 
 
-def _at_mirror(name: str, mirror: str) -> Known | None:
+def _at_mirror(names: Collection[str], mirror: str) -> dict[str, Known]:
+    """What the mirror says of some archives."""
     url = f"{mirror.rstrip('/')}/{_MD5SUMS}"
     try:
         text = read_remote(url, policy=_QUICK).decode("utf-8", errors="replace")
     except TransferError:
-        return None  # a mirror needn't have it; if it isn't there at all, the download says so
+        return {}  # a mirror needn't have it; if it isn't there at all, the download says so
+    known: dict[str, Known] = {}
     for line in text.splitlines():
         found = _MD5SUM_LINE.fullmatch(line.strip())
-        if found and found[2].removeprefix("./") == name:
-            return Known(md5=found[1].lower(), source=url)
-    return None
+        name = found[2].removeprefix("./") if found else ""
+        if found and name in names:
+            known.setdefault(name, Known(md5=found[1].lower(), source=url))
+    return known
 
 
 def _listed(value: Any, source: str) -> Iterator[tuple[str, Known]]:

@@ -15,7 +15,16 @@ from hearkit.files import atomic_folder
 from hearkit.tasks.parallel import Progress
 from hearkit.tasks.problems import Problems
 
-__all__ = ["CHUNK_BYTES", "REMEDY", "DamagedError", "Source", "Unpacking", "new_folder"]
+__all__ = [
+    "CHUNK_BYTES",
+    "REMEDY",
+    "DamagedError",
+    "Source",
+    "Unpacking",
+    "UnwritableError",
+    "is_about_the_place",
+    "new_folder",
+]
 
 CHUNK_BYTES = 1 << 20
 """How much of a member is in memory at a time."""
@@ -25,7 +34,16 @@ REMEDY = "Nothing was unpacked. Download the archive again from a source that yo
 _MAX_RATIO = 200  # deflate packs zeros 1:1030; audio, text and tables stay far below 1:200
 _HARMLESS_BYTES = 1 << 30
 _RESERVE_BYTES = 256 << 20  # left free, for the system and whatever else runs
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_PLACE = {
+    *_NO_ROOM,
+    errno.EACCES,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EPERM,
+    errno.EROFS,
+}
 
 
 class Source(Protocol):
@@ -40,6 +58,15 @@ class DamagedError(Exception):
     """A member holds less or more than the archive says."""
 
 
+class UnwritableError(TaskError):
+    """There is no room where an archive goes, or no right to write; it may itself be good."""
+
+
+def is_about_the_place(error: Exception) -> bool:
+    """Whether an error of the system is about the disk or folder, whatever is written there."""
+    return isinstance(error, OSError) and error.errno in _PLACE
+
+
 @contextmanager
 def new_folder(shown: str, folder: Path) -> Iterator[Path]:
     """Yields a temporary folder that becomes ``folder`` if the block ends without an error.
@@ -51,7 +78,8 @@ def new_folder(shown: str, folder: Path) -> Iterator[Path]:
         with atomic_folder(folder) as temporary:
             yield temporary
     except OSError as error:
-        raise TaskError(f"{shown} can't be unpacked to {folder}: {error}.") from error
+        kind = UnwritableError if is_about_the_place(error) else TaskError
+        raise kind(f"{shown} can't be unpacked to {folder}: {error}.") from error
 
 
 class Unpacking:
@@ -99,17 +127,21 @@ class Unpacking:
             at_least: More may follow, as in a tar, which tells its sizes one by one.
 
         Raises:
-            TaskError: It is more than can be true, or than there is room for.
+            UnwritableError: It is more than there is room for.
+            TaskError: It is more than can be true.
         """
         self.check_ratio(needed_bytes)
         self._needed_bytes = needed_bytes
         if needed_bytes > self._free_bytes - _RESERVE_BYTES:
-            least = "at least " if at_least else ""
-            raise TaskError(
-                f"There is no room to unpack {self.shown}: it needs {least}"
-                f"{_size(needed_bytes)}, {_size(self._free_bytes)} are free in "
-                f"{self.folder.parent}, of which {_size(_RESERVE_BYTES)} must stay free. Free "
-                "some, or choose another folder (HEARKIT_CACHE names that of the cache)."
+            needs = "with what comes next it needs at least" if at_least else "it needs"
+            taken = f", {_size(self.written_bytes)} of them taken by what was unpacked so far "
+            taken += "(and is removed again)"
+            raise UnwritableError(
+                f"There is no room to unpack {self.shown}: {needs} {_size(needed_bytes)}, "
+                f"{_size(self._free_bytes)} are free in {self.folder.parent}"
+                f"{taken if self.written_bytes else ''}, and {_size(_RESERVE_BYTES)} must stay "
+                "free. Free some, or choose another folder (HEARKIT_CACHE names that of the "
+                "cache)."
             )
 
     def check_ratio(self, unpacked_bytes: int) -> None:
@@ -143,7 +175,8 @@ class Unpacking:
         """Writes a file, exactly as long as the archive says.
 
         Raises:
-            TaskError: It can't be written, or the disk is full.
+            UnwritableError: The disk is full, or can't be written.
+            TaskError: It can't be written as it is called.
             DamagedError: The source holds less or more than that.
         """
         path = self.folder / target
@@ -209,13 +242,14 @@ class Unpacking:
 
     def _cannot_write(self, target: str, error: Exception) -> NoReturn:
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            raise TaskError(
+            raise UnwritableError(
                 f"The disk is full: unpacking {self.shown} into {self.folder.parent} needs "
                 f"{_size(self._needed_bytes)} or more, of which {_size(self.written_bytes)} were "
                 "written (and are removed again). Free some, or choose another folder."
             ) from error
         reason = error.strerror or error if isinstance(error, OSError) else error
-        raise TaskError(
+        kind = UnwritableError if is_about_the_place(error) else TaskError
+        raise kind(
             f"{target!r} of {self.shown} can't be written below {self.folder.parent}: {reason}. "
             "Nothing was unpacked."
         ) from error

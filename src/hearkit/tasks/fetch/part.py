@@ -136,10 +136,12 @@ class Part:
                     f"the disk of {self.target.parent} is full; the {self.size} bytes that came "
                     "are kept. Make room, and run the same again, which goes on from there.",
                     by_hand=False,
+                    common=True,
                 ) from error
             raise TransferError(
                 f"{error.filename or self.path} can't be written: {error.strerror or error}",
                 by_hand=False,
+                common=True,
             ) from error
 
 

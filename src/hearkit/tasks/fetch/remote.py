@@ -81,11 +81,13 @@ class TransferError(Exception):
 
     Attributes:
         by_hand: Whether it would help to download the file by other means.
+        common: Whether other files of that host or for that disk would fail alike.
     """
 
-    def __init__(self, why: str, *, by_hand: bool = True) -> None:
+    def __init__(self, why: str, *, by_hand: bool = True, common: bool = False) -> None:
         super().__init__(why)
         self.by_hand = by_hand
+        self.common = common
 
 
 class PassingError(Exception):
@@ -93,11 +95,13 @@ class PassingError(Exception):
 
     Attributes:
         asked_s: The wait that the server asked for, in seconds.
+        common: Whether other files of that host would fail alike.
     """
 
-    def __init__(self, why: str, *, asked_s: float | None = None) -> None:
+    def __init__(self, why: str, *, asked_s: float | None = None, common: bool = False) -> None:
         super().__init__(why)
         self.asked_s = asked_s
+        self.common = common
 
 
 class StoppedError(Exception):

@@ -8,6 +8,7 @@ the wrong md5 is fetched once more from the start.
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from collections.abc import Callable
@@ -45,6 +46,7 @@ __all__ = ["Transfer"]
 
 _OK, _PARTIAL, _NOT_SATISFIABLE = 200, 206, 416
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
+_TOLD_WAIT_S = 2.0  # a shorter wait is over before anybody wonders
 
 
 class Transfer:
@@ -124,11 +126,21 @@ class Transfer:
                 furthest = max(furthest, part.size)
                 last = attempt == self._policy.attempts_in_all
                 if last or failures >= self._policy.attempts:
-                    raise TransferError(self._gave_up(error, attempt)) from error
+                    why = self._gave_up(error, attempt)
+                    raise TransferError(why, common=error.common) from error
                 wait_s = self._policy.wait_s(failures, error.asked_s, generator)
                 if error.asked_s is not None and error.asked_s > self._policy.longest_retry_after_s:
                     asked = f"{error}, and asks to wait {error.asked_s:.0f} s"
                     raise TransferError(asked) from error
+                if wait_s >= _TOLD_WAIT_S and not self._stop.is_set():
+                    logging.getLogger(__name__).warning(
+                        "%s: %s; trying again in %.0f s (%d of %d)",
+                        self._url,
+                        error,
+                        wait_s,
+                        failures + 1,
+                        self._policy.attempts,
+                    )
                 self._stop.wait(wait_s)
             else:
                 return
@@ -189,8 +201,8 @@ class Transfer:
         except (exceptions.ConnectionError, exceptions.Timeout) as error:
             why = f"no answer from {urlsplit(self._url).netloc}: {reason_of(error)}"
             if is_bad_certificate(error):
-                raise TransferError(why) from error
-            raise PassingError(why) from error
+                raise TransferError(why, common=True) from error
+            raise PassingError(why, common=True) from error
         except exceptions.ChunkedEncodingError as error:  # a redirect that was cut off
             raise PassingError(f"the connection broke: {reason_of(error)}") from error
         except exceptions.RequestException as error:
