@@ -253,3 +253,14 @@ def test_rates_from_headers(tmp_path: Path) -> None:
     (tmp_path / "b.wav").write_bytes(b"nothing")
     with pytest.raises(AudioError, match=r"b\.wav can't be decoded"):
         sample_rate_of(tmp_path / "b.wav")
+
+
+def test_a_format_that_nobody_decodes(tmp_path: Path) -> None:
+    """A WAV of a codec without a decoder: PyAV's stream then has no rate at all."""
+    soundfile.write(tmp_path / "a.wav", np.zeros(500), 8000, subtype="PCM_16")
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    data[20] = 144  # the format's tag
+    (tmp_path / "b.wav").write_bytes(data)
+    for read in (read_mono16, sample_rate_of):
+        with pytest.raises(AudioError, match=r"b\.wav"):
+            read(tmp_path / "b.wav")

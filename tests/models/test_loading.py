@@ -207,14 +207,14 @@ def test_sizes_are_positive_ints(tmp_path: Path, settings: Settings, size: str) 
         load_model(path, settings=settings)
 
 
-def test_what_is_no_torch_module_is_refused(tmp_path: Path, settings: Settings) -> None:
+def test_what_is_no_module_is_refused(tmp_path: Path, settings: Settings) -> None:
     path = write_model(tmp_path, extra="def load_model(p=''):\n    return object()")
-    with pytest.raises(ModelError, match=r"torch.nn.Module and returned builtins\.object"):
+    with pytest.raises(ModelError, match=r"nn.Module or a tf.Module and returned builtins\.object"):
         load_model(path, settings=settings)
     extra = (
         "class Keras:\n    __module__ = 'keras.models'\ndef load_model(p=''):\n    return Keras()"
     )
-    with pytest.raises(ModelError, match="TensorFlow model"):
+    with pytest.raises(ModelError, match=r"Keras model .*KERAS_BACKEND"):
         load_model(write_model(tmp_path, extra=extra), settings=settings)
 
 

@@ -16,13 +16,16 @@ import os
 import struct
 import wave
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
 from hearkit.errors import AudioError
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
 
 __all__ = ["read_excerpt16", "read_float32", "read_mono16", "sample_rate_of"]
 
@@ -104,8 +107,8 @@ def sample_rate_of(path: Path) -> int:
 
     try:
         with av.open(str(path)) as container:
-            if container.streams.audio and container.streams.audio[0].rate:
-                return int(container.streams.audio[0].rate)
+            if container.streams.audio and (rate := _rate(container.streams.audio[0])):
+                return rate
     except (av.FFmpegError, ValueError) as error:
         raise AudioError(f"{path} can't be decoded: {refusal} {error}") from error
     raise AudioError(f"{path} holds no audio with a sample rate.")
@@ -263,6 +266,11 @@ def _from_float(path: Path, x: npt.NDArray[np.floating]) -> npt.NDArray[np.int16
     return samples
 
 
+def _rate(stream: AudioStream) -> int:
+    """A stream's rate in Hz; 0 where it names none, or has no decoder that could tell."""
+    return int(getattr(stream, "rate", 0) or 0)
+
+
 def _read_with_ffmpeg(path: Path, refusal: str) -> tuple[npt.NDArray[np.int16], int]:
     """Decodes with ffmpeg; ``refusal`` is what libsndfile said about the file, if anything."""
     import av  # slow to import, and most corpora never need it
@@ -272,7 +280,7 @@ def _read_with_ffmpeg(path: Path, refusal: str) -> tuple[npt.NDArray[np.int16], 
             if not container.streams.audio:
                 raise AudioError(f"{path} holds no audio.")
             stream = container.streams.audio[0]
-            if not stream.rate:
+            if not _rate(stream):
                 raise AudioError(f"{path} is damaged: it names no sample rate.")
             resampler = av.AudioResampler(format="s16", layout="mono", rate=stream.rate)
             parts = [

@@ -21,8 +21,6 @@ from hearkit.settings import Settings
 
 __all__ = ["list_verb"]
 
-_MODELS = ("hearkit.models.crepe", "hearkit.models.naive")
-
 
 @verb(
     "hearkit list protocols",
@@ -101,9 +99,18 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
+def _model_names() -> list[str]:
+    """The modules of hearkit that follow the HEAR API, found without importing any."""
+    import hearkit.models
+    from hearkit.models.finding import API_FUNCTIONS
+    from hearkit.models.source import submodules_with
+
+    return sorted(submodules_with(hearkit.models, API_FUNCTIONS))
+
+
 def _models() -> list[dict[str, Any]]:
     rows = []
-    for name in _MODELS:
+    for name in _model_names():
         spec = importlib.util.find_spec(name)
         source = Path(spec.origin).read_text("utf-8") if spec and spec.origin else ""
         # The docstring is read from the source: importing the module would load torch.

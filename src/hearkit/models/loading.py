@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import operator
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,23 +10,17 @@ from typing import Any
 
 from hearkit.digest import digest_file, digest_json, short
 from hearkit.errors import HearError, ModelError
-from hearkit.models.backends import backend_of
+from hearkit.models.backends import backend_of, loading_on
+from hearkit.models.finding import find_model
 from hearkit.models.options import OptionValue, Signature, option_suffix, signature_of
-from hearkit.models.protocol import API_FUNCTIONS, SAMPLE_RATES, Model
-from hearkit.models.source import (
-    SourceScope,
-    import_path,
-    own_traceback,
-    package_digest,
-    scope_digest,
-    submodules_with,
-)
+from hearkit.models.protocol import SAMPLE_RATES, Model
+from hearkit.models.source import own_traceback, package_digest, scope_digest
 from hearkit.settings import Settings
 
 __all__ = ["load_model"]
 
 _LONGEST_NAME = 100
-_OWN_WITH_WEIGHTS = frozenset({"hearkit.models.crepe"})
+_OWN = "hearkit.models."
 
 
 def load_model(
@@ -40,7 +33,8 @@ def load_model(
     """Loads a model that follows the HEAR API.
 
     Args:
-        spec: The import name of its module, or the path of a ``.py`` file.
+        spec: The import name of its module, the path of a ``.py`` file, or another form of
+            :mod:`hearkit.models.finding`.
         weights: A file or folder that is handed to the module's own ``load_model`` as its
             first argument.
         settings: Default: from the environment. The model is moved to its device.
@@ -56,18 +50,24 @@ def load_model(
             follow the API.
     """
     settings = settings or Settings.from_environment()
+    found = find_model(str(spec))
     weights_path = _weights_path(weights)
-    module, base_name, scope = _import(str(spec))
-    _check_api(module, str(spec))
-    signature = signature_of(module.load_model, base_name)
+    if found.weights is not None:
+        if weights_path is not None:
+            raise ModelError(f"{spec} names its weights itself; leave {weights} out.")
+        weights_path = found.weights
+    api: Any = found.api
+    signature = signature_of(api.load_model, found.name)
     values = signature.convert(options)
-    with scope:
-        loaded = _load(module, signature, weights_path, values)
-        backend = backend_of(loaded, settings.torch_device(), base_name)
+    scope = found.scope
+    with scope, loading_on(settings.torch_device()):
+        loaded = _load(api, signature, weights_path, values)
+        backend = backend_of(loaded, settings.torch_device(), found.name)
     # After loading, so that modules imported while loading count.
-    source = package_digest(module.__name__) if scope.folder is None else scope_digest(scope)
-    name = _folder_name(base_name, values)
-    weights_digest = _weights_digest(module, weights_path, values)
+    own = scope.folder is None
+    source = package_digest(found.module.__name__) if own else scope_digest(scope)
+    name = _folder_name(found.name, values)
+    weights_digest = _weights_digest(found.module, weights_path, values)
     identity = {
         "name": name,
         "options": dict(values),
@@ -80,73 +80,29 @@ def load_model(
         spec=str(spec),
         weights=weights_path,
         options=values,
-        sample_rate=_sample_rate(loaded, base_name),
-        scene_embedding_size=_size(loaded, "scene_embedding_size", base_name),
-        timestamp_embedding_size=_size(loaded, "timestamp_embedding_size", base_name),
+        sample_rate=_sample_rate(loaded, found.name),
+        scene_embedding_size=_size(loaded, "scene_embedding_size", found.name),
+        timestamp_embedding_size=_size(loaded, "timestamp_embedding_size", found.name),
         device=backend.device,
         digest=digest_json(identity),
         weights_digest=weights_digest,
         source_digest=source,
-        module=module,
+        module=api,
         loaded=loaded,
         backend=backend,
         scope=scope,
     )
 
 
-def _import(spec: str) -> tuple[ModuleType, str, SourceScope]:
-    path = Path(spec).expanduser()
-    if path.suffix == ".py" or "/" in spec or path.is_file():
-        if not path.is_file():
-            raise ModelError(f"There is no model file {spec}. Give a .py file or an import name.")
-        try:
-            module, scope = import_path(path)
-        except HearError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise ModelError(f"{spec} fails on import:\n{own_traceback(error)}") from error
-        return module, path.stem, scope
-    try:
-        return importlib.import_module(spec), spec, SourceScope(None)
-    except HearError:
-        raise
-    except (Exception, SystemExit) as error:
-        if isinstance(error, (ValueError, TypeError)) and not spec.strip("."):
-            raise ModelError(f"{spec!r} is no import name.") from error
-        if isinstance(error, ModuleNotFoundError) and _is_missing(spec, error):
-            raise ModelError(
-                f"There is no module named {error.name!r} here. Install the model's package into "
-                "this environment, or give the path of its .py file."
-            ) from error
-        raise ModelError(f"{spec} fails on import:\n{own_traceback(error)}") from error
-
-
-def _is_missing(spec: str, error: ModuleNotFoundError) -> bool:
-    # The module itself or one of its parents, and not something that it imports.
-    return error.name is not None and f"{spec}.".startswith(f"{error.name}.")
-
-
-def _check_api(module: ModuleType, spec: str) -> None:
-    missing = [name for name in API_FUNCTIONS if not callable(getattr(module, name, None))]
-    if not missing:
-        return
-    below = submodules_with(module, API_FUNCTIONS)
-    if below:
-        remedy = f"These submodules have the API: {', '.join(below)}. Name one of them."
-    else:
-        remedy = f"A HEAR model has the functions {', '.join(API_FUNCTIONS)}."
-    raise ModelError(f"{spec} has no {' and no '.join(missing)}. {remedy}")
-
-
 def _load(
-    module: ModuleType,
+    api: Any,
     signature: Signature,
     weights: Path | None,
     options: Mapping[str, OptionValue],
 ) -> Any:
     positional = signature.positional(str(weights) if weights else None, options)
     try:
-        return module.load_model(*positional, **options)
+        return api.load_model(*positional, **options)
     except HearError:
         raise
     except (Exception, SystemExit) as error:
@@ -168,11 +124,15 @@ def _weights_path(weights: str | Path | None) -> Path | None:
 def _weights_digest(
     module: ModuleType, weights: Path | None, options: Mapping[str, OptionValue]
 ) -> str | None:
-    # hearkit's own modules say which file they take by default.
-    if weights is None and module.__name__ in _OWN_WITH_WEIGHTS:
-        weights = Path(module.default_weights(**options))
+    # hearkit's own modules say which files they take, by default and beside the one named.
+    own = module.__name__.startswith(_OWN)
+    if weights is None and own and hasattr(module, "default_weights"):
+        weights = module.default_weights(**options)
     if weights is None:
         return None
+    if own and hasattr(module, "weight_files"):
+        named: list[Path] = module.weight_files(weights)
+        return digest_json([[path.name, digest_file(path)] for path in named])
     if weights.is_file():
         return digest_file(weights)
     files = sorted(path for path in weights.rglob("*") if path.is_file())

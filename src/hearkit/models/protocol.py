@@ -20,9 +20,8 @@ from hearkit.models.backends import Backend, to_numpy
 from hearkit.models.options import OptionValue
 from hearkit.models.source import SourceScope, own_traceback
 
-__all__ = ["API_FUNCTIONS", "SAMPLE_RATES", "Model"]
+__all__ = ["SAMPLE_RATES", "Model"]
 
-API_FUNCTIONS = ("load_model", "get_scene_embeddings", "get_timestamp_embeddings")
 SAMPLE_RATES = (16000, 22050, 32000, 44100, 48000)
 
 

@@ -29,11 +29,11 @@ __all__ = [
 ]
 
 # Never replaced by a file of the same name beside a model: one process holds them once.
-_SHARED = frozenset({"hearkit", "numpy", "torch", "tensorflow", *sys.stdlib_module_names})
+_SHARED = frozenset({"hearkit", "keras", "numpy", "torch", "tensorflow", *sys.stdlib_module_names})
 _TRACEBACK_FRAMES = 4
 # A name of this form belongs to one path, so it may stay registered.
 _PREFIX = "_hearkit_model_"
-_OWN_FILES = frozenset({"source.py", "loading.py", "protocol.py", "backends.py"})
+_OWN_FILES = frozenset({"source.py", "finding.py", "loading.py", "protocol.py", "backends.py"})
 
 
 class SourceScope:

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hearkit.errors import ModelError
+from hearkit.models.finding import find_model
+from hearkit.models.loading import load_model
+from hearkit.settings import Settings
+
+TWO = """
+import torch
+from scale_of import SCALE
+
+class Sums(torch.nn.Module):
+    sample_rate = 16000
+    scene_embedding_size = 2
+    timestamp_embedding_size = 2
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor * SCALE
+
+class Api:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def load_model(self, model_file_path=""):
+        return Sums(self.factor)
+
+    def get_scene_embeddings(self, audio, model):
+        return torch.stack([audio.sum(1), audio.abs().sum(1)], 1) * model.factor
+
+    def get_timestamp_embeddings(self, audio, model):
+        scene = self.get_scene_embeddings(audio, model)
+        return scene[:, None], torch.zeros(len(audio), 1)
+
+class small:
+    inner = Api(1)
+
+large = Api(100)
+number = 7
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "two_models.py").write_text(TWO)
+    (tmp_path / "scale_of.py").write_text("SCALE = 3\n")
+    return tmp_path / "two_models.py"
+
+
+def test_objects_in_a_file(file: Path, settings: Settings) -> None:
+    audio = np.array([[0.25, -0.5], [0.5, 0.5]], dtype=np.float32)
+    for attribute, factor in (("large", 300), ("small.inner", 3)):
+        model = load_model(f"{file}:{attribute}", settings=settings)
+        assert model.name == f"two_models.{attribute}"
+        expected = factor * np.stack([audio.sum(1), np.abs(audio).sum(1)], 1)
+        assert np.array_equal(model.scene(audio), expected)
+    one = load_model(f"{file}:large", settings=settings)
+    other = load_model(f"{file}:small.inner", settings=settings)
+    assert one.digest != other.digest
+
+
+def test_objects_in_a_module(
+    file: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(file.parent))
+    model = load_model("two_models:large", settings=settings)
+    assert model.scene(np.ones((1, 4), np.float32)).tolist() == [[1200, 1200]]
+    # A change of the module is another model.
+    file.write_text(TWO.replace("Api(100)", "Api(101)"))
+    monkeypatch.delitem(sys.modules, "two_models")
+    assert load_model("two_models:large", settings=settings).digest != model.digest
+    for name in ("two_models", "scale_of"):
+        monkeypatch.delitem(sys.modules, name)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("{file}:huge", r"has no attribute 'huge'"),
+        ("{file}:small.outer", r"has no attribute 'small.outer'"),
+        ("{file}:number", r"number has no load_model"),
+        ("{file}", r"two_models.py has no load_model"),
+        ("gone.py:large", r"no model file gone.py"),
+        ("no_such_module:large", r"no module named 'no_such_module'"),
+        ("onnx:gone.onnx", r"no ONNX file gone.onnx"),
+    ],
+)
+def test_what_is_not_there(file: Path, spec: str, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        find_model(spec.format(file=file))
+
+
+def test_a_name_that_says_its_weights(file: Path, settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"")
+    with pytest.raises(ModelError, match="names its weights itself"):
+        load_model(f"onnx:{tmp_path / 'm.onnx'}", file, settings=settings)

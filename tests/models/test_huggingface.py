@@ -1,0 +1,394 @@
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers_models import noise
+
+from hearkit.errors import DownloadError, HearError, ModelError
+from hearkit.models import huggingface
+
+transformers: Any = pytest.importorskip("transformers")
+# Of AST's own 128 bands, where the tests make its extractor.
+pytestmark = pytest.mark.filterwarnings("ignore:At least one mel filter:UserWarning")
+
+SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
+WAVE = SMALL | {
+    "conv_dim": [16] * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+    "feat_extract_norm": "layer",
+}
+
+
+def _wave(name: str) -> tuple[Any, Any]:
+    config = getattr(transformers, f"{name}Config")(**WAVE)
+    net = getattr(transformers, f"{name}Model")(config)
+    return net, transformers.Wav2Vec2FeatureExtractor(do_normalize=True)
+
+
+def _sew() -> tuple[Any, Any]:
+    options = WAVE | {
+        "conv_dim": [16] * 7,
+        "conv_kernel": [10, 3, 3, 3, 3, 2, 2],
+        "conv_stride": [5, 2, 2, 2, 2, 2, 2],
+    }
+    net = transformers.SEWModel(transformers.SEWConfig(**options))
+    return net, transformers.Wav2Vec2FeatureExtractor()
+
+
+def _whisper() -> tuple[Any, Any]:
+    config = transformers.WhisperConfig(
+        d_model=16,
+        encoder_layers=2,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_layers=1,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=32,
+        vocab_size=64,
+        pad_token_id=1,
+        bos_token_id=1,
+        eos_token_id=1,
+        decoder_start_token_id=1,
+        num_mel_bins=80,
+    )
+    return transformers.WhisperModel(config), transformers.WhisperFeatureExtractor()
+
+
+def _ast() -> tuple[Any, Any]:
+    net = transformers.ASTModel(transformers.ASTConfig(**SMALL))
+    # With zeros for positions, as a new one has, nothing would tell windows' frames apart.
+    torch.nn.init.normal_(net.embeddings.position_embeddings, std=0.02)
+    return net, transformers.ASTFeatureExtractor()
+
+
+def _clap() -> tuple[Any, Any]:
+    config = transformers.ClapAudioConfig(
+        patch_embeds_hidden_size=8,
+        hidden_size=64,
+        depths=[1, 1, 1, 1],
+        num_attention_heads=[1, 1, 2, 2],
+        projection_dim=12,
+    )
+    net = transformers.ClapAudioModelWithProjection(config)
+    extractor = transformers.ClapFeatureExtractor(truncation="rand_trunc")
+    return net, extractor
+
+
+def _moonshine() -> tuple[Any, Any]:
+    config = transformers.MoonshineConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=32,
+        encoder_num_hidden_layers=2,
+        decoder_num_hidden_layers=1,
+        encoder_num_attention_heads=2,
+        decoder_num_attention_heads=2,
+    )
+    net = transformers.MoonshineModel(config)
+    return net, transformers.Wav2Vec2FeatureExtractor(do_normalize=False)
+
+
+MAKERS: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "wav2vec2": lambda: _wave("Wav2Vec2"),
+    "hubert": lambda: _wave("Hubert"),
+    "wavlm": lambda: _wave("WavLM"),
+    "data2vec": lambda: _wave("Data2VecAudio"),
+    "sew": _sew,
+    "moonshine": _moonshine,
+    "whisper": _whisper,
+    "ast": _ast,
+    "clap": _clap,
+}
+# Width, rate in Hz, hop and first centre in ms, worked out by hand from the architectures.
+EXPECTED = {
+    "wav2vec2": (16, 16000, 20.0, 199.5 / 16),
+    "hubert": (16, 16000, 20.0, 199.5 / 16),
+    "wavlm": (16, 16000, 20.0, 199.5 / 16),
+    "data2vec": (16, 16000, 20.0, 199.5 / 16),
+    "sew": (16, 16000, 20.0, 199.5 / 16),
+    "moonshine": (32, 16000, 24.0, 447.0 / 16),
+    "whisper": (16, 16000, 20.0, 0.0),
+    # Frames 0 to 15 of 25 ms every 10 ms.
+    "ast": (16, 16000, 100.0, 75.0 + 199.5 / 16),
+    # 1024 columns over 1001 spectrogram frames of 10 ms, 32 to a frame.
+    "clap": (64, 48000, 32 * 10000 / 1023, 15.5 * 10000 / 1023),
+}
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folders of small models with random weights, made when they are asked for."""
+    root = tmp_path_factory.mktemp("checkpoints")
+
+    def make(name: str) -> Path:
+        folder = root / name
+        if not folder.exists():
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                net, extractor = MAKERS[name]()
+            net.save_pretrained(folder)
+            extractor.save_pretrained(folder)
+        return folder
+
+    return make
+
+
+Checkpoints = Callable[[str], Path]
+
+
+def _audio(clips: int, duration_s: float, rate: int, seed: int = 0) -> torch.Tensor:
+    return torch.from_numpy(noise(clips, duration_s, rate, seed))
+
+
+@pytest.mark.parametrize("name", sorted(MAKERS))
+def test_sizes_centres_and_counts_at_all_lengths(checkpoints: Checkpoints, name: str) -> None:
+    width, rate, hop_ms, first_ms = EXPECTED[name]
+    model = huggingface.load_model(str(checkpoints(name)))
+    assert not model.training
+    assert (model.sample_rate, model.timestamp_embedding_size) == (rate, width)
+    assert model.scene_embedding_size == width
+    for duration_s in (0.005, 0.05, 1.07, 11.3):
+        audio = _audio(2, duration_s, rate)
+        embeddings, ms = huggingface.get_timestamp_embeddings(audio, model)
+        assert embeddings.shape == (*ms.shape, width)
+        assert embeddings.dtype == ms.dtype == torch.float32
+        assert embeddings.isfinite().all()
+        assert not torch.equal(embeddings[0], embeddings[1])
+        assert 0 <= float(ms[0, 0]) <= float(ms[0, -1]) <= duration_s * 1000
+        if duration_s > 1:
+            expected = first_ms + hop_ms * np.arange(ms.shape[1])
+            assert np.allclose(ms[1].numpy(), expected, atol=1e-3)
+            assert ms[0, -1] > duration_s * 1000 - first_ms - 2 * hop_ms
+        scene = huggingface.get_scene_embeddings(audio, model)
+        assert torch.allclose(scene, embeddings.mean(1), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(MAKERS))
+def test_clips_do_not_depend_on_their_batch_nor_runs_on_chance(
+    checkpoints: Checkpoints, name: str
+) -> None:
+    model = huggingface.load_model(str(checkpoints(name)))
+    audio = _audio(3, 1.3, model.sample_rate)
+    together, _ = huggingface.get_timestamp_embeddings(audio, model)
+    again, _ = huggingface.get_timestamp_embeddings(audio, model)
+    alone, _ = huggingface.get_timestamp_embeddings(audio[2:], model)
+    assert torch.equal(together, again)
+    assert torch.allclose(together[2], alone[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["wav2vec2", "hubert", "wavlm", "whisper", "ast"])
+@pytest.mark.parametrize("at_ms", [400.0, 700.0])
+def test_an_impulse_changes_the_frame_at_its_time_most(
+    checkpoints: Checkpoints, name: str, at_ms: float
+) -> None:
+    # Layer 0, before attention lets every frame see the whole clip.
+    model = huggingface.load_model(str(checkpoints(name)), layer=0)
+    quiet = _audio(1, 1.0, model.sample_rate) * 1e-3
+    loud = quiet.clone()
+    loud[0, round(at_ms / 1000 * model.sample_rate)] = 1.0
+    # Else the impulse would scale all of its clip.
+    vars(model.tower).update(normalise=False)
+    before, ms = huggingface.get_timestamp_embeddings(quiet, model)
+    after, _ = huggingface.get_timestamp_embeddings(loud, model)
+    change = (after - before).norm(dim=2)[0]
+    weighted = float((change**2 * ms[0]).sum() / (change**2).sum())
+    hop_ms = EXPECTED[name][2]
+    assert abs(float(ms[0, change.argmax()]) - at_ms) <= hop_ms
+    assert abs(weighted - at_ms) <= hop_ms
+
+
+def test_the_last_layer_is_the_models_output_on_normalised_clips(checkpoints: Checkpoints) -> None:
+    folder = checkpoints("wav2vec2")
+    audio = _audio(1, 1.0, 16000) + 0.3
+    net = transformers.AutoModel.from_pretrained(folder).eval()
+    extractor = transformers.AutoFeatureExtractor.from_pretrained(folder)
+    inputs = extractor(audio[0].numpy(), sampling_rate=16000, return_tensors="pt")
+    with torch.no_grad():
+        out = net(inputs["input_values"], output_hidden_states=True)
+    for layer, expected in ((-1, out.last_hidden_state), (2, out.last_hidden_state)):
+        model = huggingface.load_model(str(folder), layer=layer)
+        found, _ = huggingface.get_timestamp_embeddings(audio, model)
+        assert torch.allclose(found, expected, rtol=1e-3, atol=1e-4)
+    for layer in (1, -2):
+        model = huggingface.load_model(str(folder), layer=layer)
+        found, _ = huggingface.get_timestamp_embeddings(audio, model)
+        assert torch.allclose(found, out.hidden_states[1], rtol=1e-3, atol=1e-4)
+
+
+def test_windows_of_a_long_clip_join_where_convolutions_alone_see(checkpoints: Checkpoints) -> None:
+    audio = _audio(1, 40.0, 16000)
+    folder = str(checkpoints("wav2vec2"))
+    whole = huggingface.load_model(folder, layer=0, window_s=100.0)
+    cut = huggingface.load_model(folder, layer=0, window_s=7.0)
+    expected, whole_ms = huggingface.get_timestamp_embeddings(audio, whole)
+    found, ms = huggingface.get_timestamp_embeddings(audio, cut)
+    assert len(cut.tower.windows(audio.shape[1])) == 8
+    assert torch.equal(ms, whole_ms)
+    assert ms.shape[1] == (40 * 16000 - 400) // 320 + 1
+    assert torch.allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_whispers_windows_follow_one_another(checkpoints: Checkpoints) -> None:
+    model = huggingface.load_model(str(checkpoints("whisper")))
+    audio = _audio(1, 40.0, 16000)
+    found, ms = huggingface.get_timestamp_embeddings(audio, model)
+    second, _ = huggingface.get_timestamp_embeddings(audio[:, 480000:], model)
+    assert ms[0].tolist() == [20.0 * index for index in range(2000)]
+    assert torch.allclose(found[:, 1500:], second, rtol=1e-4, atol=1e-5)
+
+
+def test_poolings_stand_one_after_the_other(checkpoints: Checkpoints) -> None:
+    folder = str(checkpoints("hubert"))
+    model = huggingface.load_model(folder, pooling="mean+max+std+first+last")
+    audio = _audio(2, 0.5, 16000)
+    frames, _ = huggingface.get_timestamp_embeddings(audio, model)
+    scene = huggingface.get_scene_embeddings(audio, model)
+    x = frames.numpy()
+    parts = [x.mean(1), x.max(1), x.std(1), x[:, 0], x[:, -1]]
+    assert model.scene_embedding_size == 80
+    assert np.allclose(scene.numpy(), np.concatenate(parts, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "size"), [("ast", 16), ("clap", 12)])
+def test_what_the_model_pools_itself(checkpoints: Checkpoints, name: str, size: int) -> None:
+    folder = checkpoints(name)
+    model = huggingface.load_model(str(folder), pooling="pooled")
+    audio = _audio(2, 3.0, model.sample_rate)
+    scene = huggingface.get_scene_embeddings(audio, model)
+    extractor = transformers.AutoFeatureExtractor.from_pretrained(folder)
+    inputs = extractor(list(audio.numpy()), sampling_rate=model.sample_rate, return_tensors="pt")
+    with torch.no_grad():
+        if name == "ast":
+            net = transformers.ASTModel.from_pretrained(folder).eval()
+            expected = net(inputs["input_values"]).pooler_output
+        else:
+            net = transformers.ClapAudioModelWithProjection.from_pretrained(folder).eval()
+            expected = net(inputs["input_features"].float()).audio_embeds
+    assert model.scene_embedding_size == size
+    assert torch.allclose(scene, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_hop_makes_a_regular_grid(checkpoints: Checkpoints) -> None:
+    folder = str(checkpoints("wav2vec2"))
+    audio = _audio(2, 1.0, 16000)
+    own, own_ms = huggingface.get_timestamp_embeddings(audio, huggingface.load_model(folder))
+    coarse = huggingface.load_model(folder, hop_ms=50.0)
+    found, ms = huggingface.get_timestamp_embeddings(audio, coarse)
+    assert ms[0].tolist() == [50.0 * index for index in range(21)]
+    near = (own_ms[0] > 75.0) & (own_ms[0] < 125.0)
+    assert int(near.sum()) == 2
+    assert torch.allclose(found[:, 2], own[:, near].mean(1), atol=1e-6)
+    fine = huggingface.load_model(folder, hop_ms=5.0)
+    found, ms = huggingface.get_timestamp_embeddings(audio, fine)
+    assert ms.shape[1] == 201
+    assert torch.equal(found[:, 10], own[:, 2])  # 50 ms; frame 2 is at 52.5 ms
+
+
+def test_half_precision_becomes_float32(checkpoints: Checkpoints, tmp_path: Path) -> None:
+    net, extractor = MAKERS["hubert"]()
+    net.half().save_pretrained(tmp_path)
+    extractor.save_pretrained(tmp_path)
+    model = huggingface.load_model(str(tmp_path))
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layer": 3}, "no layer 3: the model has 0 to 2"),
+        ({"layer": -4}, "no layer -4"),
+        ({"pooling": "median"}, "no pooling 'median': first, last"),
+        ({"pooling": "pooled"}, "pools nothing itself"),
+        ({"hop_ms": 0.0}, "hop_ms is 0.0"),
+        ({"window_s": 1.0}, "window_s is 1.0"),
+    ],
+)
+def test_bad_options_say_what_there_is(
+    checkpoints: Checkpoints, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        huggingface.load_model(str(checkpoints("wav2vec2")), **options)
+
+
+def test_another_kind_of_model_lists_those_that_run(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(ModelError, match=r"'bert' model\. Supported are whisper, audio-spec"):
+        huggingface.load_model(str(tmp_path))
+
+
+def test_a_checkpoint_with_weights_missing_is_refused(tmp_path: Path) -> None:
+    net, extractor = MAKERS["hubert"]()
+    state = {key: value for key, value in net.state_dict().items() if "layers.1." not in key}
+    net.save_pretrained(tmp_path, state_dict=state)
+    extractor.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=r"weights are missing, such as encoder\.layers\.1\."):
+        huggingface.load_model(str(tmp_path))
+
+
+def test_a_checkpoint_without_feature_extractor(tmp_path: Path) -> None:
+    MAKERS["hubert"]()[0].save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=r"or add preprocessor_config\.json"):
+        huggingface.load_model(str(tmp_path))
+
+
+def test_folders_are_themselves_and_their_files_are_known(checkpoints: Checkpoints) -> None:
+    folder = checkpoints("wav2vec2")
+    assert huggingface.resolve(str(folder)) == folder.resolve()
+    found = [path.name for path in huggingface.weight_files(folder)]
+    assert found == ["config.json", "model.safetensors", "preprocessor_config.json"]
+
+
+def test_a_hub_name_is_downloaded_once_in_the_safe_format_if_it_has_it(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import huggingface_hub
+
+    asked: list[tuple[str, list[str]]] = []
+
+    def fake(name: str, *, allow_patterns: list[str], ignore_patterns: list[str]) -> str:
+        asked.append((name, allow_patterns))
+        return str(checkpoints("wav2vec2") if name == "org/safe" else tmp_path)
+
+    (tmp_path / "config.json").write_text("{}")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fake)
+    assert huggingface.resolve("org/safe") == checkpoints("wav2vec2")
+    assert asked == [("org/safe", ["*.json", "*.safetensors"])]
+    assert huggingface.resolve("org/old") == tmp_path
+    assert asked[2] == ("org/old", ["*.json", "pytorch_model*.bin"])
+
+
+def test_a_hub_that_cannot_be_reached_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    def fake(*_: object, **__: object) -> str:
+        raise huggingface_hub.errors.LocalEntryNotFoundError("no connection")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fake)
+    with pytest.raises(DownloadError, match=r"no connection\nWithout a connection, download"):
+        huggingface.resolve("org/name")
+
+
+def test_neither_a_folder_nor_a_name(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="neither a folder"):
+        huggingface.resolve(str(tmp_path / "missing" / "folder"))
+    with pytest.raises(ModelError, match=r"holds no config\.json"):
+        huggingface.resolve(str(tmp_path))
+
+
+def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(HearError, match=r"hearkit\[transformers\]"):
+        huggingface.load_model("org/name")
