@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from helpers_golden import GOLDEN_TASKS
 from helpers_http import md5_hex, serving
 
 from hearkit.errors import TaskError
@@ -20,24 +21,6 @@ from hearkit.tasks.from_corpus import prepare_from_corpus
 from hearkit.tasks.store import load_task
 
 RATES = (16000, 22050, 32000, 44100, 48000)
-TASKS = (
-    "beehive_states_fold0",
-    "beijing_opera",
-    "coughvid",
-    "dcase2016_task2",
-    "esc50",
-    "fsd50k",
-    "gunshot_triangulation",
-    "maestro",
-    "mridangam_stroke",
-    "mridangam_tonic",
-    "nsynth_pitch",
-    "nsynth_pitch_kfold",
-    "speech_commands",
-    "spoken_digit",
-    "tfds_crema_d",
-    "tfds_gtzan_music_speech",
-)
 COMPRESSED = (".webm", ".ogg", ".mp3")
 
 
@@ -57,7 +40,7 @@ def same_items(found: list[Any], expected: list[Any], kind: str) -> bool:
     )
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", GOLDEN_TASKS)
 def test_equal_to_the_reference(name: str, shared: Path, tmp_path: Path) -> None:
     golden = json.loads((shared / f"golden/preparation/{name}.json").read_text())
     settings = Settings(tmp_path / "cache", "cpu", 2)

@@ -12,30 +12,12 @@ from typing import Any
 
 import pytest
 import soundfile
+from helpers_golden import GOLDEN_TASKS
 
 from hearkit.tasks.arrange import arrange
 from hearkit.tasks.catalog import get_spec
 from hearkit.tasks.clips import Clip
 from hearkit.tasks.corpora import CorpusPart, RawCorpus, get_parser
-
-TASKS = (
-    "beehive_states_fold0",
-    "beijing_opera",
-    "coughvid",
-    "dcase2016_task2",
-    "esc50",
-    "fsd50k",
-    "gunshot_triangulation",
-    "maestro",
-    "mridangam_stroke",
-    "mridangam_tonic",
-    "nsynth_pitch",
-    "nsynth_pitch_kfold",
-    "speech_commands",
-    "spoken_digit",
-    "tfds_crema_d",
-    "tfds_gtzan_music_speech",
-)
 
 ClipsOf = Callable[[str], list[Clip]]
 
@@ -71,10 +53,10 @@ def golden_of(shared: Path, task: str) -> dict[str, Any]:
 
 def test_the_tasks_are_all_there_are(shared: Path) -> None:
     files = (shared / "golden/preparation").glob("*.json")
-    assert sorted(path.stem for path in files) == sorted([*TASKS, "functions"])
+    assert sorted(path.stem for path in files) == sorted([*GOLDEN_TASKS, "functions"])
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", GOLDEN_TASKS)
 def test_files_splits_labels_and_vocabulary_equal_the_references(
     shared: Path, clips_of: ClipsOf, task: str
 ) -> None:
