@@ -53,6 +53,7 @@ bench: $(VENV)/.dev  ## side-by-side timings; prints ratios
 	$(BIN)/python benchmarks/events.py
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/models.py
+	$(BIN)/python benchmarks/isolation.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -26,6 +26,7 @@ from rich.table import Table
 
 import hearkit
 from hearkit.embeddings.batches import batches_of, plan_shards, read_ahead
+from hearkit.models.engine import InProcess
 from hearkit.models.protocol import Model
 from hearkit.settings import Settings
 from hearkit.tasks.store import PreparedTask, load_task, with_rate
@@ -59,7 +60,7 @@ def main() -> None:
         settings = Settings.from_environment(cache_dir=folder / "audio")
         for key in args.models.split(","):
             spec, options, aim = MODELS[key]
-            model = hearkit.load_model(spec, settings=settings, **options)
+            model = hearkit.load_model(spec, settings=settings, interpreter=None, **options)
             # The large network is slow enough for a few clips to tell.
             clips = max(12, args.clips // {"naive": 1, "tiny": 4, "full": 12}[key])
             made = args.task or noise_task(folder / f"noise-{clips}", clips, args.duration)
@@ -99,10 +100,14 @@ def row(model: Model, task: PreparedTask, folder: Path, repeats: int) -> list[st
 def bare_loop(model: Model, task: PreparedTask, audio: list[torch.Tensor]) -> None:
     """Nothing but the model."""
     scene = task.kind == "scene"
-    function = model.module.get_scene_embeddings if scene else model.module.get_timestamp_embeddings
+    engine = model.engine
+    if not isinstance(engine, InProcess):
+        raise TypeError("The model is of another process.")
+    name = "get_scene_embeddings" if scene else "get_timestamp_embeddings"
+    function = getattr(engine.module, name)
     with torch.no_grad():
         for x in audio:
-            function(x, model.loaded)
+            function(x, engine.loaded)
     if model.device.startswith("cuda"):
         torch.cuda.synchronize()
 

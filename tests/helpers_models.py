@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hearkit.models.engine import InProcess
+from hearkit.models.protocol import Model
+
 # Scene: mean, standard deviation, peak; timestamps: the mean of each 50 ms.
 STATS = """
 import torch
@@ -51,6 +54,12 @@ def get_timestamp_embeddings(audio, model):
     ms = torch.arange(frames.shape[1]) * 50.0 + 25.0
     return torch.log(power.mean(3) + 1e-3), ms.expand(len(audio), -1)
 """
+
+
+def engine_of(model: Model) -> InProcess:
+    """What runs a model of this process, with the loaded module."""
+    assert isinstance(model.engine, InProcess)
+    return model.engine
 
 
 def write_model(folder: Path, source: str = STATS, name: str = "stats", extra: str = "") -> Path:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,20 @@ def test_the_rest_of_the_network_reads_the_pitch_of_a_tone(capacity: str, pitch_
         logits = x @ weights["classifier.weight"].T + weights["classifier.bias"]
     cents = 20 * int(logits.argmax()) + 1997.3794084376191
     assert abs(cents - 1200 * np.log2(pitch_hz / 10)) <= 30
+
+
+@needs_wheel
+@pytest.mark.parametrize(
+    ("capacity", "channels"),
+    [("tiny", (1, 128, 16, 16, 16, 32)), ("full", (1, 1024, *[128] * 3, 256))],
+)
+def test_number_of_weights(capacity: str, channels: tuple[int, ...]) -> None:
+    # Kernels of 512, then 64; a bias and four numbers of normalisation per channel.
+    counts = [
+        before * after * (512 if before == 1 else 64) + 5 * after
+        for before, after in itertools.pairwise(channels)
+    ]
+    assert crepe.load_model(capacity=capacity).n_weights == sum(counts)
 
 
 @needs_wheel

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hearkit.errors import ModelError
-from hearkit.models.finding import find_model
+from hearkit.models.finding import find_model, parse_name
 from hearkit.models.loading import load_model
 from hearkit.settings import Settings
 
@@ -93,7 +93,7 @@ def test_objects_in_a_module(
 )
 def test_what_is_not_there(file: Path, spec: str, said: str) -> None:
     with pytest.raises(ModelError, match=said):
-        find_model(spec.format(file=file))
+        find_model(parse_name(spec.format(file=file)))
 
 
 def test_a_name_that_says_its_weights(file: Path, settings: Settings, tmp_path: Path) -> None:

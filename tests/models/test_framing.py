@@ -8,7 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hearkit.models.framing import frame_blocks, frame_centres
+from hearkit.models.framing import (
+    block_starts,
+    embed_every,
+    embed_frames,
+    frame_blocks,
+    frame_centres,
+)
 
 
 def test_frames_begin_at_zero_and_end_within_the_clip() -> None:
@@ -60,3 +66,43 @@ def test_changing_a_block_does_not_change_the_audio() -> None:
     for _, frames in frame_blocks(audio, torch.tensor([0, 4]), 4, 8):
         frames.zero_()
     assert audio.sum() == 8
+
+
+def test_starts_run_through_clips_laid_end_to_end() -> None:
+    centres = torch.tensor([0, 3, 6])
+    blocks = [part.tolist() for part in block_starts(3, 14, centres, 4)]
+    assert blocks == [[0, 3, 6, 14], [17, 20, 28, 31], [34]]
+
+
+@pytest.mark.parametrize("block", [1, 4, 100])
+def test_every_frame_goes_through_the_network_once(block: int) -> None:
+    audio = torch.arange(1, 31, dtype=torch.float32).reshape(3, 10)
+    sizes = []
+
+    def first_and_sum(frames: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(frames))
+        return torch.stack([frames[:, 0], frames.sum(1)], 1).double()
+
+    centres = torch.tensor([0, 5, 10])
+    found = embed_frames(audio, centres, frame_size=4, block_frames=block, network=first_and_sum)
+    # Frames of the first clip, by hand: 0 0 1 2, 4 5 6 7, 9 10 0 0.
+    assert found[0].tolist() == [[0.0, 3.0], [4.0, 22.0], [9.0, 19.0]]
+    assert found[2].tolist() == [[0.0, 43.0], [24.0, 102.0], [29.0, 59.0]]
+    assert found.dtype == torch.float64
+    assert sum(sizes) == 9
+    assert max(sizes) == min(block, 9)
+
+
+def test_embeddings_at_a_hop_come_with_their_centres() -> None:
+    audio = torch.zeros(2, 1600)
+    audio[1, 800] = 1.0  # 50 ms
+    embeddings, ms = embed_every(
+        25.0,
+        audio,
+        sample_rate=16000,
+        frame_size=4,
+        block_frames=3,
+        network=lambda frames: frames.sum(1, keepdim=True),
+    )
+    assert ms.tolist() == [[0.0, 25.0, 50.0, 75.0, 100.0]] * 2
+    assert embeddings[..., 0].tolist() == [[0.0] * 5, [0.0, 0.0, 1.0, 0.0, 0.0]]

@@ -101,6 +101,68 @@ def _moonshine() -> tuple[Any, Any]:
     return net, transformers.Wav2Vec2FeatureExtractor(do_normalize=False)
 
 
+def _wav2vec2_bert() -> tuple[Any, Any]:
+    net = transformers.Wav2Vec2BertModel(transformers.Wav2Vec2BertConfig(**SMALL))
+    return net, transformers.SeamlessM4TFeatureExtractor()
+
+
+def _speecht5() -> tuple[Any, Any]:
+    config = transformers.SpeechT5Config(
+        hidden_size=16,
+        encoder_layers=2,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_layers=1,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=32,
+        conv_dim=[16] * 7,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=2,
+        feat_extract_norm="layer",
+        vocab_size=32,
+    )
+    return transformers.SpeechT5ForSpeechToText(config), transformers.SpeechT5FeatureExtractor()
+
+
+def _encodec(**options: Any) -> tuple[Any, Any]:
+    options = {"sampling_rate": 32000, "codebook_size": 16, "codebook_dim": 24} | options
+    config = transformers.EncodecConfig(
+        num_filters=4, hidden_size=24, num_lstm_layers=1, upsampling_ratios=[8, 5, 4, 4], **options
+    )
+    rate, channels = config.sampling_rate, config.audio_channels
+    extractor = transformers.EncodecFeatureExtractor(feature_size=channels, sampling_rate=rate)
+    return transformers.EncodecModel(config), extractor
+
+
+def _dac() -> tuple[Any, Any]:
+    config = transformers.DacConfig(
+        encoder_hidden_size=2,
+        decoder_hidden_size=16,
+        downsampling_ratios=[2, 4, 8, 8],
+        codebook_size=16,
+        codebook_dim=4,
+        n_codebooks=2,
+        sampling_rate=44100,
+    )
+    extractor = transformers.DacFeatureExtractor(sampling_rate=44100, hop_length=512)
+    return transformers.DacModel(config), extractor
+
+
+def _mimi() -> tuple[Any, Any]:
+    config = transformers.MimiConfig(
+        **SMALL,
+        num_filters=4,
+        upsample_groups=16,
+        codebook_size=16,
+        codebook_dim=8,
+        vector_quantization_hidden_dimension=8,
+        num_key_value_heads=2,
+        head_dim=8,
+    )
+    extractor = transformers.EncodecFeatureExtractor(sampling_rate=24000)
+    return transformers.MimiModel(config), extractor
+
+
 MAKERS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "wav2vec2": lambda: _wave("Wav2Vec2"),
     "hubert": lambda: _wave("Hubert"),
@@ -111,6 +173,20 @@ MAKERS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "whisper": _whisper,
     "ast": _ast,
     "clap": _clap,
+    "wav2vec2-bert": _wav2vec2_bert,
+    "speecht5": _speecht5,
+    "encodec": _encodec,
+    "encodec-48k": lambda: _encodec(
+        sampling_rate=48000,
+        audio_channels=2,
+        normalize=True,
+        chunk_length_s=1.0,
+        overlap=0.01,
+        use_causal_conv=False,
+        norm_type="time_group_norm",
+    ),
+    "dac": _dac,
+    "mimi": _mimi,
 }
 # Width, rate in Hz, hop and first centre in ms, worked out by hand from the architectures.
 EXPECTED = {
@@ -125,6 +201,15 @@ EXPECTED = {
     "ast": (16, 16000, 100.0, 75.0 + 199.5 / 16),
     # 1024 columns over 1001 spectrogram frames of 10 ms, 32 to a frame.
     "clap": (64, 48000, 32 * 10000 / 1023, 15.5 * 10000 / 1023),
+    # Pairs of spectrogram frames.
+    "wav2vec2-bert": (16, 16000, 20.0, 5.0 + 199.5 / 16),
+    "speecht5": (16, 16000, 20.0, 199.5 / 16),
+    # Blocks, timed at their middle.
+    "encodec": (24, 32000, 20.0, 319.5 / 32),
+    "encodec-48k": (24, 48000, 640 / 48, 319.5 / 48),
+    "dac": (32, 44100, 512 / 44.1, 255.5 / 44.1),
+    # At 24000 Hz itself, which isn't a rate of HEAR.
+    "mimi": (16, 48000, 80.0, 959.5 / 24),
 }
 
 
@@ -208,6 +293,51 @@ def test_an_impulse_changes_the_frame_at_its_time_most(
     hop_ms = EXPECTED[name][2]
     assert abs(float(ms[0, change.argmax()]) - at_ms) <= hop_ms
     assert abs(weighted - at_ms) <= hop_ms
+
+
+# Not data2vec: its five convolutions for positions drown an impulse in their random weights.
+# Not the causal codecs: those look back, and are timed by what they stand for.
+LOCAL = sorted(set(MAKERS) - {"data2vec", "encodec", "mimi"})
+ONE_OUTPUT = ("clap", "dac", "encodec-48k")
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_impulses_at_sixteen_distances_from_the_frames_average_to_the_centres(
+    checkpoints: Checkpoints, name: str
+) -> None:
+    # One impulse alone can't tell a grid from one that is moved by half a hop; sixteen can.
+    model = huggingface.load_model(
+        str(checkpoints(name)), layer=-1 if name in ONE_OUTPUT else 0, window_s=12.0
+    )
+    vars(model.tower).update(normalise=False)
+    rate, hop_ms = model.sample_rate, EXPECTED[name][2]
+    at = np.round((500 + hop_ms * 17 / 16 * np.arange(16)) * rate / 1000).astype(int)
+    quiet = _audio(1, at[-1] / rate + 0.6, rate) * 1e-3
+    loud = quiet.repeat(16, 1)
+    loud[range(16), at] = 0.9
+    before, ms = huggingface.get_timestamp_embeddings(quiet, model)
+    after, _ = huggingface.get_timestamp_embeddings(loud, model)
+    change = (after - before).double().square().sum(2)
+    peak = (change - 0.2 * change.amax(1, keepdim=True)).clamp(min=0)
+    error_ms = ((peak * ms[0]).sum(1) / peak.sum(1)).numpy() - at * 1000 / rate
+    assert abs(error_ms.mean()) <= 0.25 * hop_ms
+    assert np.abs(error_ms).max() <= hop_ms
+
+
+def test_claps_nearest_frame_answers_to_an_impulse_in_every_window(
+    checkpoints: Checkpoints,
+) -> None:
+    model = huggingface.load_model(str(checkpoints("clap")))
+    at_ms = torch.tensor([[740.0], [3150.0], [6020.0], [9333.0], [11270.0]])
+    quiet = _audio(1, 12.5, 48000) * 1e-3
+    loud = quiet.repeat(5, 1)
+    loud[range(5), (at_ms[:, 0] * 48).long()] = 0.9
+    before, ms = huggingface.get_timestamp_embeddings(quiet, model)
+    after, _ = huggingface.get_timestamp_embeddings(loud, model)
+    answers = (after - before).norm(dim=2).argmax(1)
+    assert answers.tolist() == (ms[:1] - at_ms).abs().argmin(1).tolist()
+    # (at - 151.5) / 312.8 by hand; the last one is in the second window, of frames 31 to 61.
+    assert answers.tolist() == [2, 10, 19, 29, 36]
 
 
 def test_the_last_layer_is_the_models_output_on_normalised_clips(checkpoints: Checkpoints) -> None:

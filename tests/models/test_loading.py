@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_models import STATS, noise, write_model
+from helpers_models import STATS, engine_of, noise, write_model
 
 from hearkit.errors import EmbeddingError, HearError, ModelError
 from hearkit.models.loading import load_model
@@ -105,8 +105,8 @@ def test_text_takes_the_type_of_the_default_or_annotation(
 ) -> None:
     path = write_model(tmp_path, extra=OPTIONS)
     given = {"layer": "7", "mode": "2", "hub": "8", "fast": "yes", "frame_length": "9"}
-    model = load_model(path, settings=settings, **given)
-    assert model.loaded.seen == [7, 1, 2, "8", True, 9]  # type: ignore[attr-defined]
+    model = load_model(path, settings=settings, interpreter=None, **given)
+    assert engine_of(model).loaded.seen == [7, 1, 2, "8", True, 9]
     assert model.name == "stats-fast=True-frame_length=9-hub=8-layer=7-mode=2"
     assert load_model(path, settings=settings, layer=7).options == {"layer": 7}
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from helpers_models import noise
+from helpers_models import engine_of, noise
 
 from hearkit.errors import ModelError
 from hearkit.models import naive
@@ -81,7 +81,7 @@ def test_the_facts_and_the_device(model: Model) -> None:
 
 
 def test_they_are_models_of_their_frameworks(tensorflow: Any, settings: Settings) -> None:
-    first, second = (load_model(spec, settings=settings).loaded for spec in SPECS)
+    first, second = (engine_of(load_model(spec, settings=settings)).loaded for spec in SPECS)
     assert isinstance(first, tensorflow.Module)
     assert isinstance(second, tensorflow.keras.Model)
     torch_model = naive.load_model()
@@ -103,14 +103,14 @@ def test_long_audio_is_framed_in_blocks(model: Model, monkeypatch: pytest.Monkey
     audio = noise(3, 1.0, 44100)
     whole, _ = model.timestamps(audio)
     rows = []
-    log_mel = type(model.loaded).log_mel  # type: ignore[attr-defined]
+    log_mel = type(engine_of(model).loaded).log_mel
 
     def counted(self: Any, frames: Any) -> Any:
         rows.append(len(frames))
         return log_mel(self, frames)
 
-    monkeypatch.setattr(type(model.loaded), "log_mel", counted)
-    monkeypatch.setattr(model.module, "BLOCK_FRAMES", 20)
+    monkeypatch.setattr(type(engine_of(model).loaded), "log_mel", counted)
+    monkeypatch.setattr(engine_of(model).module, "BLOCK_FRAMES", 20)
     parts, _ = model.timestamps(audio)
     assert rows == [20, 20, 20, 3]  # 3 clips of 21 frames
     assert np.allclose(whole, parts, rtol=1e-5)

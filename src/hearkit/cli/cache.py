@@ -53,6 +53,7 @@ _KINDS = {
     "huggingface": _Kind("datasets as their library keeps them", 1, r"[^.].*"),
     "unpacked": _Kind("archives of tasks, unpacked", 1, rf".+-{_KEY}"),
     "resampled": _Kind("audio of tasks at other rates", 1, rf".+-{_KEY}"),
+    "environments": _Kind("environments of models, made with --env", 1, rf".+-{_KEY}"),
     "embeddings": _Kind("embeddings", 3, _KEY),
     "probes": _Kind("trained probes, finished and interrupted", 3, _KEY),
     _LEFTOVERS: _Kind("what runs that were killed left behind, a day old", 0, ""),

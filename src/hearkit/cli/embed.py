@@ -28,6 +28,12 @@ def embed_verb(
     dtype: o.DtypeName = "float32",
     cache: o.CacheDir = None,
     workers: o.Workers = None,
+    python: o.Python = None,
+    env: o.Env = None,
+    sandbox: o.Sandbox = False,
+    timeout: o.TimeoutS = None,
+    model_memory: o.ModelMemory = None,
+    readable: o.Readable = None,
     json: o.Json = False,
 ) -> None:
     """Computes a model's embeddings of tasks, and says where they are.
@@ -40,10 +46,13 @@ def embed_verb(
     with answers_only():
         settings = o.settings_of(cache, device, workers)
         stored_as = o.checked_dtype(dtype)
-        loaded = o.get_model(model, weights, option, settings)
+        reporter = Reporter()
+        interpreter = o.interpreter_of(
+            python, env, sandbox, timeout, model_memory, readable, task, settings, reporter
+        )
+        loaded = o.get_model(model, weights, option, settings, interpreter)
         from hearkit.tasks.store import load_task
 
-        reporter = Reporter()
         for text in dict.fromkeys(task):
             try:
                 prepared = load_task(text, settings=settings)
@@ -53,6 +62,7 @@ def embed_verb(
                 reporter.line(f"error: {text}: {error}" if len(task) > 1 else f"error: {error}")
                 continue
             stores.append(_described(store.folder, store.digest, store.manifest))
+        loaded.close()
     if json:
         answer_json({"embeddings": stores, "failed": failed})
     else:

@@ -29,6 +29,7 @@ __all__ = [
     "Inputs",
     "check_evaluable",
     "embed_task",
+    "evaluate_models",
     "evaluate_tasks",
     "kept_result",
     "probe_store",
@@ -82,11 +83,12 @@ class Evaluated:
 
     Attributes:
         results: The path of each result.json with its content, in the order of the tasks.
-        failed: Tasks as the user named them, with what went wrong.
+        failed: What went wrong: the model and the task as the user named them, the task None
+            where it was the model itself, and the message.
     """
 
     results: list[tuple[Path, Result]] = field(default_factory=list)
-    failed: list[tuple[str, str]] = field(default_factory=list)
+    failed: list[tuple[str, str | None, str]] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """The stable form that programs read."""
@@ -104,7 +106,9 @@ class Evaluated:
                 }
                 for path, result in self.results
             ],
-            "failed": [{"task": task, "error": error} for task, error in self.failed],
+            "failed": [
+                {"model": model, "task": task, "error": error} for model, task, error in self.failed
+            ],
         }
 
 
@@ -243,6 +247,39 @@ def _clear(folder: Path) -> None:
         rest.unlink(missing_ok=True)
 
 
+def evaluate_models(
+    specs: Sequence[str],
+    load: Callable[[str], Model],
+    evaluate: Callable[[Model], Evaluated],
+    reporter: Reporter,
+) -> Evaluated:
+    """Evaluates models one after the other; one that fails doesn't keep the others from it.
+
+    Args:
+        specs: The models, as the user named them.
+        load: Loads one; each is loaded when it is its turn, and ended after it.
+        evaluate: Evaluates one.
+        reporter: Is told of models that can't be loaded.
+    """
+    evaluated = Evaluated()
+    for spec in dict.fromkeys(specs):
+        try:
+            model = load(spec)
+        except HearError as error:
+            if len(specs) == 1:
+                raise
+            evaluated.failed.append((spec, None, str(error)))
+            reporter.line(f"error: {spec}: {error}")
+            continue
+        try:
+            found = evaluate(model)
+        finally:
+            model.close()
+        evaluated.results += found.results
+        evaluated.failed += found.failed
+    return evaluated
+
+
 def evaluate_tasks(
     model: Model,
     tasks: Sequence[str | Path],
@@ -265,7 +302,7 @@ def evaluate_tasks(
         try:
             work()
         except HearError as error:
-            evaluated.failed.append((task, str(error)))
+            evaluated.failed.append((model.spec, task, str(error)))
             reporter.line(f"error: {error}" if len(shown) == 1 else f"error: {task}: {error}")
 
     ready: list[tuple[str, PreparedTask, Path]] = []

@@ -102,8 +102,7 @@ def _cell(value: Any) -> str:
 def _model_names() -> list[str]:
     """The modules of hearkit that follow the HEAR API, found without importing any."""
     import hearkit.models
-    from hearkit.models.finding import API_FUNCTIONS
-    from hearkit.models.source import submodules_with
+    from hearkit.worker.importing import API_FUNCTIONS, submodules_with
 
     return sorted(submodules_with(hearkit.models, API_FUNCTIONS))
 

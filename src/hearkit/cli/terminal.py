@@ -101,6 +101,23 @@ class Reporter:
             yield lambda count: update(0, 1, f"{count} rows")
 
     @contextmanager
+    def lines(self, what: str) -> Iterator[Callable[[str], None]]:
+        """A stage of which another program tells in lines; only the latest is shown."""
+        if not self._console.is_terminal:
+            self.line(what)
+            yield lambda _text: None
+            return
+        from rich.markup import escape
+
+        with self._console.status(escape(what)) as status:
+
+            def tell(text: str) -> None:
+                width = max(20, self._console.width - len(what) - 8)
+                status.update(escape(f"{what}: {text.strip()[:width]}"))
+
+            yield tell
+
+    @contextmanager
     def downloads(self, what: str) -> Iterator[TellDownload]:
         """Files that are downloaded at the same time, counted in bytes."""
         if not self._console.is_terminal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +12,6 @@ from typing import Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from hearkit._version import __version__
 from hearkit.digest import digest_json, short
@@ -124,6 +122,7 @@ def embed(
     folder = _folder(model, task, key, settings)
     if (folder / MANIFEST).is_file():
         return EmbeddingStore.open(folder, task)
+    model.engine.guard([task.folder, settings.cache_dir])
     run = _Run(model, task, folder, dtype, settings.workers, progress)
     records = run.compute()
     # Another process may have finished the same while this one worked; its manifest stands.
@@ -329,6 +328,7 @@ def _manifest(
     dtype: Dtype,
     records: list[ShardRecord],
 ) -> Manifest:
+    memory = model.engine.memory()
     return Manifest(
         hearkit_version=__version__,
         key=key,
@@ -351,23 +351,7 @@ def _manifest(
         device=model.device,
         seconds=sum(record.seconds for record in records),
         audio_s=sum(record.audio_s for record in records),
-        peak_memory_mb=_peak_memory_mb(),
-        peak_device_memory_mb=_peak_device_memory_mb(model.device),
+        peak_memory_mb=memory.resident_mb,
+        peak_device_memory_mb=memory.device_mb,
         shards=tuple(records),
     )
-
-
-def _peak_memory_mb() -> float | None:
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Bytes on macOS, KiB elsewhere.
-    return peak / (1 << 20) if sys.platform == "darwin" else peak / (1 << 10)
-
-
-def _peak_device_memory_mb(device: str) -> float | None:
-    if not device.startswith("cuda"):
-        return None
-    return torch.cuda.max_memory_allocated(device) / (1 << 20)

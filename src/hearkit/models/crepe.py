@@ -15,14 +15,14 @@ arXiv:2203.03022).
 from __future__ import annotations
 
 import importlib.util
-import pickle
 from pathlib import Path
 
 import torch
 from torch.nn import functional
 
 from hearkit.errors import ModelError
-from hearkit.models.framing import frame_blocks, frame_centres
+from hearkit.models.framing import embed_every
+from hearkit.models.spectra import read_state_dict
 
 __all__ = [
     "CrepeModel",
@@ -50,6 +50,12 @@ NORM_EPS = 0.0010000000474974513
 N_LAYERS = 5
 
 
+def _layer_keys(number: int) -> list[str]:
+    """The tensors of a layer in the weight file, the convolution's own first."""
+    norm = (f"conv{number}_BN.{part}" for part in ("weight", "bias", "running_mean", "running_var"))
+    return [f"conv{number}.weight", f"conv{number}.bias", *norm]
+
+
 class _Layer(torch.nn.Module):
     """Convolution, ReLU, normalisation by stored statistics, maximum over pairs.
 
@@ -63,6 +69,7 @@ class _Layer(torch.nn.Module):
 
     def __init__(self, weights: dict[str, torch.Tensor], number: int) -> None:
         super().__init__()
+        self.n_weights = sum(weights[key].numel() for key in _layer_keys(number))
         norm = f"conv{number}_BN"
         spread = torch.sqrt(weights[f"{norm}.running_var"].double() + NORM_EPS)
         factor = weights[f"{norm}.weight"].double() / spread
@@ -116,7 +123,12 @@ class _SpectralLayer(_Layer):
 
 
 class CrepeModel(torch.nn.Module):
-    """The first five layers of CREPE on normalised frames."""
+    """The first five layers of CREPE on normalised frames.
+
+    Attributes:
+        n_weights: Numbers of the weight file that it was made from. Its own tensors are folded
+            and transformed, so that their sizes don't tell.
+    """
 
     sample_rate = SAMPLE_RATE
 
@@ -124,10 +136,10 @@ class CrepeModel(torch.nn.Module):
         super().__init__()
         # Layer 1 leaves 1024 / 4 / 2 positions, each further one half of them.
         lengths = [FRAME_SIZE // 2 ** (number + 1) for number in range(2, N_LAYERS + 1)]
-        self.layers = torch.nn.Sequential(
-            _FirstLayer(weights),
-            *(_SpectralLayer(weights, 2 + i, length) for i, length in enumerate(lengths)),
-        )
+        layers: list[_Layer] = [_FirstLayer(weights)]
+        layers += [_SpectralLayer(weights, 2 + i, length) for i, length in enumerate(lengths)]
+        self.layers = torch.nn.Sequential(*layers)
+        self.n_weights = sum(layer.n_weights for layer in layers)
         self.scene_embedding_size = CHANNELS[capacity][-1] * lengths[-1] // 2
         self.timestamp_embedding_size = self.scene_embedding_size
 
@@ -171,10 +183,7 @@ def load_model(model_file_path: str = "", capacity: str = "full") -> CrepeModel:
     """
     _check_capacity(capacity)
     path = Path(model_file_path) if model_file_path else default_weights(capacity)
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path} isn't a weight file that torch can read: {error}") from error
+    weights = read_state_dict(path)
     _check_layout(path, weights, capacity)
     return CrepeModel(weights, capacity)
 
@@ -186,23 +195,15 @@ def _check_capacity(capacity: str) -> None:
         )
 
 
-def _check_layout(path: Path, weights: object, capacity: str) -> None:
+def _check_layout(path: Path, weights: dict[str, torch.Tensor], capacity: str) -> None:
     channels = (1, *CHANNELS[capacity])
-    found = weights if isinstance(weights, dict) else {}
     for number in range(1, N_LAYERS + 1):
         kernel = FIRST_KERNEL if number == 1 else KERNEL
         out = channels[number]
-        expected: dict[str, tuple[int, ...]] = {
-            f"conv{number}.weight": (out, channels[number - 1], kernel, 1)
-        }
-        expected |= {f"conv{number}.bias": (out,)}
-        expected |= {
-            f"conv{number}_BN.{part}": (out,)
-            for part in ("weight", "bias", "running_mean", "running_var")
-        }
-        for key, shape in expected.items():
-            tensor = found.get(key)
-            there = tuple(tensor.shape) if isinstance(tensor, torch.Tensor) else None
+        for key in _layer_keys(number):
+            is_kernel = key == f"conv{number}.weight"
+            shape = (out, channels[number - 1], kernel, 1) if is_kernel else (out,)
+            there = tuple(weights[key].shape) if key in weights else None
             if there != shape:
                 raise ModelError(
                     f"{path} doesn't hold CREPE's weights at capacity {capacity!r}: {key} should "
@@ -222,8 +223,7 @@ def get_timestamp_embeddings(
     Returns:
         Embeddings (n_clips, n_frames, size) and frame centres in ms (n_clips, n_frames).
     """
-    embeddings, centres_ms = _embed(audio, model, TIMESTAMP_HOP_MS)
-    return embeddings, centres_ms.to(audio.device).expand(embeddings.shape[:2])
+    return _embed(audio, model, TIMESTAMP_HOP_MS)
 
 
 def get_scene_embeddings(audio: torch.Tensor, model: CrepeModel) -> torch.Tensor:
@@ -242,9 +242,11 @@ def get_scene_embeddings(audio: torch.Tensor, model: CrepeModel) -> torch.Tensor
 def _embed(
     audio: torch.Tensor, model: CrepeModel, hop_ms: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    centres, centres_ms = frame_centres(audio.shape[1], SAMPLE_RATE, hop_ms)
-    size = model.timestamp_embedding_size
-    rows = torch.empty(audio.shape[0] * len(centres), size, device=audio.device)
-    for place, frames in frame_blocks(audio, centres, FRAME_SIZE, BLOCK_FRAMES):
-        rows[place] = model(frames)
-    return rows.view(audio.shape[0], len(centres), size), centres_ms
+    return embed_every(
+        hop_ms,
+        audio,
+        sample_rate=SAMPLE_RATE,
+        frame_size=FRAME_SIZE,
+        block_frames=BLOCK_FRAMES,
+        network=model,
+    )

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 from hearkit.digest import digest_file, digest_json, short
 from hearkit.errors import HearError, ModelError
-from hearkit.models.backends import backend_of, loading_on
-from hearkit.models.finding import find_model
-from hearkit.models.options import OptionValue, Signature, option_suffix, signature_of
-from hearkit.models.protocol import SAMPLE_RATES, Model
-from hearkit.models.source import own_traceback, package_digest, scope_digest
+from hearkit.models.engine import InProcess
+from hearkit.models.finding import NamedModel, find_model, parse_name
+from hearkit.models.loaded import Interpreter, Loaded, load_error
+from hearkit.models.options import OptionValue, option_suffix, signature_of
+from hearkit.models.protocol import Model
+from hearkit.models.rates import SAMPLE_RATES
+from hearkit.models.source import call_traceback, package_digest, scope_digest
 from hearkit.settings import Settings
+from hearkit.worker.backends import BackendError, backend_of, loading_on
+from hearkit.worker.signature import parameters_of
 
 __all__ = ["load_model"]
 
@@ -28,6 +31,7 @@ def load_model(
     weights: str | Path | None = None,
     *,
     settings: Settings | None = None,
+    interpreter: Interpreter | None = None,
     **options: OptionValue,
 ) -> Model:
     """Loads a model that follows the HEAR API.
@@ -38,6 +42,7 @@ def load_model(
         weights: A file or folder that is handed to the module's own ``load_model`` as its
             first argument.
         settings: Default: from the environment. The model is moved to its device.
+        interpreter: Another Python that runs the model; None for this process.
         **options: Further keywords of the module's ``load_model``. Text is converted to the
             type of the keyword's default or annotation.
 
@@ -50,66 +55,79 @@ def load_model(
             follow the API.
     """
     settings = settings or Settings.from_environment()
-    found = find_model(str(spec))
+    named = parse_name(str(spec))
     weights_path = _weights_path(weights)
-    if found.weights is not None:
+    if named.weights is not None:
         if weights_path is not None:
             raise ModelError(f"{spec} names its weights itself; leave {weights} out.")
-        weights_path = found.weights
-    api: Any = found.api
-    signature = signature_of(api.load_model, found.name)
-    values = signature.convert(options)
-    scope = found.scope
-    with scope, loading_on(settings.torch_device()):
-        loaded = _load(api, signature, weights_path, values)
-        backend = backend_of(loaded, settings.torch_device(), found.name)
+        weights_path = named.weights
+    if interpreter is None:
+        loaded = _load_here(named, weights_path, options, settings)
+    else:
+        from hearkit.models.isolation import load_there
+
+        loaded = load_there(named, weights_path, options, settings, interpreter)
+    try:
+        return _described(named, weights_path, loaded)
+    except ModelError:
+        loaded.engine.close()
+        raise
+
+
+def _load_here(
+    named: NamedModel,
+    weights: Path | None,
+    given: Mapping[str, OptionValue],
+    settings: Settings,
+) -> Loaded:
+    found = find_model(named)
+    api, scope, device = found.api, found.scope, settings.torch_device()
+    signature = signature_of(parameters_of(api.load_model), named.name)
+    options = signature.convert(given)
+    with scope, loading_on(device):
+        positional = signature.positional(str(weights) if weights else None, options)
+        try:
+            loaded = api.load_model(*positional, **options)
+        except HearError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise load_error(named, weights, call_traceback(error)) from error
+        try:
+            backend = backend_of(loaded, device, named.name)
+        except BackendError as error:
+            raise ModelError(str(error)) from error
     # After loading, so that modules imported while loading count.
     own = scope.folder is None
     source = package_digest(found.module.__name__) if own else scope_digest(scope)
-    name = _folder_name(found.name, values)
-    weights_digest = _weights_digest(found.module, weights_path, values)
-    identity = {
+    return Loaded(options, loaded, source, InProcess(api, loaded, backend, scope))
+
+
+def _described(named: NamedModel, weights: Path | None, loaded: Loaded) -> Model:
+    options = loaded.options
+    name = _folder_name(named.name, options)
+    weights_digest = _weights_digest(named.target.place, weights, options)
+    identity: dict[str, object] = {
         "name": name,
-        "options": dict(values),
-        "files": _option_files(values),
+        "options": dict(options),
+        "files": _option_files(options),
         "weights": weights_digest,
-        "source": source,
+        "source": loaded.source_digest,
     }
+    if loaded.environment:
+        identity["environment"] = dict(loaded.environment)
     return Model(
         name=name,
-        spec=str(spec),
-        weights=weights_path,
-        options=values,
-        sample_rate=_sample_rate(loaded, found.name),
-        scene_embedding_size=_size(loaded, "scene_embedding_size", found.name),
-        timestamp_embedding_size=_size(loaded, "timestamp_embedding_size", found.name),
-        device=backend.device,
+        spec=named.spec,
+        weights=weights,
+        options=options,
+        sample_rate=_sample_rate(loaded.attributes, named.name),
+        scene_embedding_size=_size(loaded.attributes, "scene_embedding_size", named.name),
+        timestamp_embedding_size=_size(loaded.attributes, "timestamp_embedding_size", named.name),
         digest=digest_json(identity),
         weights_digest=weights_digest,
-        source_digest=source,
-        module=api,
-        loaded=loaded,
-        backend=backend,
-        scope=scope,
+        source_digest=loaded.source_digest,
+        engine=loaded.engine,
     )
-
-
-def _load(
-    api: Any,
-    signature: Signature,
-    weights: Path | None,
-    options: Mapping[str, OptionValue],
-) -> Any:
-    positional = signature.positional(str(weights) if weights else None, options)
-    try:
-        return api.load_model(*positional, **options)
-    except HearError:
-        raise
-    except (Exception, SystemExit) as error:
-        given = f" with {weights}" if weights else " without weights"
-        raise ModelError(
-            f"{signature.name}: load_model fails{given}:\n{own_traceback(error)}"
-        ) from error
 
 
 def _weights_path(weights: str | Path | None) -> Path | None:
@@ -122,15 +140,15 @@ def _weights_path(weights: str | Path | None) -> Path | None:
 
 
 def _weights_digest(
-    module: ModuleType, weights: Path | None, options: Mapping[str, OptionValue]
+    place: str, weights: Path | None, options: Mapping[str, OptionValue]
 ) -> str | None:
     # hearkit's own modules say which files they take, by default and beside the one named.
-    own = module.__name__.startswith(_OWN)
-    if weights is None and own and hasattr(module, "default_weights"):
+    module = sys.modules.get(place) if place.startswith(_OWN) else None
+    if weights is None and module is not None and hasattr(module, "default_weights"):
         weights = module.default_weights(**options)
     if weights is None:
         return None
-    if own and hasattr(module, "weight_files"):
+    if module is not None and hasattr(module, "weight_files"):
         named: list[Path] = module.weight_files(weights)
         return digest_json([[path.name, digest_file(path)] for path in named])
     if weights.is_file():

@@ -13,12 +13,13 @@ from Slaney, Auditory Toolbox (1998).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from hearkit.models.framing import frame_blocks, frame_centres
+from hearkit.models.framing import embed_every
 
 __all__ = [
     "NaiveModel",
@@ -95,9 +96,10 @@ class NaiveModel(torch.nn.Module):
         filters = mel_filterbank(SAMPLE_RATE, FRAME_SIZE, N_MELS)
         generator = torch.Generator().manual_seed(SEED)
         projection = torch.rand(N_MELS, EMBEDDING_SIZE, generator=generator)
-        self.register_buffer("window", torch.hann_window(FRAME_SIZE))
-        self.register_buffer("filters", torch.from_numpy(filters.T.copy()))
-        self.register_buffer("projection", projection / math.sqrt(N_MELS))
+        # Made anew by load_model: what isn't learned is no part of a checkpoint.
+        self.register_buffer("window", torch.hann_window(FRAME_SIZE), persistent=False)
+        self.register_buffer("filters", torch.from_numpy(filters.T.copy()), persistent=False)
+        self.register_buffer("projection", projection / math.sqrt(N_MELS), persistent=False)
 
     def log_mel(self, frames: torch.Tensor) -> torch.Tensor:
         """Frames (n, 4096) to log-mel bands (n, 256)."""
@@ -127,13 +129,7 @@ def get_timestamp_embeddings(
     Returns:
         Embeddings (n_clips, n_frames, 4096) and frame centres in ms (n_clips, n_frames).
     """
-    centres, centres_ms = frame_centres(audio.shape[1], SAMPLE_RATE, TIMESTAMP_HOP_MS)
-    rows = audio.shape[0] * len(centres)
-    embeddings = torch.empty(rows, EMBEDDING_SIZE, device=audio.device)
-    for place, frames in frame_blocks(audio, centres, FRAME_SIZE, BLOCK_FRAMES):
-        torch.mm(model.log_mel(frames), model.projection, out=embeddings[place])
-    shape = (audio.shape[0], len(centres))
-    return embeddings.view(*shape, EMBEDDING_SIZE), centres_ms.to(audio.device).expand(shape)
+    return _embed(audio, TIMESTAMP_HOP_MS, model)
 
 
 def get_scene_embeddings(audio: torch.Tensor, model: NaiveModel) -> torch.Tensor:
@@ -146,10 +142,19 @@ def get_scene_embeddings(audio: torch.Tensor, model: NaiveModel) -> torch.Tensor
     Returns:
         (n_clips, 4096).
     """
-    centres, _ = frame_centres(audio.shape[1], SAMPLE_RATE, SCENE_HOP_MS)
-    bands = torch.empty(audio.shape[0] * len(centres), N_MELS, device=audio.device)
-    for place, frames in frame_blocks(audio, centres, FRAME_SIZE, BLOCK_FRAMES):
-        bands[place] = model.log_mel(frames)
+    bands, _ = _embed(audio, SCENE_HOP_MS, model.log_mel)
     # The projection is linear, so the mean may come first and is projected once per clip.
-    mean = bands.view(audio.shape[0], len(centres), N_MELS).mean(1)
-    return mean @ model.projection
+    return bands.mean(1) @ model.projection
+
+
+def _embed(
+    audio: torch.Tensor, hop_ms: float, network: Callable[[torch.Tensor], torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return embed_every(
+        hop_ms,
+        audio,
+        sample_rate=SAMPLE_RATE,
+        frame_size=FRAME_SIZE,
+        block_frames=BLOCK_FRAMES,
+        network=network,
+    )

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from hearkit.errors import ModelError
 from hearkit.models import naive
-from hearkit.models.framing import frame_centres
+from hearkit.models.framing import block_starts, frame_centres
 
 try:
     import keras
@@ -104,17 +106,13 @@ def _bands(audio: Any, model: NaiveModel, hop_ms: float) -> tuple[Any, Any]:
     """
     n_clips, n_samples = audio.shape
     centres, centres_ms = frame_centres(n_samples, naive.SAMPLE_RATE, hop_ms)
-    n_frames = len(centres)
     half = naive.FRAME_SIZE // 2
     padded = ops.pad(audio, ((0, 0), (half, half)))
     flat = ops.reshape(padded, (-1,))
-    starts = ops.convert_to_tensor(centres.numpy(), dtype="int64")
-    within = ops.arange(naive.FRAME_SIZE, dtype="int64")
-    blocks = []
-    for first in range(0, n_clips * n_frames, BLOCK_FRAMES):
-        last = min(first + BLOCK_FRAMES, n_clips * n_frames)
-        row = ops.arange(first, last, dtype="int64")
-        start = row // n_frames * padded.shape[1] + ops.take(starts, row % n_frames)
-        blocks.append(model.log_mel(ops.take(flat, start[:, None] + within)))
-    bands = ops.reshape(ops.concatenate(blocks, 0), (n_clips, n_frames, naive.N_MELS))
+    within = np.arange(naive.FRAME_SIZE)
+    blocks = [
+        model.log_mel(ops.take(flat, starts[:, None] + within))
+        for starts in block_starts(n_clips, padded.shape[1], centres, BLOCK_FRAMES)
+    ]
+    bands = ops.reshape(ops.concatenate(blocks, 0), (n_clips, len(centres), naive.N_MELS))
     return bands, ops.convert_to_tensor(centres_ms.numpy())

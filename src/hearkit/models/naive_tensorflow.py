@@ -10,7 +10,7 @@ from typing import Any
 
 from hearkit.errors import ModelError
 from hearkit.models import naive
-from hearkit.models.framing import frame_centres
+from hearkit.models.framing import block_starts, frame_centres
 
 try:
     import tensorflow as tf
@@ -94,17 +94,13 @@ def _bands(audio: tf.Tensor, model: NaiveModel, hop_ms: float) -> tuple[tf.Tenso
     """
     n_clips, n_samples = audio.shape
     centres, centres_ms = frame_centres(n_samples, naive.SAMPLE_RATE, hop_ms)
-    n_frames = len(centres)
     half = naive.FRAME_SIZE // 2
     padded = tf.pad(audio, ((0, 0), (half, half)))
     flat = tf.reshape(padded, (-1,))
-    starts = tf.constant(centres.numpy())
     within = tf.range(naive.FRAME_SIZE, dtype=tf.int64)
-    blocks = []
-    for first in range(0, n_clips * n_frames, BLOCK_FRAMES):
-        last = min(first + BLOCK_FRAMES, n_clips * n_frames)
-        row = tf.range(first, last, dtype=tf.int64)
-        start = row // n_frames * padded.shape[1] + tf.gather(starts, row % n_frames)
-        blocks.append(model.log_mel(tf.gather(flat, start[:, None] + within)))
-    bands = tf.reshape(tf.concat(blocks, 0), (n_clips, n_frames, naive.N_MELS))
+    blocks = [
+        model.log_mel(tf.gather(flat, starts[:, None] + within))
+        for starts in block_starts(n_clips, padded.shape[1], centres, BLOCK_FRAMES)
+    ]
+    bands = tf.reshape(tf.concat(blocks, 0), (n_clips, len(centres), naive.N_MELS))
     return bands, centres_ms.numpy()

@@ -44,7 +44,7 @@ import torch
 from torch.nn import functional
 
 from hearkit.errors import ModelError
-from hearkit.models.framing import frame_blocks, frame_centres
+from hearkit.models.framing import embed_every
 from hearkit.models.naive import mel_filterbank
 from hearkit.models.spectra import assign_weights, check_hop, read_state_dict, stft_magnitudes
 
@@ -254,8 +254,7 @@ def get_timestamp_embeddings(
     Returns:
         Embeddings (n_clips, n_frames, size) and frame centres in ms (n_clips, n_frames).
     """
-    embeddings, centres_ms = _embed(audio, model, model.hop_ms)
-    return embeddings, centres_ms.to(audio.device).expand(embeddings.shape[:2])
+    return _embed(audio, model, model.hop_ms)
 
 
 def get_scene_embeddings(audio: torch.Tensor, model: OpenL3Model) -> torch.Tensor:
@@ -274,9 +273,11 @@ def get_scene_embeddings(audio: torch.Tensor, model: OpenL3Model) -> torch.Tenso
 def _embed(
     audio: torch.Tensor, model: OpenL3Model, hop_ms: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    centres, centres_ms = frame_centres(audio.shape[1], SAMPLE_RATE, hop_ms)
-    size = model.timestamp_embedding_size
-    rows = torch.empty(audio.shape[0] * len(centres), size, device=audio.device)
-    for place, windows in frame_blocks(audio, centres, WINDOW_SIZE, BLOCK_WINDOWS):
-        rows[place] = model(windows)
-    return rows.view(audio.shape[0], len(centres), size), centres_ms
+    return embed_every(
+        hop_ms,
+        audio,
+        sample_rate=SAMPLE_RATE,
+        frame_size=WINDOW_SIZE,
+        block_frames=BLOCK_WINDOWS,
+        network=model,
+    )

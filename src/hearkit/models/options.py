@@ -6,21 +6,21 @@ annotation where the default is None.
 
 from __future__ import annotations
 
-import inspect
 import re
-import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hearkit.errors import ModelError
 from hearkit.registry import did_you_mean
+from hearkit.worker.signature import Parameter
 
 __all__ = ["OptionValue", "Signature", "option_suffix", "signature_of"]
 
 OptionValue = str | int | float | bool
 
 _PATH_WORDS = ("path", "file", "weights", "checkpoint", "ckpt")
+_TYPES: dict[str, type[OptionValue]] = {"str": str, "int": int, "float": float, "bool": bool}
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+=,-]+")
@@ -100,54 +100,23 @@ class Signature:
         return ModelError(f"{self.name}: option {key}={text} should be of type {wanted.__name__}.")
 
 
-def signature_of(function: Callable[..., Any], name: str) -> Signature:
+def signature_of(parameters: Sequence[Parameter] | None, name: str) -> Signature:
     """The signature of a ``load_model``; one that can't be read counts as (path, **options)."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
+    if parameters is None:
         return Signature(name, "path", False, {}, True)
-    try:
-        hints = typing.get_type_hints(function)
-    except (NameError, TypeError, AttributeError):
-        hints = {}  # annotations that only a type checker can resolve
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    first = next((item for item in parameters if item.kind in positional), None)
+    first = next((item for item in parameters if item.kind in ("positional", "either")), None)
     options: dict[str, type[OptionValue]] = {}
     for item in parameters:
-        named = item.kind in (
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            inspect.Parameter.KEYWORD_ONLY,
-        )
         path = item is first and any(word in item.name.lower() for word in _PATH_WORDS)
-        if named and not path:
-            options[item.name] = _type_of(item.default, hints.get(item.name, item.annotation))
-    variadic = any(item.kind is inspect.Parameter.VAR_POSITIONAL for item in parameters)
-    if first is None and variadic:
-        return Signature(name, "path", False, options, _has_kwargs(parameters))
-    return Signature(
-        name,
-        first.name if first else None,
-        first is not None and first.default is inspect.Parameter.empty,
-        options,
-        _has_kwargs(parameters),
-    )
+        if item.kind in ("either", "keyword") and not path:
+            options[item.name] = _TYPES[item.type]
+    kwargs = any(item.kind == "kwargs" for item in parameters)
+    if first is None and any(item.kind == "args" for item in parameters):
+        return Signature(name, "path", False, options, kwargs)
+    required = first is not None and first.required
+    return Signature(name, first.name if first else None, required, options, kwargs)
 
 
 def option_suffix(options: Mapping[str, OptionValue]) -> str:
     """``"-k=v-k2=v2"``, sorted by name, with what a folder's name can't hold as ``_``."""
     return "".join(_UNSAFE.sub("_", f"-{key}={value}") for key, value in sorted(options.items()))
-
-
-def _has_kwargs(parameters: list[inspect.Parameter]) -> bool:
-    return any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters)
-
-
-def _type_of(default: Any, annotation: Any) -> type[OptionValue]:
-    for kind in (bool, int, float, str):  # bool first: it is an int, too
-        if isinstance(default, kind):
-            return kind
-    if isinstance(annotation, str):
-        words = set(re.findall(r"\w+", annotation))
-        return next((kind for kind in (str, float, int, bool) if kind.__name__ in words), str)
-    choices = typing.get_args(annotation) or (annotation,)
-    return next((kind for kind in (str, float, int, bool) if kind in choices), str)

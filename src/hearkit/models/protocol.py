@@ -10,19 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hearkit.errors import EmbeddingError, ModelError
-from hearkit.models.backends import Backend, to_numpy
+from hearkit.models.engine import Answer, Engine, Returned
 from hearkit.models.options import OptionValue
-from hearkit.models.source import SourceScope, own_traceback
 
-__all__ = ["SAMPLE_RATES", "Model"]
-
-SAMPLE_RATES = (16000, 22050, 32000, 44100, 48000)
+__all__ = ["Model"]
 
 
 @dataclass(frozen=True)
@@ -37,10 +33,10 @@ class Model:
         sample_rate: In Hz.
         scene_embedding_size: Numbers per clip.
         timestamp_embedding_size: Numbers per frame.
-        device: Where audio is put.
         digest: Over name, options, weights' content and the module's source.
         weights_digest: Of the weights' content, where hearkit knows the file.
         source_digest: Of the module's source.
+        engine: What calls its functions.
     """
 
     name: str
@@ -50,14 +46,15 @@ class Model:
     sample_rate: int
     scene_embedding_size: int
     timestamp_embedding_size: int
-    device: str
     digest: str
     weights_digest: str | None
     source_digest: str
-    module: Any = field(repr=False, compare=False)
-    loaded: object = field(repr=False, compare=False)
-    backend: Backend = field(repr=False, compare=False)
-    scope: SourceScope = field(repr=False, compare=False)
+    engine: Engine = field(repr=False, compare=False)
+
+    @property
+    def device(self) -> str:
+        """Where audio is put."""
+        return self.engine.device
 
     def scene(self, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """One embedding per clip.
@@ -74,9 +71,14 @@ class Model:
             EmbeddingError: It returned another shape or no numbers.
         """
         function = "get_scene_embeddings"
-        found = self._call(function, audio)
+        answer = self._call(function, audio)
         expected = (len(audio), self.scene_embedding_size)
-        return self._array(function, "embeddings", found, expected)
+        if answer.is_tuple:
+            raise EmbeddingError(
+                f"{self.name}: {function} should return an array of embeddings and returned "
+                f"{len(answer.items)} values."
+            )
+        return self._array(function, "embeddings", answer.items[0], expected)
 
     def timestamps(
         self, audio: npt.NDArray[np.float32]
@@ -96,37 +98,41 @@ class Model:
             EmbeddingError: It returned other shapes or no numbers.
         """
         function = "get_timestamp_embeddings"
-        found = self._call(function, audio)
-        if not isinstance(found, (tuple, list)) or len(found) != 2:
-            what = f"{len(found)} values" if isinstance(found, (tuple, list)) else _kind(found)
+        answer = self._call(function, audio)
+        if not answer.is_tuple or len(answer.items) != 2:
+            count = len(answer.items)
+            what = f"{count} values" if answer.is_tuple else answer.items[0].facts.kind
             raise EmbeddingError(
                 f"{self.name}: {function} should return (embeddings, timestamps) and "
                 f"returned {what}."
             )
         shape = (len(audio), None, self.timestamp_embedding_size)
-        embeddings = self._array(function, "embeddings", found[0], shape)
-        centres_ms = self._array(function, "timestamps", found[1], embeddings.shape[:2])
+        embeddings = self._array(function, "embeddings", answer.items[0], shape)
+        centres_ms = self._array(function, "timestamps", answer.items[1], embeddings.shape[:2])
         return embeddings, centres_ms
 
-    def _call(self, function: str, audio: npt.NDArray[np.float32]) -> Any:
-        with self.scope:
-            try:
-                return self.backend.call(getattr(self.module, function), audio, self.loaded)
-            except Exception as error:
-                raise ModelError(
-                    f"{self.name}: {function} failed on {audio.shape[0]} x {audio.shape[1]} "
-                    f"samples at {self.sample_rate} Hz:\n{own_traceback(error)}"
-                ) from error
+    def close(self) -> None:
+        """Ends the process of a model that has one of its own."""
+        self.engine.close()
+
+    def _call(self, function: str, audio: npt.NDArray[np.float32]) -> Answer:
+        try:
+            return self.engine.call(function, audio)
+        except ModelError as error:
+            raise ModelError(
+                f"{self.name}: {function} failed on {audio.shape[0]} x {audio.shape[1]} "
+                f"samples at {self.sample_rate} Hz:\n{error}"
+            ) from error
 
     def _array(
-        self, function: str, what: str, value: Any, expected: tuple[int | None, ...]
+        self, function: str, what: str, value: Returned, expected: tuple[int | None, ...]
     ) -> npt.NDArray[np.float32]:
-        try:
-            array = to_numpy(value)
-        except (TypeError, ValueError) as error:
+        array = value.array
+        if array is None:
             raise EmbeddingError(
-                f"{self.name}: the {what} of {function} aren't an array but {_kind(value)}: {error}"
-            ) from error
+                f"{self.name}: the {what} of {function} aren't an array but {value.facts.kind}: "
+                f"{value.problem}"
+            )
         if array.dtype.kind not in "fiu":
             raise EmbeddingError(
                 f"{self.name}: the {what} of {function} should be float32 and are {array.dtype}."
@@ -146,7 +152,3 @@ class Model:
 
 def _shape(shape: tuple[int | None, ...]) -> str:
     return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
-
-
-def _kind(value: object) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}"

@@ -6,34 +6,34 @@ importable by it, and by it alone: two models may each have a ``utils.py`` besid
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib
 import importlib.util
 import sys
-import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType, TracebackType
 
 from hearkit.digest import digest_bytes, digest_file, digest_json
 from hearkit.errors import ModelError
+from hearkit.worker.importing import files_below, package_places
+from hearkit.worker.tracebacks import own_traceback
 
 __all__ = [
     "SourceScope",
+    "call_traceback",
+    "files_digest",
     "import_path",
-    "own_traceback",
     "package_digest",
+    "places_digest",
     "scope_digest",
-    "submodules_with",
 ]
 
 # Never replaced by a file of the same name beside a model: one process holds them once.
 _SHARED = frozenset({"hearkit", "keras", "numpy", "torch", "tensorflow", *sys.stdlib_module_names})
-_TRACEBACK_FRAMES = 4
 # A name of this form belongs to one path, so it may stay registered.
 _PREFIX = "_hearkit_model_"
-_OWN_FILES = frozenset({"source.py", "finding.py", "loading.py", "protocol.py", "backends.py"})
+_OWN_FILES = ("source.py", "finding.py", "loading.py", "protocol.py", "engine.py")
 
 
 class SourceScope:
@@ -115,15 +115,17 @@ def import_path(path: Path) -> tuple[ModuleType, SourceScope]:
 
 def scope_digest(scope: SourceScope) -> str:
     """Over all files of the scope's folder that were imported within it."""
-    folder = scope.folder
-    if folder is None:
+    if scope.folder is None:
         return digest_json([])
-    paths = {
-        Path(str(module.__file__))
-        for module in scope.modules.values()
-        if getattr(module, "__file__", None)
-    }
-    return _digest_sources(folder, paths)
+    return files_digest(scope.folder, files_below(scope.folder, scope.modules))
+
+
+def files_digest(folder: Path, paths: Iterable[Path]) -> str:
+    """Over some files of a folder: their names within it and their content."""
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        total.update(f"{path.relative_to(folder).as_posix()}\0{digest_file(path)}\n".encode())
+    return total.hexdigest()
 
 
 def package_digest(name: str) -> str:
@@ -131,63 +133,21 @@ def package_digest(name: str) -> str:
     top = name.partition(".")[0]
     if top == __name__.partition(".")[0]:
         folder = Path(__file__).parent
-        return _digest_sources(folder, folder.rglob("*.py"))
-    module = sys.modules[top]
-    folders = sorted(Path(item) for item in getattr(module, "__path__", []))
-    if folders:
-        return digest_json([_digest_sources(folder, folder.rglob("*.py")) for folder in folders])
-    file = getattr(module, "__file__", None)
-    return _digest_sources(Path(file).parent, [Path(file)]) if file else digest_json([])
+        return files_digest(folder, folder.rglob("*.py"))
+    return places_digest(package_places(sys.modules[name]))
 
 
-def _digest_sources(folder: Path, paths: Iterable[Path]) -> str:
-    total = hashlib.sha256()
-    for path in sorted(paths):
-        total.update(f"{path.relative_to(folder).as_posix()}\0{digest_file(path)}\n".encode())
-    return total.hexdigest()
+def places_digest(places: Iterable[str]) -> str:
+    """Over the ``.py`` files of a package's folders, or its one file."""
+    paths = [Path(place) for place in places]
+    if len(paths) == 1 and not paths[0].is_dir():
+        return files_digest(paths[0].parent, paths)
+    return digest_json([files_digest(folder, folder.rglob("*.py")) for folder in paths])
 
 
-def submodules_with(module: ModuleType, names: Iterable[str]) -> list[str]:
-    """The submodules of a package whose source binds all of some names, without importing any."""
-    wanted = set(names)
-    found = []
-    for location in getattr(module, "__path__", []):
-        folder = Path(location)
-        for path in sorted(folder.rglob("*.py")):
-            if wanted <= _bound_names(path):
-                parts = path.relative_to(folder).with_suffix("").parts
-                parts = parts[:-1] if parts[-1] == "__init__" else parts
-                found.append(".".join((module.__name__, *parts)))
-    return [name for name in found if name != module.__name__]
-
-
-def _bound_names(path: Path) -> set[str]:
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return set()  # a file that can't be parsed isn't a model to propose
-    names: set[str] = set()
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            names.add(node.name)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            names.update(item.asname or item.name for item in node.names)
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            names.update(item.id for item in ast.walk(node) if isinstance(item, ast.Name))
-    return names
-
-
-def own_traceback(error: BaseException) -> str:
+def call_traceback(error: BaseException) -> str:
     """The end of an error's traceback, from the code of the model, without hearkit's frames."""
-    own = {str(Path(__file__).with_name(name)) for name in _OWN_FILES}
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename not in own and not frame.filename.startswith("<frozen importlib")
-    ]
-    lines = traceback.format_list(frames[-_TRACEBACK_FRAMES:])
-    lines += traceback.format_exception_only(type(error), error)
-    return "".join(lines).rstrip()
+    return own_traceback(error, (str(Path(__file__).with_name(name)) for name in _OWN_FILES))
 
 
 def _importable_names(folder: Path) -> set[str]:

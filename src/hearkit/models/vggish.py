@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 
 from hearkit.errors import ModelError
-from hearkit.models.framing import frame_blocks, frame_centres
+from hearkit.models.framing import embed_every, embed_frames
 from hearkit.models.spectra import (
     assign_weights,
     check_hop,
@@ -152,9 +152,14 @@ def get_timestamp_embeddings(
     Returns:
         Embeddings (n_clips, n_frames, 128) and frame centres in ms (n_clips, n_frames).
     """
-    centres, centres_ms = frame_centres(audio.shape[1], SAMPLE_RATE, model.hop_ms)
-    embeddings = _embed(audio, model, centres)
-    return embeddings, centres_ms.to(audio.device).expand(embeddings.shape[:2])
+    return embed_every(
+        model.hop_ms,
+        audio,
+        sample_rate=SAMPLE_RATE,
+        frame_size=EXAMPLE_SIZE,
+        block_frames=BLOCK_EXAMPLES,
+        network=model,
+    )
 
 
 def get_scene_embeddings(audio: torch.Tensor, model: VggishModel) -> torch.Tensor:
@@ -171,11 +176,7 @@ def get_scene_embeddings(audio: torch.Tensor, model: VggishModel) -> torch.Tenso
     count = max(0, audio.shape[1] - half) // EXAMPLE_HOP + 1
     if audio.shape[1] < half:
         audio = torch.nn.functional.pad(audio, (0, half - audio.shape[1]))
-    return _embed(audio, model, torch.arange(count) * EXAMPLE_HOP + half).mean(1)
-
-
-def _embed(audio: torch.Tensor, model: VggishModel, centres: torch.Tensor) -> torch.Tensor:
-    rows = torch.empty(audio.shape[0] * len(centres), EMBEDDING_SIZE, device=audio.device)
-    for place, frames in frame_blocks(audio, centres, EXAMPLE_SIZE, BLOCK_EXAMPLES):
-        rows[place] = model(frames)
-    return rows.view(audio.shape[0], len(centres), EMBEDDING_SIZE)
+    centres = torch.arange(count) * EXAMPLE_HOP + half
+    return embed_frames(
+        audio, centres, frame_size=EXAMPLE_SIZE, block_frames=BLOCK_EXAMPLES, network=model
+    ).mean(1)

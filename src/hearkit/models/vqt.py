@@ -23,7 +23,7 @@ import math
 import numpy as np
 import torch
 
-from hearkit.models.framing import frame_blocks, frame_centres
+from hearkit.models.framing import embed_every
 from hearkit.models.spectra import check_hop
 
 __all__ = [
@@ -54,7 +54,8 @@ class VqtModel(torch.nn.Module):
     def __init__(self, hop_ms: float = 50.0) -> None:
         super().__init__()
         self.hop_ms = hop_ms
-        self.register_buffer("kernels", _kernels())
+        # Computed anew by load_model: what isn't learned is no part of a checkpoint.
+        self.register_buffer("kernels", _kernels(), persistent=False)
 
     @property
     def frame_size(self) -> int:
@@ -112,12 +113,14 @@ def get_timestamp_embeddings(
     Returns:
         Embeddings (n_clips, n_frames, 216) and frame centres in ms (n_clips, n_frames).
     """
-    centres, centres_ms = frame_centres(audio.shape[1], SAMPLE_RATE, model.hop_ms)
-    shape = (audio.shape[0], len(centres))
-    rows = torch.empty(shape[0] * shape[1], N_BINS, device=audio.device)
-    for place, frames in frame_blocks(audio, centres, model.frame_size, BLOCK_FRAMES):
-        rows[place] = model(frames)
-    return rows.view(*shape, N_BINS), centres_ms.to(audio.device).expand(shape)
+    return embed_every(
+        model.hop_ms,
+        audio,
+        sample_rate=SAMPLE_RATE,
+        frame_size=model.frame_size,
+        block_frames=BLOCK_FRAMES,
+        network=model,
+    )
 
 
 def get_scene_embeddings(audio: torch.Tensor, model: VqtModel) -> torch.Tensor:

@@ -11,21 +11,18 @@ import contextlib
 import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
-
-from hearkit.errors import ModelError
+from .values import kind_of
 
 __all__ = [
     "Backend",
+    "BackendError",
     "TensorFlowBackend",
     "TorchBackend",
+    "auto_device",
     "backend_of",
     "loading_on",
-    "to_numpy",
 ]
 
 # What torch's own allocator gives; kernels may sum in another order on memory aligned less.
@@ -34,35 +31,45 @@ _ALIGNMENT_BYTES = 64
 _DEVICE = re.compile(r"(?P<kind>cpu|cuda|mps)(:(?P<index>\d+))?")
 
 
-class Backend(Protocol):
-    """One framework's side of a call."""
+class BackendError(Exception):
+    """A model of no framework that is known here, or a device that isn't there."""
+
+
+class Backend:
+    """One framework's side of a call.
+
+    Attributes:
+        device: Where audio is put, as torch names it.
+    """
 
     device: str
 
-    def call(
-        self, function: Callable[..., Any], audio: npt.NDArray[np.float32], model: object
-    ) -> Any:
-        """Calls an API function on audio (n_clips, n_samples) without recording gradients."""
-        ...
+    def call(self, function: Callable[..., Any], audio: Any, model: Any) -> Any:
+        """Calls an API function on audio (n_clips, n_samples), without recording gradients."""
+        raise NotImplementedError
+
+    def peak_device_memory_mb(self) -> float | None:
+        """The most that the process has had on the GPU in MiB; None on a CPU."""
+        raise NotImplementedError
 
 
-class TorchBackend:
+class TorchBackend(Backend):
     """PyTorch: the module is moved to the device, and audio follows it."""
 
-    def __init__(self, model: torch.nn.Module, device: str) -> None:
+    def __init__(self, model: Any, device: str) -> None:
         try:
             model.to(device)
         except (RuntimeError, AssertionError) as error:
-            raise ModelError(
+            raise BackendError(
                 f"The model can't be moved to the device {device!r}: {error}. Choose a device "
                 "that is here, such as cpu."
             ) from error
         self.device = _device_of(model, device)
 
-    def call(
-        self, function: Callable[..., Any], audio: npt.NDArray[np.float32], model: object
-    ) -> Any:
-        """Calls an API function on audio (n_clips, n_samples) without recording gradients."""
+    def call(self, function: Callable[..., Any], audio: Any, model: Any) -> Any:
+        """Calls an API function on audio (n_clips, n_samples), without recording gradients."""
+        import torch
+
         if audio.ctypes.data % _ALIGNMENT_BYTES or not audio.flags.c_contiguous:
             tensor = torch.tensor(audio)
         else:
@@ -70,8 +77,16 @@ class TorchBackend:
         with torch.no_grad():
             return function(tensor.to(self.device), model)
 
+    def peak_device_memory_mb(self) -> float | None:
+        """The most that torch has had allocated on the GPU in MiB; None on a CPU."""
+        import torch
 
-class TensorFlowBackend:
+        if not self.device.startswith("cuda"):
+            return None
+        return float(torch.cuda.max_memory_allocated(self.device)) / (1 << 20)
+
+
+class TensorFlowBackend(Backend):
     """TensorFlow 2: audio is put on the device, and what the model does is done there.
 
     Variables stay where ``load_model`` created them; TensorFlow copies what an operation on
@@ -81,7 +96,7 @@ class TensorFlowBackend:
         device: As torch names it: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
 
     Raises:
-        ModelError: TensorFlow has no such device.
+        BackendError: TensorFlow has no such device.
     """
 
     def __init__(self, device: str) -> None:
@@ -91,45 +106,65 @@ class TensorFlowBackend:
         self._place = _tensorflow_name(device)
         if not _has_device(tf, self._place):
             n_gpus = len(tf.config.list_logical_devices("GPU"))
-            raise ModelError(
+            raise BackendError(
                 f"TensorFlow doesn't see the device {device!r} ({self._place}); it sees {n_gpus} "
                 f"GPU{'' if n_gpus == 1 else 's'}. Choose the device cpu, or install a TensorFlow "
                 "that has GPU support and finds its CUDA libraries."
             )
         self.device = device
 
-    def call(
-        self, function: Callable[..., Any], audio: npt.NDArray[np.float32], model: object
-    ) -> Any:
+    def call(self, function: Callable[..., Any], audio: Any, model: Any) -> Any:
         """Calls an API function on audio (n_clips, n_samples); only tapes record gradients."""
         import tensorflow as tf
 
         with tf.device(self._place):
             return function(tf.convert_to_tensor(audio, dtype=tf.float32), model)
 
+    def peak_device_memory_mb(self) -> float | None:
+        """The most that TensorFlow has had allocated on the GPU in MiB; None on a CPU."""
+        import tensorflow as tf
 
-def backend_of(model: object, device: str, name: str) -> Backend:
+        place = self._place[1:]
+        if not place.startswith("GPU"):
+            return None
+        return float(tf.config.experimental.get_memory_info(place)["peak"]) / (1 << 20)
+
+
+def backend_of(model: Any, device: str, name: str) -> Backend:
     """The backend of what a module's ``load_model`` returned, with the model on the device.
 
     Keras models are of the framework that Keras runs on.
 
     Raises:
-        ModelError: It isn't a model of a framework that hearkit runs, or the device isn't there.
+        BackendError: It isn't a model of a framework that hearkit runs, or the device isn't there.
     """
-    if isinstance(model, torch.nn.Module):
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(model, torch.nn.Module):
         return TorchBackend(model, device)
     roots = {base.__module__.partition(".")[0] for base in type(model).__mro__}
     if "tensorflow" in roots:
         return TensorFlowBackend(device)
     if "keras" in roots:
-        raise ModelError(
+        raise BackendError(
             f"{name}: load_model returned a Keras model ({type(model).__name__}), and Keras runs "
             "on neither TensorFlow nor PyTorch here. Set KERAS_BACKEND to tensorflow or torch."
         )
-    raise ModelError(
+    raise BackendError(
         f"{name}: load_model should return a torch.nn.Module or a tf.Module and returned "
-        f"{type(model).__module__}.{type(model).__qualname__}."
+        f"{kind_of(model)}."
     )
+
+
+def auto_device() -> str:
+    """A GPU if the framework that is imported sees one, or else the CPU."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if "tensorflow" in sys.modules:
+        import tensorflow as tf
+
+        return "cuda" if _has_device(tf, "/GPU:0") else "cpu"
+    return "cpu"
 
 
 @contextlib.contextmanager
@@ -150,7 +185,7 @@ def loading_on(device: str) -> Iterator[None]:
     _grow_memory(tf)
     try:
         place = _tensorflow_name(device)
-    except ModelError:
+    except BackendError:
         place = None  # perhaps torch has it
     if place is None or not _has_device(tf, place):
         yield
@@ -159,27 +194,9 @@ def loading_on(device: str) -> Iterator[None]:
         yield
 
 
-def to_numpy(value: Any) -> npt.NDArray[Any]:
-    """A tensor of any framework, device and type, an array, or nested lists, as a numpy array.
+def _device_of(model: Any, asked: str) -> str:
+    import torch
 
-    Raises:
-        TypeError, ValueError: It holds no numbers, such as a tensor of a graph that didn't run.
-    """
-    if isinstance(value, torch.Tensor):
-        tensor = value.detach().cpu()
-        # numpy has no bfloat16.
-        return tensor.float().numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
-    try:
-        array = np.asarray(value)
-    except NotImplementedError as error:  # what TensorFlow raises for symbolic tensors
-        raise TypeError(str(error)) from error
-    # TensorFlow's bfloat16 and float8, which count as opaque bytes elsewhere.
-    if array.dtype.type.__module__.partition(".")[0] == "ml_dtypes":
-        return array.astype(np.float32)
-    return array
-
-
-def _device_of(model: torch.nn.Module, asked: str) -> str:
     # Some modules move themselves to a GPU, or override .to; audio goes where they are.
     device = torch.device(asked)
     found = [tensor.device for tensor in (*model.parameters(), *model.buffers())]
@@ -193,14 +210,14 @@ def _device_of(model: torch.nn.Module, asked: str) -> str:
 def _tensorflow_name(device: str) -> str:
     match = _DEVICE.fullmatch(device)
     if match is None:
-        raise ModelError(
+        raise BackendError(
             f"TensorFlow has no device {device!r}. Choose cpu, cuda, or one GPU such as cuda:0."
         )
     return f"/{'CPU' if match['kind'] == 'cpu' else 'GPU'}:{int(match['index'] or 0)}"
 
 
 def _has_device(tf: Any, place: str) -> bool:
-    kind, _, index = place.removeprefix("/").partition(":")
+    kind, _, index = place[1:].partition(":")
     return int(index) < len(tf.config.list_logical_devices(kind))
 
 

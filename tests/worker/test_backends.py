@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers_models import noise, write_model
+from helpers_models import engine_of, noise, write_model
 
 from hearkit.errors import EmbeddingError, ModelError
-from hearkit.models.backends import TensorFlowBackend, backend_of, loading_on, to_numpy
 from hearkit.models.loading import load_model
 from hearkit.settings import Settings
+from hearkit.worker.backends import BackendError, TensorFlowBackend, backend_of, loading_on
+from hearkit.worker.values import to_numpy
 
 # The mean, the smallest and the largest sample; timestamps: the mean of each 50 ms.
 STATS = """
@@ -84,7 +85,7 @@ def test_keras_on_torch_is_a_torch_module(tmp_path: Path) -> None:
         "found, ms = model.timestamps(audio)\n"
         "expected, expected_ms = torch_model.timestamps(audio)\n"
         "assert abs(found - expected).max() < 1e-3 and (ms == expected_ms).all()\n"
-        "print(type(model.backend).__name__)"
+        "print(type(model.engine.backend).__name__)"
     )
     done = run(code, tmp_path, KERAS_BACKEND="torch")
     assert done.stdout.strip() == "TorchBackend", done.stderr
@@ -92,7 +93,7 @@ def test_keras_on_torch_is_a_torch_module(tmp_path: Path) -> None:
 
 def test_a_tensorflow_model_runs(tensorflow: Any, tmp_path: Path, settings: Settings) -> None:
     model = load_model(write_model(tmp_path, STATS), settings=settings)
-    assert isinstance(model.backend, TensorFlowBackend)
+    assert isinstance(engine_of(model).backend, TensorFlowBackend)
     assert model.device == "cpu"
     audio = noise(3, 0.13, 16000)
     expected = np.stack([audio.mean(1), audio.min(1), audio.max(1)], 1)
@@ -199,7 +200,7 @@ def test_keras_models_and_layers_run(
 ) -> None:
     path = write_model(tmp_path, KERAS.replace("{base}", base), name=f"keras_{base}")
     model = load_model(path, settings=settings)
-    assert isinstance(model.backend, TensorFlowBackend)
+    assert isinstance(engine_of(model).backend, TensorFlowBackend)
     audio = noise(1, 0.2, 16000)
     assert np.allclose(model.scene(audio), 2 * audio.mean() + 1, atol=1e-6)
     embeddings, centres_ms = model.timestamps(audio)
@@ -340,5 +341,5 @@ def test_loading_imports_no_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_keras_on_another_framework_is_refused() -> None:
     # As Keras' classes are on JAX: none of their bases is TensorFlow's or torch's.
     model = type("Sequential", (), {"__module__": "keras.src.models.sequential"})()
-    with pytest.raises(ModelError, match=r"mymodel: .*Keras model \(Sequential\).*KERAS_BACKEND"):
+    with pytest.raises(BackendError, match=r"mymodel: .*Keras model \(Sequential\).*KERAS_BACKEND"):
         backend_of(model, "cpu", "mymodel")

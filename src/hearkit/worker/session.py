@@ -1,0 +1,223 @@
+"""One model in a process of its own: imported, loaded, called."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+
+from .arrays import SharedArrays
+from .backends import Backend, BackendError, TorchBackend, auto_device, backend_of, loading_on
+from .effects import ImportWatch, random_digests, seeded_perhaps
+from .importing import (
+    API_FUNCTIONS,
+    Target,
+    files_below,
+    import_target,
+    missing_functions,
+    package_places,
+    submodules_with,
+)
+from .memory import peak_resident_mb
+from .signature import parameters_of
+from .tracebacks import own_traceback
+from .values import facts_of, kind_of, take_apart, to_numpy
+
+__all__ = ["Session", "SessionError"]
+
+_ATTRIBUTES = ("sample_rate", "scene_embedding_size", "timestamp_embedding_size")
+_FRAMEWORKS = ("numpy", "torch", "tensorflow", "keras")
+
+
+class SessionError(Exception):
+    """The model's code failed.
+
+    Attributes:
+        text: The end of its traceback, or one sentence.
+        missing: The module that couldn't be found, if that is why.
+    """
+
+    def __init__(self, text: str, missing: str | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        self.missing = missing
+
+
+class Session:
+    """The steps from a name to embeddings, in their order.
+
+    Args:
+        arrays: Where audio comes from and embeddings go to.
+    """
+
+    def __init__(self, arrays: SharedArrays) -> None:
+        self.arrays = arrays
+        self.watch = ImportWatch()
+        self._target = Target("", False, "")
+        self._module: Any = None
+        self._api: Any = None
+        self._loaded: Any = None
+        self._backend: Backend | None = None
+        self._has_returned = False
+
+    def guard(self, folders: list[str], allowed: list[str]) -> dict[str, Any]:
+        """Says where the model has no business."""
+        self.watch.guard(folders, allowed)
+        return {}
+
+    def import_model(self, place: str, is_file: bool, attribute: str) -> dict[str, Any]:
+        """Imports a module and looks for the API in it."""
+        self._target = Target(place, is_file, attribute)
+        before = random_digests()
+        self.watch.begin_import(self._target)
+        try:
+            self._module, self._api = import_target(self._target)
+        except AttributeError as error:
+            raise SessionError(own_traceback(error)) from error
+        except (Exception, SystemExit) as error:
+            missing = error.name if isinstance(error, ModuleNotFoundError) else None
+            raise SessionError(own_traceback(error), missing) from error
+        finally:
+            effects: dict[str, Any] = dict(self.watch.end())
+        after = random_digests()
+        effects["random"] = seeded_perhaps(before, after)
+        missing_names = missing_functions(self._api)
+        below: list[str] = []
+        if missing_names and self._api is self._module:
+            below = submodules_with(self._module, API_FUNCTIONS)
+        return {
+            "missing": missing_names,
+            "below": below,
+            "parameters": None if missing_names else self._parameters(),
+            "effects": effects,
+            "random_digests": after,
+            "watched": self.watch.available,
+        }
+
+    def load(
+        self, positional: Sequence[Any], options: Mapping[str, Any], device: str, name: str
+    ) -> dict[str, Any]:
+        """Loads the model and puts it on a device, ``auto`` for a GPU if there is one."""
+        wanted = auto_device() if device == "auto" else device
+        begin = time.perf_counter()
+        with loading_on(wanted):
+            try:
+                self._loaded = self._api.load_model(*positional, **options)
+            except (Exception, SystemExit) as error:
+                raise SessionError(own_traceback(error)) from error
+            self._has_returned = True
+            # Loading may have been what imported the framework.
+            wanted = auto_device() if device == "auto" else device
+            try:
+                self._backend = backend_of(self._loaded, wanted, name)
+            except BackendError as error:
+                raise SessionError(str(error)) from error
+        return {
+            "kind": kind_of(self._loaded),
+            "device": self._backend.device,
+            "seconds": time.perf_counter() - begin,
+            "attributes": {key: _described(self._loaded, key) for key in _ATTRIBUTES},
+            "sources": self._sources(),
+            "versions": _versions(),
+        }
+
+    def call(self, function: str, shape: Sequence[int]) -> dict[str, Any]:
+        """Calls a function on the audio that is in its place."""
+        audio = self.arrays.open("audio", "<f4", shape)
+        begin = time.perf_counter()
+        try:
+            if self._backend is None:
+                raise RuntimeError("The model isn't loaded.")
+            result = self._backend.call(
+                getattr(self._api, function), np.asarray(audio), self._loaded
+            )
+        except (Exception, SystemExit) as error:
+            raise SessionError(own_traceback(error)) from error
+        seconds = time.perf_counter() - begin
+        values, is_tuple = take_apart(result, function)
+        return {
+            "items": [self._hand_over(f"item{i}", value) for i, value in enumerate(values[:4])],
+            "count": len(values),
+            "is_tuple": is_tuple,
+            "seconds": seconds,
+        }
+
+    def returned(self) -> dict[str, Any]:
+        """What ``load_model`` returned, also where it is no model."""
+        if not self._has_returned:
+            return {"kind": None, "roots": []}
+        bases = type(self._loaded).__mro__
+        roots = sorted({base.__module__.partition(".")[0] for base in bases})
+        return {"kind": kind_of(self._loaded), "roots": roots}
+
+    def gradients(self, function: str, shape: Sequence[int]) -> dict[str, Any]:
+        """Whether what a function returns carries gradients where the caller leaves them on."""
+        audio = np.array(self.arrays.open("audio", "<f4", shape))
+        if not isinstance(self._backend, TorchBackend):
+            return {"requires_grad": False}
+        import torch
+
+        try:
+            tensor = torch.from_numpy(audio).to(self._backend.device)
+            with torch.enable_grad():
+                result = getattr(self._api, function)(tensor, self._loaded)
+        except (Exception, SystemExit) as error:
+            raise SessionError(own_traceback(error)) from error
+        values, _ = take_apart(result, function)
+        return {"requires_grad": any(facts_of(value).requires_grad for value in values)}
+
+    def memory(self) -> dict[str, Any]:
+        """The peak so far."""
+        device_mb = self._backend.peak_device_memory_mb() if self._backend else None
+        return {"resident_mb": peak_resident_mb(), "device_mb": device_mb}
+
+    def _parameters(self) -> list[list[Any]] | None:
+        found = parameters_of(self._api.load_model)
+        return None if found is None else [list(item) for item in found]
+
+    def _hand_over(self, name: str, value: Any) -> dict[str, Any]:
+        said: dict[str, Any] = {"facts": list(facts_of(value)), "dtype": None, "problem": ""}
+        try:
+            array = to_numpy(value)
+        except (TypeError, ValueError) as error:
+            said["problem"] = str(error)
+            return said
+        if array.dtype.kind not in "fiub":
+            said["problem"] = f"it holds {array.dtype}"
+            return said
+        self.arrays.new(name, array.dtype.str, array.shape)[...] = array
+        said["dtype"], said["shape"] = array.dtype.str, list(array.shape)
+        return said
+
+    def _sources(self) -> dict[str, Any]:
+        if self._target.is_file:
+            folder = Path(self._target.place).parent
+            files = sorted(str(path) for path in files_below(folder, sys.modules))
+            return {"folder": str(folder), "files": files}
+        return {"places": package_places(self._module)}
+
+
+def _described(loaded: Any, name: str) -> dict[str, Any]:
+    """An attribute in a form that another process can read."""
+    try:
+        value = getattr(loaded, name)
+    except AttributeError:
+        return {"there": False}
+    said = {"there": True, "type": type(value).__name__, "repr": repr(value)[:200], "value": None}
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        said["value"] = value
+    elif isinstance(value, np.integer):
+        said["value"] = int(value)
+    return said
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": ".".join(str(part) for part in sys.version_info[:3])}
+    for name in _FRAMEWORKS:
+        version = getattr(sys.modules.get(name), "__version__", None)
+        if version is not None:
+            found[name] = str(version)
+    return found

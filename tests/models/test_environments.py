@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hearkit.errors import HearError, ModelError
+from hearkit.files import only_one
+from hearkit.models import environments
+from hearkit.models.environments import (
+    list_environments,
+    make_environment,
+    remove_environment,
+)
+from hearkit.models.pythons import BasePython, find_python
+from hearkit.settings import Settings
+
+# Builds a wheel of the package beside it with nothing but what comes with Python.
+_BACKEND = """
+import os, zipfile
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    print("building on stdout")
+    {extra}
+    name = "hk_tiny-0.5-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(wheel_directory, name), "w") as file:
+        file.write("hk_tiny.py")
+        file.writestr("hk_tiny-0.5.dist-info/METADATA",
+                      "Metadata-Version: 2.1\\nName: hk-tiny\\nVersion: 0.5\\n{needs}")
+        file.writestr("hk_tiny-0.5.dist-info/WHEEL",
+                      "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        file.writestr("hk_tiny-0.5.dist-info/RECORD", "")
+    return name
+"""
+
+
+def _write_tree(folder: Path, *, extra: str = "pass", needs: str = "") -> Path:
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        '[project]\nname = "hk-tiny"\nversion = "0.5"\n'
+    )
+    (folder / "backend.py").write_text(_BACKEND.format(extra=extra, needs=needs))
+    (folder / "hk_tiny.py").write_text("import numpy\nshown = 'tiny ' + numpy.__version__\n")
+    return folder
+
+
+def _write_wheel(folder: Path, name: str, version: str) -> None:
+    info = f"{name}-{version}.dist-info"
+    contents = {
+        f"{name}.py": f"__version__ = '{version}'\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = f"{info}/RECORD,,\n"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as file:
+        for place, text in contents.items():
+            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+            record += f"{place},sha256={digest.rstrip(b'=').decode()},{len(text)}\n"
+            file.writestr(place, text)
+        file.writestr(f"{info}/RECORD", record)
+
+
+@pytest.fixture(scope="module")
+def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Pip finds a numpy and a model in a folder, and looks nowhere else."""
+    wheels = tmp_path_factory.mktemp("wheels")
+    _write_wheel(wheels, "numpy", "0.9")
+    _write_wheel(wheels, "hk_model", "1.0")
+    _write_wheel(wheels, "hk_model", "2.0")
+    with pytest.MonkeyPatch.context() as patch:
+        for key in [key for key in os.environ if key.startswith("PIP_")]:
+            patch.delenv(key)
+        patch.setenv("PIP_CONFIG_FILE", os.devnull)
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("PIP_FIND_LINKS", str(wheels))
+        yield wheels
+
+
+@pytest.fixture(scope="module")
+def made(offline: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The interpreter of an environment that was made as it always is, and what was told."""
+    folder = tmp_path_factory.mktemp("made")
+    told: list[str] = []
+    tree = _write_tree(folder / "tiny-src")
+    settings = Settings(cache_dir=folder / "cache")
+    return make_environment(str(tree), settings=settings, progress=told.append), told
+
+
+@pytest.fixture
+def quick(made: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New environments share the pip of the one that was made: installing it takes seconds."""
+    (installed,) = made[0].parents[1].glob("lib/python*/site-packages")
+    shared = tmp_path / "pip"
+    shared.mkdir()
+    for path in installed.glob("pip*"):
+        (shared / path.name).symlink_to(path)
+
+    def create(base: BasePython, folder: Path, tell: object) -> None:
+        subprocess.run([base.program, "-m", "venv", "--without-pip", folder], check=True)
+        (packages,) = folder.glob("lib/python*/site-packages")
+        (packages / "pip.pth").write_text(f"{shared}\n")
+
+    monkeypatch.setattr(environments, "_create", create)
+
+
+def _shown(python: Path, code: str) -> str:
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_a_source_tree_is_installed_beside_numpy(made: tuple[Path, list[str]]) -> None:
+    python, told = made
+    folder = python.parents[1]
+    assert _shown(python, "import hk_tiny; print(hk_tiny.shown)") == "tiny 0.9"
+    # As a copy, which doesn't change with the tree.
+    place = _shown(python, "import hk_tiny; print(hk_tiny.__file__)")
+    assert Path(place).is_relative_to(folder)
+    assert folder.parent.name == "environments"
+    assert folder.name.startswith("tiny-src-")
+    record = json.loads((folder / "environment.json").read_text())
+    assert record["packages"][:2] == ["hk-tiny @ " + record["packages"][0][10:], "numpy==0.9"]
+    assert record["python_version"] == find_python(None).version_text
+    assert told[0] == f"Making an environment with Python {record['python_version']}"
+    assert any(line.startswith("Successfully installed hk-tiny-0.5 numpy-0.9") for line in told)
+    (found,) = list_environments(Settings(cache_dir=folder.parents[1]))
+    assert (found.folder, found.python, found.created) == (folder, python, record["created"])
+    # Nothing is left beside it.
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_it_is_made_once(
+    made: tuple[Path, list[str]], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python, _ = made
+    cache = python.parents[3]
+    tree = cache.parent / "tiny-src"
+    told: list[str] = []
+    again = make_environment(
+        str(tree), settings=Settings(cache_dir=cache), python=sys.executable, progress=told.append
+    )
+    assert (again, told) == (python, [])
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_changed_tree_gets_another_one(made: tuple[Path, list[str]], tmp_path: Path) -> None:
+    first, _ = made
+    cache = first.parents[3]
+    shutil.copytree(cache.parent / "tiny-src", tmp_path / "tiny-src")
+    (tmp_path / "tiny-src" / "hk_tiny.py").write_text("shown = 'changed'\n")
+    settings = Settings(cache_dir=cache)
+    second = make_environment(str(tmp_path / "tiny-src"), settings=settings)
+    code = "import hk_tiny; print(hk_tiny.shown)"
+    assert [_shown(python, code) for python in (first, second)] == ["tiny 0.9", "changed"]
+    assert {found.python for found in list_environments(settings)} == {first, second}
+    remove_environment(second.parents[1])
+    assert [found.python for found in list_environments(settings)] == [first]
+    with pytest.raises(HearError, match="can't be removed: No such file"):
+        remove_environment(second.parents[1])
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_requirement_is_installed(settings: Settings) -> None:
+    python = make_environment("hk-model==1.0", settings=settings)
+    code = "import hk_model; print(hk_model.__version__)"
+    assert _shown(python, code) == "1.0"
+    (found,) = list_environments(settings)
+    assert found.spec == "hk-model==1.0"
+    assert {"hk_model==1.0", "numpy==0.9"} <= set(found.packages)
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_pip_says_last_is_in_the_error(tmp_path: Path, settings: Settings) -> None:
+    tree = _write_tree(tmp_path / "src", needs="Requires-Dist: hk-missing==3\\n")
+    with pytest.raises(ModelError) as caught:
+        make_environment(str(tree), settings=settings)
+    text = str(caught.value)
+    assert text.startswith(f"pip can't install {tree} with Python {find_python(None).version_text}")
+    assert "No matching distribution found for hk-missing==3" in text
+    assert len(text.splitlines()) <= 22
+    assert not any((settings.cache_dir / "environments").iterdir())
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_interruption_ends_pip_and_leaves_nothing(tmp_path: Path, settings: Settings) -> None:
+    marker = tmp_path / "building"
+    wait = f"import time; open({str(marker)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    tree = _write_tree(tmp_path / "src", extra=wait)
+
+    def interrupt() -> None:
+        while not (marker.is_file() and marker.read_text()):
+            pause.wait(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    pause = threading.Event()
+    thread = threading.Thread(target=interrupt, daemon=True)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        make_environment(str(tree), settings=settings)
+    thread.join()
+    # It was pip's child, and what collects orphans may be slow.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        assert psutil.Process(int(marker.read_text())).status() == psutil.STATUS_ZOMBIE
+    assert not any((settings.cache_dir / "environments").iterdir())
+
+
+@pytest.mark.usefixtures("quick")
+def test_one_that_was_not_finished_is_made_anew(tmp_path: Path, settings: Settings) -> None:
+    tree = _write_tree(tmp_path / "src")
+    python = make_environment(str(tree), settings=settings)
+    folder = python.parents[1]
+    (folder / "left").write_text("")
+    record = folder / "environment.json"
+    whole = record.read_text()
+    python.rename(folder / "away")
+    assert list_environments(settings) == []
+    (folder / "away").rename(python)
+    record.unlink()
+    assert list_environments(settings) == []
+    record.write_text(whole[:20])
+    assert list_environments(settings) == []
+    assert make_environment(str(tree), settings=settings) == python
+    (found,) = list_environments(settings)
+    assert found.folder == folder
+    assert not (folder / "left").exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_two_make_it_once(tmp_path: Path, settings: Settings) -> None:
+    tree = _write_tree(tmp_path / "src")
+    told: list[str] = []
+    threads = [
+        threading.Thread(
+            target=make_environment,
+            args=(str(tree),),
+            kwargs={"settings": settings, "progress": told.append},
+        )
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (found,) = list_environments(settings)
+    assert sum(line.startswith("Making") for line in told) == 1
+    waiting = f"Another process is making {found.folder}; waiting for it."
+    assert told.count(waiting) == 1
+    with only_one(found.folder.with_name(f".tmp-{found.folder.name}.lock")) as alone:
+        assert alone
+        with pytest.raises(HearError, match="is being made by another process"):
+            remove_environment(found.folder)
+
+
+def _fake_python(path: Path, version: str, has_venv: bool) -> Path:
+    said = json.dumps(
+        {"version": [int(part) for part in version.split(".")], "program": str(path)}
+        | {"venv": has_venv}
+    )
+    path.write_text(f"#!/bin/sh\necho '{said}'\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_interpreters_that_cannot_are_refused(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = str(_write_tree(tmp_path / "src"))
+    old = _fake_python(tmp_path / "old", "3.6.15", True)
+    with pytest.raises(ModelError, match=r"is Python 3\.6\.15; models run on 3\.7 or later"):
+        make_environment(tree, settings=settings, python=old)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    bare = _fake_python(tmp_path / "bare", "3.9.2", False)
+    with pytest.raises(ModelError, match=r"the package python3\.9-venv\), or uv"):
+        make_environment(tree, settings=settings, python=bare)
+    # Where uv is, it does it.
+    uv = tmp_path / "uv"
+    uv.write_text('#!/bin/sh\necho "uv got $@"\nexit 1\n')
+    uv.chmod(0o755)
+    with pytest.raises(ModelError, match=rf"uv got venv --seed --python {bare} {tmp_path}/cache"):
+        make_environment(tree, settings=settings, python=bare)
+    assert not any((settings.cache_dir / "environments").iterdir())
+
+
+@pytest.mark.real
+def test_a_real_tree_gets_the_numpy_that_it_needs(tmp_path: Path, settings: Settings) -> None:
+    try:
+        base = find_python("3.9")
+    except ModelError as error:
+        pytest.skip(str(error))
+    tree = tmp_path / "old-src"
+    (tree / "old_model").mkdir(parents=True)
+    (tree / "setup.py").write_text(
+        textwrap.dedent(
+            """
+            from setuptools import setup
+            setup(name="old-model", version="0.1", packages=["old_model"],
+                  install_requires=["numpy<2"])
+            """
+        )
+    )
+    (tree / "old_model" / "__init__.py").write_text("")
+    (tree / "old_model" / "api.py").write_text("import numpy\n")
+    python = make_environment(str(tree), settings=settings, python="3.9")
+    code = "import sys, old_model.api as a; print(sys.version_info[:2], a.numpy.__version__)"
+    shown = _shown(python, code)
+    assert shown.startswith("(3, 9) 1.")
+    (found,) = list_environments(settings)
+    assert found.python_version == base.version_text
+    shutil.rmtree(found.folder)

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers_models import noise
+
+from hearkit.errors import ModelError
+from hearkit.models import huggingface
+
+transformers: Any = pytest.importorskip("transformers")
+
+
+def _encodec() -> Any:
+    return transformers.EncodecModel(
+        transformers.EncodecConfig(
+            sampling_rate=32000,
+            num_filters=2,
+            hidden_size=24,
+            codebook_size=16,
+            codebook_dim=24,
+            num_lstm_layers=1,
+            upsampling_ratios=[8, 5, 4, 4],
+        )
+    )
+
+
+def _dac() -> Any:
+    return transformers.DacModel(
+        transformers.DacConfig(
+            encoder_hidden_size=2,
+            decoder_hidden_size=16,
+            downsampling_ratios=[2, 4, 5, 8],
+            codebook_size=16,
+            codebook_dim=4,
+            n_codebooks=2,
+            sampling_rate=16000,
+        )
+    )
+
+
+def _mimi() -> Any:
+    return transformers.MimiModel(
+        transformers.MimiConfig(
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            num_filters=2,
+            upsample_groups=16,
+            codebook_size=16,
+            codebook_dim=8,
+            vector_quantization_hidden_dimension=8,
+            num_key_value_heads=2,
+            head_dim=8,
+        )
+    )
+
+
+# How to make one, its own rate, and its hop in samples at that.
+CODECS: dict[str, tuple[Any, int, int]] = {
+    "encodec": (_encodec, 32000, 640),
+    "dac": (_dac, 16000, 320),
+    "mimi": (_mimi, 24000, 1920),
+}
+
+
+def _saved(name: str, folder: Path) -> Any:
+    make, rate, hop = CODECS[name]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = make().eval()
+    net.save_pretrained(folder)
+    kind = (
+        transformers.DacFeatureExtractor if name == "dac" else transformers.EncodecFeatureExtractor
+    )
+    options = {"hop_length": hop} if name == "dac" else {}
+    kind(sampling_rate=rate, **options).save_pretrained(folder)
+    return net
+
+
+@pytest.mark.parametrize("name", ["encodec", "dac"])
+def test_frames_are_what_the_quantiser_gets(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = _saved(name, tmp_path)
+    model = huggingface.load_model(str(tmp_path))
+    hop = CODECS[name][2]
+    audio = torch.from_numpy(noise(2, 50 * hop / model.sample_rate, model.sample_rate))
+    got: list[torch.Tensor] = []
+    method = "forward" if name == "dac" else "encode"
+    own = getattr(net.quantizer, method)
+
+    def tapped(latent: torch.Tensor, *rest: Any) -> Any:
+        got.append(latent)
+        return own(latent, *rest)
+
+    monkeypatch.setattr(net.quantizer, method, tapped)
+    with torch.no_grad():
+        net.encode(audio[:, None])
+    frames, _ = huggingface.get_timestamp_embeddings(audio, model)
+    assert frames.shape[1] == 50
+    assert torch.allclose(frames, got[0].transpose(1, 2), rtol=1e-4, atol=1e-5)
+
+
+def test_mimis_frames_are_what_the_quantiser_gets_at_its_own_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = _saved("mimi", tmp_path)
+    model = huggingface.load_model(str(tmp_path))
+    assert (model.sample_rate, model.tower.sample_rate) == (48000, 24000)
+    # Tones that both rates hold, so that the samples at 24000 Hz are known.
+    low, high = (
+        np.sum([np.sin(2 * np.pi * f * np.arange(2 * rate) / rate) for f in (220, 3100)], 0) * 0.3
+        for rate in (24000, 48000)
+    )
+    got: list[torch.Tensor] = []
+    own = net.quantizer.encode
+
+    def tapped(latent: torch.Tensor, *rest: Any) -> Any:
+        got.append(latent)
+        return own(latent, *rest)
+
+    monkeypatch.setattr(net.quantizer, "encode", tapped)
+    with torch.no_grad():
+        net.encode(torch.from_numpy(low).float()[None, None])
+    audio = torch.from_numpy(high).float()[None]
+    frames, ms = huggingface.get_timestamp_embeddings(audio, model)
+    assert ms[0].tolist() == pytest.approx([959.5 / 24 + 80 * index for index in range(25)])
+    expected = got[0].transpose(1, 2)
+    # The edges of the tones ring in the resampling.
+    difference = (frames - expected).norm(dim=2) / expected.norm(dim=2)
+    assert difference[0, 4:-2].max() < 0.01
+
+
+@pytest.mark.parametrize("name", ["encodec", "mimi"])
+def test_the_block_of_an_impulse_is_the_first_to_answer_in_a_causal_codec(
+    name: str, tmp_path: Path
+) -> None:
+    _saved(name, tmp_path)
+    model = huggingface.load_model(str(tmp_path))
+    _, own_rate, hop = CODECS[name]
+    hop *= model.sample_rate // own_rate
+    quiet = torch.from_numpy(noise(1, 30 * hop / model.sample_rate, model.sample_rate)) * 0.1
+    # In the middle of blocks 7 and 20: resampling looks ahead by less than half a block.
+    at = [7 * hop + hop // 2, 20 * hop + hop // 2]
+    loud = quiet.repeat(2, 1)
+    loud[range(2), at] = 0.9
+    before, ms = huggingface.get_timestamp_embeddings(quiet, model)
+    after, _ = huggingface.get_timestamp_embeddings(loud, model)
+    change = (after - before).norm(dim=2)
+    first = [int(torch.nonzero(row > 1e-3 * row.max())[0]) for row in change]
+    assert first == [7, 20]
+    for number, place in zip(first, at, strict=True):
+        assert abs(float(ms[0, number]) - place * 1000 / model.sample_rate) < 0.1
+
+
+def test_windows_of_a_long_clip_join_in_a_codec_of_convolutions(tmp_path: Path) -> None:
+    _saved("dac", tmp_path)
+    audio = torch.from_numpy(noise(1, 21.0, 16000))
+    whole = huggingface.load_model(str(tmp_path), window_s=30.0)
+    cut = huggingface.load_model(str(tmp_path), window_s=5.0)
+    assert len(cut.tower.windows(audio.shape[1])) > 5
+    expected, whole_ms = huggingface.get_timestamp_embeddings(audio, whole)
+    found, ms = huggingface.get_timestamp_embeddings(audio, cut)
+    assert torch.equal(ms, whole_ms)
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_encodecs_own_chunks_limit_the_windows_and_are_normalised(tmp_path: Path) -> None:
+    config = transformers.EncodecConfig(
+        sampling_rate=48000,
+        audio_channels=2,
+        normalize=True,
+        chunk_length_s=1.0,
+        overlap=0.01,
+        use_causal_conv=False,
+        norm_type="time_group_norm",
+        num_filters=2,
+        hidden_size=24,
+        codebook_size=16,
+        codebook_dim=24,
+        num_lstm_layers=1,
+        upsampling_ratios=[8, 5, 4, 2],
+    )
+    net = transformers.EncodecModel(config).eval()
+    net.save_pretrained(tmp_path)
+    transformers.EncodecFeatureExtractor(feature_size=2, sampling_rate=48000).save_pretrained(
+        tmp_path
+    )
+    model = huggingface.load_model(str(tmp_path))
+    audio = torch.from_numpy(noise(1, 3.0, 48000))
+    windows = model.tower.windows(audio.shape[1])
+    assert {window.stop - window.start for window in windows} == {48000}
+    found, ms = huggingface.get_timestamp_embeddings(audio, model)
+    louder, _ = huggingface.get_timestamp_embeddings(audio * 0.25, model)
+    assert ms.shape[1] == 450
+    assert torch.allclose(found, louder, rtol=1e-3, atol=1e-4)
+    with torch.no_grad():
+        chunk = audio[:, :48000]
+        chunk = chunk / chunk.square().mean().sqrt()
+        expected = net.encoder(chunk[:, None].repeat(1, 2, 1))[0].T
+    assert windows[0].last == 150 - 18
+    assert torch.allclose(found[0, :132], expected[:132], rtol=1e-3, atol=1e-4)
+
+
+def test_a_codec_has_no_layers(tmp_path: Path) -> None:
+    _saved("dac", tmp_path)
+    with pytest.raises(ModelError, match="A codec has one latent; leave layer at -1"):
+        huggingface.load_model(str(tmp_path), layer=0)
+
+
+def test_a_rate_above_hears_is_refused(tmp_path: Path) -> None:
+    _saved("dac", tmp_path)
+    transformers.DacFeatureExtractor(sampling_rate=96000, hop_length=320).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="96000 Hz, above HEAR's highest, 48000 Hz"):
+        huggingface.load_model(str(tmp_path))

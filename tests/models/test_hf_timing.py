@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import pytest
+import torch
+
+from hearkit.errors import ModelError
+from hearkit.models.hf_timing import Grid, measure
+
+RATE = 16000
+
+
+def _windows(size: int, hop: int, padding: int = 0) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Frames that hold their own samples, so that their centres are known."""
+
+    def encode(audio: torch.Tensor) -> torch.Tensor:
+        padded = torch.nn.functional.pad(audio, (padding, padding))
+        return padded.unfold(1, size, hop) * torch.hann_window(size)
+
+    return encode
+
+
+@pytest.mark.parametrize(
+    ("size", "hop", "padding", "reach"),
+    [(400, 160, 0, 400), (400, 320, 0, 400), (1200, 640, 600, 0), (2560, 1280, 1280, 0)],
+)
+def test_hop_count_and_centre_of_windows(size: int, hop: int, padding: int, reach: int) -> None:
+    grid = measure(_windows(size, hop, padding), RATE)
+    assert grid.frames.hop == hop
+    assert (grid.reach, grid.window_samples) == (reach, None)
+    # The window's middle; places are rounded to an eighth of a hop.
+    centre = (size - 1) / 2 - padding
+    assert abs(float(grid.frames.first) - centre) <= hop / 8
+    for n_samples in (4001, 16000, 160000):
+        padded = n_samples + 2 * padding
+        assert grid.count(n_samples) == (padded - size) // hop + 1
+
+
+def test_a_shift_of_one_hop_is_seen() -> None:
+    plain = _windows(800, 640)
+
+    def late(audio: torch.Tensor) -> torch.Tensor:
+        return plain(torch.nn.functional.pad(audio, (0, 640)))[:, 1:]
+
+    one, other = measure(plain, RATE), measure(late, RATE)
+    assert abs(other.frames.first - one.frames.first - 640) <= 80
+
+
+def test_a_fixed_window_is_spread_over_its_frames() -> None:
+    plain = _windows(400, 160, 200)
+
+    def encode(audio: torch.Tensor) -> torch.Tensor:
+        return plain(torch.nn.functional.pad(audio, (0, 160000 - audio.shape[1])))[:, :1000]
+
+    grid = measure(encode, RATE, 160000)
+    assert grid == Grid(grid.frames, 0, 160000, 1000)
+    assert grid.frames.hop == 160
+    assert abs(grid.frames.first) <= 20
+    assert grid.count(12345) == 1000
+
+
+def _seconds(audio: torch.Tensor) -> torch.Tensor:
+    return _windows(8000, 16000)(audio)
+
+
+def _rare(audio: torch.Tensor) -> torch.Tensor:
+    return _windows(8000, 40000)(audio)
+
+
+def _irregular(audio: torch.Tensor) -> torch.Tensor:
+    hop = 320 if audio.shape[1] < 30000 else 321
+    return _windows(400, hop)(audio)
+
+
+def _one_frame(audio: torch.Tensor) -> torch.Tensor:
+    return audio[:, None, :4000]
+
+
+def _mixing(audio: torch.Tensor) -> torch.Tensor:
+    # Each frame is the sum of all, plus a constant of its own.
+    frames = _windows(400, 320)(audio)
+    return frames.sum(1, keepdim=True) + torch.arange(frames.shape[1])[:, None]
+
+
+def _backwards(audio: torch.Tensor) -> torch.Tensor:
+    return _windows(400, 320)(audio).flip(1)
+
+
+def _lagging(audio: torch.Tensor) -> torch.Tensor:
+    return _windows(400, 320)(torch.nn.functional.pad(audio, (3200, 0)))
+
+
+def _batchwise(audio: torch.Tensor) -> torch.Tensor:
+    frames = _windows(400, 320)(audio)
+    return frames - frames.mean(0, keepdim=True) / 2
+
+
+def _silent(audio: torch.Tensor) -> torch.Tensor:
+    return _windows(400, 320)(audio) / 0
+
+
+class _Noisy:
+    def __init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(1)
+
+    def __call__(self, audio: torch.Tensor) -> torch.Tensor:
+        frames = _windows(400, 320)(audio)
+        return frames + 0.1 * torch.randn(frames.shape, generator=self.generator)
+
+
+@pytest.mark.parametrize(
+    ("encode", "message"),
+    [
+        (_seconds, r"1\.00 s apart, too far"),
+        (_rare, "24000 samples more give 0 frames more"),
+        (_irregular, "constant hop of whole samples: 30 for 9760"),
+        (_one_frame, "1 frames whatever the length"),
+        (_mixing, "all of its frames alike|hops away"),
+        (_backwards, r"\d hops away from where they should"),
+        (_lagging, "first frame answers to what is at -"),
+        (_batchwise, "depend on the other clips in the batch"),
+        (_silent, "aren't finite"),
+        (_Noisy(), "other frames for the same audio each time"),
+    ],
+)
+def test_what_cannot_be_timed_is_refused(
+    encode: Callable[[torch.Tensor], torch.Tensor], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        measure(encode, RATE)
+
+
+def test_a_fixed_window_of_another_length_is_refused() -> None:
+    plain = _windows(400, 160, 200)
+
+    def encode(audio: torch.Tensor) -> torch.Tensor:
+        return plain(torch.nn.functional.pad(audio, (0, 160000 - audio.shape[1])))[:, :1000]
+
+    # Says 8 s, and is 10 s: hops of 128 samples rather than 160.
+    with pytest.raises(ModelError, match="hops away"):
+        measure(encode, RATE, 128000)
+
+
+def test_hops_that_are_no_whole_number_of_samples_are_refused() -> None:
+    def encode(audio: torch.Tensor) -> torch.Tensor:
+        n_frames = int((audio.shape[1] - 400) / Fraction(641, 2)) + 1
+        starts = (torch.arange(n_frames) * 320.5).long()
+        return audio.unfold(1, 400, 1)[:, starts]
+
+    with pytest.raises(ModelError, match="constant hop of whole samples"):
+        measure(encode, RATE)

@@ -1,0 +1,348 @@
+"""Models in another process: the same numbers, and every way in which it can go wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from helpers_models import STATS, noise, write_model
+from helpers_tasks import make_scene_task
+
+from hearkit.embeddings.compute import embed
+from hearkit.errors import EmbeddingError, ModelError
+from hearkit.models.isolation import Worker
+from hearkit.models.loaded import Interpreter
+from hearkit.models.loading import load_model
+from hearkit.models.protocol import Model
+from hearkit.settings import Settings
+from hearkit.tasks.store import load_task
+
+HERE = Interpreter(Path(sys.executable), timeout_s=60)
+# What the model does is said by the first sample that it is handed.
+FAULTS = """
+def get_scene_embeddings(audio, model):
+    what = int(audio[0, 0])
+    if what == 2:
+        import os; print("about to leave"); os._exit(7)
+    if what == 3:
+        import os, signal; os.kill(os.getpid(), signal.SIGSEGV)
+    if what == 4:
+        import time; time.sleep(600)
+    if what == 5:
+        raise RuntimeError("no such luck")
+    if what == 6:
+        import os; os.write(1, b"\\x1b[2J\\x00\\xff garbage {\\n" * 20000)
+        print("{\\"number\\": 1}")
+    if what == 7:
+        return audio.mean(1), audio.std(1)
+    if what == 8:
+        return audio[:, :2]
+    if what == 9:
+        import sys; sys.stdout.close(); sys.stderr.close()
+    return torch.stack([audio.mean(1), audio.std(1), audio.abs().amax(1)], 1)
+"""
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("source"), STATS, extra=FAULTS)
+
+
+@pytest.fixture(scope="module")
+def lasting(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+    """One process for all tests that leave it alive."""
+    settings = Settings(cache_dir=tmp_path_factory.mktemp("cache"), device="cpu")
+    loaded = load_model(path, settings=settings, interpreter=HERE)
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture
+def model(path: Path, settings: Settings) -> Iterator[Model]:
+    loaded = load_model(path, settings=settings, interpreter=HERE)
+    yield loaded
+    loaded.close()
+
+
+def audio_for(what: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    audio = noise(2, 0.2, 16000)
+    audio[0, 0] = what
+    return audio
+
+
+def test_the_numbers_are_those_of_this_process(
+    path: Path, lasting: Model, settings: Settings
+) -> None:
+    here = load_model(path, settings=settings)
+    for seconds in (0.2, 1.03, 0.2):  # a longer clip makes the shared places grow
+        audio = noise(3, seconds, 16000)
+        assert np.array_equal(lasting.scene(audio), here.scene(audio))
+        for found, expected in zip(lasting.timestamps(audio), here.timestamps(audio), strict=True):
+            assert found.dtype == np.float32
+            assert np.array_equal(found, expected)
+    assert (lasting.name, lasting.sample_rate, lasting.scene_embedding_size) == ("stats", 16000, 3)
+    assert lasting.source_digest == here.source_digest
+    # Other libraries may give other numbers, so embeddings of the two aren't mixed.
+    assert lasting.digest != here.digest
+
+
+def test_results_of_one_call_stay_when_the_next_is_made(lasting: Model) -> None:
+    first = lasting.scene(noise(2, 0.1, 16000) * 1)
+    before = first.copy()
+    lasting.scene(noise(2, 0.1, 16000) * 2)
+    assert np.array_equal(first, before)
+
+
+def test_options_and_weights_are_handed_over(tmp_path: Path, settings: Settings) -> None:
+    extra = """
+    def load_model(model_file_path, layer=3, mode=None):
+        model = Stats()
+        with open(model_file_path) as file:
+            model.scale = float(file.read())
+        model.seen = (layer, mode)
+        return model
+
+    def get_scene_embeddings(audio, model):
+        assert model.seen == (7, "x")
+        return torch.full((len(audio), 3), model.scale)
+    """
+    weights = tmp_path / "w.txt"
+    weights.write_text("2.5")
+    path = write_model(tmp_path / "s", extra=extra)
+    model = load_model(path, weights, settings=settings, interpreter=HERE, layer="7", mode="x")
+    assert model.scene(noise(1, 0.1, 16000)).tolist() == [[2.5, 2.5, 2.5]]
+    assert dict(model.options) == {"layer": 7, "mode": "x"}
+    here = load_model(path, weights, settings=settings, layer="7", mode="x")
+    assert (model.name, model.weights_digest) == (here.name, here.weights_digest)
+    model.close()
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        (2, r"(?s)exit code 7 during get_scene_embeddings.*about to leave"),
+        (3, r"(?s)ended by SIGSEGV during get_scene_embeddings.*Segmentation fault.*stats\.py"),
+        (5, r"(?s)failed on 2 x 3200 samples at 16000 Hz:.*RuntimeError: no such luck"),
+    ],
+)
+def test_what_goes_wrong_is_said(model: Model, what: int, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        model.scene(audio_for(what))
+
+
+def test_a_hang_ends_and_says_where(path: Path, settings: Settings) -> None:
+    model = load_model(path, settings=settings, interpreter=replace(HERE, timeout_s=15))
+    assert isinstance(model.engine, Worker)
+    model.engine.process.interpreter = replace(HERE, timeout_s=1)
+    pid = model.engine.process.pid
+    with pytest.raises(
+        ModelError,
+        match=r"(?s)no answer during get_scene_embeddings within 1 s.*"
+        r'stats\.py", line \d+ in get_scene_embeddings',
+    ):
+        model.scene(audio_for(4))
+    assert not psutil.pid_exists(pid)
+    with pytest.raises(ModelError, match="has ended before: it gave no answer"):
+        model.scene(audio_for(1))
+
+
+def test_an_error_of_the_model_leaves_its_process_alive(lasting: Model) -> None:
+    with pytest.raises(ModelError, match="no such luck"):
+        lasting.scene(audio_for(5))
+    assert lasting.scene(audio_for(1)).shape == (2, 3)
+
+
+def test_garbage_on_stdout_does_no_harm(model: Model) -> None:
+    audio = audio_for(6)
+    assert np.allclose(model.scene(audio)[:, 2], np.abs(audio).max(1))
+    with pytest.raises(ModelError, match="exit code 7") as caught:
+        model.scene(audio_for(2))
+    text = str(caught.value)
+    assert "garbage" in text
+    assert not {"\x1b", "\x00"} & set(text)
+    assert len(text) < 10_000
+
+
+def test_closed_streams_do_no_harm(model: Model) -> None:
+    assert model.scene(audio_for(9)).shape == (2, 3)
+    assert model.scene(audio_for(1)).shape == (2, 3)
+
+
+def test_wrong_answers_are_refused_as_in_this_process(lasting: Model) -> None:
+    with pytest.raises(EmbeddingError, match="returned 2 values"):
+        lasting.scene(audio_for(7))
+    with pytest.raises(EmbeddingError, match=r"should be \(2, 3\) and are \(2, 2\)"):
+        lasting.scene(audio_for(8))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import nonsense_package", r"(?s)fails on import:.*No module named 'nonsense_package'"),
+        ("1 / 0", r"(?s)fails on import:\n.*line 1.*ZeroDivisionError"),
+        ("raise SystemExit(3)", r"(?s)fails on import:.*SystemExit: 3"),
+        ("import os; os._exit(4)", "exit code 4 during importing the module"),
+        ("x = 1", "has no load_model and no get_scene_embeddings and no get_timestamp_embeddings"),
+        (
+            STATS.replace("return Stats()", "raise OSError('no file')"),
+            r"(?s)load_model fails.*no f",
+        ),
+        (STATS.replace("return Stats()", "return 3"), r"should return a torch.nn.Module.*int"),
+        (STATS.replace("16000", "8000", 1), "sample_rate is 8000"),
+        (STATS.replace("    sample_rate = 16000\n", ""), "sample_rate is None"),
+        (STATS.replace("size = 3", "size = 'big'"), "scene_embedding_size must be .* 'big'"),
+    ],
+)
+def test_models_that_do_not_load(
+    tmp_path: Path, settings: Settings, source: str, message: str
+) -> None:
+    before = {child.pid for child in psutil.Process().children()}
+    path = write_model(tmp_path, source, name="bad")
+    with pytest.raises(ModelError, match=message):
+        load_model(path, settings=settings, interpreter=HERE)
+    assert {child.pid for child in psutil.Process().children()} <= before
+
+
+@pytest.mark.parametrize(
+    ("python", "message"),
+    [
+        ("/nowhere/python", "There is no interpreter"),
+        ("/bin/true", "isn't a Python that can be used"),
+    ],
+)
+def test_interpreters_that_are_none(
+    path: Path, settings: Settings, python: str, message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        load_model(path, settings=settings, interpreter=Interpreter(Path(python)))
+
+
+def test_an_interpreter_without_numpy(tmp_path: Path, path: Path, settings: Settings) -> None:
+    import venv
+
+    venv.create(tmp_path / "bare", with_pip=False)
+    with pytest.raises(ModelError, match=r"has no numpy.*-m pip install numpy"):
+        load_model(path, settings=settings, interpreter=Interpreter(tmp_path / "bare/bin/python"))
+
+
+READS = """
+def get_scene_embeddings(audio, model):
+    import glob
+    try:
+        for place in glob.glob({folder!r} + "/*/*.json") + [{folder!r} + "/labels.json"]:
+            open(place).read()
+    except PermissionError:
+        pass
+    return torch.zeros(len(audio), 3)
+"""
+
+
+@pytest.mark.parametrize("place", ["task", "cache"])
+def test_reading_labels_is_told_of(tmp_path: Path, settings: Settings, place: str) -> None:
+    """Also where the model hides that it was refused."""
+    task = load_task(make_scene_task(tmp_path / "tasks"), settings=settings)
+    folder = task.folder if place == "task" else settings.cache_dir
+    folder.mkdir(exist_ok=True)
+    path = write_model(tmp_path / "m", STATS, extra=READS.format(folder=str(folder)))
+    model = load_model(path, settings=settings, interpreter=HERE)
+    with pytest.raises(ModelError, match=f"tried to read {folder}.*belongs to the benchmark"):
+        embed(model, task, settings=settings)
+
+
+def test_a_task_is_embedded_as_in_this_process(tmp_path: Path, settings: Settings) -> None:
+    task = load_task(make_scene_task(tmp_path / "tasks"), settings=settings)
+    path = write_model(tmp_path / "m")
+    there = load_model(path, settings=settings, interpreter=HERE)
+    here = load_model(path, settings=settings)
+    stores = [embed(model, task, settings=settings) for model in (there, here)]
+    assert stores[0].folder != stores[1].folder
+    for split in task.splits:
+        assert np.array_equal(stores[0].scene(split), stores[1].scene(split))
+    peak = stores[0].manifest.peak_memory_mb
+    assert peak is not None
+    assert 20 < peak < 4000
+    there.close()
+
+
+def test_the_worker_gets_no_variables_of_the_benchmark(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEARKIT_CACHE", "/somewhere")
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    monkeypatch.setenv("MODEL_HUB", "kept")
+    extra = """
+    import os, sys
+    def load_model(model_file_path=""):
+        assert "HEARKIT_CACHE" not in os.environ and "PYTHONPATH" not in os.environ
+        assert os.environ["MODEL_HUB"] == "kept"
+        assert "hearkit" not in sys.modules and "pydantic" not in sys.modules
+        assert sys.stdin.read() == ""
+        return Stats()
+    """
+    load_model(write_model(tmp_path, extra=extra), settings=settings, interpreter=HERE).close()
+
+
+def test_a_forgotten_model_takes_its_process_with_it(path: Path, settings: Settings) -> None:
+    model = load_model(path, settings=settings, interpreter=HERE)
+    assert isinstance(model.engine, Worker)
+    pid, folder = model.engine.process.pid, model.engine.process.arrays.folder
+    assert psutil.pid_exists(pid)
+    assert folder.is_dir()
+    del model
+    import gc
+
+    gc.collect()
+    assert not psutil.pid_exists(pid)
+    assert not folder.exists()
+
+
+def test_a_killed_parent_takes_its_workers_with_it(tmp_path: Path, path: Path) -> None:
+    import subprocess
+
+    code = (
+        "import sys, time, json; from pathlib import Path\n"
+        "from hearkit.models.loading import load_model\n"
+        "from hearkit.models.loaded import Interpreter\n"
+        "from hearkit.settings import Settings\n"
+        "s = Settings(cache_dir=Path(sys.argv[2]), device='cpu')\n"
+        "m = load_model(sys.argv[1], settings=s, interpreter=Interpreter(Path(sys.executable)))\n"
+        "print(m.engine.process.pid, flush=True); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", code, str(path), str(tmp_path / "c")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not psutil.pid_exists(pid)
+
+
+def test_another_python_with_other_libraries(path: Path, settings: Settings) -> None:
+    """With the interpreter that HEARKIT_OTHER_PYTHON names; it needs numpy and torch."""
+    named = os.environ.get("HEARKIT_OTHER_PYTHON")
+    if not named:
+        pytest.skip("no other interpreter: set HEARKIT_OTHER_PYTHON")
+    there = load_model(path, settings=settings, interpreter=Interpreter(Path(named)))
+    here = load_model(path, settings=settings)
+    audio = noise(3, 1.03, 16000)
+    assert np.allclose(there.scene(audio), here.scene(audio), atol=1e-6)
+    assert np.allclose(there.timestamps(audio)[0], here.timestamps(audio)[0], atol=1e-6)
+    there.close()
+
+
+def test_the_last_lines_of_hearkits_own_frames_are_left_out(model: Model) -> None:
+    with pytest.raises(ModelError) as caught:
+        model.scene(audio_for(3))
+    assert "hearkit_worker" not in str(caught.value)
+    assert json.dumps(str(caught.value))

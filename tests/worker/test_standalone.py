@@ -1,0 +1,76 @@
+"""The code that is sent to other interpreters needs nothing of hearkit, and runs on old ones."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hearkit.worker
+
+FOLDER = Path(hearkit.worker.__file__).parent
+FILES = sorted(FOLDER.glob("*.py"))
+# Frameworks are imported inside functions, once a model has imported them.
+AT_THE_TOP = {"numpy", *sys.stdlib_module_names}
+WITHIN = AT_THE_TOP | {"torch", "tensorflow"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
+def test_nothing_but_the_standard_library_and_numpy(path: Path) -> None:
+    tree = ast.parse(path.read_text(), feature_version=(3, 7))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [str(node.module)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        allowed = AT_THE_TOP if node in tree.body else WITHIN
+        assert {name.partition(".")[0] for name in names} <= allowed
+
+
+@pytest.mark.parametrize("version", ["3.7", "3.8", "3.9", "3.12", "3.13"])
+def test_other_pythons_compile_it(version: str, tmp_path: Path) -> None:
+    places = [
+        shutil.which(f"python{version}"),
+        *sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python")),
+    ]
+    found = [place for place in places if place]
+    if not found:
+        pytest.skip(f"no Python {version} here")
+    copy = shutil.copytree(FOLDER, tmp_path / "hearkit_worker")
+    command = [str(found[-1]), "-m", "compileall", "-q", str(copy)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_starts_without_hearkit(tmp_path: Path) -> None:
+    """In an interpreter that sees the standard library and numpy alone."""
+    import numpy as np
+
+    shutil.copytree(FOLDER, tmp_path / "hearkit_worker")
+    (tmp_path / "numpy").symlink_to(Path(np.__file__).parent)
+    libraries = Path(np.__file__).parent.parent / "numpy.libs"
+    if libraries.is_dir():
+        (tmp_path / "numpy.libs").symlink_to(libraries)
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from hearkit_worker.serve import main; main()"
+    )
+    commands = '{"number": 5, "do": "memory", "with": {}}\n'
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, str(tmp_path), "0"],
+        input=commands,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    start, answer, end = done.stdout.split("\n")
+    assert (start, end) == ("", "")
+    assert '"number": 5' in answer
+    assert '"device_mb": null' in answer
