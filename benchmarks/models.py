@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
-import math
 import statistics
 import sys
 import tempfile
@@ -28,6 +27,7 @@ import torch
 from hearkit.models.loading import load_model
 from hearkit.models.protocol import Model
 from hearkit.settings import Settings
+from hearkit.worker.weights import weight_count
 
 CLIPS = 10
 FACTS = ("model", "Hz", "scene", "timestamps", "hop, ms")
@@ -160,24 +160,6 @@ def parameters(model: object) -> str:
     """``weight_count`` in millions."""
     count = weight_count(model)
     return f"{count / 1e6:.1f} M" if count else "none"
-
-
-def weight_count(model: object) -> int:
-    """The learned numbers of a model.
-
-    These are its parameters and what else of floating point its checkpoint holds, such as the
-    stored statistics of a normalisation. Windows, filters and random matrices are not in a
-    checkpoint (a buffer that isn't persistent, a variable that isn't trainable). Where a model
-    keeps its weights in another form than they were learned in, it says ``n_weights`` itself.
-    """
-    own = getattr(model, "n_weights", None)
-    if isinstance(own, int):
-        return own
-    if isinstance(model, torch.nn.Module):
-        state = model.state_dict().values()
-        return sum(tensor.numel() for tensor in state if tensor.is_floating_point())
-    variables: Any = getattr(model, "trainable_variables", ())
-    return sum(math.prod(variable.shape) for variable in variables)
 
 
 def random_vggish(folder: Path) -> Path:

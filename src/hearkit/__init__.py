@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hearkit.results import Result, score
     from hearkit.settings import Settings
     from hearkit.tasks.store import load_task
+    from hearkit.validate import validate_model
 
 __all__ = [
     "HearError",
@@ -36,6 +37,7 @@ __all__ = [
     "load_model",
     "load_task",
     "score",
+    "validate_model",
 ]
 
 _HOMES = {
@@ -47,6 +49,7 @@ _HOMES = {
     "load_model": "hearkit.models.loading",
     "load_task": "hearkit.tasks.store",
     "score": "hearkit.results",
+    "validate_model": "hearkit.validate",
 }
 
 

@@ -22,6 +22,7 @@ from hearkit.cli import (
     prepare,
     probe,
     tasks,
+    validate,
 )
 from hearkit.cli.running import INTERRUPTED, interrupted
 from hearkit.cli.terminal import show_warning
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.command("evaluate")(evaluate.evaluate)
 app.command("prepare")(prepare.prepare)
+app.command("validate")(validate.validate)
 app.command("embed")(embed.embed_verb)
 app.command("probe")(probe.probe)
 app.command("list")(listing.list_verb)

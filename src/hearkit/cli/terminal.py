@@ -118,6 +118,12 @@ class Reporter:
             yield tell
 
     @contextmanager
+    def checks(self, what: str) -> Iterator[Callable[[int, int, str], None]]:
+        """A stage of steps that have names."""
+        with self._stage(what) as update:
+            yield update
+
+    @contextmanager
     def downloads(self, what: str) -> Iterator[TellDownload]:
         """Files that are downloaded at the same time, counted in bytes."""
         if not self._console.is_terminal:

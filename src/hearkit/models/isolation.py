@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
@@ -45,8 +46,9 @@ _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from hearkit_worker.serve import main; "
     "del sys.path[0]; sys.path[:] = [item for item in sys.path if item]; main()"
 )
-# Variables that say where this interpreter's packages are, or where the benchmark's data is.
+# Variables that say where this interpreter's packages are, which another has none of.
 _OWN_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV")
+# Those that say where the benchmark's data is, or make tests of it.
 _OWN_PREFIXES = ("HEARKIT_", "COV_", "PYTEST_")
 _MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108
 _LEAST_FREE_BYTES = 2 << 30
@@ -109,7 +111,7 @@ class OtherProcess:
         limit = int((interpreter.memory_gb or 0) * (1 << 30))
         command = [str(interpreter.python), "-B", "-c", _BOOT]
         command += [str(self._code), str(self._folder), str(limit)]
-        environment = _environment()
+        environment = _environment(interpreter.python)
         if interpreter.sandbox:
             from hearkit.models.sandbox import sandboxed
 
@@ -380,6 +382,7 @@ def load_there(
             _attributes(done["attributes"]),
             _sources_digest(done["sources"]),
             engine,
+            done["n_weights"],
             done["versions"],
         )
     except HearError:
@@ -425,11 +428,12 @@ def _is_there(value: OptionValue) -> bool:
         return False  # no path at all
 
 
-def _environment() -> dict[str, str]:
+def _environment(python: Path) -> dict[str, str]:
+    own = () if python == Path(sys.executable) else _OWN_VARIABLES
     return {
         key: value
         for key, value in os.environ.items()
-        if key not in _OWN_VARIABLES and not key.startswith(_OWN_PREFIXES)
+        if key not in own and not key.startswith(_OWN_PREFIXES)
     }
 
 

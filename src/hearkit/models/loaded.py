@@ -44,6 +44,7 @@ class Loaded:
         attributes: An object with the model's attributes.
         source_digest: Of the module's source.
         engine: What calls its functions.
+        n_weights: How many numbers it has learned.
         environment: Versions of another interpreter and its frameworks; empty for this process.
     """
 
@@ -51,6 +52,7 @@ class Loaded:
     attributes: object
     source_digest: str
     engine: Engine
+    n_weights: int
     environment: Mapping[str, str] = field(default_factory=dict)
 
 

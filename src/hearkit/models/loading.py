@@ -19,6 +19,7 @@ from hearkit.models.source import call_traceback, package_digest, scope_digest
 from hearkit.settings import Settings
 from hearkit.worker.backends import BackendError, backend_of, loading_on
 from hearkit.worker.signature import parameters_of
+from hearkit.worker.weights import weight_count
 
 __all__ = ["load_model"]
 
@@ -99,7 +100,8 @@ def _load_here(
     # After loading, so that modules imported while loading count.
     own = scope.folder is None
     source = package_digest(found.module.__name__) if own else scope_digest(scope)
-    return Loaded(options, loaded, source, InProcess(api, loaded, backend, scope))
+    engine = InProcess(api, loaded, backend, scope)
+    return Loaded(options, loaded, source, engine, weight_count(loaded))
 
 
 def _described(named: NamedModel, weights: Path | None, loaded: Loaded) -> Model:
@@ -126,6 +128,7 @@ def _described(named: NamedModel, weights: Path | None, loaded: Loaded) -> Model
         digest=digest_json(identity),
         weights_digest=weights_digest,
         source_digest=loaded.source_digest,
+        n_weights=loaded.n_weights,
         engine=loaded.engine,
     )
 

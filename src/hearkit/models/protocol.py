@@ -36,6 +36,7 @@ class Model:
         digest: Over name, options, weights' content and the module's source.
         weights_digest: Of the weights' content, where hearkit knows the file.
         source_digest: Of the module's source.
+        n_weights: How many numbers it has learned, where its framework tells.
         engine: What calls its functions.
     """
 
@@ -49,6 +50,7 @@ class Model:
     digest: str
     weights_digest: str | None
     source_digest: str
+    n_weights: int
     engine: Engine = field(repr=False, compare=False)
 
     @property

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -21,11 +20,7 @@ from hearkit.errors import DownloadError
 from hearkit.files import write_json
 from hearkit.settings import Settings
 from hearkit.tasks.fetch import RemoteFile, RetryPolicy, TransferError, read_remote
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from hearkit.toml import tomllib
 
 __all__ = ["Known", "Record", "find_md5s", "load_record", "pin", "recall"]
 

@@ -57,7 +57,11 @@ class TorchBackend(Backend):
     """PyTorch: the module is moved to the device, and audio follows it."""
 
     def __init__(self, model: Any, device: str) -> None:
+        import torch
+
         try:
+            # A model without parameters can be moved to a device that isn't there.
+            torch.empty(0, device=device)
             model.to(device)
         except (RuntimeError, AssertionError) as error:
             raise BackendError(

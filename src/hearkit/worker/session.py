@@ -25,6 +25,7 @@ from .memory import peak_resident_mb
 from .signature import parameters_of
 from .tracebacks import own_traceback
 from .values import facts_of, kind_of, take_apart, to_numpy
+from .weights import weight_count
 
 __all__ = ["Session", "SessionError"]
 
@@ -71,6 +72,8 @@ class Session:
     def import_model(self, place: str, is_file: bool, attribute: str) -> dict[str, Any]:
         """Imports a module and looks for the API in it."""
         self._target = Target(place, is_file, attribute)
+        self._loaded = self._backend = None
+        self._has_returned = False
         before = random_digests()
         self.watch.begin_import(self._target)
         try:
@@ -122,6 +125,7 @@ class Session:
             "attributes": {key: _described(self._loaded, key) for key in _ATTRIBUTES},
             "sources": self._sources(),
             "versions": _versions(),
+            "n_weights": weight_count(self._loaded),
         }
 
     def call(self, function: str, shape: Sequence[int]) -> dict[str, Any]:

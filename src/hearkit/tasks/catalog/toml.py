@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +10,7 @@ from pydantic import BaseModel, ValidationError
 from hearkit.errors import TaskError
 from hearkit.registry import did_you_mean
 from hearkit.tasks.problems import Problems
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from hearkit.toml import tomllib
 
 __all__ = ["explain", "parse"]
 

@@ -1,0 +1,172 @@
+"""What a validation says: a verdict per check, and what the model is.
+
+The JSON form is that of these classes; ``format_version`` tells of changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, computed_field
+
+__all__ = [
+    "CheckResult",
+    "Finding",
+    "ModelFacts",
+    "Report",
+    "Verdict",
+    "error",
+    "passed",
+    "skipped",
+    "warning",
+]
+
+Verdict = Literal["pass", "warning", "error", "skipped"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CheckResult(_Record):
+    """What came of one check.
+
+    Attributes:
+        name: Of the check.
+        verdict: ``error`` where scores would be wrong or missing, ``warning`` for what may
+            matter, ``skipped`` for what couldn't be told.
+        expected: What should be so.
+        found: What is so; of a skipped check, why it was.
+        remedy: How to mend it; empty where nothing is to be mended.
+        seconds: Wall-clock time.
+    """
+
+    name: str
+    verdict: Verdict
+    expected: str
+    found: str
+    remedy: str = ""
+    seconds: float = 0.0
+
+
+class ModelFacts(_Record):
+    """What is known of the model; None where it didn't get so far.
+
+    Attributes:
+        name: Short, fit for a folder.
+        spec: As the user gave it.
+        weights: The file or folder that was handed to it.
+        options: Keyword options that were handed to its ``load_model``.
+        python: The interpreter's program.
+        kind: Class of what ``load_model`` returned.
+        device: Where audio was put.
+        sample_rate: In Hz.
+        scene_embedding_size: Numbers per clip, as the model says.
+        timestamp_embedding_size: Numbers per frame, as the model says.
+        hop_ms: Mean time between its timestamps.
+        load_s: How long ``load_model`` took.
+        peak_memory_mb: Most memory with 20 minutes of audio, in MiB.
+        peak_memory_of: ``GPU`` or ``process``: which memory that is.
+        versions: Of Python and of the libraries that it loaded.
+    """
+
+    name: str
+    spec: str
+    weights: str | None = None
+    options: dict[str, str | int | float | bool] = {}
+    python: str
+    kind: str | None = None
+    device: str | None = None
+    sample_rate: int | None = None
+    scene_embedding_size: int | None = None
+    timestamp_embedding_size: int | None = None
+    hop_ms: float | None = None
+    load_s: float | None = None
+    peak_memory_mb: float | None = None
+    peak_memory_of: Literal["GPU", "process"] | None = None
+    versions: dict[str, str] = {}
+
+
+class Report(_Record):
+    """All checks of one model.
+
+    Attributes:
+        format_version: Of this form.
+        model: What is known of it.
+        quick: Whether checks that need 20 minutes of audio were left out.
+        checks: In the order in which they ran.
+        seconds: Wall-clock time.
+    """
+
+    format_version: Literal[1] = 1
+    model: ModelFacts
+    quick: bool
+    checks: tuple[CheckResult, ...]
+    seconds: float
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def valid(self) -> bool:
+        """Whether no check found an error."""
+        return not self.errors
+
+    @property
+    def errors(self) -> tuple[CheckResult, ...]:
+        """The checks that found an error."""
+        return tuple(check for check in self.checks if check.verdict == "error")
+
+    @property
+    def warnings(self) -> tuple[CheckResult, ...]:
+        """The checks that warn."""
+        return tuple(check for check in self.checks if check.verdict == "warning")
+
+    def check(self, name: str) -> CheckResult:
+        """A check by its name.
+
+        Raises:
+            KeyError: It wasn't asked for, or there is none of that name.
+        """
+        for check in self.checks:
+            if check.name == name:
+                return check
+        raise KeyError(name)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check says, before it has a name.
+
+    Attributes:
+        verdict: As of ``CheckResult``.
+        expected: Likewise.
+        found: Likewise.
+        remedy: Likewise.
+        blocks: Whether checks that need this one can't run.
+    """
+
+    verdict: Verdict
+    expected: str
+    found: str
+    remedy: str = ""
+    blocks: bool = False
+
+
+def passed(expected: str, found: str) -> Finding:
+    """All is as it should be."""
+    return Finding("pass", expected, found)
+
+
+def warning(expected: str, found: str, remedy: str) -> Finding:
+    """Something may matter."""
+    return Finding("warning", expected, found, remedy)
+
+
+def error(expected: str, found: str, remedy: str, *, blocks: bool = True) -> Finding:
+    """Scores would be wrong or missing; what builds on it isn't checked, unless said otherwise."""
+    return Finding("error", expected, found, remedy, blocks)
+
+
+def skipped(expected: str, why: str, *, blocks: bool = False) -> Finding:
+    """It couldn't be told."""
+    return Finding("skipped", expected, why, "", blocks)

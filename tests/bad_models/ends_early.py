@@ -1,0 +1,17 @@
+"""Leaves the last three frames out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import base
+import torch
+from base import get_scene_embeddings, load_model
+
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+
+
+def get_timestamp_embeddings(audio: torch.Tensor, model: Any) -> Any:
+    embeddings, centres_ms = base.get_timestamp_embeddings(audio, model)
+    count = max(1, embeddings.shape[1] - 3)
+    return embeddings[:, :count].contiguous(), centres_ms[:, :count]

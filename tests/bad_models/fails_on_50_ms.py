@@ -1,0 +1,17 @@
+"""Needs 100 ms of audio."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import base
+import torch
+from base import get_scene_embeddings, load_model
+
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+
+
+def get_timestamp_embeddings(audio: torch.Tensor, model: Any) -> Any:
+    # What torch.stft does with a padding by reflection.
+    torch.nn.functional.pad(audio, (1600, 1600), mode="reflect")
+    return base.get_timestamp_embeddings(audio, model)

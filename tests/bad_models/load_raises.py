@@ -1,0 +1,13 @@
+"""load_model fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from base import get_scene_embeddings, get_timestamp_embeddings
+
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+
+
+def load_model(model_file_path: str = "") -> Any:
+    raise KeyError("state_dict")

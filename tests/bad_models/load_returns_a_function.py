@@ -1,0 +1,14 @@
+"""load_model returns no module of a framework."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import base
+from base import get_scene_embeddings, get_timestamp_embeddings
+
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+
+
+def load_model(model_file_path: str = "") -> Any:
+    return base.features_of

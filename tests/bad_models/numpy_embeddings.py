@@ -1,0 +1,20 @@
+"""Embeddings as numpy arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import base
+import torch
+from base import load_model
+
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+
+
+def get_timestamp_embeddings(audio: torch.Tensor, model: Any) -> Any:
+    embeddings, centres_ms = base.get_timestamp_embeddings(audio, model)
+    return embeddings.cpu().numpy(), centres_ms.cpu().numpy()
+
+
+def get_scene_embeddings(audio: torch.Tensor, model: Any) -> Any:
+    return base.get_scene_embeddings(audio, model).cpu().numpy()

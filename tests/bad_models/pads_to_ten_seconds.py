@@ -1,0 +1,16 @@
+"""Pads every shorter clip to ten seconds, and returns frames of all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import base
+import torch
+from base import get_scene_embeddings, load_model
+
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+
+
+def get_timestamp_embeddings(audio: torch.Tensor, model: Any) -> Any:
+    missing = max(0, 160000 - audio.shape[1])
+    return base.get_timestamp_embeddings(torch.nn.functional.pad(audio, (0, missing)), model)

@@ -1,0 +1,17 @@
+"""Prints eight megabytes in each call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import base
+import torch
+from base import get_timestamp_embeddings, load_model
+
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+
+
+def get_scene_embeddings(audio: torch.Tensor, model: Any) -> Any:
+    for _ in range(1024):
+        print("progress " * 910)  # noqa: T201
+    return base.get_scene_embeddings(audio, model)

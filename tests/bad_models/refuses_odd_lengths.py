@@ -1,0 +1,16 @@
+"""Views audio as pairs of samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import base
+import torch
+from base import get_timestamp_embeddings, load_model
+
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+
+
+def get_scene_embeddings(audio: torch.Tensor, model: Any) -> Any:
+    pairs = audio.view(len(audio), -1, 2)
+    return base.get_scene_embeddings(pairs.flatten(1), model)

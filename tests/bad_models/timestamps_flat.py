@@ -1,0 +1,16 @@
+"""Timestamps of one clip for all: (n_frames,)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import base
+import torch
+from base import get_scene_embeddings, load_model
+
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+
+
+def get_timestamp_embeddings(audio: torch.Tensor, model: Any) -> Any:
+    embeddings, centres_ms = base.get_timestamp_embeddings(audio, model)
+    return embeddings, centres_ms[0]

@@ -1,0 +1,1 @@
+"""A package whose root has no API, but whose submodules have."""

@@ -1,0 +1,42 @@
+"""What the validator says of models that do things their own way: nothing that isn't so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers_nearby import Nearby
+from helpers_quirks import QUIRKS, QUIRKY, Quirk, write_checkpoint
+
+from hearkit.settings import Settings
+from hearkit.validate import validate_model
+
+# What an ear for short sounds could be wrong about, in 20 minutes of audio as well.
+HARD_TO_PLACE = {"long_window", "normalises_the_clip", "whole_windows_only"}
+
+
+def judge(quirk: Quirk, folder: Path, settings: Settings, quick: bool) -> None:
+    weights = write_checkpoint(folder) if quirk.needs_checkpoint else None
+    report = validate_model(quirk.spec, weights, quick=quick, settings=settings, **quirk.options)
+    shown = "\n".join(f"{c.name}: {c.verdict}: {c.found}" for c in report.checks)
+    assert {check.name for check in report.errors} == {*quirk.error}, shown
+    assert {check.name for check in report.warnings} == {*quirk.warns}, shown
+
+
+@pytest.fixture(autouse=True)
+def nearby(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(QUIRKY))
+    monkeypatch.setattr("hearkit.validate.lab.OtherProcess", Nearby)
+
+
+@pytest.mark.parametrize("quirk", QUIRKS, ids=lambda quirk: quirk.name)
+def test_a_quirky_model_is_valid(quirk: Quirk, tmp_path: Path, settings: Settings) -> None:
+    judge(quirk, tmp_path, settings, quick=quirk.name not in HARD_TO_PLACE)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("quirk", QUIRKS, ids=lambda quirk: quirk.name)
+def test_a_quirky_model_is_valid_over_20_minutes(
+    quirk: Quirk, tmp_path: Path, settings: Settings
+) -> None:
+    judge(quirk, tmp_path, settings, quick=False)

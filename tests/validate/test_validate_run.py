@@ -1,0 +1,164 @@
+"""Which checks run, and what comes of models that fail in one way or another."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from helpers_models import STATS, write_model
+
+from hearkit.errors import ModelError, UnknownNameError
+from hearkit.models.loaded import Interpreter
+from hearkit.settings import Settings
+from hearkit.validate import CHECKS, Report, validate_model
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(cache_dir=tmp_path / "cache", device="cpu")
+
+
+def test_names() -> None:
+    assert len(set(CHECKS)) == len(CHECKS) == 27
+    assert CHECKS[0] == "import"
+
+
+def test_only_what_is_asked_for_and_what_it_needs(tmp_path: Path, settings: Settings) -> None:
+    path = write_model(tmp_path)
+    told: list[tuple[int, int, str]] = []
+    report = validate_model(
+        path,
+        settings=settings,
+        only=["timestamp-hop"],
+        progress=lambda *state: told.append(state),
+    )
+    assert [check.name for check in report.checks] == [
+        *("import", "api-functions", "load", "model-kind", "sample-rate", "timestamp-shapes"),
+        *("timestamp-unit", "timestamp-spacing", "timestamp-hop"),
+    ]
+    assert report.valid
+    assert report.check("timestamp-hop").found == "50 ms"
+    assert told[0] == (0, 9, "import")
+    assert told[-1] == (9, 9, "")
+    facts = report.model
+    assert (facts.name, facts.sample_rate, facts.hop_ms, facts.device) == (
+        *("stats", 16000, 50.0, "cpu"),
+    )
+    assert facts.versions["torch"]
+    with pytest.raises(KeyError):
+        report.check("memory")
+
+
+def test_the_report_is_json(tmp_path: Path, settings: Settings) -> None:
+    report = validate_model(write_model(tmp_path), settings=settings, only=["import"])
+    said = json.loads(report.model_dump_json())
+    assert said["format_version"] == 1
+    assert said["valid"] is True
+    assert said["checks"][0]["verdict"] == "pass"
+    del said["valid"]
+    assert Report.model_validate_json(json.dumps(said)) == report
+
+
+def test_one_mistake_is_one_error(tmp_path: Path, settings: Settings) -> None:
+    seconds = STATS.replace("* 50.0 + 25.0", "* 0.05 + 0.025")
+    report = validate_model(
+        write_model(tmp_path, seconds), settings=settings, quick=True, skip=["determinism", "state"]
+    )
+    assert [check.name for check in report.errors] == ["timestamp-unit"]
+    assert "seconds" in report.errors[0].found
+    assert "1000" in report.errors[0].remedy
+    reasons = {check.name: check.found for check in report.checks if check.verdict == "skipped"}
+    # The root is named, not the check in between.
+    assert reasons["timestamp-drift"] == reasons["timestamp-end"] == "as timestamp-unit isn't right"
+    assert "20 minutes" in reasons["memory"]
+    assert "determinism" not in reasons
+
+
+CRASHES = """
+import os
+
+def get_scene_embeddings(audio, model):
+    os.abort()
+"""
+
+
+def test_after_a_crash_the_other_checks_go_on(tmp_path: Path, settings: Settings) -> None:
+    report = validate_model(
+        write_model(tmp_path, extra=CRASHES),
+        settings=settings,
+        only=["scene-shapes", "embedding-dtype", "finite"],
+    )
+    assert [check.name for check in report.errors] == ["scene-shapes"]
+    assert "SIGABRT" in report.errors[0].found
+    assert report.check("finite").verdict == "pass"
+    assert report.check("embedding-dtype").verdict == "pass"
+
+
+SLOW = """
+import time
+
+def load_model(path=""):
+    time.sleep(60)
+
+get_scene_embeddings = get_timestamp_embeddings = load_model
+"""
+
+
+def test_a_hang_is_an_error(tmp_path: Path, settings: Settings) -> None:
+    report = validate_model(
+        write_model(tmp_path, SLOW),
+        settings=settings,
+        interpreter=Interpreter(Path(sys.executable), timeout_s=1.5),
+        only=["load"],
+    )
+    assert [check.name for check in report.errors] == ["load"]
+    assert "within 1.5 s" in report.errors[0].found
+
+
+UNSEEDED = """
+def load_model(path=""):
+    model = Stats()
+    model.gain = torch.rand(1)
+    return model
+
+def get_timestamp_embeddings(audio, model):
+    frames = audio[:, : audio.shape[1] // 800 * 800].reshape(len(audio), -1, 800)
+    ms = torch.arange(frames.shape[1]) * 50.0 + 25.0
+    return frames.mean(2, keepdim=True) * model.gain, ms.expand(len(audio), -1)
+
+def get_scene_embeddings(audio, model):
+    return torch.stack([audio.mean(1), audio.std(1), audio.abs().amax(1)], 1) * model.gain
+"""
+
+
+@pytest.mark.parametrize("only", [["determinism"], ["state", "determinism"]])
+def test_weights_that_nobody_seeded(tmp_path: Path, settings: Settings, only: list[str]) -> None:
+    report = validate_model(write_model(tmp_path, extra=UNSEEDED), settings=settings, only=only)
+    found = report.check("determinism")
+    assert found.verdict == "warning"
+    assert "loaded anew" in found.found
+    assert "get_scene_embeddings" in found.found
+    assert "get_timestamp_embeddings" in found.found
+
+
+def test_what_cannot_run_is_raised(tmp_path: Path, settings: Settings) -> None:
+    path = write_model(tmp_path)
+    with pytest.raises(ModelError, match="no module named 'a_module_that_nobody_has'"):
+        validate_model("a_module_that_nobody_has", settings=settings)
+    with pytest.raises(ModelError, match="no model file"):
+        validate_model(tmp_path / "missing.py", settings=settings)
+    with pytest.raises(ModelError, match="no weights at"):
+        validate_model(path, tmp_path / "missing.pt", settings=settings)
+    with pytest.raises(ModelError, match="no interpreter"):
+        validate_model(path, settings=settings, interpreter=Interpreter(tmp_path / "python"))
+    with pytest.raises(UnknownNameError, match="'timestamp-hop'"):
+        validate_model(path, settings=settings, only=["timestamp-hops"])
+    with pytest.raises(UnknownNameError, match="can't be skipped"):
+        validate_model(path, settings=settings, skip=["load"])
+
+
+def test_an_option_that_is_not_there(tmp_path: Path, settings: Settings) -> None:
+    with pytest.raises(ModelError, match="no option 'hop'"):
+        validate_model(write_model(tmp_path, SLOW), settings=settings, hop=3)

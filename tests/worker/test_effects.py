@@ -1,0 +1,65 @@
+"""What imports do, in processes of their own: what was heard once is heard for good."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+CODE = """
+import json, sys
+from hearkit.worker.effects import ImportWatch, random_digests, seeded_perhaps
+from hearkit.worker.importing import Target, import_target
+
+target = Target(sys.argv[1], True, "")
+watch = ImportWatch()
+before = random_digests()
+watch.begin_import(target)
+import_target(target)
+effects = watch.end()
+after = random_digests()
+print(json.dumps({**effects, "random": seeded_perhaps(before, after), "digests": after}))
+"""
+LIBRARY = "from pathlib import Path\nPath(__file__).with_suffix('.log').write_text('x')\n"
+
+
+def effects(path: Path) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", CODE, str(path)], capture_output=True, text=True, check=True
+    )
+    return dict(json.loads(done.stdout))
+
+
+def test_only_the_models_own_doing_counts(tmp_path: Path) -> None:
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    (packages / "library.py").write_text(LIBRARY)
+    (tmp_path / "part.py").write_text("open(__file__ + '.part', 'w').close()\n")
+    path = tmp_path / "model.py"
+    path.write_text(
+        f"import sys; sys.path.append({str(packages)!r})\n"
+        "import library\nimport part\nimport subprocess\n"
+        "subprocess.run([sys.executable, '-c', ''], check=True)\n"
+    )
+    found = effects(path)
+    assert (packages / "library.log").is_file()
+    assert found["writes"] == [f"{tmp_path / 'part.py'}.part"]
+    assert found["programs"] == [sys.executable]
+    assert found["network"] == []
+    assert found["random"] == []
+
+
+def test_seeds_show_in_two_processes(tmp_path: Path) -> None:
+    seeds, draws = tmp_path / "seeds.py", tmp_path / "draws.py"
+    seeds.write_text("import random\nrandom.seed(3)\n")
+    draws.write_text("import random\nrandom.random()\n")
+    first, second = effects(seeds), effects(seeds)
+    assert first["random"] == ["random"]
+    assert first["digests"]["random"] == second["digests"]["random"]
+    assert first["digests"]["numpy.random"] != second["digests"]["numpy.random"]
+    # A library may draw numbers; without a seed they are others each time.
+    first, second = effects(draws), effects(draws)
+    assert first["random"] == ["random"]
+    assert first["digests"]["random"] != second["digests"]["random"]
