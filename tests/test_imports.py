@@ -29,6 +29,7 @@ LAYERS = (
     {"results"},
     {"views"},
     {"demo"},
+    {"leaderboard"},
     {"cli"},
 )
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}

@@ -18,8 +18,6 @@ from hearkit.settings import Settings
 
 # Each way to be found, loaded and answered once; what only computes otherwise comes with `real`.
 ELSEWHERE = {
-    "path_required",
-    "more_arguments",
     "pickled_checkpoint",
     "levels.base2level",
     "numpy_embeddings",

@@ -68,6 +68,7 @@ def _index() -> list[Bad]:
 MODELS = _index()
 # What they do is also done by models of the isolation's own tests; these come with `real`.
 LIKE_THE_ISOLATIONS = {
+    "prints_garbage",
     "prints_megabytes",
     "replaces_stdout",
     "closes_stdout",

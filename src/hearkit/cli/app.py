@@ -18,9 +18,15 @@ from hearkit.cli import (
     embed,
     evaluate,
     events,
+    init_model,
+    leaderboard,
+    leaderboard_build,
+    leaderboard_check,
+    leaderboard_export,
     listing,
     prepare,
     probe,
+    submit,
     tasks,
     validate,
 )
@@ -50,6 +56,12 @@ app.add_typer(cache.app, name="cache")
 app.add_typer(events.app, name="events")
 tasks.app.command("download")(download.download)
 app.add_typer(tasks.app, name="tasks")
+leaderboard.app.command("build")(leaderboard_build.build)
+leaderboard.app.command("check")(leaderboard_check.check)
+leaderboard.app.command("export")(leaderboard_export.export)
+app.add_typer(leaderboard.app, name="leaderboard")
+app.command("submit")(submit.submit)
+app.command("init-model")(init_model.init_model)
 app.command("demo")(demo.demo)
 
 

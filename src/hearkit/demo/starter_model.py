@@ -17,7 +17,7 @@ class LogSpectrum(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("window", torch.hann_window(256))
+        self.register_buffer("window", torch.hann_window(256), persistent=False)
 
     def forward(self, audio: torch.Tensor) -> torch.Tensor:
         """Audio (n_clips, n_samples) to frames every 50 ms (n_clips, n_frames, 129)."""

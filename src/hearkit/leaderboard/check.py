@@ -1,0 +1,214 @@
+"""What a maintainer's CI does with a submission: believes nothing that can be computed again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from hearkit.digest import digest_file
+from hearkit.errors import HearError, ResultError
+from hearkit.leaderboard.bundle import CHECKSUMS, RESULTS, ROW, SUBMISSION, VALIDATION
+from hearkit.leaderboard.cells import name_key
+from hearkit.leaderboard.csv_file import format_table
+from hearkit.leaderboard.own_row import own_row
+from hearkit.leaderboard.recompute import recompute, score_differences
+from hearkit.leaderboard.submission import Submission
+from hearkit.leaderboard.table import COLUMNS, Table
+from hearkit.results import RESULT_FILE, Result
+from hearkit.tasks.store import PreparedTask
+from hearkit.validate.report import Report
+
+__all__ = ["BundleReport", "check_bundle"]
+
+_R = TypeVar("_R", bound=BaseModel)
+_LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
+_MOST_JSON_BYTES = 64 << 20
+_MOST_FILES = 2000
+
+
+@dataclass(frozen=True)
+class BundleReport:
+    """What was found.
+
+    Attributes:
+        submission: The record; None if it can't be read.
+        problems: Why the submission can't be taken, each naming what is wrong and where.
+        notes: What a maintainer should know though nothing is wrong.
+        recomputed: Tasks whose scores were computed again.
+        labelled: Of these, tasks whose labels were compared with the task's own.
+    """
+
+    submission: Submission | None
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    recomputed: tuple[str, ...]
+    labelled: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def check_bundle(
+    bundle: Path, table: Table, task_of: Callable[[str], PreparedTask | None]
+) -> BundleReport:
+    """Checks a submission against itself, the tasks and the leaderboard.
+
+    Checksums; the record and the row against the results; every score against one computed again
+    from the stored predictions, with the task's labels where the task is there; the protocol and
+    completeness of results; the validator's report; the model's name against the table's.
+
+    Args:
+        bundle: Its folder.
+        table: The leaderboard that it is to be added to.
+        task_of: Finds a prepared task by its name; None where it isn't there.
+    """
+    problems: list[str] = []
+    notes: list[str] = []
+    if not bundle.is_dir():
+        return BundleReport(None, (f"{bundle} is no folder.",), (), (), ())
+    problems += _checksum_problems(bundle)
+    submission = _record(bundle / SUBMISSION, Submission, problems)
+    report = _record(bundle / VALIDATION, Report, problems)
+    if report is not None and report.errors:
+        failed = ", ".join(check.name for check in report.errors)
+        problems.append(f"{VALIDATION}: the model isn't valid: {failed}")
+    folders = sorted(path.parent for path in (bundle / RESULTS).glob(f"*/{RESULT_FILE}"))
+    recomputed: list[str] = []
+    labelled: list[str] = []
+    for folder in folders:
+        found = list(_result_problems(folder, submission, task_of, labelled))
+        problems += [f"{RESULTS}/{folder.name}: {problem}" for problem in found]
+        if not found:
+            recomputed.append(folder.name)
+    missing = [name for name in recomputed if name not in labelled]
+    if missing:
+        notes.append(
+            f"The labels of {', '.join(missing)} weren't compared with the task's own, as the task "
+            "isn't here. Prepare or download it, or name it with --task."
+        )
+    if submission is not None:
+        problems += _row_problems(bundle, submission, folders)
+        notes += _table_notes(submission, table)
+    return BundleReport(
+        submission, tuple(problems), tuple(notes), tuple(recomputed), tuple(labelled)
+    )
+
+
+def _record(path: Path, kind: type[_R], problems: list[str]) -> _R | None:
+    try:
+        if path.stat().st_size > _MOST_JSON_BYTES:
+            problems.append(f"{path.name} is larger than it can be.")
+            return None
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        problems.append(f"{path.name} can't be read: {error.strerror}.")
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        problems.append(f"{path.name} isn't of this form: {where}: {first['msg']}.")
+    return None
+
+
+def _checksum_problems(bundle: Path) -> Iterator[str]:
+    try:
+        lines = (bundle / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        yield f"{CHECKSUMS} can't be read: {error}."
+        return
+    said = {}
+    for line in lines:
+        match = _LINE.fullmatch(line)
+        if match is None:
+            yield f"{CHECKSUMS} has a line that is none of sha256sum: {line[:100]!r}."
+            return
+        said[match[2]] = match[1]
+    there = {}
+    for path in sorted(bundle.rglob("*")):
+        name = path.relative_to(bundle).as_posix()
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            yield f"{name} is neither a file nor a folder. Links can't be submitted."
+        elif path.is_file() and name != CHECKSUMS:
+            there[name] = path
+    if len(there) > _MOST_FILES:
+        yield f"There are {len(there)} files; {_MOST_FILES} are the most."
+        return
+    for name in sorted(said.keys() - there.keys()):
+        yield f"{name} is missing, which {CHECKSUMS} lists."
+    for name in sorted(there.keys() - said.keys()):
+        yield f"{name} isn't listed in {CHECKSUMS}."
+    for name in sorted(there.keys() & said.keys()):
+        if digest_file(there[name]) != said[name]:
+            yield f"{name} was changed after the submission was made: its checksum is another."
+
+
+def _result_problems(
+    folder: Path,
+    submission: Submission | None,
+    task_of: Callable[[str], PreparedTask | None],
+    labelled: list[str],
+) -> Iterator[str]:
+    try:
+        result = Result.read(folder)
+        if result.task.name != folder.name:
+            yield f"its result is of {result.task.name}."
+            return
+        if submission is not None and result.model.digest != submission.model.digest:
+            yield "its result is of another model or checkpoint than the submission."
+        task = task_of(result.task.name)
+        if task is not None:
+            rate = result.model.sample_rate
+            if rate in task.sample_rates and task.digest(rate) != result.task.digest:
+                yield f"it was made from another version of {task.name} than the one here."
+                return
+            labelled.append(folder.name)
+        yield from score_differences(result.scores, recompute(folder, task))
+    except HearError as error:
+        yield str(error)
+
+
+def _row_problems(bundle: Path, submission: Submission, folders: list[Path]) -> Iterator[str]:
+    card = submission.card
+    stated = submission.row()
+    try:
+        text = (bundle / ROW).read_text(encoding="utf-8")
+        if text != format_table(Table(COLUMNS, (stated,))):
+            yield f"{ROW} isn't the row of {SUBMISSION}."
+    except (OSError, UnicodeDecodeError, ResultError) as error:
+        yield f"{ROW} can't be compared: {error}"
+    if sorted(submission.tasks) != sorted(folder.name for folder in folders):
+        yield f"{SUBMISSION} names other tasks than there are in {RESULTS}/."
+    if not folders:
+        yield f"There are no results in {RESULTS}/."
+        return
+    try:
+        own = own_row(folders, card.model, url=card.url, submitted=submission.created)
+    except HearError as error:
+        yield str(error)
+        return
+    for refusal in own.refused:
+        yield f"{Path(refusal.where).parent.name}: {refusal.reason}"
+    for column, said, found in zip(COLUMNS, stated.scores, own.row.scores, strict=True):
+        if said != found:
+            yield f"{column}: the row says {_shown(said)}, the results give {_shown(found)}."
+
+
+def _table_notes(submission: Submission, table: Table) -> Iterator[str]:
+    row = submission.row()
+    there = sum(score is not None for score in row.scores)
+    if not there:
+        yield "No task of the leaderboard was run, so the row has no score."
+    key = name_key(row.model)
+    for old in table:
+        if name_key(old.model) == key:
+            yield f"{old.model} is on the leaderboard already and would be replaced."
+
+
+def _shown(score: float | None) -> str:
+    return "nothing" if score is None else f"{score:g}"

@@ -1,0 +1,148 @@
+"""Results of the benchmark's own tasks, scored from predictions that are made up."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hearkit.embeddings.manifest import Manifest, ModelRecord, TaskRecord
+from hearkit.leaderboard.counted import counted_tasks
+from hearkit.metrics.event_lists import EventArrays
+from hearkit.probe.events import Postprocessing, events_from_frames
+from hearkit.probe.predictions import EventFoldPrediction, FoldPrediction, Predictions
+from hearkit.probe.protocol import HEAR2021, Protocol
+from hearkit.probe.search import Outcome
+from hearkit.results import score, write_result
+from hearkit.tasks.catalog import TaskSpec
+from hearkit.tasks.clips import Event
+from hearkit.tasks.naming import catalog_task
+from hearkit.tasks.spec import TaskMetadata
+from hearkit.tasks.store import PreparedTask
+
+N_CLIPS = 20
+_LABELS = ("a", "b", "c")
+_HOP_MS = 50.0
+
+
+def made_up_task(name: str, seed: int = 0) -> PreparedTask:
+    """A task of the catalog with few clips and no audio."""
+    known = catalog_task(name)
+    assert known is not None
+    spec, mode = known
+    counted = counted_tasks().get(name)
+    tests = counted.test_splits if counted else ("test",)
+    splits = tests if len(tests) > 1 else ("train", "valid", "test")
+    metadata = TaskMetadata.model_validate(spec.recipe(mode, (16000,)).metadata(splits))
+    rng = np.random.default_rng(seed)
+    return PreparedTask(
+        folder=Path(name),
+        metadata=metadata,
+        vocabulary=_LABELS,
+        splits={split: _clips(spec, split, rng) for split in splits},
+        audio_folders={},
+        audio_digests={},
+        source_digest="0" * 64,
+    )
+
+
+def _clips(spec: TaskSpec, split: str, rng: np.random.Generator) -> Any:
+    names = [f"{split}-{i}.wav" for i in range(N_CLIPS)]
+    if spec.embedding_type == "scene":
+        return {name: (_LABELS[i % len(_LABELS)],) for i, name in enumerate(names)}
+    starts = np.round(rng.uniform(0, 1500, N_CLIPS), 3).tolist()
+    return {
+        name: (Event(_LABELS[i % len(_LABELS)], starts[i], starts[i] + 400.0),)
+        for i, name in enumerate(names)
+    }
+
+
+def made_up_predictions(
+    name: str,
+    *,
+    model: str = "my_model",
+    wrong: int = 0,
+    protocol: Protocol = HEAR2021,
+    seed: int = 0,
+    **more: Any,
+) -> Predictions:
+    """Predictions for a task: of each test split so many clips are taken for another label."""
+    task = made_up_task(name, seed)
+    own = protocol.for_task(task.metadata.task_name)
+    event = task.kind == "event"
+    grid_values = task.metadata.evaluation_params or {}
+    ways = grid_values.get("event_postprocessing_grid", {})
+    way = Postprocessing(ways.get("median_filter_ms", [250])[0], ways.get("min_duration", [125])[0])
+    on_loss = not task.metadata.use_scoring_for_early_stopping
+    outcomes = tuple(
+        # The third is the best, whether more is better or less.
+        Outcome(point, abs(i - 2) / 10 if on_loss else 0.9 - abs(i - 2) / 10, 3, 63, "patience",
+                way if event else None)
+        for i, point in enumerate(own.grid)
+    )  # fmt: skip
+    chosen = min(2, len(outcomes) - 1)
+    rng = np.random.default_rng(seed + 1)
+    build = _event_fold if event else _scene_fold
+    manifest = Manifest(
+        hearkit_version="0",
+        key="0" * 16,
+        kind=task.kind,
+        dtype=more.pop("dtype", "float32"),
+        batch=8,
+        model=ModelRecord(
+            name=model, spec=model, weights=None, weights_digest=None, source_digest="1" * 64,
+            options={}, digest=more.pop("digest", "2" * 64), sample_rate=16000,
+            scene_embedding_size=8, timestamp_embedding_size=8,
+        ),
+        task=TaskRecord(name=task.name, digest="3" * 64),
+        device="cpu", seconds=1.0, audio_s=10.0, peak_memory_mb=None, peak_device_memory_mb=None,
+        shards=(),
+    )  # fmt: skip
+    return Predictions(
+        task=task, embeddings=manifest, embeddings_digest="4" * 64, embeddings_path="embeddings",
+        protocol=own, seed=42, precision="float32", device="cpu", grid=outcomes, chosen=chosen,
+        folds=tuple(build(task, fold, outcomes[chosen], wrong, rng) for fold in task.folds()),
+    )  # fmt: skip
+
+
+def _scene_fold(
+    task: PreparedTask, fold: Any, outcome: Outcome, wrong: int, rng: np.random.Generator
+) -> FoldPrediction:
+    targets = task.targets(fold.test)
+    scores = rng.random(targets.shape) * 0.2 + targets
+    scores[:wrong] = np.roll(scores[:wrong], 1, axis=1)
+    chances = (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+    clips = tuple(task.splits[fold.test])
+    return FoldPrediction(fold, clips, chances, targets, 0.5, outcome, 1.0)
+
+
+def _event_fold(
+    task: PreparedTask, fold: Any, outcome: Outcome, wrong: int, rng: np.random.Generator
+) -> EventFoldPrediction:
+    clips = tuple(task.splits[fold.test])
+    events: list[list[Event]] = [list(task.splits[fold.test][clip]) for clip in clips]  # type: ignore[arg-type]
+    times = np.arange(25.0, 2000.0, _HOP_MS)
+    chances = rng.uniform(0, 0.4, (len(clips), len(times), len(_LABELS))).astype(np.float32)
+    for i, listed in enumerate(events):
+        for event in listed:
+            on = (times >= event.start_ms) & (times <= event.end_ms)
+            shift = 1 if i < wrong else 0
+            chances[i, on, (_LABELS.index(event.label) + shift) % len(_LABELS)] = 0.9
+    bounds = np.arange(len(clips) + 1, dtype=np.int64) * len(times)
+    flat, all_times = chances.reshape(-1, len(_LABELS)), np.tile(times, len(clips))
+    assert outcome.postprocessing is not None
+    found = events_from_frames(flat, bounds, all_times, [outcome.postprocessing])[0]
+    reference = EventArrays.from_clips(events, _LABELS)
+    return EventFoldPrediction(
+        fold, clips, bounds, all_times, flat, reference, found, math.log(2), outcome, 1.0
+    )
+
+
+def write_made_up_result(out: Path, name: str, *, model: str = "my_model", **more: Any) -> Path:
+    """``out/<model>/<task>`` as ``hearkit evaluate`` writes it; returns that folder."""
+    predictions = made_up_predictions(name, model=model, **more)
+    folder = out / model / name
+    write_result(score(predictions), predictions, folder)
+    return folder

@@ -1,0 +1,46 @@
+"""A site with the official models, a hostile one, and one whose results are at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers_leaderboard import made_up_predictions
+
+from hearkit.leaderboard.official import official_table
+from hearkit.leaderboard.own_row import row_of
+from hearkit.leaderboard.site import PaperFigures, build_site, figures_of
+from hearkit.leaderboard.table import Row, Table
+from hearkit.results import Result, score
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+OTHER_TASK = "esc50-v2.0.0-small"
+
+
+@pytest.fixture(scope="session")
+def results() -> list[Result]:
+    """Four of twenty clips wrong on each test split; one task isn't of the table."""
+    names = ("esc50-v2.0.0-full", "tfds_gtzan-1.0.0-full", OTHER_TASK)
+    return [score(made_up_predictions(name, model="mine", wrong=4)) for name in names]
+
+
+@pytest.fixture(scope="session")
+def table(results: list[Result]) -> Table:
+    hostile = Row(HOSTILE, "javascript:alert(1)", "", tuple(0.3 + 0.02 * i for i in range(19)))
+    mine = row_of(results)
+    return official_table().with_row(hostile).with_row(mine)
+
+
+@pytest.fixture(scope="session")
+def figures() -> PaperFigures:
+    """Of the official models."""
+    found = figures_of(official_table())
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, table: Table, results: list[Result]) -> Path:
+    out = tmp_path_factory.mktemp("built") / "site"
+    build_site(table, out, results=results)
+    return out

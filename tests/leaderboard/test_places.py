@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from hearkit.leaderboard.places import others, places
+from hearkit.leaderboard.table import Row, Table
+
+TABLE = Table(
+    ("a", "b", "c"),
+    (
+        Row("one", "", "", (0.9, None, 0.1)),
+        Row("two", "", "", (0.5, None, 0.3)),
+        Row("three", "", "", (0.9, None, None)),
+        Row("Mine", "", "", (1.0, 1.0, 1.0)),
+    ),
+)
+
+
+def test_places_among_others() -> None:
+    first, second, third = places(TABLE, Row("mine", "", "", (0.5, 0.2, None)))
+    # The row of the same name doesn't count; equal scores share the better rank.
+    assert (first.rank, first.of, first.best, first.best_model) == (3, 4, 0.9, "one")
+    assert first.gap == 0.5 - 0.9
+    assert (second.rank, second.of, second.best, second.gap) == (1, 1, None, None)
+    assert (third.rank, third.of, third.best, third.best_model) == (None, 2, 0.3, "two")
+
+
+def test_the_best_is_ahead() -> None:
+    place = places(TABLE, Row("mine", "", "", (0.95, None, None)))[0]
+    assert place.rank == 1
+    assert place.gap == 0.95 - 0.9
+
+
+def test_others_are_those_of_other_names() -> None:
+    assert others(TABLE, Row("m i n e", "", "", ())).models == ("one", "two", "three")
