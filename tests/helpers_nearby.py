@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hearkit.models.isolation import CallFailedError
+from hearkit.models.other_process import CallFailedError
 from hearkit.worker.arrays import SharedArrays
 from hearkit.worker.session import Session, SessionError
 
@@ -21,11 +21,11 @@ TESTS = Path(__file__).resolve().parent
 
 
 class Nearby:
-    """Serves a model as ``hearkit.models.isolation.OtherProcess`` does, in this process."""
+    """Serves a model as ``hearkit.models.other_process.OtherProcess`` does, in this process."""
 
     _session: Session | None = None
 
-    def __init__(self, *asked: Any) -> None:  # noqa: ARG002
+    def __init__(self, *asked: Any, **more: Any) -> None:  # noqa: ARG002
         self._folder = tempfile.TemporaryDirectory(prefix="hearkit-test-")
         self.arrays = SharedArrays(self._folder.name)
         # One for all, as what it hears through can't be taken out of an interpreter again.

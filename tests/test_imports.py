@@ -36,7 +36,16 @@ RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 # What loads and calls models, of which no baseline knows anything.
 MACHINERY = {
     *("engine", "finding", "loaded", "loading", "options", "protocol", "source"),
-    *("environments", "installable", "interpreter", "isolation", "pipes", "pythons", "sandbox"),
+    *(
+        "environments",
+        "installable",
+        "interpreter",
+        "isolation",
+        "other_process",
+        "pipes",
+        "pythons",
+        "sandbox",
+    ),
 }
 
 

@@ -18,7 +18,7 @@ import pytest
 from helpers_models import noise, write_model
 
 from hearkit.errors import HearError, ModelError
-from hearkit.models.isolation import CallFailedError, OtherProcess
+from hearkit.models.other_process import CallFailedError, OtherProcess
 from hearkit.models.loaded import Interpreter
 from hearkit.models.loading import load_model
 from hearkit.models.sandbox import _bubblewrap, sandboxed
@@ -291,7 +291,7 @@ def test_nothing_outlives_a_killed_parent(tmp_path: Path) -> None:
     script = f"""
     import sys
     from pathlib import Path
-    from hearkit.models.isolation import OtherProcess
+    from hearkit.models.other_process import OtherProcess
     from hearkit.models.loaded import Interpreter
     interpreter = Interpreter(Path(sys.executable), sandbox=True)
     process = OtherProcess(interpreter, "sleeper", [Path({str(model.parent)!r})])

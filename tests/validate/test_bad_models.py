@@ -99,7 +99,7 @@ def judge(bad: Bad, report: Report) -> None:
 def test_a_bad_model_gets_its_verdict(
     bad: Bad, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hearkit.validate.lab.OtherProcess", Nearby)
+    monkeypatch.setattr("hearkit.models.isolation.OtherProcess", Nearby)
     report = validated(bad, settings)
     judge(bad, report)
     assert [check.name for check in report.checks] == list(CHECKS)

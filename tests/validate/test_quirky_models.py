@@ -26,7 +26,7 @@ def judge(quirk: Quirk, folder: Path, settings: Settings, quick: bool) -> None:
 @pytest.fixture(autouse=True)
 def nearby(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(QUIRKY))
-    monkeypatch.setattr("hearkit.validate.lab.OtherProcess", Nearby)
+    monkeypatch.setattr("hearkit.models.isolation.OtherProcess", Nearby)
 
 
 @pytest.mark.parametrize("quirk", QUIRKS, ids=lambda quirk: quirk.name)

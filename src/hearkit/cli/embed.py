@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from hearkit.cli import options as o
+from hearkit.cli import places
 from hearkit.cli.evaluation import embed_task
 from hearkit.cli.running import BAD_INPUT, answers_only, verb
 from hearkit.cli.terminal import Reporter, answer_json
@@ -28,12 +29,12 @@ def embed_verb(
     dtype: o.DtypeName = "float32",
     cache: o.CacheDir = None,
     workers: o.Workers = None,
-    python: o.Python = None,
-    env: o.Env = None,
-    sandbox: o.Sandbox = False,
-    timeout: o.TimeoutS = None,
-    model_memory: o.ModelMemory = None,
-    readable: o.Readable = None,
+    python: places.Python = None,
+    env: places.Env = None,
+    sandbox: places.Sandbox = False,
+    timeout: places.TimeoutS = None,
+    model_memory: places.ModelMemory = None,
+    readable: places.Readable = None,
     json: o.Json = False,
 ) -> None:
     """Computes a model's embeddings of tasks, and says where they are.
@@ -47,7 +48,7 @@ def embed_verb(
         settings = o.settings_of(cache, device, workers)
         stored_as = o.checked_dtype(dtype)
         reporter = Reporter()
-        interpreter = o.interpreter_of(
+        interpreter = places.interpreter_of(
             python, env, sandbox, timeout, model_memory, readable, task, settings, reporter
         )
         loaded = o.get_model(model, weights, option, settings, interpreter)

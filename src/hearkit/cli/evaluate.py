@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hearkit.cli import options as o
+from hearkit.cli import places
 from hearkit.cli.evaluation import Evaluated, evaluate_models, evaluate_tasks
 from hearkit.cli.running import BAD_INPUT, answers_only, verb
 from hearkit.cli.tables import show_results
@@ -35,12 +36,12 @@ def evaluate(
     cache: o.CacheDir = None,
     workers: o.Workers = None,
     max_memory: o.MaxMemory = None,
-    python: o.Python = None,
-    env: o.Env = None,
-    sandbox: o.Sandbox = False,
-    timeout: o.TimeoutS = None,
-    model_memory: o.ModelMemory = None,
-    readable: o.Readable = None,
+    python: places.Python = None,
+    env: places.Env = None,
+    sandbox: places.Sandbox = False,
+    timeout: places.TimeoutS = None,
+    model_memory: places.ModelMemory = None,
+    readable: places.Readable = None,
     json: o.Json = False,
 ) -> None:
     """Evaluates models on tasks: embeddings, probes, scores.
@@ -57,7 +58,7 @@ def evaluate(
         if len(model) > 1:
             _check_for_one(weights, option, name)
         reporter = Reporter()
-        interpreter = o.interpreter_of(
+        interpreter = places.interpreter_of(
             python, env, sandbox, timeout, model_memory, readable, task, settings, reporter
         )
         evaluated = evaluate_models(

@@ -11,6 +11,7 @@ import typer
 
 from hearkit._version import __version__
 from hearkit.cli import options as o
+from hearkit.cli import places
 from hearkit.cli.evaluation import Evaluated, evaluate_tasks
 from hearkit.cli.running import BAD_INPUT, answers_only, verb
 from hearkit.cli.terminal import Reporter, say
@@ -78,11 +79,11 @@ def submit(
     cache: o.CacheDir = None,
     workers: o.Workers = None,
     max_memory: o.MaxMemory = None,
-    python: o.Python = None,
-    sandbox: o.Sandbox = False,
-    timeout: o.TimeoutS = None,
-    model_memory: o.ModelMemory = None,
-    readable: o.Readable = None,
+    python: places.Python = None,
+    sandbox: places.Sandbox = False,
+    timeout: places.TimeoutS = None,
+    model_memory: places.ModelMemory = None,
+    readable: places.Readable = None,
 ) -> None:
     """Validates and evaluates a model, and writes its submission to the leaderboard.
 
@@ -98,7 +99,7 @@ def submit(
         tasks = task or _tasks_here(settings)
         reporter = Reporter()
         is_source = Path(model).expanduser().is_dir()
-        interpreter = o.interpreter_of(
+        interpreter = places.interpreter_of(
             python,
             model if is_source else None,
             sandbox,

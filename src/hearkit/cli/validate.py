@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hearkit.cli import options as o
+from hearkit.cli import places
 from hearkit.cli.running import INTERRUPTED, answers_only, verb
 from hearkit.cli.tables import output_console
 from hearkit.cli.terminal import Reporter, answer_json, duration, say
@@ -48,12 +49,12 @@ def validate(
         list[str] | None,
         typer.Option("--skip", metavar="CHECK", help="Leave this check out. Repeatable."),
     ] = None,
-    python: o.Python = None,
-    env: o.Env = None,
-    sandbox: o.Sandbox = False,
-    timeout: o.TimeoutS = None,
-    model_memory: o.ModelMemory = None,
-    readable: o.Readable = None,
+    python: places.Python = None,
+    env: places.Env = None,
+    sandbox: places.Sandbox = False,
+    timeout: places.TimeoutS = None,
+    model_memory: places.ModelMemory = None,
+    readable: places.Readable = None,
     cache: o.CacheDir = None,
     json: o.Json = False,
 ) -> None:
@@ -72,7 +73,7 @@ def validate(
                 raise ModelError(f"An option named {key!r} can't be handed to a model.")
         settings = o.settings_of(cache, device)
         reporter = Reporter()
-        interpreter = o.interpreter_of(
+        interpreter = places.interpreter_of(
             python, env, sandbox, timeout, model_memory, readable, (), settings, reporter
         )
         try:

@@ -17,9 +17,10 @@ import numpy.typing as npt
 from hearkit.errors import HearError, ModelError
 from hearkit.models.engine import Answer, Memory
 from hearkit.models.finding import NamedModel
-from hearkit.models.isolation import CallFailedError, OtherProcess, Worker
+from hearkit.models.isolation import Worker, start_process
 from hearkit.models.loaded import Interpreter
 from hearkit.models.options import OptionValue, signature_of
+from hearkit.models.other_process import CallFailedError, OtherProcess
 from hearkit.settings import Settings
 from hearkit.worker.signature import Parameter
 
@@ -133,15 +134,16 @@ class Lab:
         subject = self.subject
         target = subject.named.target
         try:
-            self._process = OtherProcess(subject.interpreter, subject.named.name, self._readable())
+            # The tasks' data is none of the model's business, here as when it is evaluated.
+            self._process = start_process(
+                subject.named,
+                subject.weights,
+                subject.options,
+                subject.settings,
+                subject.interpreter,
+            )
         except HearError as error:
             raise CannotRunError(str(error)) from error
-        # The tasks' data is none of the model's business, here as when it is evaluated.
-        cache = subject.settings.cache_dir
-        allowed = [cache / "environments", *([subject.weights] if subject.weights else [])]
-        self._process.ask(
-            "guard", "a command", folders=[str(cache)], allowed=[str(path) for path in allowed]
-        )
         said = self._process.ask("import", "importing the module", **target._asdict())
         listed = said["parameters"]
         self._parameters = None if listed is None else [Parameter(*item) for item in listed]
@@ -243,16 +245,3 @@ class Lab:
         if self._worker is None:
             raise ModelError("The model isn't loaded.")
         return self._worker
-
-    def _readable(self) -> list[Path]:
-        target = self.subject.named.target
-        readable = [Path(str(value)) for value in self.subject.options.values() if _is_there(value)]
-        readable += [Path(target.place).parent] if target.is_file else []
-        return readable + ([self.subject.weights] if self.subject.weights else [])
-
-
-def _is_there(value: OptionValue) -> bool:
-    try:
-        return isinstance(value, str) and Path(value).exists()
-    except (OSError, ValueError):
-        return False  # no path at all

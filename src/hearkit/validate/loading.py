@@ -7,7 +7,7 @@ from typing import Any
 
 from hearkit.errors import ModelError
 from hearkit.models.finding import import_error
-from hearkit.models.isolation import CallFailedError
+from hearkit.models.other_process import CallFailedError
 from hearkit.models.rates import SAMPLE_RATES
 from hearkit.validate.lab import SCENE, TIMESTAMPS, CannotRunError
 from hearkit.validate.report import Finding, error, passed, skipped, warning

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from hearkit.errors import HearError, ModelError, UnknownNameError
 from hearkit.models.finding import parse_name
-from hearkit.models.isolation import CallFailedError
 from hearkit.models.loaded import Interpreter
 from hearkit.models.options import OptionValue
+from hearkit.models.other_process import CallFailedError
 from hearkit.registry import did_you_mean
 from hearkit.settings import Settings
 from hearkit.validate import behaviour, centres, loading, long_audio, robustness, shapes, timestamps
