@@ -21,7 +21,11 @@ Numbers that JSON can't hold are null where undefined (NaN), and the strings ``"
 ``"-Infinity"``. Two runs of the same thing differ in ``resources`` alone.
 """
 
-from hearkit.results.files import reference_form, write_result
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from hearkit.results.record import (
     RESULT_FILE,
     EmbeddingsRecord,
@@ -34,7 +38,10 @@ from hearkit.results.record import (
     Result,
     ScoreSummary,
 )
-from hearkit.results.scoring import score
+
+if TYPE_CHECKING:
+    from hearkit.results.files import reference_form, write_result
+    from hearkit.results.scoring import score
 
 __all__ = [
     "RESULT_FILE",
@@ -51,3 +58,16 @@ __all__ = [
     "score",
     "write_result",
 ]
+
+# Imported when first used: whoever only reads a result needs no torch.
+_HOMES = {"reference_form": "files", "score": "scoring", "write_result": "files"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
