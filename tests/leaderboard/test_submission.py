@@ -257,6 +257,29 @@ def test_links_are_refused(made: Made, tmp_path: Path) -> None:
     assert any("neither a file nor a folder" in item for item in made.check(bundle).problems)
 
 
+def test_what_links_lead_to_is_not_read(made: Made, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(made.bundle, tmp_path / "bundle"))
+    (tmp_path / "secret").write_text("a secret\n")
+    (bundle / "SHA256SUMS").unlink()
+    (bundle / "SHA256SUMS").symlink_to(tmp_path / "secret")
+    (problem,) = made.check(bundle).problems
+    assert "secret" not in problem
+
+
+def test_what_is_shown_steers_no_terminal(made: Made, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(made.bundle, tmp_path / "bundle"))
+
+    def change(value: Any) -> None:
+        value["\x1b[31mred\nline"] = "x" * 5000
+        value["task"]["name"] = "\x1b]0;title\x07"
+
+    edit(scene(bundle) / "result.json", change)
+    summed(bundle)
+    problems = made.check(bundle).problems
+    assert any("red line" in text for text in problems)
+    assert all(text.isprintable() and len(text) < 600 for text in problems)
+
+
 def test_the_pull_request_says_all_and_starts_nothing(made: Made) -> None:
     text = (made.bundle / "pull_request.md").read_text()
     assert "<b>" not in text

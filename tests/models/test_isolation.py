@@ -22,6 +22,7 @@ from hearkit.errors import EmbeddingError, ModelError
 from hearkit.models.isolation import Worker
 from hearkit.models.loaded import Interpreter
 from hearkit.models.loading import load_model
+from hearkit.models.other_process import OtherProcess
 from hearkit.models.protocol import Model
 from hearkit.settings import Settings
 from hearkit.tasks.store import load_task
@@ -351,3 +352,28 @@ def test_the_last_lines_of_hearkits_own_frames_are_left_out(model: Model) -> Non
         model.scene(audio_for(3))
     assert "hearkit_worker" not in str(caught.value)
     assert json.dumps(str(caught.value))
+
+
+ITEM = {"facts": ["x", "float32", [2, 3], "cpu", False, True], "dtype": "<f4", "problem": ""}
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {},
+        {"items": [], "count": "many", "is_tuple": False},
+        {"items": [{**ITEM, "shape": [1 << 40, 1 << 20]}], "count": 1, "is_tuple": False},
+        {"items": [{**ITEM, "shape": [-2, 3]}], "count": 1, "is_tuple": False},
+        {"items": [{**ITEM, "dtype": "O", "shape": [2, 3]}], "count": 1, "is_tuple": False},
+        {"items": [{"facts": [1]}], "count": 1, "is_tuple": False},
+        {"items": 7, "count": 1, "is_tuple": False},
+    ],
+)
+def test_answers_that_can_not_be_are_no_arrays(
+    path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, forged: dict[str, object]
+) -> None:
+    process = OtherProcess(HERE, "forger")
+    monkeypatch.setattr(process, "ask", lambda *_, **__: forged)
+    with pytest.raises(ModelError, match="can't be understood during get_scene_embeddings"):
+        Worker(process, "cpu").call("get_scene_embeddings", noise(2, 0.1, 16000))
+    assert not psutil.pid_exists(process.pid)

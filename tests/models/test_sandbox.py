@@ -18,9 +18,9 @@ import pytest
 from helpers_models import noise, write_model
 
 from hearkit.errors import HearError, ModelError
-from hearkit.models.other_process import CallFailedError, OtherProcess
 from hearkit.models.loaded import Interpreter
 from hearkit.models.loading import load_model
+from hearkit.models.other_process import CallFailedError, OtherProcess
 from hearkit.models.sandbox import _bubblewrap, sandboxed
 from hearkit.settings import Settings
 

@@ -29,6 +29,7 @@ _R = TypeVar("_R", bound=BaseModel)
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 _MOST_JSON_BYTES = 64 << 20
 _MOST_FILES = 2000
+_LONGEST_TEXT = 500
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,10 @@ def check_bundle(
     notes: list[str] = []
     if not bundle.is_dir():
         return BundleReport(None, (f"{bundle} is no folder.",), (), (), ())
+    links = _link_problems(bundle)
+    if links:
+        # What they lead to is nobody's to be read, nor to be shown.
+        return BundleReport(None, tuple(links), (), (), ())
     problems += _checksum_problems(bundle)
     submission = _record(bundle / SUBMISSION, Submission, problems)
     report = _record(bundle / VALIDATION, Report, problems)
@@ -97,7 +102,11 @@ def check_bundle(
         problems += _row_problems(bundle, submission, folders)
         notes += _table_notes(submission, table)
     return BundleReport(
-        submission, tuple(problems), tuple(notes), tuple(recomputed), tuple(labelled)
+        submission,
+        tuple(map(_plain, problems)),
+        tuple(map(_plain, notes)),
+        tuple(recomputed),
+        tuple(labelled),
     )
 
 
@@ -116,6 +125,15 @@ def _record(path: Path, kind: type[_R], problems: list[str]) -> _R | None:
     return None
 
 
+def _link_problems(bundle: Path) -> list[str]:
+    return [
+        f"{path.relative_to(bundle).as_posix()} is neither a file nor a folder. Links can't be "
+        "submitted."
+        for path in sorted(bundle.rglob("*"))
+        if path.is_symlink() or not (path.is_file() or path.is_dir())
+    ]
+
+
 def _checksum_problems(bundle: Path) -> Iterator[str]:
     try:
         lines = (bundle / CHECKSUMS).read_text(encoding="utf-8").splitlines()
@@ -132,9 +150,7 @@ def _checksum_problems(bundle: Path) -> Iterator[str]:
     there = {}
     for path in sorted(bundle.rglob("*")):
         name = path.relative_to(bundle).as_posix()
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            yield f"{name} is neither a file nor a folder. Links can't be submitted."
-        elif path.is_file() and name != CHECKSUMS:
+        if path.is_file() and name != CHECKSUMS:
             there[name] = path
     if len(there) > _MOST_FILES:
         yield f"There are {len(there)} files; {_MOST_FILES} are the most."
@@ -208,6 +224,15 @@ def _table_notes(submission: Submission, table: Table) -> Iterator[str]:
     for old in table:
         if name_key(old.model) == key:
             yield f"{old.model} is on the leaderboard already and would be replaced."
+
+
+def _plain(text: str) -> str:
+    """A text of somebody else on one line, without what would steer a terminal."""
+    shown = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for letter in " ".join(text.split())
+    )
+    return shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_LONGEST_TEXT]} ..."
 
 
 def _shown(score: float | None) -> str:

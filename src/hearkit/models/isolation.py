@@ -29,6 +29,8 @@ from hearkit.worker.values import Facts
 
 __all__ = ["Worker", "load_there", "start_process"]
 
+_MOST_VALUES = 1000
+
 
 class Worker:
     """The engine of a model that has been loaded in another process.
@@ -61,10 +63,15 @@ class Worker:
                 f"{audio.nbytes} bytes of audio can't be handed to the model's process: {error}."
             ) from error
         done = self.process.ask("call", function, function=function, shape=list(audio.shape))
-        items = tuple(self._returned(f"item{i}", said) for i, said in enumerate(done["items"]))
-        # A function that returns very many values is described by the first few.
-        missing = done["count"] - len(items)
-        return Answer(items + items[-1:] * missing, bool(done["is_tuple"]))
+        try:
+            items = tuple(self._returned(f"item{i}", said) for i, said in enumerate(done["items"]))
+            # A function that returns very many values is described by the first few.
+            missing = min(int(done["count"]), _MOST_VALUES) - len(items)
+            is_tuple = bool(done["is_tuple"])
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
+            # What the worker says of arrays doesn't fit what it left in their places.
+            raise self.process.nonsense(function) from error
+        return Answer(items + items[-1:] * missing, is_tuple)
 
     def memory(self) -> Memory:
         """The peak of the model's own process so far."""

@@ -153,18 +153,33 @@ class OtherProcess:
         except OSError as error:
             raise self._crashed(what) from error
         text = self._answer_line(what, self.interpreter.timeout_s)
-        try:
-            answer = json.loads(text)
-            fits = answer["number"] == self._number
-        except (ValueError, TypeError, KeyError) as error:
-            raise self._garbage(what) from error
-        if not fits:
-            raise self._garbage(what)
-        self._check_violations(answer.get("violations", ()))
+        answer = self._parsed(text, what)
+        self._check_violations(answer["violations"])
         if "fault" in answer:
             raise CallFailedError(answer["fault"]["text"], answer["fault"]["missing"])
         done: dict[str, Any] = answer["done"]
         return done
+
+    def _parsed(self, text: str, what: str) -> dict[str, Any]:
+        """An answer, once it is sure that it has the form of one."""
+        try:
+            answer = json.loads(text)
+            fault = answer.get("fault")
+            fits = (
+                answer["number"] == self._number
+                and all(isinstance(path, str) for path in answer["violations"])
+                and isinstance(answer["done"] if fault is None else fault["text"], (dict, str))
+            )
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise self._garbage(what) from error
+        if not fits:
+            raise self._garbage(what)
+        found: dict[str, Any] = answer
+        return found
+
+    def nonsense(self, what: str) -> ModelError:
+        """Ends the process for an answer that can't be understood; the error to be raised."""
+        return self._garbage(what)
 
     def guard(self, folders: Sequence[Path]) -> None:
         """Has reads below folders refused and told of, but for what is allowed there."""
@@ -195,6 +210,7 @@ class OtherProcess:
         """Ends the process."""
         self._ended = self._ended or "it was closed."
         self._finalizer()
+        self._lines.finish()
 
     def _answer_line(self, what: str, timeout_s: float) -> str:
         try:
@@ -237,6 +253,7 @@ class OtherProcess:
 
     def _ends(self, how: str) -> ModelError:
         self._finalizer()
+        self._lines.finish()
         self._tail.finish(_END_S)
         self._ended = f"it {how}"
         return ModelError(f"The process of {self.name} {how}{self.last_lines()}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import re
 import threading
@@ -12,6 +13,7 @@ __all__ = ["Lines", "Tail"]
 
 _LONGEST_LINE_BYTES = 4 << 20
 _KEPT_BYTES = 16 << 10
+_MOST_WAITING = 4
 _SHOWN_LINES, _SHOWN_COLUMNS = 20, 300
 # Codes that would colour, move or clear somebody's terminal.
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -25,8 +27,10 @@ class Lines:
     """
 
     def __init__(self, pipe: IO[bytes]) -> None:
-        self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        # Bounded, so that a process that writes without end waits instead of filling memory.
+        self._queue: queue.Queue[str | None] = queue.Queue(_MOST_WAITING)
         self._pipe = pipe
+        self._dropping = False
         threading.Thread(target=self._read, name="hearkit-answers", daemon=True).start()
 
     def get(self, timeout_s: float) -> str | None:
@@ -40,11 +44,20 @@ class Lines:
         except queue.Empty:
             raise TimeoutError from None
 
+    def finish(self) -> None:
+        """Drops what nobody has read, so that the thread can end with the pipe."""
+        self._dropping = True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
+
     def _read(self) -> None:
         with self._pipe as pipe:
             while line := pipe.readline(_LONGEST_LINE_BYTES):
-                self._queue.put(line.decode(errors="replace"))
-        self._queue.put(None)
+                if not self._dropping:
+                    self._queue.put(line.decode(errors="replace"))
+        if not self._dropping:
+            self._queue.put(None)
 
 
 class Tail:
