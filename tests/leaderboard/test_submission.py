@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 import shutil
@@ -27,6 +28,7 @@ from hearkit.leaderboard.table import COLUMNS, Row
 from hearkit.results import Result
 from hearkit.settings import Settings
 from hearkit.tasks.store import PreparedTask, load_task
+from hearkit.validate import CHECKS
 from hearkit.validate.report import CheckResult, ModelFacts, Report
 
 CARD = Card(
@@ -78,7 +80,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     first = Result.read(next(iter(results.values())))
     submission = Submission(
         hearkit_version=first.hearkit_version,
-        created="2026-01-31",
+        created=dt.date(2026, 1, 31),
         card=CARD,
         model=MeasuredModel(
             n_weights=1234567,
@@ -100,10 +102,23 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 def report(verdict: Any = "warning") -> Report:
-    check = CheckResult(name="timestamp-hop", verdict=verdict, expected="50 ms", found="100 ms")
-    return Report(
-        model=ModelFacts(name="m", spec="m", python="p"), quick=True, checks=(check,), seconds=1.0
+    facts = ModelFacts(
+        name="m",
+        spec="m",
+        python="p",
+        sample_rate=16000,
+        scene_embedding_size=16,
+        timestamp_embedding_size=16,
+        hop_ms=50.0,
     )
+    found = dict.fromkeys(CHECKS, "pass") | {"timestamp-hop": verdict}
+    checks = [
+        CheckResult.model_validate(
+            {"name": name, "verdict": said, "expected": "50 ms", "found": "100 ms"}
+        )
+        for name, said in found.items()
+    ]
+    return Report(model=facts, quick=False, checks=tuple(checks), seconds=1.0)
 
 
 def test_an_honest_bundle_can_be_taken(made: Made) -> None:
@@ -112,7 +127,7 @@ def test_an_honest_bundle_can_be_taken(made: Made) -> None:
     assert found.ok
     assert len(found.recomputed) == 2
     assert found.labelled == found.recomputed
-    assert found.notes == ("No task of the leaderboard was run, so the row has no score.",)
+    assert "No task of the leaderboard was run, so the row has no score." in found.notes
 
 
 def test_the_checksums_are_those_of_sha256sum(made: Made) -> None:
@@ -138,7 +153,7 @@ def summed(bundle: Path) -> None:
     (bundle / "SHA256SUMS").write_text("".join(lines))
 
 
-def edit(path: Path, change: Callable[[Any], None]) -> None:
+def edit(path: Path, change: Callable[[Any], object]) -> None:
     value = json.loads(path.read_text())
     change(value)
     path.write_text(json.dumps(value))
@@ -223,6 +238,39 @@ def other_protocol(bundle: Path) -> None:
     edit(bundle / "submission.json", change)
 
 
+def no_checks(bundle: Path) -> None:
+    edit(bundle / "validation.json", lambda value: value.update(checks=[]))
+
+
+def other_sizes(bundle: Path) -> None:
+    edit(bundle / "submission.json", lambda value: value["model"].update(sample_rate=48000))
+
+
+def boasting_request(bundle: Path) -> None:
+    (bundle / "pull_request.md").write_text("# The best of all, 0.99\n")
+
+
+def no_array(bundle: Path) -> None:
+    (scene(bundle) / "predictions" / "fold00.npy").write_bytes(b"PK\x03\x04" + b"x" * 100)
+
+
+def deep_json(bundle: Path) -> None:
+    (scene(bundle) / "predictions" / "clips.json").write_text("[" * 200_000)
+
+
+def best_fold_alone(bundle: Path) -> None:
+    def change(value: Any) -> None:
+        value["folds"] = value["folds"][:1]
+        only = value["folds"][0]["test"]
+        for score in value["scores"].values():
+            score["per_fold"] = {only: score["per_fold"][only]}
+            score["mean"], score["std"] = score["per_fold"][only], None
+
+    edit(scene(bundle) / "result.json", change)
+    clips = scene(bundle) / "predictions" / "clips.json"
+    edit(clips, lambda value: [value.pop(name) for name in list(value) if name != "fold00"])
+
+
 TAMPERED: dict[Callable[[Path], None], str] = {
     better_score: r"folded_tones.*top1_acc, mean: 0\.9999 is stated, [\d.]+ is right",
     flipped_prediction: r"folded_tones.*top1_acc.* is stated, [\d.]+ is right",
@@ -234,6 +282,12 @@ TAMPERED: dict[Callable[[Path], None], str] = {
     score_from_nowhere: r"ESC-50: the row says 0\.99, the results give nothing",
     dropped_result: r"names other tasks than there are",
     invalid_model: r"the model isn't valid: timestamp-hop",
+    no_checks: r"doesn't hold all checks",
+    other_sizes: r"differ in the sample rate: 48000 and 16000",
+    boasting_request: r"pull_request\.md isn't the text",
+    no_array: r"fold00\.npy is not an array",
+    deep_json: r"clips\.json is not valid JSON",
+    best_fold_alone: r"its test splits aren't the task's: fold00, fold01, fold02",
     other_protocol: r"speech_commands-v0\.0\.2-5h: .*faster",
 }
 

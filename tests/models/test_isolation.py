@@ -300,7 +300,7 @@ def test_the_worker_gets_no_variables_of_the_benchmark(
 def test_a_forgotten_model_takes_its_process_with_it(path: Path, settings: Settings) -> None:
     model = load_model(path, settings=settings, interpreter=HERE)
     assert isinstance(model.engine, Worker)
-    pid, folder = model.engine.process.pid, model.engine.process.arrays.folder
+    pid, folder = model.engine.process.pid, model.engine.process.folder
     assert psutil.pid_exists(pid)
     assert folder.is_dir()
     del model
@@ -377,3 +377,27 @@ def test_answers_that_can_not_be_are_no_arrays(
     with pytest.raises(ModelError, match="can't be understood during get_scene_embeddings"):
         Worker(process, "cpu").call("get_scene_embeddings", noise(2, 0.1, 16000))
     assert not psutil.pid_exists(process.pid)
+
+
+@pytest.mark.parametrize("what", ["link", "short"])
+def test_places_of_arrays_are_neither_followed_nor_mapped(
+    path: Path, settings: Settings, tmp_path: Path, what: str
+) -> None:
+    """What the model does to them harms neither other files nor this process."""
+    victim = tmp_path / "victim.txt"
+    victim.write_text("mine, not yours")
+    model = load_model(path, settings=settings, interpreter=HERE)
+    assert isinstance(model.engine, Worker)
+    assert model.scene(noise(2, 0.1, 16000)).shape == (2, 3)
+    audio = model.engine.process.folder / "audio"
+    if what == "link":
+        audio.unlink()
+        audio.symlink_to(victim)
+        with pytest.raises(ModelError, match="can't be handed"):
+            model.scene(noise(2, 0.1, 16000))
+    else:
+        os.truncate(model.engine.process.folder / "item0", 0)
+        with pytest.raises(ValueError, match="less than 24 bytes"):
+            model.engine.process.take("item0", "<f4", (2, 3))
+    assert victim.read_text() == "mine, not yours"
+    model.close()

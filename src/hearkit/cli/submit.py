@@ -187,8 +187,8 @@ def _write(out: Path, card: Card, model: Model, report: Report, evaluated: Evalu
     folders = {result.task.name: path.parent for path, result in evaluated.results}
     if not folders:
         raise ResultError("No task could be evaluated, so there is nothing to submit.")
-    today = dt.datetime.now(dt.timezone.utc).date().isoformat()
-    own = own_row(list(folders.values()), card.model, url=card.url, submitted=today)
+    today = dt.datetime.now(dt.timezone.utc).date()
+    own = own_row(list(folders.values()), card.model, url=card.url, submitted=today.isoformat())
     failed: Mapping[str, str] = {str(task): error for _, task, error in evaluated.failed}
     refused = {Path(item.where).parent.name: item.reason for item in own.refused}
     submission = Submission(

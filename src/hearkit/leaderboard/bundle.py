@@ -22,7 +22,16 @@ from hearkit.leaderboard.submission import Submission, pull_request
 from hearkit.leaderboard.table import COLUMNS, Table
 from hearkit.validate.report import Report
 
-__all__ = ["CHECKSUMS", "RESULTS", "ROW", "SUBMISSION", "VALIDATION", "write_bundle"]
+__all__ = [
+    "CHECKSUMS",
+    "REQUEST",
+    "RESULTS",
+    "ROW",
+    "SUBMISSION",
+    "VALIDATION",
+    "warning_lines",
+    "write_bundle",
+]
 
 SUBMISSION = "submission.json"
 ROW = "row.csv"
@@ -53,8 +62,7 @@ def write_bundle(
     with atomic_folder(new) as folder:
         write_json(folder / SUBMISSION, submission.model_dump(mode="json"))
         write_text(folder / ROW, format_table(Table(COLUMNS, (submission.row(),))))
-        warnings = [f"{check.name}: {check.found}" for check in report.warnings]
-        write_text(folder / REQUEST, pull_request(submission, warnings))
+        write_text(folder / REQUEST, pull_request(submission, warning_lines(report)))
         write_json(folder / VALIDATION, report.model_dump(mode="json", exclude={"valid"}))
         for task, place in results.items():
             shutil.copytree(place, folder / RESULTS / task, copy_function=shutil.copyfile)
@@ -64,3 +72,8 @@ def write_bundle(
     if out.exists():
         shutil.rmtree(out)
     new.rename(out)
+
+
+def warning_lines(report: Report) -> list[str]:
+    """What the validator warns of, a line each."""
+    return [f"{check.name}: {check.found}" for check in report.warnings]

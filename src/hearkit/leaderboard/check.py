@@ -12,15 +12,26 @@ from pydantic import BaseModel, ValidationError
 
 from hearkit.digest import digest_file
 from hearkit.errors import HearError, ResultError
-from hearkit.leaderboard.bundle import CHECKSUMS, RESULTS, ROW, SUBMISSION, VALIDATION
+from hearkit.leaderboard.bundle import (
+    CHECKSUMS,
+    REQUEST,
+    RESULTS,
+    ROW,
+    SUBMISSION,
+    VALIDATION,
+    warning_lines,
+)
 from hearkit.leaderboard.cells import name_key
+from hearkit.leaderboard.counted import counted_tasks
 from hearkit.leaderboard.csv_file import format_table
 from hearkit.leaderboard.own_row import own_row
 from hearkit.leaderboard.recompute import recompute, score_differences
-from hearkit.leaderboard.submission import Submission
+from hearkit.leaderboard.submission import Submission, pull_request
 from hearkit.leaderboard.table import COLUMNS, Table
 from hearkit.results import RESULT_FILE, Result
+from hearkit.tasks.spec import is_plain_name
 from hearkit.tasks.store import PreparedTask
+from hearkit.validate import CHECKS
 from hearkit.validate.report import Report
 
 __all__ = ["BundleReport", "check_bundle"]
@@ -81,9 +92,14 @@ def check_bundle(
     problems += _checksum_problems(bundle)
     submission = _record(bundle / SUBMISSION, Submission, problems)
     report = _record(bundle / VALIDATION, Report, problems)
-    if report is not None and report.errors:
-        failed = ", ".join(check.name for check in report.errors)
-        problems.append(f"{VALIDATION}: the model isn't valid: {failed}")
+    if report is not None:
+        problems += _report_problems(report, submission)
+        if report.quick:
+            notes.append("The model was validated without 20 minutes of audio (--quick).")
+    strange = [path.name for path in (bundle / RESULTS).glob("*") if not is_plain_name(path.name)]
+    if strange:
+        problems.append(f"{RESULTS}/{strange[0]} can't be the name of a task.")
+        return BundleReport(None, tuple(map(_plain, problems)), (), (), ())
     folders = sorted(path.parent for path in (bundle / RESULTS).glob(f"*/{RESULT_FILE}"))
     recomputed: list[str] = []
     labelled: list[str] = []
@@ -98,8 +114,14 @@ def check_bundle(
             f"The labels of {', '.join(missing)} weren't compared with the task's own, as the task "
             "isn't here. Prepare or download it, or name it with --task."
         )
+    elsewhere = [name for name in recomputed if name not in counted_tasks()]
+    if elsewhere:
+        notes.append(
+            f"{', '.join(elsewhere)} aren't on the leaderboard, so any protocol is taken for them."
+        )
     if submission is not None:
         problems += _row_problems(bundle, submission, folders)
+        problems += _request_problems(bundle, submission, report)
         notes += _table_notes(submission, table)
     return BundleReport(
         submission,
@@ -183,10 +205,55 @@ def _result_problems(
             if rate in task.sample_rates and task.digest(rate) != result.task.digest:
                 yield f"it was made from another version of {task.name} than the one here."
                 return
-            labelled.append(folder.name)
+            yield from _task_differences(result, task)
         yield from score_differences(result.scores, recompute(folder, task))
+        if task is not None:
+            labelled.append(folder.name)
     except HearError as error:
         yield str(error)
+
+
+def _task_differences(result: Result, task: PreparedTask) -> Iterator[str]:
+    """What a result says of its task that the task itself says otherwise."""
+    tests = sorted(fold.test for fold in task.folds())
+    if sorted(fold.test for fold in result.folds) != tests:
+        yield f"its test splits aren't the task's: {', '.join(tests)}."
+    if list(result.scores) != list(task.metadata.evaluation):
+        yield f"its scores aren't the task's: {', '.join(task.metadata.evaluation)}."
+    if result.primary_score != task.metadata.evaluation[0]:
+        yield f"its first score isn't the task's: {task.metadata.evaluation[0]}."
+    if result.kind != task.kind:
+        yield f"it is of another kind than the task: {task.kind}."
+
+
+def _report_problems(report: Report, submission: Submission | None) -> Iterator[str]:
+    if report.errors:
+        failed = ", ".join(check.name for check in report.errors)
+        yield f"{VALIDATION}: the model isn't valid: {failed}."
+    if sorted(check.name for check in report.checks) != sorted(CHECKS):
+        yield f"{VALIDATION} doesn't hold all checks of the validator, each once."
+    if submission is None:
+        return
+    said, model = submission.model, report.model
+    for what, stated, found in (
+        ("sample rate", said.sample_rate, model.sample_rate),
+        ("scene embedding size", said.scene_embedding_size, model.scene_embedding_size),
+        ("timestamp embedding size", said.timestamp_embedding_size, model.timestamp_embedding_size),
+        ("hop", said.hop_ms, model.hop_ms),
+    ):
+        if stated != found:
+            yield f"{SUBMISSION} and {VALIDATION} differ in the {what}: {stated} and {found}."
+
+
+def _request_problems(bundle: Path, submission: Submission, report: Report | None) -> Iterator[str]:
+    warnings = [] if report is None else warning_lines(report)
+    try:
+        text = (bundle / REQUEST).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        yield f"{REQUEST} can't be read: {error}."
+        return
+    if text != pull_request(submission, warnings):
+        yield f"{REQUEST} isn't the text of {SUBMISSION}."
 
 
 def _row_problems(bundle: Path, submission: Submission, folders: list[Path]) -> Iterator[str]:
@@ -204,7 +271,7 @@ def _row_problems(bundle: Path, submission: Submission, folders: list[Path]) -> 
         yield f"There are no results in {RESULTS}/."
         return
     try:
-        own = own_row(folders, card.model, url=card.url, submitted=submission.created)
+        own = own_row(folders, card.model, url=card.url, submitted=submission.created.isoformat())
     except HearError as error:
         yield str(error)
         return

@@ -95,6 +95,8 @@ def score_differences(
         if name not in found:
             problems.append(f"{name} is no score of the predictions")
             continue
+        if said[name].maximise != found[name].maximise:
+            problems.append(f"{name}: whether higher is better is stated wrongly")
         for what, a, b in _pairs(said[name], found[name]):
             if not same_number(a, b):
                 problems.append(f"{name}, {what}: {_text(a)} is stated, {_text(b)} is right")
@@ -104,6 +106,9 @@ def score_differences(
 
 def _pairs(said: ScoreSummary, found: ScoreSummary) -> list[tuple[str, float | None, float | None]]:
     pairs = _numbers("", said, found)
+    pairs += [
+        (f"{part}, mean", said.parts[part].mean, None) for part in said.parts.keys() - found.parts
+    ]
     for part in found.parts:
         if part in said.parts:
             pairs += _numbers(f"{part}, ", said.parts[part], found.parts[part])

@@ -20,6 +20,7 @@ from hearkit.leaderboard.recompute import (
     same_number,
     score_differences,
 )
+from hearkit.metrics import get_event_score, get_scene_score
 from hearkit.probe.events import Postprocessing, postprocessing_grid
 from hearkit.probe.protocol import HEAR2021
 from hearkit.results.files import reference_form
@@ -46,7 +47,7 @@ def result_problems(result: Result, task: CountedTask, folder: Path | None) -> l
     if not problems:
         problems = _fold_problems(result, task)
     if not problems:
-        problems = [*_choice_problems(result, task), *_score_problems(result, task)]
+        problems = _score_problems(result, task) or _choice_problems(result, task)
     if not problems and folder is not None:
         problems = _edited(result, folder)
     return problems
@@ -108,8 +109,13 @@ def _choice_problems(result: Result, task: CountedTask) -> list[str]:
     if points != result.protocol.grid or not 0 <= result.chosen < len(points):
         return [f"its grid isn't the protocol's. {_AGAIN}"]
     on_loss = not task.spec.use_scoring_for_early_stopping
-    sign = 1 if result.primary.maximise and not on_loss else -1
+    # Which way is better is the score's own affair, whatever the file says.
+    scene = result.kind == "scene"
+    score = (get_scene_score if scene else get_event_score)(result.primary_score)
+    sign = 1 if score.maximise and not on_loss else -1
     merits = [sign * outcome.validation_score for outcome in result.grid]
+    if math.isnan(merits[result.chosen]):
+        return [f"the grid point that it used has no validation. {_AGAIN}"]
     # A comparison with NaN, of a point that was dropped, is false.
     if any(merit > merits[result.chosen] for merit in merits):
         return [f"another grid point than the one it used was better in validation. {_AGAIN}"]

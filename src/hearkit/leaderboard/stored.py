@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tokenize
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,13 @@ __all__ = [
 
 REMEDY = "Evaluate again, and leave the folder as it is."
 
+_MOST_JSON_BYTES = 256 << 20
+_MAGIC = b"\x93NUMPY"
+# All that numpy raises of headers that nobody but a forger writes.
+_NO_ARRAY = (
+    *(EOFError, ValueError, TypeError, OverflowError, MemoryError, SyntaxError),
+    tokenize.TokenError,
+)
 _SPLITS = TypeAdapter(dict[str, list[str]])
 _LABELS = TypeAdapter(list[str])
 _EVENTS = TypeAdapter(dict[str, list[dict[str, Any]]])
@@ -131,6 +139,8 @@ def read_events(file: Path, clips: Sequence[str], labels: Sequence[str]) -> Even
 
 def _json(file: Path, kind: TypeAdapter[Any]) -> Any:
     try:
+        if file.stat().st_size > _MOST_JSON_BYTES:
+            raise ResultError(f"{file} is larger than it can be. {REMEDY}")
         return kind.validate_python(json.loads(file.read_bytes()))
     except OSError as error:
         raise ResultError(f"{file} can't be read: {error.strerror}. {REMEDY}") from error
@@ -138,7 +148,7 @@ def _json(file: Path, kind: TypeAdapter[Any]) -> Any:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ResultError(f"{file}: {where}: {first['msg']}. {REMEDY}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ResultError(f"{file} is not valid JSON: {error}. {REMEDY}") from error
 
 
@@ -149,8 +159,12 @@ def read_array(file: Path) -> npt.NDArray[Any]:
         ResultError: It can't be read.
     """
     try:
+        with file.open("rb") as opened:
+            # numpy would take other forms for archives, or for pickles.
+            if opened.read(len(_MAGIC)) != _MAGIC:
+                raise ResultError(f"{file} is not an array. {REMEDY}")
         return read_npy(file, mmap=True)
     except OSError as error:
         raise ResultError(f"{file} can't be read: {error.strerror}. {REMEDY}") from error
-    except (EOFError, ValueError) as error:
+    except _NO_ARRAY as error:
         raise ResultError(f"{file} is not an array: {error}. {REMEDY}") from error

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from hearkit.leaderboard.card import Card
 from hearkit.leaderboard.counted import tasks_of
 from hearkit.leaderboard.table import COLUMNS, Row
 
 __all__ = ["MeasuredModel", "Submission", "missing_columns", "pull_request"]
+
+
+def _column(name: str) -> str:
+    if name not in COLUMNS:
+        raise ValueError(f"there is no column {name!r}")
+    return name
+
+
+Column = Annotated[str, AfterValidator(_column)]
 
 
 class _Record(BaseModel):
@@ -58,17 +68,17 @@ class Submission(_Record):
 
     format_version: Literal[1] = 1
     hearkit_version: str
-    created: str
+    created: dt.date
     card: Card
     model: MeasuredModel
-    scores: dict[str, float | None]
+    scores: dict[Column, float | None]
     tasks: tuple[str, ...]
     missing: dict[str, str]
 
     def row(self) -> Row:
         """The submission's row of the leaderboard."""
         scores = tuple(self.scores.get(column) for column in COLUMNS)
-        return Row(self.card.model, self.card.url, self.created, scores)
+        return Row(self.card.model, self.card.url, self.created.isoformat(), scores)
 
 
 def missing_columns(row: Row, said: Mapping[str, str], failed: Mapping[str, str]) -> dict[str, str]:
@@ -126,7 +136,11 @@ def pull_request(submission: Submission, warnings: Sequence[str]) -> str:
     lines += [f"| {key} | {_inline(value)} |" for key, value in answers.items()]
     lines += ["", "| task | score |", "| --- | --- |"]
     for column, score in zip(COLUMNS, row.scores, strict=True):
-        value = f"{score:.4f}" if score is not None else _inline(submission.missing[column])
+        value = (
+            f"{score:.4f}"
+            if score is not None
+            else _inline(submission.missing.get(column, "not run"))
+        )
         lines.append(f"| {column} | {value} |")
     others = [task for task in submission.tasks if task not in _on_the_table()]
     if others:

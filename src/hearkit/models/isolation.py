@@ -22,6 +22,7 @@ from hearkit.models.finding import NamedModel, import_error, lacks_api
 from hearkit.models.loaded import Interpreter, Loaded, load_error
 from hearkit.models.options import OptionValue, signature_of
 from hearkit.models.other_process import CallFailedError, OtherProcess
+from hearkit.models.pipes import printable
 from hearkit.models.source import files_digest, places_digest
 from hearkit.settings import Settings
 from hearkit.worker.signature import Parameter
@@ -57,7 +58,7 @@ class Worker:
         """
         self.process.check_alive()
         try:
-            self.process.arrays.new("audio", "<f4", audio.shape)[...] = audio
+            self.process.hand_over(audio)
         except OSError as error:
             raise ModelError(
                 f"{audio.nbytes} bytes of audio can't be handed to the model's process: {error}."
@@ -71,6 +72,8 @@ class Worker:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
             # What the worker says of arrays doesn't fit what it left in their places.
             raise self.process.nonsense(function) from error
+        if not items and not is_tuple:
+            raise self.process.nonsense(function)
         return Answer(items + items[-1:] * missing, is_tuple)
 
     def memory(self) -> Memory:
@@ -88,12 +91,11 @@ class Worker:
 
     def _returned(self, name: str, said: Mapping[str, Any]) -> Returned:
         facts = Facts(*said["facts"])
+        facts = facts._replace(kind=printable(str(facts.kind)))
         facts = facts._replace(shape=None if facts.shape is None else tuple(facts.shape))
         if said["dtype"] is None:
-            return Returned(facts, None, said["problem"])
-        shared = self.process.arrays.open(name, said["dtype"], said["shape"])
-        # The next call writes into the same place.
-        return Returned(facts, np.array(shared))
+            return Returned(facts, None, printable(str(said["problem"])))
+        return Returned(facts, self.process.take(name, said["dtype"], said["shape"]))
 
 
 def start_process(
@@ -164,7 +166,7 @@ def load_there(
         return Loaded(
             options,
             _attributes(done["attributes"]),
-            _sources_digest(done["sources"]),
+            _sources_digest(done["sources"], named),
             engine,
             done["n_weights"],
             done["versions"],
@@ -194,10 +196,21 @@ def _attributes(said: Mapping[str, Mapping[str, Any]]) -> object:
     )
 
 
-def _sources_digest(said: Mapping[str, Any]) -> str:
-    if "folder" in said:
-        return files_digest(Path(said["folder"]), [Path(file) for file in said["files"]])
-    return places_digest(said["places"]) if said["places"] else digest_json([])
+def _sources_digest(said: Mapping[str, Any], named: NamedModel) -> str:
+    """Over the model's source, of what the process says only what can be part of it."""
+    if named.target.is_file:
+        folder = Path(named.target.place).parent
+        paths = {Path(str(file)) for file in said["files"]}
+        return files_digest(folder, [path for path in paths if _is_source(path, folder)])
+    places = [Path(str(place)) for place in said["places"]]
+    top = named.target.place.partition(".")[0]
+    own = [str(place) for place in places if top in (place.name, place.stem)]
+    return places_digest(own) if own else digest_json([])
+
+
+def _is_source(path: Path, folder: Path) -> bool:
+    resolved = path.resolve()
+    return folder.resolve() in resolved.parents and folder in path.parents and resolved.is_file()
 
 
 def _is_there(value: OptionValue) -> bool:

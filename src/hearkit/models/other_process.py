@@ -20,12 +20,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+import numpy.typing as npt
+
 import hearkit.worker
 from hearkit.errors import ModelError
+from hearkit.models.exchange import read_shared, write_shared
 from hearkit.models.interpreter import describe_interpreter
 from hearkit.models.loaded import Interpreter
-from hearkit.models.pipes import Lines, Tail
-from hearkit.worker.arrays import SharedArrays
+from hearkit.models.pipes import Lines, Tail, printable
 
 __all__ = ["CallFailedError", "OtherProcess"]
 
@@ -43,6 +46,7 @@ _LEAST_FREE_BYTES = 2 << 30
 _NOISE = ('  File "<string>", line 1 in <module>', "Extension modules:")
 _START_S, _END_S = 120.0, 5.0
 _SIGNAL_CODE = 128
+_ANSWERS = (dict, str, type(None))
 
 
 class CallFailedError(ModelError):
@@ -94,7 +98,6 @@ class OtherProcess:
             self._code / "hearkit_worker",
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-        self.arrays = SharedArrays(str(self._folder))
         limit = int((interpreter.memory_gb or 0) * (1 << 30))
         command = [str(interpreter.python), "-B", "-c", _BOOT]
         command += [str(self._code), str(self._folder), str(limit)]
@@ -156,7 +159,7 @@ class OtherProcess:
         answer = self._parsed(text, what)
         self._check_violations(answer["violations"])
         if "fault" in answer:
-            raise CallFailedError(answer["fault"]["text"], answer["fault"]["missing"])
+            raise CallFailedError(printable(answer["fault"]["text"]), answer["fault"]["missing"])
         done: dict[str, Any] = answer["done"]
         return done
 
@@ -168,7 +171,8 @@ class OtherProcess:
             fits = (
                 answer["number"] == self._number
                 and all(isinstance(path, str) for path in answer["violations"])
-                and isinstance(answer["done"] if fault is None else fault["text"], (dict, str))
+                and isinstance(answer["done"] if fault is None else fault["missing"], _ANSWERS)
+                and (fault is None or isinstance(fault["text"], str))
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise self._garbage(what) from error
@@ -191,6 +195,27 @@ class OtherProcess:
                 folders=sorted(map(str, self._guarded)),
                 allowed=[str(path) for path in self._allowed],
             )
+
+    @property
+    def folder(self) -> Path:
+        """Where audio and embeddings lie."""
+        return self._folder
+
+    def hand_over(self, audio: npt.NDArray[np.float32]) -> None:
+        """Puts audio (n_clips, n_samples) where the process expects it.
+
+        Raises:
+            OSError: There is no room, or something else is in its place.
+        """
+        write_shared(self._folder, "audio", audio)
+
+    def take(self, name: str, dtype: str, shape: Sequence[int]) -> npt.NDArray[np.generic]:
+        """A copy of the array that the process says to have left.
+
+        Raises:
+            OSError, ValueError, TypeError, OverflowError: There is no such array.
+        """
+        return read_shared(self._folder, name, dtype, shape)
 
     def check_alive(self) -> None:
         """Fails if the process was ended.

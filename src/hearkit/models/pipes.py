@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import IO
 
-__all__ = ["Lines", "Tail"]
+__all__ = ["Lines", "Tail", "printable"]
 
 _LONGEST_LINE_BYTES = 4 << 20
 _KEPT_BYTES = 16 << 10
@@ -17,6 +17,11 @@ _MOST_WAITING = 4
 _SHOWN_LINES, _SHOWN_COLUMNS = 20, 300
 # Codes that would colour, move or clear somebody's terminal.
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """A text of somebody else's without what would steer a terminal; lines stay."""
+    return _CONTROL.sub("", text)
 
 
 class Lines:
@@ -80,7 +85,7 @@ class Tail:
     def text(self, wanted: Callable[[str], bool] = bool) -> str:
         """The last lines, of those that are wanted, fit for a terminal."""
         lines = self._kept.decode(errors="replace").replace("\r", "\n").splitlines()
-        shown = [_CONTROL.sub("", line).rstrip()[:_SHOWN_COLUMNS] for line in lines]
+        shown = [printable(line).rstrip()[:_SHOWN_COLUMNS] for line in lines]
         return "\n".join([line for line in shown if line and wanted(line)][-_SHOWN_LINES:])
 
     def _read(self) -> None:

@@ -209,7 +209,7 @@ class Lab:
             ModelError: As of ``call``.
         """
         worker = self._ready()
-        worker.process.arrays.new("audio", "<f4", audio.shape)[...] = audio
+        worker.process.hand_over(audio)
         try:
             said = worker.process.ask(
                 "gradients", function, function=function, shape=list(audio.shape)
