@@ -127,7 +127,7 @@ class OtherProcess:
         # Also where nobody calls close, at the latest when this interpreter ends.
         self._finalizer = weakref.finalize(self, _end, self._process, (self._folder, self._code))
         if self._answer_line("to start", _START_S).strip():
-            raise self._garbage("its start")
+            raise self.nonsense("its start")
         self.guard(hidden)
 
     @property
@@ -175,15 +175,15 @@ class OtherProcess:
                 and (fault is None or isinstance(fault["text"], str))
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise self._garbage(what) from error
+            raise self.nonsense(what) from error
         if not fits:
-            raise self._garbage(what)
+            raise self.nonsense(what)
         found: dict[str, Any] = answer
         return found
 
     def nonsense(self, what: str) -> ModelError:
         """Ends the process for an answer that can't be understood; the error to be raised."""
-        return self._garbage(what)
+        return self._ends(f"gave an answer that can't be understood {_when(what)}, and was ended.")
 
     def guard(self, folders: Sequence[Path]) -> None:
         """Has reads below folders refused and told of, but for what is allowed there."""
@@ -272,9 +272,6 @@ class OtherProcess:
             f"gave no answer {_when(what)} within {timeout_s:g} s and was ended. Allow more time "
             "with --timeout if it is merely slow."
         )
-
-    def _garbage(self, what: str) -> ModelError:
-        return self._ends(f"gave an answer that can't be understood {_when(what)}, and was ended.")
 
     def _ends(self, how: str) -> ModelError:
         self._finalizer()
