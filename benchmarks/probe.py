@@ -69,12 +69,12 @@ def stacked(
     scores = [0.0] * len(points)
     for group in by_shape(points):
         trained = train(
-            [points[i] for i in group],
+            {seed: [points[i] for i in group]},
             data,
             Objective(top1_accuracy, maximise=True),
-            stream=(seed, 0),
+            fold=0,
             dtype=dtype,
-        )
+        )[seed]
         for i, outcome in zip(group, trained.outcomes, strict=True):
             scores[i] = outcome.validation_score
     return scores
@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
-    points = [point.model_copy(update={"max_epochs": args.epochs}) for point in HEAR2021.grid]
+    points = [point.model_copy(update={"max_epochs": args.epochs}) for point in HEAR2021.networks]
     precision = str(resolve_precision(args.precision, args.device)).removeprefix("torch.")
     console = Console(width=110)
     console.print(

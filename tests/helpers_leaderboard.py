@@ -80,7 +80,7 @@ def made_up_predictions(
         # The third is the best, whether more is better or less.
         Outcome(point, abs(i - 2) / 10 if on_loss else 0.9 - abs(i - 2) / 10, 3, 63, "patience",
                 way if event else None)
-        for i, point in enumerate(own.grid)
+        for i, point in enumerate(own.networks)
     )  # fmt: skip
     chosen = min(2, len(outcomes) - 1)
     rng = np.random.default_rng(seed + 1)

@@ -61,12 +61,12 @@ def data_of(
 @pytest.mark.parametrize("multilabel", [False, True])
 def test_embeddings_are_centred_on_the_training_mean(multilabel: bool) -> None:
     x, y, data = data_of(20, multilabel=multilabel)
-    np.testing.assert_allclose(data.offset, x[:20].mean(axis=0), rtol=1e-6)
-    rebuilt = torch.cat([batch for batch, _ in data.batches]) + data.offset
+    np.testing.assert_allclose(data.inputs.offset, x[:20].mean(axis=0), rtol=1e-6)
+    rebuilt = torch.cat([batch for batch, _ in data.epoch(1)]) + data.inputs.offset
     np.testing.assert_allclose(rebuilt, x[:20], rtol=1e-5)
-    np.testing.assert_allclose(data.valid_x + data.offset, x[20:], rtol=1e-5)
-    np.testing.assert_allclose(data.centred(x[20:]), data.valid_x)
-    labels = torch.cat([label for _, label in data.batches]).numpy()
+    np.testing.assert_allclose(data.valid_x + data.inputs.offset, x[20:], rtol=1e-5)
+    np.testing.assert_allclose(data.inputs(torch.from_numpy(x[20:])), data.valid_x)
+    labels = torch.cat([label for _, label in data.epoch(1)]).numpy()
     expected = y[:20].astype(np.float32) if multilabel else y[:20].argmax(axis=1)
     np.testing.assert_array_equal(labels, expected)
     assert data.n_labels == 4
@@ -74,8 +74,8 @@ def test_embeddings_are_centred_on_the_training_mean(multilabel: bool) -> None:
 
 def test_only_the_batches_are_rounded() -> None:
     _, _, data = data_of(20, dtype=torch.bfloat16)
-    assert data.batches[0][0].dtype == torch.bfloat16
-    assert data.valid_x.dtype == data.offset.dtype == torch.float32
+    assert next(iter(data.epoch(1)))[0].dtype == torch.bfloat16
+    assert data.valid_x.dtype == data.inputs.offset.dtype == torch.float32
 
 
 @pytest.mark.parametrize(("n_train", "n_valid"), [(1, 3), (8, 0)])

@@ -84,10 +84,10 @@ def test_batches_are_cut_from_one_sequence_of_frames(tmp_path: Path, settings: S
     data = data_of(store, 1 << 30)
     assert data.resident
     x = np.concatenate([e for _, e, _ in store.timestamps("train")])
-    np.testing.assert_allclose(data.offset, x.mean(axis=0), rtol=1e-5, atol=1e-6)
-    found = np.concatenate([batch.numpy() for batch, _ in data.batches])
-    np.testing.assert_allclose(found, x - data.offset.numpy(), atol=1e-6)
-    sizes = [len(batch) for batch, _ in data.batches]
+    np.testing.assert_allclose(data.inputs.offset, x.mean(axis=0), rtol=1e-5, atol=1e-6)
+    found = np.concatenate([batch.numpy() for batch, _ in data.epoch(1)])
+    np.testing.assert_allclose(found, x - data.inputs.offset.numpy(), atol=1e-6)
+    sizes = [len(batch) for batch, _ in data.epoch(1)]
     assert sizes[:-1] == [50] * (len(sizes) - 1)
     files = store.task.splits["train"]
     labels = list(store.task.vocabulary)
@@ -100,7 +100,7 @@ def test_batches_are_cut_from_one_sequence_of_frames(tmp_path: Path, settings: S
                 if event.start_ms <= t <= event.end_ms:
                     expected[row, labels.index(event.label)] = 1
             row += 1
-    np.testing.assert_array_equal(np.concatenate([y.numpy() for _, y in data.batches]), expected)
+    np.testing.assert_array_equal(np.concatenate([y.numpy() for _, y in data.epoch(1)]), expected)
 
 
 def test_streamed_frames_are_the_same_bits(tmp_path: Path, settings: Settings) -> None:
@@ -108,10 +108,10 @@ def test_streamed_frames_are_the_same_bits(tmp_path: Path, settings: Settings) -
     resident, streamed = data_of(store, 1 << 30), data_of(store, 0)
     assert not streamed.resident
     assert streamed.valid_pieces is None
-    assert len(streamed.batches) == len(resident.batches)
-    assert torch.equal(streamed.offset, resident.offset)
+    assert streamed.n_batches == resident.n_batches
+    assert torch.equal(streamed.inputs.mean, resident.inputs.mean)
     for _ in range(2):  # every epoch reads anew
-        for (x, y), (u, v) in zip(resident.batches, streamed.batches, strict=True):
+        for (x, y), (u, v) in zip(resident.epoch(1), streamed.epoch(1), strict=True):
             assert torch.equal(x, u)
             assert torch.equal(y, v)
 
@@ -124,13 +124,13 @@ def test_validation_is_scipys_median_and_the_event_score(
     stack = ProbeStack(
         [GridPoint(hidden_layers=0)] * 2,
         [1, 2],
-        offset=data.offset,
+        offset=data.inputs.offset,
         n_labels=2,
         multilabel=True,
         dtype=torch.float32,
     )
     for _ in range(60):
-        for x, y in data.batches:
+        for x, y in data.epoch(1):
             stack.train_step(x, y)
     seen: list[float] = []
 
@@ -146,7 +146,7 @@ def test_validation_is_scipys_median_and_the_event_score(
     for min_duration_ms in (125, 250):
         estimate: dict[str, list[dict[str, object]]] = {}
         for clip, embeddings, times in store.timestamps("valid"):
-            logits = stack.predict(torch.from_numpy(embeddings) - data.offset, [1])[0]
+            logits = stack.predict(torch.from_numpy(embeddings) - data.inputs.offset, [1])[0]
             chances = torch.sigmoid(logits).T.numpy()
             width = round(250 / float(np.mean(np.diff(times))))
             on = median_filter(chances, size=(width, 1)) > 0.5
@@ -176,7 +176,7 @@ def test_validation_is_scipys_median_and_the_event_score(
     are_on = torch.from_numpy(
         np.concatenate([p.y for p in data_of(store, 1 << 30).valid_pieces or []])
     )
-    logits = stack.predict(torch.from_numpy(frames) - data.offset)
+    logits = stack.predict(torch.from_numpy(frames) - data.inputs.offset)
     expected = [
         float(torch.nn.functional.binary_cross_entropy_with_logits(one.T, are_on.float()))
         for one in logits
@@ -289,7 +289,7 @@ for i in range(n_clips):
 data = frame_data(clips[:-1], clips[-1:], ("a", "b"), grid=[Postprocessing(250, 125)],
                   batch_size=1024, device="cpu", dtype=torch.float32, max_memory_bytes=budget)
 point = GridPoint(hidden_dim=16, max_epochs=1, check_every=1)
-train([point], data, Objective(lambda *_: 0.5, True), stream=(1,), dtype=torch.float32)
+train({1: [point]}, data, Objective(lambda *_: 0.5, True), fold=0, dtype=torch.float32)
 print(data.resident, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) * 1024)
 """
 

@@ -114,7 +114,7 @@ def test_dropout_drops_and_scales_as_pytorch_does() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(BATCH, N_FEATURES, generator=generator)
     keep = (torch.rand(16, BATCH, generator=generator) >= 0.25).float()
-    logits = stack._forward(x, [keep])[0]
+    logits = stack._forward(x, {0: [keep]})[0]
     linear, norm, _, relu, out = module
     expected = out(relu(norm(linear(x)) * keep.T / 0.75))
     torch.testing.assert_close(logits.T, expected, rtol=1e-5, atol=1e-5)
@@ -205,7 +205,7 @@ def test_bfloat16_products_stay_close_to_float32() -> None:
     )
     assert all(t.dtype == torch.float32 for t in rounded.state().values())
     with torch.no_grad():
-        difference = exact._forward(x, []) - rounded._forward(x.bfloat16(), [])
+        difference = exact._forward(x, {}) - rounded._forward(x.bfloat16(), {})
     assert 0 < float(difference.abs().max()) < 0.1
     for _ in range(20):
         exact.train_step(x, y)

@@ -52,7 +52,7 @@ def grid(**changes: object) -> list[GridPoint]:
 
 def run(points: list[GridPoint], objective: Objective = ACCURACY, **kwargs: object) -> Trained:
     data = kwargs.pop("data", None) or fold()
-    return train(points, data, objective, stream=(1, 0), dtype=torch.float32, **kwargs)  # type: ignore[arg-type]
+    return train({1: points}, data, objective, fold=0, dtype=torch.float32, **kwargs)[1]  # type: ignore[arg-type]
 
 
 def scripted(values: list[float]) -> Objective:
@@ -131,7 +131,7 @@ def test_the_best_validations_weights_are_kept() -> None:
     stack = ProbeStack(
         [grid()[trained.best]],
         [0],
-        offset=data.offset,
+        offset=data.inputs.offset,
         n_labels=5,
         multilabel=False,
         dtype=torch.float32,
@@ -160,7 +160,7 @@ def test_equal_seeds_give_equal_bits_and_others_do_not() -> None:
     assert a.weights is not None
     assert b.weights is not None
     assert all(torch.equal(a.weights[name], b.weights[name]) for name in a.weights)
-    other = train(grid(), fold(), ACCURACY, stream=(2, 0), dtype=torch.float32)
+    other = train({2: grid()}, fold(), ACCURACY, fold=0, dtype=torch.float32)[2]
     assert other.weights is not None
     assert not torch.equal(other.weights["weight_0"], a.weights["weight_0"])
 
@@ -222,7 +222,7 @@ def test_scores_are_those_of_a_plain_loop(layers: int) -> None:
                 **point.model_dump(),
             ).validation_score
         )
-        trained = train([point], fold(), ACCURACY, stream=(seed, 0), dtype=torch.float32)
+        trained = train({seed: [point]}, fold(), ACCURACY, fold=0, dtype=torch.float32)[seed]
         stacked.append(trained.outcomes[0].validation_score)
     noise = np.sqrt(np.var(plain, ddof=1) / 6 + np.var(stacked, ddof=1) / 6)
     assert abs(np.mean(plain) - np.mean(stacked)) < max(4 * noise, 0.01)

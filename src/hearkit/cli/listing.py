@@ -124,13 +124,14 @@ def _protocols() -> list[dict[str, Any]]:
     rows = []
     for name in protocol_names():
         protocol = get_protocol(name)
-        epochs = sorted({point.max_epochs for point in protocol.grid})
+        epochs = sorted({point.max_epochs for point in protocol.networks})
         rows.append(
             {
                 "protocol": name,
                 "grid_points": len(protocol.grid),
                 "max_epochs": epochs,
                 "batch_size": protocol.batch_size,
+                "about": protocol.about(),
                 "grid": [point.label() for point in protocol.grid],
             }
         )

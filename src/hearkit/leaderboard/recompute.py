@@ -15,7 +15,12 @@ from typing import Any
 import numpy as np
 
 from hearkit.errors import HearError, ResultError
-from hearkit.leaderboard.stored import (
+from hearkit.metrics import get_event_score, get_scene_score
+from hearkit.metrics.event_lists import EventArrays
+from hearkit.probe.events import Postprocessing, events_from_frames
+from hearkit.results.over_folds import mean_std
+from hearkit.results.record import RESULT_FILE, FoldResult, PartSummary, Result, ScoreSummary
+from hearkit.results.stored import (
     REMEDY,
     read_array,
     read_clips,
@@ -24,11 +29,6 @@ from hearkit.leaderboard.stored import (
     read_probabilities,
     read_targets,
 )
-from hearkit.metrics import get_event_score, get_scene_score
-from hearkit.metrics.event_lists import EventArrays
-from hearkit.probe.events import Postprocessing, events_from_frames
-from hearkit.results.over_folds import mean_std
-from hearkit.results.record import RESULT_FILE, FoldResult, PartSummary, Result, ScoreSummary
 from hearkit.tasks.clips import Event
 from hearkit.tasks.spec import is_plain_name
 from hearkit.tasks.store import PreparedTask

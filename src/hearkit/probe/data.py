@@ -8,7 +8,7 @@ cut from that order in every epoch alike.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,13 +17,16 @@ import numpy.typing as npt
 import torch
 
 from hearkit.errors import ProbeError
-from hearkit.probe.network import ProbeStack
+from hearkit.probe.inputs import Inputs, Moments
+from hearkit.probe.network import Predictor
 from hearkit.probe.objective import Objective, Validation
 
 __all__ = [
+    "Batch",
     "ProbeData",
     "TrainingData",
     "batch_bounds",
+    "epoch_order",
     "probabilities",
     "published_order",
     "resident_data",
@@ -59,22 +62,23 @@ def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
     return bounds
 
 
-class _Batches(Protocol):
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]: ...
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""Embeddings (batch, n_features) and labels of one training step."""
 
 
 class TrainingData(Protocol):
     """What a training needs to know of one fold, of clips or of frames."""
 
     @property
-    def batches(self) -> _Batches:
-        """An epoch's (embeddings, labels), the same in every epoch."""
+    def n_batches(self) -> int:
+        """Training steps per epoch."""
+
+    def epoch(self, number: int) -> Iterable[Batch]:
+        """The batches of an epoch (from 1); the same in every epoch unless they are shuffled."""
 
     @property
-    def offset(self) -> torch.Tensor:
-        """(n_features,) float32, what was subtracted from the embeddings."""
+    def inputs(self) -> Inputs:
+        """What was done to the embeddings."""
 
     @property
     def n_labels(self) -> int:
@@ -85,7 +89,7 @@ class TrainingData(Protocol):
         """Whether labels are (batch, n_labels) float32, not (batch,) indices."""
 
     def validate(
-        self, stack: ProbeStack, which: Sequence[int], objective: Objective
+        self, stack: Predictor, which: Sequence[int], objective: Objective
     ) -> list[Validation]:
         """Validates the networks at some positions of the stack."""
 
@@ -101,21 +105,42 @@ class ProbeData:
     """One fold on the device.
 
     Attributes:
-        batches: Of an epoch, in order: (batch, n_features) centred embeddings in the products'
-            precision, and (batch,) label indices or (batch, n_labels) float32.
-        valid_x: (n_valid, n_features) float32, centred.
-        valid_y: As the batches' labels.
+        x: (n_train, n_features) embeddings as `inputs` gives them, in the products' precision.
+        y: (n_train,) label indices, or (n_train, n_labels) float32.
+        bounds: Where each batch begins and ends.
+        valid_x: (n_valid, n_features) float32, as `inputs` gives them.
+        valid_y: As the training labels.
         valid_targets: (n_valid, n_labels) multi-hot, for the score.
-        offset: (n_features,) float32, the training mean that was subtracted.
+        inputs: What was done to the embeddings.
         multilabel: Which of the two forms the labels have.
+        shuffle: Names the random order of each epoch; None keeps the order.
     """
 
-    batches: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+    x: torch.Tensor
+    y: torch.Tensor
+    bounds: Sequence[tuple[int, int]]
     valid_x: torch.Tensor
     valid_y: torch.Tensor
     valid_targets: npt.NDArray[np.uint8]
-    offset: torch.Tensor
+    inputs: Inputs
     multilabel: bool
+    shuffle: int | None = None
+
+    @property
+    def n_batches(self) -> int:
+        """Training steps per epoch."""
+        return len(self.bounds)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of an epoch (from 1)."""
+        if self.shuffle is None:
+            for start, end in self.bounds:
+                yield self.x[start:end], self.y[start:end]
+            return
+        drawn = epoch_order(len(self.x), self.shuffle, number)
+        order = torch.from_numpy(drawn).to(self.x.device)
+        for start, end in self.bounds:
+            yield self.x[order[start:end]], self.y[order[start:end]]
 
     @property
     def n_labels(self) -> int:
@@ -123,7 +148,7 @@ class ProbeData:
         return int(self.valid_targets.shape[1])
 
     def validate(
-        self, stack: ProbeStack, which: Sequence[int], objective: Objective
+        self, stack: Predictor, which: Sequence[int], objective: Objective
     ) -> list[Validation]:
         """Validates the networks at some positions of the stack."""
         logits = stack.predict(self.valid_x, which)
@@ -133,10 +158,6 @@ class ProbeData:
             Validation(objective.function(probabilities(one, self.multilabel), self.valid_targets))
             for one in logits
         ]
-
-    def centred(self, x: npt.NDArray[np.float32]) -> torch.Tensor:
-        """Other embeddings (n, n_features) as `valid_x`."""
-        return torch.from_numpy(x).to(self.offset.device) - self.offset
 
 
 def resident_data(
@@ -149,6 +170,8 @@ def resident_data(
     batch_size: int,
     device: str,
     dtype: torch.dtype,
+    standardise: bool = False,
+    shuffle: int | None = None,
 ) -> ProbeData:
     """Puts one fold on the device.
 
@@ -161,6 +184,8 @@ def resident_data(
         batch_size: Examples per step.
         device: A torch device.
         dtype: Precision of the products.
+        standardise: Divide by the training clips' standard deviation.
+        shuffle: Put the training clips in another order in every epoch, by this seed.
 
     Raises:
         ProbeError: There are fewer than two training clips, or none to validate on.
@@ -172,21 +197,25 @@ def resident_data(
             f"A probe needs at least 2 clips to train on and 1 to validate on, but has {len(x)} "
             f"and {len(valid_x)}. Use a larger task or other splits."
         )
-    offset = x.mean(axis=0, dtype=np.float64).astype(np.float32)
-    x -= offset
-    centred = torch.from_numpy(x).to(device)
-    labels = _labels(y, multilabel, device)
+    moments = Moments(x.shape[1])
+    moments.add(x, squares=standardise)
+    inputs = Inputs.of(moments, device, standardise=standardise)
     return ProbeData(
-        batches=tuple(
-            (centred[start:end].to(dtype), labels[start:end])
-            for start, end in batch_bounds(len(x), batch_size)
-        ),
-        valid_x=torch.from_numpy(np.asarray(valid_x, dtype=np.float32) - offset).to(device),
+        x=inputs(torch.from_numpy(x)).to(dtype),
+        y=_labels(y, multilabel, device),
+        bounds=batch_bounds(len(x), batch_size),
+        valid_x=inputs(torch.from_numpy(np.array(valid_x, dtype=np.float32))),
         valid_y=_labels(valid_y, multilabel, device),
         valid_targets=valid_y,
-        offset=torch.from_numpy(offset).to(device),
+        inputs=inputs,
         multilabel=multilabel,
+        shuffle=shuffle,
     )
+
+
+def epoch_order(count: int, shuffle: int, epoch: int) -> npt.NDArray[np.int64]:
+    """A random order (count,) for an epoch, the same whoever asks."""
+    return np.random.default_rng([shuffle, epoch]).permutation(count)
 
 
 def _labels(targets: npt.NDArray[np.uint8], multilabel: bool, device: str) -> torch.Tensor:

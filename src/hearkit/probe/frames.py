@@ -4,12 +4,16 @@ The frames of the training clips, clip after clip in the protocol's order, are o
 that batches are cut from. Where it fits into the memory that is allowed it is kept; where not,
 every epoch reads it again, ahead of the computation. Both go through the same code, so the
 batches, and with them the result, are the same bit for bit.
+
+A protocol that shuffles puts the clips in another order in every epoch, and mixes the frames of
+as many clips as make some tens of thousands: all at once would have to be in memory.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -23,9 +27,10 @@ from hearkit.embeddings.frames import ClipFrames
 from hearkit.errors import ProbeError
 from hearkit.metrics.blocks import blocks_of
 from hearkit.metrics.event_lists import EventArrays, concatenate_events
-from hearkit.probe.data import batch_bounds
+from hearkit.probe.data import Batch, batch_bounds, epoch_order
 from hearkit.probe.events import Postprocessing, best_postprocessing, events_from_frames
-from hearkit.probe.network import ProbeStack
+from hearkit.probe.inputs import Inputs, Moments
+from hearkit.probe.network import Predictor
 from hearkit.probe.objective import Objective, Validation
 from hearkit.tasks.clips import Event
 
@@ -35,6 +40,8 @@ T = TypeVar("T")
 
 _PIECE_FRAMES = 4096
 _AHEAD = 4
+# Frames that are mixed where the order is random.
+_MIXED_FRAMES = 1 << 16
 # Cells (networks x frames x labels) of a validation that are held at once, a byte each.
 _CELLS = 1 << 26
 
@@ -62,6 +69,28 @@ def _pieces(clips: Sequence[LabelledClip], labels: Mapping[str, int]) -> Iterato
             yield _Piece(clip.frames.read(start, stop), frame_labels(clip.events, times, labels))
 
 
+def _pieces_of(parts: Iterable[Sequence[_Piece]]) -> Iterator[_Piece]:
+    return itertools.chain.from_iterable(parts)
+
+
+def _mixed(pieces: Iterator[_Piece], generator: np.random.Generator) -> Iterator[_Piece]:
+    """The same frames, each run of about `_MIXED_FRAMES` in a random order."""
+    held: list[_Piece] = []
+    while piece := next(pieces, None):
+        held.append(piece)
+        if sum(len(one.x) for one in held) >= _MIXED_FRAMES:
+            yield _mix(held, generator)
+            held = []
+    if held:
+        yield _mix(held, generator)
+
+
+def _mix(pieces: Sequence[_Piece], generator: np.random.Generator) -> _Piece:
+    order = generator.permutation(sum(len(piece.x) for piece in pieces))
+    x, y = (np.concatenate([getattr(piece, key) for piece in pieces]) for key in ("x", "y"))
+    return _Piece(x[order], y[order])
+
+
 def _cuts(clip: LabelledClip) -> Iterator[tuple[int, int]]:
     n_frames = len(clip.frames)
     for start in range(0, n_frames, _PIECE_FRAMES):
@@ -79,39 +108,71 @@ def _ahead(items: Iterator[T]) -> Iterator[T]:
 
 
 class _Batches:
-    """An epoch's batches, each time anew."""
+    """An epoch's batches, each time anew.
+
+    Attributes:
+        clips: In the protocol's order.
+        labels: Positions in the vocabulary.
+        inputs: What is done to the embeddings.
+        bounds: Where each batch begins and ends in the sequence of frames.
+        dtype: Of the embeddings.
+        shuffle: Names the random orders; None keeps the order.
+        kept: The clips' frames where they are in memory.
+    """
 
     def __init__(
         self,
         clips: Sequence[LabelledClip],
         labels: Mapping[str, int],
-        offset: npt.NDArray[np.float32],
+        inputs: Inputs,
         batch_size: int,
         dtype: torch.dtype,
-        device: str,
+        shuffle: int | None,
+        *,
+        keep: bool,
     ) -> None:
-        self._clips = clips
-        self._labels = labels
-        self._offset = offset
-        self._dtype = dtype
-        self._device = device
-        self._bounds = batch_bounds(sum(len(clip.frames) for clip in clips), batch_size)
+        self.clips = clips
+        self.labels = labels
+        self.inputs = inputs
+        self.bounds = batch_bounds(sum(len(clip.frames) for clip in clips), batch_size)
+        self.dtype = dtype
+        self.shuffle = shuffle
+        # Batches that are the same in every epoch are kept as they are, others frame by frame.
+        self._kept_batches: list[Batch] | None = None
+        self._kept_pieces: list[list[_Piece]] | None = None
+        if keep and shuffle is None:
+            self._kept_batches = list(self._batches(_pieces(clips, labels)))
+        elif keep:
+            self._kept_pieces = [list(_pieces([clip], labels)) for clip in clips]
 
-    def __len__(self) -> int:
-        return len(self._bounds)
+    def epoch(self, number: int) -> Iterable[Batch]:
+        """The batches of an epoch, from 1."""
+        if self._kept_batches is not None:
+            return self._kept_batches
+        order = list(range(len(self.clips)))
+        if self.shuffle is not None:
+            order = epoch_order(len(self.clips), self.shuffle, number).tolist()
+        if self._kept_pieces is not None:
+            kept = self._kept_pieces
+            pieces = _pieces_of(kept[i] for i in order)
+        else:
+            pieces = _pieces([self.clips[i] for i in order], self.labels)
+        if self.shuffle is not None:
+            # Another stream than the clips' order.
+            pieces = _mixed(pieces, np.random.default_rng([self.shuffle, number, 1]))
+        return self._batches(pieces)
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for x, y in _ahead(self._arrays()):
-            yield (
-                torch.from_numpy(x).to(self._device).to(self._dtype),
-                torch.from_numpy(y).to(self._device),
-            )
+    def _batches(self, pieces: Iterator[_Piece]) -> Iterator[Batch]:
+        device = self.inputs.mean.device
+        for x, y in _ahead(self._arrays(pieces)):
+            yield self.inputs(torch.from_numpy(x)).to(self.dtype), torch.from_numpy(y).to(device)
 
-    def _arrays(self) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
-        pieces = _pieces(self._clips, self._labels)
-        size, n_labels = len(self._offset), len(self._labels)
+    def _arrays(
+        self, pieces: Iterator[_Piece]
+    ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
+        size, n_labels = len(self.inputs.mean), len(self.labels)
         piece, used = next(pieces), 0
-        for start, stop in self._bounds:
+        for start, stop in self.bounds:
             x = np.empty((stop - start, size), dtype=np.float32)
             y = np.empty((stop - start, n_labels), dtype=np.float32)
             filled = 0
@@ -119,9 +180,7 @@ class _Batches:
                 if used == len(piece.x):
                     piece, used = next(pieces), 0
                 count = min(len(x) - filled, len(piece.x) - used)
-                np.subtract(
-                    piece.x[used : used + count], self._offset, out=x[filled : filled + count]
-                )
+                x[filled : filled + count] = piece.x[used : used + count]
                 y[filled : filled + count] = piece.y[used : used + count]
                 filled, used = filled + count, used + count
             yield x, y
@@ -132,9 +191,8 @@ class FrameData:
     """One fold of an event task.
 
     Attributes:
-        batches: Of an epoch: (batch, n_features) centred embeddings in the products' precision,
-            and (batch, n_labels) float32 labels. Kept in memory or read again.
-        offset: (n_features,) float32, the training mean that was subtracted.
+        batches: What `epoch` takes the batches from, in memory or not.
+        inputs: What was done to the embeddings.
         labels: The vocabulary.
         valid: The clips that are validated on.
         valid_pieces: Their frames if they are kept in memory, else None.
@@ -143,8 +201,8 @@ class FrameData:
         resident: Whether the training frames are in memory.
     """
 
-    batches: Sequence[tuple[torch.Tensor, torch.Tensor]] | _Batches
-    offset: torch.Tensor
+    batches: _Batches
+    inputs: Inputs
     labels: tuple[str, ...]
     valid: Sequence[LabelledClip]
     valid_pieces: Sequence[_Piece] | None
@@ -154,12 +212,21 @@ class FrameData:
     multilabel: bool = True
 
     @property
+    def n_batches(self) -> int:
+        """Training steps per epoch."""
+        return len(self.batches.bounds)
+
+    def epoch(self, number: int) -> Iterable[Batch]:
+        """Embeddings (batch, n_features) and float32 labels (batch, n_labels) of an epoch."""
+        return self.batches.epoch(number)
+
+    @property
     def n_labels(self) -> int:
         """Number of labels."""
         return len(self.labels)
 
     def validate(
-        self, stack: ProbeStack, which: Sequence[int], objective: Objective
+        self, stack: Predictor, which: Sequence[int], objective: Objective
     ) -> list[Validation]:
         """Validates some networks; each with the best of the ways from frames to events."""
         found: list[list[list[EventArrays]]] = [[[] for _ in self.grid] for _ in which]
@@ -188,7 +255,7 @@ class FrameData:
         return validations
 
     def _groups(
-        self, stack: ProbeStack, which: Sequence[int], with_losses: bool
+        self, stack: Predictor, which: Sequence[int], with_losses: bool
     ) -> Iterator[tuple[slice, npt.NDArray[np.bool_], torch.Tensor]]:
         """Some clips at a time: whether each label is on, and summed losses, per network.
 
@@ -208,19 +275,15 @@ class FrameData:
             filled = 0
             while filled < n_frames:
                 piece = next(pieces)
-                logits = stack.predict(_centred(piece, self.offset), which)
+                logits = stack.predict(self.inputs(torch.from_numpy(piece.x)), which)
                 stop = filled + len(piece.x)
                 on = torch.sigmoid(logits) > 0.5
                 above[:, filled:stop] = on.permute(0, 2, 1).cpu().numpy()
                 if with_losses:
-                    piece_losses = stack.losses(logits, _targets(piece, self.offset.device))
+                    piece_losses = stack.losses(logits, _targets(piece, self.inputs.mean.device))
                     losses += piece_losses.cpu().double() * len(piece.x)
                 filled = stop
             yield clips, above, losses
-
-
-def _centred(piece: _Piece, offset: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(piece.x).to(offset.device) - offset
 
 
 def _targets(piece: _Piece, device: torch.device) -> torch.Tensor:
@@ -241,6 +304,8 @@ def frame_data(
     device: str,
     dtype: torch.dtype,
     max_memory_bytes: int,
+    standardise: bool = False,
+    shuffle: int | None = None,
 ) -> FrameData:
     """One fold of an event task.
 
@@ -254,6 +319,8 @@ def frame_data(
         dtype: Precision of the products.
         max_memory_bytes: What the frames may take; beyond it they are read from the store in
             every epoch. Training frames have priority over those of validation.
+        standardise: Divide by the training frames' standard deviation.
+        shuffle: Put the training frames in another order in every epoch, by this seed.
 
     Raises:
         ProbeError: There are fewer than two training frames, or no clip to validate on.
@@ -267,20 +334,22 @@ def frame_data(
         )
     index = {label: i for i, label in enumerate(labels)}
     size = train[0].frames.size
-    total = np.zeros(size, dtype=np.float64)
+    moments = Moments(size)
     read = (clip.frames.read(start, stop) for clip in train for start, stop in _cuts(clip))
     for x in _ahead(read):
-        total += x.sum(axis=0, dtype=np.float64)
-    offset = (total / n_train).astype(np.float32)
-    batches = _Batches(train, index, offset, batch_size, dtype, device)
-    train_bytes = n_train * (size * dtype.itemsize + 4 * len(labels))
+        moments.add(x, squares=standardise)
+    inputs = Inputs.of(moments, device, standardise=standardise)
+    x_itemsize = 4 if shuffle is not None else dtype.itemsize
+    y_itemsize = 1 if shuffle is not None else 4
+    train_bytes = n_train * (size * x_itemsize + len(labels) * y_itemsize)
     resident = train_bytes <= max_memory_bytes
+    batches = _Batches(train, index, inputs, batch_size, dtype, shuffle, keep=resident)
     n_valid = sum(len(clip.frames) for clip in valid)
     valid_bytes = n_valid * (4 * size + len(labels))
     left = max_memory_bytes - (train_bytes if resident else 0)
     return FrameData(
-        batches=list(batches) if resident else batches,
-        offset=torch.from_numpy(offset).to(device),
+        batches=batches,
+        inputs=inputs,
         labels=labels,
         valid=valid,
         valid_pieces=list(_pieces(valid, index)) if valid_bytes <= left else None,
@@ -291,7 +360,7 @@ def frame_data(
 
 
 def predict_frames(
-    stack: ProbeStack, clips: Sequence[LabelledClip], labels: tuple[str, ...]
+    stack: Predictor, inputs: Inputs, clips: Sequence[LabelledClip], labels: tuple[str, ...]
 ) -> Iterator[tuple[npt.NDArray[np.float32], float]]:
     """Probabilities of a single network, piece by piece in the clips' order.
 
@@ -300,6 +369,6 @@ def predict_frames(
     """
     index = {label: i for i, label in enumerate(labels)}
     for piece in _ahead(_pieces(clips, index)):
-        logits = stack.predict(_centred(piece, stack.offset))
+        logits = stack.predict(inputs(torch.from_numpy(piece.x)))
         chances = torch.sigmoid(logits[0]).T.contiguous().cpu().numpy()
-        yield chances, float(stack.losses(logits, _targets(piece, stack.offset.device))[0])
+        yield chances, float(stack.losses(logits, _targets(piece, inputs.mean.device))[0])

@@ -24,18 +24,34 @@ from hearkit.metrics.event_lists import EventArrays
 from hearkit.probe.data import TrainingData, probabilities, published_order, resident_data
 from hearkit.probe.events import Postprocessing, events_from_frames, postprocessing_grid
 from hearkit.probe.frames import LabelledClip, frame_data, predict_frames
-from hearkit.probe.network import ProbeStack
+from hearkit.probe.inputs import Inputs
+from hearkit.probe.network import Predictor
 from hearkit.probe.objective import Objective
 from hearkit.probe.predictions import EventFoldPrediction, FoldPrediction
 from hearkit.probe.protocol import Protocol
+from hearkit.probe.randomness import stream_seed
 from hearkit.probe.search import Outcome
+from hearkit.probe.subset import choose_clips
 from hearkit.tasks.clips import Event
 from hearkit.tasks.store import FoldSplit, PreparedTask
 
-__all__ = ["TaskKind", "kind_of"]
+__all__ = ["Chosen", "TaskKind", "kind_of"]
 
 # From here on test probabilities stay on disk.
 _LARGE_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What predicts the test split.
+
+    Attributes:
+        predictor: A single network or way to ask neighbours.
+        inputs: What it wants done to the embeddings.
+    """
+
+    predictor: Predictor
+    inputs: Inputs
 
 
 class TaskKind(TypingProtocol):
@@ -57,9 +73,17 @@ class TaskKind(TypingProtocol):
         """One fold's training data, with products in that precision."""
 
     def predict(
-        self, fold: FoldSplit, stack: ProbeStack | None, outcome: Outcome, seconds: float
+        self,
+        fold: FoldSplit,
+        chosen: Chosen | None,
+        outcome: Outcome,
+        seconds: float,
+        folder: Path,
     ) -> FoldPrediction | EventFoldPrediction:
-        """The test split by a single network; None if no grid point had a defined score."""
+        """The test split by what was chosen; None if no grid point had a defined score.
+
+        Large predictions are put into the folder.
+        """
 
 
 @dataclass(frozen=True)
@@ -70,14 +94,12 @@ class _Kind:
         store: The embeddings.
         protocol: As applied to the task.
         device: A torch device.
-        folder: Where large predictions are put.
         max_memory_bytes: What frames may take.
     """
 
     store: EmbeddingStore
     protocol: Protocol
     device: str
-    folder: Path
     max_memory_bytes: int
 
     @property
@@ -96,6 +118,32 @@ class _Kind:
     @property
     def on_loss(self) -> bool:
         return not self.task.metadata.use_scoring_for_early_stopping
+
+    def shuffle(self, fold: FoldSplit) -> int | None:
+        """What names the random orders of a fold: the same for every seed of a training."""
+        return stream_seed("order", fold.test) if self.protocol.shuffle else None
+
+    def train_order(self, fold: FoldSplit) -> list[tuple[str, list[int]]]:
+        """The training clips by split, in the protocol's order; a part of them if it says so."""
+        subset = self.protocol.subset
+        if subset is None:
+            return [(split, self.orders[split]) for split in fold.train]
+        own = [(split, i) for split in fold.train for i in range(len(self.task.splits[split]))]
+        label_sets = [
+            frozenset(np.flatnonzero(row).tolist())
+            for split in fold.train
+            for row in self._clip_labels(split)
+        ]
+        # The same clips for every model and seed: they are part of the task, so to speak.
+        seed = stream_seed("subset", fold.test)
+        chosen = {own[i] for i in choose_clips(label_sets, subset, seed=seed).tolist()}
+        return [
+            (split, [i for i in self.orders[split] if (split, i) in chosen]) for split in fold.train
+        ]
+
+    def _clip_labels(self, split: str) -> npt.NDArray[np.uint8]:
+        """Multi-hot labels (n_clips, n_labels) in the files' order."""
+        raise NotImplementedError
 
 
 class _SceneKind(_Kind):
@@ -116,7 +164,7 @@ class _SceneKind(_Kind):
         )
 
     def training(self, fold: FoldSplit, dtype: torch.dtype) -> TrainingData:
-        ordered = [(split, self.orders[split]) for split in fold.train]
+        ordered = self.train_order(fold)
         return resident_data(
             [self.store.scene(split)[order] for split, order in ordered],
             [self.task.targets(split)[order] for split, order in ordered],
@@ -126,20 +174,31 @@ class _SceneKind(_Kind):
             batch_size=self.protocol.batch_size,
             device=self.device,
             dtype=dtype,
+            standardise=self.protocol.standardise,
+            shuffle=self.shuffle(fold),
         )
 
+    def _clip_labels(self, split: str) -> npt.NDArray[np.uint8]:
+        return self.task.targets(split)
+
     def predict(
-        self, fold: FoldSplit, stack: ProbeStack | None, outcome: Outcome, seconds: float
+        self,
+        fold: FoldSplit,
+        chosen: Chosen | None,
+        outcome: Outcome,
+        seconds: float,
+        folder: Path,  # noqa: ARG002 (clips are few enough for memory)
     ) -> FoldPrediction:
         targets = self.task.targets(fold.test)
         clips = tuple(self.store.clips(fold.test))
-        if stack is None:
+        if chosen is None:
             chances, loss = np.full(targets.shape, np.nan, dtype=np.float32), math.nan
         else:
             x = torch.from_numpy(np.array(self.store.scene(fold.test), dtype=np.float32))
-            logits = stack.predict(x.to(self.device) - stack.offset)
+            logits = chosen.predictor.predict(chosen.inputs(x))
             labels = targets.astype(np.float32) if self.multilabel else targets.argmax(axis=1)
-            loss = float(stack.losses(logits, torch.from_numpy(labels).to(self.device))[0])
+            of_each = chosen.predictor.losses(logits, torch.from_numpy(labels).to(self.device))
+            loss = float(of_each[0])
             chances = probabilities(logits[0], self.multilabel)
         return FoldPrediction(fold, clips, chances, targets, loss, outcome, seconds)
 
@@ -166,7 +225,7 @@ class _EventKind(_Kind):
     def training(self, fold: FoldSplit, dtype: torch.dtype) -> TrainingData:
         clips = {split: self._clips(split) for split in (*fold.train, fold.valid)}
         return frame_data(
-            [clips[split][i] for split in fold.train for i in self.orders[split]],
+            [clips[split][i] for split, order in self.train_order(fold) for i in order],
             clips[fold.valid],
             self.task.vocabulary,
             grid=self.ways,
@@ -174,10 +233,24 @@ class _EventKind(_Kind):
             device=self.device,
             dtype=dtype,
             max_memory_bytes=self.max_memory_bytes,
+            standardise=self.protocol.standardise,
+            shuffle=self.shuffle(fold),
         )
 
+    def _clip_labels(self, split: str) -> npt.NDArray[np.uint8]:
+        index = {label: i for i, label in enumerate(self.task.vocabulary)}
+        found = np.zeros((len(self.task.splits[split]), self.n_labels), dtype=np.uint8)
+        for row, items in zip(found, self.task.splits[split].values(), strict=True):
+            row[[index[event.label] for event in items if isinstance(event, Event)]] = 1
+        return found
+
     def predict(
-        self, fold: FoldSplit, stack: ProbeStack | None, outcome: Outcome, seconds: float
+        self,
+        fold: FoldSplit,
+        chosen: Chosen | None,
+        outcome: Outcome,
+        seconds: float,
+        folder: Path,
     ) -> EventFoldPrediction:
         clips = self._clips(fold.test)
         bounds = np.cumsum([0, *(len(clip.frames) for clip in clips)], dtype=np.int64)
@@ -185,10 +258,10 @@ class _EventKind(_Kind):
         shape = (len(times), self.n_labels)
         reference = EventArrays.from_clips([clip.events for clip in clips], self.task.vocabulary)
         estimate, loss = EventArrays.from_rows(()), math.nan
-        if stack is None or outcome.postprocessing is None:
+        if chosen is None or outcome.postprocessing is None:
             chances = np.broadcast_to(np.float32(np.nan), shape)
         else:
-            chances, loss = self._chances(fold, stack, clips, shape)
+            chances, loss = self._chances(fold, chosen, clips, shape, folder)
             estimate = events_from_frames(chances, bounds, times, [outcome.postprocessing])[0]
         names = tuple(clip.frames.clip for clip in clips)
         return EventFoldPrediction(
@@ -198,18 +271,20 @@ class _EventKind(_Kind):
     def _chances(
         self,
         fold: FoldSplit,
-        stack: ProbeStack,
+        chosen: Chosen,
         clips: list[LabelledClip],
         shape: tuple[int, int],
+        folder: Path,
     ) -> tuple[npt.NDArray[np.float32], float]:
         if 4 * shape[0] * shape[1] < _LARGE_BYTES:
             chances = np.empty(shape, dtype=np.float32)
         else:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            place = self.folder / f"{fold.test}.probabilities.npy"
+            folder.mkdir(parents=True, exist_ok=True)
+            place = folder / f"{fold.test}.probabilities.npy"
             chances = np.lib.format.open_memmap(place, mode="w+", dtype=np.float32, shape=shape)
         filled, summed = 0, 0.0
-        for piece, loss in predict_frames(stack, clips, self.task.vocabulary):
+        pieces = predict_frames(chosen.predictor, chosen.inputs, clips, self.task.vocabulary)
+        for piece, loss in pieces:
             chances[filled : filled + len(piece)] = piece
             filled += len(piece)
             summed += loss * len(piece)
@@ -229,7 +304,6 @@ def kind_of(
     protocol: Protocol,
     *,
     device: str,
-    folder: Path,
     max_memory_bytes: int,
 ) -> TaskKind:
     """The kind of a store's task.
@@ -248,4 +322,4 @@ def kind_of(
             f"{task.metadata.prediction_type!r}; frames can have any number of labels, so it "
             "must be 'multilabel'. Change task_metadata.json."
         )
-    return kinds[task.kind](store, protocol, device, folder, max_memory_bytes)
+    return kinds[task.kind](store, protocol, device, max_memory_bytes)

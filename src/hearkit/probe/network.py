@@ -21,16 +21,17 @@ rounding:
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (PyTorch's own convention)
 
 from hearkit.probe.protocol import GridPoint
 
-__all__ = ["EPSILON", "MOMENTUM", "ProbeStack", "Weights"]
+__all__ = ["EPSILON", "MOMENTUM", "Predictor", "ProbeStack", "Weights", "mean_losses"]
 
 MOMENTUM = 0.1
 EPSILON = 1e-5
@@ -41,6 +42,20 @@ Weights = dict[str, torch.Tensor]
 """The tensors of one network by name; what `ProbeStack.snapshot` gives."""
 
 
+class Predictor(Protocol):
+    """Some learned things side by side that predict labels: networks, or neighbours."""
+
+    def predict(self, x: torch.Tensor, which: Sequence[int] | None = None) -> torch.Tensor:
+        """Logits (networks, n_labels, n_clips) of inputs (n_clips, n_features)."""
+
+    def losses(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The mean loss of each (networks,) on logits that `predict` gave."""
+
+
+_Mask = tuple[int, int, torch.Tensor]
+"""The first network and the one after the last that drop units by a mask."""
+
+
 class _DropReLU(torch.autograd.Function):
     """Dropout and ReLU, with one pass over memory backwards instead of two.
 
@@ -49,10 +64,10 @@ class _DropReLU(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, keep: Sequence[_Mask]) -> torch.Tensor:
         outcome = x.relu()
-        if keep is not None:
-            outcome.mul_(keep)
+        for start, stop, mask in keep:
+            outcome[start:stop].mul_(mask)
         ctx.save_for_backward(outcome)
         return outcome
 
@@ -68,6 +83,8 @@ class ProbeStack:
     Args:
         points: Grid points of equal ``hidden_layers``, ``hidden_dim`` and ``dropout``.
         seeds: One seed per point, for its initial weights.
+        runs: Which run each point belongs to, equal ones next to each other; those of a run
+            drop the same units. By default all are of one run.
         offset: (n_features,) float32, what has been subtracted from the embeddings.
         n_labels: Outputs of a network.
         multilabel: Binary cross-entropy per label instead of cross-entropy over labels.
@@ -81,6 +98,7 @@ class ProbeStack:
         points: Sequence[GridPoint],
         seeds: Sequence[int],
         *,
+        runs: Sequence[int] | None = None,
         offset: torch.Tensor,
         n_labels: int,
         multilabel: bool,
@@ -90,6 +108,7 @@ class ProbeStack:
         if len(shapes) != 1 or len(seeds) != len(points):
             raise ValueError(f"one shape and one seed per point, not {sorted(shapes)}")
         self.points = list(points)
+        self.runs = list(runs) if runs is not None else [0] * len(points)
         self.layers, self.width, self.dropout = shapes.pop()
         self.offset = offset
         self.n_labels = n_labels
@@ -114,6 +133,16 @@ class ProbeStack:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    @property
+    def _spans(self) -> list[tuple[int, int, int]]:
+        """Of each run, the first network and the one after the last."""
+        spans, start = [], 0
+        for run, networks in itertools.groupby(self.runs):
+            stop = start + sum(1 for _ in networks)
+            spans.append((run, start, stop))
+            start = stop
+        return spans
 
     def _draw(self, point: GridPoint, seed: int) -> Weights:
         # Always on the CPU, so that a run starts from the same weights on every device.
@@ -166,19 +195,22 @@ class ProbeStack:
                 }
 
     def train_step(
-        self, x: torch.Tensor, y: torch.Tensor, keep: Sequence[torch.Tensor] = ()
+        self,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        keep: Mapping[int, Sequence[torch.Tensor]] | None = None,
     ) -> None:
         """One step of Adam on a batch, for every network.
 
         Args:
             x: (batch, n_features) centred embeddings in `dtype`.
             y: (batch,) label indices, or (batch, n_labels) float32 if multilabel.
-            keep: Per hidden layer (hidden_dim, batch) in `dtype`: 0 where a unit is dropped,
-                else 1. Empty without dropout.
+            keep: Of each run, per hidden layer (hidden_dim, batch) in `dtype`: 0 where a unit is
+                dropped, else 1. None without dropout.
         """
         for tensor in self._trained.values():
             tensor.requires_grad_(True)
-        loss = self._losses(self._forward(x, keep), y).sum()
+        loss = mean_losses(self._forward(x, keep or {}), y, multilabel=self.multilabel).sum()
         gradients = torch.autograd.grad(loss, list(self._trained.values()))
         for tensor in self._trained.values():
             tensor.requires_grad_(False)
@@ -189,7 +221,7 @@ class ProbeStack:
         self._optimiser.step()
         self._step += 1
 
-    def _forward(self, x: torch.Tensor, keep: Sequence[torch.Tensor]) -> torch.Tensor:
+    def _forward(self, x: torch.Tensor, keep: Mapping[int, Sequence[torch.Tensor]]) -> torch.Tensor:
         n, batch = len(self), len(x)
         activation: torch.Tensor | None = None
         # Scaling what is kept can be done before the ReLU, thus in the normalisation.
@@ -211,8 +243,10 @@ class ProbeStack:
                 eps=EPSILON,
             )
             activation = normalised.view(n, self.width, batch)
-            mask = keep[layer] if keep else None
-            activation = _DropReLU.apply(activation, mask)  # type: ignore[no-untyped-call]
+            masks = [
+                (start, stop, keep[run][layer]) for run, start, stop in self._spans if run in keep
+            ]
+            activation = _DropReLU.apply(activation, masks)  # type: ignore[no-untyped-call]
         return self._output(x, activation)
 
     def _track_constants(self) -> None:
@@ -230,15 +264,6 @@ class ProbeStack:
             return z + (weight @ self.offset + bias)[:, :, None]
         logits = torch.bmm(weight.to(activation.dtype), activation)
         return logits.float() + bias[:, :, None]
-
-    def _losses(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        n = len(logits)
-        if self.multilabel:
-            target = y.T.expand(n, -1, -1)
-            return F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(
-                dim=(1, 2)
-            )
-        return F.cross_entropy(logits, y.expand(n, -1), reduction="none").mean(dim=1)
 
     @torch.no_grad()
     def predict(self, x: torch.Tensor, which: Sequence[int] | None = None) -> torch.Tensor:
@@ -290,7 +315,7 @@ class ProbeStack:
     @torch.no_grad()
     def losses(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The mean loss of each network (networks,) on logits that `predict` gave."""
-        return self._losses(logits, y)
+        return mean_losses(logits, y, multilabel=self.multilabel)
 
     def snapshot(self, i: int) -> Weights:
         """A copy of one network's weights and statistics, enough to predict with."""
@@ -315,6 +340,7 @@ class ProbeStack:
                 tensors[name] = tensors[name].index_select(0, index)
         self._step = self._step[index.cpu()]
         self.points = [self.points[i] for i in which]
+        self.runs = [self.runs[i] for i in which]
         self._build_optimiser()
 
     def _tensors(self) -> Weights:
@@ -333,6 +359,21 @@ class ProbeStack:
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
         self._build_optimiser()
+
+
+def mean_losses(logits: torch.Tensor, y: torch.Tensor, *, multilabel: bool) -> torch.Tensor:
+    """The mean loss of each network (networks,).
+
+    Args:
+        logits: (networks, n_labels, n_clips).
+        y: (n_clips,) label indices, or (n_clips, n_labels) float32 if multilabel.
+        multilabel: Binary cross-entropy per label instead of cross-entropy over labels.
+    """
+    n = len(logits)
+    if multilabel:
+        target = y.T.expand(n, -1, -1)
+        return F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=(1, 2))
+    return F.cross_entropy(logits, y.expand(n, -1), reduction="none").mean(dim=1)
 
 
 def _kind(name: str) -> str:

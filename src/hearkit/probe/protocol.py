@@ -2,7 +2,13 @@
 
 ``hear2021`` is the protocol that produced the published leaderboard, quirks included; a score
 made by it can be put beside the published ones. ``fast`` and ``faster`` are the two smaller
-grids that came with it, for a quick look.
+grids that came with it, for a quick look. The others change one thing of ``hear2021`` each:
+
+* ``hear2021-shuffled``: the training examples come in another order in every epoch;
+* ``hear2021-standardised``: embeddings are standardised on the training examples;
+* ``linear``: no hidden layer;
+* ``knn``: no training, the nearest training examples vote;
+* ``racing``: grid points that can't win any more are given up.
 
 Source: Turian et al., "HEAR: Holistic Evaluation of Audio Representations", PMLR 176, 2022,
 and the behaviour of the evaluation code that was published with it.
@@ -18,6 +24,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hearkit.errors import ProbeError
+from hearkit.probe.subset import TrainSubset
 from hearkit.registry import Registry, did_you_mean
 
 __all__ = [
@@ -25,8 +32,15 @@ __all__ = [
     "FAST",
     "FASTER",
     "HEAR2021",
+    "KNN",
+    "LINEAR",
+    "RACING",
+    "SHUFFLED",
+    "STANDARDISED",
     "GridPoint",
+    "NeighbourPoint",
     "Protocol",
+    "Racing",
     "draw_grid",
     "get_protocol",
     "protocol_names",
@@ -71,33 +85,119 @@ class GridPoint(BaseModel):
         return f"{size}, {self.initialization}, lr {self.lr:.1e}"
 
 
+class NeighbourPoint(BaseModel):
+    """One way to label by the nearest training embeddings.
+
+    Attributes:
+        k: How many vote, each with its own labels.
+        metric: Cosine, Euclidean or L1 distance.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    k: int = Field(ge=1)
+    metric: Literal["cosine", "euclidean", "l1"] = "cosine"
+
+    def label(self) -> str:
+        """A short form for tables, e.g. ``10 neighbours, cosine``."""
+        return f"{self.k} neighbour{'s' if self.k > 1 else ''}, {self.metric}"
+
+
+class Racing(BaseModel):
+    """When a grid point is given up because it can't win any more.
+
+    Learning curves flatten. A point is given up when its best validation, raised by ``slack``
+    times what it has gained over the last ``window`` validations, would still be below the best
+    of any other point so far.
+
+    Attributes:
+        window: Validations that are looked back on; before there are that many, none is given up.
+        slack: How much of that gain may still be to come.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    window: int = Field(default=10, ge=1)
+    slack: float = Field(default=2.0, ge=0, allow_inf_nan=False)
+
+
 class Protocol(BaseModel):
     """How embeddings become a score.
 
     Attributes:
         name: What results call it. A changed protocol has another name.
         grid: The points that are tried, in order; of equal validation scores the first wins.
+            All are of networks, or all of neighbours.
         batch_size: Clips (or frames) per training step.
         task_changes: Hyperparameters that a task overrides for every grid point, by task name.
         nan_ends_point: Whether an undefined validation score ends a grid point with the worst
             possible score (the published behaviour), or counts as 0.
+        shuffle: Whether the training examples come in another order in every epoch. Clips of an
+            event task do, and their frames within some tens of thousands.
+        standardise: Whether embeddings are centred and divided by their standard deviation,
+            both of the fold's training examples.
+        racing: When grid points are given up early; None trains all to their end.
+        subset: The part of the training clips that is learned from; None is all of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    grid: tuple[GridPoint, ...] = Field(min_length=1)
+    grid: tuple[GridPoint, ...] | tuple[NeighbourPoint, ...] = Field(min_length=1)
     batch_size: int = Field(default=1024, ge=2)
     task_changes: Mapping[str, Mapping[str, int | float]] = Field(default_factory=dict)
     nan_ends_point: bool = True
+    shuffle: bool = False
+    standardise: bool = False
+    racing: Racing | None = None
+    subset: TrainSubset | None = None
+
+    @property
+    def networks(self) -> tuple[GridPoint, ...]:
+        """The grid of a protocol that trains networks; empty for one of neighbours."""
+        return tuple(point for point in self.grid if isinstance(point, GridPoint))
+
+    @property
+    def neighbours(self) -> tuple[NeighbourPoint, ...]:
+        """The grid of a protocol that asks neighbours; empty for one of networks."""
+        return tuple(point for point in self.grid if isinstance(point, NeighbourPoint))
+
+    @property
+    def is_random(self) -> bool:
+        """Whether another seed gives another score."""
+        return bool(self.networks)
+
+    def about(self) -> str:
+        """What it does otherwise than to train its whole grid on the embeddings as they are."""
+        parts = []
+        if self.neighbours:
+            parts.append("no training: the nearest training examples vote")
+        if self.networks and all(point.hidden_layers == 0 for point in self.networks):
+            parts.append("no hidden layer")
+        if self.standardise:
+            parts.append("embeddings standardised on the training examples")
+        if self.shuffle:
+            parts.append("training examples in another order in every epoch")
+        if self.racing:
+            parts.append("grid points that can't win any more are given up")
+        if self.subset:
+            parts.append(f"a part of the training clips ({self.subset.label()})")
+        return "; ".join(parts)
 
     def for_task(self, task_name: str) -> Protocol:
         """The protocol with that task's own changes applied to its grid."""
         changes = self.task_changes.get(task_name)
         if not changes:
             return self
-        grid = tuple(point.model_copy(update=dict(changes)) for point in self.grid)
-        return self.model_copy(update={"grid": _without_repeats(grid)})
+        grid = tuple(point.model_copy(update=dict(changes)) for point in self.networks)
+        # Points may have become alike.
+        return self.model_copy(update={"grid": tuple(dict.fromkeys(grid)) or self.grid})
+
+    def with_subset(self, subset: TrainSubset) -> Protocol:
+        """The same, learning from a part of the training clips, under a name that says so."""
+        return self.model_copy(
+            update={"name": _with_part(self.name, subset.label()), "subset": subset}
+        )
 
     def restricted(
         self, *, first: int | None = None, only: Mapping[str, Any] | None = None
@@ -113,11 +213,11 @@ class Protocol(BaseModel):
         """
         if not first and not only:
             return self
-        grid: Sequence[GridPoint] = self.grid
+        grid: Sequence[GridPoint | NeighbourPoint] = self.grid
         wanted = dict(only or {})
         for key in wanted:
-            if key not in GridPoint.model_fields:
-                known = sorted(GridPoint.model_fields)
+            if key not in type(grid[0]).model_fields:
+                known = sorted(type(grid[0]).model_fields)
                 raise ProbeError(f"{key!r} is no hyperparameter. {did_you_mean(key, known)}")
         grid = [
             point
@@ -137,8 +237,13 @@ class Protocol(BaseModel):
         parts = [f"first={first}"] if first is not None else []
         parts += [f"{key}={value}" for key, value in wanted.items()]
         return self.model_copy(
-            update={"name": f"{self.name}[{','.join(parts)}]", "grid": tuple(grid)}
+            update={"name": _with_part(self.name, ",".join(parts)), "grid": tuple(grid)}
         )
+
+
+def _with_part(name: str, part: str) -> str:
+    """``hear2021`` becomes ``hear2021[part]``, and ``hear2021[a]`` ``hear2021[a,part]``."""
+    return f"{name.removesuffix(']')},{part}]" if name.endswith("]") else f"{name}[{part}]"
 
 
 def _same(have: Any, want: Any) -> bool:
@@ -148,10 +253,6 @@ def _same(have: Any, want: Any) -> bool:
         return float(have) == float(want)
     except ValueError:
         return False
-
-
-def _without_repeats(grid: Sequence[GridPoint]) -> tuple[GridPoint, ...]:
-    return tuple(dict.fromkeys(grid))
 
 
 def draw_grid(values: Mapping[str, Sequence[Any]], count: int = 8) -> tuple[GridPoint, ...]:
@@ -208,6 +309,23 @@ FASTER = Protocol(
     nan_ends_point=False,
 )
 
+SHUFFLED = HEAR2021.model_copy(update={"name": "hear2021-shuffled", "shuffle": True})
+STANDARDISED = HEAR2021.model_copy(update={"name": "hear2021-standardised", "standardise": True})
+RACING = HEAR2021.model_copy(update={"name": "racing", "racing": Racing()})
+LINEAR = Protocol(
+    name="linear",
+    grid=draw_grid({**_FULL_GRID, "hidden_layers": (0,)}),
+    task_changes=_TASK_CHANGES,
+)
+KNN = Protocol(
+    name="knn",
+    grid=tuple(
+        NeighbourPoint(k=k, metric=metric)
+        for metric, k in itertools.product(("cosine", "euclidean"), (1, 3, 10, 30))
+    ),
+    nan_ends_point=False,
+)
+
 _PROTOCOLS: Registry[Protocol] = Registry(
     "protocol",
     "hearkit.protocols",
@@ -215,6 +333,11 @@ _PROTOCOLS: Registry[Protocol] = Registry(
         "fast": "hearkit.probe.protocol:FAST",
         "faster": "hearkit.probe.protocol:FASTER",
         "hear2021": "hearkit.probe.protocol:HEAR2021",
+        "hear2021-shuffled": "hearkit.probe.protocol:SHUFFLED",
+        "hear2021-standardised": "hearkit.probe.protocol:STANDARDISED",
+        "knn": "hearkit.probe.protocol:KNN",
+        "linear": "hearkit.probe.protocol:LINEAR",
+        "racing": "hearkit.probe.protocol:RACING",
     },
 )
 

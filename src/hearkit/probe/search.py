@@ -1,6 +1,7 @@
 """Training of a fold's grid points: epochs, validation, stopping, checkpoints.
 
-Grid points of one shape are trained together; one that stops leaves, and the others go on.
+Grid points of one shape are trained together, and so are those of several seeds; one that stops
+leaves, and the others go on.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from hearkit.probe.data import TrainingData
 from hearkit.probe.events import Postprocessing
 from hearkit.probe.network import ProbeStack, Weights
 from hearkit.probe.objective import Objective
-from hearkit.probe.protocol import GridPoint
+from hearkit.probe.protocol import GridPoint, NeighbourPoint, Racing
 from hearkit.probe.randomness import Dropout, stream_seed
 
 __all__ = [
@@ -40,11 +41,12 @@ class Outcome:
         validation_score: Its best (a loss where the objective is one); NaN if there was none.
         best_epoch: The epoch after which it was validated, 0 if there was none.
         epochs: How many it was trained.
-        ended: ``"patience"``, ``"max_epochs"`` or ``"undefined_score"``.
+        ended: ``"patience"``, ``"max_epochs"``, ``"undefined_score"``, ``"raced"`` (given up
+            because it couldn't win any more), or ``"asked"`` (neighbours, which don't learn).
         postprocessing: The way from frames to events of that validation (event tasks).
     """
 
-    point: GridPoint
+    point: GridPoint | NeighbourPoint
     validation_score: float
     best_epoch: int
     epochs: int
@@ -56,7 +58,7 @@ class Outcome:
         return {key: value for key, value in asdict(self).items() if key != "point"}
 
     @classmethod
-    def from_record(cls, point: GridPoint, record: Mapping[str, Any]) -> Outcome:
+    def from_record(cls, point: GridPoint | NeighbourPoint, record: Mapping[str, Any]) -> Outcome:
         """From a `record`."""
         return cls(**{**record, "point": point, "postprocessing": _way(record)})
 
@@ -68,7 +70,14 @@ def _way(record: Mapping[str, Any]) -> Postprocessing | None:
 
 @dataclass(frozen=True)
 class Trained:
-    """Outcomes in the points' order, with the best one's weights (None if none is defined)."""
+    """A seed's outcomes in the points' order.
+
+    Attributes:
+        outcomes: One per point.
+        best: The position of the one with the best validation, the first of equals; None if
+            none is defined.
+        weights: Its weights.
+    """
 
     outcomes: tuple[Outcome, ...]
     best: int | None
@@ -92,15 +101,18 @@ def by_shape(grid: Sequence[GridPoint]) -> list[list[int]]:
 
 @dataclass
 class _Run:
-    """One grid point in training."""
+    """One grid point in training, with one seed."""
 
     position: int
+    seed: int
     point: GridPoint
     best_score: float = math.nan
     best_epoch: int = 0
     waited: int = 0
     ended: str = ""
     postprocessing: Postprocessing | None = None
+    # The best so far after each validation; kept where points race.
+    history: list[float] = field(default_factory=list)
     weights: Weights = field(default_factory=dict, repr=False)
 
     def outcome(self, epochs: int) -> Outcome:
@@ -110,53 +122,74 @@ class _Run:
 
 
 def train(
-    points: Sequence[GridPoint],
+    points: Mapping[int, Sequence[GridPoint]],
     data: TrainingData,
     objective: Objective,
     *,
-    stream: Sequence[str | int],
+    fold: int,
     dtype: torch.dtype,
+    racing: Racing | None = None,
+    to_beat: Mapping[int, float] | None = None,
     checkpoint: Checkpoint | None = None,
     progress: TrainingProgress | None = None,
-) -> Trained:
+) -> dict[int, Trained]:
     """Trains grid points of one shape side by side.
 
+    What a point learns depends on its seed, and not on what is trained beside it but for rounding.
+    Points of different seeds never race against each other.
+
     Args:
-        points: The grid points.
+        points: By seed, the grid points.
         data: One fold.
         objective: What is validated.
-        stream: Names the random numbers: the run's seed and the fold.
+        fold: Its number; with the seeds, it names the random numbers.
         dtype: Precision of the products.
+        racing: When points are given up; None for never.
+        to_beat: By seed, the best validation of points that were trained before.
         checkpoint: Where the state is kept now and then, and read from at the start.
         progress: Told after every validation.
 
     Returns:
-        Outcomes, and the weights of the point with the best validation (the first of equals).
+        By seed, outcomes, and the weights of the point with the best validation.
     """
     checkpoint = checkpoint or Checkpoint(None)
-    state = _State.begin(points, data, stream, dtype)
+    state = _State.begin(points, data, fold, dtype)
     state.resume(checkpoint)
-    stack, last_epoch = state.stack, max(point.max_epochs for point in points)
-    dropout = Dropout(
-        stack.dropout, stream_seed(*stream, "dropout"), stack.dtype, data.offset.device
-    )
+    last_epoch = max(point.max_epochs for own in points.values() for point in own)
+    dropouts = {
+        seed: Dropout(
+            state.stack.dropout,
+            stream_seed(seed, fold, "dropout"),
+            state.stack.dtype,
+            data.inputs.mean.device,
+        )
+        for seed in points
+    }
     while state.runs:
         state.epoch += 1
-        for i, (x, y) in enumerate(data.batches):
-            step = (state.epoch - 1) * len(data.batches) + i
-            stack.train_step(x, y, dropout.masks(step, stack.layers, stack.width, len(x)))
+        _train_epoch(state, data, dropouts)
         due = [i for i, run in enumerate(state.runs) if state.epoch % run.point.check_every == 0]
         if due:
             _validate(state, due, data, objective)
+            if racing:
+                _race(state, due, objective, racing, to_beat or {})
         state.retire(objective)
         if due and progress:
             progress(state.epoch, last_epoch, len(state.runs), state.best_score(objective))
         if due and state.runs and checkpoint.due():
             checkpoint.save(*state.dump())
-    outcomes = tuple(state.outcomes[i] for i in range(len(points)))
-    if state.champion is None:
-        return Trained(outcomes, None, None)
-    return Trained(outcomes, state.champion.position, state.champion.weights)
+    return state.trained(points)
+
+
+def _train_epoch(state: _State, data: TrainingData, dropouts: Mapping[int, Dropout]) -> None:
+    stack = state.stack
+    seeds = dict.fromkeys(stack.runs)
+    for i, (x, y) in enumerate(data.epoch(state.epoch)):
+        step = (state.epoch - 1) * data.n_batches + i
+        masks = {
+            seed: dropouts[seed].masks(step, stack.layers, stack.width, len(x)) for seed in seeds
+        }
+        stack.train_step(x, y, {seed: own for seed, own in masks.items() if own})
 
 
 def _validate(state: _State, due: list[int], data: TrainingData, objective: Objective) -> None:
@@ -178,33 +211,70 @@ def _validate(state: _State, due: list[int], data: TrainingData, objective: Obje
             run.ended = "patience"
 
 
+def _race(
+    state: _State,
+    due: Sequence[int],
+    objective: Objective,
+    racing: Racing,
+    to_beat: Mapping[int, float],
+) -> None:
+    """Ends the points that can't win any more."""
+    leaders = {seed: objective.goodness(score) for seed, score in to_beat.items()}
+    rivals = [(run.seed, run.best_score) for run in [*state.runs, *state.champions.values()]]
+    for seed, score in rivals:
+        leaders[seed] = max(leaders.get(seed, -math.inf), objective.goodness(score))
+    for i in due:
+        run = state.runs[i]
+        best = objective.goodness(run.best_score)
+        run.history.append(best)
+        if run.ended or len(run.history) <= racing.window:
+            continue
+        before = run.history[-1 - racing.window]
+        # From an undefined score there is no saying how far it may rise.
+        if math.isfinite(before) and best + racing.slack * (best - before) < leaders[run.seed]:
+            run.ended = "raced"
+
+
 @dataclass
 class _State:
-    """A training between two epochs."""
+    """A training between two epochs.
+
+    Attributes:
+        stack: The networks of `runs`, in their order.
+        runs: What is still in training.
+        outcomes: Of what has ended, by position.
+        champions: By seed, the best of these.
+        epoch: Epochs done.
+    """
 
     stack: ProbeStack
     runs: list[_Run]
     outcomes: dict[int, Outcome] = field(default_factory=dict)
-    champion: _Run | None = None
+    champions: dict[int, _Run] = field(default_factory=dict)
     epoch: int = 0
 
     @classmethod
     def begin(
         cls,
-        points: Sequence[GridPoint],
+        points: Mapping[int, Sequence[GridPoint]],
         data: TrainingData,
-        stream: Sequence[str | int],
+        fold: int,
         dtype: torch.dtype,
     ) -> _State:
+        members = [(seed, point) for seed, own in points.items() for point in own]
         stack = ProbeStack(
-            points,
-            [stream_seed(*stream, "weights", point.model_dump_json()) for point in points],
-            offset=data.offset,
+            [point for _, point in members],
+            [
+                stream_seed(seed, fold, "weights", point.model_dump_json())
+                for seed, point in members
+            ],
+            runs=[seed for seed, _ in members],
+            offset=data.inputs.offset,
             n_labels=data.n_labels,
             multilabel=data.multilabel,
             dtype=dtype,
         )
-        return cls(stack, [_Run(i, point) for i, point in enumerate(points)])
+        return cls(stack, [_Run(i, seed, point) for i, (seed, point) in enumerate(members)])
 
     def retire(self, objective: Objective) -> None:
         """Takes out the runs that have ended; the best of all that did keeps its weights."""
@@ -224,12 +294,27 @@ class _State:
     def _crown(self, run: _Run, objective: Objective) -> None:
         if not run.weights:
             return
-        if self.champion is None:
-            self.champion = run
+        champion = self.champions.get(run.seed)
+        if champion is None:
+            self.champions[run.seed] = run
             return
-        new, old = (objective.goodness(r.best_score) for r in (run, self.champion))
-        if new > old or (new == old and run.position < self.champion.position):
-            self.champion = run
+        new, old = (objective.goodness(r.best_score) for r in (run, champion))
+        if new > old or (new == old and run.position < champion.position):
+            self.champions[run.seed] = run
+
+    def trained(self, points: Mapping[int, Sequence[GridPoint]]) -> dict[int, Trained]:
+        """What came of each seed, once all has ended."""
+        found, start = {}, 0
+        for seed, own in points.items():
+            outcomes = tuple(self.outcomes[start + i] for i in range(len(own)))
+            champion = self.champions.get(seed)
+            found[seed] = (
+                Trained(outcomes, None, None)
+                if champion is None
+                else Trained(outcomes, champion.position - start, champion.weights)
+            )
+            start += len(own)
+        return found
 
     def best_score(self, objective: Objective) -> float:
         """The best validation so far, NaN if there is none."""
@@ -239,11 +324,11 @@ class _State:
 
     def dump(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """The state as JSON and arrays."""
-        kept = [*self.runs, *([self.champion] if self.champion else [])]
+        kept = [*self.runs, *self.champions.values()]
         meta = {
             "epoch": self.epoch,
             "runs": [_describe(run) for run in self.runs],
-            "champion": _describe(self.champion) if self.champion else None,
+            "champions": [_describe(run) for run in self.champions.values()],
             "outcomes": {
                 str(position): outcome.record() for position, outcome in self.outcomes.items()
             },
@@ -277,7 +362,7 @@ class _State:
             return _Run(**given, point=point, weights=weights)
 
         self.runs = [rebuild(record) for record in meta["runs"]]
-        self.champion = rebuild(meta["champion"]) if meta["champion"] else None
+        self.champions = {run.seed: run for run in map(rebuild, meta["champions"])}
         self.outcomes = {
             int(position): Outcome.from_record(points[int(position)], record)
             for position, record in meta["outcomes"].items()
@@ -293,7 +378,7 @@ class _State:
 
 
 def _describe(run: _Run) -> dict[str, Any]:
-    names = ("position", "best_score", "best_epoch", "waited", "ended")
+    names = ("position", "seed", "best_score", "best_epoch", "waited", "ended", "history")
     way = run.postprocessing
     described = {name: getattr(run, name) for name in names}
     return {**described, "postprocessing": None if way is None else asdict(way)}

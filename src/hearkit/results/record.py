@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from hearkit.embeddings.manifest import ModelRecord, TaskRecord
 from hearkit.errors import ResultError
 from hearkit.files import json_safe
-from hearkit.probe.protocol import GridPoint, Protocol
+from hearkit.probe.protocol import GridPoint, NeighbourPoint, Protocol
 
 __all__ = [
     "RESULT_FILE",
@@ -107,11 +107,12 @@ class GridResult(_Record):
         validation_score: Its best validation; null where a validation was undefined.
         best_epoch: After which epoch.
         epochs: How many were trained.
-        ended: ``patience``, ``max_epochs`` or ``undefined_score``.
+        ended: ``patience``, ``max_epochs``, ``undefined_score``, ``raced`` (given up early) or
+            ``asked`` (neighbours, which aren't trained).
         postprocessing: Of the best validation (event tasks).
     """
 
-    point: GridPoint
+    point: GridPoint | NeighbourPoint
     validation_score: Number
     best_epoch: int
     epochs: int

@@ -1,0 +1,341 @@
+"""Protocols beside the published one: what each changes, and nothing else."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers_models import BANDS, write_model
+from helpers_tasks import make_event_task, make_scene_task
+
+from hearkit import embed, fit_probe, load_model, load_task
+from hearkit.embeddings.store import EmbeddingStore
+from hearkit.errors import ProbeError
+from hearkit.metrics.classification import top1_accuracy
+from hearkit.probe.data import ProbeData, resident_data
+from hearkit.probe.fit import fit_probes
+from hearkit.probe.objective import Objective
+from hearkit.probe.protocol import (
+    HEAR2021,
+    LINEAR,
+    GridPoint,
+    Protocol,
+    Racing,
+    get_protocol,
+)
+from hearkit.probe.search import train
+from hearkit.probe.subset import TrainSubset
+from hearkit.settings import Settings
+
+ACCURACY = Objective(top1_accuracy, maximise=True)
+SMALL = Protocol(
+    name="small",
+    grid=tuple(
+        GridPoint(
+            hidden_layers=layers, hidden_dim=16, lr=lr, max_epochs=20, check_every=2, patience=4
+        )
+        for layers, lr in [(1, 1e-2), (2, 3e-3), (0, 1e-2), (1, 1e-4)]
+    ),
+    batch_size=16,
+)
+
+
+def scene_store(tmp_path: Path, settings: Settings, **task: object) -> EmbeddingStore:
+    loaded = load_task(make_scene_task(tmp_path, **task), settings=settings)  # type: ignore[arg-type]
+    model = load_model(str(write_model(tmp_path, BANDS)), settings=settings)
+    return embed(model, loaded, settings=settings)
+
+
+def event_store(tmp_path: Path, settings: Settings) -> EmbeddingStore:
+    loaded = load_task(make_event_task(tmp_path, clips=6, events_per_clip=4), settings=settings)
+    model = load_model(str(write_model(tmp_path, BANDS)), settings=settings)
+    return embed(model, loaded, settings=settings)
+
+
+def data_of(**changes: object) -> ProbeData:
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((103, 5)).astype(np.float32)
+    y = np.eye(3, dtype=np.uint8)[rng.integers(0, 3, 103)]
+    return resident_data(
+        [x],
+        [y],
+        x[:20],
+        y[:20],
+        multilabel=False,
+        batch_size=25,
+        device="cpu",
+        dtype=torch.float32,
+        **changes,  # type: ignore[arg-type]
+    )
+
+
+def test_seeds_learn_together_what_they_learn_alone(tmp_path: Path, settings: Settings) -> None:
+    store = scene_store(tmp_path, settings, folds=True, clips_per_label=8)
+    together = fit_probes(store, SMALL, seeds=[5, 6, 9], settings=settings)
+    assert [p.seed for p in together] == [5, 6, 9]
+    elsewhere = dataclasses.replace(settings, cache_dir=tmp_path / "elsewhere")
+    for predictions in together:
+        alone = fit_probe(store, SMALL, seed=predictions.seed, settings=elsewhere)
+        assert predictions.chosen == alone.chosen
+        for one, other in zip(predictions.scene_folds(), alone.scene_folds(), strict=True):
+            assert one.outcome.epochs == other.outcome.epochs
+            np.testing.assert_allclose(one.probabilities, other.probabilities, atol=2e-4)
+    first, second, _ = (p.scene_folds()[0].probabilities for p in together)
+    assert np.abs(first - second).max() > 1e-3
+
+
+def test_seeds_that_are_there_are_not_trained_again(tmp_path: Path, settings: Settings) -> None:
+    store = scene_store(tmp_path, settings, clips_per_label=8)
+    fit_probe(store, SMALL, seed=1, settings=settings)
+    told: list[str] = []
+    fit_probes(
+        store, SMALL, seeds=[1, 2], settings=settings, progress=lambda *state: told.append(state[2])
+    )
+    assert told
+    assert not any("seeds" in what for what in told)
+    told.clear()
+    fit_probes(
+        store, SMALL, seeds=[2, 1], settings=settings, progress=lambda *state: told.append(state[2])
+    )
+    assert told == []
+
+
+def test_an_interrupted_training_of_several_seeds_goes_on(
+    tmp_path: Path, settings: Settings
+) -> None:
+    store = scene_store(tmp_path, settings, clips_per_label=8)
+    elsewhere = dataclasses.replace(settings, cache_dir=tmp_path / "elsewhere")
+    expected = fit_probes(store, SMALL, seeds=[1, 2], settings=elsewhere)
+    calls = 0
+
+    def stop(fold: int, n_folds: int, what: str, epoch: int, max_epochs: int, best: float) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_probes(
+            store, SMALL, seeds=[1, 2], settings=settings, progress=stop, checkpoint_every_s=0.0
+        )
+    found = fit_probes(store, SMALL, seeds=[1, 2], settings=settings)
+    for one, other in zip(expected, found, strict=True):
+        assert one.grid == other.grid
+        np.testing.assert_array_equal(one.folds[0].probabilities, other.folds[0].probabilities)
+
+
+@pytest.mark.parametrize("seeds", [[], [3, 3]])
+def test_seeds_are_different_and_some(tmp_path: Path, settings: Settings, seeds: list[int]) -> None:
+    store = scene_store(tmp_path, settings)
+    with pytest.raises(ValueError, match="different"):
+        fit_probes(store, SMALL, seeds=seeds, settings=settings)
+
+
+def test_shuffled_epochs_hold_the_same_clips_in_other_orders() -> None:
+    plain, shuffled = data_of(), data_of(shuffle=17)
+    assert torch.equal(*(torch.cat([x for x, _ in plain.epoch(n)]) for n in (1, 2)))
+    rows = {tuple(x): int(y) for x, y in zip(plain.x.tolist(), plain.y.tolist(), strict=True)}
+    orders = []
+    for number in (1, 2):
+        batches = list(shuffled.epoch(number))
+        assert [len(x) for x, _ in batches] == [25, 25, 25, 25, 3]
+        x, y = (torch.cat([batch[i] for batch in batches]) for i in (0, 1))
+        assert {tuple(a): int(b) for a, b in zip(x.tolist(), y.tolist(), strict=True)} == rows
+        orders.append(x)
+    assert not torch.equal(*orders)
+    assert torch.equal(orders[0], torch.cat([x for x, _ in data_of(shuffle=17).epoch(1)]))
+
+
+def test_shuffled_frames_are_the_same_in_memory_or_not(tmp_path: Path, settings: Settings) -> None:
+    store = event_store(tmp_path, settings)
+    shuffled = SMALL.model_copy(update={"name": "s", "shuffle": True, "nan_ends_point": False})
+    roomy = fit_probe(store, shuffled, settings=settings)
+    narrow = fit_probe(
+        store,
+        shuffled,
+        settings=dataclasses.replace(settings, cache_dir=tmp_path / "b", max_memory_gb=0.0),
+    )
+    np.testing.assert_array_equal(roomy.folds[0].probabilities, narrow.folds[0].probabilities)
+    plain = fit_probe(
+        store, shuffled.model_copy(update={"name": "p", "shuffle": False}), settings=settings
+    )
+    assert np.abs(plain.folds[0].probabilities - roomy.folds[0].probabilities).max() > 1e-4
+
+
+def test_standardised_equals_embeddings_that_were_standardised_before() -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((90, 4)) * [0.01, 1, 30, 5] + 3).astype(np.float32)
+    y = np.eye(3, dtype=np.uint8)[rng.integers(0, 3, 90)]
+    mean, std = (f(x[:60], axis=0, dtype=np.float64) for f in (np.mean, np.std))
+    scaled = ((x - mean) / std).astype(np.float32)
+    point = SMALL.networks[0]
+    found = []
+    for given, standardise in ((x, True), (scaled, False)):
+        data = resident_data(
+            [given[:60]], [y[:60]], given[60:], y[60:], multilabel=False, batch_size=20,
+            device="cpu", dtype=torch.float32, standardise=standardise,
+        )  # fmt: skip
+        trained = train({0: [point]}, data, ACCURACY, fold=0, dtype=torch.float32)[0]
+        found.append((data, trained))
+    (data, trained), (other_data, other) = found
+    torch.testing.assert_close(data.x, other_data.x, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(data.valid_x, other_data.valid_x, rtol=1e-4, atol=1e-5)
+    assert trained.outcomes == other.outcomes
+    assert trained.weights is not None
+    assert other.weights is not None
+    torch.testing.assert_close(
+        trained.weights["weight_0"], other.weights["weight_0"], rtol=1e-2, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("kind", ["scene", "event"])
+@pytest.mark.parametrize("change", ["shuffle", "standardise"])
+def test_variations_run_on_both_kinds_of_task(
+    tmp_path: Path, settings: Settings, kind: str, change: str
+) -> None:
+    store = (
+        scene_store(tmp_path, settings, clips_per_label=8)
+        if kind == "scene"
+        else event_store(tmp_path, settings)
+    )
+    base = SMALL.model_copy(update={"nan_ends_point": False})
+    protocol = base.model_copy(update={"name": change, change: True})
+    changed, plain = (fit_probe(store, p, settings=settings) for p in (protocol, base))
+    assert not math.isnan(changed.folds[0].loss)
+    assert np.abs(changed.folds[0].probabilities - plain.folds[0].probabilities).max() > 1e-4
+
+
+def scripted(curves: list[list[float]]) -> Objective:
+    """Validations that come out as told: all curves in turn, as long as they are in training."""
+    values = iter([value for step in zip(*curves, strict=True) for value in step])
+    return Objective(lambda *_: next(values), maximise=True)
+
+
+def test_what_cannot_win_is_given_up_and_the_winner_stays() -> None:
+    points = [GridPoint(hidden_dim=8, lr=lr, check_every=1, max_epochs=12) for lr in (1e-2, 1e-3)]
+    leader = [0.5 + 0.03 * i for i in range(12)]
+    flat = [0.4 + 0.001 * i for i in range(12)]
+    # The flat one is validated until it is given up, after which there are the leader's alone.
+    values = [v for i in range(6) for v in (leader[i], flat[i])] + leader[6:]
+    told = iter(values)
+    objective = Objective(lambda *_: next(told), maximise=True)
+    trained = train(
+        {0: points}, data_of(), objective, fold=0, dtype=torch.float32,
+        racing=Racing(window=5, slack=2.0),
+    )[0]  # fmt: skip
+    assert [o.ended for o in trained.outcomes] == ["max_epochs", "raced"]
+    assert [o.epochs for o in trained.outcomes] == [12, 6]
+    assert trained.best == 0
+
+
+def test_what_still_rises_fast_enough_is_not_given_up() -> None:
+    points = [GridPoint(hidden_dim=8, lr=lr, check_every=1, max_epochs=12) for lr in (1e-2, 1e-3)]
+    early, late = [0.6] * 12, [0.1 + 0.0475 * i for i in range(12)]
+    trained = train(
+        {0: points}, data_of(), scripted([early, late]), fold=0, dtype=torch.float32,
+        racing=Racing(window=5, slack=2.0),
+    )[0]  # fmt: skip
+    assert (trained.outcomes[1].ended, trained.outcomes[1].epochs) == ("max_epochs", 12)
+    assert trained.best == 1
+
+
+def test_shapes_that_were_trained_before_are_to_be_beaten() -> None:
+    point = GridPoint(hidden_dim=8, check_every=1, max_epochs=30, patience=100)
+    objective = Objective(lambda *_: 0.5, maximise=True)
+    racing = Racing(window=5, slack=2.0)
+    (alone,) = train(
+        {0: [point]}, data_of(), objective, fold=0, dtype=torch.float32, racing=racing
+    )[0].outcomes
+    assert alone.ended == "max_epochs"
+    (beaten,) = train(
+        {0: [point]}, data_of(), objective, fold=0, dtype=torch.float32, racing=racing,
+        to_beat={0: 0.6},
+    )[0].outcomes  # fmt: skip
+    assert (beaten.ended, beaten.epochs) == ("raced", 6)
+    (other_seed,) = train(
+        {0: [point]}, data_of(), objective, fold=0, dtype=torch.float32, racing=racing,
+        to_beat={1: 0.6},
+    )[0].outcomes  # fmt: skip
+    assert other_seed.ended == "max_epochs"
+
+
+def test_seeds_do_not_race_against_each_other() -> None:
+    point = GridPoint(hidden_dim=8, check_every=1, max_epochs=12)
+    trained = train(
+        {1: [point], 2: [point]}, data_of(), scripted([[0.9] * 12, [0.1] * 12]), fold=0,
+        dtype=torch.float32, racing=Racing(window=3),
+    )  # fmt: skip
+    assert [trained[seed].outcomes[0].ended for seed in (1, 2)] == ["max_epochs"] * 2
+    assert [trained[seed].best for seed in (1, 2)] == [0, 0]
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel", "event"])
+def test_a_subset_trains_on_that_many_clips(tmp_path: Path, settings: Settings, kind: str) -> None:
+    store = (
+        event_store(tmp_path, settings)
+        if kind == "event"
+        else scene_store(tmp_path, settings, multilabel=kind == "multilabel", clips_per_label=8)
+    )
+    from hearkit.probe.kinds import kind_of
+
+    (fold,) = store.task.folds()
+    protocol = SMALL.with_subset(TrainSubset(fraction=0.5))
+    assert protocol.name == "small[fraction=0.5,repeat=0]"
+    whole, part = (
+        kind_of(store, p, device="cpu", max_memory_bytes=1 << 30) for p in (SMALL, protocol)
+    )
+    ((split, everything),) = whole.train_order(fold)  # type: ignore[attr-defined]
+    ((_, chosen),) = part.train_order(fold)  # type: ignore[attr-defined]
+    assert len(everything) == len(store.task.splits[split])
+    assert len(chosen) == round(len(everything) / 2)
+    # In the order that all clips would have.
+    assert chosen == [i for i in everything if i in set(chosen)]
+    predictions = fit_probe(
+        store, protocol.model_copy(update={"nan_ends_point": False}), settings=settings
+    )
+    assert list(predictions.folds[0].clips) == list(store.task.splits["test"])
+
+
+def test_too_few_clips_are_refused(tmp_path: Path, settings: Settings) -> None:
+    store = scene_store(tmp_path, settings, clips_per_label=8)
+    protocol = SMALL.with_subset(TrainSubset(fraction=0.001))
+    with pytest.raises(ProbeError, match="fraction"):
+        fit_probe(store, protocol, settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("hear2021-shuffled", {"shuffle": True}),
+        ("hear2021-standardised", {"standardise": True}),
+        ("racing", {"racing": Racing()}),
+    ],
+)
+def test_variations_of_the_published_protocol_change_one_thing(
+    name: str, changed: dict[str, object]
+) -> None:
+    assert get_protocol(name) == HEAR2021.model_copy(update={"name": name, **changed})
+
+
+def test_linear_has_the_published_rates_and_no_layers() -> None:
+    assert {p.hidden_layers for p in LINEAR.networks} == {0}
+    assert {(p.lr, p.initialization) for p in LINEAR.networks} == {
+        (lr, how) for lr in (3.2e-3, 1e-3, 3.2e-4, 1e-4) for how in ("uniform", "normal")
+    }
+    assert {p.max_epochs for p in LINEAR.networks} == {500}
+    assert {p.check_every for p in LINEAR.for_task("dcase2016_task2").networks} == {10}
+
+
+def test_neighbours_keep_their_grid_for_every_task() -> None:
+    knn = get_protocol("knn")
+    assert knn.for_task("maestro").grid == knn.grid
+    assert knn.restricted(only={"metric": "cosine", "k": 3}).grid == (knn.neighbours[1],)
+    assert not knn.is_random
+
+
+def test_protocols_say_what_they_do_otherwise() -> None:
+    assert HEAR2021.about() == ""
+    for name in ("knn", "linear", "racing", "hear2021-shuffled", "hear2021-standardised"):
+        assert get_protocol(name).about()
