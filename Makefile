@@ -56,6 +56,9 @@ bench: $(VENV)/.dev  ## side-by-side timings; prints ratios
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/isolation.py
+	$(BIN)/python benchmarks/seeds.py
+	$(BIN)/python benchmarks/bootstrap.py
+	$(BIN)/python benchmarks/distance.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

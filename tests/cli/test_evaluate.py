@@ -32,7 +32,14 @@ def test_the_stable_form(model: Path, task: Path, tmp_path: Path) -> None:
     assert result["seed"] == 3
     assert result["protocol"]["name"] == "faster[first=2]"
     assert found["scores"].keys() == {"top1_acc", "mAP"}
-    assert found["scores"]["mAP"] == {"mean": result["scores"]["mAP"]["mean"], "std": None}
+    assert found["seeds"] == [3]
+    scores = found["scores"]["mAP"]
+    assert (scores["mean"], scores["std"]) == (result["scores"]["mAP"]["mean"], None)
+    # What is not known with one seed and one test split is null.
+    assert scores["sources"]["seeds"] is None
+    assert scores["sources"]["folds"] is None
+    interval = scores["sources"]["total"]["interval"]
+    assert interval["low"] < scores["mean"] < interval["high"]
     reference = json.loads((folder / "test.predicted-scores.json").read_text())
     assert reference["test"]["test_top1_acc"] == found["scores"]["top1_acc"]["mean"]
     targets = np.load(folder / "predictions" / "test.targets.npy")
@@ -165,7 +172,11 @@ def test_undefined_scores_are_explained(model: Path, tmp_path: Path) -> None:
     assert "undefined" in answer.stdout
     assert "aucroc is undefined on test: there, some label is that of no clip" in answer.stdout
     as_json = evaluate(model, folder, tmp_path / "out", "--json")
-    assert as_json.json["results"][0]["scores"]["aucroc"] == {"mean": None, "std": None}
+    assert as_json.json["results"][0]["scores"]["aucroc"] == {
+        "mean": None,
+        "std": None,
+        "sources": {"clips": None, "seeds": None, "folds": None, "total": None},
+    }
 
 
 def test_an_undefined_validation_is_explained(model: Path, tmp_path: Path) -> None:
@@ -218,7 +229,7 @@ BAD: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"more": ("--option", "a=1", "--option", "a=2")}, ("--option a is given twice",)),
     ({"more": ("--option", "weights=a.pt")}, ("--weights",)),
     ({"more": ("--option", "settings=a")}, ("'settings'",)),
-    ({"more": ("--protocol", "hear2012")}, ("Did you mean 'hear2021'?",)),
+    ({"more": ("--protocol", "hear2012")}, ("Did you mean 'hear2021'",)),
     ({"more": ("--only", "hidden_layers")}, ("--only 'hidden_layers'",)),
     ({"more": ("--only", "hiden_layers=1")}, ("Did you mean 'hidden_layers'",)),
     ({"more": ("--only", "lr=5")}, ("No grid point of 'faster' has lr=5",)),

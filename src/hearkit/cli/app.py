@@ -13,6 +13,8 @@ import typer
 from hearkit._version import __version__
 from hearkit.cli import (
     cache,
+    compare,
+    curves,
     demo,
     download,
     embed,
@@ -47,6 +49,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("curves")(curves.curves)
 app.command("prepare")(prepare.prepare)
 app.command("validate")(validate.validate)
 app.command("embed")(embed.embed_verb)

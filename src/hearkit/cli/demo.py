@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hearkit.cli import options as o
-from hearkit.cli.evaluate import finish
+from hearkit.cli.evaluate import finish, show_evaluated
 from hearkit.cli.evaluation import evaluate_tasks
 from hearkit.cli.running import answers_only, verb
 from hearkit.cli.terminal import Reporter, say
@@ -65,7 +65,7 @@ def demo(
             overwrite=True,  # the demo of another version left its own here
         )
         write_starter_model(out / _STARTER)
-    finish(evaluated, as_json=json)
+    finish(evaluated, lambda: show_evaluated(evaluated), as_json=json)
     if not json:
         plan_options = " ".join(
             [f"--protocol {DEMO_PROTOCOL}"]

@@ -9,8 +9,8 @@ import typer
 
 from hearkit.cli import options as o
 from hearkit.cli import places
-from hearkit.cli.evaluation import embed_task
 from hearkit.cli.running import BAD_INPUT, answers_only, verb
+from hearkit.cli.stages import embed_task
 from hearkit.cli.terminal import Reporter, answer_json
 from hearkit.errors import HearError
 

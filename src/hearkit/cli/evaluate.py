@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+
 from hearkit.cli import options as o
 from hearkit.cli import places
-from hearkit.cli.evaluation import Evaluated, evaluate_models, evaluate_tasks
+from hearkit.cli.curve_tables import show_curves
+from hearkit.cli.distances import EvaluatedDistances, evaluate_distances, show_distances
+from hearkit.cli.evaluation import Evaluated, Gathered, evaluate_models, evaluate_tasks
+from hearkit.cli.few_labels import Repeats, Shots, TrainFractions, few_labels_of
 from hearkit.cli.running import BAD_INPUT, answers_only, verb
 from hearkit.cli.tables import show_results
 from hearkit.cli.terminal import Reporter, answer_json, say
 from hearkit.errors import HearError
 
-__all__ = ["evaluate", "finish"]
+if TYPE_CHECKING:
+    from hearkit.models.protocol import Model
+
+__all__ = ["evaluate", "finish", "show_evaluated"]
+
+Distance = Annotated[
+    bool,
+    typer.Option(
+        "--distance",
+        help="Train nothing: score the distances between scene embeddings, by retrieval and by "
+        "telling same from different. Writes distance.json.",
+    ),
+]
 
 
 @verb(
     "hearkit evaluate hearkit.models.naive --task demo-out/tasks/notes-1.0.0-demo --out results",
     "hearkit evaluate my_model.py --weights epoch9.pt --task a --task b --out results --json",
+    "hearkit evaluate my_model.py other_model.py --task a --out results --seeds 5",
+    "hearkit evaluate my_model.py --task a --out results --shots 1 --shots 10 --repeats 5",
+    "hearkit evaluate my_model.py --task a --out results --distance",
     "hearkit evaluate old_model.hear --python old/venv/bin/python --task a --out results",
 )
 def evaluate(
@@ -31,6 +54,11 @@ def evaluate(
     overwrite: o.Overwrite = False,
     only: o.Only = None,
     grid_points: o.GridPoints = None,
+    seeds: o.Seeds = 1,
+    train_fraction: TrainFractions = None,
+    shots: Shots = None,
+    repeats: Repeats = None,
+    distance: Distance = False,
     precision: o.Precision = "auto",
     dtype: o.DtypeName = "float32",
     cache: o.CacheDir = None,
@@ -44,15 +72,28 @@ def evaluate(
     readable: places.Readable = None,
     json: o.Json = False,
 ) -> None:
-    """Evaluates models on tasks: embeddings, probes, scores.
+    """Evaluates models on tasks: embeddings, probes, scores with intervals.
 
-    Writes OUT/MODEL/TASK/result.json and test.predicted-scores.json. Whatever stops it, the
-    same command goes on from there; a model or task that fails doesn't keep the others from
-    theirs.
+    Writes OUT/MODEL/TASK/result.json, uncertainty.json and test.predicted-scores.json; further
+    seeds' results go into seeds/ below it, those of few labels into few-labels/. Whatever stops
+    it, the same command goes on from there; a model or task that fails doesn't keep the others
+    from theirs.
     """
     with answers_only():
+        if distance:
+            _check_no_probe(
+                {
+                    "--seeds": seeds > 1,
+                    "--train-fraction": train_fraction,
+                    "--shots": shots,
+                    "--repeats": repeats,
+                    "--only": only,
+                    "--grid-points": grid_points,
+                }
+            )
+        few = few_labels_of(train_fraction, shots, repeats, seeds=seeds)
         settings = o.settings_of(cache, device, workers, max_memory)
-        plan = o.plan_of(protocol, seed, precision, only, grid_points, settings)
+        plan = o.plan_of(protocol, seed, precision, only, grid_points, settings, seeds)
         stored_as = o.checked_dtype(dtype)
         o.make_folder(out, "the results", "Choose another --out.")
         if len(model) > 1:
@@ -61,33 +102,80 @@ def evaluate(
         interpreter = places.interpreter_of(
             python, env, sandbox, timeout, model_memory, readable, task, settings, reporter
         )
-        evaluated = evaluate_models(
-            model,
-            lambda spec: o.get_model(spec, weights, option, settings, interpreter),
-            lambda loaded: evaluate_tasks(
-                loaded,
-                task,
-                out,
-                plan,
-                stored_as,
-                settings,
+
+        def load(spec: str) -> Model:
+            return o.get_model(spec, weights, option, settings, interpreter)
+
+        if distance:
+            measured = evaluate_models(
+                model,
+                load,
+                lambda loaded, found: evaluate_distances(
+                    loaded,
+                    task,
+                    out,
+                    stored_as,
+                    settings,
+                    reporter,
+                    name=name,
+                    overwrite=overwrite,
+                    evaluated=found,
+                ),
+                EvaluatedDistances(),
                 reporter,
-                name=name,
-                overwrite=overwrite,
-            ),
-            reporter,
-        )
-    finish(evaluated, as_json=json)
+            )
+        else:
+            evaluated = evaluate_models(
+                model,
+                load,
+                lambda loaded, found: evaluate_tasks(
+                    loaded,
+                    task,
+                    out,
+                    plan,
+                    stored_as,
+                    settings,
+                    reporter,
+                    name=name,
+                    overwrite=overwrite,
+                    few=few,
+                    evaluated=found,
+                ),
+                Evaluated(),
+                reporter,
+            )
+    if distance:
+        finish(measured, lambda: show_distances(measured.results), as_json=json)
+    else:
+        finish(evaluated, lambda: show_evaluated(evaluated), as_json=json)
 
 
-def finish(evaluated: Evaluated, *, as_json: bool) -> None:
-    """Gives the answer, and ends with code 2 if a task failed."""
-    import typer
+class Finished(Gathered, Protocol):
+    """What can be told at the end."""
 
+    def as_json(self) -> dict[str, Any]:
+        """The stable form that programs read."""
+
+
+def show_evaluated(evaluated: Evaluated) -> None:
+    """Prints results, and curves where there are any."""
+    show_results(evaluated.results)
+    if evaluated.curves:
+        show_curves([(path.parents[2].name, curve) for path, curve in evaluated.curves])
+
+
+def finish(evaluated: Finished, show: Callable[[], None], *, as_json: bool) -> None:
+    """Gives the answer, and ends with code 2 if a task failed.
+
+    Args:
+        evaluated: What came of all models and tasks.
+        show: Prints the results.
+        as_json: Give them in JSON instead.
+    """
     if as_json:
         answer_json(evaluated.as_json())
     elif evaluated.results:
-        show_results(evaluated.results)
+        show()
     if evaluated.failed:
         total = len(evaluated.failed) + len(evaluated.results)
         if total > 1:
@@ -99,13 +187,27 @@ def finish(evaluated: Evaluated, *, as_json: bool) -> None:
         raise typer.Exit(BAD_INPUT)
 
 
-def _shown(evaluated: Evaluated) -> tuple[list[str], str]:
+def _shown(evaluated: Gathered) -> tuple[list[str], str]:
     """What failed, and what it is: tasks where there is one model, or else models on tasks."""
     models = {model for model, _, _ in evaluated.failed}
     if len(models | {result.model.spec for _, result in evaluated.results}) == 1:
         return [task or model for model, task, _ in evaluated.failed], "tasks"
     shown = [f"{model} on {task}" if task else model for model, task, _ in evaluated.failed]
     return shown, "evaluations"
+
+
+def _check_no_probe(given: Mapping[str, object]) -> None:
+    """Refuses what belongs to probes where distances are wanted.
+
+    Raises:
+        HearError: Something of that kind is given.
+    """
+    found = [key for key, value in given.items() if value]
+    if found:
+        raise HearError(
+            f"{' and '.join(found)} can't be given with --distance, which trains nothing. Run the "
+            "command once with it and once without."
+        )
 
 
 def _check_for_one(weights: str | None, option: list[str] | None, name: str | None) -> None:

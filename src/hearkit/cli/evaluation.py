@@ -1,80 +1,42 @@
 """From tasks to results: what ``evaluate``, ``probe`` and ``demo`` share.
 
-A result that is there already is kept if it was made from the same inputs; one that was made
-from others is never replaced unasked.
+Results that are there already are `hearkit.cli.kept`'s.
 """
 
 from __future__ import annotations
 
-import shutil
+import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from hearkit.cli.intervals import read_uncertainty, write_uncertainty
+from hearkit.cli.kept import Inputs, check_evaluable, kept_result, result_folder
 from hearkit.cli.options import ProbePlan
-from hearkit.cli.terminal import Reporter, duration
-from hearkit.errors import HearError, ResultError
+from hearkit.cli.stages import embed_task, find_task, missing_seeds, probe_store
+from hearkit.cli.terminal import Reporter
+from hearkit.errors import HearError
 from hearkit.settings import Settings
 
 if TYPE_CHECKING:
+    from hearkit.cli.few_labels import FewLabels
     from hearkit.embeddings.manifest import Dtype
     from hearkit.embeddings.store import EmbeddingStore
     from hearkit.models.protocol import Model
+    from hearkit.probe.protocol import Protocol as ProbeProtocol
     from hearkit.results import Result
+    from hearkit.results.curve import Curve
     from hearkit.tasks.store import PreparedTask
 
 __all__ = [
     "Evaluated",
-    "Inputs",
-    "check_evaluable",
-    "embed_task",
+    "Gathered",
+    "each_task",
     "evaluate_models",
     "evaluate_tasks",
-    "kept_result",
-    "probe_store",
-    "result_folder",
 ]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a result is made from.
-
-    Attributes:
-        model: Digest of the model.
-        task: Digest of the task at the model's rate.
-        dtype: Of the embeddings on disk.
-        plan: How the probe is trained.
-        task_name: Without version and mode.
-    """
-
-    model: str
-    task: str
-    dtype: str
-    plan: ProbePlan
-    task_name: str
-
-    def differences(self, result: Result) -> list[str]:
-        """In what a result was made from something else."""
-        protocol = self.plan.protocol.for_task(self.task_name)
-        found = []
-        if result.model.digest != self.model:
-            weights = f", weights {result.model.weights}" if result.model.weights else ""
-            found.append(f"another model or checkpoint ({result.model.spec}{weights})")
-        if result.task.digest != self.task:
-            found.append("other content of the task")
-        if result.embeddings.dtype != self.dtype:
-            found.append(f"embeddings in {result.embeddings.dtype} instead of {self.dtype}")
-        if result.protocol != protocol:
-            same_name = result.protocol.name == protocol.name
-            more = " of other content" if same_name else f" instead of {protocol.name}"
-            found.append(f"the protocol {result.protocol.name}{more}")
-        if result.seed != self.plan.seed:
-            found.append(f"seed {result.seed} instead of {self.plan.seed}")
-        if result.precision != self.plan.precision:
-            found.append(f"training in {result.precision} instead of {self.plan.precision}")
-        return found
 
 
 @dataclass
@@ -83,28 +45,21 @@ class Evaluated:
 
     Attributes:
         results: The path of each result.json with its content, in the order of the tasks.
+        curves: The path of each curve.json with its content, where few labels were learned from.
         failed: What went wrong: the model and the task as the user named them, the task None
             where it was the model itself, and the message.
     """
 
     results: list[tuple[Path, Result]] = field(default_factory=list)
+    curves: list[tuple[Path, Curve]] = field(default_factory=list)
     failed: list[tuple[str, str | None, str]] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """The stable form that programs read."""
         return {
-            "results": [
-                {
-                    "model": result.model.name,
-                    "task": result.task.name,
-                    "path": str(path),
-                    "primary_score": result.primary_score,
-                    "scores": {
-                        name: {"mean": summary.mean, "std": summary.std}
-                        for name, summary in result.scores.items()
-                    },
-                }
-                for path, result in self.results
+            "results": [_result_json(path, result) for path, result in self.results],
+            "curves": [
+                {"path": str(path), **curve.model_dump(mode="json")} for path, curve in self.curves
             ],
             "failed": [
                 {"model": model, "task": task, "error": error} for model, task, error in self.failed
@@ -112,156 +67,64 @@ class Evaluated:
         }
 
 
-def result_folder(out: Path, model: str, name: str | None, task: str) -> Path:
-    """``out/<model>/<task>``.
-
-    Raises:
-        ResultError: The name of the model or task can't be a folder's.
-    """
-    chosen = model if name is None else name
-    for part in (chosen, task):
-        if not part or part.startswith(".") or set(part) & {"/", "\\", "\0"}:
-            raise ResultError(f"{part!r} can't be the name of a result's folder.")
-    return out / chosen / task
-
-
-def check_evaluable(task: PreparedTask) -> None:
-    """Finds out before hours of embedding what would fail after them.
-
-    Raises:
-        UnknownNameError: It asks for a score that doesn't exist.
-    """
-    from hearkit.metrics import get_event_score, get_scene_score
-
-    for name in task.metadata.evaluation:
-        if task.kind == "scene":
-            get_scene_score(name)
-        else:
-            get_event_score(name)
-
-
-def kept_result(folder: Path, inputs: Inputs, *, overwrite: bool) -> Result | None:
-    """The result that is in a folder already, if it was made from the same inputs.
-
-    None if there is none, or one from other inputs that is to be overwritten.
-
-    Raises:
-        ResultError: It was made from others, or can't be read, and isn't to be overwritten.
-    """
-    from hearkit.results import RESULT_FILE, Result
-
-    path = folder / RESULT_FILE
-    if not path.exists():
-        return None
-    remedy = (
-        "Nothing was changed. Choose --name or another --out to keep both, or --overwrite to "
-        "replace it."
-    )
-    try:
-        result = Result.read(path)
-    except ResultError as error:
-        if overwrite:
-            return None
-        raise ResultError(f"{error} {remedy}") from error
-    differences = inputs.differences(result)
-    if differences and overwrite:
-        return None
-    if differences:
-        raise ResultError(
-            f"{path} holds a result that was made from other inputs: {', '.join(differences)}. "
-            + remedy
-        )
-    return result
+def _result_json(path: Path, result: Result) -> dict[str, Any]:
+    sure = read_uncertainty(path.parent)
+    found: dict[str, Any] = {
+        "model": result.model.name,
+        "task": result.task.name,
+        "path": str(path),
+        "primary_score": result.primary_score,
+        "seeds": [result.seed] if sure is None else list(sure.seeds),
+        "scores": {
+            name: {"mean": summary.mean, "std": summary.std}
+            for name, summary in result.scores.items()
+        },
+    }
+    for name, score in sure.scores.items() if sure else ():
+        found["scores"][name]["mean"] = score.mean
+        found["scores"][name]["sources"] = {
+            source: None if part is None else part.model_dump(mode="json")
+            for source, part in (
+                ("clips", score.clips),
+                ("seeds", score.seeds),
+                ("folds", score.folds),
+                ("total", score.total),
+            )
+        }
+    return found
 
 
-def embed_task(
-    model: Model, task: PreparedTask, dtype: Dtype, settings: Settings, reporter: Reporter
-) -> EmbeddingStore:
-    """Resamples where needed and embeds, with progress.
+class Gathered(Protocol):
+    """What comes of several models or tasks: results, and failures."""
 
-    Raises:
-        HearError: The task can't be resampled or embedded.
-    """
-    from hearkit.embeddings.compute import embed, store_folder
-    from hearkit.embeddings.store import MANIFEST
-    from hearkit.tasks.store import with_rate
+    @property
+    def results(self) -> list[Any]:
+        """The path of each result with its content."""
 
-    folder = store_folder(model, task, settings=settings, dtype=dtype)
-    found = (folder / MANIFEST).is_file()
-    with reporter.files(f"{task.name}: resampling to {model.sample_rate} Hz") as progress:
-        task = with_rate(task, model.sample_rate, settings=settings, progress=progress)
-    with reporter.embedding(f"{task.name}: embedding with {model.name}") as tell:
-        store = embed(model, task, settings=settings, dtype=dtype, progress=tell)
-    if found:
-        reporter.line(f"{task.name}: embeddings found in the cache")
-    else:
-        manifest = store.manifest
-        reporter.line(
-            f"{task.name}: embedded {duration(manifest.audio_s)} of audio in "
-            f"{duration(manifest.seconds)}"
-        )
-    return store
+    @property
+    def failed(self) -> list[tuple[str, str | None, str]]:
+        """Model, task (None where it was the model itself) and message of what went wrong."""
 
 
-def probe_store(
-    store: EmbeddingStore,
-    plan: ProbePlan,
-    folder: Path,
-    settings: Settings,
-    reporter: Reporter,
-) -> tuple[Path, Result]:
-    """Trains probes on a store and writes the result into a folder.
-
-    Raises:
-        HearError: The probe can't be trained, or the result can't be written.
-    """
-    from hearkit.probe.fit import fit_probe
-    from hearkit.results import score, write_result
-
-    with reporter.probing(f"{store.task.name}: training probes ({plan.protocol.name})") as tell:
-        predictions = fit_probe(
-            store,
-            plan.protocol,
-            seed=plan.seed,
-            precision=plan.precision,
-            settings=settings,
-            progress=tell,
-        )
-    result = score(predictions)
-    _clear(folder)
-    path = write_result(result, predictions, folder)
-    reporter.line(f"{store.task.name}: wrote {path}")
-    return path, result
-
-
-def _clear(folder: Path) -> None:
-    """Makes way for a result: the old result.json first, so that no mixture looks finished."""
-    from hearkit.files import TEMPORARY_PREFIX
-    from hearkit.results import RESULT_FILE
-
-    if not folder.is_dir():
-        return
-    (folder / RESULT_FILE).unlink(missing_ok=True)
-    shutil.rmtree(folder / "predictions", ignore_errors=True)
-    for rest in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        rest.unlink(missing_ok=True)
+G = TypeVar("G", bound=Gathered)
 
 
 def evaluate_models(
     specs: Sequence[str],
     load: Callable[[str], Model],
-    evaluate: Callable[[Model], Evaluated],
+    evaluate: Callable[[Model, G], object],
+    evaluated: G,
     reporter: Reporter,
-) -> Evaluated:
+) -> G:
     """Evaluates models one after the other; one that fails doesn't keep the others from it.
 
     Args:
         specs: The models, as the user named them.
         load: Loads one; each is loaded when it is its turn, and ended after it.
-        evaluate: Evaluates one.
+        evaluate: Evaluates one, and adds what comes of it.
+        evaluated: What it is added to.
         reporter: Is told of models that can't be loaded.
     """
-    evaluated = Evaluated()
     for spec in dict.fromkeys(specs):
         try:
             model = load(spec)
@@ -272,12 +135,63 @@ def evaluate_models(
             reporter.line(f"error: {spec}: {error}")
             continue
         try:
-            found = evaluate(model)
+            evaluate(model, evaluated)
         finally:
             model.close()
-        evaluated.results += found.results
-        evaluated.failed += found.failed
     return evaluated
+
+
+W = TypeVar("W")
+
+
+def each_task(
+    spec: str,
+    tasks: Sequence[str | Path],
+    look: Callable[[str], tuple[Path, W] | None],
+    work: Callable[[W], None],
+    evaluated: Gathered,
+    reporter: Reporter,
+) -> None:
+    """Looks at all tasks, then works on those that need it; one that fails stops no other.
+
+    Args:
+        spec: The model, as the user named it.
+        tasks: As the user named them.
+        look: Finds out what there is to do for a task: its folder and the work, or None. All
+            are looked at first: what is wrong with the last is better known now than tomorrow.
+        work: Does it; once for each folder.
+        evaluated: Is told of failures.
+        reporter: Likewise.
+    """
+    shown = [str(task) for task in dict.fromkeys(tasks)]
+    ready: dict[Path, tuple[str, W]] = {}
+
+    def attempt(task: str, do: Callable[[], None]) -> None:
+        try:
+            do()
+        except HearError as error:
+            evaluated.failed.append((spec, task, str(error)))
+            reporter.line(f"error: {error}" if len(shown) == 1 else f"error: {task}: {error}")
+
+    def note(text: str) -> None:
+        found = look(text)
+        if found is not None:
+            ready.setdefault(found[0], (text, found[1]))
+
+    for text in shown:
+        attempt(text, functools.partial(note, text))
+    for text, left in ready.values():
+        attempt(text, functools.partial(work, left))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is left to do for a task."""
+
+    task: PreparedTask
+    folder: Path
+    inputs: Inputs
+    missing: list[int]
 
 
 def evaluate_tasks(
@@ -291,29 +205,34 @@ def evaluate_tasks(
     *,
     name: str | None = None,
     overwrite: bool = False,
+    few: FewLabels | None = None,
+    evaluated: Evaluated | None = None,
 ) -> Evaluated:
-    """Evaluates a model on tasks; one that fails doesn't keep the others from their results."""
-    from hearkit.results import RESULT_FILE
+    """Evaluates a model on tasks; one that fails doesn't keep the others from their results.
 
-    evaluated = Evaluated()
-    shown = [str(task) for task in dict.fromkeys(tasks)]
+    Args:
+        model: The model.
+        tasks: As the user named them.
+        out: Takes MODEL/TASK/result.json.
+        plan: How probes are trained.
+        dtype: Of the embeddings on disk.
+        settings: Cache, device and memory.
+        reporter: Is told how it gets on.
+        name: Of the model's folder.
+        overwrite: Replace results that were made from other inputs.
+        few: Parts of the training clips that are learned from as well.
+        evaluated: What the outcome is added to.
+    """
+    from hearkit.cli.few_labels import check_few_labels
+    from hearkit.results import RESULT_FILE, Result
 
-    def attempt(task: str, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except HearError as error:
-            evaluated.failed.append((model.spec, task, str(error)))
-            reporter.line(f"error: {error}" if len(shown) == 1 else f"error: {task}: {error}")
+    evaluated = Evaluated() if evaluated is None else evaluated
 
-    ready: list[tuple[str, PreparedTask, Path]] = []
-
-    def look(text: str) -> None:
-        from hearkit.tasks.store import load_task
-
-        with reporter.steps() as steps:
-            downloads = steps.downloads("fetching")
-            task = load_task(text, settings=settings, progress=downloads)
+    def look(text: str) -> tuple[Path, _Work] | None:
+        task = find_task(text, settings, reporter)
         check_evaluable(task)
+        if few:
+            check_few_labels(few, task)
         folder = result_folder(out, model.name, name, task.name)
         inputs = Inputs(
             model=model.digest,
@@ -321,22 +240,53 @@ def evaluate_tasks(
             dtype=dtype,
             plan=plan,
             task_name=task.metadata.task_name,
+            seed=plan.seed,
         )
-        kept = kept_result(folder, inputs, overwrite=overwrite)
-        if kept is not None:
-            path = folder / RESULT_FILE
-            evaluated.results.append((path, kept))
-            reporter.line(f"{task.name}: kept {path}, which was made from the same inputs")
-        elif folder not in {place for _, _, place in ready}:
-            ready.append((text, task, folder))
+        missing = missing_seeds(folder, inputs, overwrite=overwrite)
+        if not missing:
+            kept = folder / RESULT_FILE
+            evaluated.results.append((kept, Result.read(kept)))
+            reporter.line(f"{task.name}: kept {kept}, which was made from the same inputs")
+            write_uncertainty(folder, task.name, reporter)
+        return (folder, _Work(task, folder, inputs, missing)) if missing or few else None
 
-    def work(task: PreparedTask, folder: Path) -> None:
-        store = embed_task(model, task, dtype, settings, reporter)
-        evaluated.results.append(probe_store(store, plan, folder, settings, reporter))
+    def work(own: _Work) -> None:
+        store = embed_task(model, own.task, dtype, settings, reporter)
+        if own.missing:
+            evaluated.results.append(
+                probe_store(store, plan, own.folder, settings, reporter, seeds=own.missing)
+            )
+        if few:
+            evaluated.curves.append(_curve(few, own, store, settings, reporter, overwrite))
 
-    # All are looked at first: what is wrong with the last is better known now than tomorrow.
-    for text in shown:
-        attempt(text, lambda text=text: look(text))  # type: ignore[misc]
-    for text, task, folder in ready:
-        attempt(text, lambda task=task, folder=folder: work(task, folder))  # type: ignore[misc]
+    each_task(model.spec, tasks, look, work, evaluated, reporter)
     return evaluated
+
+
+def _curve(
+    few: FewLabels,
+    own: _Work,
+    store: EmbeddingStore,
+    settings: Settings,
+    reporter: Reporter,
+    overwrite: bool,
+) -> tuple[Path, Curve]:
+    """Trains what is missing of a curve."""
+    from hearkit.cli.few_labels import evaluate_few_labels
+
+    def planned(protocol: ProbeProtocol, seed: int) -> ProbePlan:
+        return dataclasses.replace(own.inputs.plan, protocol=protocol, seeds=(seed,))
+
+    def kept(protocol: ProbeProtocol, seed: int, folder: Path) -> Result | None:
+        inputs = dataclasses.replace(own.inputs, plan=planned(protocol, seed), seed=seed)
+        return kept_result(folder, inputs, overwrite=overwrite)
+
+    def train(protocol: ProbeProtocol, seed: int, folder: Path) -> object:
+        return probe_store(
+            store, planned(protocol, seed), folder, settings, reporter, part_of_a_curve=True
+        )
+
+    plan = own.inputs.plan
+    return evaluate_few_labels(
+        few, own.task, plan.protocol, plan.seed, own.folder, reporter, kept=kept, train=train
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hearkit.cli import leaderboard_aggregates
 from hearkit.cli import options as o
 from hearkit.cli.leaderboard_choice import (
     OWN_ORDERS,
@@ -182,6 +183,9 @@ def add(
                 )
             write_table(table.with_row(row), csv)
     _tell(row, before, csv, as_json=json)
+
+
+app.command("aggregates")(leaderboard_aggregates.aggregates)
 
 
 @app.command("figures")

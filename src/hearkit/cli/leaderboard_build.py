@@ -57,16 +57,21 @@ def build(
     with answers_only():
         from hearkit.leaderboard.csv_file import read_table
         from hearkit.leaderboard.official import official_table
-        from hearkit.leaderboard.site import build_site
+        from hearkit.leaderboard.site import ScoreInterval, build_site, interval_of
 
         table = official_table() if csv is None else read_table(csv)
         own: list[Result] = []
+        intervals: dict[tuple[str, str], ScoreInterval] = {}
         for text in results or ():
             for row, found in _own(text):
                 _say_what_is_left_out(row)
                 table = _with_own(table, row)
-                own += found
-        files = build_site(table, out, results=own)
+                for folder, result in found.items():
+                    own.append(result)
+                    interval = interval_of(folder)
+                    if interval is not None:
+                        intervals[result.model.name, result.task.name] = interval
+        files = build_site(table, out, results=own, intervals=intervals)
     index = out / "index.html"
     if json:
         models = sorted({result.model.name for result in own})
@@ -75,8 +80,8 @@ def build(
         typer.echo(index)
 
 
-def _own(text: str) -> list[tuple[OwnRow, list[Result]]]:
-    """A row and its results for each model in ``RESULTS[:NAME]``."""
+def _own(text: str) -> list[tuple[OwnRow, dict[Path, Result]]]:
+    """A row and its results by their folders for each model in ``RESULTS[:NAME]``."""
     from hearkit.leaderboard.own_row import find_results, own_row
     from hearkit.results import Result
 
@@ -92,7 +97,7 @@ def _own(text: str) -> list[tuple[OwnRow, list[Result]]]:
             "name can't be that of all. Name the folder of one."
         )
     return [
-        (own_row(files, name), [_named(Result.read(file), name) for file in files])
+        (own_row(files, name), {file.parent: _named(Result.read(file), name) for file in files})
         for files in found.values()
     ]
 

@@ -38,6 +38,7 @@ __all__ = [
     "ProbePlan",
     "ProtocolName",
     "Seed",
+    "Seeds",
     "Tasks",
     "Weights",
     "Workers",
@@ -89,6 +90,15 @@ ProtocolName = Annotated[
     str, typer.Option("--protocol", metavar="NAME", help="See `hearkit list protocols`.")
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Of initial weights and dropout.", min=0)]
+Seeds = Annotated[
+    int,
+    typer.Option(
+        "--seeds",
+        metavar="N",
+        min=1,
+        help="Train with N seeds, --seed and those after it, side by side.",
+    ),
+]
 Precision = Annotated[
     str,
     typer.Option(
@@ -172,13 +182,18 @@ class ProbePlan:
 
     Attributes:
         protocol: With its grid restricted as asked for.
-        seed: Of the training.
+        seeds: Of the trainings; the first one's result is the task's.
         precision: Of the products, resolved: ``float32`` or ``bfloat16``.
     """
 
     protocol: Protocol
-    seed: int
+    seeds: tuple[int, ...]
     precision: str
+
+    @property
+    def seed(self) -> int:
+        """The first one."""
+        return self.seeds[0]
 
 
 def settings_of(
@@ -300,6 +315,7 @@ def plan_of(
     only: Sequence[str] | None,
     grid_points: int | None,
     settings: Settings,
+    seeds: int = 1,
 ) -> ProbePlan:
     """The training that the options describe.
 
@@ -318,4 +334,6 @@ def plan_of(
     from hearkit.probe.precision import resolve_precision
 
     dtype = resolve_precision(precision, device)
-    return ProbePlan(chosen, seed, str(dtype).removeprefix("torch."))
+    # Where nothing is random, all seeds give the same.
+    count = seeds if chosen.is_random else 1
+    return ProbePlan(chosen, tuple(range(seed, seed + count)), str(dtype).removeprefix("torch."))

@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hearkit.cli import options as o
-from hearkit.cli.evaluate import finish
-from hearkit.cli.evaluation import (
-    Evaluated,
-    Inputs,
-    check_evaluable,
-    evaluate_tasks,
-    kept_result,
-    probe_store,
-    result_folder,
-)
+from hearkit.cli.evaluate import finish, show_evaluated
+from hearkit.cli.evaluation import Evaluated, evaluate_tasks
+from hearkit.cli.intervals import write_uncertainty
+from hearkit.cli.kept import Inputs, check_evaluable, result_folder
 from hearkit.cli.running import answers_only, verb
+from hearkit.cli.stages import missing_seeds, probe_store
 from hearkit.cli.terminal import Reporter
 from hearkit.errors import EmbeddingError, HearError
 from hearkit.settings import Settings
@@ -65,6 +60,7 @@ def probe(
     overwrite: o.Overwrite = False,
     only: o.Only = None,
     grid_points: o.GridPoints = None,
+    seeds: o.Seeds = 1,
     precision: o.Precision = "auto",
     dtype: o.DtypeName = "float32",
     cache: o.CacheDir = None,
@@ -78,7 +74,7 @@ def probe(
     """
     with answers_only():
         settings = o.settings_of(cache, device, workers, max_memory)
-        plan = o.plan_of(protocol, seed, precision, only, grid_points, settings)
+        plan = o.plan_of(protocol, seed, precision, only, grid_points, settings, seeds)
         reporter = Reporter()
         o.make_folder(out, "the results", "Choose another --out.")
         folder = Path(source).expanduser()
@@ -104,7 +100,7 @@ def probe(
                 name=name,
                 overwrite=overwrite,
             )
-    finish(evaluated, as_json=json)
+    finish(evaluated, lambda: show_evaluated(evaluated), as_json=json)
 
 
 def _from_store(
@@ -119,7 +115,7 @@ def _from_store(
     overwrite: bool,
 ) -> Evaluated:
     from hearkit.embeddings.store import EmbeddingStore, read_manifest
-    from hearkit.results import RESULT_FILE
+    from hearkit.results import RESULT_FILE, Result
 
     manifest = read_manifest(folder)
     task = _task_of(manifest, task_text, settings)
@@ -132,13 +128,15 @@ def _from_store(
         dtype=manifest.dtype,
         plan=plan,
         task_name=task.metadata.task_name,
+        seed=plan.seed,
     )
-    kept = kept_result(target, inputs, overwrite=overwrite)
-    if kept is not None:
+    missing = missing_seeds(target, inputs, overwrite=overwrite)
+    if not missing:
         path = target / RESULT_FILE
         reporter.line(f"{task.name}: kept {path}, which was made from the same inputs")
-        return Evaluated(results=[(path, kept)])
-    return Evaluated(results=[probe_store(store, plan, target, settings, reporter)])
+        write_uncertainty(target, task.name, reporter)
+        return Evaluated(results=[(path, Result.read(path))])
+    return Evaluated(results=[probe_store(store, plan, target, settings, reporter, seeds=missing)])
 
 
 def _task_of(manifest: Manifest, text: str | None, settings: Settings) -> PreparedTask:

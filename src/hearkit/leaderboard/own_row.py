@@ -6,19 +6,18 @@ tasks and stays empty without both. Scores are rounded to the nine decimals of t
 
 from __future__ import annotations
 
-import os
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hearkit.errors import ResultError
-from hearkit.files import TEMPORARY_PREFIX
 from hearkit.leaderboard.counted import counted_tasks, tasks_of
 from hearkit.leaderboard.csv_file import check_row
 from hearkit.leaderboard.recompute import has_predictions
 from hearkit.leaderboard.result_checks import result_problems
 from hearkit.leaderboard.table import COLUMNS, Row
+from hearkit.results.finding import find_result_files
 from hearkit.results.record import RESULT_FILE, Result
 
 __all__ = ["OwnRow", "Refusal", "find_results", "own_row", "row_of"]
@@ -102,25 +101,12 @@ def find_results(place: Path) -> dict[Path, tuple[Path, ...]]:
     Raises:
         ResultError: There is none.
     """
-    files = [place] if place.is_file() else sorted(_below(place))
-    if not files:
-        what = "holds no" if place.is_dir() else "is not there, nor is a"
-        raise ResultError(
-            f"{place} {what} {RESULT_FILE}. Name the folder that `hearkit evaluate --out` wrote to."
-        )
+    files = find_result_files(place)
     found: dict[Path, tuple[Path, ...]] = {}
     for file in files:
         model = file.absolute().parent.parent
         found[model] = (*found.get(model, ()), file)
     return found
-
-
-def _below(place: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(place):
-        if RESULT_FILE in files:
-            yield Path(folder, RESULT_FILE)
-            folders.clear()
-        folders[:] = [name for name in folders if not name.startswith((".", TEMPORARY_PREFIX))]
 
 
 def row_of(

@@ -26,6 +26,7 @@ __all__ = [
     "Normalised",
     "correlation_order",
     "extremes",
+    "imputed",
     "model_correlations",
     "normalise",
     "paper_figures",
@@ -90,7 +91,7 @@ def normalise(table: Table) -> Normalised:
         [[np.nan if score is None else score for score in row.scores] for row in table],
         dtype=np.float64,
     )
-    complete = _imputed(raw)
+    complete = imputed(raw)
     spread = complete.std(axis=0)
     centred = complete - complete.mean(axis=0)
     scaled = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > _FLAT)
@@ -106,7 +107,8 @@ def normalise(table: Table) -> Normalised:
     )
 
 
-def _imputed(raw: Floats) -> Floats:
+def imputed(raw: Floats) -> Floats:
+    """Scores (n_models, n_tasks) with NaN imputed as in the paper."""
     # Only there after this import.
     from sklearn.experimental import enable_iterative_imputer  # noqa: F401
     from sklearn.impute import IterativeImputer

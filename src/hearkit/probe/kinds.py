@@ -31,7 +31,7 @@ from hearkit.probe.predictions import EventFoldPrediction, FoldPrediction
 from hearkit.probe.protocol import Protocol
 from hearkit.probe.randomness import stream_seed
 from hearkit.probe.search import Outcome
-from hearkit.probe.subset import choose_clips
+from hearkit.probe.training_clips import training_clips
 from hearkit.tasks.clips import Event
 from hearkit.tasks.store import FoldSplit, PreparedTask
 
@@ -128,22 +128,8 @@ class _Kind:
         subset = self.protocol.subset
         if subset is None:
             return [(split, self.orders[split]) for split in fold.train]
-        own = [(split, i) for split in fold.train for i in range(len(self.task.splits[split]))]
-        label_sets = [
-            frozenset(np.flatnonzero(row).tolist())
-            for split in fold.train
-            for row in self._clip_labels(split)
-        ]
-        # The same clips for every model and seed: they are part of the task, so to speak.
-        seed = stream_seed("subset", fold.test)
-        chosen = {own[i] for i in choose_clips(label_sets, subset, seed=seed).tolist()}
-        return [
-            (split, [i for i in self.orders[split] if (split, i) in chosen]) for split in fold.train
-        ]
-
-    def _clip_labels(self, split: str) -> npt.NDArray[np.uint8]:
-        """Multi-hot labels (n_clips, n_labels) in the files' order."""
-        raise NotImplementedError
+        chosen = {s: set(c) for s, c in training_clips(self.task, fold, subset).items()}
+        return [(s, [i for i in self.orders[s] if i in chosen[s]]) for s in fold.train]
 
 
 class _SceneKind(_Kind):
@@ -177,9 +163,6 @@ class _SceneKind(_Kind):
             standardise=self.protocol.standardise,
             shuffle=self.shuffle(fold),
         )
-
-    def _clip_labels(self, split: str) -> npt.NDArray[np.uint8]:
-        return self.task.targets(split)
 
     def predict(
         self,
@@ -236,13 +219,6 @@ class _EventKind(_Kind):
             standardise=self.protocol.standardise,
             shuffle=self.shuffle(fold),
         )
-
-    def _clip_labels(self, split: str) -> npt.NDArray[np.uint8]:
-        index = {label: i for i, label in enumerate(self.task.vocabulary)}
-        found = np.zeros((len(self.task.splits[split]), self.n_labels), dtype=np.uint8)
-        for row, items in zip(found, self.task.splits[split].values(), strict=True):
-            row[[index[event.label] for event in items if isinstance(event, Event)]] = 1
-        return found
 
     def predict(
         self,

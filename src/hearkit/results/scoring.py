@@ -23,6 +23,7 @@ from hearkit.results.record import (
     Result,
     ScoreSummary,
 )
+from hearkit.worker.memory import peak_resident_mb
 
 __all__ = ["score"]
 
@@ -68,7 +69,7 @@ def score(predictions: Predictions) -> Result:
             fold_s={fold.fold.test: fold.seconds for fold in predictions.folds},
             audio_s=manifest.audio_s,
             embed_peak_memory_mb=manifest.peak_memory_mb,
-            probe_peak_memory_mb=_peak_memory_mb(),
+            probe_peak_memory_mb=peak_resident_mb(),
             embeddings_path=predictions.embeddings_path,
         ),
     )
@@ -177,13 +178,3 @@ def _versions() -> dict[str, str]:
 
     found: Mapping[str, str] = {name: version(name) for name in ("numpy", "scipy", "torch", "soxr")}
     return {"python": platform.python_version(), **found}
-
-
-def _peak_memory_mb() -> float | None:
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Kibibytes on Linux, bytes on macOS.
-    return peak / (1 << 20) if platform.system() == "Darwin" else peak / 1024

@@ -9,7 +9,7 @@ from helpers_leaderboard import made_up_predictions
 
 from hearkit.leaderboard.official import official_table
 from hearkit.leaderboard.own_row import row_of
-from hearkit.leaderboard.site import PaperFigures, build_site, figures_of
+from hearkit.leaderboard.site import PaperFigures, ScoreInterval, build_site, figures_of
 from hearkit.leaderboard.table import Row, Table
 from hearkit.results import Result, score
 
@@ -42,5 +42,7 @@ def figures() -> PaperFigures:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory, table: Table, results: list[Result]) -> Path:
     out = tmp_path_factory.mktemp("built") / "site"
-    build_site(table, out, results=results)
+    sure = ScoreInterval(0.61, 0.93, 0.95, ("test clips", "seeds"))
+    intervals = {("mine", "tfds_gtzan-1.0.0-full"): sure}
+    build_site(table, out, results=results, intervals=intervals)
     return out

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 HOSTILE = "<img src=x onerror=alert(1)>"
 HOSTILE_PAGE = "models/img-src-x-onerror-alert-1.html"
 PAGES = (
-    "index.html", "tasks.html", "compare.html#models=mine,openl3", "plots.html", "about.html",
-    "models/mine.html", "tasks/esc-50.html", HOSTILE_PAGE,
+    "index.html", "tasks.html", "aggregates.html", "compare.html#models=mine,openl3", "plots.html",
+    "about.html", "models/mine.html", "tasks/esc-50.html", HOSTILE_PAGE,
 )  # fmt: skip
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -367,6 +367,50 @@ def test_pages_fit_the_screen(browser: Browser) -> None:
                 assert wide <= width, page
 
 
+def test_aggregates(browser: Browser) -> None:
+    def rows() -> list[list[str]]:
+        found: list[list[str]] = browser.run(
+            "return [...document.querySelectorAll('#aggregates tbody tr')].filter(r => !r.hidden)"
+            ".map(r => [...r.cells].filter(c => !c.hidden).map(c => c.innerText.trim()))"
+        )
+        return found
+
+    def sort(name: str) -> None:
+        buttons = browser.all("#aggregates thead button")
+        next(b for b in buttons if b.is_displayed() and b.text == name).click()
+
+    browser.open("aggregates.html")
+    assert "36 of 36 models over all tasks, by paper-mean, highest first." in (
+        browser.one("#status").text
+    )
+    assert rows()[0][0] == "GURA Fuse Cat H+w+C"
+    # Less is better, so the best come first all the same; missing ones stay last.
+    sort("mean-rank")
+    assert "by mean-rank, lowest first" in browser.one("#status").text
+    assert rows()[0][0] == "RedRice ced_base"
+    assert rows()[-1][0] == "mine yours"
+    sort("mean-rank")
+    assert browser.fragment == "sort=mean-rank&order=reversed"
+    assert rows()[-1][0] == "mine yours"
+    browser.choose("#scope", "Music")
+    assert {len(row) for row in rows()} == {2 + 7}
+    shown = rows()
+    browser.open(f"aggregates.html#{browser.fragment}")
+    assert rows() == shown
+    browser.choose("#scope", "all tasks, the 14 models without gaps alone")
+    assert len(rows()) == 14
+    browser.one("#reset").click()
+    assert (len(rows()), browser.fragment) == (36, "")
+    # A way to a part of the page isn't taken for what is chosen.
+    browser.open("aggregates.html#about-sum")
+    assert browser.fragment == "about-sum"
+    with screen(browser, 500, "dark"):
+        fill = "return getComputedStyle(document.querySelector('.heat-10')).backgroundColor"
+        dark = browser.run(fill)
+    with screen(browser, 500, "light"):
+        assert browser.run(fill) != dark
+
+
 def test_first_column_and_head_stay(browser: Browser) -> None:
     with screen(browser, 390):
         browser.open("index.html")
@@ -389,10 +433,11 @@ def test_keyboard(browser: Browser) -> None:
     assert browser.driver.switch_to.active_element.get_attribute("id") == "main"
     # Every control can be reached, in the order in which it stands, and has a name.
     names = []
-    for _ in range(9):
+    for _ in range(10):
         browser.driver.switch_to.active_element.send_keys(Keys.TAB)
         names.append(browser.driver.switch_to.active_element.accessible_name)
     assert names == [
-        "its own score", "mine", "Find a model", "Tasks", "only models with all of these scores",
-        "Reset", "Compare", "Table of models, scrolls both ways", "Model",
+        "its own score", "others", "mine", "Find a model", "Tasks",
+        "only models with all of these scores", "Reset", "Compare",
+        "Table of models, scrolls both ways", "Model",
     ]  # fmt: skip

@@ -18,11 +18,12 @@ from hearkit.errors import ResultError
 from hearkit.leaderboard.official import official_table
 from hearkit.leaderboard.site import PaperFigures, build_site
 from hearkit.leaderboard.site.numbers import digits
+from hearkit.leaderboard.standings import standings
 from hearkit.leaderboard.table import Row, Table
 from hearkit.results import Result
 
 HOSTILE = "<img src=x onerror=alert(1)>"
-ASSETS = ("plotly.min.js", "theme.js", "table.js", "compare.js", "plots.js")
+ASSETS = ("plotly.min.js", "theme.js", "table.js", "aggregates.js", "compare.js", "plots.js")
 
 
 @dataclass
@@ -73,7 +74,7 @@ def pages(site: Path) -> dict[Path, Page]:
 
 
 def test_what_is_there(site: Path, table: Table) -> None:
-    assert len(pages(site)) == 5 + len(table) + 19
+    assert len(pages(site)) == 6 + len(table) + 19
     assert {path.name for path in (site / "assets").iterdir()} == {*ASSETS, "site.css"}
 
 
@@ -186,6 +187,47 @@ def test_own_model(site: Path) -> None:
         "hearkit evaluate mine \\\n    --task esc50-v2.0.0-full \\\n"
         "    --task esc50-v2.0.0-small \\\n    --task tfds_gtzan-1.0.0-full" in read.words
     )
+
+
+def test_an_interval_takes_the_place_of_the_deviation(site: Path) -> None:
+    for path in ("models/mine.html", "tasks/gtzan-genre.html"):
+        read = page(site / path)
+        (row,) = (row for row in read.rows if "0.8000 0.610 to 0.930" in row)
+        assert row[1 if path.startswith("tasks") else 0] in ("mine yours", "GTZAN Genre")
+        words = " ".join(read.words.split())
+        assert "the ends of the 95 % interval of a score over test clips and seeds" in words
+        # Of a bar that is 240 wide.
+        assert "M146.4 8H223.2M146.4 5V11M223.2 5V11" in read.text
+    assert "± is the standard deviation over the folds" in page(site / "models/mine.html").words
+    assert "±" not in page(site / "tasks/gtzan-genre.html").words
+
+
+def test_aggregates_without_scripts(site: Path, table: Table) -> None:
+    read = page(site / "aggregates.html")
+    found = standings(table)
+    names = [item.aggregate.name for item in found.by_aggregate]
+    assert read.rows[0][:9] == ["Model", "Scores", *names]
+    assert len(read.rows[0]) == 2 + 5 * len(names)
+    first = read.row("RedRice ced_base")
+    at = found.models.index("RedRice ced_base")
+    for cell, item in zip(first[2:], found.by_aggregate, strict=False):
+        value, rank = cell.split()[:2]
+        assert float(value) == pytest.approx(item.overall.values[at], abs=0.051)
+        assert int(rank) == item.overall.ranks[at]
+    # Two scores are too few for all but those that count the others as the worst.
+    mine = read.row("mine yours")[1:9]
+    given = [name for name, cell in zip(names, mine[1:], strict=True) if cell != "– none"]
+    assert (mine[0], given) == ("2", ["borda", "sum"])
+    words = " ".join(read.words.split())
+    assert "The benchmark has no overall score, and none of these is it." in words
+    for item in found.by_aggregate:
+        assert f"{item.aggregate.name}: {item.aggregate.title}" in words
+        assert f"about-{item.aggregate.name}" in read.text
+    heat = [row for row in read.rows if row[0] == "borda" and len(row) == 8]
+    tau = found.agreement()[names.index("borda")]
+    assert heat[0][1:] == [f"{value:.2f}" for value in tau]
+    assert len(heat) == 2
+    assert "order of the aggregate <em>sum</em>" in page(site / "index.html").text
 
 
 def test_a_task_and_ones_own_place(site: Path) -> None:

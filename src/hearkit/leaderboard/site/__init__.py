@@ -13,5 +13,6 @@ the address; and a head of real buttons in a real table suits keyboards and scre
 
 from hearkit.leaderboard.site.build import build_site
 from hearkit.leaderboard.site.figures import PaperFigures, figures_of
+from hearkit.leaderboard.site.intervals import ScoreInterval, interval_of
 
-__all__ = ["PaperFigures", "build_site", "figures_of"]
+__all__ = ["PaperFigures", "ScoreInterval", "build_site", "figures_of", "interval_of"]

@@ -13,7 +13,11 @@ _HEIGHT = 16
 _BAR_TOP, _BAR_HEIGHT = 4, 8
 
 
-def bar(score: float | None, others: Sequence[float | None], std: float | None = None) -> Markup:
+def bar(
+    score: float | None,
+    others: Sequence[float | None],
+    whisker: tuple[float, float] | None = None,
+) -> Markup:
     """SVG of a bar from 0 to 1, a tick for every other model's score, and a whisker.
 
     It is hidden from screen readers, which find the same in the cells beside it. Colours are the
@@ -22,7 +26,7 @@ def bar(score: float | None, others: Sequence[float | None], std: float | None =
     Args:
         score: In 0 to 1; None draws the others alone.
         others: Scores that are marked by ticks.
-        std: Length of the whisker to either side.
+        whisker: Where one begins and ends.
     """
     parts = [_rect("track", 0, _WIDTH)]
     ticks = "".join(
@@ -32,8 +36,8 @@ def bar(score: float | None, others: Sequence[float | None], std: float | None =
         parts.append(_rect("fill", 0, _x(score)))
     if ticks:
         parts.append(f'<path class="ticks" d="{ticks}"/>')
-    if score is not None and std:
-        left, right, middle = _x(score - std), _x(score + std), _HEIGHT // 2
+    if score is not None and whisker is not None:
+        left, right, middle = _x(whisker[0]), _x(whisker[1]), _HEIGHT // 2
         ends = f"M{left} 5V11M{right} 5V11"
         parts.append(f'<path class="whisker" d="M{left} {middle}H{right}{ends}"/>')
     drawing = "".join(parts)

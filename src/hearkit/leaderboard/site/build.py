@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from hearkit._version import __version__
 from hearkit.errors import HearError
 from hearkit.leaderboard.site.figures import FEWEST_SCORES, PaperFigures, figures_of
 from hearkit.leaderboard.site.folder import check_replaceable, write_folder
+from hearkit.leaderboard.site.intervals import ScoreInterval
 from hearkit.leaderboard.site.numbers import digits
 from hearkit.leaderboard.site.own import own_models
 from hearkit.leaderboard.site.plots import correlation_plot, heat_map, scatter
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build_site"]
 
-_ASSETS = ("site.css", "theme.js", "table.js", "compare.js", "plots.js")
+_ASSETS = ("site.css", "theme.js", "table.js", "aggregates.js", "compare.js", "plots.js")
 _PLOTLY = "plotly.min.js"
 _EXTRA = "The site needs {}. Install it with: pip install 'hearkit[site]'"
 
@@ -35,6 +36,7 @@ def build_site(
     out: Path,
     *,
     results: Sequence[Result] = (),
+    intervals: Mapping[tuple[str, str], ScoreInterval] | None = None,
     figures: PaperFigures | None = None,
     generated: dt.date | None = None,
 ) -> list[Path]:
@@ -47,6 +49,8 @@ def build_site(
         out: Folder of the site. It is replaced if it holds a site and nothing else.
         results: The user's own, which are shown on the pages of the models that they name. One
             that no score of the table is made of is shown apart from those that are.
+        intervals: Of the results' first scores, by the names of model and task, where they are
+            known; see `interval_of`.
         figures: The paper's figures; by default they are computed from the table.
         generated: A date to show at the foot of each page.
 
@@ -60,7 +64,7 @@ def build_site(
             one name.
     """
     check_replaceable(out)
-    own = own_models(results)
+    own = own_models(results, intervals)
     # Imported here, as it needs libraries that come with the extra.
     environment, plotly = _environment(), _plotly()
     from hearkit.leaderboard.site.pages import Content
@@ -95,6 +99,7 @@ def _pages(
     found = {
         "index.html": page("index"),
         "tasks.html": page("tasks"),
+        "aggregates.html": page("aggregates", shown=content.aggregates),
         "compare.html": page("compare", data=content.comparison()),
         "plots.html": page(
             "plots",

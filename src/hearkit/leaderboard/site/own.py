@@ -6,10 +6,11 @@ import math
 import ntpath
 import re
 import shlex
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from hearkit.errors import ResultError
+from hearkit.leaderboard.site.intervals import ScoreInterval
 from hearkit.leaderboard.site.tasks import column_of
 from hearkit.results import Result
 
@@ -27,10 +28,12 @@ class OwnModel:
     Attributes:
         name: Its name.
         results: One per task, by the names of the tasks.
+        intervals: Of their first scores, by the names of the tasks, where they are known.
     """
 
     name: str
     results: tuple[Result, ...]
+    intervals: Mapping[str, ScoreInterval] = field(default_factory=dict)
 
     def behind(self, column: str, score: float | None) -> tuple[Result, ...]:
         """The results that a score of the table is the mean of; none if it isn't."""
@@ -39,6 +42,11 @@ class OwnModel:
             return ()
         mean = math.fsum(result.primary.mean for result in found) / len(found)
         return found if abs(mean - score) <= _SAME else ()
+
+    def interval_behind(self, column: str, score: float | None) -> ScoreInterval | None:
+        """The interval of a score of the table, where one of these results alone is behind it."""
+        behind = self.behind(column, score)
+        return self.intervals.get(behind[0].task.name) if len(behind) == 1 else None
 
     @property
     def with_folds(self) -> tuple[Result, ...]:
@@ -71,8 +79,15 @@ class OwnModel:
         return " \\\n    ".join([shlex.join(words), *tasks])
 
 
-def own_models(results: Sequence[Result]) -> dict[str, OwnModel]:
+def own_models(
+    results: Sequence[Result],
+    intervals: Mapping[tuple[str, str], ScoreInterval] | None = None,
+) -> dict[str, OwnModel]:
     """Results by their models, in the order of the names.
+
+    Args:
+        results: Of any models.
+        intervals: Of their first scores, by the names of model and task.
 
     Raises:
         ResultError: Two results are of the same model and task, or two models share a name.
@@ -90,8 +105,11 @@ def own_models(results: Sequence[Result]) -> dict[str, OwnModel]:
                 "or source differ. Evaluate one of them under another --name."
             )
         tasks[result.task.name] = result
+    known: dict[str, dict[str, ScoreInterval]] = {}
+    for (name, task), interval in (intervals or {}).items():
+        known.setdefault(name, {})[task] = interval
     return {
-        name: OwnModel(name, tuple(tasks[task] for task in sorted(tasks)))
+        name: OwnModel(name, tuple(tasks[task] for task in sorted(tasks)), known.get(name, {}))
         for name, tasks in sorted(found.items())
     }
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from markupsafe import Markup
 
 from hearkit.leaderboard.places import Place, places
+from hearkit.leaderboard.site.aggregates import AggregatePage
 from hearkit.leaderboard.site.bars import bar
+from hearkit.leaderboard.site.intervals import ScoreInterval
 from hearkit.leaderboard.site.names import safe_url, slugs
 from hearkit.leaderboard.site.numbers import by_sum, sum_of
 from hearkit.leaderboard.site.own import OwnModel, spread_of
@@ -98,7 +101,9 @@ class ScoreLine:
         task: Which task.
         place: Its score and rank.
         bar: Drawing of the score among the others.
-        spread: Standard deviation over the folds, where it is known and there are folds.
+        spread: Standard deviation over the folds, where it is known and there are folds; None
+            where there is an interval.
+        interval: Of the score, where it was computed beside the results.
     """
 
     model: ModelPage
@@ -106,6 +111,7 @@ class ScoreLine:
     place: Place
     bar: Markup
     spread: float | None
+    interval: ScoreInterval | None
 
 
 class Content:
@@ -137,6 +143,17 @@ class Content:
         ]
         by_name = {page.name: page for page in self._in_table_order}
         self.models = [by_name[row.model] for row in by_sum(table)]
+
+    @cached_property
+    def aggregates(self) -> AggregatePage | None:
+        """The models by several aggregates; None if none of them has a score."""
+        known = tuple(row for row in self.table if any(s is not None for s in row.scores))
+        return AggregatePage(replace(self.table, rows=known)) if known else None
+
+    @property
+    def by_name(self) -> dict[str, ModelPage]:
+        """The models by their names."""
+        return {model.name: model for model in self.models}
 
     @property
     def domains(self) -> list[tuple[str, str]]:
@@ -203,6 +220,12 @@ class Content:
     def _line(self, model: ModelPage, task: TaskPage, *, ticks: bool = True) -> ScoreLine:
         place = task.places[model.position]
         behind = model.own.behind(task.name, place.score) if model.own else ()
-        std = spread_of(behind)
+        interval = model.own.interval_behind(task.name, place.score) if model.own else None
+        std = spread_of(behind) if interval is None else None
+        whisker = None
+        if interval is not None:
+            whisker = interval.low, interval.high
+        elif place.score is not None and std:
+            whisker = place.score - std, place.score + std
         others: Sequence[float | None] = task.scores if ticks else ()
-        return ScoreLine(model, task, place, bar(place.score, others, std), std)
+        return ScoreLine(model, task, place, bar(place.score, others, whisker), std, interval)

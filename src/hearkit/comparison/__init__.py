@@ -1,0 +1,5 @@
+"""Comparing models by the test clips that they share; see ``docs/comparing.md``."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

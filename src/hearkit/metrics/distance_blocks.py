@@ -1,0 +1,113 @@
+"""Distances between clips, block by block, with whether each pair is the same.
+
+A pair is one uint32 key: the bits of its float32 distance shifted up by one, and in the lowest
+bit whether the two clips are the same. The bits of non-negative floats are ordered as the floats
+are, so keys are ordered by distance, and among equal distances those that differ come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["SELF", "Sameness", "key_blocks", "rows_per_block"]
+
+SELF = np.uint32(0xFFFFFFFF)
+"""The key of a clip with itself: above that of every distance, an infinite one included."""
+
+_PAIRS_PER_BLOCK = 1 << 21
+_ONE = np.uint32(1)
+
+
+@dataclass(frozen=True)
+class Sameness:
+    """Which clips are the same.
+
+    Attributes:
+        targets: (n_clips, n_labels) multi-hot.
+        multilabel: Whether one label in common is enough; else the first labels must be equal.
+        codes: (n_clips,) the first label, -1 without one.
+    """
+
+    targets: npt.NDArray[np.float32]
+    multilabel: bool
+    codes: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, targets: npt.NDArray[np.integer], *, multilabel: bool) -> Sameness:
+        """From multi-hot targets (n_clips, n_labels)."""
+        labelled = (targets != 0).any(axis=1)
+        codes = np.where(labelled, (targets != 0).argmax(axis=1), -1) if targets.size else None
+        if codes is None:
+            codes = np.full(len(targets), -1)
+        kept = targets if multilabel else targets[:, :0]
+        return cls((kept != 0).astype(np.float32), multilabel, codes.astype(np.int64))
+
+    def rows(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Whether some clips are the same as each clip, (n_rows, n_clips)."""
+        if self.multilabel:
+            shared: npt.NDArray[np.float32] = self.targets[rows] @ self.targets.T
+            return shared > 0
+        own = self.codes[rows, None]
+        same: npt.NDArray[np.bool_] = own == self.codes[None]
+        return same & (own >= 0)
+
+
+def rows_per_block(n_clips: int) -> int:
+    """How many queries fit into a block, so that memory doesn't grow with the clips' square."""
+    return max(1, _PAIRS_PER_BLOCK // max(1, n_clips))
+
+
+def key_blocks(
+    embeddings: npt.NDArray[np.float32],
+    sameness: Sameness,
+    rows: npt.NDArray[np.int64],
+    *,
+    block_rows: int | None = None,
+    device: str = "cpu",
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]]:
+    """The keys of some clips with all clips.
+
+    The distances of the next block are computed by torch's threads while a block is in use.
+
+    Args:
+        embeddings: (n_clips, size), finite.
+        sameness: Of the same clips.
+        rows: Positions of the clips whose distances are wanted.
+        block_rows: How many at a time; by default as memory allows.
+        device: The torch device that computes.
+
+    Yields:
+        The positions of a block's clips (n_rows,), and a new array of keys (n_rows, n_clips);
+        that of a clip with itself is `SELF`.
+    """
+    import torch
+
+    n_clips = len(embeddings)
+    step = block_rows or rows_per_block(n_clips)
+    clips = torch.from_numpy(np.ascontiguousarray(embeddings, dtype=np.float32)).to(device)
+    threads = torch.get_num_threads()
+
+    def measure(block: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        with torch.inference_mode():
+            queries = clips[torch.from_numpy(block).to(device)]
+            return torch.cdist(queries, clips, p=1.0).cpu().numpy()
+
+    blocks = [rows[start : start + step] for start in range(0, len(rows), step)]
+    # The number of threads is a thread's own where torch uses OpenMP.
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,)) as ahead:
+        coming = ahead.submit(measure, blocks[0]) if blocks else None
+        for i, block in enumerate(blocks):
+            if coming is None:
+                break
+            distances = coming.result()
+            coming = ahead.submit(measure, blocks[i + 1]) if i + 1 < len(blocks) else None
+            keys = distances.view(np.uint32)
+            np.left_shift(keys, _ONE, out=keys)
+            np.bitwise_or(keys, sameness.rows(block), out=keys, casting="unsafe")
+            keys[np.arange(len(block)), block] = SELF
+            yield block, keys

@@ -1,0 +1,325 @@
+"""Learning from few labels, and showing what came of it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from helpers_cli import Answer, hearkit
+from helpers_curves import TASK, WHOLE, clip_counts, fraction, shots, template, write_point
+from helpers_models import write_model
+from helpers_tasks import make_scene_task
+from typer.testing import CliRunner
+
+from hearkit import load_task
+from hearkit.cli.curves import curves as curves_verb
+from hearkit.cli.few_labels import check_few_labels, evaluate_few_labels, few_labels_of
+from hearkit.cli.terminal import Reporter
+from hearkit.errors import HearError, ProbeError, ResultError
+from hearkit.probe.protocol import Protocol
+from hearkit.results import Result
+from hearkit.results.curve import Curve
+from hearkit.results.curve_points import build_curve
+from hearkit.settings import Settings
+from hearkit.tasks.store import PreparedTask
+
+
+def test_options_become_points_from_small_to_large() -> None:
+    few = few_labels_of([0.5, 0.1, 0.5], [5, 1], 2)
+    assert few is not None
+    assert few.points == (fraction(0.1), fraction(0.5), shots(1), shots(5))
+    assert [part.label() for part in few.parts()][3:5] == [
+        "shots=5,repeat=0",
+        "fraction=0.1,repeat=1",
+    ]
+    assert len(few.parts()) == 8
+    by_default = few_labels_of(None, [1], None)
+    assert by_default is not None
+    assert by_default.repeats == 5
+    assert few_labels_of(None, None, None) is None
+    assert few_labels_of([], [], None, seeds=3) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "seeds", "says"),
+    [
+        (([0.0], None, None), 1, "--train-fraction 0.0: a share above 0"),
+        (([1.5], None, None), 1, "--train-fraction 1.5"),
+        (([float("nan")], None, None), 1, "--train-fraction nan"),
+        ((None, None, 3), 1, "--repeats says how often"),
+        ((None, [1], 3), 2, "--seeds can't be given together"),
+    ],
+)
+def test_options_that_dont_fit_are_refused(given: Any, seeds: int, says: str) -> None:
+    with pytest.raises(HearError) as found:
+        few_labels_of(*given, seeds=seeds)
+    assert says in str(found.value)
+
+
+class Trainer:
+    """Writes made-up results, and remembers what it was asked for."""
+
+    def __init__(self, folder: Path, overwrite: bool = False) -> None:
+        self.folder = folder
+        self.overwrite = overwrite
+        self.trained: list[tuple[str, int]] = []
+        self.fail_at: int | None = None
+
+    def kept(self, protocol: Protocol, seed: int, folder: Path) -> Result | None:
+        if not (folder / "result.json").exists():
+            return None
+        result = Result.read(folder)
+        if (result.protocol, result.seed) == (protocol.for_task("esc50"), seed):
+            return result
+        if self.overwrite:
+            return None
+        raise ResultError(f"{folder} was made from other inputs.")
+
+    def train(self, protocol: Protocol, seed: int, folder: Path) -> None:
+        if len(self.trained) == self.fail_at:
+            raise KeyboardInterrupt
+        assert protocol.subset is not None
+        assert folder == self.folder / "few-labels" / protocol.subset.label()
+        self.trained.append((protocol.name, seed))
+        first = seed - protocol.subset.repeat
+        whole = protocol.model_copy(update={"subset": None, "name": WHOLE.name})
+        write_point(self.folder, protocol.subset, 0.5 + seed / 1000, protocol=whole, seed=first)
+
+
+@pytest.fixture
+def task(tmp_path: Path, settings: Settings) -> PreparedTask:
+    return load_task(make_scene_task(tmp_path / "task", clips_per_label=10), settings=settings)
+
+
+def run(
+    trainer: Trainer, task: PreparedTask, points: Sequence[int] = (1, 2), seed: int = 42
+) -> tuple[Path, Curve]:
+    few = few_labels_of([0.5], points, 2)
+    assert few is not None
+    return evaluate_few_labels(
+        few, task, WHOLE, seed, trainer.folder, Reporter(), kept=trainer.kept, train=trainer.train
+    )
+
+
+def test_all_points_of_a_repeat_come_before_the_next(tmp_path: Path, task: PreparedTask) -> None:
+    trainer = Trainer(tmp_path / "out/my_model/esc50")
+    path, curve = run(trainer, task)
+    base = WHOLE.name.removesuffix("]")
+    assert trainer.trained == [
+        (f"{base},{part},repeat={repeat}]", 42 + repeat)
+        for repeat in (0, 1)
+        for part in ("fraction=0.5", "shots=1", "shots=2")
+    ]
+    assert path == trainer.folder / "few-labels/curve.json"
+    assert Curve.read(path) == curve
+    assert [point.n_clips for point in curve.points] == [15, 3, 6]
+    assert curve.points[0].scores["top1_acc"].per_repeat == pytest.approx({0: 0.542, 1: 0.543})
+    assert {file.suffix for file in path.parent.glob("curve.*")} == {".json", ".png", ".svg"}
+
+
+def test_an_interrupted_run_goes_on(
+    tmp_path: Path, task: PreparedTask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = Trainer(tmp_path / "out/my_model/esc50")
+    trainer.fail_at = 4
+    with pytest.raises(KeyboardInterrupt):
+        run(trainer, task)
+    half = Curve.read(trainer.folder / "few-labels")
+    assert half.missing == ("shots=1,repeat=1", "shots=2,repeat=1")
+    again = Trainer(trainer.folder)
+    _, curve = run(again, task)
+    assert [seed for _, seed in again.trained] == [43, 43]
+    assert curve.missing == ()
+    assert "kept 4 of 6 trainings" in capsys.readouterr().err
+    # More points later belong to the same curve.
+    more = Trainer(trainer.folder)
+    _, longer = run(more, task, points=(5,))
+    assert len(more.trained) == 2
+    assert [point.part.point for point in longer.points] == [
+        "fraction=0.5", "shots=1", "shots=2", "shots=5",
+    ]  # fmt: skip
+
+
+def test_nothing_is_trained_beside_results_of_other_inputs(
+    tmp_path: Path, task: PreparedTask
+) -> None:
+    folder = tmp_path / "out/my_model/esc50"
+    run(Trainer(folder), task, points=(1, 2))
+    other = Trainer(folder)
+    # Not among what is asked for, but of the same curve.
+    for place in (folder / "few-labels").glob("fraction*"):
+        for file in place.iterdir():
+            file.unlink()
+        place.rmdir()
+    with pytest.raises(ResultError, match="was made from other inputs"):
+        run(other, task, points=(3,), seed=7)
+    assert other.trained == []
+    willing = Trainer(folder, overwrite=True)
+    _, curve = run(willing, task, points=(3,), seed=7)
+    assert [point.part.point for point in curve.points] == ["fraction=0.5", "shots=3"]
+    assert not (folder / "few-labels/shots=1,repeat=0").exists()
+
+
+def test_too_small_parts_are_refused_before_any_training(
+    tmp_path: Path, task: PreparedTask
+) -> None:
+    few = few_labels_of([0.5, 0.01], None, 1)
+    assert few is not None
+    trainer = Trainer(tmp_path / "out/my_model/esc50")
+    with pytest.raises(ProbeError, match=r"fraction=0\.01 of 30 training clips leaves 0"):
+        evaluate_few_labels(
+            few, task, WHOLE, 42, trainer.folder, Reporter(),
+            kept=trainer.kept, train=trainer.train,
+        )  # fmt: skip
+    assert trainer.trained == []
+    with pytest.raises(ProbeError, match="Use a larger --train-fraction"):
+        check_few_labels(few, task)
+
+
+def test_evaluate_gives_the_same_curve_twice(tmp_path: Path) -> None:
+    model = write_model(tmp_path)
+    task = make_scene_task(tmp_path, clips_per_label=6, folds=True, duration_s=0.1)
+    arguments = [
+        *("evaluate", model, "--task", task, "--out", tmp_path / "out", "--json"),
+        *("--cache", tmp_path / "cache", "--protocol", "faster", "--grid-points", 1),
+        *("--shots", 1, "--shots", 3, "--train-fraction", 0.5, "--repeats", 2),
+    ]
+    (curve,) = hearkit(*arguments).json["curves"]
+    assert [point["n_clips"] for point in curve["points"]] == [9, 3, 9]
+    folder = Path(curve["path"]).parent
+    for repeat in (0, 1):
+        result = Result.read(folder / f"shots=3,repeat={repeat}")
+        assert result.protocol.name == f"faster[first=1,shots=3,repeat={repeat}]"
+        assert result.seed == 42 + repeat
+        values = curve["points"][2]["scores"]["top1_acc"]["per_repeat"]
+        assert values[str(repeat)] == result.scores["top1_acc"].mean
+    before = (folder / "shots=3,repeat=0/result.json").stat().st_mtime_ns
+    again = hearkit(*arguments)
+    assert again.json["curves"] == [curve]
+    assert "kept 6 of 6 trainings with few labels" in again.stderr
+    assert (folder / "shots=3,repeat=0/result.json").stat().st_mtime_ns == before
+    # By another seed it would be another curve.
+    other = hearkit(*arguments, "--seed", 7, "--overwrite").json["curves"][0]
+    assert other["seed"] == 7
+    assert Result.read(folder / "shots=1,repeat=1").seed == 8
+
+
+def test_evaluate_refuses_what_doesnt_fit(tmp_path: Path) -> None:
+    model = write_model(tmp_path)
+    task = make_scene_task(tmp_path)
+    arguments = ["evaluate", model, "--task", task, "--out", tmp_path / "out"]
+    arguments += ["--cache", tmp_path / "cache"]
+    for more, says in (
+        (["--shots", 1, "--seeds", 2], "--seeds can't be given together"),
+        (["--repeats", 2], "--repeats says how often"),
+        (["--train-fraction", 2], "--train-fraction 2.0: a share above 0"),
+    ):
+        answer = hearkit(*arguments, *more)
+        assert answer.code == 2
+        assert says in answer.stderr
+    assert not list((tmp_path / "out").rglob("result.json"))
+
+
+def test_without_matplotlib_there_is_a_curve_and_no_plot(
+    tmp_path: Path,
+    task: PreparedTask,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    path, _ = run(Trainer(tmp_path / "out/my_model/esc50"), task)
+    assert [file.name for file in path.parent.glob("curve.*")] == ["curve.json"]
+    assert "pip install 'hearkit[plot]'" in capsys.readouterr().err
+
+
+def hearkit_curves(*arguments: object) -> Answer:
+    app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command("curves")(curves_verb)
+    result = CliRunner().invoke(app, [str(item) for item in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Answer(result.exit_code, result.stdout, result.stderr)
+
+
+def write_curve(folder: Path, height: float, *, clips: Any = clip_counts, **more: Any) -> None:
+    for repeat in range(2):
+        for i, part in enumerate((shots(1), fraction(0.1))):
+            write_point(folder, part.with_repeat(repeat), height + 0.1 * i + 0.02 * repeat, **more)
+    write_point(folder, None, 0.8, **more)
+    curve = build_curve(folder, clips)
+    (folder / "few-labels/curve.json").write_text(curve.model_dump_json())
+
+
+def test_one_model_is_shown_with_all_scores(tmp_path: Path) -> None:
+    write_curve(tmp_path / "out/mine" / TASK, 0.3)
+    answer = hearkit_curves(tmp_path / "out", "--out", tmp_path / "x.png")
+    assert answer.code == 0
+    assert f"{TASK}: mine, protocol hear2021[first=3]" in answer.stdout
+    lines = [line.split() for line in answer.stdout.splitlines()]
+    # Student's t with one degree of freedom: 12.706 times the error, which is 0.01.
+    by_part = {line[0]: line for line in lines if line}
+    n_scores = len(template().scores)
+    assert n_scores > 1
+    own = ["fraction=0.1", "100", *["0.410", "±", "0.127"] * n_scores, "51", "%"]
+    assert by_part["fraction=0.1"] == own
+    assert by_part["shots=1"][-2:] == ["39", "%"]
+    assert by_part["all"] == ["all", "clips", "1,000", *["0.800"] * n_scores]
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+    (curve,) = hearkit_curves(tmp_path / "out", "--json").json["curves"]
+    assert curve["path"].endswith(f"mine/{TASK}/few-labels/curve.json")
+    assert curve["points"][1]["scores"]["top1_acc"]["mean"] == pytest.approx(0.31)
+
+
+def test_models_stand_side_by_side(tmp_path: Path) -> None:
+    write_curve(tmp_path / "out/a" / TASK, 0.3)
+    write_curve(tmp_path / "out/b" / TASK, 0.5)
+    write_point(tmp_path / "out/b" / TASK, shots(5), 0.6)
+    task = tmp_path / "out/b" / TASK
+    curve = build_curve(task, clip_counts)
+    (task / "few-labels/curve.json").write_text(curve.model_dump_json())
+    answer = hearkit_curves(tmp_path / "out/a", task)
+    assert answer.code == 0
+    lines = [line.split() for line in answer.stdout.splitlines()]
+    assert ["part", "clips", "a", "b"] in lines
+    assert ["shots=1", "50", "0.310", "±", "0.127", "0.510", "±", "0.127"] in lines
+    assert ["shots=5", "250", "-", "0.600"] in lines
+    assert "b: One repeat has no interval: shots=5." in answer.stdout
+    assert "Means over 1 to 2 repeats" in answer.stdout
+
+
+def test_models_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    write_curve(tmp_path / "x/a" / TASK, 0.3)
+    write_curve(tmp_path / "y/a" / TASK, 0.5)
+    answer = hearkit_curves(tmp_path / "x", tmp_path / "y")
+    assert answer.code == 0
+    assert "x/a" in answer.stdout
+    assert "y/a" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"protocol": WHOLE.model_copy(update={"name": "mine"})}, "was made by mine and that of a"),
+        ({"clips": lambda part: 2 * clip_counts(part)}, "other numbers of clips"),
+        ({"task_name": "speech_commands-v0.0.2-full"}, "curves of no common task"),
+    ],
+)
+def test_what_isnt_comparable_is_refused(tmp_path: Path, more: Any, says: str) -> None:
+    write_curve(tmp_path / "a" / TASK, 0.3)
+    write_curve(tmp_path / "b" / TASK, 0.3, **more)
+    answer = hearkit_curves(tmp_path / "a", tmp_path / "b")
+    assert answer.code == 2
+    assert says in " ".join(answer.stderr.split())
+
+
+def test_what_isnt_there_is_refused(tmp_path: Path) -> None:
+    answer = hearkit_curves(tmp_path)
+    assert answer.code == 2
+    assert "holds no curve.json" in answer.stderr
+    write_curve(tmp_path / "a" / TASK, 0.3)
+    assert "no score 'nope'" in hearkit_curves(tmp_path / "a", "--score", "nope").stderr
+    assert "use clips or shots" in hearkit_curves(tmp_path / "a", "--x", "seconds").stderr

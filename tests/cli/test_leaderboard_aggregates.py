@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_cli import Answer
+from helpers_leaderboard import write_made_up_result
+from rich.console import Console
+from typer.testing import CliRunner
+
+from hearkit.cli.leaderboard import app
+from hearkit.leaderboard.aggregates import AGGREGATES
+from hearkit.leaderboard.counted import counted_tasks, domain_of
+from hearkit.leaderboard.csv_file import write_table
+from hearkit.leaderboard.official import official_table
+from hearkit.leaderboard.own_row import row_of
+from hearkit.leaderboard.table import COLUMNS, Row, Table
+from hearkit.probe.protocol import FASTER
+
+NAMES = [aggregate.name for aggregate in AGGREGATES]
+ESC50 = "esc50-v2.0.0-full"
+
+
+def aggregates(*arguments: object) -> Answer:
+    """``hearkit leaderboard aggregates ARGUMENTS`` in this process."""
+    result = CliRunner().invoke(app, ["aggregates", *map(str, arguments)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Answer(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal of 80 columns."""
+    monkeypatch.setattr(
+        "hearkit.cli.leaderboard_aggregate_tables.output_console", lambda: Console(width=80)
+    )
+
+
+@pytest.fixture(scope="module")
+def speaker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with 19 of 20 clips right on all of speech, and nothing else."""
+    folder = tmp_path_factory.mktemp("results")
+    for name, task in counted_tasks().items():
+        if domain_of(task.column) == "speech":
+            write_made_up_result(folder, name, model="speaker", wrong=1)
+    return folder
+
+
+def test_ranks_side_by_side_at_80_columns(narrow: None) -> None:
+    answer = aggregates()
+    assert answer.code == 0
+    lines = answer.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    first = next(line for line in lines if line.lstrip().startswith("1 "))
+    assert first.split() == [
+        "1", "GURA", "Fuse", "Cat", "H+w+C", "18", "1", "2", "3", "1", "1", "2", "1", "1-3",
+    ]  # fmt: skip
+    assert "ordered by paper-mean" in lines[0]
+    assert sum(bool(re.match(r" *\d+ ", line)) for line in lines) == 12
+    assert "The first 12 of 34 models" in answer.stdout
+    assert "Kendall's tau, the 13 models without gaps" in answer.stdout
+    assert "no overall score" in answer.stdout
+    row = next(line for line in lines if line.startswith("share-of-best"))
+    assert row.split()[1:] == ["0.85", "0.81", "0.79", "1.00", "0.96", "0.86", "0.97"]
+    # No head and no number is cut; names may be.
+    assert not re.search(r"…\s+…|\d…", answer.stdout)
+    every = aggregates("--all").stdout.splitlines()
+    assert sum(bool(re.match(r" *\d+ ", line)) for line in every) == 34
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_of_them_closely_at_80_columns(narrow: None, name: str) -> None:
+    answer = aggregates("--by", name, "--top", 3)
+    lines = answer.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line for line in lines if re.match(r" *\d+ ", line)]
+    assert len(rows) == 3
+    assert all(len(line.split()) >= 1 + 1 + 1 + 4 + 3 for line in rows)
+    assert not re.search(r"\d…", answer.stdout)
+    (aggregate,) = (item for item in AGGREGATES if item.name == name)
+    assert aggregate.if_missing in " ".join(answer.stdout.split())
+
+
+def test_values_of_one_of_them() -> None:
+    rows = [line.split() for line in aggregates("--by", "sum", "--top", 1).stdout.splitlines()]
+    first = next(row for row in rows if row[:1] == ["1"])
+    assert first[1:4] == ["RedRice", "ced_base", "19"]
+    total, speech, environment, music = map(float, first[4:8])
+    assert total == pytest.approx(14.061, abs=1e-3)
+    assert speech + environment + music == pytest.approx(total, abs=2e-3)
+    assert first[8] == "1-3"
+
+
+def test_definitions() -> None:
+    answer = aggregates("--explain")
+    for aggregate in AGGREGATES:
+        assert f"{aggregate.name}: {aggregate.title}" in answer.stdout
+        assert aggregate.explanation in " ".join(answer.stdout.split())
+    one = aggregates("--explain", "--by", "borda", "--json").json["aggregates"]
+    assert [entry["name"] for entry in one] == ["borda"]
+    assert one[0]["missing"] == "worst"
+
+
+def test_json_and_csv_say_the_same() -> None:
+    read = aggregates("--json").json
+    rows = list(csv.DictReader(io.StringIO(aggregates("--as-csv").stdout)))
+    assert len(rows) == len(read["standings"]) == 34 * len(NAMES)
+    for row, line in zip(rows, read["standings"], strict=True):
+        assert row["model"] == line["model"]
+        assert row["aggregate"] == line["aggregate"]
+        for key, value in line.items():
+            if isinstance(value, float):
+                assert float(row[key]) == value
+            elif value is None:
+                assert row[key] == ""
+    assert [item["name"] for item in read["aggregates"]] == NAMES
+    assert sum(model["complete"] for model in read["models"]) == 13
+    agreement = read["agreement"]
+    assert agreement["aggregates"] == NAMES
+    assert np.diag(agreement["kendall_complete"]) == pytest.approx(1)
+    best = read["standings"][0]
+    assert (best["model"], best["rank"]) == ("GURA Fuse Cat H+w+C", 1)
+    assert best["rank_among_complete"] is None
+    assert best["rank_tasks_drawn_low"] <= 1 <= best["rank_tasks_drawn_high"]
+
+
+def test_own_model_over_its_domain(speaker: Path) -> None:
+    answer = aggregates("--add", f"{speaker / 'speaker'}:mine", "--domain", "speech", "--top", 2)
+    assert answer.code == 0
+    (own,) = (line.split() for line in answer.stdout.splitlines() if "> mine" in line)
+    # Better than all others on most of the six.
+    assert own[:9] == ["1", ">", "mine", "6", "1", "1", "1", "1", "1"]
+    read = aggregates("--with", speaker, "--by", "share-of-best", "--json").json
+    (model,) = (model for model in read["models"] if model["own"])
+    assert (model["model"], model["n_scores"], model["complete"]) == ("speaker", 6, False)
+    (line,) = (line for line in read["standings"] if line["model"] == "speaker")
+    # 6 of 19 tasks are too few for a mean over those that were run.
+    assert (line["value"], line["rank"]) == (None, None)
+    row = row_of(sorted(speaker.glob("speaker/*/result.json")))
+    shares = [
+        score / max(filter(None, official_table().column(column)))
+        for column, score in zip(COLUMNS, row.scores, strict=True)
+        if score is not None
+    ]
+    assert line["speech"] == pytest.approx(np.mean(shares))
+    assert line["value_worst"] == pytest.approx(sum(shares) / 19)
+
+
+def test_own_model_that_is_left_out(speaker: Path) -> None:
+    answer = aggregates("--add", speaker, "--complete-only")
+    assert answer.code == 0
+    assert "speaker lacks some of the scores" in answer.stderr
+    assert "13 models" in answer.stdout
+    assert "speaker" not in answer.stdout
+
+
+def test_refused_results_are_said(speaker: Path, tmp_path: Path) -> None:
+    write_made_up_result(tmp_path, ESC50, protocol=FASTER)
+    answer = aggregates("--add", tmp_path)
+    assert answer.code == 2
+    assert "every result of the leaderboard's tasks is refused" in answer.stderr
+    write_made_up_result(tmp_path, "tfds_gtzan-1.0.0-full")
+    answer = aggregates("--add", tmp_path, "--json")
+    assert answer.code == 2
+    assert "refused:" in answer.stderr
+    assert [m["model"] for m in answer.json["models"] if m["own"]] == ["my_model"]
+
+
+def test_another_table(tmp_path: Path) -> None:
+    table = official_table()
+    path = tmp_path / "board.csv"
+    write_table(Table(table.columns, table.rows[:5]), path)
+    read = aggregates("--csv", path, "--json", "--by", "share-of-best").json
+    assert [model["model"] for model in read["models"]] == list(table.models[:5])
+    # The best official scores are still the measure.
+    assert max(line["value"] for line in read["standings"]) < 0.85
+    none = Row("none", "", "", (None,) * 19)
+    write_table(Table(table.columns, (*table.rows[:2], none)), path)
+    answer = aggregates("--csv", path)
+    assert answer.code == 0
+    assert "none" in answer.stdout
+    assert "nothing to rank" in aggregates("--csv", path, "--complete-only").stderr
+
+
+def test_the_examples_of_the_docs_are_true(narrow: None) -> None:
+    page = (Path(__file__).parents[2] / "docs/aggregates.md").read_text()
+    examples = re.findall(
+        r"^```\n\$ hearkit leaderboard aggregates (.*?)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL
+    )
+    assert len(examples) == 2
+    for arguments, shown in examples:
+        lines = [line.rstrip() for line in aggregates(*arguments.split()).stdout.splitlines()]
+        assert lines == shown.splitlines()
+    rows = re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE)
+    assert rows == NAMES
+
+
+def test_what_there_is_not() -> None:
+    answer = aggregates("--by", "bordo")
+    assert answer.code == 2
+    assert "Did you mean 'borda'?" in answer.stderr
+    answer = aggregates("--domain", "cooking")
+    assert answer.code == 2
+    assert "no domain 'cooking'" in answer.stderr
+    answer = aggregates("--json", "--as-csv")
+    assert answer.code == 2
+    assert "choose one" in answer.stderr

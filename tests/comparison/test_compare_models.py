@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_leaderboard import made_up_predictions, write_made_up_result
+from scipy import stats
+
+from hearkit.comparison.compare import compare
+from hearkit.comparison.csv_file import COLUMNS, write_comparison_csv
+from hearkit.comparison.reading import read_entrants
+from hearkit.errors import HearError, ResultError
+from hearkit.probe.protocol import HEAR2021
+from hearkit.results import score, write_result
+
+ESC50 = "esc50-v2.0.0-full"
+DCASE = "dcase2016_task2-hear2021-full"
+FSD50K = "fsd50k-v1.0-full"
+# Clips of each fold, of 20, that a model takes for another label.
+WRONG = {"good": 1, "close": 2, "bad": 14}
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    for model, wrong in WRONG.items():
+        for task in (ESC50, DCASE):
+            write_made_up_result(folder, task, model=model, wrong=wrong)
+    return folder
+
+
+def test_what_differs_and_what_does_not(out: Path) -> None:
+    found = compare([out], n_resamples=1000, level=0.99)
+    assert found.models == ("bad", "close", "good")
+    dcase, esc = found.tasks
+    assert (dcase.task, dcase.score, dcase.n_clips) == (DCASE, "event_onset_200ms_fms", 20)
+    assert (esc.task, esc.score, esc.n_clips, esc.n_folds) == (ESC50, "top1_acc", 100, 5)
+    verdicts = {(p.model_a, p.model_b): p.verdict for p in esc.pairs}
+    assert verdicts == {
+        ("bad", "close"): "close is better",
+        ("bad", "good"): "good is better",
+        ("close", "good"): "no difference that these clips can show",
+    }
+    assert {s.model: s.mean for s in esc.scores} == pytest.approx(
+        {"good": 0.95, "close": 0.9, "bad": 0.3}
+    )
+    assert {s.model: s.rank for s in esc.scores} == {"good": 1, "close": 2, "bad": 3}
+    assert found.n_tests == 6
+    standing = {s.model: s for s in found.standings}
+    assert standing["good"].mean_rank == 1
+    assert (standing["good"].ahead, standing["good"].n_pairs) == (4, 4)
+    assert standing["good"].share_ahead == 1
+    assert (standing["bad"].mean_rank, standing["bad"].low, standing["bad"].high) == (3, 3, 3)
+    assert standing["bad"].clearly_worse == 4
+    assert esc.resolution is not None
+    assert 0.02 < esc.resolution.paired < esc.resolution.detectable < 0.2
+
+
+def test_p_is_that_of_a_paired_t_test_over_clips(out: Path) -> None:
+    """Of a mean over clips that is known from scipy."""
+    found = compare([out / "good", out / "bad"], n_resamples=4000)
+    (esc,) = (task for task in found.tasks if task.task == ESC50)
+    (pair,) = esc.pairs
+    # Every fold is alike, so folds add nothing: 13 of 20 clips are right by one model alone.
+    gains = np.repeat([1.0, 0.0], [65, 35])
+    error = np.std(gains, ddof=1) / 10
+    assert pair.difference == pytest.approx(0.65)
+    assert pair.std == pytest.approx(error * math.sqrt(99 / 95), rel=0.04)
+    half = stats.t.ppf(0.975, 95) * pair.std
+    assert (pair.low, pair.high) == pytest.approx((0.65 - half, 0.65 + half))
+    assert pair.p == pytest.approx(2 * stats.t.sf(0.65 / pair.std, 95))
+
+
+def test_p_values_are_corrected_over_tasks_and_pairs(out: Path) -> None:
+    found = compare([out], n_resamples=300)
+    pairs = [pair for task in found.tasks for pair in task.pairs]
+    order = sorted(pairs, key=lambda pair: pair.p)
+    # Holm, step by step.
+    least = 0.0
+    for i, pair in enumerate(order):
+        least = max(least, min(1.0, (len(order) - i) * pair.p))
+        assert pair.p_holm == pytest.approx(least)
+        assert (pair.better is not None) == (least <= 0.05)
+
+
+def test_permutations_agree_with_all_permutations(out: Path) -> None:
+    """Of the clips that tell two models apart, each votes for either with the same chance."""
+    found = compare([out / "good", out / "close"], test="permutation", n_resamples=4000)
+    (esc,) = (task for task in found.tasks if task.task == ESC50)
+    # 5 clips, all for one model: p = 2 / 2^5.
+    assert esc.pairs[0].p == pytest.approx(2 / 32, abs=0.012)
+    again = compare([out / "close", out / "good"], test="permutation", n_resamples=4000)
+    assert again.tasks[1].pairs[0].p == pytest.approx(esc.pairs[0].p, abs=0.02)
+
+
+def test_same_seed_same_answer_and_the_order_of_models_does_not_matter(out: Path) -> None:
+    first = compare([out], n_resamples=200, seed=3)
+    assert compare([out], n_resamples=200, seed=3) == first
+    assert compare([out], n_resamples=200, seed=4) != first
+    turned = compare([out / name for name in ("good", "close", "bad")], n_resamples=200, seed=3)
+    for one, other in zip(first.tasks, turned.tasks, strict=True):
+        by_pair = {frozenset((p.model_a, p.model_b)): p for p in other.pairs}
+        for pair in one.pairs:
+            match = by_pair[frozenset((pair.model_a, pair.model_b))]
+            assert match.p == pytest.approx(pair.p, rel=1e-6)
+            assert match.difference == pytest.approx(-pair.difference)
+            assert match.low == pytest.approx(-pair.high)
+
+
+def test_where_lower_is_better(out: Path) -> None:
+    found = compare([out / "bad", out / "good"], score="segment_1s_er", n_resamples=200)
+    (task,) = found.tasks
+    assert (task.task, task.maximise) == (DCASE, False)
+    (pair,) = task.pairs
+    assert pair.difference > 0
+    assert pair.verdict == "good is better"
+    assert {s.model: s.rank for s in task.scores} == {"good": 1, "bad": 2}
+    assert found.notes == (f"Without the score segment_1s_er, and left out: {ESC50}.",)
+
+
+def test_a_baseline(out: Path) -> None:
+    named = compare([out], baseline="close", n_resamples=200)
+    assert [(p.model_a, p.model_b) for p in named.tasks[0].pairs] == [
+        ("bad", "close"),
+        ("good", "close"),
+    ]
+    for test in ("bootstrap", "permutation"):
+        best = compare([out], baseline="best", n_resamples=200, test=test)
+        assert best.baseline == "good"
+        assert {p.model_b for task in best.tasks for p in task.pairs} == {"good"}
+        assert best.n_tests == 4
+
+
+def test_seeds_below_a_result_count(tmp_path: Path) -> None:
+    for model, wrong in {"a": (2, 4, 6), "b": (3, 5, 7)}.items():
+        for i, n_wrong in enumerate(wrong):
+            predictions = dataclasses.replace(made_up_predictions(ESC50, wrong=n_wrong), seed=i)
+            folder = tmp_path / model / ESC50
+            write_result(
+                score(predictions), predictions, folder / "seeds" / str(i) if i else folder
+            )
+    found = compare([tmp_path], n_resamples=500)
+    (task,) = found.tasks
+    assert [s.seeds for s in task.scores] == [(0, 1, 2)] * 2
+    assert [s.mean for s in task.scores] == pytest.approx([0.8, 0.75])
+    (pair,) = task.pairs
+    # Paired clips would make much of it; the seeds' own luck doesn't.
+    of_seeds = math.sqrt(2 * np.var([0.1, 0.2, 0.3], ddof=1) / 3)
+    assert pair.std > 0.9 * of_seeds
+    assert pair.better is None
+    one = compare([tmp_path / "a" / ESC50 / "seeds/1", tmp_path / "a" / ESC50], n_resamples=50)
+    assert one.models == ("a (seed 1)", "a")
+
+
+def test_names_are_as_long_as_they_must_be(out: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(out / "good", tmp_path / "elsewhere" / "good")
+    names = [e.name for e in read_entrants([out / "good", other, out / "bad" / ESC50])]
+    assert names == [f"{out.name}/good", "elsewhere/good", "bad"]
+    twice = read_entrants([out, out / "good", out / "good" / ESC50 / "result.json"])
+    assert [e.name for e in twice] == ["bad", "close", "good"]
+    assert [len(e.tasks) for e in twice] == [2, 2, 2]
+
+
+def test_other_protocols_are_said(out: Path, tmp_path: Path) -> None:
+    one_point = HEAR2021.restricted(first=3)
+    write_made_up_result(tmp_path, ESC50, model="quick", wrong=2, protocol=one_point)
+    found = compare([out / "good", tmp_path], n_resamples=50)
+    assert found.tasks[0].notes == (
+        f"{ESC50}: evaluated by different protocols, good by hear2021; quick by {one_point.name}.",
+    )
+    assert f"good has no result of {ESC50}" not in found.notes
+    assert f"Tasks of one model only, left out: {DCASE}." in found.notes
+
+
+def test_undefined_and_infinite_scores(tmp_path: Path) -> None:
+    for model, wrong in {"perfect": 0, "flawless": 0, "fair": 3}.items():
+        write_made_up_result(tmp_path, FSD50K, model=model, wrong=wrong)
+    for test in ("bootstrap", "permutation"):
+        found = compare([tmp_path], score="d_prime", n_resamples=50, test=test)
+        (task,) = found.tasks
+        assert f"{FSD50K}: d_prime of perfect is infinite." in task.notes
+        assert all(pair.better is None for pair in task.pairs if test == "bootstrap")
+        verdicts = {pair.verdict for pair in task.pairs if math.isnan(pair.p)}
+        assert verdicts <= {"can't be judged, as a score is undefined or infinite"}
+    ceiling = compare([tmp_path / "perfect", tmp_path / "flawless"], n_resamples=50)
+    (task,) = ceiling.tasks
+    (pair,) = task.pairs
+    assert (task.score, pair.difference, pair.p) == ("mAP", 0, 1)
+    assert pair.low < 0 < pair.high
+    # Twenty clips without an error don't make a perfect model: scipy's Wilson interval.
+    wilson = stats.binomtest(20, 20).proportion_ci(method="wilson")
+    assert task.scores[0].low == pytest.approx(wilson.low)
+    assert task.scores[0].high == 1
+
+
+def test_bad_input(out: Path, tmp_path: Path) -> None:
+    with pytest.raises(ResultError, match="There is only one model, good"):
+        compare([out / "good"])
+    with pytest.raises(ResultError, match="is not there, nor is a"):
+        compare([out, tmp_path / "nothing"])
+    with pytest.raises(ResultError, match="holds no result"):
+        compare([out, tmp_path])
+    with pytest.raises(ResultError, match=r"same task:\n- good: esc50.*\n- bad: dcase2016"):
+        compare([out / "good" / ESC50, out / "bad" / DCASE])
+    with pytest.raises(ResultError, match=r"no task has it\. There are aucroc, d_prime, event"):
+        compare([out], score="accuracy")
+    with pytest.raises(HearError, match="the models are bad, close, good"):
+        compare([out], baseline="nobody")
+    with pytest.raises(HearError, match="use bootstrap or permutation"):
+        compare([out], test="t")
+    with pytest.raises(HearError, match="between 0 and 1"):
+        compare([out], level=95)
+    with pytest.raises(HearError, match="at least 2"):
+        compare([out], n_resamples=1)
+    mixed = tmp_path / "mixed"
+    shutil.copytree(out / "good" / ESC50, mixed / ESC50)
+    write_made_up_result(tmp_path, DCASE, model="mixed", digest="7" * 64)
+    with pytest.raises(ResultError, match="are of different models, good and mixed"):
+        compare([mixed, out / "bad"])
+
+
+def test_other_clips_and_tampered_predictions(out: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(out / "good" / ESC50, tmp_path / "other" / ESC50)
+    file = folder / "predictions/clips.json"
+    text = file.read_text()
+    file.write_text(text.replace('"fold02-3.wav"', '"new.wav"'))
+    with pytest.raises(ResultError, match=r"other clips of fold02: fold02-3\.wav and 0 more"):
+        compare([out / "bad", tmp_path])
+    file.write_text(text)
+    array = np.load(folder / "predictions/fold00.npy")
+    array[7] = np.roll(array[7], 1)
+    np.save(folder / "predictions/fold00.npy", array)
+    with pytest.raises(ResultError, match="one of them has been edited"):
+        compare([out / "bad", tmp_path])
+
+
+def test_csv_has_a_row_per_pair_and_task(out: Path, tmp_path: Path) -> None:
+    found = compare([out], n_resamples=50)
+    write_comparison_csv(found, tmp_path / "found.csv")
+    with (tmp_path / "found.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS
+    assert len(rows) == 6
+    pair = found.tasks[1].pairs[0]
+    row = rows[3]
+    assert (row["task"], row["model_a"], row["better"]) == (ESC50, "bad", "close")
+    assert float(row["p_holm"]) == pair.p_holm
+    assert float(row["mean_a"]) - float(row["mean_b"]) == pytest.approx(pair.difference)
+    with pytest.raises(HearError, match="can't be written"):
+        write_comparison_csv(found, out / "good" / ESC50)
