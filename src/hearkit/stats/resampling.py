@@ -28,11 +28,12 @@ _Ints = npt.NDArray[np.int64]
 
 
 def strata_of(targets: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """Strata by which no label vanishes from a resample: for scores that need every label.
+    """Strata that keep labels in resamples: for scores that need every label.
 
     A label of m clips is missing in about ``exp(-m)`` of the resamples of all clips. So only
     labels of fewer than 10 clips make a stratum; the other clips are one stratum together, in
     which the labels' shares vary from resample to resample as they do from test set to test set.
+    With one label per clip none vanishes; one whose clips all have rarer labels too still can.
 
     Args:
         targets: (n_clips, n_labels), multi-hot.
