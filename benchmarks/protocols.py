@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -146,15 +147,18 @@ def _tau(
     first: str,
     protocol: str,
 ) -> float:
-    """The mean over tasks of the rank correlation of models."""
+    """The mean over tasks, those where it is defined, of the rank correlation of models."""
     taus = []
     for task in dict.fromkeys(task for task, _ in pairs):
         models = [model for other, model in pairs if other == task]
         one, two = (
             [_mean(cells[(task, model, name)]) for model in models] for name in (first, protocol)
         )
-        taus.append(float(stats.kendalltau(one, two).statistic))
-    return statistics.fmean(taus)
+        tau = float(stats.kendalltau(one, two).statistic)
+        # Undefined where a protocol gives all models the same.
+        if not math.isnan(tau):
+            taus.append(tau)
+    return statistics.fmean(taus) if taus else math.nan
 
 
 def main() -> None:

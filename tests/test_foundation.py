@@ -38,6 +38,24 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_links_are_followed_and_what_is_no_file_is_written_to(tmp_path: Path) -> None:
+    link, target = tmp_path / "link", tmp_path / "elsewhere" / "target.txt"
+    target.parent.mkdir()
+    target.write_text("old")
+    link.symlink_to(target)
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    # As /dev/stdout in a pipeline, which must not be replaced by a file.
+    code = (
+        "from pathlib import Path; from hearkit.files import write_text; "
+        "write_text(Path('/dev/stdout'), 'through')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "through")
+    assert Path("/dev/stdout").is_symlink()
+
+
 def test_written_files_have_usual_permissions(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     write_text(path, "x")

@@ -39,7 +39,8 @@ TEMPORARY_PREFIX = ".tmp-"
 def atomic_write(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """Opens a binary file that appears at ``path`` when the block ends without an error.
 
-    Parent folders are made. On an error nothing is left behind and ``path`` is unchanged.
+    Parent folders are made. On an error nothing is left behind and ``path`` is unchanged. A link
+    is followed; what is there but no file, as a pipe or ``/dev/stdout``, is written to directly.
 
     Args:
         path: Where the file is to appear.
@@ -47,6 +48,12 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
             writing a short file; without it a power cut, unlike a kill, may leave the file cut
             off, so whoever does without looks at the file before trusting it.
     """
+    if path.is_symlink() or path.exists():
+        if path.exists() and not path.is_file() and not path.is_dir():
+            with path.open("wb") as stream:
+                yield stream
+            return
+        path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=path.suffix, dir=path.parent)
     temporary = Path(name)

@@ -144,3 +144,44 @@ def test_distances_train_nothing(
     )
     assert answer.code == 2
     assert f"{more[0]} can't be given with --distance" in answer.stderr
+
+
+def test_intervals_are_those_of_the_results_that_are_there(
+    model: Path, folded: Path, tmp_path: Path
+) -> None:
+    first = evaluate(model, folded, tmp_path / "out", "--seeds", 2, "--json")
+    folder = Path(first.json["results"][0]["path"]).parent
+    sure = folder / "uncertainty.json"
+    true = sure.read_text()
+    # Whoever edited it, or made it of other results: it is made again.
+    stated = json.loads(true)
+    stated["scores"]["top1_acc"]["mean"] = 0.999
+    sure.write_text(json.dumps(stated))
+    again = evaluate(model, folded, tmp_path / "out", "--seeds", 2, "--json")
+    assert again.json == first.json
+    assert sure.read_text() == true
+    # Where it can't be made, none is shown.
+    (folder / "seeds" / "43" / "result.json").write_text("{}")
+    broken = evaluate(model, folded, tmp_path / "out", "--json")
+    assert broken.code == 0
+    assert "no intervals" in broken.stderr
+    assert not sure.exists()
+    assert broken.json["results"][0]["seeds"] == [42]
+
+
+def test_a_first_result_that_is_lost_takes_no_seeds_with_it(
+    model: Path, folded: Path, tmp_path: Path
+) -> None:
+    first = evaluate(model, folded, tmp_path / "out", "--seeds", 3, "--json")
+    folder = Path(first.json["results"][0]["path"]).parent
+    (folder / "result.json").unlink()
+    again = evaluate(model, folded, tmp_path / "out", "--json")
+    assert again.code == 0, again.stderr
+    assert again.json["results"][0]["seeds"] == [42, 43, 44]
+    assert again.json["results"][0]["scores"] == first.json["results"][0]["scores"]
+
+
+def test_too_many_seeds_are_refused(model: Path, task: Path, tmp_path: Path) -> None:
+    answer = evaluate(model, task, tmp_path / "out", "--seeds", 10**11)
+    assert answer.code == 2
+    assert "--seeds" in answer.stderr

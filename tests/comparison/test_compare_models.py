@@ -44,7 +44,7 @@ def test_what_differs_and_what_does_not(out: Path) -> None:
     assert verdicts == {
         ("bad", "close"): "close is better",
         ("bad", "good"): "good is better",
-        ("close", "good"): "no difference that these clips can show",
+        ("close", "good"): "no difference shown",
     }
     assert {s.model: s.mean for s in esc.scores} == pytest.approx(
         {"good": 0.95, "close": 0.9, "bad": 0.3}
@@ -184,7 +184,8 @@ def test_undefined_and_infinite_scores(tmp_path: Path) -> None:
         found = compare([tmp_path], score="d_prime", n_resamples=50, test=test)
         (task,) = found.tasks
         assert f"{FSD50K}: d_prime of perfect is infinite." in task.notes
-        assert all(pair.better is None for pair in task.pairs if test == "bootstrap")
+        assert all(math.isnan(pair.p) for pair in task.pairs)
+        assert found.n_tests == 0
         verdicts = {pair.verdict for pair in task.pairs if math.isnan(pair.p)}
         assert verdicts <= {"can't be judged, as a score is undefined or infinite"}
     ceiling = compare([tmp_path / "perfect", tmp_path / "flawless"], n_resamples=50)
@@ -213,7 +214,7 @@ def test_bad_input(out: Path, tmp_path: Path) -> None:
         compare([out], baseline="nobody")
     with pytest.raises(HearError, match="use bootstrap or permutation"):
         compare([out], test="t")
-    with pytest.raises(HearError, match="between 0 and 1"):
+    with pytest.raises(HearError, match=r"from 0\.001 to 0\.999"):
         compare([out], level=95)
     with pytest.raises(HearError, match="at least 2"):
         compare([out], n_resamples=1)
@@ -253,3 +254,31 @@ def test_csv_has_a_row_per_pair_and_task(out: Path, tmp_path: Path) -> None:
     assert float(row["mean_a"]) - float(row["mean_b"]) == pytest.approx(pair.difference)
     with pytest.raises(HearError, match="can't be written"):
         write_comparison_csv(found, out / "good" / ESC50)
+
+
+def test_models_that_agree_say_nothing_of_what_clips_resolve(tmp_path: Path) -> None:
+    a = write_made_up_result(tmp_path / "one", ESC50, model="a", wrong=5)
+    b = write_made_up_result(tmp_path / "two", ESC50, model="b", wrong=5)
+    found = compare([a, b])
+    (task,) = found.tasks
+    assert task.resolution is not None
+    assert task.resolution.alone > 0.001
+    assert math.isnan(task.resolution.paired)
+    (pair,) = task.pairs
+    assert pair.verdict == "no difference shown"
+    assert pair.low < 0 < pair.high
+
+
+def test_names_show_no_control_characters(tmp_path: Path) -> None:
+    folder = write_made_up_result(tmp_path, ESC50, model="a")
+    write_made_up_result(tmp_path, ESC50, model="b", digest="8" * 64)
+    folder.parent.rename(tmp_path / "a\x1b[31m\n")
+    found = compare([tmp_path])
+    assert set(found.models) == {"a\\x1b[31m\\n", "b"}
+
+
+def test_permutations_are_enough_for_the_correction(out: Path) -> None:
+    found = compare([out], test="permutation", n_resamples=20)
+    assert found.n_tests > 1
+    # 20 permutations could not give a corrected p of 0.05.
+    assert min(pair.p_holm for task in found.tasks for pair in task.pairs) <= 0.05

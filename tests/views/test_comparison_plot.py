@@ -30,7 +30,8 @@ def made_up(n_models: int, n_tasks: int, *, baseline: str | None = None) -> Comp
         scores = tuple(
             TaskScore(
                 model=model, mean=mean, std=0.02, low=mean - 0.04, high=mean + 0.04, seeds=(42,),
-                protocol="hear2021", rank=n_models - i, rank_low=1, rank_high=n_models,
+                is_random=True, protocol="hear2021", rank=n_models - i, rank_low=1,
+                rank_high=n_models,
             )
             for i, (model, mean) in enumerate(zip(models, means.tolist(), strict=True))
         )  # fmt: skip

@@ -50,7 +50,12 @@ def compare(
         ),
     ] = "bootstrap",
     resamples: Annotated[
-        int, typer.Option("--resamples", metavar="N", help="Of the test clips.")
+        int,
+        typer.Option(
+            "--resamples",
+            metavar="N",
+            help="Of the test clips; of permutations there may be more.",
+        ),
     ] = 2000,
     level: Annotated[float, typer.Option("--level", help="Of intervals and tests.")] = 0.95,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the resamples.")] = 0,

@@ -36,10 +36,10 @@ def _title(task: TaskComparison) -> str:
     better = "" if task.maximise else ", lower is better"
     lines = [f"{task.task}: {task.score}{better}, {task.n_clips} test clips{folds}"]
     if task.resolution is not None:
-        lines.append(
-            f"These clips resolve: one score to ±{_size(task.resolution.alone)}, a difference "
-            f"from {_size(task.resolution.paired)} on."
-        )
+        line = f"By the clips alone: one score to ±{_size(task.resolution.alone)}"
+        if not math.isnan(task.resolution.paired):
+            line += f", a difference from {_size(task.resolution.paired)} on"
+        lines.append(f"{line}.")
     return "\n".join(lines)
 
 
@@ -110,16 +110,21 @@ def _standings(console: Console, found: Comparison) -> None:
 
 def _legend(found: Comparison) -> list[str]:
     n = found.n_tests
+    if not n:
+        return []
     corrected = f"corrected for {n} comparisons (Holm)" if n > 1 else "of one comparison"
     notes = [
         f"p: by {found.test} of the test clips, {corrected}; a difference at p <= "
         f"{1 - found.level:.3g}.",
         "better, worse: comparisons with such a difference; ahead: with the better score.",
     ]
-    single = sorted({s.model for task in found.tasks for s in task.scores if len(s.seeds) == 1})
+    single = sorted(
+        {s.model for task in found.tasks for s in task.scores if len(s.seeds) == 1 and s.is_random}
+    )
     if single:
         notes.append(
-            f"With one seed, so that luck of the training is not all in the intervals: "
+            "With one seed, so that the luck of the training is not all in the intervals, nor in "
+            "p, and 'better' is said of these trainings rather than of the models: "
             f"{', '.join(single)}."
         )
     return notes

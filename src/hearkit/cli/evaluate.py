@@ -89,6 +89,7 @@ def evaluate(
                     "--repeats": repeats,
                     "--only": only,
                     "--grid-points": grid_points,
+                    "--protocol": protocol != "hear2021",
                 }
             )
         few = few_labels_of(train_fraction, shots, repeats, seeds=seeds)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,16 +11,17 @@ from hearkit.cli.terminal import Reporter
 from hearkit.errors import ResultError
 
 if TYPE_CHECKING:
+    from hearkit.results import Result
     from hearkit.results.uncertainty import Uncertainty
 
 __all__ = ["read_uncertainty", "write_uncertainty"]
 
 
 def write_uncertainty(folder: Path, task: str, reporter: Reporter) -> None:
-    """Writes ``uncertainty.json`` beside a result, unless what is there is of the same seeds.
+    """Writes ``uncertainty.json`` beside a result, unless what is there is of the same results.
 
-    Where it can't be computed (the predictions were taken away), that is said, and the result
-    stands without it.
+    Where it can't be computed (the predictions were taken away), that is said, what is there is
+    removed, and the result stands without it.
     """
     from hearkit.files import write_json
     from hearkit.results.seeds import seed_folders
@@ -26,8 +29,7 @@ def write_uncertainty(folder: Path, task: str, reporter: Reporter) -> None:
 
     there = read_uncertainty(folder)
     try:
-        seeds = tuple(result.seed for _, result in seed_folders(folder))
-        if there is not None and there.seeds == seeds:
+        if there is not None and _is_of(there, [result for _, result in seed_folders(folder)]):
             return
         with reporter.checks(f"{task}: intervals"):
             found = uncertainty(folder)
@@ -37,7 +39,27 @@ def write_uncertainty(folder: Path, task: str, reporter: Reporter) -> None:
             f"{folder / UNCERTAINTY_FILE} can't be written: {error.strerror}."
         ) from error
     except ResultError as error:
+        (folder / UNCERTAINTY_FILE).unlink(missing_ok=True)
         reporter.line(f"{task}: no intervals: {error}")
+
+
+def _is_of(sure: Uncertainty, results: Sequence[Result]) -> bool:
+    """Whether it says of every seed and score what the results say."""
+    if sure.seeds != tuple(result.seed for result in results):
+        return False
+    if any(list(sure.scores) != list(result.scores) for result in results):
+        return False
+    stated = [score.per_seed[seed] for score in sure.scores.values() for seed in sure.seeds]
+    means = [result.scores[name].mean for name in sure.scores for result in results]
+    overall = [score.mean for score in sure.scores.values()]
+    expected = [
+        sum(result.scores[name].mean for result in results) / len(results) for name in sure.scores
+    ]
+    return all(_same(a, b) for a, b in zip([*stated, *overall], [*means, *expected], strict=True))
+
+
+def _same(a: float, b: float) -> bool:
+    return (math.isnan(a) and math.isnan(b)) or math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
 
 
 def read_uncertainty(folder: Path) -> Uncertainty | None:

@@ -96,6 +96,7 @@ Seeds = Annotated[
         "--seeds",
         metavar="N",
         min=1,
+        max=1000,
         help="Train with N seeds, --seed and those after it, side by side.",
     ),
 ]

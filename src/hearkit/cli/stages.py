@@ -113,6 +113,7 @@ def probe_store(
     """
     from hearkit.probe.fit import fit_probes
     from hearkit.results import RESULT_FILE, Result, score, write_result
+    from hearkit.results.uncertainty import UNCERTAINTY_FILE
 
     wanted = list(plan.seeds if seeds is None else seeds)
     with reporter.probing(f"{store.task.name}: training probes ({plan.protocol.name})") as tell:
@@ -126,6 +127,7 @@ def probe_store(
         )
     if plan.seed in wanted:
         _clear(folder, keep=set(plan.seeds) - set(wanted))
+    (folder / UNCERTAINTY_FILE).unlink(missing_ok=True)
     for predictions in trained:
         place = seed_folder(folder, plan, predictions.seed)
         _clear(place)
@@ -152,16 +154,15 @@ def _clear(folder: Path, keep: Collection[int] | None = None) -> None:
 
     if not folder.is_dir():
         return
-    replaced = (folder / RESULT_FILE).is_file()
+    if keep is not None and (folder / RESULT_FILE).is_file():
+        # It is replaced, and with it goes what belonged to it; before it, so that what is left
+        # of an interrupted replacement fits together.
+        for further in (folder / SEEDS_FOLDER).glob("*"):
+            if further.name not in {str(seed) for seed in keep}:
+                shutil.rmtree(further, ignore_errors=True)
+        shutil.rmtree(folder / FEW_LABELS, ignore_errors=True)
     (folder / RESULT_FILE).unlink(missing_ok=True)
     (folder / UNCERTAINTY_FILE).unlink(missing_ok=True)
     shutil.rmtree(folder / "predictions", ignore_errors=True)
     for rest in folder.glob(f"{TEMPORARY_PREFIX}*"):
         rest.unlink(missing_ok=True)
-    if keep is None:
-        return
-    for further in (folder / SEEDS_FOLDER).glob("*"):
-        if further.name not in {str(seed) for seed in keep}:
-            shutil.rmtree(further, ignore_errors=True)
-    if replaced:
-        shutil.rmtree(folder / FEW_LABELS, ignore_errors=True)

@@ -62,7 +62,10 @@ def show_results(results: Sequence[tuple[Path, Result]]) -> None:
             table.add_row(*(Text(cell) for cell in each.cells()))
         console.print(table)
         if any(len(each.seeds) > 1 for each in of_title):
+            console.print(Text("±: standard deviation over seeds."))
             _show_sources(of_title, console)
+        elif any(len(each.result.folds) > 1 for each in of_title):
+            console.print(Text("±: standard deviation over folds."))
     for _, result in results:
         for note in undefined_notes(result):
             console.print(Text(note))

@@ -23,6 +23,10 @@ TESTS = ("bootstrap", "permutation")
 BEST = "best"
 
 
+_MOST_PERMUTATIONS = 1_000_000
+_LEAST_LEVEL = 0.001
+
+
 def compare(
     places: Sequence[Path],
     *,
@@ -42,7 +46,8 @@ def compare(
             one with the best mean rank; None for all pairs.
         test: ``bootstrap``, or ``permutation``, which asks more precisely but about the test
             clips alone.
-        n_resamples: Resamples of the test clips, and permutations; at least 2.
+        n_resamples: Resamples of the test clips, at least 2; and permutations, of which there
+            are more where the correction for many comparisons needs them.
         level: Of the intervals, between 0 and 1; 1 minus it is the level of the tests.
         seed: Decides the resamples.
 
@@ -70,13 +75,19 @@ def compare(
     if lacking:
         notes.append(f"Without the score {score}, and left out: {', '.join(lacking)}.")
     evidence: list[Evidence] = []
+    wanted = {task: _pairs(by_task[task], baseline) for task, name in scores.items() if name}
+    n_permutations = max(n_resamples, _permutations(sum(map(len, wanted.values())), level))
     for task, name in scores.items():
         if name is not None:
-            having = by_task[task]
-            swapped = _pairs(having, baseline) if test == "permutation" else []
             evidence.append(
                 read_evidence(
-                    task, name, having, n_resamples=n_resamples, seed=seed, swapped=swapped
+                    task,
+                    name,
+                    by_task[task],
+                    n_resamples=n_resamples,
+                    seed=seed,
+                    swapped=wanted[task] if test == "permutation" else (),
+                    n_permutations=n_permutations,
                 )
             )
     ranks = mean_ranks(names, evidence, level)
@@ -89,7 +100,7 @@ def compare(
     concluded = _corrected(evidence, pairs, level)
     n_tests = sum(not math.isnan(pair.p) for of_task in pairs.values() for pair in of_task)
     if test == "permutation" and n_tests:
-        notes += _coarse(n_resamples, n_tests, level)
+        notes += _coarse(n_permutations, n_tests, level)
     tasks = tuple(task_comparison(each, concluded[each.task], ranks, level) for each in evidence)
     return Comparison(
         models=tuple(names),
@@ -108,10 +119,16 @@ def compare(
 def _check(test: str, n_resamples: int, level: float) -> None:
     if test not in TESTS:
         raise HearError(f"--test {test}: use {' or '.join(TESTS)}.")
-    if n_resamples < 2:
-        raise HearError(f"--resamples {n_resamples}: at least 2 are needed, better 1000 or more.")
-    if not 0 < level < 1:
-        raise HearError(f"--level {level}: a number between 0 and 1 is needed, as 0.95.")
+    if not 2 <= n_resamples <= _MOST_PERMUTATIONS:
+        raise HearError(
+            f"--resamples {n_resamples}: at least 2 are needed, better 1000 or more, and at most "
+            f"{_MOST_PERMUTATIONS}."
+        )
+    if not _LEAST_LEVEL <= level <= 1 - _LEAST_LEVEL:
+        raise HearError(
+            f"--level {level}: a number from {_LEAST_LEVEL} to {1 - _LEAST_LEVEL} is needed, as "
+            "0.95."
+        )
 
 
 def _shared_tasks(
@@ -161,6 +178,11 @@ def _corrected(
     for (each, pair), p in zip(raw, p_holm.tolist(), strict=True):
         found[each.task].append(judged(each, pair, p, level))
     return {task: tuple(listed) for task, listed in found.items()}
+
+
+def _permutations(n_tests: int, level: float) -> int:
+    """So many that after the correction a difference can still come out, with room to spare."""
+    return min(_MOST_PERMUTATIONS, math.ceil(5 * n_tests / (1 - level)))
 
 
 def _coarse(n_permutations: int, n_tests: int, level: float) -> list[str]:

@@ -22,7 +22,10 @@ from hearkit.stats.resolution import resolution
 
 __all__ = ["NO_DIFFERENCE", "RawPair", "judged", "raw_pair", "task_comparison"]
 
-NO_DIFFERENCE = "no difference that these clips can show"
+NO_DIFFERENCE = "no difference shown"
+
+# Widths this small, next to a score or to another width, are rounding.
+_NO_WIDTH = 1e-6
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ def raw_pair(evidence: Evidence, a: int, b: int, level: float, test: str) -> Raw
     terms = [Term(points[a], replicates[a]), Term(points[b], replicates[b], -1.0)]
     variance = variance_of(terms, evidence.n_clips)
     p = math.nan
-    if not math.isnan(difference) and test == "permutation":
+    # Among infinite scores there is nothing to be reached by swapping.
+    if math.isfinite(difference) and test == "permutation":
         p = evidence.by_swapping[min(a, b), max(a, b)]
     if variance is None:
         return RawPair(a, b, difference, math.nan, math.nan, math.nan, p)
@@ -79,7 +83,11 @@ def raw_pair(evidence: Evidence, a: int, b: int, level: float, test: str) -> Raw
         )
     if test == "bootstrap":
         p = variance.p_value(difference)
-    return RawPair(a, b, difference, math.sqrt(variance.total), interval.low, interval.high, p)
+    # Two scores in [0, 1] differ by 1 at most.
+    lowest, highest = evidence.resampled.bounds
+    reach = highest - lowest
+    low, high = max(-reach, interval.low), min(reach, interval.high)
+    return RawPair(a, b, difference, math.sqrt(variance.total), low, high, p)
 
 
 def judged(evidence: Evidence, pair: RawPair, p_holm: float, level: float) -> PairDifference:
@@ -141,6 +149,7 @@ def _score(evidence: Evidence, i: int, ranks: TaskRanks, level: float) -> TaskSc
         low=low,
         high=high,
         seeds=entrant.seeds[evidence.task],
+        is_random=entrant.first[evidence.task].protocol.is_random,
         protocol=entrant.first[evidence.task].protocol.name,
         rank=rank,
         rank_low=rank_low,
@@ -159,7 +168,12 @@ def _resolution(evidence: Evidence, level: float) -> TaskResolution | None:
     if len(usable) < 2:
         return None
     found = resolution(np.stack(usable), n_clips=list(evidence.n_clips), level=level)
-    return TaskResolution(alone=found.alone, paired=found.paired, detectable=found.detectable)
+    if not found.alone > _NO_WIDTH:
+        return None
+    if found.paired > _NO_WIDTH * found.alone:
+        return TaskResolution(alone=found.alone, paired=found.paired, detectable=found.detectable)
+    # Models that agree on every clip say nothing about how models disagree.
+    return TaskResolution(alone=found.alone, paired=math.nan, detectable=math.nan)
 
 
 def _notes(evidence: Evidence) -> list[str]:

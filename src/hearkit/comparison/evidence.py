@@ -84,6 +84,7 @@ def read_evidence(
     n_resamples: int,
     seed: int,
     swapped: Sequence[tuple[int, int]] = (),
+    n_permutations: int = 2000,
 ) -> Evidence:
     """Reads the predictions of a task's results and resamples its test clips.
 
@@ -91,9 +92,10 @@ def read_evidence(
         task: Its name.
         score: Of all the results.
         entrants: Models that have the task.
-        n_resamples: How many resamples, and permutations.
+        n_resamples: How many resamples.
         seed: Decides them.
         swapped: Pairs of models, as positions, for which permutations are wanted as well.
+        n_permutations: How many of these.
 
     Raises:
         ResultError: A result isn't what it should be, or is of other clips, labels or splits.
@@ -111,7 +113,7 @@ def read_evidence(
         models.append(seeds)
     first = models[0][0]
     p_values = {
-        (a, b): _by_swapping(score, models[a], models[b], first, n_resamples, seed)
+        (a, b): _by_swapping(score, models[a], models[b], first, n_permutations, seed)
         for a, b in {(min(pair), max(pair)) for pair in swapped}
     }
     return Evidence(

@@ -97,8 +97,14 @@ def _names(homes: Sequence[_Home]) -> list[str]:
         ):
             depth += 1
         name = "/".join(parts[-depth:])
+        name = _shown(name)
         names.append(f"{name} ({home.part})" if home.part else name)
     return names
+
+
+def _shown(name: str) -> str:
+    """A name without what would steer a terminal, and without bytes that are no text."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
 def _entrant(name: str, folders: Sequence[Path]) -> Entrant:

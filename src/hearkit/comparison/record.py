@@ -32,6 +32,7 @@ class TaskScore(_Record):
         low: The interval's lower end; NaN if unknown.
         high: Its upper end.
         seeds: Of the trainings.
+        is_random: Whether other seeds would give other scores.
         protocol: By which it was evaluated.
         rank: Among the task's models; 1 is the best.
         rank_low: The interval of the rank, its better end.
@@ -44,6 +45,7 @@ class TaskScore(_Record):
     low: Number
     high: Number
     seeds: tuple[int, ...]
+    is_random: bool
     protocol: str
     rank: Number
     rank_low: Number
@@ -83,8 +85,9 @@ class TaskResolution(_Record):
 
     Attributes:
         alone: Half-width of one score's interval over clips.
-        paired: The smallest difference of two models on these clips that is told from none.
-        detectable: The true difference that is told from none four times in five.
+        paired: The smallest difference of two models on these clips that is told from none, by
+            the clips alone and before any correction; NaN where the models agree on all clips.
+        detectable: The true difference that is told from none four times in five; NaN likewise.
     """
 
     alone: Number

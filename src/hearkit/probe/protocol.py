@@ -118,7 +118,7 @@ class Racing(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     window: int = Field(default=10, ge=1)
-    slack: float = Field(default=2.0, ge=0, allow_inf_nan=False)
+    slack: float = Field(default=4.0, ge=0, allow_inf_nan=False)
 
 
 class Protocol(BaseModel):

@@ -201,7 +201,9 @@ def _of_score(
         per_seed=dict(zip(seeds, per_seed.tolist(), strict=True)),
         per_fold=dict(zip(splits, per_fold.tolist(), strict=True)),
         **_sources(mean, per_seed, per_fold, variance, sum(sizes), level, found.bounds),
-        notes=tuple(_notes(name, points, replicates, variance, splits)),
+        notes=tuple(
+            _notes(name, points, replicates, variance, splits, read[0].result.protocol.is_random)
+        ),
     )
 
 
@@ -271,6 +273,7 @@ def _notes(
     replicates: npt.NDArray[np.float64],
     variance: Variance | None,
     splits: Sequence[str],
+    is_random: bool,
 ) -> list[str]:
     n_seeds, n_folds = points.shape
     notes = []
@@ -280,7 +283,12 @@ def _notes(
             notes.append(f"{name} is {what} on {', '.join(where)}, so it has no interval.")
     if variance is None and not notes:
         notes.append(_resamples_note(name, replicates))
-    if n_seeds == 1:
+    if n_seeds == 2:
+        notes.append(
+            "Two seeds say little about the luck of the training: intervals may be far too wide, "
+            "or somewhat too narrow. Evaluate with --seeds 3 or more."
+        )
+    if n_seeds == 1 and is_random:
         notes.append(
             "One seed: how much the luck of the training changes the score isn't known. "
             "Evaluate with --seeds 3 or more."

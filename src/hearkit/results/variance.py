@@ -48,6 +48,8 @@ __all__ = ["NO_VARIANCE", "Term", "Variance", "variance_of"]
 NO_VARIANCE = 1e-24
 """A variance this small is rounding."""
 
+_ROUNDING = 1e-9
+
 _Floats = npt.NDArray[np.float64]
 
 
@@ -151,13 +153,13 @@ def variance_of(terms: Sequence[Term], n_clips: Sequence[int]) -> Variance | Non
             continue
         shared = _clips_of_run(resampled, larger)
         among = float(np.var(term.points.mean(axis=1), ddof=1))
-        beyond = max(0.0, among - shared)
+        beyond = _positive(among - shared, among)
         seeds = (seeds or 0.0) + beyond / n_seeds
         if beyond:
             parts.append((among / n_seeds, n_seeds - 1))
         if n_folds > 1:
             left = _left_over(term.points)
-            run = max(0.0, left - n_folds * shared)
+            run = _positive(left - n_folds * shared, left)
             run_part += run / n_seeds
             if run:
                 run_parts.append((left / (n_seeds * n_folds), (n_seeds - 1) * (n_folds - 1)))
@@ -165,7 +167,7 @@ def variance_of(terms: Sequence[Term], n_clips: Sequence[int]) -> Variance | Non
     if n_folds > 1:
         means = sum(term.sign * term.points.mean(axis=0) for term in terms)
         among = float(np.var(means, ddof=1))
-        beyond = max(0.0, among - n_folds * clips - run_part)
+        beyond = _positive(among - n_folds * clips - run_part, among)
         folds = beyond / n_folds
         if beyond:
             parts += [(among / n_folds, n_folds - 1), *run_parts]
@@ -173,6 +175,11 @@ def variance_of(terms: Sequence[Term], n_clips: Sequence[int]) -> Variance | Non
     spread = sum(amount**2 / degrees for amount, degrees in parts)
     degrees = max(1.0, total**2 / spread) if spread else math.inf
     return Variance(clips, seeds, folds, degrees, int(sizes.sum()))
+
+
+def _positive(left: float, of: float) -> float:
+    """What is left of a variance; 0 where it is negative, or rounding."""
+    return left if left > _ROUNDING * of else 0.0
 
 
 def _usable(replicates: Sequence[_Floats]) -> list[_Floats] | None:

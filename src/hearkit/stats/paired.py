@@ -29,6 +29,10 @@ _CELLS_PER_BLOCK = 1 << 22
 _NO_VARIANCE = 1e-24
 
 
+# A share of the score's range below which a width is rounding.
+_NO_WIDTH = 1e-9
+
+
 def difference_interval(
     difference: float,
     replicates: npt.NDArray[np.float64],
@@ -55,7 +59,8 @@ def difference_interval(
     """
     found = bootstrap_interval(difference, replicates, n_clips=n_clips, level=level)
     reach = bounds[1] - bounds[0]
-    if found.low == found.high and math.isfinite(reach):
+    # Where resamples differ by rounding alone they say no more than equal ones.
+    if math.isfinite(reach) and found.high - found.low <= _NO_WIDTH * reach:
         half = reach * (1 - ((1 - level) / 2) ** (1 / int(np.sum(n_clips))))
         return Interval(max(-reach, found.low - half), min(reach, found.high + half))
     return found

@@ -282,7 +282,7 @@ def _legend(figure: Figure, found: Comparison) -> None:
         [marker(_INK, _INK), marker("white", _PALE)],
         [
             f"a difference, in the colour of the better model ({found.test}, {corrected})",
-            "no difference that these clips can show",
+            "no difference shown",
         ],
         loc="lower left",
         borderaxespad=0.3,

@@ -92,7 +92,11 @@ def test_an_archive_that_was_cut_off(tmp_path: Path, settings: Settings, share: 
     assert load_task(archive, settings=settings).name == "tones-1.0.0-full"
 
 
-@pytest.mark.parametrize("content", [b"text", gzip.compress(b"no tar" * 200), b"\x1f\x8b" * 40])
+@pytest.mark.parametrize(
+    "content",
+    [b"text", gzip.compress(b"no tar" * 200), b"\x1f\x8b" * 40],
+    ids=["text", "no-tar", "no-gzip"],
+)
 def test_no_archive_at_all(tmp_path: Path, settings: Settings, content: bytes) -> None:
     (tmp_path / "a.tar.gz").write_bytes(content)
     with pytest.raises(TaskError, match=r"a\.tar\.gz can't be unpacked"):
