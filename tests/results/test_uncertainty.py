@@ -235,5 +235,7 @@ def test_no_folder_and_no_range(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="can't be read"):
         Uncertainty.read(tmp_path)
     (tmp_path / UNCERTAINTY_FILE).write_text("{}")
-    with pytest.raises(ResultError, match="says nothing that this version understands: model"):
+    with pytest.raises(
+        ResultError, match="is not a record of uncertainty of format version 1: model"
+    ):
         Uncertainty.read(tmp_path)

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hearkit.cli.evaluation import each_task
-from hearkit.cli.kept import result_folder
+from hearkit.cli.kept import kept, result_folder
 from hearkit.cli.stages import embed_task, find_task
 from hearkit.cli.tables import number, output_console
 from hearkit.cli.terminal import Reporter, duration
-from hearkit.errors import ResultError, TaskError
+from hearkit.errors import TaskError
 from hearkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -117,28 +117,9 @@ def kept_distances(
     """
     from hearkit.distance import DISTANCE_FILE, DistanceResult
 
-    path = folder / DISTANCE_FILE
-    if not path.exists():
-        return None
-    remedy = (
-        "Nothing was changed. Choose --name or another --out to keep both, or --overwrite to "
-        "replace it."
+    return kept(
+        folder / DISTANCE_FILE, DistanceResult.read, inputs.differences, overwrite=overwrite
     )
-    try:
-        result = DistanceResult.read(path)
-    except ResultError as error:
-        if overwrite:
-            return None
-        raise ResultError(f"{error} {remedy}") from error
-    differences = inputs.differences(result)
-    if differences and overwrite:
-        return None
-    if differences:
-        raise ResultError(
-            f"{path} holds a result that was made from other inputs: {', '.join(differences)}. "
-            + remedy
-        )
-    return result
 
 
 def measure_store(
@@ -193,11 +174,11 @@ def evaluate_distances(
             return None
         folder = result_folder(out, model.name, name, task.name)
         inputs = DistanceInputs(model.digest, task.digest(model.sample_rate), dtype)
-        kept = kept_distances(folder, inputs, overwrite=overwrite)
-        if kept is None:
+        there = kept_distances(folder, inputs, overwrite=overwrite)
+        if there is None:
             return folder, task
         path = folder / DISTANCE_FILE
-        evaluated.results.append((path, kept))
+        evaluated.results.append((path, there))
         reporter.line(f"{task.name}: kept {path}, which was made from the same inputs")
         return None
 

@@ -6,9 +6,10 @@ replaced unasked.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hearkit.cli.options import ProbePlan
 from hearkit.errors import ResultError
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from hearkit.results import Result
     from hearkit.tasks.store import PreparedTask
 
-__all__ = ["Inputs", "check_evaluable", "kept_result", "result_folder", "seed_folder"]
+__all__ = ["Inputs", "check_evaluable", "kept", "kept_result", "result_folder", "seed_folder"]
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,24 @@ def kept_result(folder: Path, inputs: Inputs, *, overwrite: bool) -> Result | No
     """
     from hearkit.results import RESULT_FILE, Result
 
-    path = folder / RESULT_FILE
+    return kept(folder / RESULT_FILE, Result.read, inputs.differences, overwrite=overwrite)
+
+
+def kept(
+    path: Path,
+    read: Callable[[Path], R],
+    differences: Callable[[R], Sequence[str]],
+    *,
+    overwrite: bool,
+) -> R | None:
+    """As `kept_result`, of any kind of result.
+
+    Args:
+        path: Its file.
+        read: Reads it.
+        differences: In what it was made from something else than what is wanted now.
+        overwrite: Whether to replace it then.
+    """
     if not path.exists():
         return None
     remedy = (
@@ -115,17 +135,16 @@ def kept_result(folder: Path, inputs: Inputs, *, overwrite: bool) -> Result | No
         "replace it."
     )
     try:
-        result = Result.read(path)
+        result = read(path)
     except ResultError as error:
         if overwrite:
             return None
         raise ResultError(f"{error} {remedy}") from error
-    differences = inputs.differences(result)
-    if differences and overwrite:
+    found = differences(result)
+    if found and overwrite:
         return None
-    if differences:
+    if found:
         raise ResultError(
-            f"{path} holds a result that was made from other inputs: {', '.join(differences)}. "
-            + remedy
+            f"{path} holds a result that was made from other inputs: {', '.join(found)}. {remedy}"
         )
     return result

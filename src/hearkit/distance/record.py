@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from hearkit.embeddings.manifest import ModelRecord, TaskRecord
-from hearkit.errors import ResultError
+from hearkit.results.reading import read_record
 from hearkit.results.record import EmbeddingsRecord, Number, PartSummary
 
 __all__ = [
@@ -147,17 +147,7 @@ class DistanceResult(_Record):
         Raises:
             ResultError: It isn't there, or isn't a result that this version understands.
         """
-        file = path / DISTANCE_FILE if path.is_dir() else path
-        try:
-            return cls.model_validate_json(file.read_bytes())
-        except OSError as error:
-            raise ResultError(f"{file} can't be read: {error.strerror}.") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise ResultError(
-                f"{file} is not a result of distances of format version 1: {where}: {first['msg']}."
-            ) from error
+        return read_record(cls, path, DISTANCE_FILE, "a result of distances")
 
     def same_as(self, other: DistanceResult) -> bool:
         """Whether both say the same but for what they took."""

@@ -19,12 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from hearkit.embeddings.manifest import ModelRecord, TaskRecord
-from hearkit.errors import ResultError
 from hearkit.probe.protocol import Protocol
 from hearkit.probe.subset import TrainSubset
+from hearkit.results.reading import read_record
 from hearkit.results.record import Number
 
 __all__ = [
@@ -169,17 +169,7 @@ class Curve(_Record):
         Raises:
             ResultError: It isn't there, or isn't a curve that this version understands.
         """
-        file = path / CURVE_FILE if path.is_dir() else path
-        try:
-            return cls.model_validate_json(file.read_bytes())
-        except OSError as error:
-            raise ResultError(f"{file} can't be read: {error.strerror}.") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise ResultError(
-                f"{file} is not a curve of format version 1: {where}: {first['msg']}."
-            ) from error
+        return read_record(cls, path, CURVE_FILE, "a curve")
 
 
 def mean_interval(values: Sequence[float], level: float) -> tuple[float, float] | None:

@@ -14,11 +14,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
-from hearkit.errors import ResultError
 from hearkit.results.clip_scores import ClipScores, read_clip_scores
+from hearkit.results.reading import read_record
 from hearkit.results.record import Number
 from hearkit.results.resampled import resampled
 from hearkit.results.seeds import seed_folders
@@ -127,17 +127,7 @@ class Uncertainty(_Record):
         Raises:
             ResultError: It isn't there, or isn't one that this version understands.
         """
-        file = path / UNCERTAINTY_FILE if path.is_dir() else path
-        try:
-            return cls.model_validate_json(file.read_bytes())
-        except OSError as error:
-            raise ResultError(f"{file} can't be read: {error.strerror}.") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise ResultError(
-                f"{file} says nothing that this version understands: {where}: {first['msg']}."
-            ) from error
+        return read_record(cls, path, UNCERTAINTY_FILE, "a record of uncertainty")
 
 
 def uncertainty(
