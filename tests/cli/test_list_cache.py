@@ -20,7 +20,8 @@ def test_list(task: Path, cache: Path) -> None:
     ]  # fmt: skip
     assert all(row["about"] for row in everything["models"])
     grids = {row["protocol"]: row["grid_points"] for row in everything["protocols"]}
-    assert grids == {"fast": 8, "faster": 8, "hear2021": 8}
+    assert {"fast", "faster", "hear2021", "knn", "linear", "racing"} <= set(grids)
+    assert set(grids.values()) == {8}
     assert len(everything["scores"]) == 10
     table = hearkit("list", "protocols")
     assert table.code == 0
