@@ -59,6 +59,7 @@ bench: $(VENV)/.dev  ## side-by-side timings; prints ratios
 	$(BIN)/python benchmarks/seeds.py
 	$(BIN)/python benchmarks/bootstrap.py
 	$(BIN)/python benchmarks/distance.py
+	$(BIN)/python benchmarks/roofline.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

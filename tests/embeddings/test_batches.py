@@ -98,7 +98,7 @@ def test_reading_stays_a_bounded_number_of_batches_ahead(
 ) -> None:
     monkeypatch.setattr(batches, "batch_clips", lambda *_: 2)
     lock, alive, most = threading.Lock(), 0, 0
-    read = batches._read
+    read = batches.read_batch
 
     def counted(batch: Batch, rate: int) -> npt.NDArray[np.float32]:
         nonlocal alive, most
@@ -107,7 +107,7 @@ def test_reading_stays_a_bounded_number_of_batches_ahead(
             most = max(most, alive)
         return read(batch, rate)
 
-    monkeypatch.setattr(batches, "_read", counted)
+    monkeypatch.setattr(batches, "read_batch", counted)
     seen = 0
     for _ in read_ahead(batches_of(plan_shards(task, 16000, 8)), 16000, workers=2):
         if seen < 10:
@@ -124,13 +124,13 @@ def test_few_large_batches_wait(task: PreparedTask, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(batches, "batch_clips", lambda *_: 2)
     monkeypatch.setattr(batches, "_AHEAD_BYTES", 1)
     begun: list[str] = []
-    read = batches._read
+    read = batches.read_batch
 
     def noted(batch: Batch, rate: int) -> npt.NDArray[np.float32]:
         begun.append(batch.clips[0])
         return read(batch, rate)
 
-    monkeypatch.setattr(batches, "_read", noted)
+    monkeypatch.setattr(batches, "read_batch", noted)
     stream = read_ahead(batches_of(plan_shards(task, 16000, 8)), 16000, workers=8)
     next(stream)
     time.sleep(0.05)

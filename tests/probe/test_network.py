@@ -8,10 +8,19 @@ import torch
 from plain_loop import plain_network
 from torch import nn
 
-from hearkit.probe.network import ProbeStack
+from hearkit.probe import network, updates
+from hearkit.probe.network import ProbeStack, Step
 from hearkit.probe.protocol import GridPoint
 
 N_FEATURES, N_LABELS, BATCH = 7, 4, 32
+
+
+@pytest.fixture(autouse=True, params=["all at once", "one by one"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to take a step, the second with matrices that are updated in several slices."""
+    one_by_one = request.param == "one by one"
+    monkeypatch.setattr(network, "_LARGE_NETWORK", 0 if one_by_one else 1 << 60)
+    monkeypatch.setattr(updates, "_SLICE", 32)
 
 
 def points(layers: int, dropout: float = 0.0) -> list[GridPoint]:
@@ -114,7 +123,7 @@ def test_dropout_drops_and_scales_as_pytorch_does() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(BATCH, N_FEATURES, generator=generator)
     keep = (torch.rand(16, BATCH, generator=generator) >= 0.25).float()
-    logits = stack._forward(x, {0: [keep]})[0]
+    logits = stack._logits(x, {0: [keep]})[0]
     linear, norm, _, relu, out = module
     expected = out(relu(norm(linear(x)) * keep.T / 0.75))
     torch.testing.assert_close(logits.T, expected, rtol=1e-5, atol=1e-5)
@@ -139,6 +148,44 @@ def test_a_network_learns_the_same_whoever_runs_beside_it(layers: int) -> None:
     position = 0
     for name, tensor in alone.snapshot(0).items():
         torch.testing.assert_close(together.snapshot(position)[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_one_by_one_is_the_same_as_all_at_once(
+    dtype: torch.dtype, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(6)
+    x = torch.randn(9, BATCH, N_FEATURES, generator=generator).to(dtype)
+    y = torch.randint(0, N_LABELS, (9, BATCH), generator=generator)
+    keep = (torch.rand(9, 2, 2, 16, BATCH, generator=generator) >= 0.25).to(dtype)
+    steps = [
+        Step(x[i], y[i], {run: list(masks) for run, masks in zip((7, 8), keep[i], strict=True)})
+        for i in range(9)
+    ]
+    states = []
+    before = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    for large in (0, 1 << 60):
+        monkeypatch.setattr(network, "_LARGE_NETWORK", large)
+        stack = ProbeStack(
+            points(2, dropout=0.25),
+            [1, 2, 3],
+            runs=[7, 7, 8],
+            offset=torch.full((N_FEATURES,), 0.5),
+            n_labels=N_LABELS,
+            multilabel=False,
+            dtype=dtype,
+        )
+        stack.train_steps(iter(steps[:6]))
+        stack.keep_only([0, 2])
+        stack.train_steps(iter(steps[6:]))
+        states.append(stack.state())
+    monkeypatch.undo()
+    torch.set_num_threads(before)
+    for name, tensor in states[0].items():
+        torch.testing.assert_close(states[1][name], tensor, rtol=1e-4, atol=1e-5, msg=name)
+    assert states[0]["step"].tolist() == [9.0, 9.0]
 
 
 def test_state_goes_on_bit_for_bit() -> None:
@@ -205,7 +252,7 @@ def test_bfloat16_products_stay_close_to_float32() -> None:
     )
     assert all(t.dtype == torch.float32 for t in rounded.state().values())
     with torch.no_grad():
-        difference = exact._forward(x, {}) - rounded._forward(x.bfloat16(), {})
+        difference = exact._logits(x, {}) - rounded._logits(x.bfloat16(), {})
     assert 0 < float(difference.abs().max()) < 0.1
     for _ in range(20):
         exact.train_step(x, y)

@@ -26,8 +26,10 @@ from hearkit.cli import (
     leaderboard_check,
     leaderboard_export,
     listing,
+    plan,
     prepare,
     probe,
+    report,
     submit,
     tasks,
     validate,
@@ -49,7 +51,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("evaluate")(evaluate.evaluate)
+app.command("plan")(plan.plan)
 app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.command("curves")(curves.curves)
 app.command("prepare")(prepare.prepare)
 app.command("validate")(validate.validate)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from hearkit.cli import cluster as c
 from hearkit.cli import options as o
 from hearkit.cli import places
 from hearkit.cli.curve_tables import show_curves
@@ -14,6 +15,7 @@ from hearkit.cli.distances import EvaluatedDistances, evaluate_distances, show_d
 from hearkit.cli.evaluation import Evaluated, Gathered, evaluate_models, evaluate_tasks
 from hearkit.cli.few_labels import Repeats, Shots, TrainFractions, few_labels_of
 from hearkit.cli.running import BAD_INPUT, answers_only, verb
+from hearkit.cli.stages import named_tasks
 from hearkit.cli.tables import show_results
 from hearkit.cli.terminal import Reporter, answer_json, say
 from hearkit.errors import HearError
@@ -39,6 +41,7 @@ Distance = Annotated[
     "hearkit evaluate my_model.py other_model.py --task a --out results --seeds 5",
     "hearkit evaluate my_model.py --task a --out results --shots 1 --shots 10 --repeats 5",
     "hearkit evaluate my_model.py --task a --out results --distance",
+    "hearkit evaluate one.py two.py --task all --out results --executor ray --address auto",
     "hearkit evaluate old_model.hear --python old/venv/bin/python --task a --out results",
 )
 def evaluate(
@@ -70,6 +73,10 @@ def evaluate(
     timeout: places.TimeoutS = None,
     model_memory: places.ModelMemory = None,
     readable: places.Readable = None,
+    executor: c.ExecutorName = "local",
+    address: c.Address = None,
+    cpus_per_unit: c.CpusPerUnit = None,
+    gpus_per_unit: c.GpusPerUnit = None,
     json: o.Json = False,
 ) -> None:
     """Evaluates models on tasks: embeddings, probes, scores with intervals.
@@ -77,9 +84,12 @@ def evaluate(
     Writes OUT/MODEL/TASK/result.json, uncertainty.json and test.predicted-scores.json; further
     seeds' results go into seeds/ below it, those of few labels into few-labels/. Whatever stops
     it, the same command goes on from there; a model or task that fails doesn't keep the others
-    from theirs.
+    from theirs. `--task all` stands for all tasks of the benchmark. With `--executor ray`
+    processes of many machines do what takes long; the results are the same.
     """
     with answers_only():
+        share = c.share_of(executor, address, cpus_per_unit, gpus_per_unit)
+        task = named_tasks(task)
         if distance:
             _check_no_probe(
                 {
@@ -107,13 +117,32 @@ def evaluate(
         def load(spec: str) -> Model:
             return o.get_model(spec, weights, option, settings, interpreter)
 
+        failures: c.Failures = {}
+        if share is not None:
+            batch = c.Batch(
+                models=model,
+                tasks=task,
+                weights=weights,
+                options=option,
+                interpreter=interpreter,
+                load=load,
+                out=out,
+                name=name,
+                plan=None if distance else plan,
+                dtype=stored_as,
+                overwrite=overwrite,
+                always=distance or bool(few),
+            )
+            failures = c.fill_on_cluster(batch, share, address, settings, reporter)
+
         if distance:
             measured = evaluate_models(
                 model,
+                task,
                 load,
-                lambda loaded, found: evaluate_distances(
+                lambda loaded, left, found: evaluate_distances(
                     loaded,
-                    task,
+                    left,
                     out,
                     stored_as,
                     settings,
@@ -124,14 +153,16 @@ def evaluate(
                 ),
                 EvaluatedDistances(),
                 reporter,
+                failures,
             )
         else:
             evaluated = evaluate_models(
                 model,
+                task,
                 load,
-                lambda loaded, found: evaluate_tasks(
+                lambda loaded, left, found: evaluate_tasks(
                     loaded,
-                    task,
+                    left,
                     out,
                     plan,
                     stored_as,
@@ -144,6 +175,7 @@ def evaluate(
                 ),
                 Evaluated(),
                 reporter,
+                failures,
             )
     if distance:
         finish(measured, lambda: show_distances(measured.results), as_json=json)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -111,31 +111,44 @@ G = TypeVar("G", bound=Gathered)
 
 def evaluate_models(
     specs: Sequence[str],
+    tasks: Sequence[str],
     load: Callable[[str], Model],
-    evaluate: Callable[[Model, G], object],
+    evaluate: Callable[[Model, Sequence[str], G], object],
     evaluated: G,
     reporter: Reporter,
+    failures: Mapping[tuple[str, str], str] | None = None,
 ) -> G:
     """Evaluates models one after the other; one that fails doesn't keep the others from it.
 
     Args:
         specs: The models, as the user named them.
+        tasks: Likewise.
         load: Loads one; each is loaded when it is its turn, and ended after it.
-        evaluate: Evaluates one, and adds what comes of it.
+        evaluate: Evaluates one on tasks, and adds what comes of it.
         evaluated: What it is added to.
         reporter: Is told of models that can't be loaded.
+        failures: By model and task, why others couldn't do their part of it; these are left out.
     """
+    failures = failures or {}
     for spec in dict.fromkeys(specs):
-        try:
-            model = load(spec)
-        except HearError as error:
-            if len(specs) == 1:
-                raise
-            evaluated.failed.append((spec, None, str(error)))
-            reporter.line(f"error: {spec}: {error}")
+        for task in dict.fromkeys(tasks):
+            if (spec, task) in failures:
+                error = failures[spec, task]
+                evaluated.failed.append((spec, task, error))
+                reporter.line(f"error: {spec} on {task}: {error}")
+        left = [task for task in tasks if (spec, task) not in failures]
+        if not left:
             continue
         try:
-            evaluate(model, evaluated)
+            model = load(spec)
+        except HearError as bad:
+            if len(specs) == 1:
+                raise
+            evaluated.failed.append((spec, None, str(bad)))
+            reporter.line(f"error: {spec}: {bad}")
+            continue
+        try:
+            evaluate(model, left, evaluated)
         finally:
             model.close()
     return evaluated

@@ -164,7 +164,8 @@ MaxMemory = Annotated[
         "--max-memory",
         metavar="GB",
         min=0,
-        help="What the frames of event tasks may take, in GiB; by default half of what is free.",
+        help="What a task's embeddings may take in training, in GiB; by default half of what is "
+        "free.",
     ),
 ]
 Name = Annotated[

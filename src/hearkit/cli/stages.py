@@ -21,7 +21,20 @@ if TYPE_CHECKING:
     from hearkit.results import Result
     from hearkit.tasks.store import PreparedTask
 
-__all__ = ["embed_task", "find_task", "missing_seeds", "probe_store"]
+__all__ = ["embed_task", "find_task", "missing_seeds", "named_tasks", "probe_store"]
+
+
+ALL_TASKS = "all"
+
+
+def named_tasks(texts: Sequence[str]) -> list[str]:
+    """Tasks as the user named them, with ``all`` for those that the benchmark publishes."""
+    from hearkit.tasks.ready_made import ready_made_names
+
+    found: list[str] = []
+    for text in texts:
+        found += ready_made_names() if text == ALL_TASKS else [text]
+    return list(dict.fromkeys(found))
 
 
 def find_task(text: str, settings: Settings, reporter: Reporter) -> PreparedTask:

@@ -20,7 +20,17 @@ from hearkit.audio.decode import prepared_wav
 from hearkit.errors import AudioError, EmbeddingError
 from hearkit.tasks.store import PreparedTask
 
-__all__ = ["Batch", "Shard", "batch_clips", "batches_of", "plan_shards", "read_ahead"]
+__all__ = [
+    "Batch",
+    "Shard",
+    "aligned_copy",
+    "batch_clips",
+    "batches_of",
+    "part_of",
+    "plan_shards",
+    "read_ahead",
+    "read_batch",
+]
 
 # The most work that a kill can undo, and the most that is held before it is written.
 _SHARD_AUDIO_S = 600.0
@@ -125,6 +135,19 @@ def batches_of(shards: Iterable[Shard]) -> Iterator[Batch]:
             yield Batch(shard, shard.clips[part], shard.paths[part], last)
 
 
+def part_of(batch: Batch, first: int, count: int) -> Batch:
+    """Consecutive clips of a batch as a batch of their own.
+
+    Args:
+        batch: The whole.
+        first: Position of the first of them.
+        count: How many.
+    """
+    part = slice(first, first + count)
+    last = batch.last and first + count >= len(batch.clips)
+    return Batch(batch.shard, batch.clips[part], batch.paths[part], last)
+
+
 def read_ahead(
     batches: Iterable[Batch], sample_rate: int, *, workers: int
 ) -> Generator[tuple[Batch, npt.NDArray[np.float32]], None, None]:
@@ -150,7 +173,7 @@ def read_ahead(
     try:
         while True:
             while _room(waiting, workers) and (batch := next(source, None)) is not None:
-                future = pool.submit(_read, batch, sample_rate)
+                future = pool.submit(read_batch, batch, sample_rate)
                 waiting.append((batch, _bytes_of(batch), future))
             if not waiting:
                 return
@@ -175,7 +198,16 @@ def _bytes_of(batch: Batch) -> int:
     return 2 * first.stat().st_size * len(batch.paths) if first.exists() else 0
 
 
-def _read(batch: Batch, sample_rate: int) -> npt.NDArray[np.float32]:
+def read_batch(batch: Batch, sample_rate: int) -> npt.NDArray[np.float32]:
+    """The audio of a batch (n_clips, n_samples), float32 in [-1, 1].
+
+    Args:
+        batch: Which clips.
+        sample_rate: That the files must have, in Hz.
+
+    Raises:
+        EmbeddingError: A clip can't be read, or clips of the batch differ in length.
+    """
     audio: npt.NDArray[np.float32] | None = None
     for row, path in enumerate(batch.paths):
         x = _samples(batch, row, path, sample_rate)
@@ -216,6 +248,13 @@ def _length_error(batch: Batch, sample_rate: int) -> EmbeddingError:
         f"{sample_rate} Hz where others have {usual}. Prepare the task again, or set its "
         "sample_duration to null."
     )
+
+
+def aligned_copy(audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """A copy that lies in memory as a batch that was read does."""
+    copy = _aligned(*audio.shape)
+    copy[...] = audio
+    return copy
 
 
 def _aligned(rows: int, columns: int) -> npt.NDArray[np.float32]:

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, get_args
-
-import numpy as np
-import numpy.typing as npt
+from typing import get_args
 
 from hearkit._version import __version__
 from hearkit.digest import digest_json, short
-from hearkit.embeddings.align import check_timestamps
-from hearkit.embeddings.batches import (
-    Batch,
-    Shard,
-    batch_clips,
-    batches_of,
-    plan_shards,
-    read_ahead,
-)
+from hearkit.embeddings.batches import Shard, batch_clips, plan_shards
 from hearkit.embeddings.manifest import (
     FORMAT_VERSION,
     Dtype,
@@ -32,58 +18,23 @@ from hearkit.embeddings.manifest import (
     ShardRecord,
     TaskRecord,
 )
-from hearkit.embeddings.shards import finished_record, write_shard
+from hearkit.embeddings.run import EmbedProgress, Progress, Run
+from hearkit.embeddings.shards import finished_record
 from hearkit.embeddings.store import MANIFEST, SHARDS, EmbeddingStore
-from hearkit.errors import EmbeddingError, ModelError
+from hearkit.errors import EmbeddingError
 from hearkit.files import write_text
 from hearkit.models.protocol import Model
 from hearkit.settings import Settings
 from hearkit.tasks.store import PreparedTask, with_rate
 
-__all__ = ["EmbedProgress", "Progress", "embed", "store_folder"]
-
-
-@dataclass(frozen=True)
-class EmbedProgress:
-    """How far a run is.
-
-    Attributes:
-        clips_done: Clips whose embeddings are there, of earlier runs included.
-        clips_total: Clips of the task.
-        clips_before: Clips that earlier runs had finished.
-        audio_s: Seconds of audio that this run has embedded.
-        seconds: Wall-clock time of this run.
-    """
-
-    clips_done: int
-    clips_total: int
-    clips_before: int
-    audio_s: float
-    seconds: float
-
-    @property
-    def clips_per_s(self) -> float:
-        """Clips per second in this run; 0 at its beginning."""
-        return (self.clips_done - self.clips_before) / self.seconds if self.seconds else 0.0
-
-    @property
-    def realtime_factor(self) -> float:
-        """Seconds of audio per second in this run; 0 at its beginning."""
-        return self.audio_s / self.seconds if self.seconds else 0.0
-
-    @property
-    def left_s(self) -> float | None:
-        """Seconds that the rest will take at this pace; None at the beginning."""
-        rate = self.clips_per_s
-        return (self.clips_total - self.clips_done) / rate if rate else None
-
-
-class Progress(Protocol):
-    """What ``embed`` tells about itself: once at the beginning and after every batch."""
-
-    def __call__(self, state: EmbedProgress, /) -> None:
-        """Shows a state."""
-        ...
+__all__ = [
+    "EmbedProgress",
+    "Progress",
+    "embed",
+    "embed_shards",
+    "missing_shards",
+    "store_folder",
+]
 
 
 def embed(
@@ -114,22 +65,80 @@ def embed(
         ModelError: The model's own code fails.
         TaskError: The audio can't be resampled.
     """
-    if dtype not in get_args(Dtype):
-        raise EmbeddingError(f"Embeddings are stored as {' or '.join(get_args(Dtype))}: {dtype!r}.")
     settings = settings or Settings.from_environment()
-    task = with_rate(task, model.sample_rate, settings=settings)
-    key = _key(model, task, dtype)
-    folder = _folder(model, task, key, settings)
-    if (folder / MANIFEST).is_file():
-        return EmbeddingStore.open(folder, task)
-    model.engine.guard([task.folder, settings.cache_dir])
-    run = _Run(model, task, folder, dtype, settings.workers, progress)
-    records = run.compute()
-    # Another process may have finished the same while this one worked; its manifest stands.
-    if not (folder / MANIFEST).is_file():
-        manifest = _manifest(model, task, key, dtype, records)
-        write_text(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
-    return EmbeddingStore.open(folder, task)
+    place = _place(model, task, dtype, settings)
+    if not place.is_finished:
+        records = _compute(place, model, place.shards, settings, progress)
+        # Another process may have finished the same while this one worked; its manifest stands.
+        if not place.is_finished:
+            manifest = _manifest(model, place, records)
+            write_text(place.folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+    return EmbeddingStore.open(place.folder, place.task)
+
+
+def missing_shards(
+    model: Model, task: PreparedTask, *, settings: Settings, dtype: Dtype = "float32"
+) -> list[str]:
+    """The names of the shards that `embed` would still compute, in its order.
+
+    Audio at the model's rate is made where it isn't there; the model isn't called.
+
+    Args:
+        model: The model.
+        task: The task.
+        settings: Where the cache is.
+        dtype: Of the embeddings on disk.
+
+    Raises:
+        EmbeddingError: There is no such dtype.
+        TaskError: The audio can't be resampled.
+    """
+    place = _place(model, task, dtype, settings)
+    if place.is_finished:
+        return []
+    return [s.name for s in place.shards if finished_record(place.folder / SHARDS, s) is None]
+
+
+def embed_shards(
+    model: Model,
+    task: PreparedTask,
+    names: Sequence[str],
+    *,
+    settings: Settings,
+    dtype: Dtype = "float32",
+    progress: Progress | None = None,
+) -> None:
+    """Computes some shards of a store, which stays unfinished until `embed` finds them there.
+
+    A shard's arrays are those that `embed` would have made: which clips share a batch doesn't
+    depend on who computes them. Processes that share the cache can compute different shards at
+    the same time; of several that compute the same one, the last to finish counts.
+
+    Args:
+        model: The model.
+        task: The task; audio at the model's rate is made where it isn't there.
+        names: Of shards, as `missing_shards` gives them; those that are finished stay.
+        settings: Cache and threads.
+        dtype: Of the embeddings on disk.
+        progress: Is told of every batch; it counts the clips of the named shards.
+
+    Raises:
+        EmbeddingError: There is no such shard or dtype, or as `embed`.
+        ModelError: The model's own code fails.
+        TaskError: The audio can't be resampled.
+    """
+    place = _place(model, task, dtype, settings)
+    if place.is_finished:
+        return
+    by_name = {shard.name: shard for shard in place.shards}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        raise EmbeddingError(
+            f"The embeddings of {place.task.name} by {model.name} have no shard {unknown[0]!r}; "
+            f"there are {len(by_name)}, from {place.shards[0].name} to {place.shards[-1].name}."
+        )
+    chosen = [by_name[name] for name in dict.fromkeys(names)]
+    _compute(place, model, chosen, settings, progress)
 
 
 def store_folder(
@@ -137,6 +146,43 @@ def store_folder(
 ) -> Path:
     """Where the embeddings of a model of a task are or would be."""
     return _folder(model, task, _key(model, task, dtype), settings)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A store that is finished or to be filled."""
+
+    folder: Path
+    key: str
+    task: PreparedTask
+    dtype: Dtype
+    shards: Sequence[Shard]
+
+    @property
+    def is_finished(self) -> bool:
+        return (self.folder / MANIFEST).is_file()
+
+
+def _place(model: Model, task: PreparedTask, dtype: Dtype, settings: Settings) -> _Place:
+    if dtype not in get_args(Dtype):
+        raise EmbeddingError(f"Embeddings are stored as {' or '.join(get_args(Dtype))}: {dtype!r}.")
+    task = with_rate(task, model.sample_rate, settings=settings)
+    key = _key(model, task, dtype)
+    sizes = {"scene": model.scene_embedding_size, "event": model.timestamp_embedding_size}
+    shards = plan_shards(task, model.sample_rate, sizes[task.kind])
+    return _Place(_folder(model, task, key, settings), key, task, dtype, shards)
+
+
+def _compute(
+    place: _Place,
+    model: Model,
+    shards: Sequence[Shard],
+    settings: Settings,
+    progress: Progress | None,
+) -> list[ShardRecord]:
+    model.engine.guard([place.task.folder, settings.cache_dir])
+    folder = place.folder / SHARDS
+    return Run(model, place.task, folder, shards, place.dtype, settings.workers, progress).compute()
 
 
 def _key(model: Model, task: PreparedTask, dtype: Dtype) -> str:
@@ -155,185 +201,15 @@ def _folder(model: Model, task: PreparedTask, key: str, settings: Settings) -> P
     return settings.cache_dir / "embeddings" / task.name / model.name / short(key)
 
 
-@dataclass
-class _Rows:
-    """What the model gave for the clips of one shard so far."""
-
-    embeddings: list[npt.NDArray[np.floating]] = field(default_factory=list)
-    timestamps: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    frames: list[int] = field(default_factory=list)
-    audio_s: float = 0.0
-
-
-class _Run:
-    """One pass over the shards that aren't finished yet."""
-
-    def __init__(
-        self,
-        model: Model,
-        task: PreparedTask,
-        folder: Path,
-        dtype: Dtype,
-        workers: int,
-        progress: Progress | None,
-    ) -> None:
-        self.model = model
-        self.task = task
-        self.folder = folder / SHARDS
-        self.dtype = dtype
-        self.workers = workers
-        self.progress = progress
-        # The one place that tells the kinds of task apart.
-        kinds: dict[str, tuple[int, Callable[[Batch, npt.NDArray[np.float32], _Rows], None]]] = {
-            "scene": (model.scene_embedding_size, self._scene),
-            "event": (model.timestamp_embedding_size, self._event),
-        }
-        size, self.add = kinds[task.kind]
-        self.shards = plan_shards(task, model.sample_rate, size)
-        self.total = sum(len(shard.clips) for shard in self.shards)
-
-    def compute(self) -> list[ShardRecord]:
-        """Computes what is missing; all records in order."""
-        records = {shard.name: finished_record(self.folder, shard) for shard in self.shards}
-        pending = [shard for shard in self.shards if records[shard.name] is None]
-        with ThreadPoolExecutor(1, thread_name_prefix="hearkit-write") as writer:
-            writing: Future[ShardRecord] | None = None
-            for shard, rows, seconds in self._finished_rows(pending):
-                # At most one shard waits to be written while the next is computed.
-                if writing is not None:
-                    records[writing.result().shard_name] = writing.result()
-                writing = writer.submit(self._write, shard, rows, seconds)
-            if writing is not None:
-                records[writing.result().shard_name] = writing.result()
-        return [record for record in records.values() if record is not None]
-
-    def _finished_rows(self, pending: list[Shard]) -> Iterator[tuple[Shard, _Rows, float]]:
-        clips = before = self.total - sum(len(shard.clips) for shard in pending)
-        audio_s = 0.0
-        begun = shard_begun = time.perf_counter()
-        self._tell(clips, before, audio_s, 0.0)
-        rows = _Rows()
-        # Half of the threads: on a CPU the model wants the cores, too.
-        workers = max(1, self.workers // 2)
-        reader = read_ahead(batches_of(pending), self.model.sample_rate, workers=workers)
-        with closing(reader) as batches:
-            for batch, audio in batches:
-                batch_s = audio.size / self.model.sample_rate
-                self._add(batch, audio, rows)
-                rows.audio_s += batch_s
-                now = time.perf_counter()
-                if batch.last:
-                    yield batch.shard, rows, now - shard_begun
-                    rows, shard_begun = _Rows(), now
-                clips, audio_s = clips + len(batch.clips), audio_s + batch_s
-                self._tell(clips, before, audio_s, now - begun)
-
-    def _tell(self, clips: int, before: int, audio_s: float, seconds: float) -> None:
-        if self.progress is not None:
-            self.progress(EmbedProgress(clips, self.total, before, audio_s, seconds))
-
-    def _add(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> None:
-        try:
-            self.add(batch, audio, rows)
-        except (EmbeddingError, ModelError) as error:
-            raise type(error)(f"{self._place(batch)}: {error}") from error
-
-    def _scene(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> None:
-        embeddings = self.model.scene(audio)
-        self._check_finite(batch, embeddings, "embedding")
-        rows.embeddings.append(self._rounded(batch, embeddings))
-
-    def _event(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> None:
-        embeddings, centres_ms = self.model.timestamps(audio)
-        if embeddings.shape[1] == 0:
-            raise EmbeddingError(
-                f"get_timestamp_embeddings of {self.model.name} gives no frames for "
-                f"{audio.shape[1]} samples; it should give one at least."
-            )
-        self._check_finite(batch, embeddings, "embedding")
-        self._check_finite(batch, centres_ms, "timestamps")
-        duration_ms = 1000.0 * audio.shape[1] / self.model.sample_rate
-        for clip, times in zip(batch.clips, centres_ms, strict=True):
-            self._check_times(clip, times, duration_ms)
-        rows.embeddings.append(self._rounded(batch, embeddings).reshape(-1, embeddings.shape[2]))
-        rows.timestamps.append(centres_ms.reshape(-1))
-        rows.frames.extend([embeddings.shape[1]] * len(batch.clips))
-
-    def _check_times(
-        self, clip: str, centres_ms: npt.NDArray[np.float32], duration_ms: float
-    ) -> None:
-        try:
-            check_timestamps(centres_ms, duration_ms)
-        except EmbeddingError as error:
-            raise EmbeddingError(f"{clip} by {self.model.name}: {error}") from error
-
-    def _check_finite(self, batch: Batch, values: npt.NDArray[np.floating], what: str) -> None:
-        # A sum is finite only if all its terms are, and is the cheaper look; it may overflow,
-        # so it only decides whether to look closely.
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(values.sum(dtype=np.float32)):
-                return
-        for clip, row in zip(batch.clips, values, strict=True):
-            bad = ~np.isfinite(row)
-            if bad.any():
-                first = tuple(int(i) for i in np.argwhere(bad)[0])
-                raise EmbeddingError(
-                    f"the {what} of {clip} holds {int(np.isnan(row).sum())} NaN and "
-                    f"{int(np.isinf(row).sum())} infinite of {row.size} numbers, the first at "
-                    f"{first}. {self.model.name} can't be evaluated on this clip; look at its "
-                    "audio (is it silent?) and at the model."
-                )
-
-    def _rounded(
-        self, batch: Batch, embeddings: npt.NDArray[np.float32]
-    ) -> npt.NDArray[np.floating]:
-        if self.dtype == "float32":
-            return embeddings
-        with np.errstate(over="ignore"):
-            half = embeddings.astype(np.float16)
-        for clip, row, exact in zip(batch.clips, half, embeddings, strict=True):
-            if np.isinf(row).any():
-                raise EmbeddingError(
-                    f"the embedding of {clip} reaches {float(np.abs(exact).max()):.6g}, beyond "
-                    "float16 (65504). Store this model's embeddings as float32."
-                )
-        return half
-
-    def _place(self, batch: Batch) -> str:
-        others = f" (and {len(batch.clips) - 1} clips after it)" if len(batch.clips) > 1 else ""
-        return f"{self.task.name}, {batch.shard.split}/{batch.clips[0]}{others}"
-
-    def _write(self, shard: Shard, rows: _Rows, seconds: float) -> ShardRecord:
-        try:
-            return write_shard(
-                self.folder,
-                shard,
-                np.concatenate(rows.embeddings),
-                np.concatenate(rows.timestamps) if rows.timestamps else None,
-                tuple(rows.frames) if rows.timestamps else None,
-                audio_s=rows.audio_s,
-                seconds=seconds,
-            )
-        except OSError as error:
-            raise EmbeddingError(
-                f"{self.folder} can't be written to: {error}. Make room, or set HEARKIT_CACHE to a "
-                "folder that has it; what is written already will be used."
-            ) from error
-
-
-def _manifest(
-    model: Model,
-    task: PreparedTask,
-    key: str,
-    dtype: Dtype,
-    records: list[ShardRecord],
-) -> Manifest:
-    memory = model.engine.memory()
+def _manifest(model: Model, place: _Place, records: Sequence[ShardRecord]) -> Manifest:
+    task = place.task
+    # Shards may be of other processes than this one, and of earlier versions that didn't say.
+    devices = {record.device or model.device for record in records}
     return Manifest(
         hearkit_version=__version__,
-        key=key,
+        key=place.key,
         kind=task.kind,
-        dtype=dtype,
+        dtype=place.dtype,
         batch=batch_clips(task.metadata.sample_duration, model.sample_rate),
         model=ModelRecord(
             name=model.name,
@@ -348,10 +224,14 @@ def _manifest(
             timestamp_embedding_size=model.timestamp_embedding_size,
         ),
         task=TaskRecord(name=task.name, digest=task.digest(model.sample_rate)),
-        device=model.device,
+        device=", ".join(sorted(devices)),
         seconds=sum(record.seconds for record in records),
         audio_s=sum(record.audio_s for record in records),
-        peak_memory_mb=memory.resident_mb,
-        peak_device_memory_mb=memory.device_mb,
+        peak_memory_mb=_most(record.peak_memory_mb for record in records),
+        peak_device_memory_mb=_most(record.peak_device_memory_mb for record in records),
         shards=tuple(records),
     )
+
+
+def _most(sizes_mb: Iterable[float | None]) -> float | None:
+    return max((size for size in sizes_mb if size is not None), default=None)

@@ -54,6 +54,13 @@ class ShardRecord(_Record):
         timestamps: Frame centres in ms, float32 (sum of frames,), of event tasks.
         audio_s: Seconds of audio.
         seconds: Wall-clock time that it took.
+        reduced_batch: The most clips that were handed to the model at once in the end, where it
+            ran out of memory on whole batches; None where it didn't.
+        device_utilisation: Mean share of the time in which the GPU was busy, 0 to 1; None on a
+            CPU, and where it isn't known.
+        device: Where the model ran; None in records of earlier versions, and so are the others.
+        peak_memory_mb: Most memory of the process until then, in MiB.
+        peak_device_memory_mb: Most memory on the GPU until then, in MiB.
     """
 
     format_version: Literal[1] = 1
@@ -65,6 +72,11 @@ class ShardRecord(_Record):
     timestamps: FileRecord | None
     audio_s: float
     seconds: float
+    reduced_batch: int | None = None
+    device_utilisation: float | None = None
+    device: str | None = None
+    peak_memory_mb: float | None = None
+    peak_device_memory_mb: float | None = None
 
     @property
     def shard_name(self) -> str:
@@ -121,12 +133,12 @@ class Manifest(_Record):
         batch: Clips per batch.
         model: Which model.
         task: Which task.
-        device: Where the model ran.
+        device: Where the model ran; all of them where there were several.
         seconds: Wall-clock time of all shards.
         audio_s: Seconds of audio of all shards.
-        peak_memory_mb: Most memory of the process that finished the store, in MiB; None where
-            the system doesn't tell.
-        peak_device_memory_mb: Most memory on the GPU, in MiB.
+        peak_memory_mb: Most memory of a process that ran the model, in MiB; None where the system
+            doesn't tell.
+        peak_device_memory_mb: Most memory of one on the GPU, in MiB.
         shards: In the order of the task's splits and files.
     """
 
@@ -144,6 +156,23 @@ class Manifest(_Record):
     peak_memory_mb: float | None
     peak_device_memory_mb: float | None
     shards: tuple[ShardRecord, ...]
+
+    @property
+    def reduced_batch(self) -> int | None:
+        """The fewest clips to which a shard's batches were reduced for want of memory, if any."""
+        sizes = [s.reduced_batch for s in self.shards if s.reduced_batch is not None]
+        return min(sizes, default=None)
+
+    @property
+    def device_utilisation(self) -> float | None:
+        """Mean share of the time in which the GPU was busy, over the shards of which it's known."""
+        known = [
+            (s.seconds, s.device_utilisation)
+            for s in self.shards
+            if s.device_utilisation is not None
+        ]
+        seconds = sum(own for own, _ in known)
+        return sum(own * busy for own, busy in known) / seconds if seconds else None
 
     @property
     def content_digest(self) -> str:

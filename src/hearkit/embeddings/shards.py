@@ -6,8 +6,10 @@ As the arrays' names hold their digest, no process ever replaces what another ha
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,18 @@ from hearkit.embeddings.batches import Shard
 from hearkit.embeddings.manifest import FileRecord, ShardRecord
 from hearkit.files import atomic_write, write_text
 
-__all__ = ["finished_record", "is_whole", "record_path", "write_shard"]
+__all__ = ["ShardWay", "finished_record", "is_whole", "record_path", "write_shard"]
+
+
+@dataclass(frozen=True)
+class ShardWay:
+    """How a shard was computed; attributes as of `ShardRecord`."""
+
+    reduced_batch: int | None
+    device_utilisation: float | None
+    device: str
+    peak_memory_mb: float | None
+    peak_device_memory_mb: float | None
 
 
 def record_path(folder: Path, shard: Shard) -> Path:
@@ -36,6 +49,7 @@ def write_shard(
     *,
     audio_s: float,
     seconds: float,
+    way: ShardWay | None = None,
 ) -> ShardRecord:
     """Writes a shard's arrays, then its record.
 
@@ -47,6 +61,7 @@ def write_shard(
         frames: Per clip, of event tasks.
         audio_s: Seconds of audio.
         seconds: Wall-clock time.
+        way: How it was computed, where that is known.
     """
     record = ShardRecord(
         split=shard.split,
@@ -59,6 +74,7 @@ def write_shard(
         else _write_array(folder, f"{shard.name}-ms", timestamps),
         audio_s=audio_s,
         seconds=seconds,
+        **({} if way is None else dataclasses.asdict(way)),
     )
     write_text(record_path(folder, shard), record.model_dump_json() + "\n")
     return record

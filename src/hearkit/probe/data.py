@@ -27,9 +27,11 @@ __all__ = [
     "TrainingData",
     "batch_bounds",
     "epoch_order",
+    "label_tensor",
     "probabilities",
     "published_order",
     "resident_data",
+    "validations",
 ]
 
 _ORDER_SEED = 0
@@ -152,12 +154,34 @@ class ProbeData:
     ) -> list[Validation]:
         """Validates the networks at some positions of the stack."""
         logits = stack.predict(self.valid_x, which)
-        if objective.on_loss:
-            return [Validation(float(loss)) for loss in stack.losses(logits, self.valid_y)]
-        return [
-            Validation(objective.function(probabilities(one, self.multilabel), self.valid_targets))
-            for one in logits
-        ]
+        return validations(
+            stack, logits, self.valid_y, self.valid_targets, self.multilabel, objective
+        )
+
+
+def validations(
+    predictor: Predictor,
+    logits: torch.Tensor,
+    y: torch.Tensor,
+    targets: npt.NDArray[np.uint8],
+    multilabel: bool,
+    objective: Objective,
+) -> list[Validation]:
+    """What each network's logits on the validation clips are worth.
+
+    Args:
+        predictor: Which gave them.
+        logits: (networks, n_labels, n_clips).
+        y: Labels as a loss wants them.
+        targets: (n_clips, n_labels) multi-hot, as a score wants them.
+        multilabel: Which of the two forms the labels have.
+        objective: A loss or a score.
+    """
+    if objective.on_loss:
+        return [Validation(float(loss)) for loss in predictor.losses(logits, y)]
+    return [
+        Validation(objective.function(probabilities(one, multilabel), targets)) for one in logits
+    ]
 
 
 def resident_data(
@@ -202,10 +226,10 @@ def resident_data(
     inputs = Inputs.of(moments, device, standardise=standardise)
     return ProbeData(
         x=inputs(torch.from_numpy(x)).to(dtype),
-        y=_labels(y, multilabel, device),
+        y=label_tensor(y, multilabel, device),
         bounds=batch_bounds(len(x), batch_size),
         valid_x=inputs(torch.from_numpy(np.array(valid_x, dtype=np.float32))),
-        valid_y=_labels(valid_y, multilabel, device),
+        valid_y=label_tensor(valid_y, multilabel, device),
         valid_targets=valid_y,
         inputs=inputs,
         multilabel=multilabel,
@@ -218,7 +242,8 @@ def epoch_order(count: int, shuffle: int, epoch: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng([shuffle, epoch]).permutation(count)
 
 
-def _labels(targets: npt.NDArray[np.uint8], multilabel: bool, device: str) -> torch.Tensor:
+def label_tensor(targets: npt.NDArray[np.uint8], multilabel: bool, device: str) -> torch.Tensor:
+    """Labels as a loss wants them: (n, n_labels) float32 if multilabel, else (n,) indices."""
     if multilabel:
         return torch.from_numpy(targets.astype(np.float32)).to(device)
     return torch.from_numpy(targets.argmax(axis=1)).to(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from hearkit.probe.search import Outcome
 from hearkit.probe.trainings import Plan, ProbeProgress, learn
 from hearkit.settings import Settings
 from hearkit.tasks.store import PreparedTask
+from hearkit.worker.memory import peak_resident_mb
 
 __all__ = ["PROBE_FORMAT", "ProbeProgress", "fit_probe", "fit_probes", "work_folder"]
 
-PROBE_FORMAT = 2
+PROBE_FORMAT = 3
 """Raised whenever the numbers that a training gives change, so that none are mixed."""
 
 
@@ -152,13 +154,18 @@ def fit_probes(
         for seed, learned in learn(plan, number, fold, points).items():
             if number == 0:
                 grids[seed], points[seed] = learned.outcomes, [learned.best]
+            predicted = kind.predict(
+                fold,
+                learned.chosen,
+                learned.outcomes[learned.best],
+                learned.seconds,
+                folders[seed],
+            )
             predictions[seed].append(
-                kind.predict(
-                    fold,
-                    learned.chosen,
-                    learned.outcomes[learned.best],
-                    learned.seconds,
-                    folders[seed],
+                dataclasses.replace(
+                    predicted,
+                    peak_memory_mb=peak_resident_mb(),
+                    peak_device_memory_mb=_peak_device_mb(device),
                 )
             )
     return tuple(
@@ -177,3 +184,9 @@ def fit_probes(
         )
         for seed in seeds
     )
+
+
+def _peak_device_mb(device: str) -> float | None:
+    if not device.startswith("cuda"):
+        return None
+    return float(torch.cuda.max_memory_allocated(device)) / (1 << 20)

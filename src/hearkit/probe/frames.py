@@ -12,11 +12,8 @@ as many clips as make some tens of thousands: all at once would have to be in me
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,14 +29,12 @@ from hearkit.probe.events import Postprocessing, best_postprocessing, events_fro
 from hearkit.probe.inputs import Inputs, Moments
 from hearkit.probe.network import Predictor
 from hearkit.probe.objective import Objective, Validation
+from hearkit.probe.reading import read_ahead
 from hearkit.tasks.clips import Event
 
 __all__ = ["FrameData", "LabelledClip", "frame_data", "predict_frames"]
 
-T = TypeVar("T")
-
 _PIECE_FRAMES = 4096
-_AHEAD = 4
 # Frames that are mixed where the order is random.
 _MIXED_FRAMES = 1 << 16
 # Cells (networks x frames x labels) of a validation that are held at once, a byte each.
@@ -95,16 +90,6 @@ def _cuts(clip: LabelledClip) -> Iterator[tuple[int, int]]:
     n_frames = len(clip.frames)
     for start in range(0, n_frames, _PIECE_FRAMES):
         yield start, min(start + _PIECE_FRAMES, n_frames)
-
-
-def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items, a few of them made in advance by another thread."""
-    done = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="hearkit-read") as reader:
-        waiting = deque(reader.submit(next, items, done) for _ in range(_AHEAD))
-        while (item := waiting.popleft().result()) is not done:
-            waiting.append(reader.submit(next, items, done))
-            yield item  # type: ignore[misc]
 
 
 class _Batches:
@@ -164,7 +149,7 @@ class _Batches:
 
     def _batches(self, pieces: Iterator[_Piece]) -> Iterator[Batch]:
         device = self.inputs.mean.device
-        for x, y in _ahead(self._arrays(pieces)):
+        for x, y in read_ahead(self._arrays(pieces)):
             yield self.inputs(torch.from_numpy(x)).to(self.dtype), torch.from_numpy(y).to(device)
 
     def _arrays(
@@ -266,7 +251,7 @@ class FrameData:
         pieces = (
             iter(self.valid_pieces)
             if self.valid_pieces is not None
-            else _ahead(_pieces(self.valid, index))
+            else read_ahead(_pieces(self.valid, index))
         )
         for clips in blocks_of(lengths * self.n_labels * len(which), _CELLS):
             n_frames = int(lengths[clips].sum())
@@ -336,7 +321,7 @@ def frame_data(
     size = train[0].frames.size
     moments = Moments(size)
     read = (clip.frames.read(start, stop) for clip in train for start, stop in _cuts(clip))
-    for x in _ahead(read):
+    for x in read_ahead(read):
         moments.add(x, squares=standardise)
     inputs = Inputs.of(moments, device, standardise=standardise)
     x_itemsize = 4 if shuffle is not None else dtype.itemsize
@@ -368,7 +353,7 @@ def predict_frames(
         (n, n_labels) float32 probabilities, and the mean loss on these frames.
     """
     index = {label: i for i, label in enumerate(labels)}
-    for piece in _ahead(_pieces(clips, index)):
+    for piece in read_ahead(_pieces(clips, index)):
         logits = stack.predict(inputs(torch.from_numpy(piece.x)))
         chances = torch.sigmoid(logits[0]).T.contiguous().cpu().numpy()
         yield chances, float(stack.losses(logits, _targets(piece, inputs.mean.device))[0])

@@ -17,11 +17,12 @@ import numpy.typing as npt
 import torch
 
 from hearkit.embeddings.frames import clip_frames
+from hearkit.embeddings.scenes import scene_rows
 from hearkit.embeddings.store import EmbeddingStore
 from hearkit.errors import ProbeError
 from hearkit.metrics import get_event_score, get_scene_score
 from hearkit.metrics.event_lists import EventArrays
-from hearkit.probe.data import TrainingData, probabilities, published_order, resident_data
+from hearkit.probe.data import TrainingData, probabilities, published_order
 from hearkit.probe.events import Postprocessing, events_from_frames, postprocessing_grid
 from hearkit.probe.frames import LabelledClip, frame_data, predict_frames
 from hearkit.probe.inputs import Inputs
@@ -30,6 +31,7 @@ from hearkit.probe.objective import Objective
 from hearkit.probe.predictions import EventFoldPrediction, FoldPrediction
 from hearkit.probe.protocol import Protocol
 from hearkit.probe.randomness import stream_seed
+from hearkit.probe.scenes import OrderedClips, predict_clips, scene_data, whole
 from hearkit.probe.search import Outcome
 from hearkit.probe.training_clips import training_clips
 from hearkit.tasks.clips import Event
@@ -94,7 +96,7 @@ class _Kind:
         store: The embeddings.
         protocol: As applied to the task.
         device: A torch device.
-        max_memory_bytes: What frames may take.
+        max_memory_bytes: What embeddings may take.
     """
 
     store: EmbeddingStore
@@ -151,15 +153,21 @@ class _SceneKind(_Kind):
 
     def training(self, fold: FoldSplit, dtype: torch.dtype) -> TrainingData:
         ordered = self.train_order(fold)
-        return resident_data(
-            [self.store.scene(split)[order] for split, order in ordered],
-            [self.task.targets(split)[order] for split, order in ordered],
-            np.asarray(self.store.scene(fold.valid), dtype=np.float32),
+        return scene_data(
+            OrderedClips(
+                [
+                    (scene_rows(self.store, split), np.asarray(order, dtype=np.int64))
+                    for split, order in ordered
+                ]
+            ),
+            np.concatenate([self.task.targets(split)[order] for split, order in ordered]),
+            scene_rows(self.store, fold.valid),
             self.task.targets(fold.valid),
             multilabel=self.multilabel,
             batch_size=self.protocol.batch_size,
             device=self.device,
             dtype=dtype,
+            max_memory_bytes=self.max_memory_bytes,
             standardise=self.protocol.standardise,
             shuffle=self.shuffle(fold),
         )
@@ -177,8 +185,8 @@ class _SceneKind(_Kind):
         if chosen is None:
             chances, loss = np.full(targets.shape, np.nan, dtype=np.float32), math.nan
         else:
-            x = torch.from_numpy(np.array(self.store.scene(fold.test), dtype=np.float32))
-            logits = chosen.predictor.predict(chosen.inputs(x))
+            test = whole(scene_rows(self.store, fold.test))
+            logits = predict_clips(chosen.predictor, chosen.inputs, test)
             labels = targets.astype(np.float32) if self.multilabel else targets.argmax(axis=1)
             of_each = chosen.predictor.losses(logits, torch.from_numpy(labels).to(self.device))
             loss = float(of_each[0])

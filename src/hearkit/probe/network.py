@@ -22,21 +22,24 @@ rounding:
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (PyTorch's own convention)
 
+from hearkit.probe.layers import DropReLU, Step, draw_weights, mean_losses, tensor_kind
 from hearkit.probe.protocol import GridPoint
+from hearkit.probe.side_by_side import take_steps
+from hearkit.probe.updates import ADAM_BETAS, ADAM_EPSILON, Learnt, update
 
-__all__ = ["EPSILON", "MOMENTUM", "Predictor", "ProbeStack", "Weights", "mean_losses"]
+__all__ = ["EPSILON", "MOMENTUM", "Predictor", "ProbeStack", "Step", "Weights", "mean_losses"]
 
 MOMENTUM = 0.1
 EPSILON = 1e-5
 _BLOCK = 4096  # clips per block of a prediction
-_ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}
+# From so many weights on, a processor's cache holds one network in training and not several.
+_LARGE_NETWORK = 1 << 18
 
 Weights = dict[str, torch.Tensor]
 """The tensors of one network by name; what `ProbeStack.snapshot` gives."""
@@ -50,31 +53,6 @@ class Predictor(Protocol):
 
     def losses(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The mean loss of each (networks,) on logits that `predict` gave."""
-
-
-_Mask = tuple[int, int, torch.Tensor]
-"""The first network and the one after the last that drop units by a mask."""
-
-
-class _DropReLU(torch.autograd.Function):
-    """Dropout and ReLU, with one pass over memory backwards instead of two.
-
-    The gradient passes where the outcome is positive, which is neither where a unit was
-    dropped nor where the ReLU cut it off.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, keep: Sequence[_Mask]) -> torch.Tensor:
-        outcome = x.relu()
-        for start, stop, mask in keep:
-            outcome[start:stop].mul_(mask)
-        ctx.save_for_backward(outcome)
-        return outcome
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        (outcome,) = ctx.saved_tensors
-        return torch.ops.aten.threshold_backward(gradients[0], outcome, 0), None
 
 
 class ProbeStack:
@@ -114,22 +92,27 @@ class ProbeStack:
         self.n_labels = n_labels
         self.multilabel = multilabel
         self.dtype = dtype
-        drawn = [self._draw(point, seed) for point, seed in zip(points, seeds, strict=True)]
+        drawn = [
+            draw_weights(point, seed, len(offset), n_labels)
+            for point, seed in zip(points, seeds, strict=True)
+        ]
         device = offset.device
         stacked = {
             name: torch.stack([weights[name] for weights in drawn]).to(device) for name in drawn[0]
         }
         self._trained = {
-            name: tensor for name, tensor in stacked.items() if _kind(name) == "trained"
+            name: tensor for name, tensor in stacked.items() if tensor_kind(name) == "trained"
         }
-        self._fixed = {name: tensor for name, tensor in stacked.items() if _kind(name) == "fixed"}
+        self._fixed = {
+            name: tensor for name, tensor in stacked.items() if tensor_kind(name) == "fixed"
+        }
         self._running = {
-            name: tensor for name, tensor in stacked.items() if _kind(name) == "running"
+            name: tensor for name, tensor in stacked.items() if tensor_kind(name) == "running"
         }
         self._first_moment = {name: torch.zeros_like(t) for name, t in self._trained.items()}
         self._second_moment = {name: torch.zeros_like(t) for name, t in self._trained.items()}
         self._step = torch.zeros(len(points))
-        self._build_optimiser()
+        self._build()
 
     def __len__(self) -> int:
         return len(self.points)
@@ -144,33 +127,28 @@ class ProbeStack:
             start = stop
         return spans
 
-    def _draw(self, point: GridPoint, seed: int) -> Weights:
-        # Always on the CPU, so that a run starts from the same weights on every device.
-        generator = torch.Generator().manual_seed(seed)
-        n_in, weights = len(self.offset), {}
+    @property
+    def _one_by_one(self) -> bool:
+        """Whether each network takes its whole step by itself.
 
-        def linear(name: str, n_in: int, n_out: int, gain: float) -> None:
-            weight = torch.empty(n_out, n_in)
-            if point.initialization == "uniform":
-                torch.nn.init.xavier_uniform_(weight, gain, generator=generator)
-            else:
-                torch.nn.init.xavier_normal_(weight, gain, generator=generator)
-            bound = 1 / math.sqrt(n_in)
-            weights[f"weight_{name}"] = weight
-            weights[f"bias_{name}"] = torch.empty(n_out).uniform_(
-                -bound, bound, generator=generator
-            )
+        That is faster on a CPU where networks are large: one of them fits into its cache, and
+        several are trained at a time. Otherwise few large operations are.
+        """
+        weights = sum(tensor[0].numel() for tensor in self._trained.values())
+        on_cpu = self.offset.device.type == "cpu"
+        return on_cpu and len(self) > 1 and self.layers > 0 and weights >= _LARGE_NETWORK
 
-        gain = 1.0
-        for layer in range(self.layers):
-            linear(str(layer), n_in, self.width, gain)
-            weights[f"gamma_{layer}"] = torch.ones(self.width)
-            weights[f"beta_{layer}"] = torch.zeros(self.width)
-            weights[f"mean_{layer}"] = torch.zeros(self.width)
-            weights[f"variance_{layer}"] = torch.ones(self.width)
-            n_in, gain = self.width, math.sqrt(2.0)
-        linear("out", n_in, self.n_labels, gain)
-        return weights
+    def _build(self) -> None:
+        # The products' own copy of the weights, where networks take their steps one by one.
+        self._rounded: Weights = {}
+        if not self._one_by_one:
+            self._build_optimiser()
+        elif self.dtype != torch.float32:
+            self._rounded = {
+                name: tensor.to(self.dtype)
+                for name, tensor in self._trained.items()
+                if name.startswith("weight_")
+            }
 
     def _build_optimiser(self) -> None:
         # A parameter per network, because each has its own learning rate: views into the
@@ -180,9 +158,11 @@ class ProbeStack:
         ]
         self._optimiser = torch.optim.Adam(
             [
-                {"params": list(views.values()), "lr": point.lr, **_ADAM}
+                {"params": list(views.values()), "lr": point.lr}
                 for views, point in zip(self._views, self.points, strict=True)
             ],
+            betas=ADAM_BETAS,
+            eps=ADAM_EPSILON,
             fused=True,
         )
         device = self.offset.device
@@ -194,23 +174,33 @@ class ProbeStack:
                     "exp_avg_sq": self._second_moment[name][i],
                 }
 
+    def train_steps(self, steps: Iterable[Step]) -> None:
+        """One step of Adam on each batch in their order, for every network."""
+        if self._one_by_one:
+            spans = [run for run, start, stop in self._spans for _ in range(start, stop)]
+
+            def take(i: int, step: Step) -> None:
+                self._step_of(i, step.x, step.y, step.keep.get(spans[i], ()))
+
+            take_steps(len(self), steps, take, threads=torch.get_num_threads())
+        else:
+            for step in steps:
+                self._step_of_all(step)
+
     def train_step(
         self,
         x: torch.Tensor,
         y: torch.Tensor,
         keep: Mapping[int, Sequence[torch.Tensor]] | None = None,
     ) -> None:
-        """One step of Adam on a batch, for every network.
+        """A single one of `train_steps`."""
+        self.train_steps([Step(x, y, keep or {})])
 
-        Args:
-            x: (batch, n_features) centred embeddings in `dtype`.
-            y: (batch,) label indices, or (batch, n_labels) float32 if multilabel.
-            keep: Of each run, per hidden layer (hidden_dim, batch) in `dtype`: 0 where a unit is
-                dropped, else 1. None without dropout.
-        """
+    def _step_of_all(self, step: Step) -> None:
         for tensor in self._trained.values():
             tensor.requires_grad_(True)
-        loss = mean_losses(self._forward(x, keep or {}), y, multilabel=self.multilabel).sum()
+        logits = self._logits(step.x, step.keep)
+        loss = mean_losses(logits, step.y, multilabel=self.multilabel).sum()
         gradients = torch.autograd.grad(loss, list(self._trained.values()))
         for tensor in self._trained.values():
             tensor.requires_grad_(False)
@@ -221,33 +211,77 @@ class ProbeStack:
         self._optimiser.step()
         self._step += 1
 
-    def _forward(self, x: torch.Tensor, keep: Mapping[int, Sequence[torch.Tensor]]) -> torch.Tensor:
-        n, batch = len(self), len(x)
+    def _logits(self, x: torch.Tensor, keep: Mapping[int, Sequence[torch.Tensor]]) -> torch.Tensor:
+        masks = [(start, stop, keep[run]) for run, start, stop in self._spans if run in keep]
+        return self._forward(self._trained, self._running, x, masks)
+
+    def _step_of(
+        self, i: int, x: torch.Tensor, y: torch.Tensor, masks: Sequence[torch.Tensor]
+    ) -> None:
+        """The whole step of one network."""
+        # `data` because other networks change their part of the same tensors meanwhile.
+        leaves = {
+            name: self._rounded.get(name, tensor).data[i : i + 1].requires_grad_(True)
+            for name, tensor in self._trained.items()
+        }
+        running = {name: tensor.data[i : i + 1] for name, tensor in self._running.items()}
+        logits = self._forward(leaves, running, x, [(0, 1, masks)] if masks else [])
+        loss = mean_losses(logits, y, multilabel=self.multilabel).sum()
+        gradients = torch.autograd.grad(loss, list(leaves.values()))
+        for layer in range(1, self.layers):
+            self._running[f"mean_{layer}"][i].add_(self._fixed[f"bias_{layer}"][i], alpha=MOMENTUM)
+
+        def track_offset(start: int, stop: int) -> None:
+            rows = slice(start, stop)
+            constant = self._fixed["bias_0"][i, rows]
+            constant = constant + self._trained["weight_0"][i, rows] @ self.offset
+            self._running["mean_0"][i, rows].add_(constant, alpha=MOMENTUM)
+
+        update(
+            [
+                Learnt(
+                    self._trained[name][i],
+                    self._first_moment[name][i],
+                    self._second_moment[name][i],
+                    gradient[0],
+                    self._rounded[name][i] if name in self._rounded else None,
+                    track_offset if name == "weight_0" else None,
+                )
+                for name, gradient in zip(leaves, gradients, strict=True)
+            ],
+            lr=self.points[i].lr,
+            steps=int(self._step[i]),
+        )
+        self._step[i] += 1
+
+    def _forward(
+        self,
+        weights: Weights,
+        running: Weights,
+        x: torch.Tensor,
+        keep: Sequence[tuple[int, int, Sequence[torch.Tensor]]],
+    ) -> torch.Tensor:
+        n, batch = len(weights["weight_out"]), len(x)
         activation: torch.Tensor | None = None
         # Scaling what is kept can be done before the ReLU, thus in the normalisation.
         scale = 1.0 / (1.0 - self.dropout) if keep else 1.0
         for layer in range(self.layers):
-            weight = self._trained[f"weight_{layer}"]
-            if activation is None:
-                z = weight.to(self.dtype).flatten(0, 1) @ x.T
-            else:
-                z = torch.bmm(weight.to(self.dtype), activation)
+            weight = weights[f"weight_{layer}"].to(self.dtype)
+            z = weight.flatten(0, 1) @ x.T if activation is None else torch.bmm(weight, activation)
             normalised = F.batch_norm(
                 z.view(1, n * self.width, batch),
-                self._running[f"mean_{layer}"].view(-1),
-                self._running[f"variance_{layer}"].view(-1),
-                (self._trained[f"gamma_{layer}"] * scale).view(-1),
-                (self._trained[f"beta_{layer}"] * scale).view(-1),
+                running[f"mean_{layer}"].view(-1),
+                running[f"variance_{layer}"].view(-1),
+                (weights[f"gamma_{layer}"] * scale).view(-1),
+                (weights[f"beta_{layer}"] * scale).view(-1),
                 training=True,
                 momentum=MOMENTUM,
                 eps=EPSILON,
             )
             activation = normalised.view(n, self.width, batch)
-            masks = [
-                (start, stop, keep[run][layer]) for run, start, stop in self._spans if run in keep
-            ]
-            activation = _DropReLU.apply(activation, masks)  # type: ignore[no-untyped-call]
-        return self._output(x, activation)
+            masks = [(start, stop, of_each[layer]) for start, stop, of_each in keep]
+            activation = DropReLU.apply(activation, masks)  # type: ignore[no-untyped-call]
+        return self._output(weights, x, activation)
 
     def _track_constants(self) -> None:
         # What batch normalisation would have seen on top of what it was given.
@@ -257,10 +291,12 @@ class ProbeStack:
                 constant = constant + self._trained["weight_0"] @ self.offset
             self._running[f"mean_{layer}"].add_(constant, alpha=MOMENTUM)
 
-    def _output(self, x: torch.Tensor, activation: torch.Tensor | None) -> torch.Tensor:
-        weight, bias = self._trained["weight_out"], self._trained["bias_out"]
+    def _output(
+        self, weights: Weights, x: torch.Tensor, activation: torch.Tensor | None
+    ) -> torch.Tensor:
+        weight, bias = weights["weight_out"], weights["bias_out"]
         if activation is None:
-            z = (weight.flatten(0, 1) @ x.T).view(len(self), self.n_labels, len(x))
+            z = (weight.flatten(0, 1) @ x.T).view(len(weight), self.n_labels, len(x))
             return z + (weight @ self.offset + bias)[:, :, None]
         logits = torch.bmm(weight.to(activation.dtype), activation)
         return logits.float() + bias[:, :, None]
@@ -325,6 +361,7 @@ class ProbeStack:
         """Puts a snapshot back into one network."""
         for name, tensor in self._tensors().items():
             tensor[i].copy_(weights[name])
+        self._build()
 
     def keep_only(self, which: Sequence[int]) -> None:
         """Drops all other networks; these go on as if nothing had happened."""
@@ -341,7 +378,7 @@ class ProbeStack:
         self._step = self._step[index.cpu()]
         self.points = [self.points[i] for i in which]
         self.runs = [self.runs[i] for i in which]
-        self._build_optimiser()
+        self._build()
 
     def _tensors(self) -> Weights:
         return {**self._trained, **self._fixed, **self._running}
@@ -358,25 +395,4 @@ class ProbeStack:
         """Goes on from a `state` of a stack of the same points."""
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
-        self._build_optimiser()
-
-
-def mean_losses(logits: torch.Tensor, y: torch.Tensor, *, multilabel: bool) -> torch.Tensor:
-    """The mean loss of each network (networks,).
-
-    Args:
-        logits: (networks, n_labels, n_clips).
-        y: (n_clips,) label indices, or (n_clips, n_labels) float32 if multilabel.
-        multilabel: Binary cross-entropy per label instead of cross-entropy over labels.
-    """
-    n = len(logits)
-    if multilabel:
-        target = y.T.expand(n, -1, -1)
-        return F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=(1, 2))
-    return F.cross_entropy(logits, y.expand(n, -1), reduction="none").mean(dim=1)
-
-
-def _kind(name: str) -> str:
-    if name.startswith(("weight_", "gamma_", "beta_")) or name == "bias_out":
-        return "trained"
-    return "fixed" if name.startswith("bias_") else "running"
+        self._build()

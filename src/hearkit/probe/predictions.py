@@ -28,6 +28,9 @@ class FoldPrediction:
         loss: Mean loss on the test split.
         outcome: How the chosen grid point fared in this training.
         seconds: Time that it took, the grid included.
+        peak_memory_mb: The most memory that the process had had resident by then, MiB; None where
+            the system doesn't tell.
+        peak_device_memory_mb: The most on the GPU by then, MiB; None on a CPU.
     """
 
     fold: FoldSplit
@@ -37,6 +40,8 @@ class FoldPrediction:
     loss: float
     outcome: Outcome
     seconds: float
+    peak_memory_mb: float | None = None
+    peak_device_memory_mb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,9 @@ class EventFoldPrediction:
         loss: Mean loss on the test split's frames.
         outcome: How the chosen grid point fared in this training.
         seconds: Time that it took, the grid included.
+        peak_memory_mb: The most memory that the process had had resident by then, MiB; None where
+            the system doesn't tell.
+        peak_device_memory_mb: The most on the GPU by then, MiB; None on a CPU.
     """
 
     fold: FoldSplit
@@ -67,6 +75,8 @@ class EventFoldPrediction:
     loss: float
     outcome: Outcome
     seconds: float
+    peak_memory_mb: float | None = None
+    peak_device_memory_mb: float | None = None
 
 
 @dataclass(frozen=True)

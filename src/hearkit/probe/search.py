@@ -7,7 +7,7 @@ leaves, and the others go on.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from typing import Protocol as TypingProtocol
@@ -18,7 +18,7 @@ import torch
 from hearkit.probe.checkpoint import Checkpoint
 from hearkit.probe.data import TrainingData
 from hearkit.probe.events import Postprocessing
-from hearkit.probe.network import ProbeStack, Weights
+from hearkit.probe.network import ProbeStack, Step, Weights
 from hearkit.probe.objective import Objective
 from hearkit.probe.protocol import GridPoint, NeighbourPoint, Racing
 from hearkit.probe.randomness import Dropout, stream_seed
@@ -184,12 +184,17 @@ def train(
 def _train_epoch(state: _State, data: TrainingData, dropouts: Mapping[int, Dropout]) -> None:
     stack = state.stack
     seeds = dict.fromkeys(stack.runs)
-    for i, (x, y) in enumerate(data.epoch(state.epoch)):
-        step = (state.epoch - 1) * data.n_batches + i
-        masks = {
-            seed: dropouts[seed].masks(step, stack.layers, stack.width, len(x)) for seed in seeds
-        }
-        stack.train_step(x, y, {seed: own for seed, own in masks.items() if own})
+
+    def steps() -> Iterator[Step]:
+        for i, (x, y) in enumerate(data.epoch(state.epoch)):
+            number = (state.epoch - 1) * data.n_batches + i
+            masks = {
+                seed: dropouts[seed].masks(number, stack.layers, stack.width, len(x))
+                for seed in seeds
+            }
+            yield Step(x, y, {seed: own for seed, own in masks.items() if own})
+
+    stack.train_steps(steps())
 
 
 def _validate(state: _State, due: list[int], data: TrainingData, objective: Objective) -> None:

@@ -37,6 +37,7 @@ from hearkit.results.record import (
     Resources,
     Result,
     ScoreSummary,
+    StageRecord,
 )
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ __all__ = [
     "Resources",
     "Result",
     "ScoreSummary",
+    "StageRecord",
     "reference_form",
     "score",
     "write_result",

@@ -24,6 +24,7 @@ __all__ = [
     "Resources",
     "Result",
     "ScoreSummary",
+    "StageRecord",
 ]
 
 RESULT_FILE = "result.json"
@@ -136,6 +137,34 @@ class EmbeddingsRecord(_Record):
     kind: str
 
 
+class StageRecord(_Record):
+    """What one stage of an evaluation took.
+
+    Attributes:
+        stage: ``embedding``, ``probe`` or ``scoring``.
+        part: The test split of a probe; None where the stage is of the whole task.
+        seconds: Wall-clock time, of whoever computed it: what a run finds in the cache counts
+            with the time that it took when it was made.
+        throughput: How much of ``unit`` came through per second; None where it isn't known.
+        unit: ``seconds of audio``, ``training clips`` (each as often as a network of the grid has
+            learned from it) or ``test clips``.
+        peak_memory_mb: The most memory that the process had had resident when the stage was over,
+            MiB; None where it wasn't looked at.
+        peak_device_memory_mb: The most on the GPU, MiB; None on a CPU.
+        device_utilisation: Mean share of the time in which the GPU was busy, 0 to 1; None where
+            it isn't known.
+    """
+
+    stage: str
+    part: str | None = None
+    seconds: float
+    throughput: float | None = None
+    unit: str
+    peak_memory_mb: float | None = None
+    peak_device_memory_mb: float | None = None
+    device_utilisation: float | None = None
+
+
 class Resources(_Record):
     """What it took; all that may differ between two runs of the same thing.
 
@@ -148,6 +177,7 @@ class Resources(_Record):
         embed_peak_memory_mb: Peak resident memory while embedding, MiB, where known.
         probe_peak_memory_mb: Peak resident memory of the process that wrote the result, MiB.
         embeddings_path: Where the embeddings were kept.
+        stages: The same by stage, with throughput; empty in results of earlier versions.
     """
 
     created: str
@@ -158,6 +188,7 @@ class Resources(_Record):
     embed_peak_memory_mb: float | None
     probe_peak_memory_mb: float | None
     embeddings_path: str
+    stages: tuple[StageRecord, ...] = ()
 
 
 class Result(_Record):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import platform
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from hearkit.results.record import (
     Result,
     ScoreSummary,
 )
+from hearkit.results.stages import stage_records
 from hearkit.worker.memory import peak_resident_mb
 
 __all__ = ["score"]
@@ -38,6 +40,10 @@ def score(predictions: Predictions) -> Result:
     manifest = predictions.embeddings
     scene = manifest.kind == "scene"
     sizes = manifest.model.scene_embedding_size, manifest.model.timestamp_embedding_size
+    started = time.perf_counter()
+    scores = {name: _summary(name, predictions) for name in metadata.evaluation}
+    scoring_s = time.perf_counter() - started
+    peak_mb = peak_resident_mb()
     return Result(
         hearkit_version=__version__,
         model=manifest.model,
@@ -57,7 +63,7 @@ def score(predictions: Predictions) -> Result:
         precision=predictions.precision,
         versions=_versions(),
         primary_score=metadata.evaluation[0],
-        scores={name: _summary(name, predictions) for name in metadata.evaluation},
+        scores=scores,
         folds=tuple(_fold_result(fold) for fold in predictions.folds),
         chosen=predictions.chosen,
         grid=tuple(_grid_result(outcome) for outcome in predictions.grid),
@@ -69,8 +75,9 @@ def score(predictions: Predictions) -> Result:
             fold_s={fold.fold.test: fold.seconds for fold in predictions.folds},
             audio_s=manifest.audio_s,
             embed_peak_memory_mb=manifest.peak_memory_mb,
-            probe_peak_memory_mb=peak_resident_mb(),
+            probe_peak_memory_mb=peak_mb,
             embeddings_path=predictions.embeddings_path,
+            stages=stage_records(predictions, scoring_s=scoring_s, peak_memory_mb=peak_mb),
         ),
     )
 
@@ -135,6 +142,14 @@ def _notes(predictions: Predictions) -> tuple[str, ...]:
             f"No grid point had a defined validation score for the test split "
             f"{', '.join(undefined)}, so there is no score. Other protocols count undefined "
             "validations as 0 and go on."
+        )
+    reduced = predictions.embeddings.reduced_batch
+    if reduced is not None:
+        notes.append(
+            f"{predictions.embeddings.model.name} ran out of memory on batches of "
+            f"{predictions.embeddings.batch} clips while embedding and got {reduced} at a time. "
+            "That changes nothing beyond rounding, unless the model lets the clips of a batch "
+            "influence each other."
         )
     return tuple(notes)
 

@@ -28,7 +28,7 @@ def test_the_interval_beside_a_result(tmp_path: Path) -> None:
     assert found.low < 0.8 < found.high
     assert (found.level, found.sources) == (0.95, ("test clips", "folds"))
     (folder / UNCERTAINTY_FILE).write_text("{}")
-    with pytest.raises(ResultError, match="nothing that this version understands"):
+    with pytest.raises(ResultError, match="not a record of uncertainty"):
         interval_of(folder)
 
 

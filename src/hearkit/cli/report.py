@@ -1,0 +1,105 @@
+"""``hearkit report``: where the time of evaluations went."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hearkit.cli import options as o
+from hearkit.cli.running import answers_only, verb
+from hearkit.cli.tables import output_console
+from hearkit.cli.terminal import answer_json, say
+
+if TYPE_CHECKING:
+    from hearkit.report.summary import ResultReport, RunReport
+
+__all__ = ["report"]
+
+
+@verb(
+    "hearkit report results --out report.html",
+    "hearkit report results/my_model",
+    "hearkit report results/my_model/birds-1.0.0-full --json",
+)
+def report(
+    result: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RESULT...",
+            help="Results: a task's folder, a model's, or one that `evaluate --out` wrote.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write a page: an .html that needs no network."),
+    ] = None,
+    json: o.Json = False,
+) -> None:
+    """Shows where the time of evaluations went: by stage, with throughput and peak memory.
+
+    Stages that were found in the cache count with the time that they took when they were made.
+    See docs/report.md.
+    """
+    with answers_only():
+        from hearkit.errors import ResultError
+        from hearkit.files import write_text
+        from hearkit.report.page import report_page
+        from hearkit.report.summary import report_of
+
+        if out is not None and out.suffix.lower() not in {".html", ".htm"}:
+            raise ResultError(f"A report is a page; give --out a name that ends in .html: {out}.")
+        found = report_of(result)
+        if out is not None:
+            write_text(out, report_page(found))
+            say(f"wrote {out}")
+    if json:
+        answer_json(found.model_dump())
+    else:
+        _show(found)
+
+
+def _show(found: RunReport) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from hearkit.report.words import duration, mebibytes
+
+    console = output_console()
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("model\ntask", overflow="fold")
+    for head in ("embedding", "probe", "scoring", "peak\nmemory"):
+        table.add_column(head, no_wrap=True, justify="right")
+    for each in found.results:
+        name = f"{each.model}\n{each.task}, seed {each.seed}"
+        cells = (name, *_stages(each), mebibytes(each.peak_memory_mb))
+        table.add_row(*(Text(cell) for cell in cells))
+    console.print(table)
+    parts = ", ".join(
+        f"{total.stage} {duration(total.seconds)} ({100 * total.share:.0f} %)"
+        for total in found.totals
+        if total.seconds
+    )
+    console.print(Text(f"{duration(found.seconds)} in all: {parts}."), soft_wrap=True)
+
+
+def _stages(result: ResultReport) -> tuple[str, ...]:
+    """Time and throughput of each stage."""
+    from hearkit.report.summary import STAGES
+    from hearkit.report.words import duration, rate
+
+    cells = []
+    for stage in STAGES:
+        own = result.of_stage(stage)
+        if stage == "embedding" and result.shares_embeddings:
+            cells.append("found")
+        elif own:
+            # Scoring takes no time that anyone would want as a rate.
+            speed = "" if stage == "scoring" else f"\n{rate(own, short=True)}"
+            cells.append(duration(result.seconds_of(stage)) + speed)
+        else:
+            cells.append("")
+    return tuple(cells)

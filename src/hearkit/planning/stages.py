@@ -1,0 +1,325 @@
+"""From facts and speeds to estimates, one function a stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hearkit.planning.audio_speed import FileSpeed, ModelSpeed
+from hearkit.planning.facts import TaskFacts
+from hearkit.planning.probe_speed import GroupSpeed, ProbeSpeed
+from hearkit.planning.record import Seconds, StageEstimate
+from hearkit.planning.sizes import (
+    data_bytes,
+    kept_bytes,
+    n_rows,
+    result_bytes,
+    stack_bytes,
+    store_bytes,
+)
+from hearkit.probe.protocol import GridPoint
+
+__all__ = ["Embedding", "embed", "fetch_and_check", "probe", "resample", "result"]
+
+# A compressed archive is somewhat smaller than what it holds; how much depends on the audio.
+_ARCHIVE_SHARE = 0.85
+# Reckoned with where a grid point isn't stopped at its first chance nor trained to its end.
+_PAST_THE_FIRST = 2.0
+# How far off a measurement of some seconds may be on a machine that does other things as well.
+_FASTER, _SLOWER = 0.7, 1.5
+# Writing embeddings and taking their digest.
+_STORE_BYTES_PER_S = 4e8
+# Opening a store, copying clips, building networks.
+_FOLD_S = 0.3
+# Looking for what is there, the first call, the last digests.
+_EMBED_S = 0.2
+_LEAST_RESULT_S = 0.1
+_AHEAD_BYTES = 256 << 20
+_SHARD_BYTES = 64 << 20
+_MIB = 1 << 20
+
+
+def _around(seconds: float) -> Seconds:
+    return Seconds(low=_FASTER * seconds, expected=seconds, high=_SLOWER * seconds)
+
+
+def _rate(s_per_audio_s: float) -> str:
+    return f"{1 / max(s_per_audio_s, 1e-9):.3g}x realtime"
+
+
+def fetch_and_check(
+    facts: TaskFacts, files: FileSpeed, download_bytes_per_s: float
+) -> list[StageEstimate]:
+    """Having the task here, all of its audio looked at."""
+    stages = []
+    size = facts.audio_bytes(facts.source_rate)
+    if facts.folder is None:
+        archive = facts.archive_bytes or round(_ARCHIVE_SHARE * size)
+        known = "its size" if facts.archive_bytes else f"{_ARCHIVE_SHARE:g} of its audio"
+        seconds = archive / download_bytes_per_s + files.check_s * facts.audio_s
+        stages.append(
+            StageEstimate(
+                stage="fetch",
+                seconds=_around(seconds) if facts.ready_made else None,
+                disk_bytes=size,
+                disk_high_bytes=size,
+                passing_bytes=archive if facts.ready_made else 0,
+                memory_bytes=None,
+                made_from=(
+                    f"{facts.n_clips} clips of {facts.clip_s:.3g} s at {facts.source_rate} Hz by "
+                    f"the catalog; an archive of {known}, at {download_bytes_per_s / 1e6:g} MB/s"
+                    if facts.ready_made
+                    else "the catalog's numbers; only the prepared audio is counted, at "
+                    f"{facts.source_rate} Hz, not the corpus"
+                ),
+            )
+        )
+    of_all_rates = sum(facts.rates_here or (facts.source_rate,)) / facts.source_rate
+    seconds = files.check_s * facts.audio_s * of_all_rates
+    stages.append(
+        StageEstimate(
+            stage="check",
+            # Nothing where it is remembered from before.
+            seconds=Seconds(
+                low=0.0 if facts.folder is not None else _FASTER * seconds,
+                expected=seconds,
+                high=_SLOWER * seconds,
+            ),
+            disk_bytes=0,
+            disk_high_bytes=0,
+            passing_bytes=0,
+            memory_bytes=None,
+            made_from=f"reading noise files at {_rate(files.check_s)}; less if done before",
+        )
+    )
+    return stages
+
+
+def resample(
+    facts: TaskFacts, files: FileSpeed, sample_rate: int, share_left: float
+) -> StageEstimate | None:
+    """Audio at the model's rate; None if it is there."""
+    if share_left <= 0 or sample_rate in facts.rates_here:
+        return None
+    if facts.folder is None and sample_rate == facts.source_rate:
+        return None
+    size = round(share_left * facts.audio_bytes(sample_rate))
+    return StageEstimate(
+        stage="resample",
+        seconds=_around(share_left * files.resample_s * facts.audio_s),
+        disk_bytes=size,
+        disk_high_bytes=size,
+        passing_bytes=0,
+        memory_bytes=None,
+        made_from=(
+            f"noise files from {facts.source_rate} to {sample_rate} Hz at {_rate(files.resample_s)}"
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What embedding a task depends on besides the task.
+
+    Attributes:
+        model: Its speed.
+        files: That of reading.
+        batch: Clips per batch.
+        itemsize: Bytes of a number on disk.
+        sample_rate: Of the model, in Hz.
+        base_bytes: Memory of this process before, and of the model's own if it has one.
+        one_device: Whether the model wants the same cores that read.
+    """
+
+    model: ModelSpeed
+    files: FileSpeed
+    batch: int
+    itemsize: int
+    sample_rate: int
+    base_bytes: int
+    one_device: bool
+
+
+def embed(facts: TaskFacts, given: Embedding) -> StageEstimate:
+    """A store of embeddings."""
+    speed = given.model
+    model_s, read_s = speed.s_per_audio_s * facts.audio_s, given.files.read_s * facts.audio_s
+    size = store_bytes(facts, speed.embedding_size, speed.frames_per_s, given.itemsize)
+    # Reading goes on beside the model, but on a CPU they share the cores.
+    seconds = model_s + read_s if given.one_device else max(model_s, read_s)
+    batch_bytes = round(4 * given.batch * facts.clip_s * given.sample_rate)
+    ahead = min(max(_AHEAD_BYTES, 2 * batch_bytes), 4 * batch_bytes)
+    shards = min(2 * size, 3 * _SHARD_BYTES)
+    # A model may want more for clips and batches than were tried.
+    tried_bytes = 4 * speed.clips * speed.clip_s * given.sample_rate
+    more = max(0, round(batch_bytes - tried_bytes))
+    return StageEstimate(
+        stage="embed",
+        seconds=_around(_EMBED_S + seconds + size / _STORE_BYTES_PER_S),
+        disk_bytes=size,
+        disk_high_bytes=size,
+        passing_bytes=0,
+        memory_bytes=given.base_bytes + ahead + shards + more,
+        made_from=(
+            f"{speed.calls} calls of {speed.clips} x {speed.clip_s:.3g} s of noise at "
+            f"{_rate(speed.s_per_audio_s)}; {speed.embedding_size} numbers per "
+            + (f"frame, {speed.frames_per_s:.3g} frames/s" if speed.frames_per_s else "clip")
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Epochs:
+    low: float
+    expected: float
+    high: float
+
+
+def _epochs(point: GridPoint, before: float | None) -> _Epochs:
+    """From its first chance to stop to its last epoch; expected as before, where there is one."""
+    first = min(point.max_epochs, point.check_every * (point.patience + 1))
+    expected = min(point.max_epochs, _PAST_THE_FIRST * first)
+    if before is not None:
+        expected = min(max(before, first), point.max_epochs)
+    return _Epochs(first, expected, point.max_epochs)
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """Training steps of an epoch and validated examples."""
+
+    steps: float
+    n_valid: int
+
+    def seconds(self, point: GridPoint, epochs: float, step_s: float, valid_s: float) -> float:
+        checks = epochs / point.check_every
+        return _FOLD_S + epochs * self.steps * step_s + checks * self.n_valid * valid_s
+
+
+def probe(
+    facts: TaskFacts,
+    speed: ProbeSpeed,
+    model: ModelSpeed,
+    *,
+    seeds: int,
+    itemsize: int,
+    base_bytes: int,
+    max_memory_bytes: int,
+    before: float | None = None,
+) -> StageEstimate:
+    """Training on all folds.
+
+    Args:
+        facts: Of the task.
+        speed: Of training.
+        model: Sizes of its embeddings.
+        seeds: How many.
+        itemsize: Bytes of a number in the products' precision.
+        base_bytes: Memory of this process before.
+        max_memory_bytes: What the data may take.
+        before: Epochs of earlier trainings on the task.
+    """
+    shape, groups = speed.shape, speed.groups
+    frames = model.frames_per_s
+    low = expected = high = 0.0
+    disk = disk_high = 0
+    for number, one in enumerate(facts.folds):
+        fold = _Fold(
+            max(1.0, n_rows(one.train, facts, frames) / shape.batch),
+            n_rows(one.valid, facts, frames),
+        )
+        times = [
+            _of_group(group, fold, before) if number == 0 else _of_winner(group, fold, before)
+            for group in groups
+        ]
+        kept = [kept_bytes(group.points[0], shape.n_features, facts.n_labels) for group in groups]
+        if not groups:
+            continue
+        if number == 0:
+            low += sum(time.low for time in times)
+            expected += sum(time.expected for time in times)
+            high += sum(time.high for time in times)
+            disk += sum(kept)
+            disk_high += sum(kept)
+        else:
+            # Which point has won isn't known; each is as likely as any other.
+            counts = [len(group.points) for group in groups]
+            low += min(time.low for time in times)
+            expected += float(np.average([time.expected for time in times], weights=counts))
+            high += max(time.high for time in times)
+            disk += round(float(np.average(kept, weights=counts)))
+            disk_high += max(kept)
+    stacks = [
+        stack_bytes(group.points, shape.n_features, facts.n_labels, shape.batch, seeds)
+        for group in groups
+    ]
+    held = min(data_bytes(facts, shape.n_features, frames, itemsize), max_memory_bytes)
+    # A checkpoint holds weights, moments and the best so far, until the training is finished.
+    largest = max(stacks, default=0)
+    return StageEstimate(
+        stage="probe",
+        seconds=Seconds(low=_FASTER * low, expected=expected, high=_SLOWER * high)
+        if groups
+        else None,
+        disk_bytes=seeds * disk,
+        disk_high_bytes=seeds * disk_high,
+        passing_bytes=largest,
+        memory_bytes=base_bytes + held + largest,
+        made_from=_probe_from(speed, before)
+        if groups
+        else "nothing is trained; asking isn't measured",
+    )
+
+
+def _of_group(group: GroupSpeed, fold: _Fold, before: float | None) -> _Epochs:
+    """All points side by side; those of one shape stop at about the same time."""
+    point, epochs = group.points[0], _epochs(group.points[0], before)
+    return _Epochs(
+        *(
+            fold.seconds(point, count, group.step_s, group.valid_s)
+            for count in (epochs.low, epochs.expected, epochs.high)
+        )
+    )
+
+
+def _of_winner(group: GroupSpeed, fold: _Fold, before: float | None) -> _Epochs:
+    point, epochs = group.points[0], _epochs(group.points[0], before)
+    return _Epochs(
+        *(
+            fold.seconds(point, count, group.step_alone_s, group.valid_alone_s)
+            for count in (epochs.low, epochs.expected, epochs.high)
+        )
+    )
+
+
+def _probe_from(speed: ProbeSpeed, before: float | None) -> str:
+    shape = speed.shape
+    steps = ", ".join(
+        f"{len(group.points)} networks {group.points[0].hidden_layers} deep {group.step_s:.2g} s"
+        for group in speed.groups
+    )
+    points = [point for group in speed.groups for point in group.points]
+    epochs = [_epochs(point, before) for point in points]
+    return (
+        f"{speed.steps} steps of {shape.batch} x {shape.n_features} to {shape.n_labels} labels: "
+        f"{steps}; {min(e.low for e in epochs):.0f} to {max(e.high for e in epochs):.0f} epochs, "
+        f"{np.mean([e.expected for e in epochs]):.0f} expected"
+        + (" as in earlier trainings" if before is not None else "")
+    )
+
+
+def result(
+    facts: TaskFacts, model: ModelSpeed, measured_s: float, *, seeds: int, base_bytes: int
+) -> StageEstimate:
+    """Scores and intervals."""
+    size = seeds * result_bytes(facts, model.frames_per_s)
+    return StageEstimate(
+        stage="result",
+        seconds=_around(seeds * (_LEAST_RESULT_S + measured_s)),
+        disk_bytes=size,
+        disk_high_bytes=size,
+        passing_bytes=0,
+        memory_bytes=base_bytes + size,
+        made_from=f"{', '.join(facts.scores)} of random predictions, resampled 2000 times",
+    )

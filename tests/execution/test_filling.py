@@ -1,0 +1,153 @@
+"""What units leave in the cache is what an evaluation looks for, and what it would have made."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from helpers_models import BANDS, write_model
+from helpers_tasks import make_scene_task
+
+from hearkit.embeddings.compute import embed
+from hearkit.execution.executor import Outcome, ThisProcess, drive
+from hearkit.execution.filling import Training, Wanted, fetching, filling
+from hearkit.execution.units import (
+    EmbedShards,
+    FetchTask,
+    FindShards,
+    FinishStore,
+    ModelChoice,
+    ResampleTask,
+    TrainFold,
+    Unit,
+)
+from hearkit.models.loading import load_model
+from hearkit.probe.fit import fit_probes
+from hearkit.probe.protocol import get_protocol
+from hearkit.settings import Settings
+from hearkit.tasks.store import load_task
+
+
+class Recorder(ThisProcess):
+    """Remembers what it was handed."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.units: list[Unit] = []
+
+    def wait(self) -> tuple[Unit, Outcome]:
+        unit, outcome = super().wait()
+        self.units.append(unit)
+        return unit, outcome
+
+
+@pytest.fixture
+def wanted(tmp_path: Path, settings: Settings) -> Wanted:
+    """Three folds at 44.1 kHz for a model at 16 kHz, with two seeds."""
+    place = make_scene_task(
+        tmp_path, folds=True, varying_lengths=True, sample_rates=(44100,), clips_per_label=30
+    )
+    spec = write_model(tmp_path, BANDS, "bands")
+    model = load_model(spec, settings=settings)
+    choice = ModelChoice(str(spec), None, (), None, model.digest)
+    protocol = get_protocol("faster").restricted(first=4)
+    training = Training(protocol, (7, 8), "float32")
+    return Wanted(choice, model.sample_rate, load_task(place), "float32", training)
+
+
+@pytest.fixture
+def small(tmp_path: Path, wanted: Wanted) -> Wanted:
+    """The same with another, much smaller task."""
+    place = make_scene_task(tmp_path, name="small", folds=True)
+    return dataclasses.replace(wanted, task=load_task(place))
+
+
+def kinds(units: list[Unit]) -> list[type[object]]:
+    return list(dict.fromkeys(type(unit) for unit in units))
+
+
+def test_an_evaluation_finds_all_of_it(wanted: Wanted, tmp_path: Path, settings: Settings) -> None:
+    executor = Recorder(settings)
+    assert drive(executor, {"it": filling(wanted)}) == {}
+    assert kinds(executor.units) == [ResampleTask, FindShards, EmbedShards, FinishStore, TrainFold]
+    trained = [unit for unit in executor.units if isinstance(unit, TrainFold)]
+    grid = [unit.points for unit in trained if unit.number == 0]
+    assert sorted(i for points in grid for i in points) == [0, 1, 2, 3]
+    assert len(grid) > 1, "shapes are units of their own"
+    assert [unit.number for unit in trained if not unit.points] == [1, 2]
+    # 90 clips per fold, 64 of them a shard.
+    parts = [unit.names for unit in executor.units if isinstance(unit, EmbedShards)]
+    assert [name for names in parts for name in names] == [
+        f"fold0{fold}-0000{i}" for fold in range(3) for i in range(2)
+    ]
+    assert wanted.training is not None
+    model = load_model(wanted.model.spec, settings=settings)
+    told: list[object] = []
+    store = embed(model, wanted.task, settings=settings, progress=told.append)
+    assert told == []
+    found = fit_probes(
+        store,
+        wanted.training.protocol,
+        seeds=(7, 8),
+        precision="float32",
+        settings=settings,
+        progress=lambda *state: told.append(state),
+    )
+    assert told == [], "nothing was left to be trained"
+    elsewhere = dataclasses.replace(settings, cache_dir=tmp_path / "other")
+    store = embed(model, wanted.task, settings=elsewhere)
+    made = fit_probes(
+        store, wanted.training.protocol, seeds=(7, 8), precision="float32", settings=elsewhere
+    )
+    for one, other in zip(found, made, strict=True):
+        assert one.embeddings_digest == other.embeddings_digest
+        assert (one.grid, one.chosen) == (other.grid, other.chosen)
+        for mine, theirs in zip(one.folds, other.folds, strict=True):
+            assert mine.outcome == theirs.outcome
+    # Again, nothing is missing: units find out so, and none embeds.
+    again = Recorder(settings)
+    assert drive(again, {"it": filling(wanted)}) == {}
+    assert EmbedShards not in kinds(again.units)
+
+
+def test_embeddings_alone(small: Wanted, settings: Settings) -> None:
+    executor = Recorder(settings)
+    assert drive(executor, {1: filling(dataclasses.replace(small, training=None))}) == {}
+    assert TrainFold not in kinds(executor.units)
+    assert len(list((settings.cache_dir / "embeddings").glob("*/*/*/manifest.json"))) == 1
+
+
+def test_neighbours_are_left_to_the_evaluation(small: Wanted, settings: Settings) -> None:
+    executor = Recorder(settings)
+    training = Training(get_protocol("knn"), (7,), "float32")
+    assert drive(executor, {1: filling(dataclasses.replace(small, training=training))}) == {}
+    assert TrainFold not in kinds(executor.units)
+
+
+def test_points_that_race_stay_together(small: Wanted, settings: Settings) -> None:
+    executor = Recorder(settings)
+    protocol = get_protocol("racing").restricted(first=4)
+    points = tuple(
+        point.model_copy(update={"max_epochs": 4, "hidden_dim": 8}) for point in protocol.networks
+    )
+    training = Training(protocol.model_copy(update={"grid": points}), (7,), "float32")
+    assert drive(executor, {1: filling(dataclasses.replace(small, training=training))}) == {}
+    trained = [unit for unit in executor.units if isinstance(unit, TrainFold)]
+    assert [unit.points for unit in trained] == [(0, 1, 2, 3), (), ()]
+
+
+def test_another_model_on_a_node_is_refused(small: Wanted, settings: Settings) -> None:
+    other = dataclasses.replace(small.model, digest="0" * 64)
+    errors = drive(ThisProcess(settings), {1: filling(dataclasses.replace(small, model=other))})
+    assert "is another model on this node" in errors[1]
+    assert not (settings.cache_dir / "embeddings").exists()
+
+
+def test_fetching_says_what_is_missing(small: Wanted, settings: Settings) -> None:
+    place = str(small.task.folder)
+    assert FetchTask(place).run(settings) == place
+    flows = {"a": fetching(place), "b": fetching(f"{place}/nothing")}
+    errors = drive(ThisProcess(settings), flows)
+    assert errors.keys() == {"b"}
+    assert "there is no such file or folder" in errors["b"]

@@ -1,0 +1,277 @@
+"""An evaluation on a cluster of two nodes, one of which dies halfway."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from helpers_cli import hearkit
+from helpers_models import BANDS, STATS, write_model
+from helpers_tasks import make_event_task, make_scene_task
+
+from hearkit.cli.cluster import Batch
+from hearkit.cli.stages import named_tasks
+from hearkit.errors import HearError
+from hearkit.execution.ray_cluster import Share, ray_cluster
+from hearkit.execution.units import FetchTask, FinishStore, ModelChoice
+from hearkit.models.loading import load_model
+from hearkit.results import Result
+from hearkit.settings import Settings
+
+QUICK = ("--protocol", "faster", "--grid-points", "2")
+
+# Says when it begins and ends to embed, and takes its time.
+SLOW = """
+import os
+import time
+
+fast = get_scene_embeddings
+
+def get_scene_embeddings(audio, model):
+    note("begins")
+    time.sleep(0.4)
+    note("ends")
+    return fast(audio, model)
+
+def note(what):
+    with open(os.environ["DIARY"], "a") as file:
+        file.write(f"{os.getpid()} {what}\\n")
+"""
+
+
+def environment(diary: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "DIARY": str(diary),
+        "OMP_NUM_THREADS": "1",
+        "HEARKIT_DEVICE": "cpu",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+
+
+# Ray would replace 127.0.0.1, for a cluster of several nodes, by an address that others reach.
+LOOPBACK = "127.0.0.2"
+
+
+def begin(arguments: list[str], diary: Path, cache: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "hearkit.cli", *arguments, "--cache", str(cache)],
+        env=environment(diary),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def under_way(diary: Path) -> set[str]:
+    """Processes that have begun and not ended."""
+    last = dict(line.split() for line in diary.read_text().splitlines()) if diary.exists() else {}
+    return {pid for pid, what in last.items() if what == "begins"}
+
+
+def kill(node: Any) -> None:
+    """Ends a node's processes at once: those that work, and the one that started them."""
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    for process in [*raylet.children(recursive=True), raylet]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Two nodes of one processor each."""
+    for key, value in environment(tmp_path / "ray.diary").items():
+        monkeypatch.setenv(key, value)
+    Cluster = pytest.importorskip("ray.cluster_utils").Cluster
+
+    own = {
+        "num_cpus": 1,
+        "object_store_memory": 80 << 20,
+        "include_dashboard": False,
+        "node_ip_address": LOOPBACK,
+    }
+    both: Any = Cluster(initialize_head=True, head_node_args=own)
+    try:
+        yield both
+    finally:
+        both.shutdown()
+
+
+@pytest.mark.real
+def test_a_node_dies_and_nothing_is_different(cluster: Any, tmp_path: Path) -> None:
+    second = cluster.add_node(num_cpus=1, object_store_memory=80 << 20, node_ip_address=LOOPBACK)
+    tasks = [
+        make_scene_task(tmp_path / "t", clips_per_label=3),
+        make_scene_task(tmp_path / "t", name="folded", folds=True, seed=1),
+        make_scene_task(tmp_path / "t", name="chords", multilabel=True, seed=2),
+        make_event_task(tmp_path / "t"),
+    ]
+    models = [
+        write_model(tmp_path / "m", BANDS, "slow", SLOW),
+        write_model(tmp_path / "m", BANDS, "bands"),
+        write_model(tmp_path / "m", STATS, "stats"),
+    ]
+    common = ["evaluate", *map(str, models), *(f"--task={task}" for task in tasks)]
+    common += ["--protocol", "faster", "--grid-points", "3"]
+    here = [*common, "--out", str(tmp_path / "here")]
+    there = [*common, "--out", str(tmp_path / "there"), "--executor", "ray"]
+    there += ["--address", cluster.address]
+
+    diary = tmp_path / "ray.diary"
+    spread = begin(there, diary, tmp_path / "shared-cache")
+    until = time.monotonic() + 90
+    while len(under_way(diary)) < 2 and spread.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    assert len(under_way(diary)) == 2, spread.communicate()[1] if spread.poll() else "too slow"
+    kill(second)
+    cluster.remove_node(second, allow_graceful=False)
+    _, told = spread.communicate(timeout=240)
+    assert spread.returncode == 0, told
+    # What was lost with the node was done again by another process.
+    assert len(under_way(diary)) == 1
+    local = begin(here, tmp_path / "local.diary", tmp_path / "own-cache")
+    _, told_locally = local.communicate(timeout=240)
+    assert local.returncode == 0, told_locally
+
+    # Nothing was left to the process that wrote the results.
+    assert "embedding with" not in told
+    assert told.count("embeddings found in the cache") == 12
+    pairs = sorted(path.relative_to(tmp_path / "here") for path in tmp_path.glob("here/*/*/"))
+    assert len(pairs) == 12
+    for pair in pairs:
+        one, other = (Result.read(tmp_path / place / pair) for place in ("here", "there"))
+        assert one.same_as(other), pair
+        assert one.embeddings.digest == other.embeddings.digest
+        for array in (tmp_path / "here" / pair / "predictions").iterdir():
+            twin = tmp_path / "there" / pair / "predictions" / array.name
+            assert array.read_bytes() == twin.read_bytes(), array
+
+
+@pytest.mark.real
+def test_on_this_machine_alone(tmp_path: Path, settings: Settings) -> None:
+    pytest.importorskip("ray")
+    task = make_scene_task(tmp_path / "t")
+    model = write_model(tmp_path / "m", BANDS, "bands")
+    command = ("evaluate", model, "--task", task, *QUICK, "--json")
+    there = hearkit(
+        *command, "--cache", settings.cache_dir, "--out", tmp_path / "there", "--executor", "ray"
+    )
+    assert there.code == 0, there.stderr
+    assert "embeddings found in the cache" in there.stderr
+    assert not list((settings.cache_dir / "execution").iterdir())
+    here = hearkit(*command, "--cache", tmp_path / "other", "--out", tmp_path / "here")
+    assert "embeddings found in the cache" not in here.stderr
+    one, other = (Result.read(Path(a.json["results"][0]["path"])) for a in (here, there))
+    assert one.same_as(other)
+
+
+def test_what_a_cluster_can_and_cannot_do(tmp_path: Path, settings: Settings) -> None:
+    pytest.importorskip("ray")
+    spec = write_model(tmp_path / "m", STATS, "ends", ENDS)
+    task = str(make_scene_task(tmp_path / "t"))
+    choice = ModelChoice(str(spec), None, (), None, load_model(spec, settings=settings).digest)
+    unit = FinishStore(choice, task, "float32")
+    with ray_cluster(settings, share=Share(retries=0)) as cluster:
+        cluster.submit(unit)
+        cluster.submit(FetchTask(f"{task}/nothing"))
+        cluster.submit(FetchTask(task))
+        outcomes = dict(cluster.wait() for _ in range(3))
+        with pytest.raises(HearError, match="No node of the cluster has the 6400 CPUs"):
+            cluster.check_room(Share(cpus=6400))
+        # Another folder, or one that isn't there.
+        (mark,) = (settings.cache_dir / "execution").iterdir()
+        mark.unlink()
+        cluster.submit(FetchTask(task))
+        _, unseen = cluster.wait()
+    assert outcomes[FetchTask(task)].value == task
+    assert outcomes[FetchTask(task)].error is None
+    lost = outcomes[unit].error
+    assert lost is not None
+    assert "tones-1.0.0-full: finishing embeddings of" in lost
+    assert "was lost 1 times" in lost
+    bad = outcomes[FetchTask(f"{task}/nothing")].error
+    assert bad is not None
+    assert "there is no such file or folder" in bad
+    assert unseen.error is not None
+    assert "doesn't see the cache" in unseen.error
+
+
+ENDS = """
+import os
+
+def get_scene_embeddings(audio, model):
+    os.abort()
+"""
+
+
+def test_what_the_cluster_could_not_do_is_left_out(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [make_scene_task(tmp_path / "t"), make_scene_task(tmp_path / "t", name="other")]
+    models = [write_model(tmp_path / "m"), write_model(tmp_path / "m", BANDS, "bands")]
+    failures = {
+        (str(models[0]), str(tasks[1])): "no luck",
+        **{(str(models[1]), str(task)): "the node burned down" for task in tasks},
+    }
+    asked: list[object] = []
+
+    def fill(batch: Batch, share: Share, address: str | None, *_rest: object) -> object:
+        asked.extend([batch, share, address])
+        return failures
+
+    monkeypatch.setattr("hearkit.cli.cluster.fill_on_cluster", fill)
+    answer = hearkit(
+        *("evaluate", *models, *(f"--task={task}" for task in tasks), *QUICK, "--json"),
+        *("--out", tmp_path / "out", "--cache", settings.cache_dir, "--seeds", 2),
+        *("--executor", "ray", "--address", "a:1", "--gpus-per-unit", 0.25, "--cpus-per-unit", 3),
+    )
+    assert answer.code == 2
+    assert [found["task"] for found in answer.json["results"]] == ["tones-1.0.0-full"]
+    assert {(f["model"], f["task"]): f["error"] for f in answer.json["failed"]} == failures
+    assert f"error: {models[0]} on {tasks[1]}: no luck" in answer.stderr
+    batch, share, address = asked
+    assert (share, address) == (Share(cpus=3, gpus=0.25), "a:1")
+    assert isinstance(batch, Batch)
+    assert batch.plan is not None
+    assert (batch.plan.seeds, batch.always) == ((42, 43), False)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:70000", "no-such-host.invalid:6379"])
+def test_nobody_at_the_address(address: str, settings: Settings) -> None:
+    pytest.importorskip("ray")
+    with (
+        pytest.raises(HearError, match=f"No Ray cluster answers at {address}"),
+        ray_cluster(settings, address=address),
+    ):
+        pass
+
+
+def test_all_tasks_are_those_of_the_benchmark() -> None:
+    named = named_tasks(["mine", "all", "esc50-v2.0.0-full"])
+    assert len(named) == 21
+    assert named[0] == "mine"
+    assert "nsynth_pitch-v2.2.3-50h" in named
+    assert named.count("esc50-v2.0.0-full") == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--executor", "dask"), "--executor dask: use local or ray."),
+        (("--address", "a:1"), "--address only goes with --executor ray."),
+        (("--executor", "ray", "--gpus-per-unit", 1.5), "a part of one GPU, or a whole number"),
+    ],
+)
+def test_slips_are_told(more: tuple[object, ...], said: str, tmp_path: Path) -> None:
+    answer = hearkit("evaluate", "x", "--task", "y", "--out", tmp_path / "out", *more)
+    assert answer.code == 2
+    assert said in answer.stderr
+    assert not (tmp_path / "out").exists()
