@@ -43,9 +43,8 @@ from hearkit.probe.kinds import TaskKind, kind_of
 from hearkit.probe.layers import Step
 from hearkit.probe.network import ProbeStack
 from hearkit.probe.precision import resolve_precision
-from hearkit.probe.protocol import GridPoint, get_protocol
+from hearkit.probe.protocol import GridPoint, by_shape, get_protocol
 from hearkit.probe.randomness import Dropout
-from hearkit.probe.search import by_shape
 from hearkit.settings import Settings
 
 SIZE = 1024
@@ -82,7 +81,7 @@ TASKS = (
     StoreSpec("fsd50k", cut(36796, 4170, 10219), 200, "mAP", multilabel=True),
     StoreSpec("tfds_gtzan", even(1000, 10), 10, "top1_acc"),
     StoreSpec("tfds_gtzan_music_speech", even(128, 10), 2, "top1_acc"),
-    StoreSpec("gunshot_triangulation", even(88, 7), 7, "top1_acc"),
+    StoreSpec("gunshot_triangulation", even(88, 7), 4, "top1_acc"),
     StoreSpec("libricount", even(5720, 5), 11, "top1_acc"),
     StoreSpec(
         "maestro", even(185, 5), 88, "event_onset_50ms_fms",

@@ -28,9 +28,8 @@ from rich.table import Table
 from hearkit.probe.layers import Step
 from hearkit.probe.network import ProbeStack
 from hearkit.probe.precision import resolve_precision
-from hearkit.probe.protocol import HEAR2021, GridPoint
+from hearkit.probe.protocol import HEAR2021, GridPoint, by_shape
 from hearkit.probe.randomness import Dropout
-from hearkit.probe.search import by_shape
 
 
 def products(

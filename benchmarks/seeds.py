@@ -23,8 +23,8 @@ from hearkit.metrics.classification import top1_accuracy
 from hearkit.probe.data import ProbeData, resident_data
 from hearkit.probe.objective import Objective
 from hearkit.probe.precision import resolve_precision
-from hearkit.probe.protocol import HEAR2021, GridPoint
-from hearkit.probe.search import by_shape, train
+from hearkit.probe.protocol import HEAR2021, GridPoint, by_shape
+from hearkit.probe.search import train
 
 
 def best_scores(

@@ -136,10 +136,13 @@ def test_the_starter_is_a_model(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
-def test_the_readme_shows_the_starter() -> None:
-    readme = Path(__file__).resolve().parents[1] / "README.md"
-    source = Path(demo_content.__file__).with_name("starter_model.py").read_text()
-    assert source.partition("import torch")[2] in readme.read_text()
+def test_only_the_tasks(tasks: list[Path], folder: Path) -> None:
+    answer = hearkit("demo", "--out", folder, "--tasks-only", "--json")
+    assert answer.json["tasks"] == [str(task) for task in tasks]
+    assert Path(answer.json["model"]).name == "my_model.py"
+    shown = hearkit("demo", "--out", folder, "--tasks-only")
+    assert (shown.code, (folder / "results").exists()) == (0, False)
+    assert all(str(task) in shown.stderr for task in tasks)
 
 
 def test_the_demo_from_an_empty_folder(

@@ -174,3 +174,21 @@ def test_the_tree_of_errors_is_the_one_in_the_docstring() -> None:
         assert issubclass(error, HearError)
         assert error.exit_code == 2
         assert name in (errors.__doc__ or "")
+
+
+def test_a_mapped_array_is_copied_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hearkit import files
+
+    monkeypatch.setattr(files, "_BLOCK_BYTES", 100)
+    values = np.arange(7 * 5 * 3, dtype=np.float32).reshape(7, 5, 3)
+    files.write_npy(tmp_path / "a.npy", values)
+    mapped = files.read_npy(tmp_path / "a.npy", mmap=True)
+    files.write_npy(tmp_path / "b.npy", mapped)
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+    np.testing.assert_array_equal(files.mapped_rows(mapped, 2, 4), values[2:4])
+    np.testing.assert_array_equal(files.mapped_rows(mapped, 5, 99), values[5:])
+    assert files.mapped_rows(mapped, 4, 4).shape == (0, 5, 3)
+    # A part of a mapped array, whose own offset is that of the whole.
+    np.testing.assert_array_equal(files.mapped_rows(mapped[3:], 1, 3), values[4:6])
+    files.write_npy(tmp_path / "c.npy", mapped[3:])
+    np.testing.assert_array_equal(np.load(tmp_path / "c.npy"), values[3:])

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import os
 import shutil
 import tempfile
+import tokenize
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,18 +23,35 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "SYNTAX_ERRORS",
     "TEMPORARY_PREFIX",
     "atomic_folder",
     "atomic_write",
+    "is_file",
     "json_safe",
+    "mapped_rows",
     "only_one",
     "read_npy",
     "write_json",
     "write_npy",
+    "write_npy_head",
     "write_text",
 ]
 
 TEMPORARY_PREFIX = ".tmp-"
+
+# Of a mapped array that is copied.
+_BLOCK_BYTES = 1 << 24
+
+SYNTAX_ERRORS = (ValueError, RecursionError)
+"""What Python's readers of JSON and TOML raise: it is none, or nested too deeply."""
+
+_NPY_MAGIC = b"\x93NUMPY"
+# All that numpy raises of headers that nobody but a forger writes.
+_NO_ARRAY = (
+    *(EOFError, ValueError, TypeError, OverflowError, MemoryError, SyntaxError),
+    *(RecursionError, tokenize.TokenError),
+)
 
 
 @contextmanager
@@ -130,6 +149,14 @@ def _is_same_file(path: Path, handle: int) -> bool:
         return False
 
 
+def is_file(path: Path | str) -> bool:
+    """Whether there is a file at a path that others wrote; what can't be a path has none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False  # too long, or with a character that no path has
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text atomically."""
     with atomic_write(path) as file:
@@ -157,14 +184,64 @@ def json_safe(value: Any) -> Any:
 
 
 def write_npy(path: Path, array: npt.NDArray[Any]) -> None:
-    """Writes an array as ``.npy`` atomically."""
+    """Writes an array as ``.npy`` atomically; one that is mapped isn't read into memory whole."""
+    if not isinstance(array, np.memmap) or array.ndim == 0:
+        with atomic_write(path) as file:
+            np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+        return
+    rows = max(1, _BLOCK_BYTES // max(1, array.nbytes // max(1, len(array))))
     with atomic_write(path) as file:
-        np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+        write_npy_head(file, array.dtype, array.shape)
+        for start in range(0, len(array), rows):
+            file.write(mapped_rows(array, start, start + rows).tobytes())
+
+
+def write_npy_head(file: BinaryIO, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> None:
+    """Writes what stands in a ``.npy`` file before the numbers, of an array in C order."""
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    head = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, head)
+
+
+def mapped_rows(array: npt.NDArray[Any], start: int, stop: int) -> npt.NDArray[Any]:
+    """Some rows of an array.
+
+    Of one that is mapped they are mapped anew, so that the memory that they take is given back
+    with them, and not only with the whole array.
+    """
+    stop = min(stop, len(array))
+    if not isinstance(array, np.memmap) or stop <= start:
+        return array[start:stop]
+    # A part of a mapped array says that it begins where the whole does.
+    if not isinstance(array.base, mmap.mmap) or not array.flags.c_contiguous:
+        return array[start:stop]
+    row_bytes = array.nbytes // len(array)
+    if array.filename is None or row_bytes == 0:
+        return array[start:stop]
+    return np.memmap(
+        array.filename,
+        dtype=array.dtype,
+        mode="r",
+        offset=array.offset + start * row_bytes,
+        shape=(stop - start, *array.shape[1:]),
+    )
 
 
 def read_npy(path: Path, *, mmap: bool = False) -> npt.NDArray[Any]:
-    """Reads a ``.npy`` file, memory-mapped on request; never a pickle."""
-    array: npt.NDArray[Any] = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+    """Reads a ``.npy`` file, memory-mapped on request; never a pickle.
+
+    Raises:
+        OSError: It can't be read.
+        ValueError: It is no array, or one of objects.
+    """
+    with path.open("rb") as file:
+        # numpy would take other forms for archives, or for pickles.
+        if file.read(len(_NPY_MAGIC)) != _NPY_MAGIC:
+            raise ValueError("it isn't in numpy's format")
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+    except _NO_ARRAY as error:
+        raise ValueError(f"it isn't in numpy's format: {error}") from error
     return array
 
 

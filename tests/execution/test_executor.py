@@ -9,6 +9,7 @@ from typing import ClassVar
 import pytest
 
 from hearkit.errors import HearError
+from hearkit.execution.exchange import Exchange, OneDisk
 from hearkit.execution.executor import Flow, Outcome, ThisProcess, drive
 from hearkit.execution.units import Unit
 from hearkit.settings import Settings
@@ -24,8 +25,9 @@ class Double:
     def label(self) -> str:
         return f"twice {self.number}"
 
-    def run(self, settings: Settings) -> object:
+    def run(self, settings: Settings, exchange: Exchange) -> object:
         assert settings.device == "cpu"
+        assert isinstance(exchange, OneDisk)
         if self.number > 100:
             raise HearError(f"{self.number} is too much")
         if self.number < 0:
@@ -48,7 +50,7 @@ class Backwards:
     def wait(self) -> tuple[Unit, Outcome]:
         unit = self.waiting.pop()
         try:
-            return unit, Outcome(unit.run(self.settings))
+            return unit, Outcome(unit.run(self.settings, OneDisk()))
         except HearError as error:
             return unit, Outcome(error=str(error))
 

@@ -10,8 +10,10 @@ from helpers_models import BANDS, write_model
 from helpers_tasks import make_scene_task
 
 from hearkit.embeddings.compute import embed
+from hearkit.execution.exchange import OneDisk
 from hearkit.execution.executor import Outcome, ThisProcess, drive
 from hearkit.execution.filling import Training, Wanted, fetching, filling
+from hearkit.execution.task_place import TaskPlace
 from hearkit.execution.units import (
     EmbedShards,
     FetchTask,
@@ -53,14 +55,16 @@ def wanted(tmp_path: Path, settings: Settings) -> Wanted:
     choice = ModelChoice(str(spec), None, (), None, model.digest)
     protocol = get_protocol("faster").restricted(first=4)
     training = Training(protocol, (7, 8), "float32")
-    return Wanted(choice, model.sample_rate, load_task(place), "float32", training)
+    task = load_task(place)
+    return Wanted(choice, model.sample_rate, task, TaskPlace.on_disk(task), "float32", training)
 
 
 @pytest.fixture
 def small(tmp_path: Path, wanted: Wanted) -> Wanted:
     """The same with another, much smaller task."""
     place = make_scene_task(tmp_path, name="small", folds=True)
-    return dataclasses.replace(wanted, task=load_task(place))
+    task = load_task(place)
+    return dataclasses.replace(wanted, task=task, place=TaskPlace.on_disk(task))
 
 
 def kinds(units: list[Unit]) -> list[type[object]]:
@@ -69,7 +73,7 @@ def kinds(units: list[Unit]) -> list[type[object]]:
 
 def test_an_evaluation_finds_all_of_it(wanted: Wanted, tmp_path: Path, settings: Settings) -> None:
     executor = Recorder(settings)
-    assert drive(executor, {"it": filling(wanted)}) == {}
+    assert drive(executor, {"it": filling(wanted, set())}) == {}
     assert kinds(executor.units) == [ResampleTask, FindShards, EmbedShards, FinishStore, TrainFold]
     trained = [unit for unit in executor.units if isinstance(unit, TrainFold)]
     grid = [unit.points for unit in trained if unit.number == 0]
@@ -107,13 +111,13 @@ def test_an_evaluation_finds_all_of_it(wanted: Wanted, tmp_path: Path, settings:
             assert mine.outcome == theirs.outcome
     # Again, nothing is missing: units find out so, and none embeds.
     again = Recorder(settings)
-    assert drive(again, {"it": filling(wanted)}) == {}
+    assert drive(again, {"it": filling(wanted, set())}) == {}
     assert EmbedShards not in kinds(again.units)
 
 
 def test_embeddings_alone(small: Wanted, settings: Settings) -> None:
     executor = Recorder(settings)
-    assert drive(executor, {1: filling(dataclasses.replace(small, training=None))}) == {}
+    assert drive(executor, {1: filling(dataclasses.replace(small, training=None), set())}) == {}
     assert TrainFold not in kinds(executor.units)
     assert len(list((settings.cache_dir / "embeddings").glob("*/*/*/manifest.json"))) == 1
 
@@ -121,7 +125,7 @@ def test_embeddings_alone(small: Wanted, settings: Settings) -> None:
 def test_neighbours_are_left_to_the_evaluation(small: Wanted, settings: Settings) -> None:
     executor = Recorder(settings)
     training = Training(get_protocol("knn"), (7,), "float32")
-    assert drive(executor, {1: filling(dataclasses.replace(small, training=training))}) == {}
+    assert drive(executor, {1: filling(dataclasses.replace(small, training=training), set())}) == {}
     assert TrainFold not in kinds(executor.units)
 
 
@@ -132,22 +136,26 @@ def test_points_that_race_stay_together(small: Wanted, settings: Settings) -> No
         point.model_copy(update={"max_epochs": 4, "hidden_dim": 8}) for point in protocol.networks
     )
     training = Training(protocol.model_copy(update={"grid": points}), (7,), "float32")
-    assert drive(executor, {1: filling(dataclasses.replace(small, training=training))}) == {}
+    assert drive(executor, {1: filling(dataclasses.replace(small, training=training), set())}) == {}
     trained = [unit for unit in executor.units if isinstance(unit, TrainFold)]
     assert [unit.points for unit in trained] == [(0, 1, 2, 3), (), ()]
 
 
 def test_another_model_on_a_node_is_refused(small: Wanted, settings: Settings) -> None:
     other = dataclasses.replace(small.model, digest="0" * 64)
-    errors = drive(ThisProcess(settings), {1: filling(dataclasses.replace(small, model=other))})
+    errors = drive(
+        ThisProcess(settings), {1: filling(dataclasses.replace(small, model=other), set())}
+    )
     assert "is another model on this node" in errors[1]
     assert not (settings.cache_dir / "embeddings").exists()
 
 
 def test_fetching_says_what_is_missing(small: Wanted, settings: Settings) -> None:
     place = str(small.task.folder)
-    assert FetchTask(place).run(settings) == place
-    flows = {"a": fetching(place), "b": fetching(f"{place}/nothing")}
+    assert FetchTask(place).run(settings, OneDisk()) == small.place
+    found: dict[str, TaskPlace] = {}
+    flows = {"a": fetching(place, found), "b": fetching(f"{place}/nothing", found)}
     errors = drive(ThisProcess(settings), flows)
+    assert found == {place: small.place}
     assert errors.keys() == {"b"}
     assert "there is no such file or folder" in errors["b"]

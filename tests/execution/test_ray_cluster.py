@@ -21,6 +21,7 @@ from hearkit.cli.cluster import Batch
 from hearkit.cli.stages import named_tasks
 from hearkit.errors import HearError
 from hearkit.execution.ray_cluster import Share, ray_cluster
+from hearkit.execution.task_place import TaskPlace
 from hearkit.execution.units import FetchTask, FinishStore, ModelChoice
 from hearkit.models.loading import load_model
 from hearkit.results import Result
@@ -28,7 +29,7 @@ from hearkit.settings import Settings
 
 QUICK = ("--protocol", "faster", "--grid-points", "2")
 
-# Says when it begins and ends to embed, and takes its time.
+# Says when it begins and ends to embed, takes its time, and waits until others have begun, too.
 SLOW = """
 import os
 import time
@@ -38,8 +39,15 @@ fast = get_scene_embeddings
 def get_scene_embeddings(audio, model):
     note("begins")
     time.sleep(0.4)
+    until = time.monotonic() + 60
+    while begun() < int(os.environ["TOGETHER"]) and time.monotonic() < until:
+        time.sleep(0.1)
     note("ends")
     return fast(audio, model)
+
+def begun():
+    with open(os.environ["DIARY"]) as file:
+        return len({line.split()[0] for line in file})
 
 def note(what):
     with open(os.environ["DIARY"], "a") as file:
@@ -51,6 +59,7 @@ def environment(diary: Path) -> dict[str, str]:
     return {
         **os.environ,
         "DIARY": str(diary),
+        "TOGETHER": "1",
         "OMP_NUM_THREADS": "1",
         "HEARKIT_DEVICE": "cpu",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -86,13 +95,19 @@ def kill(node: Any) -> None:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Two nodes of one processor each."""
+def cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Any]:
+    """A node of one processor, and how many processes its slow model needs to go on."""
     for key, value in environment(tmp_path / "ray.diary").items():
         monkeypatch.setenv(key, value)
+    if hasattr(request, "param"):
+        monkeypatch.setenv("TOGETHER", request.param)
     Cluster = pytest.importorskip("ray.cluster_utils").Cluster
 
     own = {
+        # Where the evaluation's cache isn't seen, a node's environment says where its own is.
+        "env_vars": {"HEARKIT_CACHE": str(tmp_path / "first-cache")},
         "num_cpus": 1,
         "object_store_memory": 80 << 20,
         "include_dashboard": False,
@@ -156,6 +171,63 @@ def test_a_node_dies_and_nothing_is_different(cluster: Any, tmp_path: Path) -> N
 
 
 @pytest.mark.real
+@pytest.mark.parametrize("cluster", ["2"], indirect=True)
+def test_nodes_with_caches_of_their_own(cluster: Any, tmp_path: Path) -> None:
+    cluster.add_node(
+        num_cpus=1,
+        object_store_memory=80 << 20,
+        node_ip_address=LOOPBACK,
+        env_vars={"HEARKIT_CACHE": str(tmp_path / "second-cache")},
+    )
+    tasks = [
+        make_scene_task(tmp_path / "t", folds=True, sample_rates=(44100,), clips_per_label=30),
+        make_event_task(tmp_path / "t"),
+    ]
+    models = [
+        write_model(tmp_path / "m", BANDS, "slow", SLOW),
+        write_model(tmp_path / "m", STATS, "stats"),
+    ]
+    url = (tmp_path / "between").as_uri()
+    common = ["evaluate", *map(str, models), *(f"--task={task}" for task in tasks)]
+    common += ["--protocol", "faster", "--grid-points", "3", "--seeds", "2"]
+    there = [*common, "--executor", "ray", "--address", cluster.address, "--shared", url]
+
+    def run(arguments: list[str], out: str, cache: str) -> str:
+        process = begin(
+            [*arguments, "--out", str(tmp_path / out)], tmp_path / f"{out}.diary", tmp_path / cache
+        )
+        _, told = process.communicate(timeout=240)
+        assert process.returncode == 0, told
+        return told
+
+    told = run(there, "there", "own-cache")
+    assert "embedding with" not in told
+    assert told.count("embeddings found in the cache") == 4
+    # Both worked, and each has what it needed of the other's.
+    diary = tmp_path / "ray.diary"
+    assert len({line.split()[0] for line in diary.read_text().splitlines()}) >= 2
+    for node in ("first-cache", "second-cache"):
+        for kind, pattern in (("embeddings", "*.npy"), ("probes", "*.finished.npz")):
+            assert list((tmp_path / node / kind).rglob(pattern)), (node, kind)
+    run(common, "here", "other-cache")
+    pairs = sorted(path.relative_to(tmp_path / "here") for path in tmp_path.glob("here/*/*/"))
+    assert len(pairs) == 4
+    for pair in pairs:
+        for seed in ("", "seeds/43"):
+            one, other = (Result.read(tmp_path / on / pair / seed) for on in ("here", "there"))
+            assert one.same_as(other), pair
+            assert one.embeddings.digest == other.embeddings.digest
+            for array in (tmp_path / "here" / pair / seed / "predictions").iterdir():
+                twin = tmp_path / "there" / pair / seed / "predictions" / array.name
+                assert array.read_bytes() == twin.read_bytes(), array
+    # Another machine with the same URL has nothing to do but to predict.
+    begun = diary.read_text()
+    run(there, "again", "fourth-cache")
+    assert diary.read_text() == begun
+    assert not list((tmp_path / "between" / "marks").iterdir())
+
+
+@pytest.mark.real
 def test_on_this_machine_alone(tmp_path: Path, settings: Settings) -> None:
     pytest.importorskip("ray")
     task = make_scene_task(tmp_path / "t")
@@ -178,7 +250,7 @@ def test_what_a_cluster_can_and_cannot_do(tmp_path: Path, settings: Settings) ->
     spec = write_model(tmp_path / "m", STATS, "ends", ENDS)
     task = str(make_scene_task(tmp_path / "t"))
     choice = ModelChoice(str(spec), None, (), None, load_model(spec, settings=settings).digest)
-    unit = FinishStore(choice, task, "float32")
+    unit = FinishStore(choice, TaskPlace("tones-1.0.0-full", task), "float32")
     with ray_cluster(settings, share=Share(retries=0)) as cluster:
         cluster.submit(unit)
         cluster.submit(FetchTask(f"{task}/nothing"))
@@ -191,7 +263,7 @@ def test_what_a_cluster_can_and_cannot_do(tmp_path: Path, settings: Settings) ->
         mark.unlink()
         cluster.submit(FetchTask(task))
         _, unseen = cluster.wait()
-    assert outcomes[FetchTask(task)].value == task
+    assert outcomes[FetchTask(task)].value == TaskPlace("tones-1.0.0-full", task)
     assert outcomes[FetchTask(task)].error is None
     lost = outcomes[unit].error
     assert lost is not None
@@ -223,8 +295,10 @@ def test_what_the_cluster_could_not_do_is_left_out(
     }
     asked: list[object] = []
 
-    def fill(batch: Batch, share: Share, address: str | None, *_rest: object) -> object:
-        asked.extend([batch, share, address])
+    def fill(
+        batch: Batch, share: Share, address: str | None, shared: str | None, *_rest: object
+    ) -> object:
+        asked.extend([batch, share, address, shared])
         return failures
 
     monkeypatch.setattr("hearkit.cli.cluster.fill_on_cluster", fill)
@@ -232,13 +306,14 @@ def test_what_the_cluster_could_not_do_is_left_out(
         *("evaluate", *models, *(f"--task={task}" for task in tasks), *QUICK, "--json"),
         *("--out", tmp_path / "out", "--cache", settings.cache_dir, "--seeds", 2),
         *("--executor", "ray", "--address", "a:1", "--gpus-per-unit", 0.25, "--cpus-per-unit", 3),
+        *("--shared", "s3://a/b"),
     )
     assert answer.code == 2
     assert [found["task"] for found in answer.json["results"]] == ["tones-1.0.0-full"]
     assert {(f["model"], f["task"]): f["error"] for f in answer.json["failed"]} == failures
     assert f"error: {models[0]} on {tasks[1]}: no luck" in answer.stderr
-    batch, share, address = asked
-    assert (share, address) == (Share(cpus=3, gpus=0.25), "a:1")
+    batch, share, address, shared = asked
+    assert (share, address, shared) == (Share(cpus=3, gpus=0.25), "a:1", "s3://a/b")
     assert isinstance(batch, Batch)
     assert batch.plan is not None
     assert (batch.plan.seeds, batch.always) == ((42, 43), False)
@@ -267,6 +342,7 @@ def test_all_tasks_are_those_of_the_benchmark() -> None:
     [
         (("--executor", "dask"), "--executor dask: use local or ray."),
         (("--address", "a:1"), "--address only goes with --executor ray."),
+        (("--shared", "s3://a/b"), "--shared only goes with --executor ray."),
         (("--executor", "ray", "--gpus-per-unit", 1.5), "a part of one GPU, or a whole number"),
     ],
 )

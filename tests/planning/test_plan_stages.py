@@ -25,8 +25,17 @@ def esc50(settings: Settings) -> TaskFacts:
     return task_facts("esc50", settings)
 
 
-def probe(facts: TaskFacts, groups: tuple[GroupSpeed, ...], seeds: int = 1) -> StageEstimate:
-    speed = ProbeSpeed(ProbeShape(1000, 50, False, 600, 400), groups, 4)
+# Twice the first chance to stop, which comes after 63 epochs.
+STOPPING = stages.Stopping(0.2)
+
+
+def probe(
+    facts: TaskFacts,
+    groups: tuple[GroupSpeed, ...],
+    seeds: int = 1,
+    stopping: stages.Stopping = STOPPING,
+) -> StageEstimate:
+    speed = ProbeSpeed(ProbeShape(1000, 50, False, 600, 400, 2), groups, 4)
     return stages.probe(
         facts,
         speed,
@@ -35,17 +44,18 @@ def probe(facts: TaskFacts, groups: tuple[GroupSpeed, ...], seeds: int = 1) -> S
         itemsize=4,
         base_bytes=0,
         max_memory_bytes=1 << 40,
+        stopping=stopping,
     )
 
 
 def test_the_grid_counts_once_and_the_winner_for_every_other_fold(esc50: TaskFacts) -> None:
-    group = GroupSpeed((POINT, POINT, POINT), 0.4, 0.1, 0.004, 0.001)
+    group = GroupSpeed((POINT, POINT, POINT), 0.3, 0.1, 0.003, 0.001)
     found = probe(esc50, (group,))
     assert found.seconds is not None
     # Two steps an epoch, a validation of 400 clips every third; 63 epochs at least, 500 at most.
 
     def seconds(epochs: float) -> float:
-        first = epochs * 2 * 0.4 + epochs / 3 * 400 * 0.004
+        first = epochs * 2 * 0.3 + epochs / 3 * 400 * 0.003
         other = epochs * 2 * 0.1 + epochs / 3 * 400 * 0.001
         return first + 4 * other
 
@@ -70,6 +80,47 @@ def test_what_wins_decides_between_the_bounds(esc50: TaskFacts) -> None:
     assert both.disk_bytes < both.disk_high_bytes
 
 
+def test_those_that_stop_last_go_on_with_less_beside_them(esc50: TaskFacts) -> None:
+    # Three together take twice what one takes: half of an epoch's time is for each that is left.
+    one_fold = dataclasses.replace(esc50, folds=esc50.folds[:1])
+    found = probe(one_fold, (GroupSpeed((POINT, POINT, POINT), 0.2, 0.1, 0.0, 0.0),))
+    assert found.seconds is not None
+    # Two steps an epoch. They stop between 63 and 189 epochs, the mean of which is 126, one by one.
+    times = [2 * (0.05 + 0.05 * left) for left in (3, 2, 1)]
+    ends = (63, 126, 189)
+    expected = ends[0] * times[0] + 63 * times[1] + 63 * times[2]
+    assert found.seconds.expected == pytest.approx(expected + 0.3)
+    assert found.seconds.low == pytest.approx(0.7 * (63 * 2 * 0.2 + 0.3))
+    assert found.seconds.high == pytest.approx(1.5 * (500 * 2 * 0.2 + 0.3))
+
+
+def test_one_that_takes_less_than_its_part_takes_its_part(esc50: TaskFacts) -> None:
+    one_fold = dataclasses.replace(esc50, folds=esc50.folds[:1])
+    found = probe(one_fold, (GroupSpeed((POINT, POINT), 0.4, 0.1, 0.0, 0.0),))
+    assert found.seconds is not None
+    assert found.seconds.expected == pytest.approx(126 * 2 * 0.4 + 0.3)
+
+
+@pytest.mark.parametrize(
+    ("stopping", "epochs"),
+    [
+        (stages.Stopping(0.0), 1.5 * 63),
+        (stages.Stopping(1.0), 4 * 63),
+        (stages.Stopping(1.0, before=100.0), 100),
+        (stages.Stopping(0.0, before=10.0), 63),
+        (stages.Stopping(0.0, before=900.0), 500),
+    ],
+)
+def test_the_epochs_that_are_reckoned_with(
+    esc50: TaskFacts, stopping: stages.Stopping, epochs: float
+) -> None:
+    one_fold = dataclasses.replace(esc50, folds=esc50.folds[:1])
+    found = probe(one_fold, (GroupSpeed((POINT,), 0.1, 0.1, 0.0, 0.0),), stopping=stopping)
+    assert found.seconds is not None
+    assert found.seconds.expected == pytest.approx(epochs * 2 * 0.1 + 0.3)
+    assert ("as in earlier trainings" in found.made_from) == (stopping.before is not None)
+
+
 def test_seeds_are_kept_each_by_itself(esc50: TaskFacts) -> None:
     group = GroupSpeed((POINT,), 0.1, 0.1, 0.0, 0.0)
     one, three = probe(esc50, (group,)), probe(esc50, (group,), seeds=3)
@@ -87,7 +138,7 @@ def test_frames_stay_within_the_memory_that_is_allowed(settings: Settings) -> No
     maestro = task_facts("maestro", settings)
     model = dataclasses.replace(MODEL, frames_per_s=500.0)
     speed = ProbeSpeed(
-        ProbeShape(1000, 88, True, 1024, 400), (GroupSpeed((POINT,), 0.1, 0.1, 0.0, 0.0),), 4
+        ProbeShape(1000, 88, True, 1024, 400, 2), (GroupSpeed((POINT,), 0.1, 0.1, 0.0, 0.0),), 4
     )
     most = [
         stages.probe(
@@ -98,6 +149,7 @@ def test_frames_stay_within_the_memory_that_is_allowed(settings: Settings) -> No
             itemsize=4,
             base_bytes=0,
             max_memory_bytes=allowed,
+            stopping=STOPPING,
         ).memory_bytes
         for allowed in (1 << 30, 2 << 30)
     ]

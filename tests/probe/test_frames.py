@@ -173,9 +173,7 @@ def test_validation_is_scipys_median_and_the_event_score(
     assert validations[0].score == max(by_hand)
     loss = data.validate(stack, [0, 1], Objective(f_measure, maximise=True, on_loss=True))
     frames = np.concatenate([e for _, e, _ in store.timestamps("valid")])
-    are_on = torch.from_numpy(
-        np.concatenate([p.y for p in data_of(store, 1 << 30).valid_pieces or []])
-    )
+    are_on = torch.cat([y for _, y in data_of(store, 1 << 30).valid_pieces or []])
     logits = stack.predict(torch.from_numpy(frames) - data.inputs.offset)
     expected = [
         float(torch.nn.functional.binary_cross_entropy_with_logits(one.T, are_on.float()))

@@ -14,8 +14,8 @@ from hearkit.metrics.classification import top1_accuracy
 from hearkit.probe.checkpoint import Checkpoint
 from hearkit.probe.data import ProbeData, resident_data
 from hearkit.probe.objective import Objective
-from hearkit.probe.protocol import GridPoint
-from hearkit.probe.search import Trained, by_shape, train
+from hearkit.probe.protocol import GridPoint, by_shape
+from hearkit.probe.search import Trained, train
 
 ACCURACY = Objective(top1_accuracy, maximise=True)
 

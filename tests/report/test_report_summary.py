@@ -7,7 +7,7 @@ from helpers_leaderboard import made_up_predictions, write_made_up_result
 
 from hearkit.errors import ResultError
 from hearkit.report.summary import report_of, summarise
-from hearkit.report.words import duration, mebibytes, rate
+from hearkit.report.words import duration, mebibytes, moment, percent, rate
 from hearkit.results import Resources, Result, StageRecord, score
 
 ESC50 = "esc50-v2.0.0-full"
@@ -113,7 +113,7 @@ def test_folders_are_searched_and_what_is_named_twice_counts_once(tmp_path: Path
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.0, "0.0 ms"),
+        (0.0, "0 s"),
         (0.0004, "0.4 ms"),
         (0.0124, "12 ms"),
         (8.24, "8.2 s"),
@@ -139,3 +139,34 @@ def test_rates_and_sizes_in_words() -> None:
     assert rate([first.model_copy(update={"throughput": 0.123})]) == "0.12 training clips/s"
     assert rate([]) == ""
     assert [mebibytes(size) for size in (None, 374.2, 12595.2)] == ["", "374 MiB", "12.3 GiB"]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.0, "0 %"),
+        (0.0001, "under 1 %"),
+        (0.0099, "under 1 %"),
+        (0.01, "1 %"),
+        (0.456, "46 %"),
+        (0.99, "99 %"),
+        (0.9999, "over 99 %"),
+        (1.0, "100 %"),
+    ],
+)
+def test_shares_in_words(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("iso", "text"),
+    [
+        ("2026-11-22T12:13:06+00:00", "2026-11-22 12:13 UTC"),
+        ("2026-11-22T01:13:06+02:00", "2026-11-21 23:13 UTC"),
+        ("2026-11-22T12:13:06", "2026-11-22T12:13:06"),
+        ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00+14:00"),
+        ("<b>", "<b>"),
+    ],
+)
+def test_moments_in_words(iso: str, text: str) -> None:
+    assert moment(iso) == text

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,8 +20,10 @@ from hearkit.settings import Settings
 
 if TYPE_CHECKING:
     from hearkit.embeddings.manifest import Dtype
+    from hearkit.execution.exchange import Exchange, UrlExchange
     from hearkit.execution.filling import Wanted
-    from hearkit.execution.ray_cluster import Share
+    from hearkit.execution.ray_cluster import RayCluster, Share
+    from hearkit.execution.task_place import TaskPlace
     from hearkit.models.loaded import Interpreter
     from hearkit.models.protocol import Model
     from hearkit.tasks.store import PreparedTask
@@ -31,7 +35,10 @@ __all__ = [
     "ExecutorName",
     "Failures",
     "GpusPerUnit",
+    "SharedUrl",
+    "check_folder",
     "fill_on_cluster",
+    "on_cluster",
     "share_of",
 ]
 
@@ -63,6 +70,15 @@ GpusPerUnit = Annotated[
         metavar="F",
         min=0,
         help="GPUs of a unit of work, as 0.25 for four on one; 1 by default where there are any.",
+    ),
+]
+SharedUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--shared",
+        metavar="URL",
+        help="Where nodes that share no disk exchange what they made, as s3://bucket/folder; each "
+        "then has a cache of its own.",
     ),
 ]
 
@@ -103,8 +119,25 @@ class Batch:
     always: bool
 
 
+def check_folder(out: Path) -> None:
+    """Refuses a URL where a folder is needed.
+
+    Raises:
+        HearError: It is one.
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", out.as_posix()):
+        raise HearError(
+            f"--out {out} is a URL; results are written into a folder of this machine. Copy it "
+            "when it is done."
+        )
+
+
 def share_of(
-    executor: str, address: str | None, cpus: int | None, gpus: float | None
+    executor: str,
+    address: str | None,
+    cpus: int | None,
+    gpus: float | None,
+    shared: str | None = None,
 ) -> Share | None:
     """What one unit takes of a cluster; None for an evaluation in this process.
 
@@ -114,7 +147,12 @@ def share_of(
     if executor not in ("local", "ray"):
         raise HearError(f"--executor {executor}: use local or ray.")
     if executor == "local":
-        given = {"--address": address, "--cpus-per-unit": cpus, "--gpus-per-unit": gpus}
+        given: dict[str, object] = {
+            "--address": address,
+            "--cpus-per-unit": cpus,
+            "--gpus-per-unit": gpus,
+        }
+        given["--shared"] = shared
         found = [option for option, value in given.items() if value is not None]
         if found:
             raise HearError(f"{' and '.join(found)} only goes with --executor ray.")
@@ -129,39 +167,134 @@ def share_of(
 
 
 def fill_on_cluster(
-    batch: Batch, share: Share, address: str | None, settings: Settings, reporter: Reporter
+    batch: Batch,
+    share: Share,
+    address: str | None,
+    shared: str | None,
+    settings: Settings,
+    reporter: Reporter,
 ) -> Failures:
     """Has a cluster put into the cache what an evaluation will want to find there.
 
     What is wrong with tasks and models is left for the evaluation to say, in its own words.
 
+    Args:
+        batch: What is to be evaluated.
+        share: What one unit takes of the cluster.
+        address: Of the cluster; None starts one on this machine.
+        shared: URL by which nodes that don't see the cache exchange what they make.
+        settings: Those of the evaluation.
+        reporter: Is told how it gets on.
+
     Raises:
-        HearError: The cluster can't be used.
+        HearError: The cluster or the URL can't be used.
     """
     from hearkit.execution.executor import drive
-    from hearkit.execution.filling import fetching, filling
+    from hearkit.execution.filling import filling
+
+    with on_cluster(settings, address, share, shared, reporter) as (cluster, exchange):
+        places = _places(list(dict.fromkeys(batch.tasks)), cluster, exchange, settings, reporter)
+        wanted: dict[tuple[str, str], Wanted] = {}
+        for spec in dict.fromkeys(batch.models):
+            wanted.update(_wanted(batch, spec, places, settings, exchange))
+        left: set[str] = set()
+        with reporter.checks(f"cluster: embedding and training, {len(wanted)} in all") as tell:
+            flows = {key: filling(own, left) for key, own in wanted.items()}
+            failures = drive(cluster, flows, tell)
+        if exchange is not None:
+            with reporter.checks(f"fetching what the cluster made, {len(left)} in all") as tell:
+                for done, entry in enumerate(sorted(left), start=1):
+                    exchange.pull(entry, settings.cache_dir / entry)
+                    tell(done, len(left), entry)
+        return failures
+
+
+@contextmanager
+def on_cluster(
+    settings: Settings,
+    address: str | None,
+    share: Share,
+    shared: str | None,
+    reporter: Reporter,
+) -> Iterator[tuple[RayCluster, UrlExchange | None]]:
+    """A cluster, and by what its nodes exchange things if they don't see this machine's cache.
+
+    Raises:
+        HearError: The cluster or the URL can't be used.
+    """
+    from hearkit.execution.exchange import UrlExchange
     from hearkit.execution.ray_cluster import ray_cluster
 
-    tasks = list(dict.fromkeys(batch.tasks))
-    with ray_cluster(settings, address=address, share=share) as cluster:
+    exchange = None if shared is None else UrlExchange(shared)
+    with ray_cluster(settings, address=address, share=share, shared=exchange) as cluster:
         if cluster.unused_gpus:
             reporter.line(
                 f"The cluster's GPUs ({cluster.unused_gpus}) stay idle: this machine has none, "
                 "or --device says so. Start the evaluation on a node that has one."
             )
-        with reporter.checks(f"cluster: fetching tasks, {len(tasks)} in all") as tell:
-            missing = drive(cluster, {task: fetching(task) for task in tasks}, tell)
-        wanted: dict[tuple[str, str], Wanted] = {}
-        for spec in dict.fromkeys(batch.models):
-            here = [task for task in tasks if task not in missing]
-            wanted.update(_wanted(batch, spec, here, settings))
-        with reporter.checks(f"cluster: embedding and training, {len(wanted)} in all") as tell:
-            return drive(cluster, {key: filling(own) for key, own in wanted.items()}, tell)
+        yield cluster, exchange
+
+
+def _places(
+    tasks: Sequence[str],
+    cluster: RayCluster,
+    exchange: Exchange | None,
+    settings: Settings,
+    reporter: Reporter,
+) -> dict[str, TaskPlace]:
+    """How units find tasks, by what the user named; without those that aren't as they should be."""
+    from hearkit.execution.executor import drive
+    from hearkit.execution.filling import fetching
+
+    here: dict[str, TaskPlace] = {}
+    away = tasks
+    if exchange is not None:
+        here = _sent(tasks, exchange, settings, reporter)
+        # What is named by its place is nowhere else, and the evaluation says what is wrong.
+        away = [task for task in tasks if task not in here and _is_name(task)]
+    fetched: dict[str, TaskPlace] = {}
+    if away:
+        with reporter.checks(f"cluster: fetching tasks, {len(away)} in all") as tell:
+            sent = exchange is not None
+            drive(cluster, {task: fetching(task, fetched, sent=sent) for task in away}, tell)
+    if exchange is not None:
+        for place in fetched.values():
+            place.bring_home(settings, exchange)
+    return here | fetched
+
+
+def _is_name(task: str) -> bool:
+    """Whether a task is named by its name, and not by a place on this machine."""
+    return not (Path(task).expanduser().exists() or set(task) & set("/\\"))
+
+
+def _sent(
+    tasks: Sequence[str], exchange: Exchange, settings: Settings, reporter: Reporter
+) -> dict[str, TaskPlace]:
+    """Leaves at the exchange what tasks are on this machine."""
+    from hearkit.execution.task_place import TaskPlace
+    from hearkit.tasks.store import load_task
+
+    found = {}
+    with reporter.checks(f"sending tasks, {len(tasks)} in all") as tell:
+        for done, text in enumerate(tasks, start=1):
+            try:
+                task = load_task(text, settings=settings, download=False)
+            except HearError:
+                continue
+            found[text] = TaskPlace.sent(task, exchange)
+            tell(done, len(tasks), text)
+    return found
 
 
 def _wanted(
-    batch: Batch, spec: str, tasks: Sequence[str], settings: Settings
+    batch: Batch,
+    spec: str,
+    places: Mapping[str, TaskPlace],
+    settings: Settings,
+    exchange: Exchange | None,
 ) -> dict[tuple[str, str], Wanted]:
+    from hearkit.embeddings.compute import store_folder
     from hearkit.execution.filling import Training, Wanted
     from hearkit.execution.units import ModelChoice
     from hearkit.tasks.store import load_task
@@ -179,7 +312,7 @@ def _wanted(
     )
     found = {}
     try:
-        for text in tasks:
+        for text, place in places.items():
             try:
                 task = load_task(text, settings=settings, download=False)
                 check_evaluable(task)
@@ -188,9 +321,16 @@ def _wanted(
                 continue
             if not seeds and not batch.always:
                 continue
+            if exchange is not None:
+                # What is in this cache already needn't be made again.
+                folder = store_folder(model, task, settings=settings, dtype=batch.dtype)
+                if folder.is_dir():
+                    exchange.push(folder.relative_to(settings.cache_dir).as_posix(), folder)
             plan = batch.plan
             training = Training(plan.protocol, seeds, plan.precision) if plan and seeds else None
-            found[spec, text] = Wanted(choice, model.sample_rate, task, batch.dtype, training)
+            found[spec, text] = Wanted(
+                choice, model.sample_rate, task, place, batch.dtype, training
+            )
     finally:
         model.close()
     return found

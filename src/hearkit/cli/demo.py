@@ -11,7 +11,7 @@ from hearkit.cli import options as o
 from hearkit.cli.evaluate import finish, show_evaluated
 from hearkit.cli.evaluation import evaluate_tasks
 from hearkit.cli.running import answers_only, verb
-from hearkit.cli.terminal import Reporter, say
+from hearkit.cli.terminal import Reporter, answer_json, say
 
 __all__ = ["demo"]
 
@@ -21,11 +21,16 @@ _STARTER = "my_model.py"
 
 @verb(
     "hearkit demo --out demo-out",
+    "hearkit demo --tasks-only",
 )
 def demo(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder that takes all of it.")
     ] = Path("demo-out"),
+    tasks_only: Annotated[
+        bool,
+        typer.Option("--tasks-only", help="Only make the tasks and the model to start from."),
+    ] = False,
     device: o.Device = None,
     cache: Annotated[
         Path | None,
@@ -52,6 +57,11 @@ def demo(
         reporter = Reporter()
         with reporter.files("synthesising four small tasks") as progress:
             tasks = make_demo_tasks(out, settings=settings, progress=progress)
+        write_starter_model(out / _STARTER)
+    if tasks_only:
+        _show_made(tasks, out / _STARTER, as_json=json)
+        return
+    with answers_only():
         plan = o.plan_of(DEMO_PROTOCOL, 42, "auto", DEMO_ONLY, DEMO_GRID_POINTS, settings)
         model = o.get_model(_MODEL, None, None, settings)
         evaluated = evaluate_tasks(
@@ -64,7 +74,6 @@ def demo(
             reporter,
             overwrite=True,  # the demo of another version left its own here
         )
-        write_starter_model(out / _STARTER)
     finish(evaluated, lambda: show_evaluated(evaluated), as_json=json)
     if not json:
         plan_options = " ".join(
@@ -73,6 +82,14 @@ def demo(
             + [f"--grid-points {DEMO_GRID_POINTS}"]
         )
         say(_next_steps(out, tasks, plan.protocol.name, plan_options, DEMO_EVENT_CLIP))
+
+
+def _show_made(tasks: list[Path], model: Path, *, as_json: bool) -> None:
+    if as_json:
+        answer_json({"tasks": [str(task) for task in tasks], "model": str(model)})
+        return
+    for path in (*tasks, model):
+        say(str(path))
 
 
 def _next_steps(out: Path, tasks: list[Path], protocol: str, plan_options: str, clip: str) -> str:

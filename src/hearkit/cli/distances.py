@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hearkit.cli.evaluation import each_task
-from hearkit.cli.kept import kept, result_folder
+from hearkit.cli.kept import kept, of_other_embeddings, result_folder
 from hearkit.cli.stages import embed_task, find_task
 from hearkit.cli.tables import number, output_console
-from hearkit.cli.terminal import Reporter, duration
+from hearkit.cli.terminal import Reporter
 from hearkit.errors import TaskError
+from hearkit.report.words import duration
 from hearkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,15 +54,7 @@ class DistanceInputs:
 
     def differences(self, result: DistanceResult) -> list[str]:
         """In what a result was made from something else."""
-        found = []
-        if result.model.digest != self.model:
-            weights = f", weights {result.model.weights}" if result.model.weights else ""
-            found.append(f"another model or checkpoint ({result.model.spec}{weights})")
-        if result.task.digest != self.task:
-            found.append("other content of the task")
-        if result.embeddings.dtype != self.dtype:
-            found.append(f"embeddings in {result.embeddings.dtype} instead of {self.dtype}")
-        return found
+        return of_other_embeddings(self, result)
 
 
 @dataclass

@@ -77,6 +77,7 @@ def evaluate(
     address: c.Address = None,
     cpus_per_unit: c.CpusPerUnit = None,
     gpus_per_unit: c.GpusPerUnit = None,
+    shared: c.SharedUrl = None,
     json: o.Json = False,
 ) -> None:
     """Evaluates models on tasks: embeddings, probes, scores with intervals.
@@ -88,7 +89,8 @@ def evaluate(
     processes of many machines do what takes long; the results are the same.
     """
     with answers_only():
-        share = c.share_of(executor, address, cpus_per_unit, gpus_per_unit)
+        share = c.share_of(executor, address, cpus_per_unit, gpus_per_unit, shared)
+        c.check_folder(out)
         task = named_tasks(task)
         if distance:
             _check_no_probe(
@@ -133,7 +135,7 @@ def evaluate(
                 overwrite=overwrite,
                 always=distance or bool(few),
             )
-            failures = c.fill_on_cluster(batch, share, address, settings, reporter)
+            failures = c.fill_on_cluster(batch, share, address, shared, settings, reporter)
 
         if distance:
             measured = evaluate_models(

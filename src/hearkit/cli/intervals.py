@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +44,8 @@ def write_uncertainty(folder: Path, task: str, reporter: Reporter) -> None:
 
 def _is_of(sure: Uncertainty, results: Sequence[Result]) -> bool:
     """Whether it says of every seed and score what the results say."""
+    from hearkit.results.over_folds import same_number
+
     if sure.seeds != tuple(result.seed for result in results):
         return False
     if any(list(sure.scores) != list(result.scores) for result in results):
@@ -55,11 +56,8 @@ def _is_of(sure: Uncertainty, results: Sequence[Result]) -> bool:
     expected = [
         sum(result.scores[name].mean for result in results) / len(results) for name in sure.scores
     ]
-    return all(_same(a, b) for a, b in zip([*stated, *overall], [*means, *expected], strict=True))
-
-
-def _same(a: float, b: float) -> bool:
-    return (math.isnan(a) and math.isnan(b)) or math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
+    pairs = zip([*stated, *overall], [*means, *expected], strict=True)
+    return all(same_number(a, b) for a, b in pairs)
 
 
 def read_uncertainty(folder: Path) -> Uncertainty | None:

@@ -9,18 +9,38 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hearkit.cli.options import ProbePlan
 from hearkit.errors import ResultError
 
 if TYPE_CHECKING:
+    from hearkit.distance import DistanceResult
     from hearkit.results import Result
     from hearkit.tasks.store import PreparedTask
 
-__all__ = ["Inputs", "check_evaluable", "kept", "kept_result", "result_folder", "seed_folder"]
+__all__ = [
+    "Inputs",
+    "check_evaluable",
+    "kept",
+    "kept_result",
+    "of_other_embeddings",
+    "result_folder",
+    "seed_folder",
+]
 
 R = TypeVar("R")
+
+
+class _MadeFrom(Protocol):
+    """What every result is made from; attributes as of `Inputs`."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -46,14 +66,7 @@ class Inputs:
     def differences(self, result: Result) -> list[str]:
         """In what a result was made from something else."""
         protocol = self.plan.protocol.for_task(self.task_name)
-        found = []
-        if result.model.digest != self.model:
-            weights = f", weights {result.model.weights}" if result.model.weights else ""
-            found.append(f"another model or checkpoint ({result.model.spec}{weights})")
-        if result.task.digest != self.task:
-            found.append("other content of the task")
-        if result.embeddings.dtype != self.dtype:
-            found.append(f"embeddings in {result.embeddings.dtype} instead of {self.dtype}")
+        found = of_other_embeddings(self, result)
         if result.protocol != protocol:
             same_name = result.protocol.name == protocol.name
             more = " of other content" if same_name else f" instead of {protocol.name}"
@@ -63,6 +76,19 @@ class Inputs:
         if result.precision != self.plan.precision:
             found.append(f"training in {result.precision} instead of {self.plan.precision}")
         return found
+
+
+def of_other_embeddings(inputs: _MadeFrom, result: Result | DistanceResult) -> list[str]:
+    """In what the embeddings of a result of any kind are others: model, task and dtype."""
+    found = []
+    if result.model.digest != inputs.model:
+        weights = f", weights {result.model.weights}" if result.model.weights else ""
+        found.append(f"another model or checkpoint ({result.model.spec}{weights})")
+    if result.task.digest != inputs.task:
+        found.append("other content of the task")
+    if result.embeddings.dtype != inputs.dtype:
+        found.append(f"embeddings in {result.embeddings.dtype} instead of {inputs.dtype}")
+    return found
 
 
 def result_folder(out: Path, model: str, name: str | None, task: str) -> Path:

@@ -12,8 +12,9 @@ from hearkit.cli import options as o
 from hearkit.cli import places
 from hearkit.cli.running import BAD_INPUT, answers_only, verb
 from hearkit.cli.stages import named_tasks
-from hearkit.cli.terminal import Reporter, answer_json, duration, say
+from hearkit.cli.terminal import Reporter, answer_json, say
 from hearkit.errors import HearError
+from hearkit.report.words import duration
 
 if TYPE_CHECKING:
     from rich.table import Table

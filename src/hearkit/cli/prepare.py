@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hearkit.cli import cluster as c
 from hearkit.cli import options as o
+from hearkit.cli.cluster_prepare import prepare_on_cluster
 from hearkit.cli.preparing import CatalogSource, OwnSettings, prepare_csv, prepare_hf, rates_of
 from hearkit.cli.running import BAD_INPUT, answers_only, verb
 from hearkit.cli.terminal import Reporter, answer_json, say
@@ -25,6 +27,7 @@ __all__ = ["prepare"]
     "hearkit prepare maestro --mode 5h --corpus-dir ~/downloads --sample-rate 16000",
     "hearkit prepare --from-csv clips.csv --audio recordings --name birds --out data \\\n"
     "    --duration 3 --score top1_acc --score mAP --folds 5",
+    "hearkit prepare all --executor ray --address auto",
     "hearkit prepare --from-hf ./my-dataset --label-column species --name birds --out data",
 )
 def prepare(
@@ -152,14 +155,20 @@ def prepare(
     mirror: o.Mirror = None,
     cache: o.CacheDir = None,
     workers: o.Workers = None,
+    executor: c.ExecutorName = "local",
+    address: c.Address = None,
+    cpus_per_unit: c.CpusPerUnit = None,
+    shared: c.SharedUrl = None,
     json: o.Json = False,
 ) -> None:
     """Makes tasks in the official layout from raw corpora.
 
     Tasks of the catalog get exactly the official files, splits and labels; their corpora are
     taken from --corpus-dir or downloaded. A corpus of one's own is described by a list of clips
-    or is a Hugging Face dataset. An interrupted run is finished by running the same again.
+    or is a Hugging Face dataset. An interrupted run is finished by running the same again. With
+    `--executor ray` the processes of many machines prepare a corpus each.
     """
+    share = c.share_of(executor, address, cpus_per_unit, None, shared)
     names, rates = rates_of(tasks or (), sample_rate or ())
     own = OwnSettings(
         name=name,
@@ -177,6 +186,7 @@ def prepare(
         {
             "--corpus-dir": corpus_dir,
             "--trust-corpus": trust_corpus,
+            "--executor ray": share is not None,
         },
         "a task of the catalog",
     )
@@ -229,9 +239,14 @@ def prepare(
             ]
         else:
             source = CatalogSource(tuple(corpus_dir or ()), trust_corpus, skip_corrupt, rates)
-            done, failed = _prepare_catalog(
-                names, mode, source.prepare(target, settings, reporter), reporter
-            )
+            wanted = _wanted(names, mode)
+            if share is None:
+                prepare_one = source.prepare(target, settings, reporter)
+            else:
+                prepare_one = prepare_on_cluster(
+                    wanted, source, out, share, address, shared, settings, reporter
+                )
+            done, failed = _prepare_catalog(wanted, prepare_one, reporter)
     if json and names:
         answer_json(
             {
@@ -249,13 +264,11 @@ def prepare(
 
 
 def _prepare_catalog(
-    names: list[str],
-    mode: str | None,
+    wanted: list[tuple[str, str]],
     prepare_one: Callable[[str, str], PreparedTask],
     reporter: Reporter,
 ) -> tuple[list[PreparedTask], list[tuple[str, str]]]:
     """Prepares tasks one after the other; one that fails doesn't keep the others from it."""
-    wanted = _wanted(names, mode)
     done: list[PreparedTask] = []
     failed: list[tuple[str, str]] = []
 

@@ -66,7 +66,7 @@ def _show(found: RunReport) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from hearkit.report.words import duration, mebibytes
+    from hearkit.report.words import duration, mebibytes, percent
 
     console = output_console()
     table = Table(box=box.SIMPLE_HEAD)
@@ -79,7 +79,7 @@ def _show(found: RunReport) -> None:
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
     parts = ", ".join(
-        f"{total.stage} {duration(total.seconds)} ({100 * total.share:.0f} %)"
+        f"{total.stage} {duration(total.seconds)} ({percent(total.share)})"
         for total in found.totals
         if total.seconds
     )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from hearkit.cli.intervals import write_uncertainty
 from hearkit.cli.kept import Inputs, kept_result, seed_folder
 from hearkit.cli.options import ProbePlan
-from hearkit.cli.terminal import Reporter, duration
+from hearkit.cli.terminal import Reporter
+from hearkit.report.words import duration
 from hearkit.settings import Settings
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hearkit.cli.intervals import read_uncertainty
-from hearkit.cli.terminal import duration
+from hearkit.report.words import duration
 
 if TYPE_CHECKING:
     from rich.console import Console

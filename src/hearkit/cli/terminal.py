@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from hearkit.report.words import duration
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from hearkit.embeddings.compute import Progress as TellEmbed
     from hearkit.probe.fit import ProbeProgress
 
-__all__ = ["Reporter", "Steps", "answer_json", "duration", "error_console", "say", "show_warning"]
+__all__ = ["Reporter", "Steps", "answer_json", "error_console", "say", "show_warning"]
 
 TellDownload = Callable[[str, int, int | None], None]
 """Called with a file's name, the bytes done and, if known, those in all."""
@@ -57,16 +59,6 @@ def show_warning(
     """A warning as one line, in the place of Python's two."""
     text = " ".join(str(message).split())
     say(f"warning: {text[:200]}{'...' if len(text) > 200 else ''} ({filename}:{lineno})")
-
-
-def duration(seconds: float) -> str:
-    """Seconds as ``8.2 s``, ``3 min 05 s`` or ``2 h 10 min``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _amount(number: int) -> str:

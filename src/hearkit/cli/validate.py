@@ -10,8 +10,9 @@ from hearkit.cli import options as o
 from hearkit.cli import places
 from hearkit.cli.running import INTERRUPTED, answers_only, verb
 from hearkit.cli.tables import output_console
-from hearkit.cli.terminal import Reporter, answer_json, duration, say
+from hearkit.cli.terminal import Reporter, answer_json, say
 from hearkit.errors import ModelError
+from hearkit.report.words import duration
 
 if TYPE_CHECKING:
     from rich.table import Table

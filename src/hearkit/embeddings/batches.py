@@ -2,7 +2,8 @@
 
 Conventions: batches and shards follow the order of the splits' files and never span two
 splits. Their composition depends on the task, the sample rate and the size of an embedding
-alone, since a model may let clips of a batch influence each other.
+alone, since a model may let clips of a batch influence each other. Where a model doesn't, several
+batches of a shard may be handed to it as one.
 """
 
 from __future__ import annotations
@@ -126,12 +127,18 @@ def plan_shards(task: PreparedTask, sample_rate: int, embedding_size: int) -> li
     return shards
 
 
-def batches_of(shards: Iterable[Shard]) -> Iterator[Batch]:
-    """The batches of shards, in order."""
+def batches_of(shards: Iterable[Shard], times: int = 1) -> Iterator[Batch]:
+    """The batches of shards, in order.
+
+    Args:
+        shards: Which.
+        times: How many of a shard's batches are put together.
+    """
     for shard in shards:
-        for first in range(0, len(shard.clips), shard.batch):
-            part = slice(first, first + shard.batch)
-            last = first + shard.batch >= len(shard.clips)
+        size = shard.batch * times
+        for first in range(0, len(shard.clips), size):
+            part = slice(first, first + size)
+            last = first + size >= len(shard.clips)
             yield Batch(shard, shard.clips[part], shard.paths[part], last)
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hearkit.embeddings.store import SHARDS, EmbeddingStore
+from hearkit.embeddings.array_file import array_file, read_array
+from hearkit.embeddings.store import EmbeddingStore
 from hearkit.errors import EmbeddingError
-from hearkit.files import read_npy
 
 __all__ = ["ClipFrames", "clip_frames"]
 
@@ -73,23 +73,17 @@ def clip_frames(store: EmbeddingStore, split: str) -> list[ClipFrames]:
     for shard in store.manifest.shards:
         if shard.split != split or shard.frames is None or shard.timestamps is None:
             continue
-        path = store.folder / SHARDS / shard.embeddings.name
-        try:
-            times = read_npy(store.folder / SHARDS / shard.timestamps.name).astype(np.float64)
-            mapped = np.lib.format.open_memmap(path, mode="r")
-        except (OSError, ValueError, EOFError) as error:
-            raise EmbeddingError(
-                f"{path} can't be read ({error}). Delete {store.folder} and embed again."
-            ) from error
+        times = read_array(store, shard.timestamps).astype(np.float64)
+        array = array_file(store, shard.embeddings)
         first = 0
         for clip, n_frames in zip(shard.clips, shard.frames, strict=True):
             found.append(
                 ClipFrames(
                     clip=clip,
                     timestamps_ms=times[first : first + n_frames],
-                    path=path,
-                    dtype=mapped.dtype,
-                    offset=mapped.offset + first * size * mapped.dtype.itemsize,
+                    path=array.path,
+                    dtype=array.dtype,
+                    offset=array.offset + first * size * array.dtype.itemsize,
                     size=size,
                 )
             )

@@ -56,6 +56,8 @@ class ShardRecord(_Record):
         seconds: Wall-clock time that it took.
         reduced_batch: The most clips that were handed to the model at once in the end, where it
             ran out of memory on whole batches; None where it didn't.
+        enlarged_batch: The most clips that were handed to the model at once, where that is more
+            than a batch of the reference evaluation.
         device_utilisation: Mean share of the time in which the GPU was busy, 0 to 1; None on a
             CPU, and where it isn't known.
         device: Where the model ran; None in records of earlier versions, and so are the others.
@@ -73,6 +75,7 @@ class ShardRecord(_Record):
     audio_s: float
     seconds: float
     reduced_batch: int | None = None
+    enlarged_batch: int | None = None
     device_utilisation: float | None = None
     device: str | None = None
     peak_memory_mb: float | None = None
@@ -130,7 +133,8 @@ class Manifest(_Record):
         key: The digest by which the store's folder is named.
         kind: Of embedding.
         dtype: Of the embeddings on disk.
-        batch: Clips per batch.
+        batch: Clips per batch in the reference evaluation; the shards say where there were more
+            or fewer.
         model: Which model.
         task: Which task.
         device: Where the model ran; all of them where there were several.
@@ -162,6 +166,12 @@ class Manifest(_Record):
         """The fewest clips to which a shard's batches were reduced for want of memory, if any."""
         sizes = [s.reduced_batch for s in self.shards if s.reduced_batch is not None]
         return min(sizes, default=None)
+
+    @property
+    def enlarged_batch(self) -> int | None:
+        """The most clips that were handed to the model at once, if more than `batch`."""
+        sizes = [s.enlarged_batch for s in self.shards if s.enlarged_batch is not None]
+        return max(sizes, default=None)
 
     @property
     def device_utilisation(self) -> float | None:

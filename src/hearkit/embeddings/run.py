@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hearkit.embeddings.align import check_timestamps
+from hearkit.embeddings.batch_size import are_alike, times_larger
 from hearkit.embeddings.batches import (
     Batch,
     Shard,
@@ -87,10 +88,31 @@ class _Rows:
     frames: list[int] = field(default_factory=list)
     audio_s: float = 0.0
     reduced_batch: int | None = None
+    most_at_once: int = 0
+
+    def extend(self, more: _Rows) -> None:
+        """Adds what the model gave for the clips that follow."""
+        self.embeddings += more.embeddings
+        self.timestamps += more.timestamps
+        self.frames += more.frames
+        self.reduced_batch = more.reduced_batch or self.reduced_batch
+        self.most_at_once = max(self.most_at_once, more.most_at_once)
+
+    def is_alike(self, other: _Rows, clips: int) -> bool:
+        """Whether they are the same for the same clips, but for rounding."""
+        ours, theirs = (
+            [np.concatenate(part) for part in (rows.embeddings, rows.timestamps) if part]
+            for rows in (self, other)
+        )
+        return all(are_alike(a, b, clips) for a, b in zip(ours, theirs, strict=True))
 
 
 class Run:
     """One pass over shards, of which those that are finished are left alone.
+
+    On a GPU with much memory the model gets several of the reference's batches at once, as long
+    as it gives the same embeddings for that: the first such batch is computed both ways, and if
+    clips of a batch influence each other, all others are those of the reference.
 
     Where the model runs out of memory on a batch, it gets half as many clips at a time from then
     on. The embeddings of a model whose clips don't influence each other stay as they are, but for
@@ -130,7 +152,12 @@ class Run:
         }
         self.add = kinds[task.kind]
         self.total = sum(len(shard.clips) for shard in shards)
-        self.most_clips = max((shard.batch for shard in shards), default=1)
+        self.reference = max((shard.batch for shard in shards), default=1)
+        # Clips that keep their lengths can't share a batch.
+        together = task.metadata.sample_duration is not None
+        self.times = times_larger(model.device) if together else 1
+        self.most_clips = self.times * self.reference
+        self.compared = self.times == 1
 
     def compute(self) -> list[ShardRecord]:
         """Computes what is missing; all records in order."""
@@ -157,7 +184,9 @@ class Run:
         rows = _Rows()
         # Half of the threads: on a CPU the model wants the cores, too.
         workers = max(1, self.workers // 2)
-        reader = read_ahead(batches_of(pending), self.model.sample_rate, workers=workers)
+        reader = read_ahead(
+            batches_of(pending, self.times), self.model.sample_rate, workers=workers
+        )
         with closing(reader) as batches, GpuMeter(self.model.device) as meter:
             for batch, audio in batches:
                 batch_s = audio.size / self.model.sample_rate
@@ -174,6 +203,7 @@ class Run:
         memory = self.model.engine.memory()
         return ShardWay(
             reduced_batch=rows.reduced_batch,
+            enlarged_batch=rows.most_at_once if rows.most_at_once > self.reference else None,
             device_utilisation=meter.take(),
             device=self.model.device,
             peak_memory_mb=memory.resident_mb,
@@ -185,6 +215,25 @@ class Run:
             self.progress(EmbedProgress(clips, self.total, before, audio_s, seconds))
 
     def _embed(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> None:
+        if self.compared or len(batch.clips) <= self.reference:
+            self._embed_parts(batch, audio, rows)
+            return
+        enlarged, plain = _Rows(), _Rows()
+        self._embed_parts(batch, audio, enlarged)
+        most = self.most_clips
+        if enlarged.most_at_once > self.reference:
+            self.most_clips = min(most, self.reference)
+            # The model may have written into the audio.
+            audio = read_batch(batch, self.model.sample_rate)
+            self._embed_parts(batch, audio, plain)
+            if enlarged.is_alike(plain, len(batch.clips)):
+                self.most_clips = most
+            else:
+                enlarged = plain
+        self.compared = True
+        rows.extend(enlarged)
+
+    def _embed_parts(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> None:
         """Hands a batch to the model, in parts if the whole is too much for it."""
         first, total = 0, len(batch.clips)
         while first < total:
@@ -194,15 +243,24 @@ class Run:
             else:
                 own = aligned_copy(audio[first : first + count])
                 fits = self._fits(part_of(batch, first, count), own, rows)
-                rows.reduced_batch = self.most_clips
+                if self.most_clips < self.reference:
+                    rows.reduced_batch = self.most_clips
             if fits:
                 first += count
+                rows.most_at_once = max(rows.most_at_once, count)
                 continue
-            self.most_clips = (count + 1) // 2
+            self.most_clips = self._fewer(count)
             gc.collect()
             if count == total:
                 # The model may have written into it before it gave up.
                 audio = read_batch(batch, self.model.sample_rate)
+
+    def _fewer(self, count: int) -> int:
+        """Half as many clips; above the reference's batch, whole ones of these."""
+        half = (count + 1) // 2
+        if count <= self.reference:
+            return half
+        return max(1, half // self.reference) * self.reference
 
     def _fits(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> bool:
         """Adds a batch's embeddings; False if memory was too small and fewer clips may do.

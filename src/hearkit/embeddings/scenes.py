@@ -8,32 +8,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from hearkit.embeddings.store import SHARDS, EmbeddingStore
+from hearkit.embeddings.array_file import ArrayFile, array_file
+from hearkit.embeddings.store import EmbeddingStore
 from hearkit.errors import EmbeddingError
 
 __all__ = ["SceneRows", "scene_rows"]
-
-
-@dataclass(frozen=True)
-class _Shard:
-    """Some clips' embeddings in one file.
-
-    Attributes:
-        path: Of the ``.npy`` file.
-        dtype: On disk.
-        offset: Of the first embedding, in bytes.
-        n_clips: How many there are.
-    """
-
-    path: Path
-    dtype: np.dtype[np.floating]
-    offset: int
-    n_clips: int
 
 
 @dataclass(frozen=True)
@@ -45,11 +28,11 @@ class SceneRows:
         size: Numbers per embedding.
     """
 
-    shards: Sequence[_Shard]
+    shards: Sequence[ArrayFile]
     size: int
 
     def __len__(self) -> int:
-        return sum(shard.n_clips for shard in self.shards)
+        return sum(shard.shape[0] for shard in self.shards)
 
     def read(self, clips: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """The embeddings (n, size) of the clips at some positions (n,), in that order.
@@ -62,13 +45,13 @@ class SceneRows:
         ordered = clips[order]
         first = 0
         for shard in self.shards:
-            start, stop = np.searchsorted(ordered, [first, first + shard.n_clips])
+            start, stop = np.searchsorted(ordered, [first, first + shard.shape[0]])
             if stop > start:
                 result[order[start:stop]] = self._read(shard, ordered[start:stop] - first)
-            first += shard.n_clips
+            first += shard.shape[0]
         return result
 
-    def _read(self, shard: _Shard, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
+    def _read(self, shard: ArrayFile, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
         row_bytes = self.size * shard.dtype.itemsize
         found = np.empty((len(rows), self.size), dtype=shard.dtype)
         # Neighbours on disk are read at once.
@@ -105,18 +88,12 @@ def scene_rows(store: EmbeddingStore, split: str) -> SceneRows:
     for shard in store.manifest.shards:
         if shard.split != split:
             continue
-        path = store.folder / SHARDS / shard.embeddings.name
-        try:
-            mapped = np.lib.format.open_memmap(path, mode="r")
-        except (OSError, ValueError, EOFError) as error:
-            raise EmbeddingError(
-                f"{path} can't be read ({error}). Delete {store.folder} and embed again."
-            ) from error
+        array = array_file(store, shard.embeddings)
         shape = (len(shard.clips), size)
-        if mapped.shape != shape:
+        if array.shape != shape:
             raise EmbeddingError(
-                f"{path} holds {mapped.shape} and should hold {shape}. "
+                f"{array.path} holds {array.shape} and should hold {shape}. "
                 f"Delete {store.folder} and embed again."
             )
-        shards.append(_Shard(path, mapped.dtype, mapped.offset, len(shard.clips)))
+        shards.append(array)
     return SceneRows(shards, size)

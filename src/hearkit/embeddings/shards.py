@@ -29,6 +29,7 @@ class ShardWay:
     """How a shard was computed; attributes as of `ShardRecord`."""
 
     reduced_batch: int | None
+    enlarged_batch: int | None
     device_utilisation: float | None
     device: str
     peak_memory_mb: float | None

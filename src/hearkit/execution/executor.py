@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from hearkit.errors import HearError
+from hearkit.execution.exchange import Exchange, OneDisk
 from hearkit.execution.units import Unit
 from hearkit.settings import Settings
 
@@ -51,10 +52,12 @@ class ThisProcess:
 
     Args:
         settings: For the units.
+        exchange: Likewise.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, exchange: Exchange | None = None) -> None:
         self._settings = settings
+        self._exchange = exchange or OneDisk()
         self._waiting: deque[Unit] = deque()
 
     def submit(self, unit: Unit) -> None:
@@ -64,13 +67,13 @@ class ThisProcess:
     def wait(self) -> tuple[Unit, Outcome]:
         """Runs the oldest."""
         unit = self._waiting.popleft()
-        return unit, outcome_of(unit, self._settings)
+        return unit, outcome_of(unit, self._settings, self._exchange)
 
 
-def outcome_of(unit: Unit, settings: Settings) -> Outcome:
+def outcome_of(unit: Unit, settings: Settings, exchange: Exchange) -> Outcome:
     """Runs a unit here; what the user can mend becomes a message, and the rest is raised."""
     try:
-        return Outcome(unit.run(settings))
+        return Outcome(unit.run(settings, exchange))
     except HearError as error:
         return Outcome(error=str(error))
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hearkit.execution.executor import Flow
+from hearkit.execution.task_place import TaskPlace
 from hearkit.execution.units import (
     EmbedShards,
     FetchTask,
@@ -17,6 +18,7 @@ from hearkit.execution.units import (
     ResampleTask,
     TrainFold,
 )
+from hearkit.probe.protocol import by_shape
 
 if TYPE_CHECKING:
     from hearkit.embeddings.manifest import Dtype
@@ -52,6 +54,7 @@ class Wanted:
         model: How the model is loaded.
         sample_rate: Its rate, in Hz.
         task: The task.
+        place: How units name it.
         dtype: Of the embeddings on disk.
         training: Which probes; None for embeddings alone.
     """
@@ -59,39 +62,53 @@ class Wanted:
     model: ModelChoice
     sample_rate: int
     task: PreparedTask
+    place: TaskPlace
     dtype: Dtype
     training: Training | None
 
 
-def fetching(task: str) -> Flow:
-    """Brings a task into the cache that the user named."""
-    yield [FetchTask(task)]
+def fetching(task: str, found: dict[str, TaskPlace], *, sent: bool = False) -> Flow:
+    """Brings a task into a cache.
+
+    Args:
+        task: As the user named it.
+        found: Takes how units name it, by what the user named.
+        sent: Whether units get it by the exchange.
+    """
+    (place,) = yield [FetchTask(task, sent)]
+    if isinstance(place, TaskPlace):
+        found[task] = place
 
 
-def filling(wanted: Wanted) -> Flow:
+def filling(wanted: Wanted, left: set[str]) -> Flow:
     """Everything of an evaluation that takes long: audio, embeddings, trainings.
 
     The first fold searches the grid, a unit per shape of networks, as these are trained side by
     side; the other folds are trained at the same time once its winner is known.
+
+    Args:
+        wanted: What is to be evaluated.
+        left: Takes the folders, relative to the cache, where the evaluation will look.
     """
-    model, task, dtype = wanted.model, str(wanted.task.folder), wanted.dtype
+    model, task, dtype = wanted.model, wanted.place, wanted.dtype
     if wanted.sample_rate not in wanted.task.audio_folders:
-        yield [ResampleTask(task, wanted.sample_rate)]
+        left.update(_names((yield [ResampleTask(task, wanted.sample_rate)])))
     (missing,) = yield [FindShards(model, task, dtype)]
     names = missing if isinstance(missing, tuple) else ()
     # A single one is embedded when the store is finished.
     if len(names) > 1:
         yield [EmbedShards(model, task, dtype, part) for part in _parts(names)]
     (store,) = yield [FinishStore(model, task, dtype)]
+    left.add(str(store))
     # Neighbours learn nothing that could be kept.
     if wanted.training is not None and not wanted.training.protocol.neighbours:
-        yield from _training(wanted.training, wanted.task, str(store))
+        yield from _training(wanted, wanted.training, str(store), left)
 
 
-def _training(training: Training, task: PreparedTask, store: str) -> Flow:
+def _training(wanted: Wanted, training: Training, store: str, left: set[str]) -> Flow:
     def unit(number: int, points: Sequence[int]) -> TrainFold:
         return TrainFold(
-            task=str(task.folder),
+            task=wanted.place,
             store=store,
             protocol=training.protocol.model_dump_json(),
             seeds=training.seeds,
@@ -100,16 +117,17 @@ def _training(training: Training, task: PreparedTask, store: str) -> Flow:
             points=tuple(points),
         )
 
-    protocol = training.protocol.for_task(task.metadata.task_name)
-    shapes: dict[tuple[int, int, float], list[int]] = {}
-    for i, point in enumerate(protocol.networks):
-        shapes.setdefault(point.shape, []).append(i)
-    if protocol.racing:
-        # What one shape reaches decides when points of the next are given up.
-        yield [unit(0, range(len(protocol.networks)))]
-    else:
-        yield [unit(0, points) for points in shapes.values()]
-    yield [unit(number, ()) for number in range(1, len(task.folds()))]
+    networks = training.protocol.for_task(wanted.task.metadata.task_name).networks
+    # What one shape reaches decides when points of the next are given up by racing.
+    groups = [range(len(networks))] if training.protocol.racing else by_shape(networks)
+    left.update(_names((yield [unit(0, points) for points in groups])))
+    left.update(_names((yield [unit(i, ()) for i in range(1, len(wanted.task.folds()))])))
+
+
+def _names(values: Sequence[object]) -> Iterator[str]:
+    """The texts among what units gave, alone or in tuples."""
+    for value in values:
+        yield from (part for part in (value if isinstance(value, tuple) else (value,)) if part)
 
 
 def _parts(names: Sequence[str]) -> list[tuple[str, ...]]:

@@ -10,13 +10,14 @@ import socket
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hearkit._version import __version__
 from hearkit.errors import HearError
+from hearkit.execution.exchange import Exchange, OneDisk, UrlExchange
 from hearkit.execution.executor import Outcome, outcome_of
 from hearkit.execution.units import Unit
 from hearkit.files import TEMPORARY_PREFIX
@@ -46,12 +47,24 @@ class Share:
 
 @dataclass(frozen=True)
 class _Errand:
-    """A unit on its way to a worker, with what must hold there."""
+    """A unit on its way to a worker, with what must hold there.
+
+    Attributes:
+        unit: The unit.
+        settings: Those of the evaluation, with what the unit has of a node.
+        version: Of hearkit.
+        mark: A file in the evaluation's cache.
+        url: Where nodes that don't see that get things from and leave them; None if all do.
+        url_mark: A file there.
+        folder: Where the evaluation was started.
+    """
 
     unit: Unit
     settings: Settings
     version: str
     mark: Path
+    url: str | None
+    url_mark: str
     folder: str
 
     def run(self) -> Outcome:
@@ -61,11 +74,25 @@ class _Errand:
                 error=f"{node} has hearkit {__version__}, and the evaluation was started with "
                 f"{self.version}. Install the same one on all nodes."
             )
-        if not self.mark.exists():
+        settings = self.settings
+        exchange: Exchange = OneDisk()
+        if self.url is not None:
+            settings = self._own_cache()
+            exchange = place = UrlExchange(self.url)
+            try:
+                seen = place.sees(self.url_mark)
+            except HearError as error:
+                return Outcome(error=f"On {node}: {error}")
+            if not seen:
+                return Outcome(
+                    error=f"{node} doesn't see what the evaluation wrote to {place.shown}. "
+                    "All nodes need the same place under the same URL."
+                )
+        elif not self.mark.exists():
             return Outcome(
                 error=f"{node} doesn't see the cache {self.settings.cache_dir} of the evaluation. "
                 "All nodes need the same folder under the same name: name one on a shared disk "
-                "by --cache or HEARKIT_CACHE."
+                "by --cache or HEARKIT_CACHE, or a URL by --shared."
             )
         # Relative paths of models and weights mean the same as where the evaluation was started.
         if Path(self.folder).is_dir():
@@ -73,8 +100,15 @@ class _Errand:
         import torch
 
         # Ray says it by OMP_NUM_THREADS, but only to processes that haven't begun.
-        torch.set_num_threads(self.settings.workers)
-        return outcome_of(self.unit, self.settings)
+        torch.set_num_threads(settings.workers)
+        return outcome_of(self.unit, settings, exchange)
+
+    def _own_cache(self) -> Settings:
+        """With the node's own cache: what its environment says, or one disk with the evaluation."""
+        if not os.environ.get("HEARKIT_CACHE") and self.mark.exists():
+            return self.settings
+        own = Settings.from_environment().cache_dir
+        return dataclasses.replace(self.settings, cache_dir=own)
 
 
 class RayCluster:
@@ -85,12 +119,24 @@ class RayCluster:
         settings: For the units; each takes its threads and device from its share.
         share: What one unit takes.
         mark: A file in the cache by which nodes find out whether they see it.
+        shared: Where nodes that don't see it get things from and leave them.
+        url_mark: A file there.
     """
 
-    def __init__(self, ray: Any, settings: Settings, share: Share, mark: Path) -> None:
+    def __init__(
+        self,
+        ray: Any,
+        settings: Settings,
+        share: Share,
+        mark: Path,
+        shared: UrlExchange | None = None,
+        url_mark: str = "",
+    ) -> None:
         self._ray = ray
         self._share = share
         self._mark = mark
+        self._shared = shared
+        self._url_mark = url_mark
         device = settings.torch_device().partition(":")[0]
         self._gpus = 0.0 if device == "cpu" else share.gpus
         # Of the GPUs of its node a worker sees only its own.
@@ -136,7 +182,15 @@ class RayCluster:
         settings = self._settings
         if not unit.needs_device:
             settings = dataclasses.replace(settings, device="cpu")
-        errand = _Errand(unit, settings, __version__, self._mark, str(Path.cwd()))
+        errand = _Errand(
+            unit,
+            settings,
+            __version__,
+            self._mark,
+            self._shared.url if self._shared else None,
+            self._url_mark,
+            str(Path.cwd()),
+        )
         self._running[remote.remote(errand)] = unit
 
     def wait(self) -> tuple[Unit, Outcome]:
@@ -166,21 +220,26 @@ class RayCluster:
 
 @contextmanager
 def ray_cluster(
-    settings: Settings, *, address: str | None = None, share: Share | None = None
+    settings: Settings,
+    *,
+    address: str | None = None,
+    share: Share | None = None,
+    shared: UrlExchange | None = None,
 ) -> Iterator[RayCluster]:
     """Connects to a cluster, or starts one on this machine that ends with the block.
 
     Dashboard, usage statistics and the forwarding of workers' logs are off.
 
     Args:
-        settings: Whose cache all nodes must see.
+        settings: Whose cache all nodes must see, unless `shared` is given.
         address: Of the cluster's head, as ``10.0.0.5:6379``, or ``auto`` for the one that was
             started on this machine; None starts one.
         share: What one unit takes.
+        shared: By what nodes exchange what units leave, each with a cache of its own.
 
     Raises:
-        HearError: Ray isn't installed, the cluster doesn't answer, or it hasn't what one unit
-            takes.
+        HearError: Ray isn't installed, the cluster doesn't answer, it hasn't what one unit
+            takes, or `shared` can't be written to.
     """
     share = share or Share()
     # Read when ray is imported.
@@ -191,6 +250,14 @@ def ray_cluster(
         raise HearError("Ray isn't installed: pip install 'hearkit[ray]'.") from error
     if address:
         _check_answers(address)
+    with _url_mark(shared) as url_mark, _connected(ray, address), _mark(settings) as mark:
+        cluster = RayCluster(ray, settings, share, mark, shared, url_mark)
+        cluster.check_room(share)
+        yield cluster
+
+
+@contextmanager
+def _connected(ray: Any, address: str | None) -> Iterator[None]:
     # A cluster of this machine alone needs no address that others can reach.
     own: dict[str, Any] = {
         "num_cpus": available_cores(),
@@ -211,17 +278,36 @@ def ray_cluster(
                 f"No Ray cluster answers at {address or 'this machine'}: {first} `ray status` on "
                 "one of its nodes tells whether it runs."
             ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _mark(settings: Settings) -> Iterator[Path]:
     # Named as what is cleared away should this process be killed.
     mark = settings.cache_dir / _MARKS / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
-        cluster = RayCluster(ray, settings, share, mark)
-        cluster.check_room(share)
-        yield cluster
+        yield mark
     finally:
         mark.unlink(missing_ok=True)
-        ray.shutdown()
+
+
+@contextmanager
+def _url_mark(shared: UrlExchange | None) -> Iterator[str]:
+    if shared is None:
+        yield ""
+        return
+    mark = shared.open_mark()
+    try:
+        yield mark
+    finally:
+        # All is done by then; a few bytes that stay are no reason to fail.
+        with suppress(HearError):
+            shared.remove_mark(mark)
 
 
 def _check_answers(address: str) -> None:

@@ -1,4 +1,7 @@
-"""Units of work: what may run in any process that sees the cache, and ends with files in it.
+"""Units of work: what may run in any process, and ends with files in a cache.
+
+The cache is one that all processes see, or their own, and what they need of each other's comes and
+goes by an exchange.
 
 A unit is small and says all by names and places. It may run twice, at once or one after the
 other, as after a node is lost: what it writes is the same, and appears whole.
@@ -12,13 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from hearkit.digest import short
 from hearkit.errors import ModelError
+from hearkit.execution.task_place import TaskPlace
 
 if TYPE_CHECKING:
     from hearkit.embeddings.manifest import Dtype
+    from hearkit.execution.exchange import Exchange
     from hearkit.models.loaded import Interpreter
     from hearkit.models.protocol import Model
-    from hearkit.probe.trainings import Plan
     from hearkit.settings import Settings
     from hearkit.tasks.store import PreparedTask
 
@@ -43,11 +48,12 @@ class Unit(Protocol):
         """What it does, in a few words."""
         ...
 
-    def run(self, settings: Settings) -> object:
+    def run(self, settings: Settings, exchange: Exchange) -> object:
         """Does it.
 
         Args:
-            settings: The shared cache, and the device and threads of this process.
+            settings: The cache, device and threads of this process.
+            exchange: Where processes that don't share a cache get from and leave for each other.
 
         Returns:
             Something small that can be pickled.
@@ -109,18 +115,23 @@ class FetchTask:
 
     Attributes:
         task: As the user named it.
+        sent: Whether others get it by the exchange.
     """
 
     needs_device: ClassVar[bool] = False
     task: str
+    sent: bool = False
 
     def label(self) -> str:
         """What it does."""
         return f"fetching {self.task}"
 
-    def run(self, settings: Settings) -> object:
-        """Loads it; the folder where it is."""
-        return str(_task(self.task, settings).folder)
+    def run(self, settings: Settings, exchange: Exchange) -> object:
+        """Loads it; its `TaskPlace`."""
+        from hearkit.tasks.store import load_task
+
+        task = load_task(self.task, settings=settings)
+        return TaskPlace.sent(task, exchange) if self.sent else TaskPlace.on_disk(task)
 
 
 @dataclass(frozen=True)
@@ -128,24 +139,28 @@ class ResampleTask:
     """Makes a task's audio at a rate.
 
     Attributes:
-        task: Its folder.
+        task: The task.
         sample_rate: In Hz.
     """
 
     needs_device: ClassVar[bool] = False
-    task: str
+    task: TaskPlace
     sample_rate: int
 
     def label(self) -> str:
         """What it does."""
-        return f"{Path(self.task).name}: resampling to {self.sample_rate} Hz"
+        return f"{self.task.name}: resampling to {self.sample_rate} Hz"
 
-    def run(self, settings: Settings) -> object:
-        """Resamples what isn't there."""
+    def run(self, settings: Settings, exchange: Exchange) -> object:
+        """Resamples what isn't there; the entry of the cache, None if the task came with it."""
         from hearkit.tasks.store import with_rate
 
-        with_rate(_task(self.task, settings), self.sample_rate, settings=settings)
-        return None
+        task = self.task.load(settings, exchange)
+        entry = _pull_rate(task, self.sample_rate, settings, exchange)
+        made = with_rate(task, self.sample_rate, settings=settings)
+        if entry is not None:
+            exchange.push(entry, made.audio_folders[self.sample_rate])
+        return entry
 
 
 @dataclass(frozen=True)
@@ -154,26 +169,29 @@ class FindShards:
 
     Attributes:
         model: The model.
-        task: The task's folder.
+        task: The task.
         dtype: Of the embeddings on disk.
     """
 
     needs_device: ClassVar[bool] = True
     model: ModelChoice
-    task: str
+    task: TaskPlace
     dtype: Dtype
 
     def label(self) -> str:
         """What it does."""
-        return f"{Path(self.task).name}: looking for embeddings of {self.model.spec}"
+        return f"{self.task.name}: looking for embeddings of {self.model.spec}"
 
-    def run(self, settings: Settings) -> object:
+    def run(self, settings: Settings, exchange: Exchange) -> object:
         """Names of the shards that are missing, a tuple."""
         from hearkit.embeddings.compute import missing_shards
 
         with self.model.loaded(settings) as model:
-            task = _task(self.task, settings)
-            return tuple(missing_shards(model, task, settings=settings, dtype=self.dtype))
+            work = _Work.begin(model, self.task, self.dtype, settings, exchange)
+            if work.finished:
+                return ()
+            work.pull_audio()
+            return tuple(missing_shards(model, work.task, settings=settings, dtype=self.dtype))
 
 
 @dataclass(frozen=True)
@@ -182,28 +200,31 @@ class EmbedShards:
 
     Attributes:
         model: The model.
-        task: The task's folder.
+        task: The task.
         dtype: Of the embeddings on disk.
         names: Of the shards.
     """
 
     needs_device: ClassVar[bool] = True
     model: ModelChoice
-    task: str
+    task: TaskPlace
     dtype: Dtype
     names: tuple[str, ...]
 
     def label(self) -> str:
         """What it does."""
-        return f"{Path(self.task).name}: embedding with {self.model.spec}"
+        return f"{self.task.name}: embedding with {self.model.spec}"
 
-    def run(self, settings: Settings) -> object:
+    def run(self, settings: Settings, exchange: Exchange) -> object:
         """Embeds what isn't there."""
         from hearkit.embeddings.compute import embed_shards
 
         with self.model.loaded(settings) as model:
-            task = _task(self.task, settings)
-            embed_shards(model, task, list(self.names), settings=settings, dtype=self.dtype)
+            work = _Work.begin(model, self.task, self.dtype, settings, exchange)
+            work.pull_audio()
+            names = list(self.names)
+            embed_shards(model, work.task, names, settings=settings, dtype=self.dtype)
+            exchange.push(work.entry, work.folder)
         return None
 
 
@@ -213,26 +234,31 @@ class FinishStore:
 
     Attributes:
         model: The model.
-        task: The task's folder.
+        task: The task.
         dtype: Of the embeddings on disk.
     """
 
     needs_device: ClassVar[bool] = True
     model: ModelChoice
-    task: str
+    task: TaskPlace
     dtype: Dtype
 
     def label(self) -> str:
         """What it does."""
-        return f"{Path(self.task).name}: finishing embeddings of {self.model.spec}"
+        return f"{self.task.name}: finishing embeddings of {self.model.spec}"
 
-    def run(self, settings: Settings) -> object:
-        """The store's folder."""
+    def run(self, settings: Settings, exchange: Exchange) -> object:
+        """The store's folder, relative to the cache."""
         from hearkit.embeddings.compute import embed
 
         with self.model.loaded(settings) as model:
-            task = _task(self.task, settings)
-            return str(embed(model, task, settings=settings, dtype=self.dtype).folder)
+            work = _Work.begin(model, self.task, self.dtype, settings, exchange)
+            if not work.finished:
+                work.pull_audio()
+                embed(model, work.task, settings=settings, dtype=self.dtype)
+            # Also what an earlier run left in this cache alone.
+            exchange.push(work.entry, work.folder)
+        return work.entry
 
 
 @dataclass(frozen=True)
@@ -240,8 +266,8 @@ class TrainFold:
     """Trains grid points on a fold.
 
     Attributes:
-        task: The task's folder.
-        store: That of its embeddings.
+        task: The task.
+        store: The folder of its embeddings, relative to the cache.
         protocol: As JSON.
         seeds: Trained side by side.
         precision: Of the products.
@@ -250,7 +276,7 @@ class TrainFold:
     """
 
     needs_device: ClassVar[bool] = True
-    task: str
+    task: TaskPlace
     store: str
     protocol: str
     seeds: tuple[int, ...]
@@ -260,51 +286,92 @@ class TrainFold:
 
     def label(self) -> str:
         """What it does."""
-        return f"{Path(self.task).name}: training fold {self.number + 1}"
+        return f"{self.task.name}: training fold {self.number + 1}"
 
-    def run(self, settings: Settings) -> object:
-        """Trains what isn't kept."""
+    def run(self, settings: Settings, exchange: Exchange) -> object:
+        """Trains what isn't kept; folders where it is, relative to the cache, a tuple."""
+        from hearkit.embeddings.store import EmbeddingStore
+        from hearkit.probe.fit import plan_of
+        from hearkit.probe.protocol import Protocol as ProbeProtocol
         from hearkit.probe.trainings import learn
 
-        task = _task(self.task, settings)
-        plan = self._plan(task, settings)
+        task = self.task.load_labels(settings, exchange)
+        exchange.pull(self.store, settings.cache_dir / self.store)
+        plan = plan_of(
+            EmbeddingStore.open(settings.cache_dir / self.store, task),
+            ProbeProtocol.model_validate_json(self.protocol),
+            seeds=self.seeds,
+            precision=self.precision,
+            settings=settings,
+        )
+        entries = {_entry(folder, settings): folder for folder in plan.folders.values()}
+        for entry, folder in entries.items():
+            exchange.pull(entry, folder)
         folds = task.folds()
         if self.number == 0:
             learn(plan, 0, folds[0], dict.fromkeys(self.seeds, self.points))
-            return None
-        grid = range(len(plan.protocol.grid))
-        # Kept all of it, so this only reads.
-        first = learn(plan, 0, folds[0], dict.fromkeys(self.seeds, grid))
-        winners = {seed: [learned.best] for seed, learned in first.items()}
-        learn(plan, self.number, folds[self.number], winners)
+        else:
+            grid = range(len(plan.protocol.grid))
+            # Kept all of it, so this only reads.
+            first = learn(plan, 0, folds[0], dict.fromkeys(self.seeds, grid))
+            winners = {seed: [learned.best] for seed, learned in first.items()}
+            learn(plan, self.number, folds[self.number], winners)
+        for entry, folder in entries.items():
+            exchange.push(entry, folder)
+        return tuple(entries)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A model's embeddings of a task, with what others left of them.
+
+    Attributes:
+        task: The task.
+        sample_rate: That of the model.
+        folder: Of the store.
+        entry: The same relative to the cache.
+    """
+
+    task: PreparedTask
+    sample_rate: int
+    folder: Path
+    entry: str
+    settings: Settings
+    exchange: Exchange
+
+    @classmethod
+    def begin(
+        cls, model: Model, place: TaskPlace, dtype: Dtype, settings: Settings, exchange: Exchange
+    ) -> _Work:
+        from hearkit.embeddings.compute import store_folder
+
+        task = place.load(settings, exchange)
+        folder = store_folder(model, task, settings=settings, dtype=dtype)
+        entry = _entry(folder, settings)
+        exchange.pull(entry, folder)
+        return cls(task, model.sample_rate, folder, entry, settings, exchange)
+
+    @property
+    def finished(self) -> bool:
+        from hearkit.embeddings.store import MANIFEST
+
+        return (self.folder / MANIFEST).is_file()
+
+    def pull_audio(self) -> None:
+        _pull_rate(self.task, self.sample_rate, self.settings, self.exchange)
+
+
+def _pull_rate(
+    task: PreparedTask, sample_rate: int, settings: Settings, exchange: Exchange
+) -> str | None:
+    """Gets what others resampled; its entry, None if the task came with the rate."""
+    if sample_rate in task.audio_folders:
         return None
-
-    def _plan(self, task: PreparedTask, settings: Settings) -> Plan:
-        from hearkit.embeddings.store import EmbeddingStore
-        from hearkit.probe.fit import work_folder
-        from hearkit.probe.kinds import kind_of
-        from hearkit.probe.precision import resolve_precision
-        from hearkit.probe.protocol import Protocol as ProbeProtocol
-        from hearkit.probe.trainings import Plan
-
-        store = EmbeddingStore.open(Path(self.store), task)
-        protocol = ProbeProtocol.model_validate_json(self.protocol)
-        protocol = protocol.for_task(task.metadata.task_name)
-        device = settings.torch_device()
-        dtype = resolve_precision(self.precision, device)
-        kind = kind_of(
-            store, protocol, device=device, max_memory_bytes=settings.memory_budget_bytes()
-        )
-        folders = {
-            seed: work_folder(
-                store, task, protocol, seed=seed, dtype=dtype, device=device, settings=settings
-            )
-            for seed in self.seeds
-        }
-        return Plan(kind, protocol, folders, device, dtype, len(task.folds()), None, 30.0)
+    # As `hearkit.tasks.store.with_rate` names it.
+    entry = f"resampled/{task.name}-{short(task.source_digest)}/{sample_rate}"
+    exchange.pull(entry, settings.cache_dir / entry)
+    return entry
 
 
-def _task(place: str, settings: Settings) -> PreparedTask:
-    from hearkit.tasks.store import load_task
-
-    return load_task(place, settings=settings)
+def _entry(folder: Path, settings: Settings) -> str:
+    return folder.relative_to(settings.cache_dir).as_posix()

@@ -18,7 +18,7 @@ from hearkit.errors import HearError, ResultError
 from hearkit.metrics import get_event_score, get_scene_score
 from hearkit.metrics.event_lists import EventArrays
 from hearkit.probe.events import Postprocessing, events_from_frames
-from hearkit.results.over_folds import mean_std
+from hearkit.results.over_folds import mean_std, same_number
 from hearkit.results.record import RESULT_FILE, FoldResult, PartSummary, Result, ScoreSummary
 from hearkit.results.stored import (
     REMEDY,
@@ -33,10 +33,9 @@ from hearkit.tasks.clips import Event
 from hearkit.tasks.spec import is_plain_name
 from hearkit.tasks.store import PreparedTask
 
-__all__ = ["has_predictions", "recompute", "same_number", "score_differences"]
+__all__ = ["has_predictions", "recompute", "score_differences"]
 
 _FOLDER = "predictions"
-_CLOSE = 1e-9
 
 
 def has_predictions(folder: Path) -> bool:
@@ -129,15 +128,6 @@ def _numbers(
         (f"{prefix}mean", said.mean, found.mean),
         (f"{prefix}standard deviation", said.std, found.std),
     ]
-
-
-def same_number(a: float | None, b: float | None) -> bool:
-    """Whether two numbers differ by no more than rounding; None is as undefined as NaN.
-
-    A deviation that is NaN is null in ``result.json``, and so is one that there is none of.
-    """
-    x, y = (math.nan if value is None else value for value in (a, b))
-    return (math.isnan(x) and math.isnan(y)) or math.isclose(x, y, rel_tol=_CLOSE, abs_tol=_CLOSE)
 
 
 def _text(value: float | None) -> str:

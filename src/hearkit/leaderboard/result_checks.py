@@ -17,14 +17,13 @@ from hearkit.leaderboard.counted import CountedTask
 from hearkit.leaderboard.recompute import (
     has_predictions,
     recompute,
-    same_number,
     score_differences,
 )
 from hearkit.metrics import get_event_score, get_scene_score
 from hearkit.probe.events import Postprocessing, postprocessing_grid
 from hearkit.probe.protocol import HEAR2021
 from hearkit.results.files import reference_form
-from hearkit.results.over_folds import mean_std
+from hearkit.results.over_folds import mean_std, same_number
 from hearkit.results.record import RESULT_FILE, PartSummary, Result
 
 __all__ = ["result_problems"]

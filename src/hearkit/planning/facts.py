@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hearkit.errors import TaskError
+from hearkit.planning.labels import n_labels_of
 from hearkit.settings import Settings
 from hearkit.tasks.catalog import ModeSpec, TaskSpec
 from hearkit.tasks.check import METADATA, VOCABULARY
@@ -33,32 +34,6 @@ _PUBLISHED_RATE = 48000
 _TRAIN_VALID_TEST = ("train", "valid", "test")
 _USUAL_PERCENTAGES: Mapping[str, float] = {"train": 80, "valid": 10, "test": 10}
 
-# Labels of the benchmark's tasks, by their names. Source: table 1 of Turian et al., "HEAR:
-# Holistic Evaluation of Audio Representations", PMLR 176, 2022.
-_N_LABELS: Mapping[str, int] = {
-    "beehive_states_fold0": 2,
-    "beehive_states_fold1": 2,
-    "beijing_opera": 4,
-    "coughvid": 3,
-    "dcase2016_task2": 11,
-    "esc50": 50,
-    "fsd50k": 200,
-    "gunshot_triangulation": 7,
-    "libricount": 11,
-    "maestro": 88,
-    "mridangam_stroke": 10,
-    "mridangam_tonic": 6,
-    "nsynth_pitch": 88,
-    "nsynth_pitch_kfold": 88,
-    "speech_commands": 12,
-    "spoken_digit": 10,
-    "tfds_crema_d": 6,
-    "tfds_gtzan": 10,
-    "tfds_gtzan_music_speech": 2,
-    "tfds_speech_commands": 12,
-    "vocal_imitation": 302,
-    "vox_lingua_top10": 10,
-}
 _LABELS_IF_UNKNOWN = 50
 # Events per second of audio where the events aren't here: piano music, and anything else.
 _EVENTS_PER_S: Mapping[str, float] = {"maestro": 10.0}
@@ -247,7 +222,7 @@ def _of_catalog(spec: TaskSpec, mode: str, settings: Settings) -> TaskFacts:
         )
     clip_s = duration_s if duration_s is not None else 3600 * (hours or 0.0) / chosen.clips
     assumed = []
-    n_labels = _N_LABELS.get(spec.name)
+    n_labels = n_labels_of(spec)
     if n_labels is None:
         n_labels = _LABELS_IF_UNKNOWN
         assumed.append(f"{n_labels} labels")

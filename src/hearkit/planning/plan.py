@@ -23,6 +23,7 @@ from hearkit.models.protocol import Model
 from hearkit.planning import stages as s
 from hearkit.planning.audio_speed import FileSpeed, ModelSpeed, measure_files, measure_model
 from hearkit.planning.facts import TaskFacts
+from hearkit.planning.fineness import fineness
 from hearkit.planning.history import epochs_before
 from hearkit.planning.probe_speed import ProbeSpeed, measure_probe, shape_of
 from hearkit.planning.record import (
@@ -159,7 +160,10 @@ class Planner:
                 itemsize=asked.precision.itemsize,
                 base_bytes=self._own_bytes(),
                 max_memory_bytes=budget,
-                before=epochs_before(facts.name, protocol.networks, settings),
+                stopping=s.Stopping(
+                    self._fineness(facts),
+                    epochs_before(facts.name, protocol.networks, settings),
+                ),
             )
         )
         stages.append(
@@ -277,9 +281,9 @@ class Planner:
             shape.multilabel,
             _alike(shape.batch),
             _alike(shape.n_valid),
+            shape.steps,
             facts.scores[0],
             facts.on_loss,
-            len(facts.folds) > 1,
             protocol.name,
             protocol.networks,
             _alike(facts.clip_s) if facts.kind == "event" else 0,
@@ -294,12 +298,14 @@ class Planner:
                 device=self.device,
                 dtype=self.asked.precision,
                 seeds=self.asked.seeds,
-                alone=len(facts.folds) > 1,
             ),
         )
 
     def _result(self, facts: TaskFacts) -> float:
         return self._once(("result", facts.name, facts.folder), lambda: measure_result(facts))
+
+    def _fineness(self, facts: TaskFacts) -> float:
+        return self._once(("fineness", facts.name, facts.folder), lambda: fineness(facts))
 
     def _own_bytes(self) -> int:
         return int(psutil.Process().memory_info().rss)

@@ -19,13 +19,13 @@ from hearkit.probe.data import Batch, ProbeData, resident_data
 from hearkit.probe.events import events_from_frames, postprocessing_grid
 from hearkit.probe.network import Predictor
 from hearkit.probe.objective import Objective, Validation
-from hearkit.probe.protocol import GridPoint, Protocol
-from hearkit.probe.search import by_shape, train
+from hearkit.probe.protocol import GridPoint, Protocol, by_shape
+from hearkit.probe.search import train
 
 __all__ = ["GroupSpeed", "ProbeShape", "ProbeSpeed", "measure_probe"]
 
-_EPOCHS = 3
-# A step of this many examples takes long enough for one to be timed.
+_STEPS = 2
+# Steps of this many examples take long enough for one epoch of them to be timed.
 _LARGE_BATCH = 512
 _MOST_VALID = 2048
 _MOST_CELLS = 1 << 20
@@ -42,6 +42,8 @@ class ProbeShape:
         multilabel: Whether there can be several labels.
         batch: Examples of a step.
         n_valid: Examples of a validation, as many as are tried.
+        steps: Of an epoch, as many as are tried: networks that are trained side by side take them
+            in less time than one by one.
     """
 
     n_features: int
@@ -49,6 +51,7 @@ class ProbeShape:
     multilabel: bool
     batch: int
     n_valid: int
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class GroupSpeed:
     Attributes:
         points: The grid points.
         step_s: Seconds per training step of all of them side by side.
-        step_alone_s: Of one of them alone; that of all where it isn't wanted.
+        step_alone_s: Of one of them alone.
         valid_s: Seconds of a validation per example, for all of them.
         valid_alone_s: For one.
     """
@@ -90,12 +93,14 @@ def shape_of(facts: TaskFacts, n_features: int, frames_per_s: float, batch: int)
     fold = facts.folds[0]
     frames = facts.clip_s * frames_per_s if facts.kind == "event" else 1.0
     most = max(64, min(_MOST_VALID, _MOST_CELLS // max(1, facts.n_labels)))
+    rows = fold.train * frames
     return ProbeShape(
         n_features=n_features,
         n_labels=facts.n_labels,
         multilabel=facts.multilabel,
-        batch=max(2, int(min(batch, fold.train * frames))),
+        batch=max(2, int(min(batch, rows))),
         n_valid=max(1, int(min(most, fold.valid * frames))),
+        steps=_STEPS if rows > batch else 1,
     )
 
 
@@ -108,9 +113,8 @@ def measure_probe(
     device: str,
     dtype: torch.dtype,
     seeds: int = 1,
-    alone: bool = True,
 ) -> ProbeSpeed:
-    """Trains the grid for three epochs of one or two steps on random embeddings.
+    """Trains the grid for some epochs of one or two steps on random embeddings.
 
     Args:
         shape: What is tried.
@@ -120,22 +124,28 @@ def measure_probe(
         device: A torch device.
         dtype: Precision of the products.
         seeds: Trained side by side.
-        alone: Whether to try one point by itself, as folds after the first want it.
 
     Returns:
         No groups where nothing is trained.
     """
     objective = _objective(shape, facts, frames_per_s)
-    steps = 1 if shape.batch >= _LARGE_BATCH else 2
     groups = []
+    timed = _timed_epochs(shape)
     for positions in by_shape(protocol.networks):
         points = [protocol.networks[i] for i in positions]
         exact = dtype if points[0].hidden_layers else torch.float32
-        data = _data(shape, steps, device, exact)
-        every = _timed(points, data, objective, exact, seeds)
-        one = _timed(points[:1], data, objective, exact, seeds) if alone else every
+        data = _data(shape, device, exact)
+        every = _timed(points, data, objective, exact, seeds, timed)
+        one = every
+        if len(points) > 1:
+            one = _timed(points[:1], data, objective, exact, seeds, timed)
         groups.append(GroupSpeed(tuple(points), every[0], one[0], every[1], one[1]))
-    return ProbeSpeed(shape, tuple(groups), steps * (_EPOCHS - 1))
+    return ProbeSpeed(shape, tuple(groups), shape.steps * timed)
+
+
+def _timed_epochs(shape: ProbeShape) -> int:
+    """As many as make at least two steps, and four of small ones."""
+    return (2 if shape.batch >= _LARGE_BATCH else 4) // shape.steps
 
 
 class _Timed:
@@ -175,21 +185,23 @@ def _timed(
     objective: Objective,
     dtype: torch.dtype,
     seeds: int,
+    epochs: int,
 ) -> tuple[float, float]:
     """Seconds per step, and per example of a validation."""
+    # The first epoch warms up.
+    last = 1 + epochs
     short = [
-        point.model_copy(update={"max_epochs": _EPOCHS, "check_every": _EPOCHS, "patience": 1})
+        point.model_copy(update={"max_epochs": last, "check_every": last, "patience": 1})
         for point in points
     ]
     timed = _Timed(data, str(data.inputs.mean.device))
     train(dict.fromkeys(range(seeds), short), timed, objective, fold=0, dtype=dtype)
     started, ended = timed.validation
-    # The first epoch warms up.
-    step_s = (started - timed.epochs[1]) / ((_EPOCHS - 1) * data.n_batches)
+    step_s = (started - timed.epochs[1]) / (epochs * data.n_batches)
     return step_s, (ended - started) / len(data.valid_x)
 
 
-def _data(shape: ProbeShape, steps: int, device: str, dtype: torch.dtype) -> ProbeData:
+def _data(shape: ProbeShape, device: str, dtype: torch.dtype) -> ProbeData:
     rng = np.random.default_rng(_SEED)
 
     def drawn(count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
@@ -198,7 +210,7 @@ def _data(shape: ProbeShape, steps: int, device: str, dtype: torch.dtype) -> Pro
         y[np.arange(count), np.arange(count) % shape.n_labels] = 1
         return x, y
 
-    train_x, train_y = drawn(steps * shape.batch)
+    train_x, train_y = drawn(shape.steps * shape.batch)
     valid_x, valid_y = drawn(shape.n_valid)
     return resident_data(
         [train_x],

@@ -20,12 +20,14 @@ from hearkit.planning.sizes import (
 )
 from hearkit.probe.protocol import GridPoint
 
-__all__ = ["Embedding", "embed", "fetch_and_check", "probe", "resample", "result"]
+__all__ = ["Embedding", "Stopping", "embed", "fetch_and_check", "probe", "resample", "result"]
 
 # A compressed archive is somewhat smaller than what it holds; how much depends on the audio.
 _ARCHIVE_SHARE = 0.85
-# Reckoned with where a grid point isn't stopped at its first chance nor trained to its end.
-_PAST_THE_FIRST = 2.0
+# How many times its first chance to stop a training takes: where the score soon stands still,
+# and where it hardly ever does. Trainings of the whole grid took 1.1 to 2.8 times the first on
+# average, and 3 to 5 times.
+_PAST_IF_COARSE, _PAST_IF_FINE = 1.5, 4.0
 # How far off a measurement of some seconds may be on a machine that does other things as well.
 _FASTER, _SLOWER = 0.7, 1.5
 # Writing embeddings and taking their digest.
@@ -176,13 +178,24 @@ class _Epochs:
     high: float
 
 
-def _epochs(point: GridPoint, before: float | None) -> _Epochs:
-    """From its first chance to stop to its last epoch; expected as before, where there is one."""
-    first = min(point.max_epochs, point.check_every * (point.patience + 1))
-    expected = min(point.max_epochs, _PAST_THE_FIRST * first)
-    if before is not None:
-        expected = min(max(before, first), point.max_epochs)
-    return _Epochs(first, expected, point.max_epochs)
+@dataclass(frozen=True)
+class Stopping:
+    """What tells when trainings stop.
+
+    Attributes:
+        fineness: Of the validation's score, as of `hearkit.planning.fineness.fineness`.
+        before: Mean epochs of earlier trainings on the task; None if there were none.
+    """
+
+    fineness: float
+    before: float | None = None
+
+    def epochs(self, point: GridPoint) -> _Epochs:
+        """From the first chance to stop to the last epoch; expected as before if that is known."""
+        first = min(point.max_epochs, point.check_every * (point.patience + 1))
+        past = _PAST_IF_COARSE + self.fineness * (_PAST_IF_FINE - _PAST_IF_COARSE)
+        expected = past * first if self.before is None else max(self.before, first)
+        return _Epochs(first, min(expected, point.max_epochs), point.max_epochs)
 
 
 @dataclass(frozen=True)
@@ -192,9 +205,26 @@ class _Fold:
     steps: float
     n_valid: int
 
-    def seconds(self, point: GridPoint, epochs: float, step_s: float, valid_s: float) -> float:
-        checks = epochs / point.check_every
-        return _FOLD_S + epochs * self.steps * step_s + checks * self.n_valid * valid_s
+    def alone(self, group: GroupSpeed, epochs: float) -> float:
+        """Seconds of one network."""
+        return _FOLD_S + epochs * self._epoch_s(group, group.step_alone_s, group.valid_alone_s)
+
+    def together(self, group: GroupSpeed, mean: float, longest: float) -> float:
+        """Seconds of all networks of a shape, that stop one after the other.
+
+        An epoch takes some time whatever the number of networks, and some for each of them that
+        is left.
+        """
+        n = len(group.points)
+        every = self._epoch_s(group, group.step_s, group.valid_s)
+        one = min(self._epoch_s(group, group.step_alone_s, group.valid_alone_s), every)
+        # Where one takes less than its part of all, each is taken to have its part.
+        each = every / n if n == 1 else min(every / n, (every - one) / (n - 1))
+        return _FOLD_S + longest * (every - n * each) + mean * n * each
+
+    def _epoch_s(self, group: GroupSpeed, step_s: float, valid_s: float) -> float:
+        """Seconds of an epoch, with its part of the validation that comes every few."""
+        return self.steps * step_s + self.n_valid * valid_s / group.points[0].check_every
 
 
 def probe(
@@ -206,7 +236,7 @@ def probe(
     itemsize: int,
     base_bytes: int,
     max_memory_bytes: int,
-    before: float | None = None,
+    stopping: Stopping,
 ) -> StageEstimate:
     """Training on all folds.
 
@@ -218,7 +248,7 @@ def probe(
         itemsize: Bytes of a number in the products' precision.
         base_bytes: Memory of this process before.
         max_memory_bytes: What the data may take.
-        before: Epochs of earlier trainings on the task.
+        stopping: When trainings end.
     """
     shape, groups = speed.shape, speed.groups
     frames = model.frames_per_s
@@ -230,7 +260,7 @@ def probe(
             n_rows(one.valid, facts, frames),
         )
         times = [
-            _of_group(group, fold, before) if number == 0 else _of_winner(group, fold, before)
+            _of_group(group, fold, stopping) if number == 0 else _of_winner(group, fold, stopping)
             for group in groups
         ]
         kept = [kept_bytes(group.points[0], shape.n_features, facts.n_labels) for group in groups]
@@ -266,46 +296,41 @@ def probe(
         disk_high_bytes=seeds * disk_high,
         passing_bytes=largest,
         memory_bytes=base_bytes + held + largest,
-        made_from=_probe_from(speed, before)
+        made_from=_probe_from(speed, stopping)
         if groups
         else "nothing is trained; asking isn't measured",
     )
 
 
-def _of_group(group: GroupSpeed, fold: _Fold, before: float | None) -> _Epochs:
-    """All points side by side; those of one shape stop at about the same time."""
-    point, epochs = group.points[0], _epochs(group.points[0], before)
+def _of_group(group: GroupSpeed, fold: _Fold, stopping: Stopping) -> _Epochs:
+    """All points side by side, which stop between the first chance and twice the mean past it."""
+    epochs = stopping.epochs(group.points[0])
+    longest = min(2 * epochs.expected - epochs.low, epochs.high)
     return _Epochs(
-        *(
-            fold.seconds(point, count, group.step_s, group.valid_s)
-            for count in (epochs.low, epochs.expected, epochs.high)
-        )
+        low=fold.together(group, epochs.low, epochs.low),
+        expected=fold.together(group, epochs.expected, longest),
+        high=fold.together(group, epochs.high, epochs.high),
     )
 
 
-def _of_winner(group: GroupSpeed, fold: _Fold, before: float | None) -> _Epochs:
-    point, epochs = group.points[0], _epochs(group.points[0], before)
-    return _Epochs(
-        *(
-            fold.seconds(point, count, group.step_alone_s, group.valid_alone_s)
-            for count in (epochs.low, epochs.expected, epochs.high)
-        )
-    )
+def _of_winner(group: GroupSpeed, fold: _Fold, stopping: Stopping) -> _Epochs:
+    epochs = stopping.epochs(group.points[0])
+    return _Epochs(*(fold.alone(group, n) for n in (epochs.low, epochs.expected, epochs.high)))
 
 
-def _probe_from(speed: ProbeSpeed, before: float | None) -> str:
+def _probe_from(speed: ProbeSpeed, stopping: Stopping) -> str:
     shape = speed.shape
     steps = ", ".join(
         f"{len(group.points)} networks {group.points[0].hidden_layers} deep {group.step_s:.2g} s"
         for group in speed.groups
     )
     points = [point for group in speed.groups for point in group.points]
-    epochs = [_epochs(point, before) for point in points]
+    epochs = [stopping.epochs(point) for point in points]
     return (
         f"{speed.steps} steps of {shape.batch} x {shape.n_features} to {shape.n_labels} labels: "
         f"{steps}; {min(e.low for e in epochs):.0f} to {max(e.high for e in epochs):.0f} epochs, "
         f"{np.mean([e.expected for e in epochs]):.0f} expected"
-        + (" as in earlier trainings" if before is not None else "")
+        + (" as in earlier trainings" if stopping.before is not None else "")
     )
 
 

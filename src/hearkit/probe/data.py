@@ -27,6 +27,7 @@ __all__ = [
     "TrainingData",
     "batch_bounds",
     "epoch_order",
+    "label_array",
     "label_tensor",
     "probabilities",
     "published_order",
@@ -178,7 +179,7 @@ def validations(
         objective: A loss or a score.
     """
     if objective.on_loss:
-        return [Validation(float(loss)) for loss in predictor.losses(logits, y)]
+        return [Validation(loss) for loss in predictor.losses(logits, y).tolist()]
     return [
         Validation(objective.function(probabilities(one, multilabel), targets)) for one in logits
     ]
@@ -244,6 +245,11 @@ def epoch_order(count: int, shuffle: int, epoch: int) -> npt.NDArray[np.int64]:
 
 def label_tensor(targets: npt.NDArray[np.uint8], multilabel: bool, device: str) -> torch.Tensor:
     """Labels as a loss wants them: (n, n_labels) float32 if multilabel, else (n,) indices."""
-    if multilabel:
-        return torch.from_numpy(targets.astype(np.float32)).to(device)
-    return torch.from_numpy(targets.argmax(axis=1)).to(device)
+    return torch.from_numpy(label_array(targets, multilabel)).to(device)
+
+
+def label_array(
+    targets: npt.NDArray[np.uint8], multilabel: bool
+) -> npt.NDArray[np.float32] | npt.NDArray[np.int64]:
+    """As `label_tensor`, in NumPy."""
+    return targets.astype(np.float32) if multilabel else targets.argmax(axis=1)

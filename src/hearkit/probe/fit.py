@@ -20,7 +20,7 @@ from hearkit.settings import Settings
 from hearkit.tasks.store import PreparedTask
 from hearkit.worker.memory import peak_resident_mb
 
-__all__ = ["PROBE_FORMAT", "ProbeProgress", "fit_probe", "fit_probes", "work_folder"]
+__all__ = ["PROBE_FORMAT", "ProbeProgress", "fit_probe", "fit_probes", "plan_of", "work_folder"]
 
 PROBE_FORMAT = 3
 """Raised whenever the numbers that a training gives change, so that none are mixed."""
@@ -53,6 +53,47 @@ def work_folder(
         }
     )
     return settings.cache_dir / "probes" / task.name / store.manifest.model.name / short(key)
+
+
+def plan_of(
+    store: EmbeddingStore,
+    protocol: str | Protocol,
+    *,
+    seeds: Sequence[int],
+    precision: str,
+    settings: Settings,
+    progress: ProbeProgress | None = None,
+    checkpoint_every_s: float = 30.0,
+) -> Plan:
+    """What the trainings of a probe share, and where each seed's are kept.
+
+    Args:
+        store: Embeddings of a task.
+        protocol: A protocol or its name.
+        seeds: All different.
+        precision: As for `fit_probe`, and so are the others.
+        settings: Cache, device and memory.
+        progress: Told after every validation.
+        checkpoint_every_s: Seconds between checkpoints.
+
+    Raises:
+        ProbeError: There is no such precision.
+        UnknownNameError: There is no such protocol, or the task asks for an unknown score.
+    """
+    task = store.task
+    protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
+    protocol = protocol.for_task(task.metadata.task_name)
+    device = settings.torch_device()
+    dtype = resolve_precision(precision, device)
+    folders = {
+        seed: work_folder(
+            store, task, protocol, seed=seed, dtype=dtype, device=device, settings=settings
+        )
+        for seed in seeds
+    }
+    kind = kind_of(store, protocol, device=device, max_memory_bytes=settings.memory_budget_bytes())
+    n_folds = len(task.folds())
+    return Plan(kind, protocol, folders, device, dtype, n_folds, progress, checkpoint_every_s)
 
 
 def fit_probe(
@@ -133,24 +174,20 @@ def fit_probes(
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds must be different, and at least one, not {list(seeds)}")
     settings = settings or Settings.from_environment()
-    task = store.task
-    protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
-    protocol = protocol.for_task(task.metadata.task_name)
-    device = settings.torch_device()
-    dtype = resolve_precision(precision, device)
-    folders = {
-        seed: work_folder(
-            store, task, protocol, seed=seed, dtype=dtype, device=device, settings=settings
-        )
-        for seed in seeds
-    }
-    kind = kind_of(store, protocol, device=device, max_memory_bytes=settings.memory_budget_bytes())
-    folds = task.folds()
-    plan = Plan(kind, protocol, folders, device, dtype, len(folds), progress, checkpoint_every_s)
+    plan = plan_of(
+        store,
+        protocol,
+        seeds=seeds,
+        precision=precision,
+        settings=settings,
+        progress=progress,
+        checkpoint_every_s=checkpoint_every_s,
+    )
+    protocol, device, kind = plan.protocol, plan.device, plan.kind
     points: dict[int, Sequence[int]] = {seed: range(len(protocol.grid)) for seed in seeds}
     grids: dict[int, tuple[Outcome, ...]] = {}
     predictions: dict[int, list[FoldPrediction | EventFoldPrediction]] = {s: [] for s in seeds}
-    for number, fold in enumerate(folds):
+    for number, fold in enumerate(store.task.folds()):
         for seed, learned in learn(plan, number, fold, points).items():
             if number == 0:
                 grids[seed], points[seed] = learned.outcomes, [learned.best]
@@ -159,24 +196,25 @@ def fit_probes(
                 learned.chosen,
                 learned.outcomes[learned.best],
                 learned.seconds,
-                folders[seed],
+                plan.folders[seed],
             )
             predictions[seed].append(
                 dataclasses.replace(
                     predicted,
                     peak_memory_mb=peak_resident_mb(),
                     peak_device_memory_mb=_peak_device_mb(device),
+                    device_utilisation=learned.device_utilisation,
                 )
             )
     return tuple(
         Predictions(
-            task=task,
+            task=store.task,
             embeddings=store.manifest,
             embeddings_digest=store.digest,
             embeddings_path=str(store.folder),
             protocol=protocol,
             seed=seed,
-            precision=str(dtype).removeprefix("torch."),
+            precision=str(plan.dtype).removeprefix("torch."),
             device=device,
             grid=grids[seed],
             chosen=points[seed][0],

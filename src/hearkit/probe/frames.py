@@ -1,12 +1,13 @@
 """Frames as training data: read from the store in blocks, in memory or not.
 
 The frames of the training clips, clip after clip in the protocol's order, are one long sequence
-that batches are cut from. Where it fits into the memory that is allowed it is kept; where not,
-every epoch reads it again, ahead of the computation. Both go through the same code, so the
-batches, and with them the result, are the same bit for bit.
+that batches are cut from. Where it fits into the memory that is allowed it is kept, on the device
+that computes; where not, every epoch reads it again, ahead of the computation. Both go through the
+same code, so the batches, and with them the result, are the same bit for bit.
 
 A protocol that shuffles puts the clips in another order in every epoch, and mixes the frames of
-as many clips as make some tens of thousands: all at once would have to be in memory.
+as many clips as make some tens of thousands: all at once would have to be in memory. What is kept
+of it, before it is mixed, is in the host's memory.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from hearkit.probe.inputs import Inputs, Moments
 from hearkit.probe.network import Predictor
 from hearkit.probe.objective import Objective, Validation
 from hearkit.probe.reading import read_ahead
+from hearkit.probe.transfer import room_bytes, stream_to
 from hearkit.tasks.clips import Event
 
 __all__ = ["FrameData", "LabelledClip", "frame_data", "predict_frames"]
@@ -62,6 +64,15 @@ def _pieces(clips: Sequence[LabelledClip], labels: Mapping[str, int]) -> Iterato
         for start, stop in _cuts(clip):
             times = clip.frames.timestamps_ms[start:stop]
             yield _Piece(clip.frames.read(start, stop), frame_labels(clip.events, times, labels))
+
+
+def _pieces_on(
+    device: torch.device, clips: Sequence[LabelledClip], labels: Sequence[str]
+) -> Iterator[Batch]:
+    """The same as tensors, the labels uint8."""
+    index = {label: i for i, label in enumerate(labels)}
+    read = ((piece.x, piece.y) for piece in _pieces(clips, index))
+    return ((x, y) for x, y in stream_to(device, read))
 
 
 def _pieces_of(parts: Iterable[Sequence[_Piece]]) -> Iterator[_Piece]:
@@ -148,9 +159,8 @@ class _Batches:
         return self._batches(pieces)
 
     def _batches(self, pieces: Iterator[_Piece]) -> Iterator[Batch]:
-        device = self.inputs.mean.device
-        for x, y in read_ahead(self._arrays(pieces)):
-            yield self.inputs(torch.from_numpy(x)).to(self.dtype), torch.from_numpy(y).to(device)
+        for x, y in stream_to(self.inputs.mean.device, self._arrays(pieces)):
+            yield self.inputs(x).to(self.dtype), y
 
     def _arrays(
         self, pieces: Iterator[_Piece]
@@ -180,7 +190,8 @@ class FrameData:
         inputs: What was done to the embeddings.
         labels: The vocabulary.
         valid: The clips that are validated on.
-        valid_pieces: Their frames if they are kept in memory, else None.
+        valid_pieces: Their frames and labels (uint8), piece by piece, if they are kept on the
+            device; else None.
         reference: Their events.
         grid: The ways from frames to events that are tried.
         resident: Whether the training frames are in memory.
@@ -190,7 +201,7 @@ class FrameData:
     inputs: Inputs
     labels: tuple[str, ...]
     valid: Sequence[LabelledClip]
-    valid_pieces: Sequence[_Piece] | None
+    valid_pieces: Sequence[Batch] | None
     reference: EventArrays
     grid: Sequence[Postprocessing]
     resident: bool
@@ -247,32 +258,36 @@ class FrameData:
         Losses are 0 where nobody asks for them.
         """
         lengths = np.array([len(clip.frames) for clip in self.valid], dtype=np.int64)
-        index = {label: i for i, label in enumerate(self.labels)}
+        device = self.inputs.mean.device
         pieces = (
             iter(self.valid_pieces)
             if self.valid_pieces is not None
-            else read_ahead(_pieces(self.valid, index))
+            else _pieces_on(device, self.valid, self.labels)
         )
         for clips in blocks_of(lengths * self.n_labels * len(which), _CELLS):
             n_frames = int(lengths[clips].sum())
-            above = np.empty((len(which), n_frames, self.n_labels), dtype=np.bool_)
-            losses = torch.zeros(len(which), dtype=torch.float64)
+            # Fetched once they are whole, so that a GPU doesn't wait after every piece.
+            above = torch.empty(
+                (len(which), n_frames, self.n_labels), dtype=torch.bool, device=device
+            )
+            lost: list[tuple[torch.Tensor, int]] = []
             filled = 0
             while filled < n_frames:
-                piece = next(pieces)
-                logits = stack.predict(self.inputs(torch.from_numpy(piece.x)), which)
-                stop = filled + len(piece.x)
-                on = torch.sigmoid(logits) > 0.5
-                above[:, filled:stop] = on.permute(0, 2, 1).cpu().numpy()
+                x, y = next(pieces)
+                logits = stack.predict(self.inputs(x), which)
+                on = (torch.sigmoid(logits) > 0.5).permute(0, 2, 1)
+                part = above[:, filled : filled + len(x)]
+                if device.type == "cpu":  # where NumPy transposes much faster than PyTorch
+                    part.numpy()[...] = on.numpy()
+                else:
+                    part.copy_(on)
                 if with_losses:
-                    piece_losses = stack.losses(logits, _targets(piece, self.inputs.mean.device))
-                    losses += piece_losses.cpu().double() * len(piece.x)
-                filled = stop
-            yield clips, above, losses
-
-
-def _targets(piece: _Piece, device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(piece.y).to(device, torch.float32)
+                    lost.append((stack.losses(logits, y.float()), len(x)))
+                filled += len(x)
+            losses = torch.zeros(len(which), dtype=torch.float64)
+            for piece_losses, count in lost:
+                losses += piece_losses.cpu().double() * count
+            yield clips, above.cpu().numpy(), losses
 
 
 def _shifted(events: EventArrays, first_clip: int) -> EventArrays:
@@ -302,8 +317,9 @@ def frame_data(
         batch_size: Frames per step.
         device: A torch device.
         dtype: Precision of the products.
-        max_memory_bytes: What the frames may take; beyond it they are read from the store in
-            every epoch. Training frames have priority over those of validation.
+        max_memory_bytes: What the frames may take where they are kept in the host's memory, see
+            `room_bytes`; beyond it they are read from the store in every epoch. Training frames
+            have priority over those of validation.
         standardise: Divide by the training frames' standard deviation.
         shuffle: Put the training frames in another order in every epoch, by this seed.
 
@@ -327,17 +343,21 @@ def frame_data(
     x_itemsize = 4 if shuffle is not None else dtype.itemsize
     y_itemsize = 1 if shuffle is not None else 4
     train_bytes = n_train * (size * x_itemsize + len(labels) * y_itemsize)
-    resident = train_bytes <= max_memory_bytes
+    room = room_bytes(device, max_memory_bytes)
+    # Frames that are mixed are kept by the host, whatever computes with them.
+    resident = train_bytes <= (room if shuffle is None else max_memory_bytes)
     batches = _Batches(train, index, inputs, batch_size, dtype, shuffle, keep=resident)
     n_valid = sum(len(clip.frames) for clip in valid)
     valid_bytes = n_valid * (4 * size + len(labels))
-    left = max_memory_bytes - (train_bytes if resident else 0)
+    elsewhere = shuffle is not None and torch.device(device).type == "cuda"
+    left = room - (train_bytes if resident and not elsewhere else 0)
+    fits = valid_bytes <= left
     return FrameData(
         batches=batches,
         inputs=inputs,
         labels=labels,
         valid=valid,
-        valid_pieces=list(_pieces(valid, index)) if valid_bytes <= left else None,
+        valid_pieces=list(_pieces_on(inputs.mean.device, valid, labels)) if fits else None,
         reference=EventArrays.from_clips([clip.events for clip in valid], labels),
         grid=grid,
         resident=resident,
@@ -352,8 +372,7 @@ def predict_frames(
     Yields:
         (n, n_labels) float32 probabilities, and the mean loss on these frames.
     """
-    index = {label: i for i, label in enumerate(labels)}
-    for piece in read_ahead(_pieces(clips, index)):
-        logits = stack.predict(inputs(torch.from_numpy(piece.x)))
+    for x, y in _pieces_on(inputs.mean.device, clips, labels):
+        logits = stack.predict(inputs(x))
         chances = torch.sigmoid(logits[0]).T.contiguous().cpu().numpy()
-        yield chances, float(stack.losses(logits, _targets(piece, inputs.mean.device))[0])
+        yield chances, float(stack.losses(logits, y.float())[0])

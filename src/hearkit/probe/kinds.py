@@ -7,6 +7,7 @@ trained network. `kind_of` is the one place where a task's kind is asked for.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,11 +24,13 @@ from hearkit.errors import ProbeError
 from hearkit.metrics import get_event_score, get_scene_score
 from hearkit.metrics.event_lists import EventArrays
 from hearkit.probe.data import TrainingData, probabilities, published_order
-from hearkit.probe.events import Postprocessing, events_from_frames, postprocessing_grid
+from hearkit.probe.events import Postprocessing, postprocessing_grid
+from hearkit.probe.frame_chances import events_in_parts, gather_rows
 from hearkit.probe.frames import LabelledClip, frame_data, predict_frames
 from hearkit.probe.inputs import Inputs
 from hearkit.probe.network import Predictor
 from hearkit.probe.objective import Objective
+from hearkit.probe.precision import exact_float32
 from hearkit.probe.predictions import EventFoldPrediction, FoldPrediction
 from hearkit.probe.protocol import Protocol
 from hearkit.probe.randomness import stream_seed
@@ -172,6 +175,7 @@ class _SceneKind(_Kind):
             shuffle=self.shuffle(fold),
         )
 
+    @exact_float32()
     def predict(
         self,
         fold: FoldSplit,
@@ -228,6 +232,7 @@ class _EventKind(_Kind):
             shuffle=self.shuffle(fold),
         )
 
+    @exact_float32()
     def predict(
         self,
         fold: FoldSplit,
@@ -246,7 +251,7 @@ class _EventKind(_Kind):
             chances = np.broadcast_to(np.float32(np.nan), shape)
         else:
             chances, loss = self._chances(fold, chosen, clips, shape, folder)
-            estimate = events_from_frames(chances, bounds, times, [outcome.postprocessing])[0]
+            estimate = events_in_parts(chances, bounds, times, outcome.postprocessing)
         names = tuple(clip.frames.clip for clip in clips)
         return EventFoldPrediction(
             fold, names, bounds, times, chances, reference, estimate, loss, outcome, seconds
@@ -260,19 +265,20 @@ class _EventKind(_Kind):
         shape: tuple[int, int],
         folder: Path,
     ) -> tuple[npt.NDArray[np.float32], float]:
-        if 4 * shape[0] * shape[1] < _LARGE_BYTES:
-            chances = np.empty(shape, dtype=np.float32)
-        else:
+        place = None
+        if 4 * shape[0] * shape[1] >= _LARGE_BYTES:
             folder.mkdir(parents=True, exist_ok=True)
             place = folder / f"{fold.test}.probabilities.npy"
-            chances = np.lib.format.open_memmap(place, mode="w+", dtype=np.float32, shape=shape)
-        filled, summed = 0, 0.0
-        pieces = predict_frames(chosen.predictor, chosen.inputs, clips, self.task.vocabulary)
-        for piece, loss in pieces:
-            chances[filled : filled + len(piece)] = piece
-            filled += len(piece)
-            summed += loss * len(piece)
-        return chances, summed / max(1, filled)
+        losses = []
+
+        def pieces() -> Iterator[npt.NDArray[np.float32]]:
+            predicted = predict_frames(chosen.predictor, chosen.inputs, clips, self.task.vocabulary)
+            for piece, loss in predicted:
+                losses.append(loss * len(piece))
+                yield piece
+
+        chances = gather_rows(pieces(), shape, place)
+        return chances, sum(losses) / max(1, shape[0])
 
     def _clips(self, split: str) -> list[LabelledClip]:
         files = self.task.splits[split]

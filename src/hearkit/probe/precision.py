@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 
 from hearkit.errors import ProbeError
 
-__all__ = ["PRECISIONS", "resolve_precision"]
+__all__ = ["PRECISIONS", "exact_float32", "resolve_precision"]
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -29,6 +33,33 @@ def resolve_precision(precision: str, device: str) -> torch.dtype:
     if precision == "auto":
         return torch.bfloat16 if _multiplies_bfloat16(torch.device(device)) else torch.float32
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+@contextlib.contextmanager
+def exact_float32() -> Iterator[None]:
+    """Multiplies float32 as float32, whatever has been set for the whole process.
+
+    A model that runs in the same process may have allowed TensorFloat-32 or bfloat16 in its
+    place, on a GPU or a CPU, for its own sake; a score mustn't depend on that.
+    """
+    backends: Any = torch.backends
+    if not hasattr(backends.cuda.matmul, "fp32_precision"):  # before PyTorch 2.9
+        allowed = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(allowed)
+        return
+    switches = (backends.cuda.matmul, backends.mkldnn.matmul)
+    before = [switch.fp32_precision for switch in switches]
+    try:
+        for switch in switches:
+            switch.fp32_precision = "ieee"
+        yield
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.fp32_precision = value
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:

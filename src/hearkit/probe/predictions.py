@@ -31,6 +31,8 @@ class FoldPrediction:
         peak_memory_mb: The most memory that the process had had resident by then, MiB; None where
             the system doesn't tell.
         peak_device_memory_mb: The most on the GPU by then, MiB; None on a CPU.
+        device_utilisation: Mean share of the training's time in which the GPU was busy, 0 to 1;
+            None on a CPU, and where it isn't known.
     """
 
     fold: FoldSplit
@@ -42,6 +44,7 @@ class FoldPrediction:
     seconds: float
     peak_memory_mb: float | None = None
     peak_device_memory_mb: float | None = None
+    device_utilisation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class EventFoldPrediction:
         peak_memory_mb: The most memory that the process had had resident by then, MiB; None where
             the system doesn't tell.
         peak_device_memory_mb: The most on the GPU by then, MiB; None on a CPU.
+        device_utilisation: Mean share of the training's time in which the GPU was busy, 0 to 1;
+            None on a CPU, and where it isn't known.
     """
 
     fold: FoldSplit
@@ -77,6 +82,7 @@ class EventFoldPrediction:
     seconds: float
     peak_memory_mb: float | None = None
     peak_device_memory_mb: float | None = None
+    device_utilisation: float | None = None
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ __all__ = [
     "NeighbourPoint",
     "Protocol",
     "Racing",
+    "by_shape",
     "draw_grid",
     "get_protocol",
     "protocol_names",
@@ -83,6 +84,14 @@ class GridPoint(BaseModel):
         """A short form for tables, e.g. ``2 x 1024, normal, lr 3.2e-04``."""
         size = f"{self.hidden_layers} x {self.hidden_dim}" if self.hidden_layers else "linear"
         return f"{size}, {self.initialization}, lr {self.lr:.1e}"
+
+
+def by_shape(points: Sequence[GridPoint]) -> list[list[int]]:
+    """Positions of the points that can be trained together, in order of appearance."""
+    groups: dict[tuple[int, int, float], list[int]] = {}
+    for i, point in enumerate(points):
+        groups.setdefault(point.shape, []).append(i)
+    return list(groups.values())
 
 
 class NeighbourPoint(BaseModel):

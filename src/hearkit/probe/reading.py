@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["read_ahead"]
+__all__ = ["AHEAD", "read_ahead"]
 
 T = TypeVar("T")
 
-_AHEAD = 4
+AHEAD = 4
+"""Items that are read in advance unless it is said otherwise."""
 
 
-def read_ahead(items: Iterator[T], count: int = _AHEAD) -> Iterator[T]:
+def read_ahead(items: Iterator[T], count: int = AHEAD) -> Iterator[T]:
     """The same items, some of them made in advance by another thread."""
     done = object()
     with ThreadPoolExecutor(1, thread_name_prefix="hearkit-read") as reader:

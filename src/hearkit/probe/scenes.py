@@ -20,6 +20,7 @@ from hearkit.probe.data import (
     ProbeData,
     batch_bounds,
     epoch_order,
+    label_array,
     label_tensor,
     validations,
 )
@@ -27,6 +28,7 @@ from hearkit.probe.inputs import Inputs, Moments
 from hearkit.probe.network import Predictor
 from hearkit.probe.objective import Objective, Validation
 from hearkit.probe.reading import read_ahead
+from hearkit.probe.transfer import room_bytes, stream_to
 
 __all__ = ["OrderedClips", "SceneData", "predict_clips", "scene_data", "whole"]
 
@@ -65,13 +67,17 @@ class OrderedClips:
 
     def blocks(self) -> Iterator[npt.NDArray[np.float32]]:
         """All of them in blocks of bounded size."""
-        count = len(self)
-        read = (
-            self.read(np.arange(start, min(start + _BLOCK, count)))
-            for start in range(0, max(1, count), _BLOCK)
-        )
         # Blocks are large: one in advance is enough.
-        return read_ahead(read, 1)
+        return read_ahead(self._blocks(), 1)
+
+    def blocks_on(self, device: torch.device) -> Iterator[torch.Tensor]:
+        """The same on a device."""
+        return (x for (x,) in stream_to(device, ((x,) for x in self._blocks()), 1))
+
+    def _blocks(self) -> Iterator[npt.NDArray[np.float32]]:
+        count = len(self)
+        for start in range(0, max(1, count), _BLOCK):
+            yield self.read(np.arange(start, min(start + _BLOCK, count)))
 
 
 def whole(rows: SceneRows) -> OrderedClips:
@@ -117,15 +123,18 @@ class SceneData:
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of an epoch (from 1)."""
-        count, device = len(self.train), str(self.inputs.mean.device)
+        count = len(self.train)
         if self.shuffle is None:
             order = np.arange(count)
         else:
             order = epoch_order(count, self.shuffle, number)
         chosen = (order[start:end] for start, end in self.bounds)
-        for which, x in read_ahead((which, self.train.read(which)) for which in chosen):
-            y = label_tensor(self.targets[which], self.multilabel, device)
-            yield self.inputs(torch.from_numpy(x)).to(self.dtype), y
+        read = (
+            (self.train.read(which), label_array(self.targets[which], self.multilabel))
+            for which in chosen
+        )
+        for x, y in stream_to(self.inputs.mean.device, read):
+            yield self.inputs(x).to(self.dtype), y
 
     def validate(
         self, stack: Predictor, which: Sequence[int], objective: Objective
@@ -144,7 +153,8 @@ def predict_clips(
     which: Sequence[int] | None = None,
 ) -> torch.Tensor:
     """Logits (networks, n_labels, n_clips), of embeddings that are read block by block."""
-    blocks = [predictor.predict(inputs(torch.from_numpy(x)), which) for x in clips.blocks()]
+    read = clips.blocks_on(inputs.mean.device)
+    blocks = [predictor.predict(inputs(x), which) for x in read]
     return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=2)
 
 
@@ -173,8 +183,8 @@ def scene_data(
         batch_size: Clips per step.
         device: A torch device.
         dtype: Precision of the products.
-        max_memory_bytes: What the embeddings may take; beyond it they are read from the store
-            in every epoch.
+        max_memory_bytes: What the embeddings may take where they are kept in the host's memory,
+            see `room_bytes`; beyond it they are read from the store in every epoch.
         standardise: Divide by the training clips' standard deviation.
         shuffle: Put the training clips in another order in every epoch, by this seed.
 
@@ -193,7 +203,7 @@ def scene_data(
     inputs = Inputs.of(moments, device, standardise=standardise)
     bounds = batch_bounds(len(train), batch_size)
     needed = train.size * (len(train) * dtype.itemsize + len(valid) * 4)
-    if needed > max_memory_bytes:
+    if needed > room_bytes(device, max_memory_bytes):
         return SceneData(
             train=train,
             targets=targets,
@@ -222,7 +232,7 @@ def _together(clips: OrderedClips, inputs: Inputs, dtype: torch.dtype) -> torch.
     """All embeddings (n_clips, size), never held in another form at the same time."""
     result = torch.empty((len(clips), clips.size), dtype=dtype, device=inputs.mean.device)
     first = 0
-    for x in clips.blocks():
-        result[first : first + len(x)] = inputs(torch.from_numpy(x))
+    for x in clips.blocks_on(result.device):
+        result[first : first + len(x)] = inputs(x)
         first += len(x)
     return result

@@ -27,7 +27,6 @@ __all__ = [
     "Outcome",
     "Trained",
     "TrainingProgress",
-    "by_shape",
     "train",
 ]
 
@@ -89,14 +88,6 @@ class TrainingProgress(TypingProtocol):
 
     def __call__(self, epoch: int, max_epochs: int, active: int, best: float) -> None:
         """Epochs done, at most to be done, grid points still in training, best score so far."""
-
-
-def by_shape(grid: Sequence[GridPoint]) -> list[list[int]]:
-    """Positions of the points that can be trained together, in order of appearance."""
-    groups: dict[tuple[int, int, float], list[int]] = {}
-    for i, point in enumerate(grid):
-        groups.setdefault(point.shape, []).append(i)
-    return list(groups.values())
 
 
 @dataclass

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 
 from hearkit.digest import digest_json, short
+from hearkit.embeddings.gpu_meter import GpuMeter
 from hearkit.errors import ProbeError
 from hearkit.probe.checkpoint import Checkpoint
 from hearkit.probe.data import TrainingData
@@ -27,7 +28,8 @@ from hearkit.probe.kinds import Chosen, TaskKind
 from hearkit.probe.neighbours import Neighbours
 from hearkit.probe.network import ProbeStack
 from hearkit.probe.objective import Validation
-from hearkit.probe.protocol import GridPoint, NeighbourPoint, Protocol
+from hearkit.probe.precision import exact_float32
+from hearkit.probe.protocol import GridPoint, NeighbourPoint, Protocol, by_shape
 from hearkit.probe.search import Outcome, Trained, train
 from hearkit.tasks.store import FoldSplit
 
@@ -90,14 +92,18 @@ class Learned:
         best: Position of the best validation.
         chosen: What predicts; None if no point had a defined score.
         seconds: That it took.
+        device_utilisation: Mean share of the time in which the GPU was busy, 0 to 1; None on a
+            CPU, and where it isn't known.
     """
 
     outcomes: tuple[Outcome, ...]
     best: int
     chosen: Chosen | None
     seconds: float
+    device_utilisation: float | None = None
 
 
+@exact_float32()
 def learn(
     plan: Plan, number: int, fold: FoldSplit, points: Mapping[int, Sequence[int]]
 ) -> dict[int, Learned]:
@@ -167,6 +173,7 @@ class _Unit:
     trained: Trained
     inputs: Inputs
     seconds: float
+    device_utilisation: float | None
 
 
 def _train(
@@ -191,10 +198,12 @@ def _train(
 
 def _shapes(grid: Mapping[int, Sequence[GridPoint]]) -> Iterator[dict[int, list[GridPoint]]]:
     """By seed, the points of one shape after the other."""
-    shapes = dict.fromkeys(point.shape for own in grid.values() for point in own)
-    for shape in shapes:
-        by_seed = {seed: [p for p in own if p.shape == shape] for seed, own in grid.items()}
-        yield {seed: own for seed, own in by_seed.items() if own}
+    members = [(seed, point) for seed, own in grid.items() for point in own]
+    for positions in by_shape([point for _, point in members]):
+        some: dict[int, list[GridPoint]] = {}
+        for seed, point in (members[i] for i in positions):
+            some.setdefault(seed, []).append(point)
+        yield some
 
 
 def _portions(
@@ -245,21 +254,24 @@ def _train_together(
     )
     started = time.perf_counter()
     dtype = _dtype(plan, first)
-    training = data.training(dtype)
-    trained = train(
-        points,
-        training,
-        plan.kind.objective,
-        fold=number,
-        dtype=dtype,
-        racing=plan.protocol.racing,
-        to_beat=to_beat,
-        checkpoint=unfinished,
-        progress=report,
-    )
+    with GpuMeter(plan.device) as meter:
+        training = data.training(dtype)
+        trained = train(
+            points,
+            training,
+            plan.kind.objective,
+            fold=number,
+            dtype=dtype,
+            racing=plan.protocol.racing,
+            to_beat=to_beat,
+            checkpoint=unfinished,
+            progress=report,
+        )
+        busy = meter.take()
     seconds = (time.perf_counter() - started) / len(points)
     units = {
-        seed: _Unit(points[seed], own, training.inputs, seconds) for seed, own in trained.items()
+        seed: _Unit(points[seed], own, training.inputs, seconds, busy)
+        for seed, own in trained.items()
     }
     for seed, unit in units.items():
         _keep(plan, seed, data.fold, unit)
@@ -278,9 +290,13 @@ def _keep(plan: Plan, seed: int, fold: FoldSplit, unit: _Unit) -> None:
         arrays[f"weights/{key}"] = tensor.cpu().numpy()
     records = [outcome.record() for outcome in unit.trained.outcomes]
     path = plan.folders[seed] / f"{_name(fold, unit.points)}.finished.npz"
-    Checkpoint(path).save(
-        {"outcomes": records, "best": unit.trained.best, "seconds": unit.seconds}, arrays
-    )
+    meta = {
+        "outcomes": records,
+        "best": unit.trained.best,
+        "seconds": unit.seconds,
+        "device_utilisation": unit.device_utilisation,
+    }
+    Checkpoint(path).save(meta, arrays)
 
 
 def _finished(plan: Plan, seed: int, fold: FoldSplit, points: Sequence[GridPoint]) -> _Unit | None:
@@ -301,7 +317,7 @@ def _finished(plan: Plan, seed: int, fold: FoldSplit, points: Sequence[GridPoint
     }
     trained = Trained(outcomes, best if isinstance(best, int) else None, weights or None)
     inputs = Inputs.from_arrays(_below(arrays, "inputs/"), plan.device)
-    return _Unit(points, trained, inputs, seconds)
+    return _Unit(points, trained, inputs, seconds, meta.get("device_utilisation"))
 
 
 def _below(
@@ -324,7 +340,14 @@ def _learned(plan: Plan, points: Sequence[GridPoint], units: Sequence[_Unit]) ->
     outcomes = tuple(found[point] for point in points)
     best = _best(outcomes, plan.kind.objective.goodness)
     chosen = _network(plan, points[best], outcomes[best], units)
-    return Learned(outcomes, best, chosen, sum(unit.seconds for unit in units))
+    return Learned(outcomes, best, chosen, sum(unit.seconds for unit in units), _busy(units))
+
+
+def _busy(units: Sequence[_Unit]) -> float | None:
+    """Mean share of the time in which the GPU was busy, over the trainings of which it's known."""
+    known = [(u.seconds, u.device_utilisation) for u in units if u.device_utilisation is not None]
+    seconds = sum(own for own, _ in known)
+    return sum(own * busy for own, busy in known) / seconds if seconds else None
 
 
 def _best(outcomes: Sequence[Outcome], goodness: Callable[[float], float]) -> int:

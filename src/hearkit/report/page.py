@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from hearkit.report.style import STYLE
 from hearkit.report.summary import STAGES, ResultReport, RunReport
-from hearkit.report.words import duration, mebibytes, rate
+from hearkit.report.words import duration, mebibytes, moment, percent, rate
 from hearkit.results.record import StageRecord
 
 __all__ = ["report_page"]
@@ -60,7 +60,7 @@ def _figures(report: RunReport) -> str:
 def _overall(report: RunReport) -> str:
     legend = "".join(
         f'<li><span class="key {total.stage}"></span>{total.stage}: {duration(total.seconds)} '
-        f"({100 * total.share:.0f} %)</li>"
+        f"({percent(total.share)})</li>"
         for total in report.totals
         if total.seconds
     )
@@ -81,7 +81,7 @@ def _bar(parts: Sequence[tuple[str, float]], what: str) -> str:
 def _table(report: RunReport) -> str:
     longest = max((each.seconds for each in report.results), default=0.0)
     rows = "".join(_row(each, longest) for each in report.results)
-    heads = ("model", "task", "time", "", "embedding rate", "probe rate", "peak memory")
+    heads = ("model", "task", "time", "by stage", "embedding rate", "probe rate", "peak memory")
     return _table_of(heads, rows, numeric={2, 4, 5, 6})
 
 
@@ -116,7 +116,7 @@ def _details(result: ResultReport) -> str:
         f"<details><summary>{_text(result.model)} on {_text(result.task)}, seed {result.seed}: "
         f"{duration(result.seconds)}</summary>\n"
         f"<p>Protocol {_text(result.protocol)}, trained on {_text(result.device)} in "
-        f"{_text(result.precision)}, written {_text(result.created)} into "
+        f"{_text(result.precision)}, written {_text(moment(result.created))} into "
         f"<code>{_text(result.folder)}</code>.</p>\n"
         + (shared if result.shares_embeddings else "")
         + _table_of(heads, rows, numeric={1, 4, 5, 6})

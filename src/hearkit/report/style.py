@@ -34,11 +34,17 @@ table { border-collapse: collapse; width: 100%; }
 th { text-align: left; color: var(--soft); font-weight: 500; font-size: 13px; }
 th, td { padding: 5px 14px 5px 0; border-bottom: 1px solid var(--line); vertical-align: middle;
   overflow-wrap: anywhere; }
-td:not(.n) { min-width: 110px; }
+th:last-child, td:last-child { padding-right: 0; }
+td:not(.n) { min-width: 140px; }
 td small { display: block; color: var(--soft); }
 .n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .wide { width: 24%; min-width: 110px; }
 details { border-bottom: 1px solid var(--line); padding: 6px 0; }
+details tbody tr:last-child td { border-bottom: 0; }
+/* The tables of all results have their columns at the same places. */
+details table { table-layout: fixed; min-width: 640px; }
+details th:first-child { width: 24%; } details th:nth-child(2) { width: 14%; }
+details th:nth-child(3) { width: 26%; }
 summary { cursor: pointer; overflow-wrap: anywhere; }
 code { overflow-wrap: anywhere; }
 """

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
-from hearkit.results.record import StageRecord
+if TYPE_CHECKING:
+    from hearkit.results.record import StageRecord
 
-__all__ = ["duration", "mebibytes", "rate"]
+__all__ = ["duration", "mebibytes", "moment", "percent", "rate"]
+
+_MOMENT = "%Y-%m-%d %H:%M UTC"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as ``0.3 ms``, ``12 ms``, ``8.2 s``, ``3 min 05 s`` or ``2 h 10 min``."""
+    """Seconds as ``0 s``, ``0.3 ms``, ``12 ms``, ``8.2 s``, ``3 min 05 s`` or ``2 h 10 min``."""
+    if not seconds:
+        return "0 s"
     if seconds < 0.00995:
         return f"{1000 * seconds:.1f} ms"
     if seconds < 0.0995:
@@ -47,6 +54,25 @@ def mebibytes(size_mb: float | None) -> str:
     if size_mb is None:
         return ""
     return f"{size_mb:.0f} MiB" if size_mb < 1000 else f"{size_mb / 1024:.1f} GiB"
+
+
+def percent(share: float) -> str:
+    """A share as ``12 %``; never 0 % of something, nor 100 % of less than all."""
+    if 0 < share < 0.01:
+        return "under 1 %"
+    if 0.99 < share < 1:
+        return "over 99 %"
+    return f"{100 * share:.0f} %"
+
+
+def moment(text: str) -> str:
+    """A time in ISO 8601 as ``2026-11-22 12:13 UTC``; what isn't one as it is."""
+    try:
+        found = datetime.fromisoformat(text)
+        # Without a zone it could be of any.
+        return text if found.tzinfo is None else f"{found.astimezone(timezone.utc):{_MOMENT}}"
+    except (ValueError, OverflowError):
+        return text
 
 
 def _three_digits(value: float) -> str:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from hearkit.errors import ResultError
 from hearkit.metrics.event_lists import EventArrays
+from hearkit.results.over_folds import same_number
 from hearkit.results.record import RESULT_FILE, FoldResult, Result
 from hearkit.results.stored import (
     REMEDY,
@@ -34,7 +35,6 @@ from hearkit.tasks.spec import is_plain_name
 __all__ = ["ClipScores", "SplitScores", "Truth", "needs_every_label", "read_clip_scores"]
 
 _FOLDER = "predictions"
-_CLOSE = 1e-9
 _PER_LABEL = ("aucroc", "d_prime", "mAP")
 
 Truth = npt.NDArray[np.integer[Any]] | EventArrays
@@ -273,8 +273,7 @@ def _check_truth(
 def _check_points(split: SplitScores, result: Result, folder: Path) -> None:
     for name, found in split.points.items():
         stated = result.scores[name].per_fold.get(split.name, math.nan)
-        same = math.isclose(stated, found, rel_tol=_CLOSE, abs_tol=_CLOSE)
-        if not same and not (math.isnan(stated) and math.isnan(found)):
+        if not same_number(stated, found):
             raise ResultError(
                 f"{folder / RESULT_FILE} states {stated:.9g} as {name} of {split.name}, and its "
                 f"predictions give {found:.9g}: one of them has been edited. {REMEDY}"

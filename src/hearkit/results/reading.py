@@ -11,6 +11,9 @@ from hearkit.errors import ResultError
 
 __all__ = ["read_record"]
 
+# A result with a hundred folds and a thousand grid points has a tenth of it.
+_MOST_BYTES = 64 << 20
+
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -24,11 +27,20 @@ def read_record(kind: type[R], path: Path, name: str, what: str) -> R:
         what: It should be, for messages: ``a result``.
 
     Raises:
-        ResultError: It isn't there, or isn't one that this version understands.
+        ResultError: It isn't there, isn't one that this version understands, or is far larger
+            than any could be.
     """
     file = path / name if path.is_dir() else path
     try:
-        return kind.model_validate_json(file.read_bytes())
+        with file.open("rb") as stream:
+            # One byte more than there may be: the size that a file says it has can be another.
+            content = stream.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise ResultError(
+                f"{file} is not {what}: it has more than {_MOST_BYTES >> 20} MiB. Look what "
+                "wrote it there."
+            )
+        return kind.model_validate_json(content)
     except OSError as error:
         raise ResultError(f"{file} can't be read: {error.strerror}.") from error
     except ValidationError as error:

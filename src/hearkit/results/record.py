@@ -6,12 +6,12 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from hearkit.embeddings.manifest import ModelRecord, TaskRecord
-from hearkit.errors import ResultError
 from hearkit.files import json_safe
 from hearkit.probe.protocol import GridPoint, NeighbourPoint, Protocol
+from hearkit.results.reading import read_record
 
 __all__ = [
     "RESULT_FILE",
@@ -250,17 +250,7 @@ class Result(_Record):
         Raises:
             ResultError: It isn't there, or isn't a result that this version understands.
         """
-        file = path / RESULT_FILE if path.is_dir() else path
-        try:
-            return cls.model_validate_json(file.read_bytes())
-        except OSError as error:
-            raise ResultError(f"{file} can't be read: {error.strerror}.") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise ResultError(
-                f"{file} is not a result of format version 1: {where}: {first['msg']}."
-            ) from error
+        return read_record(cls, path, RESULT_FILE, "a result")
 
     def same_as(self, other: Result) -> bool:
         """Whether both say the same but for what they took."""

@@ -56,6 +56,7 @@ def _probes(predictions: Predictions) -> Iterator[StageRecord]:
             unit="training clips",
             peak_memory_mb=fold.peak_memory_mb,
             peak_device_memory_mb=fold.peak_device_memory_mb,
+            device_utilisation=fold.device_utilisation,
         )
 
 

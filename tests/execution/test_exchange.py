@@ -1,0 +1,436 @@
+"""What processes with caches of their own hand to each other."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import pytest
+from helpers_cli import hearkit
+from helpers_models import BANDS, write_model
+from helpers_tasks import make_scene_task
+
+from hearkit._version import __version__
+from hearkit.embeddings.compute import embed
+from hearkit.errors import HearError, TaskError
+from hearkit.execution import exchange as module
+from hearkit.execution.exchange import OneDisk, Parcel, UrlExchange
+from hearkit.execution.executor import Outcome, drive, outcome_of
+from hearkit.execution.filling import Training, Wanted, fetching, filling
+from hearkit.execution.ray_cluster import _Errand
+from hearkit.execution.task_place import TaskPlace
+from hearkit.execution.units import EmbedShards, FetchTask, ModelChoice, TrainFold, Unit
+from hearkit.models.loading import load_model
+from hearkit.probe.fit import fit_probes
+from hearkit.probe.predictions import Predictions
+from hearkit.probe.protocol import get_protocol
+from hearkit.settings import Settings
+from hearkit.tasks.store import load_task, with_rate
+
+fsspec: Any = pytest.importorskip("fsspec")
+
+
+@pytest.fixture(params=["file", "memory"])
+def exchange(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[UrlExchange]:
+    if request.param == "file":
+        yield UrlExchange((tmp_path / "there").as_uri())
+        return
+    url = f"memory://{uuid.uuid4().hex}"
+    yield UrlExchange(url)
+    fsspec.filesystem("memory").store.clear()
+
+
+def write(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def read(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def there(exchange: UrlExchange) -> list[str]:
+    fs, root = fsspec.core.url_to_fs(exchange.url)
+    return sorted(str(path).removeprefix(root) for path in fs.find(root))
+
+
+def test_what_one_leaves_the_other_gets(exchange: UrlExchange, tmp_path: Path) -> None:
+    files = {"a.npy": b"a" * 1000, "shards/b ü.json": b"{}", "shards/empty": b""}
+    unfinished = {".tmp-x": b"?", "shards/.tmp-y.npy": b"?", "fold-2x.unfinished.npz": b"?"}
+    exchange.pull("probes/t/m/k", tmp_path / "two")
+    assert not (tmp_path / "two").exists()
+    write(tmp_path / "one", files | unfinished)
+    exchange.push("probes/t/m/k", tmp_path / "one")
+    assert len(there(exchange)) == 2
+    exchange.push("probes/t/m/k", tmp_path / "one")
+    assert len(there(exchange)) == 2, "all of it was there"
+    exchange.push("probes/t/m/other", tmp_path / "one", ["a.npy"])
+    copy.deepcopy(exchange).pull("probes/t/m/k", tmp_path / "two")
+    assert read(tmp_path / "two") == files
+
+    # Others add to it, and what is there already stays as it is.
+    write(tmp_path / "two", {"c.npy": b"c", "a.npy": b"mine"})
+    exchange.push("probes/t/m/k", tmp_path / "two")
+    (tmp_path / "one" / "shards" / "empty").unlink()
+    exchange.pull("probes/t/m/k", tmp_path / "one")
+    assert read(tmp_path / "one") == files | unfinished | {"c.npy": b"c"}
+
+
+def test_large_entries_go_in_parts(
+    exchange: UrlExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PARCEL_BYTES", 100)
+    sizes = {"a.json": 10, "b.npy": 90, "c.npy": 30, "d.npy": 500, "manifest.json": 1, "z.npy": 5}
+    write(tmp_path / "one", {name: b"x" * size for name, size in sizes.items()})
+    sent: list[list[str]] = []
+    send = UrlExchange._send
+
+    def watch(self: UrlExchange, entry: str, folder: Path, names: list[str]) -> None:
+        sent.append(names)
+        send(self, entry, folder, names)
+
+    monkeypatch.setattr(UrlExchange, "_send", watch)
+    exchange.push("e", tmp_path / "one")
+    # What says that others are there comes after them.
+    assert sent == [["b.npy"], ["c.npy"], ["d.npy"], ["z.npy", "a.json", "manifest.json"]]
+    exchange.pull("e", tmp_path / "two")
+    assert read(tmp_path / "two") == read(tmp_path / "one")
+
+
+def test_what_nobody_finished_is_not_seen(exchange: UrlExchange, tmp_path: Path) -> None:
+    write(tmp_path / "one", {"a.npy": b"a"})
+    exchange.push("e", tmp_path / "one")
+    fs, root = fsspec.core.url_to_fs(exchange.url)
+    fs.pipe_file(f"{root}/e/0123.tar", b"half of it")
+    fs.pipe_file(f"{root}/e/4567.new", b"{")
+    exchange.pull("e", tmp_path / "two")
+    assert read(tmp_path / "two") == {"a.npy": b"a"}
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "list", "another version", "way out"])
+def test_damage_is_found(exchange: UrlExchange, tmp_path: Path, damage: str) -> None:
+    write(tmp_path / "one", {"a.npy": b"a" * 100})
+    exchange.push("e", tmp_path / "one")
+    fs, _ = fsspec.core.url_to_fs(exchange.url)
+    (tar,) = (path for path in fs.find(f"{exchange.url}/e") if str(path).endswith(".tar"))
+    place = f"{str(tar).removesuffix('.tar')}.json"
+    content, listed = fs.cat_file(tar), json.loads(fs.cat_file(place))
+    if damage == "cut":
+        fs.pipe_file(tar, content[:-512])
+    elif damage == "changed":
+        fs.pipe_file(tar, content.replace(b"aaa", b"aab", 1))
+    elif damage == "list":
+        fs.pipe_file(place, b"{")
+    else:
+        bad = {"format_version": 2} if damage == "another version" else {"files": ["../a.npy"]}
+        fs.pipe_file(place, json.dumps({**listed, **bad}).encode())
+    with pytest.raises(HearError, match=r"isn't what was written there|can't be read by this"):
+        exchange.pull("e", tmp_path / "two")
+    assert not list((tmp_path / "two").rglob("*"))
+    assert not (tmp_path / "a.npy").exists()
+
+
+@pytest.mark.parametrize("name", ["", "/etc/passwd", "..", "a/../../b", "a\\b", "a\0b"])
+def test_names_stay_within_their_folder(name: str) -> None:
+    with pytest.raises(ValueError, match="is no name of a file"):
+        Parcel(files=(name,), bytes=0, sha256="")
+
+
+def test_marks(exchange: UrlExchange) -> None:
+    mark = exchange.open_mark()
+    assert exchange.sees(mark)
+    assert not exchange.sees("marks/another")
+    exchange.remove_mark(mark)
+    assert not exchange.sees(mark)
+    assert there(exchange) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("/mnt/folder", "a URL is needed, as s3://bucket/folder"),
+        ("nowhere://a/b", "--shared nowhere://a/b can't be used: Protocol not known: nowhere"),
+        # Needs a package that isn't here.
+        ("oci://a/b", "--shared oci://a/b can't be used: Install ocifs"),
+        ("ftp://me:secret@127.0.0.1:1/b", r"--shared ftp://127.0.0.1:1/b can't be used"),
+    ],
+)
+def test_bad_urls_are_told_at_once(url: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(HearError, match=said) as caught:
+        UrlExchange(url).open_mark()
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(HearError, match=r"Nothing can be written to file://.*ermission denied"):
+        UrlExchange((tmp_path / "locked" / "in").as_uri()).open_mark()
+
+
+def test_a_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HearError, match=r"Nothing can be written to file://"):
+        UrlExchange((tmp_path / "file").as_uri()).open_mark()
+
+
+def test_a_task_travels_whole(exchange: UrlExchange, tmp_path: Path, settings: Settings) -> None:
+    folder = make_scene_task(tmp_path, sample_rates=(16000, 44100))
+    (folder / "notes.txt").write_text("stays at home")
+    task = load_task(folder, settings=settings)
+    place = TaskPlace.sent(task, exchange)
+    assert place.folder is None
+    got = place.load(settings, exchange)
+    assert got.folder == settings.cache_dir / "unpacked" / place.entry.split("/")[1] / task.name
+    assert not (got.folder / "notes.txt").exists()
+    for rate in (16000, 44100):
+        assert got.digest(rate) == task.digest(rate)
+
+    # Labels alone are enough for some, and what they leave for others to begin with.
+    part = dataclasses.replace(settings, cache_dir=tmp_path / "part")
+    deaf = place.load_labels(part, exchange)
+    assert not list(part.cache_dir.rglob("*.wav"))
+    assert dataclasses.replace(deaf, folder=got.folder, audio_folders=got.audio_folders) == got
+    assert place.load(part, exchange).digest(16000) == task.digest(16000)
+    assert place.load_labels(part, OneDisk()).sample_rates == (16000, 44100)
+
+    # It isn't fetched twice, but what is lost comes again.
+    next((got.folder / "16000").rglob("*.wav")).unlink()
+    assert place.load(settings, exchange).source_digest == task.source_digest
+    assert place.load(settings, OneDisk()).source_digest == task.source_digest
+    # Where the task of that name is the same, it is taken as it is.
+    home = dataclasses.replace(settings, cache_dir=tmp_path / "home")
+    place.bring_home(home, exchange)
+    place.bring_home(home, OneDisk())
+    assert place.load(home, OneDisk()).folder == home.cache_dir / "tasks" / task.name
+    assert load_task(task.name, settings=home).source_digest == task.source_digest
+    # Another one is left alone.
+    other = dataclasses.replace(settings, cache_dir=tmp_path / "other")
+    make_scene_task(other.cache_dir / "tasks", seed=5, sample_rates=(16000, 44100))
+    found = place.load(other, exchange)
+    assert "unpacked" in found.folder.parts
+    assert found.source_digest == task.source_digest
+
+
+def test_a_task_that_was_changed_is_refused(
+    exchange: UrlExchange, tmp_path: Path, settings: Settings
+) -> None:
+    task = load_task(make_scene_task(tmp_path), settings=settings)
+    place = TaskPlace.sent(task, exchange)
+    assert place.content is not None
+    other = dataclasses.replace(place, content=place.content[:16] + "0" * 48)
+    assert other.entry == place.entry
+    with pytest.raises(TaskError, match="was changed"):
+        other.load(settings, exchange)
+
+
+class Nodes:
+    """Runs each unit on the next of two nodes, which have caches of their own."""
+
+    def __init__(self, caches: list[Settings], exchange: UrlExchange) -> None:
+        self.caches = caches
+        self.exchange = exchange
+        self.waiting: list[Unit] = []
+        self.done: list[Unit] = []
+        self.unused_gpus = 0
+
+    def submit(self, unit: Unit) -> None:
+        self.waiting.append(copy.deepcopy(unit))
+
+    def wait(self) -> tuple[Unit, Outcome]:
+        unit = self.waiting.pop(0)
+        self.done.append(unit)
+        return unit, outcome_of(unit, self.caches[len(self.done) % 2], self.exchange)
+
+
+@pytest.mark.parametrize("exchange", ["file"], indirect=True)
+def test_nodes_without_a_common_disk(
+    exchange: UrlExchange, tmp_path: Path, settings: Settings
+) -> None:
+    folder = make_scene_task(
+        tmp_path, folds=True, varying_lengths=True, sample_rates=(44100,), clips_per_label=22
+    )
+    spec = write_model(tmp_path, BANDS, "bands")
+    model = load_model(spec, settings=settings)
+    choice = ModelChoice(str(spec), None, (), None, model.digest)
+    training = Training(get_protocol("faster").restricted(first=4), (7, 8), "float32")
+    task = load_task(folder, settings=settings)
+    caches = [dataclasses.replace(settings, cache_dir=tmp_path / name) for name in ("n0", "n1")]
+    nodes = Nodes(caches, exchange)
+    place = TaskPlace.sent(task, exchange)
+    left: set[str] = set()
+    wanted = Wanted(choice, model.sample_rate, task, place, "float32", training)
+    assert drive(nodes, {"it": filling(wanted, left)}) == {}
+    # Every node did some of it, and neither all.
+    for kind, pattern in (("embeddings", "shards/fold*.npy"), ("probes", "*.finished.npz")):
+        assert list((tmp_path / "n0" / kind).rglob(pattern)), kind
+        assert list((tmp_path / "n1" / kind).rglob(pattern)), kind
+    kinds = sorted(entry.split("/")[0] for entry in left)
+    assert kinds == ["embeddings", "probes", "probes", "resampled"]
+
+    for entry in left:
+        exchange.pull(entry, settings.cache_dir / entry)
+    made = with_rate(task, model.sample_rate, settings=caches[1])
+    assert made.audio_folders[model.sample_rate].relative_to(tmp_path / "n1").as_posix() in left
+    told: list[object] = []
+    found = made_here(wanted, settings, told)
+    assert told == [], "nothing was left to be embedded or trained"
+    alone = dataclasses.replace(settings, cache_dir=tmp_path / "alone")
+    expected = made_here(wanted, alone, [])
+    for one, other in zip(found, expected, strict=True):
+        assert one.embeddings_digest == other.embeddings_digest
+        assert (one.grid, one.chosen) == (other.grid, other.chosen)
+    # To train takes none of the audio.
+    deaf = dataclasses.replace(settings, cache_dir=tmp_path / "n2")
+    for unit in nodes.done:
+        if isinstance(unit, TrainFold):
+            found_in = unit.run(deaf, exchange)
+            assert isinstance(found_in, tuple)
+            assert left.issuperset(found_in)
+    assert not list((tmp_path / "n2").rglob("*.wav"))
+    # A node that has nothing gets all of it.
+    fresh = Nodes([dataclasses.replace(settings, cache_dir=tmp_path / "n3")] * 2, exchange)
+    before = there(exchange)
+    assert drive(fresh, {"it": filling(wanted, set())}) == {}
+    assert there(exchange) == before
+
+
+@pytest.mark.parametrize("exchange", ["file"], indirect=True)
+def test_the_command_gets_all_of_it_from_there(
+    exchange: UrlExchange, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caches = [dataclasses.replace(settings, cache_dir=tmp_path / name) for name in ("n0", "n1")]
+    nodes = Nodes(caches, exchange)
+    # One lies with the command, and the other has a name that the nodes alone know.
+    places = [str(make_scene_task(tmp_path)), "other"]
+    for cache in caches:
+        make_scene_task(cache.cache_dir / "tasks", name="other", seed=3)
+
+    @contextmanager
+    def cluster(*_: object, shared: UrlExchange, **__: object) -> Iterator[Nodes]:
+        assert shared == exchange
+        yield nodes
+
+    monkeypatch.setattr("hearkit.execution.ray_cluster.ray_cluster", cluster)
+    command = (
+        *("evaluate", write_model(tmp_path, BANDS, "bands"), "--protocol", "faster"),
+        *("--grid-points", "2", "--cache", settings.cache_dir, "--json", "--seeds", "2"),
+        *(f"--task={place}" for place in places),
+    )
+    there = hearkit(
+        *(*command, "--out", tmp_path / "there"),
+        *("--executor", "ray", "--shared", exchange.url),
+    )
+    assert there.code == 0, there.stderr
+    assert [unit.task for unit in nodes.done if isinstance(unit, FetchTask)] == ["other"]
+    assert (settings.cache_dir / "tasks" / "other-1.0.0-full").is_dir()
+    assert there.stderr.count("embeddings found in the cache") == 2
+    here = hearkit(*command, "--out", tmp_path / "here", "--overwrite")
+    assert here.json["results"] == [
+        {**found, "path": found["path"].replace("/there/", "/here/")}
+        for found in there.json["results"]
+    ]
+    # What the command has in its cache, others needn't make.
+    fresh = Nodes([dataclasses.replace(settings, cache_dir=tmp_path / "n2")] * 2, exchange)
+    fs, root = fsspec.core.url_to_fs(exchange.url)
+    fs.rm(root, recursive=True)
+    nodes = fresh
+    again = hearkit(
+        *(*command, "--out", tmp_path / "again"),
+        *("--executor", "ray", "--shared", exchange.url),
+    )
+    assert again.code == 0, again.stderr
+    assert EmbedShards not in {type(unit) for unit in fresh.done}
+    shards = [path.name for path in (tmp_path / "n2" / "embeddings").rglob("*.npy")]
+    assert len(shards) == 6
+
+
+def made_here(wanted: Wanted, settings: Settings, told: list[object]) -> tuple[Predictions, ...]:
+    assert wanted.training is not None
+    model = load_model(wanted.model.spec, settings=settings)
+    store = embed(model, wanted.task, settings=settings, progress=told.append)
+    return fit_probes(
+        store,
+        wanted.training.protocol,
+        seeds=wanted.training.seeds,
+        precision="float32",
+        settings=settings,
+        progress=lambda *state: told.append(state),
+    )
+
+
+def test_a_task_that_a_node_fetched_comes_home(
+    exchange: UrlExchange, tmp_path: Path, settings: Settings
+) -> None:
+    node = dataclasses.replace(settings, cache_dir=tmp_path / "node")
+    make_scene_task(node.cache_dir / "tasks")
+    nodes = Nodes([node, node], exchange)
+    found: dict[str, TaskPlace] = {}
+    flows = {name: fetching(name, found, sent=True) for name in ("tones", "tunes")}
+    assert drive(nodes, flows).keys() == {"tunes"}
+    found["tones"].bring_home(settings, exchange)
+    task = load_task("tones", settings=settings, download=False)
+    assert task.source_digest == load_task("tones", settings=node).source_digest
+
+
+def errand(settings: Settings, mark: Path, exchange: UrlExchange, url_mark: str) -> _Errand:
+    return _Errand(
+        FetchTask("tones"), settings, __version__, mark, exchange.url, url_mark, str(mark.parent)
+    )
+
+
+def test_a_node_that_sees_another_place_says_so(
+    exchange: UrlExchange, tmp_path: Path, settings: Settings
+) -> None:
+    outcome = errand(settings, tmp_path, exchange, "marks/nobody").run()
+    assert outcome.error is not None
+    assert f"doesn't see what the evaluation wrote to {exchange.url}" in outcome.error
+    outcome = errand(settings, tmp_path, UrlExchange("oci://a/b"), "marks/nobody").run()
+    assert outcome.error is not None
+    assert "--shared oci://a/b can't be used: Install ocifs" in outcome.error
+
+
+def test_which_cache_a_node_takes(
+    exchange: UrlExchange, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mark").touch()
+    seen, unseen = (errand(settings, tmp_path / name, exchange, "") for name in ("mark", "none"))
+    monkeypatch.delenv("HEARKIT_CACHE", raising=False)
+    # A disk in common with the evaluation needs no second copy.
+    assert seen._own_cache() == settings
+    assert unseen._own_cache().cache_dir == platformdirs.user_cache_path("hearkit").resolve()
+    monkeypatch.setenv("HEARKIT_CACHE", str(tmp_path / "own"))
+    for found in (seen._own_cache(), unseen._own_cache()):
+        assert found == dataclasses.replace(settings, cache_dir=tmp_path / "own")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--shared", "/mnt/a"), "--shared /mnt/a: a URL is needed"),
+        (("--shared", "oci://a/b"), "--shared oci://a/b can't be used: Install ocifs"),
+        (("--out", "s3://a/b"), "is a URL; results are written into a folder of this machine"),
+    ],
+)
+def test_the_command_says_so(more: tuple[str, str], said: str, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    task = make_scene_task(tmp_path)
+    command = ("evaluate", "hearkit.models.naive", "--task", task, "--cache", tmp_path / "cache")
+    options = {"--out": str(tmp_path / "out"), **dict([more])}
+    answer = hearkit(*command, "--executor", "ray", *(x for o in options.items() for x in o))
+    assert answer.code == 2
+    assert said in answer.stderr
+    assert "Traceback" not in answer.stderr

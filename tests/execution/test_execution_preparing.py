@@ -1,0 +1,110 @@
+"""Tasks that others prepare are those that this process would have prepared."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_cli import hearkit
+from helpers_tasks import write_wav
+
+from hearkit.execution.exchange import UrlExchange
+from hearkit.execution.executor import ThisProcess, drive
+from hearkit.execution.preparing import PrepareCorpus, Prepared, preparing
+from hearkit.execution.task_place import TaskPlace
+from hearkit.settings import Settings
+from hearkit.tasks.from_corpus import prepare_from_corpus
+from hearkit.tasks.store import load_task
+
+ASKED = ("libricount", "small"), ("esc50", "small")
+
+
+@pytest.fixture
+def corpora(tmp_path: Path) -> Path:
+    """A small corpus of libricount, and a broken one of ESC-50."""
+    folder = tmp_path / "corpora"
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    with zipfile.ZipFile(folder / "libricount-train-small.zip", "w") as archive:
+        for i in range(20):
+            write_wav(tmp_path / "x.wav", rng.integers(-999, 999, 4000, np.int16), 16000)
+            archive.write(tmp_path / "x.wav", f"test/{i % 4}_{i}.wav")
+    (folder / "esc50-all_folds-small.zip").write_text("no archive")
+    return folder
+
+
+def unit(corpora: Path, *tasks: tuple[str, str], out: Path | None, sent: bool) -> PrepareCorpus:
+    return PrepareCorpus(
+        tasks=tasks,
+        out=None if out is None else str(out),
+        corpus_dirs=(str(corpora),),
+        trust_corpus=True,
+        skip_corrupt=False,
+        sample_rates=(16000,),
+        sent=sent,
+    )
+
+
+def test_by_way_of_a_url(corpora: Path, tmp_path: Path, settings: Settings) -> None:
+    exchange = UrlExchange((tmp_path / "there").as_uri())
+    node = dataclasses.replace(settings, cache_dir=tmp_path / "node")
+    prepared: Prepared = {}
+    units = [unit(corpora, *ASKED, out=None, sent=True)]
+    assert drive(ThisProcess(node, exchange), preparing(units, prepared)) == {}
+    place, failed = (prepared[asked] for asked in ASKED)
+    assert isinstance(failed, str)
+    assert "esc50-all_folds-small.zip" in failed
+    assert isinstance(place, TaskPlace)
+    assert list(settings.cache_dir.glob("tasks/*")) == []
+    place.bring_home(settings, exchange)
+    here = prepare_from_corpus(
+        "libricount",
+        tmp_path / "here",
+        mode="small",
+        corpus_dirs=[corpora],
+        trust_corpus=True,
+        sample_rates=[16000],
+        settings=settings,
+    )
+    one, other = load_task(place.name, settings=settings), load_task(here, settings=settings)
+    assert (one.source_digest, one.audio_digests) == (other.source_digest, other.audio_digests)
+
+
+def test_into_a_folder_that_all_see(corpora: Path, tmp_path: Path, settings: Settings) -> None:
+    prepared: Prepared = {}
+    units = [unit(corpora, ASKED[0], out=tmp_path / "o", sent=False)]
+    assert drive(ThisProcess(settings), preparing(units, prepared)) == {}
+    assert prepared[ASKED[0]] == f"{tmp_path / 'o'} isn't there on the node that would write to it."
+    (tmp_path / "o").mkdir()
+    assert drive(ThisProcess(settings), preparing(units, prepared)) == {}
+    folder = tmp_path / "o" / "tasks" / "libricount-v1.0.0-hear2021-small"
+    assert prepared[ASKED[0]] == TaskPlace(folder.name, str(folder))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("by_url", [False, True])
+def test_the_command(corpora: Path, tmp_path: Path, by_url: bool) -> None:
+    pytest.importorskip("ray")
+    more = ("--shared", (tmp_path / "there").as_uri()) if by_url else ()
+    answer = hearkit(
+        *("prepare", "libricount-small", "esc50-small", "--corpus-dir", corpora, "--json"),
+        *("--trust-corpus", "--out", tmp_path / "o", "--cache", tmp_path / "cache"),
+        *("--executor", "ray", *more),
+    )
+    assert answer.code == 2
+    (failed,) = answer.json["failed"]
+    assert failed["task"] == "esc50"
+    (task,) = answer.json["prepared"]
+    assert Path(task["folder"]).parent == tmp_path / "o" / "tasks"
+    assert sum(task["splits"].values()) == 20
+
+
+def test_only_tasks_of_the_catalog(tmp_path: Path) -> None:
+    answer = hearkit("prepare", "--from-csv", "x", "--audio", tmp_path, "--executor", "ray")
+    assert answer.code == 2
+    assert "--executor ray only goes with a task of the catalog" in answer.stderr
+    answer = hearkit("prepare", "esc50", "--shared", "s3://a/b")
+    assert "--shared only goes with --executor ray" in answer.stderr

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers_models import BANDS, write_model
+from helpers_tasks import make_scene_task
+
+from hearkit import embed, fit_probe, load_model, load_task
+from hearkit.probe.precision import exact_float32
+from hearkit.probe.protocol import GridPoint, Protocol
+from hearkit.settings import Settings
+
+SMALL = Protocol(
+    name="small",
+    batch_size=32,
+    grid=tuple(
+        GridPoint(hidden_layers=layers, hidden_dim=64, lr=1e-2, max_epochs=4, check_every=2)
+        for layers in (2, 0)
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    yield
+    torch.set_float32_matmul_precision("highest")
+
+
+def product() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(256, 256, generator=generator) for _ in range(2))
+    return a @ b
+
+
+@pytest.mark.parametrize("allowed", ["highest", "high", "medium"])
+def test_float32_is_multiplied_as_float32_whatever_is_allowed(allowed: str) -> None:
+    exact = product()
+    torch.set_float32_matmul_precision(allowed)
+    before = product()
+    with exact_float32():
+        assert torch.equal(product(), exact)
+    assert torch.get_float32_matmul_precision() == allowed
+    assert torch.equal(product(), before)
+
+
+def test_an_error_changes_nothing_for_others() -> None:
+    torch.set_float32_matmul_precision("medium")
+    with pytest.raises(ZeroDivisionError), exact_float32():
+        raise ZeroDivisionError
+    assert torch.get_float32_matmul_precision() == "medium"
+
+
+def test_what_a_model_allows_itself_changes_no_score(tmp_path: Path, settings: Settings) -> None:
+    task = load_task(make_scene_task(tmp_path, clips_per_label=16), settings=settings)
+    model = load_model(str(write_model(tmp_path, BANDS)), settings=settings)
+    store = embed(model, task, settings=settings)
+    plain = fit_probe(store, SMALL, precision="float32", settings=settings)
+    torch.set_float32_matmul_precision("medium")
+    other = dataclasses.replace(settings, cache_dir=tmp_path / "other")
+    changed = fit_probe(store, SMALL, precision="float32", settings=other)
+    for a, b in zip(plain.folds, changed.folds, strict=True):
+        np.testing.assert_array_equal(a.probabilities, b.probabilities)
+        assert a.loss == b.loss

@@ -1,0 +1,60 @@
+"""Prints the README's table of tasks, from the catalog; ``--write`` puts it into the README."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from hearkit.leaderboard.site.tasks import TaskFacts, task_facts
+from hearkit.leaderboard.table import COLUMNS
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+BEGIN, END = "<!-- tasks: begin -->\n", "<!-- tasks: end -->\n"
+
+_WHAT = {"scene": "clip", "event": "events"}
+
+
+def table() -> str:
+    """The table as Markdown, by domain."""
+    rows = [
+        "| task | `--task` | domain | a label for | clips | hours | score |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    facts = sorted((task_facts(column) for column in COLUMNS), key=lambda fact: fact.domain)
+    return "\n".join([*rows, *map(_row, facts)]) + "\n"
+
+
+def _row(fact: TaskFacts) -> str:
+    names = ", ".join(f"`{_name(fact, i)}`" for i in range(len(fact.counted)))
+    clips = "" if fact.clips is None else f"{fact.clips}"
+    hours = "" if fact.hours is None else f"{fact.hours:.1f}"
+    what = _WHAT[fact.counted[0].spec.embedding_type]
+    cells = (fact.column, names, fact.domain, what, clips, hours, fact.score)
+    return f"| {' | '.join(cells)} |"
+
+
+def _name(fact: TaskFacts, i: int) -> str:
+    task = fact.counted[i]
+    default = task.spec.default_mode == task.mode
+    return task.spec.name if default else task.name
+
+
+def written(text: str) -> str:
+    """A README with the table of today."""
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}{table()}{END}{tail}"
+
+
+def main() -> None:
+    """Prints or writes it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", action="store_true")
+    if parser.parse_args().write:
+        README.write_text(written(README.read_text("utf-8")), "utf-8")
+    else:
+        print(table(), end="")
+
+
+if __name__ == "__main__":
+    main()
