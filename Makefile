@@ -10,7 +10,7 @@ DEMO   ?= demo-out
 # Tests run in as many processes as there are cores.
 JOBS   ?= auto
 
-.PHONY: demo test lint format types bench real clean
+.PHONY: demo test lint format types docs bench real clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -45,6 +45,11 @@ format: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+
+docs: $(VENV)/.dev  ## the documentation as a site, built strictly into build/docs
+	$(BIN)/python tools/cli_reference.py --check
+	$(BIN)/python tools/record_tables.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 real: $(VENV)/.dev  ## slow runs on real corpora; they need HEARKIT_SHARED
 	$(BIN)/python -m pytest -m real

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,13 @@ from pathlib import Path
 import platformdirs
 import psutil
 
-__all__ = ["Settings", "available_cores"]
+from hearkit.errors import HearError
+
+__all__ = ["Settings", "available_cores", "user_path"]
+
+# A path with nothing at it, or with something that may not be looked at, is still a path.
+_NO_PATH = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
+_LONGEST_SHOWN = 80
 
 
 def available_cores() -> int:
@@ -18,6 +25,31 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return max(1, os.cpu_count() or 1)
+
+
+def user_path(text: str | Path) -> Path:
+    """A path that a user wrote, with ``~`` as a home folder; of a stranger, ``~x`` is a name.
+
+    Raises:
+        HearError: It can't be a path: it is too long, has a NUL, or leads in a circle.
+    """
+    try:
+        # Not pathlib's, which fails where there is no home.
+        path = Path(os.path.expanduser(text))  # noqa: PTH111
+        path.stat()
+    except OSError as error:
+        if error.errno in _NO_PATH:
+            raise _no_path(text, error.strerror) from error
+    except ValueError as error:  # a NUL, or half of a character
+        raise _no_path(text, str(error)) from error
+    return path
+
+
+def _no_path(text: str | Path, why: str | None) -> HearError:
+    shown = str(text)
+    if len(shown) > _LONGEST_SHOWN:
+        shown = f"{shown[:_LONGEST_SHOWN]}..."
+    return HearError(f"{shown!r} can't be a path: {why}. Give the path of a file or folder.")
 
 
 @dataclass(frozen=True)
@@ -55,13 +87,16 @@ class Settings:
         """Settings from arguments, then from the environment, then defaults.
 
         The variables are ``HEARKIT_CACHE``, ``HEARKIT_DEVICE`` and ``HEARKIT_MIRROR``.
+
+        Raises:
+            HearError: The cache's folder can't be a path.
         """
         env = os.environ if environment is None else environment
         if cache_dir is None:
             named = env.get("HEARKIT_CACHE")
             cache_dir = Path(named) if named else platformdirs.user_cache_path("hearkit")
         return cls(
-            cache_dir=cache_dir.expanduser().resolve(),
+            cache_dir=user_path(cache_dir).resolve(),
             device=device or env.get("HEARKIT_DEVICE") or "auto",
             workers=workers if workers is not None else available_cores(),
             max_memory_gb=max_memory_gb,

@@ -172,7 +172,7 @@ def _plain_wav(data: bytes) -> tuple[npt.NDArray[np.int16], int] | None:
 
 def _wav_by_libsndfile(path: Path, data: bytes) -> tuple[npt.NDArray[np.int16], int]:
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with soundfile.SoundFile(_InMemory(data)) as file:
             if file.channels != 1 or file.subtype != "PCM_16":
                 raise AudioError(
                     f"{path} has {file.channels} channels of {file.subtype}; the audio of a "
@@ -182,6 +182,20 @@ def _wav_by_libsndfile(path: Path, data: bytes) -> tuple[npt.NDArray[np.int16], 
             return x, int(file.samplerate)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{path} can't be decoded: {error.error_string}") from error
+
+
+class _InMemory(io.BytesIO):
+    """A file in memory in which libsndfile may seek as in one on disk.
+
+    Of a damaged file it asks for places before the beginning. An error of Python's can't get
+    through its code: it would be printed, and nobody would know.
+    """
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return super().seek(offset, whence)
+        except ValueError:
+            return self.tell()
 
 
 def _name(path: Path) -> str | bytes:
@@ -257,11 +271,13 @@ def _refuse_short(path: Path, file: soundfile.SoundFile, promised: int, there: i
 
 def _from_float(path: Path, x: npt.NDArray[np.floating]) -> npt.NDArray[np.int16]:
     """(n_samples, 1 or 2) in full scale 1 to mono int16."""
-    half = x.dtype.type(0.5)
-    mono = x[:, 0] if x.shape[1] == 1 else half * x[:, 0] + half * x[:, 1]
+    half, full_scale = x.dtype.type(0.5), x.dtype.type(_FULL_SCALE)
+    # Numbers of any size can stand in a file: beyond full scale they are clipped, with no warning.
+    with np.errstate(over="ignore", invalid="ignore"):
+        mono = x[:, 0] if x.shape[1] == 1 else half * x[:, 0] + half * x[:, 1]
+        scaled = np.clip(np.rint(mono * full_scale), -_FULL_SCALE, _FULL_SCALE - 1)
     if np.isnan(mono).any():
         raise AudioError(f"{path} is damaged: it holds samples that are no numbers (NaN).")
-    scaled = np.clip(np.rint(mono * x.dtype.type(_FULL_SCALE)), -_FULL_SCALE, _FULL_SCALE - 1)
     samples: npt.NDArray[np.int16] = scaled.astype(np.int16)
     return samples
 

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from hearkit.errors import ResultError
+from hearkit.files import SYNTAX_ERRORS
 from hearkit.leaderboard.cells import model_problem, text_problem, url_problem
 from hearkit.toml import tomllib
 
@@ -115,7 +116,7 @@ class Card(BaseModel):
                 f"{path} can't be read: {error.strerror}. `hearkit init-model` writes a card to "
                 "fill in."
             ) from error
-        except ValueError as error:  # TOML's and UTF-8's own
+        except SYNTAX_ERRORS as error:  # of TOML, and of UTF-8
             raise ResultError(f"{path} isn't a TOML file: {error}.") from error
         try:
             return cls.model_validate(content)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from hearkit.digest import digest_file
 from hearkit.errors import HearError, ResultError
@@ -25,10 +25,12 @@ from hearkit.leaderboard.cells import name_key
 from hearkit.leaderboard.counted import counted_tasks
 from hearkit.leaderboard.csv_file import format_table
 from hearkit.leaderboard.own_row import own_row
+from hearkit.leaderboard.plausible import check_plausible
 from hearkit.leaderboard.recompute import recompute, score_differences
 from hearkit.leaderboard.submission import Submission, pull_request
 from hearkit.leaderboard.table import COLUMNS, Table
 from hearkit.results import RESULT_FILE, Result
+from hearkit.results.reading import read_record
 from hearkit.tasks.spec import is_plain_name
 from hearkit.tasks.store import PreparedTask
 from hearkit.validate import CHECKS
@@ -38,8 +40,8 @@ __all__ = ["BundleReport", "check_bundle"]
 
 _R = TypeVar("_R", bound=BaseModel)
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
-_MOST_JSON_BYTES = 64 << 20
 _MOST_FILES = 2000
+_MOST_TEXT_BYTES = 4 << 20
 _LONGEST_TEXT = 500
 
 
@@ -90,8 +92,8 @@ def check_bundle(
         # What they lead to is nobody's to be read, nor to be shown.
         return BundleReport(None, tuple(links), (), (), ())
     problems += _checksum_problems(bundle)
-    submission = _record(bundle / SUBMISSION, Submission, problems)
-    report = _record(bundle / VALIDATION, Report, problems)
+    submission = _record(bundle / SUBMISSION, Submission, "a submission", problems)
+    report = _record(bundle / VALIDATION, Report, "a report of the validator", problems)
     if report is not None:
         problems += _report_problems(report, submission)
         if report.quick:
@@ -132,19 +134,23 @@ def check_bundle(
     )
 
 
-def _record(path: Path, kind: type[_R], problems: list[str]) -> _R | None:
+def _record(path: Path, kind: type[_R], what: str, problems: list[str]) -> _R | None:
     try:
-        if path.stat().st_size > _MOST_JSON_BYTES:
-            problems.append(f"{path.name} is larger than it can be.")
-            return None
-        return kind.model_validate_json(path.read_bytes())
-    except OSError as error:
-        problems.append(f"{path.name} can't be read: {error.strerror}.")
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        problems.append(f"{path.name} isn't of this form: {where}: {first['msg']}.")
-    return None
+        return read_record(kind, path, path.name, what)
+    except HearError as error:
+        problems.append(str(error))
+        return None
+
+
+def _text(path: Path) -> str:
+    """A text in UTF-8.
+
+    Raises:
+        OSError, ValueError: It can't be read, isn't one, or is far too long.
+    """
+    if path.stat().st_size > _MOST_TEXT_BYTES:
+        raise ValueError("it is larger than it can be")
+    return path.read_text(encoding="utf-8")
 
 
 def _link_problems(bundle: Path) -> list[str]:
@@ -158,8 +164,8 @@ def _link_problems(bundle: Path) -> list[str]:
 
 def _checksum_problems(bundle: Path) -> Iterator[str]:
     try:
-        lines = (bundle / CHECKSUMS).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = _text(bundle / CHECKSUMS).splitlines()
+    except (OSError, ValueError) as error:
         yield f"{CHECKSUMS} can't be read: {error}."
         return
     said = {}
@@ -206,6 +212,7 @@ def _result_problems(
                 yield f"it was made from another version of {task.name} than the one here."
                 return
             yield from _task_differences(result, task)
+        check_plausible(result, folder)
         yield from score_differences(result.scores, recompute(folder, task))
         if task is not None:
             labelled.append(folder.name)
@@ -248,8 +255,8 @@ def _report_problems(report: Report, submission: Submission | None) -> Iterator[
 def _request_problems(bundle: Path, submission: Submission, report: Report | None) -> Iterator[str]:
     warnings = [] if report is None else warning_lines(report)
     try:
-        text = (bundle / REQUEST).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = _text(bundle / REQUEST)
+    except (OSError, ValueError) as error:
         yield f"{REQUEST} can't be read: {error}."
         return
     if text != pull_request(submission, warnings):
@@ -260,10 +267,10 @@ def _row_problems(bundle: Path, submission: Submission, folders: list[Path]) -> 
     card = submission.card
     stated = submission.row()
     try:
-        text = (bundle / ROW).read_text(encoding="utf-8")
+        text = _text(bundle / ROW)
         if text != format_table(Table(COLUMNS, (stated,))):
             yield f"{ROW} isn't the row of {SUBMISSION}."
-    except (OSError, UnicodeDecodeError, ResultError) as error:
+    except (OSError, ValueError, ResultError) as error:
         yield f"{ROW} can't be compared: {error}"
     if sorted(submission.tasks) != sorted(folder.name for folder in folders):
         yield f"{SUBMISSION} names other tasks than there are in {RESULTS}/."

@@ -9,11 +9,14 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
 from hearkit.errors import HearError
+from hearkit.files import SYNTAX_ERRORS
 from hearkit.leaderboard.counted import CountedTask
+from hearkit.leaderboard.plausible import check_plausible
 from hearkit.leaderboard.recompute import (
     has_predictions,
     recompute,
@@ -22,13 +25,13 @@ from hearkit.leaderboard.recompute import (
 from hearkit.metrics import get_event_score, get_scene_score
 from hearkit.probe.events import Postprocessing, postprocessing_grid
 from hearkit.probe.protocol import HEAR2021
-from hearkit.results.files import reference_form
 from hearkit.results.over_folds import mean_std, same_number
 from hearkit.results.record import RESULT_FILE, PartSummary, Result
 
 __all__ = ["result_problems"]
 
 _REFERENCE_FILE = "test.predicted-scores.json"
+_MOST_FORM_BYTES = 1 << 20
 _DTYPE = "float32"
 _AGAIN = "Evaluate the task again by `hearkit evaluate --protocol hear2021`."
 
@@ -157,6 +160,7 @@ def _edited(result: Result, folder: Path) -> list[str]:
         problems += _form_differences(result, form)
     if has_predictions(folder):
         try:
+            check_plausible(result, folder)
             problems += score_differences(result.scores, recompute(folder))
         except HearError as error:
             problems.append(str(error))
@@ -167,20 +171,30 @@ def _edited(result: Result, folder: Path) -> list[str]:
 
 def _form_differences(result: Result, file: Path) -> list[str]:
     try:
+        if file.stat().st_size > _MOST_FORM_BYTES:
+            return [f"{file.name} is larger than it can be"]
         form: Any = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, *SYNTAX_ERRORS) as error:
         return [f"{file.name} can't be read ({error})"]
-    own: Any = reference_form(result)
     for fold, name in itertools.product(result.folds, result.scores):
         key = f"test_{name}"
         try:
             stated = form[fold.test][key]
         except (KeyError, TypeError):
             return [f"{file.name} has no {key} of {fold.test}"]
-        right = own[fold.test][key]
+        right = result.scores[name].per_fold[fold.test]
         number = math.nan if stated is None else stated
         if isinstance(number, str):
             number = {"Infinity": math.inf, "-Infinity": -math.inf}.get(number)
-        if not isinstance(number, int | float) or not same_number(float(number), right):
+        if not _same(number, right):
             return [f"{file.name} has {stated} as {name} of {fold.test}, and {RESULT_FILE} {right}"]
     return []
+
+
+def _same(value: Any, number: float) -> bool:
+    """Whether a value of JSON is a number, and that one."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    # An integer may be larger than any float.
+    too_large = isinstance(value, int) and abs(value) > sys.float_info.max
+    return not too_large and same_number(float(value), number)

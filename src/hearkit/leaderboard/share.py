@@ -46,6 +46,12 @@ def share(results: Iterable[Result], form: str, name: str | None = None) -> byte
     found = sorted(results, key=lambda result: (result.model.name, result.task.name))
     if not found:
         raise HearError("There are no results to be shared.")
+    for result in found:
+        if result.primary_score not in result.scores:
+            raise HearError(
+                f"The result of {result.task.name} has no {result.primary_score!r}, which it says "
+                "is its first score. Evaluate the task again."
+            )
     if form == "parquet":
         return parquet_table(found)
     models = {result.model.name for result in found}

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from hearkit.digest import digest_json, short
 from hearkit.errors import HearError, ModelError
-from hearkit.files import TEMPORARY_PREFIX, only_one, write_json
+from hearkit.files import SYNTAX_ERRORS, TEMPORARY_PREFIX, only_one, write_json
 from hearkit.models.installable import Installable, installable
 from hearkit.models.interpreter import OLDEST_PYTHON, describe_interpreter
 from hearkit.models.pythons import BasePython, find_python
@@ -278,7 +278,7 @@ def _finished(folder: Path) -> Environment | None:
             str(record["created"]),
             tuple(map(str, record["packages"])),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, *SYNTAX_ERRORS, KeyError, TypeError):
         return None
     return environment if environment.python.is_file() else None
 

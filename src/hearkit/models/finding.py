@@ -20,6 +20,7 @@ from typing import Any
 
 from hearkit.errors import HearError, ModelError
 from hearkit.models.source import SourceScope, call_traceback, import_path
+from hearkit.settings import user_path
 from hearkit.worker.importing import (
     API_FUNCTIONS,
     Target,
@@ -79,7 +80,7 @@ def parse_name(spec: str) -> NamedModel:
     place, colon, attribute = spec.rpartition(":")
     if not (place and colon) or not all(part.isidentifier() for part in attribute.split(".")):
         place, attribute = spec, ""
-    path = Path(place).expanduser()
+    path = user_path(place)
     is_file = path.suffix == ".py" or "/" in place or path.is_file()
     if is_file and not path.is_file():
         raise ModelError(f"There is no model file {place}. Give a .py file or an import name.")
@@ -161,8 +162,8 @@ def _module(named: NamedModel) -> tuple[ModuleType, SourceScope]:
 def _huggingface(text: str) -> NamedModel:
     from hearkit.models import huggingface
 
+    place = user_path(text)
     weights = huggingface.resolve(text)
-    place = Path(text).expanduser()
     # A folder goes by its own name, a checkpoint on the hub by its owner's and its own.
     shown = place.resolve().name if place.is_dir() else text
     return NamedModel(
@@ -171,7 +172,7 @@ def _huggingface(text: str) -> NamedModel:
 
 
 def _onnx(text: str) -> NamedModel:
-    path = Path(text).expanduser()
+    path = user_path(text)
     if not path.is_file():
         raise ModelError(f"There is no ONNX file {text}.")
     target = Target("hearkit.models.onnx_file", False, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -41,7 +42,8 @@ def resolve(text: str) -> Path:
         DownloadError: The hub hasn't got it, or can't be reached.
         HearError: transformers isn't installed.
     """
-    place = Path(text).expanduser()
+    # Not pathlib's, which fails where a name has no home folder.
+    place = Path(os.path.expanduser(text))  # noqa: PTH111
     if place.is_dir():
         if not (place / "config.json").is_file():
             raise ModelError(
@@ -156,6 +158,8 @@ def load_net(library: Any, kind: Any, folder: Path, config: Any) -> Any:
                 folder,
                 config=config,
                 local_files_only=True,
+                # Of a pytorch_model.bin nothing but tensors is unpickled.
+                weights_only=True,
                 dtype=torch.float32,
                 output_loading_info=True,
             )

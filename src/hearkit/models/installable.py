@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hearkit.digest import digest_file, digest_json
 from hearkit.errors import ModelError
+from hearkit.settings import user_path
 
 __all__ = ["Installable", "installable"]
 
@@ -50,7 +51,7 @@ def installable(spec: str) -> Installable:
     Raises:
         ModelError: It is none of them, or can't be read.
     """
-    path = Path(spec).expanduser()
+    path = user_path(spec)
     is_archive = spec.endswith(_ARCHIVES) and "@" not in spec
     try:
         if spec and path.is_dir():

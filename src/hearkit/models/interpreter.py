@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hearkit.errors import ModelError
+from hearkit.files import SYNTAX_ERRORS
 
 __all__ = ["OLDEST_PYTHON", "InterpreterFacts", "describe_interpreter"]
 
@@ -54,7 +55,7 @@ def describe_interpreter(python: Path) -> InterpreterFacts:
             tuple(Path(folder) for folder in dict.fromkeys(said["folders"]) if folder),
         )
         has_numpy = bool(said["numpy"])
-    except (OSError, ValueError, KeyError, TypeError, subprocess.TimeoutExpired) as error:
+    except (OSError, *SYNTAX_ERRORS, KeyError, TypeError, subprocess.TimeoutExpired) as error:
         raise ModelError(f"{python} isn't a Python that can be used: {error}.") from error
     if facts.version < OLDEST_PYTHON:
         raise ModelError(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from hearkit.digest import digest_json
 from hearkit.errors import HearError, ModelError
+from hearkit.files import is_file
 from hearkit.models.engine import Answer, Memory, Returned
 from hearkit.models.environments import FOLDER as ENVIRONMENTS
 from hearkit.models.finding import NamedModel, import_error, lacks_api
@@ -189,7 +190,7 @@ class _Shown:
 def _attributes(said: Mapping[str, Mapping[str, Any]]) -> object:
     return SimpleNamespace(
         **{
-            name: _Shown(value["repr"]) if value["value"] is None else value["value"]
+            name: _Shown(value.get("repr", "")) if value.get("value") is None else value["value"]
             for name, value in said.items()
             if value["there"]
         }
@@ -200,21 +201,27 @@ def _sources_digest(said: Mapping[str, Any], named: NamedModel) -> str:
     """Over the model's source, of what the process says only what can be part of it."""
     if named.target.is_file:
         folder = Path(named.target.place).parent
-        paths = {Path(str(file)) for file in said["files"]}
+        paths = {Path(file) for file in said.get("files", ())}
         return files_digest(folder, [path for path in paths if _is_source(path, folder)])
-    places = [Path(str(place)) for place in said["places"]]
+    places = [Path(place) for place in said.get("places", ())]
     top = named.target.place.partition(".")[0]
-    own = [str(place) for place in places if top in (place.name, place.stem)]
+    own = [str(place) for place in places if top in (place.name, place.stem) and _is_there(place)]
     return places_digest(own) if own else digest_json([])
 
 
 def _is_source(path: Path, folder: Path) -> bool:
-    resolved = path.resolve()
-    return folder.resolve() in resolved.parents and folder in path.parents and resolved.is_file()
-
-
-def _is_there(value: OptionValue) -> bool:
     try:
-        return isinstance(value, str) and Path(value).exists()
+        resolved = path.resolve()
+        within = folder.resolve() in resolved.parents and folder in path.parents
+        return within and resolved.is_file()
+    except (OSError, ValueError, RuntimeError):
+        return False  # no path at all, or one that leads in a circle
+
+
+def _is_there(value: OptionValue | Path) -> bool:
+    """Whether a value is the path of a file or folder, and of nothing that could be endless."""
+    try:
+        path = Path(value) if isinstance(value, str | Path) else None
+        return path is not None and (is_file(path) or path.is_dir())
     except (OSError, ValueError):
         return False  # no path at all

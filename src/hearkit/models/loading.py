@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hearkit.digest import digest_file, digest_json, short
 from hearkit.errors import HearError, ModelError
+from hearkit.files import is_file
 from hearkit.models.engine import InProcess
 from hearkit.models.finding import NamedModel, find_model, parse_name
 from hearkit.models.loaded import Interpreter, Loaded, load_error
@@ -16,7 +17,7 @@ from hearkit.models.options import OptionValue, option_suffix, signature_of
 from hearkit.models.protocol import Model
 from hearkit.models.rates import SAMPLE_RATES
 from hearkit.models.source import call_traceback, package_digest, scope_digest
-from hearkit.settings import Settings
+from hearkit.settings import Settings, user_path
 from hearkit.worker.backends import BackendError, backend_of, loading_on
 from hearkit.worker.signature import parameters_of
 from hearkit.worker.weights import weight_count
@@ -136,7 +137,7 @@ def _described(named: NamedModel, weights: Path | None, loaded: Loaded) -> Model
 def _weights_path(weights: str | Path | None) -> Path | None:
     if weights is None or str(weights) == "":
         return None
-    path = Path(weights).expanduser()
+    path = user_path(weights)
     if not path.exists():
         raise ModelError(f"There are no weights at {weights}: no such file or folder.")
     return path.resolve()
@@ -165,15 +166,8 @@ def _option_files(options: Mapping[str, OptionValue]) -> dict[str, str]:
     return {
         key: digest_file(Path(value))
         for key, value in options.items()
-        if isinstance(value, str) and _is_file(value)
+        if isinstance(value, str) and is_file(value)
     }
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):
-        return False  # too long for a path, or with a character that no path has
 
 
 def _folder_name(base: str, options: Mapping[str, OptionValue]) -> str:

@@ -9,6 +9,7 @@ installed, otherwise on the CPU with as many threads as PyTorch has.
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,7 +126,8 @@ def load_model(model_file_path: str) -> OnnxModel:
         ModelError: onnxruntime is missing, a file is missing, the TOML can't be used, or it
             doesn't fit the ONNX file.
     """
-    spec, files = read_spec(Path(model_file_path).expanduser())
+    # Not pathlib's, which fails where a name has no home folder.
+    spec, files = read_spec(Path(os.path.expanduser(model_file_path)))  # noqa: PTH111
     return OnnxModel(spec, files)
 
 

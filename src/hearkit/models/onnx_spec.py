@@ -18,6 +18,7 @@ gives one embedding.
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -248,20 +249,31 @@ def _beside(toml: Path) -> Path:
 
 def _located(name: str, toml: Path) -> Path:
     if not name.startswith(MODULE_PREFIX):
-        path = toml.parent / Path(name).expanduser()
-        if not path.is_file():
+        # Not pathlib's, which fails where a name has no home folder.
+        path = toml.parent / os.path.expanduser(name)  # noqa: PTH111
+        if not _is_file(path):
             raise ModelError(f"{toml}: there is no file {path}.")
         return path
     package, _, inside = name.removeprefix(MODULE_PREFIX).partition("/")
     if not package.isidentifier() or not inside:
         raise ModelError(f"{toml}: {name!r} should read module:PACKAGE/PATH.")
-    found = importlib.util.find_spec(package)
+    try:
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # what has no place of its own, such as __main__
+        found = None
     folders = list(found.submodule_search_locations or []) if found else []
     for folder in folders:
-        if (Path(folder) / inside).is_file():
+        if _is_file(Path(folder) / inside):
             return Path(folder) / inside
     missing = f"has no {inside}; try another version of it" if folders else "isn't installed here"
     raise ModelError(f"{toml}: it needs {name!r}, and the package {package} {missing}.")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False  # too long for a path, or with a character that no path has
 
 
 def _parse(toml: Path) -> OnnxSpec:
@@ -272,7 +284,7 @@ def _parse(toml: Path) -> OnnxSpec:
             f"There is no {toml}. An ONNX model needs this file, which says its sample_rate, "
             "embedding_size, hop_samples, span_samples, input and output."
         ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # of TOML that is none, or very deep
         raise ModelError(f"{toml} is no TOML that can be read: {error}.") from error
     try:
         return OnnxSpec.model_validate(values)

@@ -22,9 +22,12 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 import hearkit.worker
 from hearkit.errors import ModelError
+from hearkit.files import SYNTAX_ERRORS
+from hearkit.models.answers import FORMS, Fault, Form, Violations
 from hearkit.models.exchange import read_shared, write_shared
 from hearkit.models.interpreter import describe_interpreter
 from hearkit.models.loaded import Interpreter
@@ -46,7 +49,6 @@ _LEAST_FREE_BYTES = 2 << 30
 _NOISE = ('  File "<string>", line 1 in <module>', "Extension modules:")
 _START_S, _END_S = 120.0, 5.0
 _SIGNAL_CODE = 128
-_ANSWERS = (dict, str, type(None))
 
 
 class CallFailedError(ModelError):
@@ -156,25 +158,26 @@ class OtherProcess:
         except OSError as error:
             raise self._crashed(what) from error
         text = self._answer_line(what, self.interpreter.timeout_s)
-        answer = self._parsed(text, what)
+        answer = self._parsed(text, do, what)
         self._check_violations(answer["violations"])
-        if "fault" in answer:
-            raise CallFailedError(printable(answer["fault"]["text"]), answer["fault"]["missing"])
+        fault = answer.get("fault")
+        if fault is not None:
+            raise CallFailedError(printable(fault["text"]), fault["missing"])
         done: dict[str, Any] = answer["done"]
         return done
 
-    def _parsed(self, text: str, what: str) -> dict[str, Any]:
-        """An answer, once it is sure that it has the form of one."""
+    def _parsed(self, text: str, do: str, what: str) -> dict[str, Any]:
+        """An answer, once it is sure that it has the form of one to that command."""
         try:
             answer = json.loads(text)
             fault = answer.get("fault")
-            fits = (
-                answer["number"] == self._number
-                and all(isinstance(path, str) for path in answer["violations"])
-                and isinstance(answer["done"] if fault is None else fault["missing"], _ANSWERS)
-                and (fault is None or isinstance(fault["text"], str))
-            )
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            fits = answer["number"] == self._number
+            Violations.model_validate(answer)
+            if fault is None:
+                FORMS.get(do, Form).model_validate(answer["done"])
+            else:
+                Fault.model_validate(fault)
+        except (*SYNTAX_ERRORS, TypeError, KeyError, AttributeError) as error:
             raise self.nonsense(what) from error
         if not fits:
             raise self.nonsense(what)
@@ -284,8 +287,8 @@ class OtherProcess:
         if paths:
             more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
             raise self._ends(
-                f"tried to read {paths[0]}{more}, which belongs to the benchmark, and was ended. "
-                "A model sees the audio that it is handed, and nothing else of a task."
+                f"tried to read {printable(paths[0])}{more}, which belongs to the benchmark, and "
+                "was ended. A model sees the audio that it is handed, and nothing else of a task."
             )
 
 
@@ -321,11 +324,23 @@ def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes], IO[b
     return process.stdin, process.stdout, process.stderr
 
 
+def _started_by(pid: int) -> list[psutil.Process]:
+    """The processes that one has started, also those that have left its group."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []  # it has ended, and nobody knows whose they were
+
+
 def _end(process: subprocess.Popen[bytes], folders: Sequence[Path]) -> None:
     with contextlib.suppress(OSError):
         _pipes(process)[0].close()
+    started = _started_by(process.pid)
     with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
+    for other in started:
+        with contextlib.suppress(psutil.Error):
+            other.kill()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_END_S)
     for folder in folders:

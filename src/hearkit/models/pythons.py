@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hearkit.errors import ModelError
+from hearkit.files import SYNTAX_ERRORS
+from hearkit.settings import user_path
 
 __all__ = ["BasePython", "find_python"]
 
@@ -64,7 +66,7 @@ def find_python(named: str | Path | None) -> BasePython:
     text = str(named)
     if _VERSION.fullmatch(text) and not Path(text).is_file():
         return _by_version(text)
-    path = Path(text).expanduser()
+    path = user_path(text)
     found = str(path.absolute()) if path.is_file() else shutil.which(text)
     if found is None:
         raise ModelError(
@@ -72,7 +74,7 @@ def find_python(named: str | Path | None) -> BasePython:
         )
     try:
         return _ask(found)
-    except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError) as error:
+    except (OSError, *SYNTAX_ERRORS, KeyError, TypeError, subprocess.SubprocessError) as error:
         raise ModelError(f"{found} isn't a Python that can be used: {error}.") from error
 
 
@@ -81,7 +83,7 @@ def _by_version(text: str) -> BasePython:
     for candidate in _candidates(text):
         try:
             found = _ask(candidate)
-        except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):
+        except (OSError, *SYNTAX_ERRORS, KeyError, TypeError, subprocess.SubprocessError):
             continue  # such as a placeholder that only says how to install it
         if found.version[: len(wanted)] == wanted:
             return found
@@ -117,7 +119,7 @@ def _of_uv(uv: str, text: str) -> Iterator[str]:
 
 def _pyenv_folders() -> list[Path]:
     """The versions that pyenv has installed, the latest first."""
-    root = Path(os.environ.get("PYENV_ROOT") or Path("~/.pyenv").expanduser())
+    root = user_path(os.environ.get("PYENV_ROOT") or "~/.pyenv")
     folders = [path for path in (root / "versions").glob("[0-9]*") if path.is_dir()]
     return sorted(folders, key=lambda path: _numbers(path.name), reverse=True)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hearkit.errors import TaskError
+from hearkit.files import is_file
 from hearkit.tasks.clips import Clip, Event, Excerpt
 from hearkit.tasks.problems import Problems
 from hearkit.tasks.recipe import SMALL, Recipe
@@ -78,7 +79,7 @@ def arrange(
     Raises:
         TaskError: Rows contradict each other, files are missing, or the rules can't be kept.
     """
-    files = _checked(rows, recipe, exists or (lambda path: path.is_file()))
+    files = _checked(rows, recipe, exists or is_file)
     homes = _homes(files, recipe)
     _check_labels(files, homes, recipe)
     kept = _kept(files, homes, recipe)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 import json
-import math
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from hearkit.files import SYNTAX_ERRORS, is_file
 from hearkit.settings import Settings
 from hearkit.tasks.clips import Event
 from hearkit.tasks.inventory import FileFacts, wav_facts
@@ -37,6 +38,7 @@ VOCABULARY = "labelvocabulary.csv"
 Items = tuple[str, ...] | tuple[Event, ...]
 Splits = dict[str, dict[str, Items]]
 
+_LONGEST_INDEX = 18
 _FEWEST_FOLDS = 3  # one to test, one to validate, one to train
 
 
@@ -94,7 +96,7 @@ def _read_json(path: Path, problems: Problems) -> Any:
     except FileNotFoundError:
         problems.add("files that are missing", path.name)
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, *SYNTAX_ERRORS) as error:
         problems.add("files that are no valid JSON", f"{path.name}: {error}")
         return None
     for key in duplicates:
@@ -132,21 +134,30 @@ def _read_vocabulary(folder: Path, problems: Problems) -> tuple[str, ...]:
         problems.add(kind, f"its first line is {rows[0] if rows else 'missing'}, not idx,label")
         return ()
     labels: dict[int, str] = {}
+    seen: set[str] = set()
     for number, row in enumerate(rows[1:], start=2):
-        if len(row) != 2 or not row[0].strip().isdecimal():
+        index = _index(row[0]) if len(row) == 2 else None
+        if index is None:
             problems.add(kind, f"row {number} is not an index and a label: {row}")
             continue
-        index = int(row[0])
         if index in labels:
             problems.add(kind, f"index {index} stands twice")
-        if row[1] in labels.values():
+        if row[1] in seen:
             problems.add(kind, f"label {row[1]!r} stands twice")
         labels[index] = row[1]
+        seen.add(row[1])
     if not labels:
         problems.add(kind, "it holds no labels")
     elif sorted(labels) != list(range(len(labels))):
         problems.add(kind, f"the indices are not 0 to {len(labels) - 1}, each once")
     return tuple(labels[index] for index in sorted(labels))
+
+
+def _index(text: str) -> int | None:
+    # Python refuses to read numbers of thousands of digits, and no vocabulary has them.
+    if not text.strip().isdecimal() or len(text) > _LONGEST_INDEX:
+        return None
+    return int(text)
 
 
 def _is_file_name(name: str) -> bool:
@@ -251,8 +262,8 @@ def _is_time(value: Any) -> bool:
     return (
         isinstance(value, (int, float))
         and not isinstance(value, bool)
-        and math.isfinite(value)
-        and value >= 0
+        # An integer may be larger than any float, which isfinite can't be asked about.
+        and 0 <= value <= sys.float_info.max
     )
 
 
@@ -293,7 +304,7 @@ def _check_rate(
     }
     named = [f"{split}/{name}" for split, files in content.splits.items() for name in files]
     # A hidden file may be named on purpose; only unnamed ones are passed over.
-    found = [name for name in named if name in there or (folder / name).is_file()]
+    found = [name for name in named if name in there or is_file(folder / name)]
     for name in sorted(set(named) - set(found)):
         problems.add("audio that is missing", f"{rate}/{name}")
     # With an unreadable split nothing can be said about what is too much.

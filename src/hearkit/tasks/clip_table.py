@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hearkit.errors import TaskError
+from hearkit.files import is_file
 from hearkit.registry import did_you_mean
 from hearkit.tasks.clips import Clip
 from hearkit.tasks.problems import Problems
@@ -203,7 +204,7 @@ def _time(text: str, name: str, line: int, problems: Problems) -> float | None:
 
 
 def _check_files(rows: Sequence[_Row], files: dict[str, Path], problems: Problems) -> None:
-    missing = {name for name, path in files.items() if not path.is_file()}
+    missing = {name for name, path in files.items() if not is_file(path)}
     for row in rows:
         if row.path in missing:
             missing.discard(row.path)  # the first line that names it is enough

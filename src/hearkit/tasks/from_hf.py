@@ -12,7 +12,7 @@ from hearkit.digest import short
 from hearkit.errors import TaskError
 from hearkit.files import atomic_write
 from hearkit.registry import did_you_mean
-from hearkit.settings import Settings
+from hearkit.settings import Settings, user_path
 from hearkit.tasks.clips import Clip
 from hearkit.tasks.hf_columns import (
     Labels,
@@ -154,7 +154,7 @@ def prepare_from_hf(
     recipe.check(problems)
     n_clips = sum(len(split.rows) for split in labels.values())
     folder = settings.cache_dir / "corpora" / f"hf-{name}-{short(identity_of(used, audio_column))}"
-    sounds = _Sounds(used, audio_column, Path(source).expanduser().absolute(), folder)
+    sounds = _Sounds(used, audio_column, user_path(source).absolute(), folder)
     clips: list[Clip] = []
     for done, sound in enumerate(sounds.fetched(problems)):
         if progress is not None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hearkit.files import is_file
 from hearkit.registry import did_you_mean
 from hearkit.tasks.hf_source import datasets_library
 from hearkit.tasks.problems import Problems
@@ -222,7 +223,7 @@ def _cell(value: Any, where: str, folder: Path, problems: Problems) -> AudioCell
         problems.add("rows without audio", where)
         return None
     path = folder / named
-    if not path.is_file():
+    if not is_file(path):
         problems.add("files that are missing", f"{where}: {path}")
         return None
     return AudioCell(name, path)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hearkit.digest import digest_json
 from hearkit.errors import DownloadError, HearError, TaskError
-from hearkit.settings import Settings
+from hearkit.settings import Settings, user_path
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -56,7 +55,7 @@ def dataset_splits(
         HearError: The library isn't installed.
     """
     library = datasets_library()
-    folder = Path(source).expanduser()
+    folder = user_path(source)
     if not folder.is_dir():
         if folder.exists():
             raise TaskError(f"{source} is a file; a dataset is named by its folder.")

@@ -18,7 +18,7 @@ from typing import Any
 from hearkit.audio.decode import prepared_wav
 from hearkit.digest import digest_bytes, digest_file, short
 from hearkit.errors import AudioError
-from hearkit.files import write_json
+from hearkit.files import SYNTAX_ERRORS, write_json
 from hearkit.settings import Settings
 from hearkit.tasks.parallel import in_threads
 
@@ -130,7 +130,7 @@ def _recall(memory: Path) -> dict[str, list[Any]]:
     """What is remembered; nothing where the memory is missing or unusable: it is only a cache."""
     try:
         value = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, *SYNTAX_ERRORS):
         return {}
     if not isinstance(value, dict) or value.get("format_version") != _FORMAT_VERSION:
         return {}

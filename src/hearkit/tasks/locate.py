@@ -10,7 +10,7 @@ from hearkit.digest import short
 from hearkit.errors import TaskError, UnknownNameError
 from hearkit.files import TEMPORARY_PREFIX, atomic_folder
 from hearkit.registry import did_you_mean
-from hearkit.settings import Settings
+from hearkit.settings import Settings, user_path
 from hearkit.tasks.archives import extract_members
 from hearkit.tasks.catalog import catalog_names
 from hearkit.tasks.check import METADATA, read_task_folder
@@ -54,7 +54,7 @@ def locate(
         UnknownNameError: It is a plain name, and no task in the cache has it.
     """
     text = str(path_or_name)
-    path = Path(path_or_name).expanduser()
+    path = user_path(path_or_name)
     try:
         if not text:
             raise TaskError("No task is named.")

@@ -27,7 +27,7 @@ from hearkit.audio.resample import resample16
 from hearkit.audio.shape import pad_or_trim, samples_of
 from hearkit.digest import digest_json
 from hearkit.errors import AudioError, TaskError
-from hearkit.files import TEMPORARY_PREFIX, only_one, write_json, write_text
+from hearkit.files import SYNTAX_ERRORS, TEMPORARY_PREFIX, only_one, write_json, write_text
 from hearkit.settings import Settings
 from hearkit.tasks.arrange import Arrangement, Source, arrange
 from hearkit.tasks.check import METADATA, VOCABULARY
@@ -201,7 +201,7 @@ def _recorded(path: Path, key: str | None) -> str | None:
     """The digest of inputs that a file records, if it records one."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except SYNTAX_ERRORS:
         return None
     if key is not None:
         value = value.get(key) if isinstance(value, Mapping) else None

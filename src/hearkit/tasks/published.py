@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from hearkit.errors import TaskError
-from hearkit.files import TEMPORARY_PREFIX
+from hearkit.files import SYNTAX_ERRORS, TEMPORARY_PREFIX
 from hearkit.settings import Settings
 from hearkit.tasks.archives import unpack_archive
 from hearkit.tasks.archives.unpacking import UnwritableError, is_about_the_place
@@ -105,7 +105,7 @@ def _task_in(content: Path, archive: Path, folder_name: str) -> Path:
             f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
         )
         raise TaskError(f"{METADATA} in the archive {archive} can't be used: {wrong}.") from error
-    except ValueError as error:
+    except SYNTAX_ERRORS as error:
         raise TaskError(f"{METADATA} in the archive {archive} is no JSON: {error}.") from error
     if metadata.name != folder_name:
         raise TaskError(

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hearkit.errors import DownloadError
-from hearkit.files import write_json
+from hearkit.files import SYNTAX_ERRORS, write_json
 from hearkit.settings import Settings
 from hearkit.tasks.fetch import RemoteFile, RetryPolicy, TransferError, read_remote
 from hearkit.toml import tomllib
@@ -136,7 +136,7 @@ def find_md5s(
     except TransferError as error:
         why = f"the record's description at {record.api} can't be read: {error}"
         return found | dict.fromkeys(left, why)
-    except (ValueError, RecursionError) as error:
+    except SYNTAX_ERRORS as error:
         why = f"the record's description at {record.api} is no JSON: {error}"
         return found | dict.fromkeys(left, why)
     _check_unchanged(listed, record, settings)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hearkit.errors import HearError
-from hearkit.files import TEMPORARY_PREFIX
+from hearkit.files import SYNTAX_ERRORS, TEMPORARY_PREFIX
 
 __all__ = ["MARKER", "check_replaceable", "write_folder"]
 
@@ -92,7 +92,7 @@ def _listed(out: Path) -> set[str] | None:
     """The files of the site in a folder, by its marker; None if there is none to trust."""
     try:
         marker = json.loads((out / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, *SYNTAX_ERRORS):
         return None
     if not isinstance(marker, dict) or marker.get("format") != _FORMAT:
         return None

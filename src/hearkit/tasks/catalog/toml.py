@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from hearkit.errors import TaskError
+from hearkit.files import SYNTAX_ERRORS
 from hearkit.registry import did_you_mean
 from hearkit.tasks.problems import Problems
 from hearkit.toml import tomllib
@@ -25,7 +26,7 @@ def parse(text: str, source: str) -> dict[str, Any]:
     """
     try:
         values: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except SYNTAX_ERRORS as error:
         raise TaskError(f"The task file {source} is no TOML: {error}.") from error
     return values
 

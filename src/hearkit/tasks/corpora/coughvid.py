@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from hearkit.files import is_file
 from hearkit.tasks.clips import Clip
 from hearkit.tasks.corpora import RawCorpus
 from hearkit.tasks.corpora.files import FilesByName, find_file
@@ -47,4 +48,4 @@ def clips(corpus: RawCorpus) -> Iterator[Clip]:
 def _recording(audio: FilesByName, folder: Path, uuid: str) -> Path:
     places = [folder / f"{uuid}{suffix}" for suffix in _SUFFIXES]
     found = (audio.get(place) for place in places)
-    return next((path for path in found if path.is_file()), places[0])
+    return next((path for path in found if is_file(path)), places[0])

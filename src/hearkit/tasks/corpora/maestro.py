@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hearkit.errors import TaskError
+from hearkit.files import is_file
 from hearkit.tasks.clips import Clip
 from hearkit.tasks.corpora import RawCorpus
 from hearkit.tasks.corpora.files import find_file
@@ -45,10 +46,10 @@ def clips(corpus: RawCorpus) -> Iterator[Clip]:
 def _notes(row: Row, folder: Path) -> Iterator[Clip]:
     audio = folder / row.relative_path("audio_filename")
     midi = folder / row.relative_path("midi_filename")
-    if not audio.is_file():
+    if not is_file(audio):
         yield Clip(audio, audio.stem, None)
         return
-    if not midi.is_file():
+    if not is_file(midi):
         raise TaskError(
             f"{row.path}, line {row.line}: there is no file {midi}, which holds the notes of "
             f"{audio.name}. Is the archive whole?"

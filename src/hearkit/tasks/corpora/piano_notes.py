@@ -7,6 +7,7 @@ al., ISMIR 2018), by which the notes of MAESTRO are usually counted.
 
 from __future__ import annotations
 
+import io
 import logging
 import struct
 import warnings
@@ -22,6 +23,8 @@ __all__ = ["Note", "Part", "hold_notes", "read_notes"]
 
 _SUSTAIN = 64
 _DOWN = 64
+# Hours of the densest music have a tenth of it.
+_MOST_BYTES = 64 << 20
 # What mido raises of a damaged file depends on where the damage is.
 _DAMAGE = (OSError, EOFError, ValueError, LookupError, TypeError, ArithmeticError, struct.error)
 
@@ -140,7 +143,10 @@ def read_notes(path: Path) -> list[Note]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            midi = pretty_midi.PrettyMIDI(str(path))
+            if path.stat().st_size > _MOST_BYTES:
+                raise ValueError(f"it has more than {_MOST_BYTES >> 20} MiB")
+            # From memory, as of a file on disk mido reserves as much as a header says.
+            midi = pretty_midi.PrettyMIDI(io.BytesIO(path.read_bytes()))
         except (*_DAMAGE, KeySignatureError) as error:
             reason = str(error).rstrip(".") or "it is cut off"
             raise TaskError(f"{path} can't be read as MIDI: {reason}.") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hearkit.errors import TaskError
+from hearkit.files import SYNTAX_ERRORS
 from hearkit.tasks.corpora.files import is_plain_path
 
 __all__ = ["Row", "read_json_object", "read_rows", "read_text"]
@@ -181,7 +182,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """
     try:
         value = json.loads(read_text(path))
-    except ValueError as error:
+    except SYNTAX_ERRORS as error:
         raise TaskError(f"{path} is no JSON: {error}.") from error
     if not isinstance(value, dict):
         raise TaskError(f"{path} should hold a JSON object, not {type(value).__name__}.")

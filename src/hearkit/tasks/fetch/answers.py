@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["BrokenError", "Span", "blocks", "is_chunked", "length_of", "missed_whole", "span_of"]
 
 _BLOCK_BYTES = 1 << 16
-_CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)")
-_RANGE_MISSED = re.compile(r"bytes\s+\*/(\d+)")
+# Of as many digits as a length can have; Python refuses to read thousands of them.
+_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
+_CONTENT_RANGE = re.compile(r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
+_RANGE_MISSED = re.compile(r"bytes\s+\*/(\d{1,18})", re.ASCII)
 
 
 class BrokenError(Exception):
@@ -48,7 +50,7 @@ def missed_whole(response: requests.Response) -> int | None:
 def length_of(response: requests.Response) -> int | None:
     """The length of the body in bytes, if it was said."""
     stated = response.headers.get("Content-Length", "").strip()
-    return int(stated) if stated.isdecimal() and not is_chunked(response) else None
+    return int(stated) if _LENGTH.fullmatch(stated) and not is_chunked(response) else None
 
 
 def is_chunked(response: requests.Response) -> bool:

@@ -1,0 +1,84 @@
+"""The example programs and the notebook, as a reader would run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers_cli import hearkit
+
+from hearkit.demo import make_demo_tasks, write_starter_model
+from hearkit.settings import Settings
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+NOTEBOOK = EXAMPLES / "first_steps.ipynb"
+_EXECUTE = "from nbclient.cli import main; main()"
+_TIMEOUT_S = 300
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("examples")
+    make_demo_tasks(folder, settings=Settings(cache_dir=folder / "cache", device="cpu"))
+    write_starter_model(folder / "my_model.py")
+    return folder
+
+
+def run(command: list[object], folder: Path) -> str:
+    """Runs Python there; what it prints."""
+    environment = {
+        **os.environ,
+        "HEARKIT_CACHE": str(folder / "cache"),
+        "HEARKIT_DEVICE": "cpu",
+        "HEARKIT_NOTEBOOK_DIR": str(folder),
+        # The kernel's own folders, and no looking at those of the user.
+        "IPYTHONDIR": str(folder / "ipython"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "jupyter"),
+    }
+    done = subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_models_are_compared(folder: Path) -> None:
+    task = folder / "tasks/strokes-1.0.0-demo"
+    shown = run([EXAMPLES / "compare_models.py", "my_model.py", "--tasks", task], folder)
+    head, row = shown.splitlines()
+    assert head.split("\t") == ["model", "strokes"]
+    name, score = row.split("\t")
+    assert name == "my_model"
+    # One of six would be luck.
+    assert 0.25 < float(score) <= 1
+
+
+def test_errors_are_found(folder: Path) -> None:
+    task = folder / "tasks/notes-1.0.0-demo"
+    answer = hearkit(
+        "evaluate", folder / "my_model.py", "--task", task, "--out", folder / "results",
+        "--protocol", "faster", "--grid-points", 1, "--cache", folder / "cache", "--json",
+    )  # fmt: skip
+    result = folder / "results/my_model/notes-1.0.0-demo"
+    lines = run([EXAMPLES / "look_at_errors.py", result, task], folder).splitlines()
+    summary = answer.json["results"][0]["scores"]["pitch_acc"]["mean"]
+    assert len(lines) == min(10, round(72 * (1 - summary)))
+    assert all(line.startswith("test/") and "taken for" in line for line in lines)
+
+
+def test_the_notebook_runs(folder: Path) -> None:
+    executed = folder / "executed.ipynb"
+    run(["-c", _EXECUTE, NOTEBOOK, "--output", executed.with_suffix("")], folder)
+    kept, new = (json.loads(path.read_text("utf-8"))["cells"] for path in (NOTEBOOK, executed))
+    assert [cell["source"] for cell in new] == [cell["source"] for cell in kept]
+    assert any("pitch_acc" in json.dumps(cell.get("outputs", "")) for cell in new)
+    assert not [cell for cell in kept if cell["cell_type"] == "code" and not cell["outputs"]]
