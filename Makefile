@@ -10,7 +10,7 @@ DEMO   ?= demo-out
 # Tests run in as many processes as there are cores.
 JOBS   ?= auto
 
-.PHONY: demo test lint format types docs bench real clean
+.PHONY: demo test lint format types docs wheel bench real clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -50,6 +50,14 @@ docs: $(VENV)/.dev  ## the documentation as a site, built strictly into build/do
 	$(BIN)/python tools/cli_reference.py --check
 	$(BIN)/python tools/record_tables.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+wheel: $(VENV)/.dev  ## sdist and wheel, and the demo from the wheel in an environment that has nothing else
+	rm -rf dist build/empty build/demo
+	$(BIN)/python -m build --outdir dist
+	$(PYTHON) -m venv build/empty
+	build/empty/bin/python -m pip install --quiet "$(TORCH)"
+	build/empty/bin/python -m pip install --quiet dist/*.whl
+	cd build && empty/bin/hearkit demo --out demo
 
 real: $(VENV)/.dev  ## slow runs on real corpora; they need HEARKIT_SHARED
 	$(BIN)/python -m pytest -m real

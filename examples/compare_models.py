@@ -1,6 +1,6 @@
 r"""Several models on several tasks, as one table of their first scores.
 
-For instance, after `hearkit demo --out demo-out`:
+For instance, after `hearkit demo --tasks-only`:
 
     python examples/compare_models.py demo-out/my_model.py hearkit.models.naive \
         --tasks demo-out/tasks/strokes-1.0.0-demo demo-out/tasks/layers-1.0.0-demo

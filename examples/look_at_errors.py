@@ -1,7 +1,9 @@
 r"""The test clips that a model gets wrong with the most confidence.
 
-For instance, after `hearkit demo --out demo-out`:
+For instance, after `hearkit demo --tasks-only`:
 
+    hearkit evaluate demo-out/my_model.py --task demo-out/tasks/strokes-1.0.0-demo \
+        --protocol knn --out demo-out/results
     python examples/look_at_errors.py demo-out/results/my_model/strokes-1.0.0-demo \
         demo-out/tasks/strokes-1.0.0-demo
 """

@@ -11,8 +11,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hearkit.tasks.recipe import Recipe
+
 FOLDS = ("fold00", "fold01", "fold02")
 TRAIN_VALID_TEST = ("train", "valid", "test")
+
+
+def recipe(**changes: Any) -> Recipe:
+    """Of a task with a label per clip of 0.1 s."""
+    settings: dict[str, Any] = {
+        "name": "t",
+        "version": "1",
+        "mode": "full",
+        "embedding_type": "scene",
+        "prediction_type": "multiclass",
+        "split_mode": "trainvaltest",
+        "sample_duration_s": 0.1,
+        "scores": ("top1_acc",),
+    }
+    return Recipe(**{**settings, **changes})
 
 
 def write_wav(path: Path, x: npt.NDArray[np.int16], sample_rate: int) -> None:

@@ -43,12 +43,14 @@ RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 MACHINERY = {
     *("engine", "finding", "loaded", "loading", "options", "protocol", "source"),
     *(
+        "answers",
         "environments",
         "installable",
         "interpreter",
         "isolation",
         "other_process",
         "pipes",
+        "shared_arrays",
         "pythons",
         "sandbox",
     ),

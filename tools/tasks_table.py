@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from hearkit.leaderboard.site.tasks import TaskFacts, task_facts
+from hearkit.leaderboard.site.columns import ColumnFacts, column_facts
 from hearkit.leaderboard.table import COLUMNS
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -20,11 +20,11 @@ def table() -> str:
         "| task | `--task` | domain | a label for | clips | hours | score |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    facts = sorted((task_facts(column) for column in COLUMNS), key=lambda fact: fact.domain)
+    facts = sorted((column_facts(column) for column in COLUMNS), key=lambda fact: fact.domain)
     return "\n".join([*rows, *map(_row, facts)]) + "\n"
 
 
-def _row(fact: TaskFacts) -> str:
+def _row(fact: ColumnFacts) -> str:
     names = ", ".join(f"`{_name(fact, i)}`" for i in range(len(fact.counted)))
     clips = "" if fact.clips is None else f"{fact.clips}"
     hours = "" if fact.hours is None else f"{fact.hours:.1f}"
@@ -33,7 +33,7 @@ def _row(fact: TaskFacts) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _name(fact: TaskFacts, i: int) -> str:
+def _name(fact: ColumnFacts, i: int) -> str:
     task = fact.counted[i]
     default = task.spec.default_mode == task.mode
     return task.spec.name if default else task.name

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-__all__ = ["digest_bytes", "digest_file", "digest_files", "digest_json", "short"]
+__all__ = ["digest_bytes", "digest_file", "digest_json", "short"]
 
 _BLOCK_BYTES = 1 << 20
 
@@ -30,12 +28,6 @@ def digest_file(path: Path) -> str:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
-
-
-def digest_files(paths: Iterable[Path], *, workers: int = 1) -> list[str]:
-    """The digests of many files, in their order, computed in threads."""
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        return list(pool.map(digest_file, paths))
 
 
 def digest_json(value: Any) -> str:

@@ -66,7 +66,11 @@ class HearCheck(pytest.Item):
     """One check of the model."""
 
     def runtest(self) -> None:
-        """Says what the check said; the first one to be asked validates the model."""
+        """Says what the check said; the first one to be asked validates the model.
+
+        Raises:
+            HearCheckError: It failed.
+        """
         validation = self.config.stash[_VALIDATION]
         if validation.told_that_it_failed:
             pytest.skip("the validation could not run; the first check says why")

@@ -61,8 +61,9 @@ class Settings:
         device: A torch device such as ``"cpu"`` or ``"cuda:0"``; ``"auto"`` takes the first
             GPU where there is one.
         workers: Threads for decoding, resampling and hashing.
-        max_memory_gb: What the embeddings of a task may take while a probe is trained, in
-            GiB; None for half of what is free when it begins.
+        max_memory_gb: What the embeddings of a task may take of the host's memory while a probe
+            is trained, in GiB; None for half of what is free when it begins. What lies on a GPU
+            goes by what is free there.
         mirror: Address of a place that holds the files of the benchmark and of the corpora under
             the same names; None for their own places.
     """

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,24 @@ def test_the_same_again_keeps_the_result(model: Path, task: Path, tmp_path: Path
     assert again.json == first.json
     assert "kept" in again.stderr
     assert path.stat().st_mtime_ns == before
+
+
+def test_what_downloads_need_is_not_loaded_for_a_folder(
+    model: Path, task: Path, tmp_path: Path
+) -> None:
+    assert evaluate(model, task, tmp_path / "out").code == 0
+    code = (
+        "import sys; from hearkit.cli.app import app\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "sys.exit('hearkit.tasks.ready_made' in sys.modules)"
+    )
+    command = ("evaluate", model, "--task", task, "--out", tmp_path / "out", *QUICK)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, command)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "kept" in done.stderr
 
 
 @pytest.mark.parametrize(

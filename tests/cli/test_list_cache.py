@@ -10,7 +10,8 @@ from helpers_cli import hearkit
 
 
 def test_list(task: Path, cache: Path) -> None:
-    everything = hearkit("list", "--dir", task.parent, "--json").json
+    shutil.copytree(task, cache / "tasks" / task.name)
+    everything = hearkit("list", "--json").json
     assert list(everything) == ["catalog", "tasks", "models", "protocols", "scores"]
     (row,) = everything["tasks"]
     assert (row["task"], row["clips"], row["sample_rates"]) == ("tones-1.0.0-full", 36, [16000])
@@ -26,10 +27,26 @@ def test_list(task: Path, cache: Path) -> None:
     table = hearkit("list", "protocols")
     assert table.code == 0
     assert "hear2021" in table.stdout
-    assert "No tasks in" in hearkit("list", "tasks").stdout
+
+
+def test_list_of_a_folder_is_of_nothing_else(task: Path, cache: Path, tmp_path: Path) -> None:
+    shutil.copytree(task, cache / "tasks" / "elsewhere")
+    for what in ([], ["tasks"]):
+        (row,) = hearkit("list", *what, "--dir", task.parent, "--json").json.pop("tasks")
+        assert (row["task"], row["folder"]) == ("tones-1.0.0-full", str(task.resolve()))
+        shown = hearkit("list", *what, "--dir", task.parent)
+        assert "tones-1.0.0-full" in shown.stdout
+        assert "catalog" not in shown.stdout
+    (tmp_path / "nothing").mkdir()
+    empty = hearkit("list", "tasks", "--dir", tmp_path / "nothing")
+    assert empty.stdout == f"No tasks in {tmp_path / 'nothing'}.\n"
+    refused = hearkit("list", "models", "--dir", task.parent)
+    assert refused.code == 2
+    assert "--dir lists tasks" in refused.stderr
 
 
 def test_list_of_what_is_not_there(tmp_path: Path) -> None:
+    assert "No tasks in" in hearkit("list", "tasks").stdout
     answer = hearkit("list", "protocol")
     assert answer.code == 2
     assert "Did you mean 'protocols'" in answer.stderr

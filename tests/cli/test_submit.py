@@ -22,6 +22,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert hearkit("init-model", "my-model", "--out", folder).code == 0
     card = folder / "card.toml"
     text = re.sub(r"<([^>]*)>", r"A \1", card.read_text())
+    text = text.replace("example.org/where-the-model-is-described", "example.org/my-model")
     card.write_text(text + 'esc50 = "no time"\n')
     monkeypatch.syspath_prepend(str(folder / "src"))
     monkeypatch.setenv("PYTHONPATH", str(folder / "src"))
@@ -87,6 +88,22 @@ def test_a_model_that_is_not_valid_is_not_evaluated(package: Path, tmp_path: Pat
     assert "timestamp-unit" in answer.stderr
     assert "isn't valid, so nothing was evaluated" in answer.stderr
     assert not out.exists()
+
+
+def test_what_is_installed_where_is_said_before(
+    package: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without an index pip fails, but not before the line.
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    answer = hearkit(
+        *("submit", package, "--card", package / "card.toml", "--out", tmp_path / "s"),
+        *("--task", make_scene_task(tmp_path, name="tones"), *QUICK),
+    )
+    assert answer.code == 2
+    said, *_ = [line for line in answer.stderr.splitlines() if "pip installs" in line]
+    assert f"pip installs {package} and all that it depends on" in said
+    assert str(cache / "environments" / "my-model-") in said
+    assert "--python P" in said
 
 
 def test_bad_input(package: Path, tmp_path: Path) -> None:

@@ -68,6 +68,37 @@ def test_the_commands_that_try_it_run(tmp_path: Path) -> None:
     assert answers[1].stdout == "500.0\n"
 
 
+# Its frames near the ends are others even in silence: what lies beyond them counts as zero.
+PADDED = """
+import torch
+
+def load_model(model_file_path=""):
+    model = torch.nn.Conv1d(1, 4, 5, padding=2).requires_grad_(False)
+    torch.nn.init.constant_(model.weight, 0.5)[..., 2] = 1.0
+    model.sample_rate, model.scene_embedding_size, model.timestamp_embedding_size = 16000, 4, 4
+    return model.eval()
+
+def get_timestamp_embeddings(audio, model):
+    frames = torch.nn.functional.pad(audio, (160, 160)).unfold(1, 320, 320)
+    loudness = torch.log(frames.square().mean(2, keepdim=True) + 1e-4)
+    centres_ms = 20.0 * torch.arange(frames.shape[1]).expand(len(audio), -1)
+    return model(loudness.transpose(1, 2)).transpose(1, 2).contiguous(), centres_ms
+
+def get_scene_embeddings(audio, model):
+    return get_timestamp_embeddings(audio, model)[0].mean(1)
+"""
+
+
+def test_the_click_is_found_whatever_the_frames_near_the_ends_are(tmp_path: Path) -> None:
+    _, click = blocks(section("Wrapping your own model"), "python")
+    (tmp_path / "my_encoder.py").write_text(PADDED)
+    (tmp_path / "my_encoder.pt").touch()
+    answer = subprocess.run(
+        [sys.executable, "-c", click], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert answer.stdout == "500.0\n", answer.stderr
+
+
 def test_every_built_in_model_has_its_row() -> None:
     with_api = set()
     for path in Path(hearkit.models.__path__[0]).glob("*.py"):

@@ -8,15 +8,12 @@ A comment before a block says what it is for:
     <!-- output -->            words that the last run has to print, in this order
     <!-- output: exact -->     all that it has to print on stdout
     <!-- makes: PATH -->       what has to be there now; `makes: slow PATH` only with `-m real`
-
-Without `-m real`, `hearkit demo` is replaced by the files that it makes.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,12 +22,8 @@ from pathlib import Path
 
 import pytest
 
-from hearkit.demo import make_demo_tasks, write_starter_model
-from hearkit.settings import Settings
-
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIALS = sorted((ROOT / "docs/tutorials").glob("[!i]*.md"))
-DEMO = "hearkit demo --out demo-out"
 
 _STEP = re.compile(
     r"<!-- (?P<what>run|file|output|makes)(?:: (?P<how>[^>]+))? -->\n"
@@ -56,15 +49,6 @@ def steps(page: str) -> list[Step]:
     ]
     assert len(found) == len(re.findall(r"<!--", page))  # none is misspelt
     return found
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `hearkit demo` makes besides its results."""
-    out = tmp_path_factory.mktemp("made") / "demo-out"
-    make_demo_tasks(out, settings=Settings(cache_dir=out / "cache", device="cpu", workers=2))
-    write_starter_model(out / "my_model.py")
-    return out
 
 
 @pytest.fixture
@@ -103,14 +87,14 @@ def words(text: str) -> Iterator[str]:
             yield word.rstrip(".")
 
 
-def follow(page: Path, folder: Path, environment: dict[str, str], demo: Path | None) -> None:
+def follow(page: Path, folder: Path, environment: dict[str, str], *, slow: bool) -> None:
     printed, stdout, ran = "", "", True
     for step in steps(page.read_text(encoding="utf-8")):
         if step.what == "file":
             (folder / step.how).write_text(step.code, encoding="utf-8")
         elif step.what == "makes":
-            slow, path = step.how.startswith("slow "), step.how.removeprefix("slow ")
-            if demo is None or not slow:
+            if slow or not step.how.startswith("slow "):
+                path = step.how.removeprefix("slow ")
                 assert (folder / path).exists(), path
         elif step.what == "output":
             if not ran:
@@ -122,10 +106,8 @@ def follow(page: Path, folder: Path, environment: dict[str, str], demo: Path | N
                 missing = [word for word in words(step.code) if word not in rest]
                 assert not missing, (missing, printed)
         else:
-            ran = demo is None or step.how != "slow"
+            ran = slow or step.how != "slow"
             if not ran:
-                if step.code.strip() == DEMO and demo is not None:
-                    shutil.copytree(demo, folder / "demo-out")
                 continue
             program = {"bash": ["bash", "-e"], "python": ["python"]}[step.language]
             done = subprocess.run(
@@ -141,12 +123,10 @@ def follow(page: Path, folder: Path, environment: dict[str, str], demo: Path | N
 
 
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
-def test_tutorials_can_be_followed(
-    page: Path, tmp_path: Path, environment: dict[str, str], demo: Path
-) -> None:
+def test_tutorials_can_be_followed(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()
-    follow(page, folder, environment, demo)
+    follow(page, folder, environment, slow=False)
 
 
 @pytest.mark.real
@@ -158,10 +138,10 @@ def test_tutorials_can_be_followed_whole(
     folder.mkdir()
     python = Path(environment["VIRTUAL_ENV"], "bin/python")
     subprocess.run([python, "-m", "ensurepip"], env=environment, check=True, capture_output=True)
-    follow(page, folder, environment, None)
+    follow(page, folder, environment, slow=True)
 
 
-def test_a_step_that_fails_is_seen(tmp_path: Path, environment: dict[str, str], demo: Path) -> None:
+def test_a_step_that_fails_is_seen(tmp_path: Path, environment: dict[str, str]) -> None:
     for wrong in (
         "<!-- run -->\n```bash\nfalse\n```\n",
         "<!-- run -->\n```python\nprint('one')\n```\n<!-- output -->\n```\ntwo\n```\n",
@@ -172,4 +152,4 @@ def test_a_step_that_fails_is_seen(tmp_path: Path, environment: dict[str, str], 
         page = tmp_path / "page.md"
         page.write_text(wrong)
         with pytest.raises(AssertionError):
-            follow(page, tmp_path, environment, demo)
+            follow(page, tmp_path, environment, slow=False)

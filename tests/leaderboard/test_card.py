@@ -43,10 +43,12 @@ def test_a_card_is_read(tmp_path: Path) -> None:
         ('"Tone bank"', r'"Tone\nbank"', r"model .*line's end"),
         ('"Tone bank"', '"=1+1"', r"model .*formula"),
         ('"https://example.org/tones"', '"javascript:alert(1)"', r"url .*http"),
-        ('"https://example.org/tones"', '""', r"url .*at least 1"),
+        ('"https://example.org/tones"', '""', r"url is empty; fill it in"),
         ('"none"', '"everything"', r"pretraining .*'speech', 'broad', 'music' or 'none'"),
         ('"tone_bank.hear"', '"tone bank; rm"', r"api .*pattern"),
-        ('["A. Body", "B. Ody"]', "[]", r"authors .*at least 1 item"),
+        ('["A. Body", "B. Ody"]', "[]", r"authors is empty; fill it in\.$"),
+        ('"B. Ody"', '"<second author>"', r": authors is still the skeleton's placeholder; fill"),
+        ("tones", "where-the-model-is-described", r": url is still the skeleton's placeholder"),
         ('"Filters."', '"<What the model is>"', r"description .*placeholder"),
         ('"Tones"', r'"To\u0007nes"', r"team .*can't be seen"),
         ("model =", "model", r"isn't a TOML file"),
@@ -66,11 +68,18 @@ def test_a_card_that_is_not_there(tmp_path: Path) -> None:
 def test_the_skeletons_card_only_wants_to_be_filled_in(tmp_path: Path) -> None:
     write_skeleton("my-model", tmp_path / "m")
     path = tmp_path / "m" / "card.toml"
-    with pytest.raises(ResultError, match="model is still the skeleton's placeholder"):
+    with pytest.raises(ResultError) as refused:
         Card.read(path)
+    assert str(refused.value) == (
+        f"{path}: model, team, authors, url, description and pretraining_data are still the "
+        "skeleton's placeholders; fill them in."
+    )
     text = path.read_text().replace("<", "A ").replace(">", "")
-    path.write_text(text)
-    assert Card.read(path).api == "my_model.hear"
+    path.write_text(text.replace("example.org/where-the-model-is-described", "example.org/tones"))
+    found = Card.read(path)
+    assert found.api == "my_model.hear"
+    # What a model without weights has nothing to say about isn't said for it.
+    assert (found.weights_url, found.weights_licence) == ("", "")
 
 
 @pytest.mark.parametrize("name", ["", "1a", "a b", "../a", "A", "class", "-a", "a--b"])

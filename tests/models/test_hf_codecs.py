@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_models import noise
+from helpers_transformers import MIMI
 
 from hearkit.errors import ModelError
 from hearkit.models import huggingface
@@ -43,21 +44,7 @@ def _dac() -> Any:
 
 
 def _mimi() -> Any:
-    return transformers.MimiModel(
-        transformers.MimiConfig(
-            hidden_size=16,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=32,
-            num_filters=2,
-            upsample_groups=16,
-            codebook_size=16,
-            codebook_dim=8,
-            vector_quantization_hidden_dimension=8,
-            num_key_value_heads=2,
-            head_dim=8,
-        )
-    )
+    return transformers.MimiModel(transformers.MimiConfig(**MIMI, num_filters=2))
 
 
 # How to make one, its own rate, and its hop in samples at that.

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from helpers_models import noise
+from helpers_transformers import ENCODER, SEQ2SEQ, SMALL
 
 from hearkit.errors import ModelError
 from hearkit.models import huggingface
@@ -16,39 +17,17 @@ transformers: Any = pytest.importorskip("transformers")
 
 
 def _speech_to_text() -> tuple[Any, Any]:
-    config = transformers.Speech2TextConfig(
-        d_model=16,
-        encoder_layers=2,
-        encoder_attention_heads=2,
-        encoder_ffn_dim=32,
-        decoder_layers=1,
-        decoder_attention_heads=2,
-        decoder_ffn_dim=32,
-        vocab_size=64,
-        conv_channels=32,
-    )
+    config = transformers.Speech2TextConfig(**SEQ2SEQ, d_model=16, vocab_size=64, conv_channels=32)
     return transformers.Speech2TextModel(config), transformers.Speech2TextFeatureExtractor()
 
 
 def _parakeet() -> tuple[Any, Any]:
-    config = transformers.ParakeetEncoderConfig(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        subsampling_conv_channels=8,
-    )
+    config = transformers.ParakeetEncoderConfig(**SMALL, subsampling_conv_channels=8)
     return transformers.ParakeetEncoder(config), transformers.ParakeetFeatureExtractor()
 
 
 def _qwen2_audio() -> tuple[Any, Any]:
-    config = transformers.Qwen2AudioEncoderConfig(
-        d_model=16,
-        encoder_layers=2,
-        encoder_attention_heads=2,
-        encoder_ffn_dim=32,
-        num_mel_bins=80,
-    )
+    config = transformers.Qwen2AudioEncoderConfig(**ENCODER, d_model=16, num_mel_bins=80)
     return transformers.Qwen2AudioEncoder(config), transformers.WhisperFeatureExtractor()
 
 

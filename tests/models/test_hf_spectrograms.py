@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_models import noise
+from helpers_transformers import SMALL, WHISPER
 
 from hearkit.errors import ModelError
 from hearkit.models import huggingface
@@ -17,9 +18,7 @@ transformers: Any = pytest.importorskip("transformers")
 @pytest.fixture
 def bert(tmp_path: Path) -> Path:
     """wav2vec2-BERT of two layers, with random weights."""
-    config = transformers.Wav2Vec2BertConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
-    )
+    config = transformers.Wav2Vec2BertConfig(**SMALL)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         transformers.Wav2Vec2BertModel(config).save_pretrained(tmp_path)
@@ -66,20 +65,7 @@ def test_an_extractor_of_another_kind_is_refused(bert: Path) -> None:
 
 
 def test_whisper_with_an_extractor_of_samples_is_refused(tmp_path: Path) -> None:
-    config = transformers.WhisperConfig(
-        d_model=16,
-        encoder_layers=1,
-        encoder_attention_heads=2,
-        encoder_ffn_dim=32,
-        decoder_layers=1,
-        decoder_attention_heads=2,
-        decoder_ffn_dim=32,
-        vocab_size=64,
-        pad_token_id=1,
-        bos_token_id=1,
-        eos_token_id=1,
-        decoder_start_token_id=1,
-    )
+    config = transformers.WhisperConfig(**WHISPER)
     transformers.WhisperModel(config).save_pretrained(tmp_path)
     transformers.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="Wav2Vec2FeatureExtractor has no hop_length"):

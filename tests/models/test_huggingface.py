@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_models import noise
+from helpers_transformers import MIMI, SEQ2SEQ, SMALL, WHISPER
 
 from hearkit.errors import DownloadError, HearError, ModelError
 from hearkit.models import huggingface
@@ -18,12 +19,6 @@ transformers: Any = pytest.importorskip("transformers")
 # Of AST's own 128 bands, where the tests make its extractor.
 pytestmark = pytest.mark.filterwarnings("ignore:At least one mel filter:UserWarning")
 
-SMALL = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-}
 WAVE = SMALL | {
     "conv_dim": [16] * 7,
     "num_conv_pos_embeddings": 16,
@@ -49,21 +44,7 @@ def _sew() -> tuple[Any, Any]:
 
 
 def _whisper() -> tuple[Any, Any]:
-    config = transformers.WhisperConfig(
-        d_model=16,
-        encoder_layers=2,
-        encoder_attention_heads=2,
-        encoder_ffn_dim=32,
-        decoder_layers=1,
-        decoder_attention_heads=2,
-        decoder_ffn_dim=32,
-        vocab_size=64,
-        pad_token_id=1,
-        bos_token_id=1,
-        eos_token_id=1,
-        decoder_start_token_id=1,
-        num_mel_bins=80,
-    )
+    config = transformers.WhisperConfig(**WHISPER, num_mel_bins=80)
     return transformers.WhisperModel(config), transformers.WhisperFeatureExtractor()
 
 
@@ -108,13 +89,8 @@ def _wav2vec2_bert() -> tuple[Any, Any]:
 
 def _speecht5() -> tuple[Any, Any]:
     config = transformers.SpeechT5Config(
+        **SEQ2SEQ,
         hidden_size=16,
-        encoder_layers=2,
-        encoder_attention_heads=2,
-        encoder_ffn_dim=32,
-        decoder_layers=1,
-        decoder_attention_heads=2,
-        decoder_ffn_dim=32,
         conv_dim=[16] * 7,
         num_conv_pos_embeddings=16,
         num_conv_pos_embedding_groups=2,
@@ -149,16 +125,7 @@ def _dac() -> tuple[Any, Any]:
 
 
 def _mimi() -> tuple[Any, Any]:
-    config = transformers.MimiConfig(
-        **SMALL,
-        num_filters=4,
-        upsample_groups=16,
-        codebook_size=16,
-        codebook_dim=8,
-        vector_quantization_hidden_dimension=8,
-        num_key_value_heads=2,
-        head_dim=8,
-    )
+    config = transformers.MimiConfig(**MIMI, num_filters=4)
     extractor = transformers.EncodecFeatureExtractor(sampling_rate=24000)
     return transformers.MimiModel(config), extractor
 

@@ -13,15 +13,33 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from helpers_cli import hearkit
 from helpers_fuzz import bounded
+from helpers_leaderboard import write_made_up_result
+from helpers_models import write_model
 from helpers_tasks import make_event_task, make_scene_task
+from helpers_views import write_event_result
 
+import hearkit as hearkit_package
 from hearkit.audio.decode import read_float32, read_mono16
-from hearkit.errors import AudioError, HearError, ModelError, ResultError, TaskError
+from hearkit.embeddings.array_file import array_file
+from hearkit.embeddings.compute import embed
+from hearkit.errors import (
+    AudioError,
+    EmbeddingError,
+    HearError,
+    ModelError,
+    ProbeError,
+    ResultError,
+    TaskError,
+)
 from hearkit.files import is_file, read_npy
 from hearkit.leaderboard.card import Card
 from hearkit.models.answers import FORMS
+from hearkit.models.loading import load_model
 from hearkit.models.onnx_spec import read_spec
+from hearkit.planning.facts import task_facts
+from hearkit.probe.events import DEFAULT_POSTPROCESSING, events_from_frames
 from hearkit.results import Result
 from hearkit.settings import Settings
 from hearkit.tasks.catalog import TaskSpec
@@ -30,6 +48,7 @@ from hearkit.tasks.corpora.piano_notes import read_notes
 from hearkit.tasks.corpora.tables import read_json_object
 from hearkit.tasks.fetch.answers import length_of, span_of
 from hearkit.tasks.store import load_task
+from hearkit.views.event_predictions import EventPredictions
 
 DEEP = "[" * 100_000
 
@@ -48,6 +67,19 @@ def test_deeply_nested_files(tmp_path: Path) -> None:
         read_spec(tmp_path / "x.onnx")
     with pytest.raises(ResultError):
         Result.read(tmp_path / "x.json")
+    for name in ("result.json", "predictions/test.events.json", "predictions/labels.json"):
+        folder = write_event_result(tmp_path / "result")
+        (folder / name).write_text(DEEP)
+        with pytest.raises(ResultError, match=rf"{name} is not valid JSON"):
+            EventPredictions.read(folder).clip("a.wav")
+
+
+@pytest.mark.parametrize("content", [DEEP, "[]", '{"a.wav": 1}', "null"])
+def test_splits_that_a_plan_can_not_read(tmp_path: Path, settings: Settings, content: str) -> None:
+    folder = make_event_task(tmp_path)
+    (folder / "train.json").write_text(content)
+    with pytest.raises(TaskError, match="can't be read"):
+        task_facts(str(folder), settings)
 
 
 def test_numbers_larger_than_a_float(tmp_path: Path, settings: Settings) -> None:
@@ -165,3 +197,117 @@ def test_a_cache_is_a_path_or_an_error() -> None:
     for text in ("a\0b", "~\0", "x" * 5000):
         with pytest.raises(HearError, match="can't be a path"):
             Settings.from_environment(environment={"HEARKIT_CACHE": text})
+
+
+def test_places_of_results_that_can_not_be(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for place in ("x" * 300, loop / "x"):
+        answer = hearkit("report", place)
+        assert answer.code == 2
+        assert answer.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("leaderboard", "show", "--with", "{path}"),
+        ("leaderboard", "show", "--with", "{path}:name"),
+        ("leaderboard", "build", "--results", "{path}", "--out", "site"),
+        ("embed", "hearkit.models.naive", "--task", "{path}", "--sandbox", "--readable", "{path}"),
+        ("embed", "hearkit.models.naive", "--task", "{path}", "--python", "{path}"),
+        ("plan", "hearkit.models.naive", "--task", "{path}"),
+        ("probe", "{path}", "--task", "{path}", "--out", "out"),
+        ("validate", "hearkit.models.naive", "--weights", "{path}"),
+    ],
+)
+@pytest.mark.parametrize("path", ["~nobodyhere/x", "x" * 300])
+def test_homes_of_nobody_and_names_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEARKIT_CACHE", str(tmp_path / "cache"))
+    answer = hearkit(*(text.format(path=path) for text in arguments))
+    assert answer.code == 2
+    assert any(line.startswith("error: ") for line in answer.stderr.splitlines()), answer.stderr
+
+
+def test_pathlib_finds_no_homes() -> None:
+    # Path.expanduser fails for a stranger's; hearkit.settings.user_path doesn't.
+    root = Path(hearkit_package.__file__).parent
+    wrong = [path for path in root.rglob("*.py") if ".expanduser()" in path.read_text()]
+    assert wrong == []
+
+
+@pytest.fixture
+def result_json(tmp_path: Path) -> Path:
+    return write_made_up_result(tmp_path, "esc50-v2.0.0-full") / "result.json"
+
+
+def test_a_first_score_that_is_none_of_the_scores(result_json: Path) -> None:
+    content = json.loads(result_json.read_text())
+    result_json.write_text(json.dumps({**content, "primary_score": "nonsense"}))
+    with pytest.raises(ResultError, match="primary_score is none of the scores: 'nonsense'"):
+        Result.read(result_json)
+
+
+@pytest.mark.parametrize("key", ["median_filter_ms", "min_duration_ms"])
+@pytest.mark.parametrize("value", ["-1", "1e999", "NaN"])
+def test_lengths_that_are_none(result_json: Path, key: str, value: str) -> None:
+    content = json.loads(result_json.read_text())
+    content["folds"][0]["postprocessing"] = {"median_filter_ms": 250, "min_duration_ms": 0}
+    result_json.write_text(json.dumps(content))
+    assert Result.read(result_json).folds[0].postprocessing is not None
+    content["folds"][0]["postprocessing"][key] = float(value)
+    result_json.write_text(json.dumps(content))
+    with pytest.raises(ResultError, match=rf"folds\.0\.postprocessing\.{key}"):
+        Result.read(result_json)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_timestamps_that_are_no_numbers(value: float) -> None:
+    times = np.array([0.0, 50.0, 0.0, value, 100.0])
+    with pytest.raises(ProbeError, match=rf"clip 1 have {value} ms"):
+        events_from_frames(np.ones((5, 1)), [0, 2, 5], times, DEFAULT_POSTPROCESSING)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        *(np.zeros((2, 2), dtype) for dtype in ("<i4", ">f4", "<f8", "<c8", "S3", "f4,f4")),
+        np.zeros((2, 2), "<f4", order="F"),
+        None,
+    ],
+    ids=lambda array: "none" if array is None else array.dtype.str,
+)
+def test_embeddings_of_other_numbers(tmp_path: Path, settings: Settings, array: Any) -> None:
+    task = load_task(make_scene_task(tmp_path, clips_per_label=1), settings=settings)
+    model = load_model(write_model(tmp_path), settings=settings)
+    store = embed(model, task, settings=settings)
+    file = store.manifest.shards[0].embeddings
+    assert array_file(store, file).dtype == np.float32
+    path = store.folder / "shards" / file.name
+    if array is None:
+        path.write_bytes(_header("("))
+    else:
+        np.save(path, array)
+    with pytest.raises(EmbeddingError, match=r"can't be read .*embed again"):
+        array_file(store, file)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("test.bounds", "f8"), ("test.timestamps", "S8"), ("test", "c8")]
+)
+def test_frames_of_other_numbers(tmp_path: Path, name: str, dtype: str) -> None:
+    folder = write_event_result(tmp_path)
+    path = folder / "predictions" / f"{name}.npy"
+    np.save(path, np.load(path).astype(dtype))
+    with pytest.raises(ResultError, match="bounds, timestamps and probabilities of test are"):
+        EventPredictions.read(folder).clip("a.wav")
+
+
+def test_timestamps_without_a_shape(tmp_path: Path) -> None:
+    folder = write_event_result(tmp_path)
+    np.save(folder / "predictions" / "test.timestamps.npy", np.float64(1))
+    with pytest.raises(ResultError, match="don't fit together"):
+        EventPredictions.read(folder).clip("a.wav")

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import Any
 
+import helpers_tasks
 import pytest
 
 from hearkit.errors import TaskError
 from hearkit.tasks.arrange import arrange, looks_integer
 from hearkit.tasks.clips import Clip
-from hearkit.tasks.recipe import Recipe
+
+recipe = functools.partial(helpers_tasks.recipe, sample_duration_s=1.0)
 
 
 def files(folder: Path, count: int) -> list[Path]:
@@ -16,20 +18,6 @@ def files(folder: Path, count: int) -> list[Path]:
     for path in paths:
         path.touch()
     return paths
-
-
-def recipe(**changes: Any) -> Recipe:
-    settings: dict[str, Any] = {
-        "name": "t",
-        "version": "1",
-        "mode": "full",
-        "embedding_type": "scene",
-        "prediction_type": "multiclass",
-        "split_mode": "trainvaltest",
-        "sample_duration_s": 1.0,
-        "scores": ("top1_acc",),
-    }
-    return Recipe(**{**settings, **changes})
 
 
 def test_groups_stay_together(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
-from helpers_tasks import write_wav
+from helpers_tasks import recipe, write_wav
 
 from hearkit.audio.encode import write_wav16
 from hearkit.errors import TaskError
@@ -23,22 +23,7 @@ from hearkit.files import only_one
 from hearkit.settings import Settings
 from hearkit.tasks.clips import Clip, Excerpt
 from hearkit.tasks.prepare import Origin, prepare_task
-from hearkit.tasks.recipe import Recipe
 from hearkit.tasks.store import load_task, with_rate
-
-
-def recipe(**changes: Any) -> Recipe:
-    settings: dict[str, Any] = {
-        "name": "t",
-        "version": "1",
-        "mode": "full",
-        "embedding_type": "scene",
-        "prediction_type": "multiclass",
-        "split_mode": "trainvaltest",
-        "sample_duration_s": 0.1,
-        "scores": ("top1_acc",),
-    }
-    return Recipe(**{**settings, **changes})
 
 
 def corpus(folder: Path, rate: int = 8000, count: int = 20) -> list[Clip]:
@@ -84,7 +69,7 @@ def test_a_finished_task_gets_further_rates(
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.wav")}
     # While it gets them, and after that broke off, it can be used.
     with monkeypatch.context() as patched:
-        patched.setattr("hearkit.tasks.prepare.write_wav16", break_off_after(7))
+        patched.setattr("hearkit.tasks.prepare_audio.write_wav16", break_off_after(7))
         with pytest.raises(KeyboardInterrupt):
             prepare_task(rows, recipe(sample_rates=(8000, 11025)), tmp_path, settings=settings)
     assert load_task(folder, settings=settings).sample_rates == (4000,)
@@ -106,7 +91,7 @@ def test_other_rates_than_those_of_a_run_that_broke_off(
 ) -> None:
     rows = corpus(tmp_path / "raw")
     with monkeypatch.context() as patched:
-        patched.setattr("hearkit.tasks.prepare.write_wav16", break_off_after(5))
+        patched.setattr("hearkit.tasks.prepare_audio.write_wav16", break_off_after(5))
         with pytest.raises(KeyboardInterrupt):
             prepare_task(rows, recipe(sample_rates=(4000,)), tmp_path, settings=settings)
     folder = prepare_task(rows, recipe(sample_rates=(11025,)), tmp_path, settings=settings)

@@ -203,8 +203,14 @@ def test_interrupted_resampling_is_finished_by_the_next(
         return resample16(x, rate_in, rate_out)
 
     monkeypatch.setattr(store, "resample16", counting)
-    whole = with_rate(task, 8000, settings=settings)
+    told: list[tuple[int, int]] = []
+    whole = with_rate(
+        task, 8000, settings=settings, progress=lambda done, total: told.append((done, total))
+    )
     assert counted == 36 - 10
+    # Of what is there already nothing is told, and where nothing is missing nothing at all.
+    assert told == [(done, 36 - 10) for done in range(36 - 10 + 1)]
+    with_rate(task, 8000, settings=settings, progress=lambda *_: pytest.fail("nothing to do"))
     assert all(path.stat().st_mtime_ns == time for path, time in made.items())
     assert all(path.is_file() for split in task.splits for path in whole.audio_paths(split, 8000))
 

@@ -25,6 +25,9 @@ def pad_or_trim(x: npt.NDArray[Sample], n: int) -> npt.NDArray[Sample]:
     """The first ``n`` samples of ``x`` (n_samples,), with zeros at the end where it is shorter.
 
     The dtype stays. Audio that already has ``n`` samples is returned as it is, not copied.
+
+    Raises:
+        ValueError: ``n`` is negative.
     """
     if n < 0:
         raise ValueError(f"a length can't be negative, got {n}")

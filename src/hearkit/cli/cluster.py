@@ -16,7 +16,7 @@ from hearkit.cli.options import ProbePlan, pairs
 from hearkit.cli.stages import missing_seeds
 from hearkit.cli.terminal import Reporter
 from hearkit.errors import HearError
-from hearkit.settings import Settings
+from hearkit.settings import Settings, user_path
 
 if TYPE_CHECKING:
     from hearkit.embeddings.manifest import Dtype
@@ -265,7 +265,7 @@ def _places(
 
 def _is_name(task: str) -> bool:
     """Whether a task is named by its name, and not by a place on this machine."""
-    return not (Path(task).expanduser().exists() or set(task) & set("/\\"))
+    return not (user_path(task).exists() or set(task) & set("/\\"))
 
 
 def _sent(

@@ -90,6 +90,8 @@ def _show_made(tasks: list[Path], model: Path, *, as_json: bool) -> None:
         return
     for path in (*tasks, model):
         say(str(path))
+    out = model.parent / "results"
+    say(f"Next: hearkit evaluate {model} --task {tasks[0]} --protocol knn --out {out}")
 
 
 def _next_steps(out: Path, tasks: list[Path], protocol: str, plan_options: str, clip: str) -> str:

@@ -86,7 +86,7 @@ def evaluate(
     seeds' results go into seeds/ below it, those of few labels into few-labels/. Whatever stops
     it, the same command goes on from there; a model or task that fails doesn't keep the others
     from theirs. `--task all` stands for all tasks of the benchmark. With `--executor ray`
-    processes of many machines do what takes long; the results are the same.
+    processes of many machines do what takes long; the results are the same but for rounding.
     """
     with answers_only():
         share = c.share_of(executor, address, cpus_per_unit, gpus_per_unit, shared)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from hearkit.cli.intervals import read_uncertainty, write_uncertainty
 from hearkit.cli.kept import Inputs, check_evaluable, kept_result, result_folder
 from hearkit.cli.options import ProbePlan
+from hearkit.cli.result_notes import notes_on
 from hearkit.cli.stages import embed_task, find_task, missing_seeds, probe_store
 from hearkit.cli.terminal import Reporter
 from hearkit.errors import HearError
@@ -79,6 +80,7 @@ def _result_json(path: Path, result: Result) -> dict[str, Any]:
             name: {"mean": summary.mean, "std": summary.std}
             for name, summary in result.scores.items()
         },
+        "notes": notes_on([(path, result)]),
     }
     for name, score in sure.scores.items() if sure else ():
         found["scores"][name]["mean"] = score.mean

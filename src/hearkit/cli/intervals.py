@@ -21,6 +21,9 @@ def write_uncertainty(folder: Path, task: str, reporter: Reporter) -> None:
 
     Where it can't be computed (the predictions were taken away), that is said, what is there is
     removed, and the result stands without it.
+
+    Raises:
+        ResultError: The file can't be written.
     """
     from hearkit.files import write_json
     from hearkit.results.seeds import seed_folders

@@ -153,6 +153,9 @@ def kept(
         read: Reads it.
         differences: In what it was made from something else than what is wanted now.
         overwrite: Whether to replace it then.
+
+    Raises:
+        ResultError: It can't be read, or was made from something else, and isn't to be replaced.
     """
     if not path.exists():
         return None

@@ -11,6 +11,7 @@ from hearkit.cli import options as o
 from hearkit.cli.running import answers_only, verb
 from hearkit.cli.terminal import answer_json, say
 from hearkit.errors import ResultError
+from hearkit.settings import user_path
 
 if TYPE_CHECKING:
     from hearkit.leaderboard.own_row import OwnRow
@@ -85,10 +86,10 @@ def _own(text: str) -> list[tuple[OwnRow, dict[Path, Result]]]:
     from hearkit.leaderboard.own_row import find_results, own_row
     from hearkit.results import Result
 
-    place, name = Path(text).expanduser(), None
+    place, name = user_path(text), None
     if not place.exists() and ":" in text:
         folder, _, name = text.rpartition(":")
-        place = Path(folder).expanduser()
+        place = user_path(folder)
     found = find_results(place)
     if name is not None and len(found) > 1:
         names = ", ".join(folder.name for folder in found)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hearkit.cli.terminal import say
 from hearkit.errors import ResultError, UnknownNameError
 from hearkit.registry import did_you_mean
+from hearkit.settings import user_path
 
 if TYPE_CHECKING:
     from hearkit.leaderboard.own_row import OwnRow
@@ -25,6 +26,7 @@ __all__ = [
     "say_what_is_left_out",
 ]
 
+# What the rows of an own model, and those of the whole table, can be put in order of.
 OWN_ORDERS = ("task", "score", "rank", "gap")
 TABLE_ORDERS = ("model", "date", "sum", "mean")
 
@@ -37,10 +39,10 @@ def own_rows(text: str) -> list[OwnRow]:
     """
     from hearkit.leaderboard.own_row import find_results, own_row
 
-    place, name = Path(text).expanduser(), None
+    place, name = user_path(text), None
     if not place.exists() and ":" in text:
         folder, _, name = text.rpartition(":")
-        place = Path(folder).expanduser()
+        place = user_path(folder)
     found = find_results(place)
     if name is not None and len(found) > 1:
         raise ResultError(

@@ -134,15 +134,15 @@ _WIDEST = 30
 
 
 def task_rows(settings: Settings, folder: Path | None) -> list[dict[str, Any]]:
-    """The tasks in the cache and below a folder.
+    """The tasks below a folder, or in the cache if none is given.
 
     Raises:
         UnknownNameError: There is no such folder.
     """
     if folder is not None and not folder.is_dir():
         raise UnknownNameError(f"There is no folder {folder}.")
-    places = [settings.cache_dir / "tasks", *([folder] if folder is not None else [])]
-    found = {path.resolve() for place in places if place.is_dir() for path in _below(place)}
+    place = settings.cache_dir / "tasks" if folder is None else folder
+    found = {path.resolve() for path in _below(place)} if place.is_dir() else set()
     rows = (_task(path) for path in found)
     return sorted((row for row in rows if row), key=lambda row: (row["task"], row["folder"]))
 

@@ -15,7 +15,7 @@ from hearkit.cli.list_tasks import catalog_rows, show_catalog, task_rows
 from hearkit.cli.running import verb
 from hearkit.cli.tables import output_console
 from hearkit.cli.terminal import answer_json
-from hearkit.errors import UnknownNameError
+from hearkit.errors import HearError, UnknownNameError
 from hearkit.registry import did_you_mean
 from hearkit.settings import Settings
 
@@ -37,7 +37,7 @@ def list_verb(
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--dir", metavar="DIR", help="List the tasks below this folder as well."),
+        typer.Option("--dir", metavar="DIR", help="List only the tasks below this folder."),
     ] = None,
     small: Annotated[
         bool, typer.Option("--small", help="Show the cut-down corpora of the catalog as well.")
@@ -47,9 +47,9 @@ def list_verb(
 ) -> None:
     """Lists tasks, models, protocols and scores.
 
-    Tasks are those of the catalog, those in the cache, which other verbs know by name, and those
-    below --dir. Models are the ones that come with hearkit; any other HEAR-API module or file
-    works as well.
+    Tasks are those of the catalog and those in the cache, which other verbs know by name; with
+    --dir those below that folder alone. Models are the ones that come with hearkit; any other
+    HEAR-API module or file works as well.
     """
     settings = Settings.from_environment(cache_dir=cache)
     kinds: dict[str, Callable[[], list[dict[str, Any]]]] = {
@@ -61,9 +61,14 @@ def list_verb(
     }
     if what is not None and what not in kinds:
         raise UnknownNameError(f"There is no list of {what!r}. {did_you_mean(what, list(kinds))}")
-    wanted = [what] if what else list(kinds)
-    if what == "tasks":
+    if folder is not None and what not in (None, "tasks"):
+        raise HearError(f"--dir lists tasks, which are no {what}. Leave one of the two away.")
+    if folder is not None:
+        wanted = ["tasks"]
+    elif what == "tasks":
         wanted = ["catalog", "tasks"]
+    else:
+        wanted = [what] if what else list(kinds)
     found = {kind: kinds[kind]() for kind in wanted}
     if json:
         answer_json(found)
@@ -72,7 +77,7 @@ def list_verb(
         if kind == "catalog":
             show_catalog(rows, small=small)
         elif not rows:
-            typer.echo(f"No {kind} in {settings.cache_dir}" + (f" or {folder}." if folder else "."))
+            typer.echo(f"No {kind} in {settings.cache_dir if folder is None else folder}.")
         else:
             _show(kind, rows)
 

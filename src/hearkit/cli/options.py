@@ -164,8 +164,8 @@ MaxMemory = Annotated[
         "--max-memory",
         metavar="GB",
         min=0,
-        help="What a task's embeddings may take in training, in GiB; by default half of what is "
-        "free.",
+        help="What a task's embeddings may take of the host's memory in training, in GiB; by "
+        "default half of what is free. What lies on a GPU goes by what is free there.",
     ),
 ]
 Name = Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hearkit.settings import Settings
+from hearkit.settings import Settings, user_path
 
 if TYPE_CHECKING:
     from hearkit.cli.terminal import Reporter
@@ -93,8 +93,17 @@ def interpreter_of(
     if env is not None:
         from hearkit.models.environments import make_environment
 
+        def before(folder: Path, version: str) -> None:
+            reporter.line(
+                f"pip installs {env} and all that it depends on into a new environment, {folder} "
+                f"(Python {version}). Where it is installed already, name its module instead, "
+                "with --python P if not for hearkit's own Python."
+            )
+
         with reporter.lines(f"environment for {env}") as tell:
-            place = make_environment(env, settings=settings, python=python, progress=tell)
+            place = make_environment(
+                env, settings=settings, python=python, progress=tell, before=before
+            )
     elif python is not None:
         place = _program(python)
     elif sandbox or timeout_s or memory_gb or readable:
@@ -106,14 +115,14 @@ def interpreter_of(
         timeout_s=timeout_s or Interpreter.timeout_s,
         sandbox=sandbox,
         memory_gb=memory_gb,
-        readable=tuple(path.expanduser().absolute() for path in readable or ()),
-        hidden=tuple(Path(task).expanduser().resolve() for task in tasks if Path(task).exists()),
+        readable=tuple(user_path(path).absolute() for path in readable or ()),
+        hidden=tuple(path.resolve() for path in map(user_path, tasks) if path.exists()),
     )
 
 
 def _program(python: str) -> Path:
     from hearkit.models.pythons import find_python
 
-    path = Path(python).expanduser()
+    path = user_path(python)
     # Not resolved: an environment's python is a link, and finds its packages by its own place.
     return path.absolute() if path.exists() else Path(find_python(python).program).absolute()

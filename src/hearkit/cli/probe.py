@@ -16,7 +16,7 @@ from hearkit.cli.running import answers_only, verb
 from hearkit.cli.stages import missing_seeds, probe_store
 from hearkit.cli.terminal import Reporter
 from hearkit.errors import EmbeddingError, HearError
-from hearkit.settings import Settings
+from hearkit.settings import Settings, user_path
 
 if TYPE_CHECKING:
     from hearkit.embeddings.manifest import Manifest
@@ -77,7 +77,7 @@ def probe(
         plan = o.plan_of(protocol, seed, precision, only, grid_points, settings, seeds)
         reporter = Reporter()
         o.make_folder(out, "the results", "Choose another --out.")
-        folder = Path(source).expanduser()
+        folder = user_path(source)
         if folder.is_dir():
             if weights or option:
                 raise HearError("--weights and --option belong to a model, not to embeddings.")

@@ -18,6 +18,7 @@ from hearkit.errors import HearError
 
 __all__ = ["BAD_INPUT", "INTERRUPTED", "answers_only", "interrupted", "verb"]
 
+# Exit codes: something that the user can mend; 128 and the number of SIGINT.
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -29,6 +30,8 @@ _SYSTEM = {
     errno.EDQUOT,
     errno.EIO,
     errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
     errno.ENOSPC,
     errno.ENOTDIR,
     errno.EPERM,

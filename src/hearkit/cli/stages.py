@@ -30,6 +30,9 @@ ALL_TASKS = "all"
 
 def named_tasks(texts: Sequence[str]) -> list[str]:
     """Tasks as the user named them, with ``all`` for those that the benchmark publishes."""
+    if ALL_TASKS not in texts:
+        return list(dict.fromkeys(texts))
+    # Brings along what downloads need.
     from hearkit.tasks.ready_made import ready_made_names
 
     found: list[str] = []

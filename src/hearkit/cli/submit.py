@@ -16,7 +16,7 @@ from hearkit.cli.evaluation import Evaluated, evaluate_tasks
 from hearkit.cli.running import BAD_INPUT, answers_only, verb
 from hearkit.cli.terminal import Reporter, say
 from hearkit.errors import HearError, ResultError
-from hearkit.settings import Settings
+from hearkit.settings import Settings, user_path
 
 if TYPE_CHECKING:
     from hearkit.leaderboard.card import Card
@@ -98,7 +98,7 @@ def submit(
         plan = o.plan_of(protocol, seed, precision, only, grid_points, settings)
         tasks = task or _tasks_here(settings)
         reporter = Reporter()
-        is_source = Path(model).expanduser().is_dir()
+        is_source = user_path(model).is_dir()
         interpreter = places.interpreter_of(
             python,
             model if is_source else None,

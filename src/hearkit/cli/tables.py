@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hearkit.cli.intervals import read_uncertainty
+from hearkit.cli.result_notes import notes_on
 from hearkit.report.words import duration
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from hearkit.results import Result
     from hearkit.results.uncertainty import Source, Uncertainty
 
-__all__ = ["number", "output_console", "show_results", "undefined_notes"]
+__all__ = ["number", "output_console", "show_results"]
 
 _PIPE_WIDTH = 200
 
@@ -42,7 +43,7 @@ def number(value: float) -> str:
 
 
 def show_results(results: Sequence[tuple[Path, Result]]) -> None:
-    """Prints a table with a row per task, and below it why numbers are undefined."""
+    """Prints a table with a row per task, and below it what a reader should know."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -66,9 +67,8 @@ def show_results(results: Sequence[tuple[Path, Result]]) -> None:
             _show_sources(of_title, console)
         elif any(len(each.result.folds) > 1 for each in of_title):
             console.print(Text("±: standard deviation over folds."))
-    for _, result in results:
-        for note in undefined_notes(result):
-            console.print(Text(note))
+    for note in notes_on(results):
+        console.print(Text(note), soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -159,30 +159,3 @@ def _part(source: Source | None, n: int | None) -> str:
     if n is None:
         return f"{source.std:.4f}"
     return "unknown" if source.beyond is None else f"{source.beyond / math.sqrt(n):.4f}"
-
-
-def undefined_notes(result: Result) -> list[str]:
-    """Why scores are undefined or infinite, one sentence per cause."""
-    untrained = [fold.test for fold in result.folds if math.isnan(fold.validation_score)]
-    notes = []
-    if untrained:
-        notes.append(
-            f"{result.task.name}: nothing could be chosen for {', '.join(untrained)}, as "
-            f"{result.primary_score} is undefined on the validation clips (a label that no clip "
-            "has, or every clip); so all scores there are undefined."
-        )
-    for name, summary in result.scores.items():
-        undefined = [split for split, value in summary.per_fold.items() if math.isnan(value)]
-        rest = [split for split in undefined if split not in untrained]
-        if rest:
-            notes.append(
-                f"{result.task.name}: {name} is undefined on {', '.join(rest)}: there, some label "
-                "is that of no clip, or of every clip."
-            )
-        infinite = [split for split, value in summary.per_fold.items() if math.isinf(value)]
-        if infinite:
-            notes.append(
-                f"{result.task.name}: {name} is infinite on {', '.join(infinite)}: there, some "
-                "label is told apart without an error."
-            )
-    return notes

@@ -19,6 +19,7 @@ from hearkit.stats.paired import holm
 
 __all__ = ["BEST", "TESTS", "compare"]
 
+# How p-values are made, and the baseline that stands for whichever model is ahead.
 TESTS = ("bootstrap", "permutation")
 BEST = "best"
 

@@ -13,6 +13,7 @@ from hearkit.files import write_text
 
 __all__ = ["COLUMNS", "write_comparison_csv"]
 
+# In the order of the file.
 COLUMNS = (
     *("task", "score", "n_clips", "model_a", "model_b", "mean_a", "mean_b", "difference"),
     *("low", "high", "p", "p_holm", "better"),

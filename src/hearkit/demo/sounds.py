@@ -76,6 +76,7 @@ def _bell(t: Sound, rng: np.random.Generator) -> Sound:
     return x * np.exp(-t / rng.uniform(0.1, 0.3))
 
 
+# What a drum can be, by the label that it gets.
 STROKES: Mapping[str, Callable[[Sound, np.random.Generator], Sound]] = {
     "bell": _bell,
     "clap": _clap,
@@ -120,6 +121,7 @@ def _clicks(t: Sound, rng: np.random.Generator) -> Sound:
     )
 
 
+# What a mixture is made of, by the label that it adds.
 LAYERS: Mapping[str, Callable[[Sound, np.random.Generator], Sound]] = {
     "clicks": _clicks,
     "hiss": _hiss,

@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 DEMO_PROTOCOL = "fast"
+# Grid points of one hidden layer, as ``--only`` takes it.
 DEMO_ONLY = ("hidden_layers=1",)
 DEMO_GRID_POINTS = 1
 """The whole published protocol would take longer than a demo may."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +14,8 @@ from hearkit.errors import EmbeddingError
 from hearkit.files import read_npy
 
 __all__ = ["ArrayFile", "array_file", "read_array"]
+
+_DTYPES = (np.float16, np.float32)
 
 
 @dataclass(frozen=True)
@@ -39,30 +39,34 @@ def array_file(store: EmbeddingStore, file: FileRecord) -> ArrayFile:
     """One of a store's arrays, of which only the header is read.
 
     Raises:
-        EmbeddingError: It can't be read.
+        EmbeddingError: It can't be read, or has other numbers than a store has.
     """
     path = store.folder / SHARDS / file.name
-    with _reading(store, path):
-        mapped = np.lib.format.open_memmap(path, mode="r")
-    return ArrayFile(path, mapped.dtype, mapped.offset, mapped.shape)
+    array = _read(store, path, mmap=True)
+    # Those who read parts by bytes count rows one after the other.
+    if not isinstance(array, np.memmap) or not array.flags.c_contiguous:
+        raise _unreadable(store, path, "its numbers don't lie row by row")
+    return ArrayFile(path, array.dtype, array.offset, array.shape)
 
 
 def read_array(store: EmbeddingStore, file: FileRecord) -> npt.NDArray[np.floating]:
     """One of a store's arrays, read into memory.
 
     Raises:
-        EmbeddingError: It can't be read.
+        EmbeddingError: It can't be read, or has other numbers than a store has.
     """
-    path = store.folder / SHARDS / file.name
-    with _reading(store, path):
-        return read_npy(path)
+    return _read(store, store.folder / SHARDS / file.name, mmap=False)
 
 
-@contextlib.contextmanager
-def _reading(store: EmbeddingStore, path: Path) -> Iterator[None]:
+def _read(store: EmbeddingStore, path: Path, *, mmap: bool) -> npt.NDArray[np.floating]:
     try:
-        yield
-    except (OSError, ValueError, EOFError) as error:
-        raise EmbeddingError(
-            f"{path} can't be read ({error}). Delete {store.folder} and embed again."
-        ) from error
+        array = read_npy(path, mmap=mmap)
+    except (OSError, ValueError) as error:
+        raise _unreadable(store, path, str(error)) from error
+    if array.dtype not in _DTYPES:
+        raise _unreadable(store, path, f"it holds {array.dtype}, and not float16 or float32")
+    return array
+
+
+def _unreadable(store: EmbeddingStore, path: Path, why: str) -> EmbeddingError:
+    return EmbeddingError(f"{path} can't be read ({why}). Delete {store.folder} and embed again.")

@@ -18,6 +18,7 @@ __all__ = [
     "TaskRecord",
 ]
 
+# Part of what names a store: another version never reads the embeddings of this one.
 FORMAT_VERSION = 1
 
 Dtype = Literal["float32", "float16"]

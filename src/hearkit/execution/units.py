@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from hearkit.digest import short
 from hearkit.errors import ModelError
 from hearkit.execution.task_place import TaskPlace
 
@@ -367,9 +366,11 @@ def _pull_rate(
     """Gets what others resampled; its entry, None if the task came with the rate."""
     if sample_rate in task.audio_folders:
         return None
-    # As `hearkit.tasks.store.with_rate` names it.
-    entry = f"resampled/{task.name}-{short(task.source_digest)}/{sample_rate}"
-    exchange.pull(entry, settings.cache_dir / entry)
+    from hearkit.tasks.store import resampled_folder
+
+    folder = resampled_folder(task, sample_rate, settings)
+    entry = _entry(folder, settings)
+    exchange.pull(entry, folder)
     return entry
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from hearkit.errors import ResultError
 from hearkit.files import SYNTAX_ERRORS
@@ -21,6 +22,7 @@ __all__ = ["CARD_FILE", "Card", "Pretraining"]
 
 CARD_FILE = "card.toml"
 _MOST_BYTES = 1 << 20
+_SKELETONS_URL = "https://example.org/where-the-model-is-described"
 
 Pretraining = Literal["speech", "broad", "music", "none"]
 
@@ -41,9 +43,15 @@ def _printable(text: str) -> str | None:
 
 
 def _filled_in(text: str) -> str:
-    if text.strip().startswith("<"):
-        raise ValueError("is still the skeleton's placeholder; fill it in")
+    if text.strip().startswith("<") or text.strip() == _SKELETONS_URL:
+        raise PydanticCustomError("placeholder", "is still a placeholder")
     return text
+
+
+def _all_filled_in(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        _filled_in(text)
+    return texts
 
 
 Line = Annotated[str, Field(min_length=1, max_length=300), _fits(_printable)]
@@ -84,10 +92,12 @@ class Card(BaseModel):
     model: Name
     team: Annotated[Line, AfterValidator(_filled_in)]
     authors: Annotated[
-        tuple[Annotated[Line, AfterValidator(_filled_in)], ...],
+        tuple[Line, ...],
         Field(min_length=1, max_length=200),
+        # Of all together, so that there is one message however many names are placeholders.
+        AfterValidator(_all_filled_in),
     ]
-    url: Annotated[Address, Field(min_length=1)]
+    url: Annotated[Address, Field(min_length=1), AfterValidator(_filled_in)]
     paper: Address = ""
     description: Text
     pretraining: Pretraining
@@ -125,14 +135,24 @@ class Card(BaseModel):
 
 
 def _problems(error: ValidationError) -> list[str]:
-    found = []
+    found, placeholders = [], []
     for item in error.errors():
         place = ".".join(str(part) for part in item["loc"])
         text = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "placeholder":
+            placeholders.append(place)
+            continue
         if item["type"] == "missing":
             text = "is missing"
         elif item["type"] == "extra_forbidden":
             known = ", ".join(Card.model_fields)
             text = f"is no key of a card; there are {known}"
+        elif item["type"] in ("too_short", "string_too_short"):
+            text = "is empty; fill it in"
         found.append(f"{place} {text[0].lower()}{text[1:]}")
+    if len(placeholders) == 1:
+        found.append(f"{placeholders[0]} is still the skeleton's placeholder; fill it in")
+    elif placeholders:
+        keys = f"{', '.join(placeholders[:-1])} and {placeholders[-1]}"
+        found.append(f"{keys} are still the skeleton's placeholders; fill them in")
     return found

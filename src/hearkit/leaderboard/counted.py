@@ -10,7 +10,7 @@ from hearkit.tasks.catalog import TaskSpec, get_spec
 from hearkit.tasks.naming import catalog_task
 from hearkit.tasks.record import load_record
 
-__all__ = ["CountedTask", "counted_tasks", "domain_of", "tasks_of"]
+__all__ = ["CountedTask", "column_of", "counted_tasks", "domain_of", "tasks_of"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,12 @@ def counted_tasks() -> dict[str, CountedTask]:
 def tasks_of(column: str) -> tuple[CountedTask, ...]:
     """The tasks whose mean a column is; Beehive has two, every other column one."""
     return tuple(task for task in counted_tasks().values() if task.column == column)
+
+
+def column_of(task: str) -> str | None:
+    """The column that ``<name>-<version>-<mode>`` counts for, or None."""
+    counted = counted_tasks().get(task)
+    return None if counted is None else counted.column
 
 
 def domain_of(column: str) -> str:

@@ -34,6 +34,7 @@ __all__ = [
     "task_correlations",
 ]
 
+# The paper shows the correlations below the first or above the second of these.
 MODEL_PERCENTILES = (15.0, 85.0)
 TASK_PERCENTILES = (20.0, 80.0)
 

@@ -11,6 +11,7 @@ from hearkit.leaderboard.sheet import Floats, Sheet
 
 __all__ = ["LEVEL", "N_RESAMPLES", "Robustness", "robustness"]
 
+# Draws of as many tasks, and the share of them that an interval of ranks holds.
 N_RESAMPLES = 2000
 LEVEL = 0.95
 

@@ -46,12 +46,6 @@ def share(results: Iterable[Result], form: str, name: str | None = None) -> byte
     found = sorted(results, key=lambda result: (result.model.name, result.task.name))
     if not found:
         raise HearError("There are no results to be shared.")
-    for result in found:
-        if result.primary_score not in result.scores:
-            raise HearError(
-                f"The result of {result.task.name} has no {result.primary_score!r}, which it says "
-                "is its first score. Evaluate the task again."
-            )
     if form == "parquet":
         return parquet_table(found)
     models = {result.model.name for result in found}
@@ -65,6 +59,7 @@ def share(results: Iterable[Result], form: str, name: str | None = None) -> byte
     return writers[form](found, name or found[0].model.name).encode()
 
 
+# As ``--format`` names them.
 FORMATS = ("markdown", "latex", "model-index", "parquet")
 
 

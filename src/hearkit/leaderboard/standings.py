@@ -63,11 +63,6 @@ class Standing:
         """Best and worst rank (n_models,) over the treatments of missing scores, of all models."""
         return _ends([ranked.ranks for ranked in self.by_treatment.values()])
 
-    @property
-    def value_range(self) -> tuple[Floats, Floats]:
-        """Lowest and highest value (n_models,) over the treatments of missing scores."""
-        return _ends([ranked.values for ranked in self.by_treatment.values()])
-
 
 @dataclass(frozen=True, eq=False)
 class Standings:

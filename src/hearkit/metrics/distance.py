@@ -85,7 +85,7 @@ def measure_distances(
     average = np.full(n_clips, np.nan)
     precision = {k: np.full(n_clips, np.nan) for k in ks}
     rows = np.arange(n_clips)
-    n_same = done = passes = 0
+    n_same = done = 0
     for block, keys in key_blocks(embeddings, sameness, rows, block_rows=block_rows, device=device):
         n_same += _count(counts, keys, block)
         keys.sort(axis=1)
@@ -99,7 +99,6 @@ def measure_distances(
     total = SameDifferentSum(n_same, n_clips * (n_clips - 1) // 2 - n_same)
     total.add(counts.counts())
     while counts.next_pass():
-        passes += 1
         for block, keys in key_blocks(
             embeddings, sameness, rows, block_rows=block_rows, device=device
         ):

@@ -91,7 +91,14 @@ def event_scores(
 def event_f_measure(
     reference: EventArrays, estimate: EventArrays, labels: Sequence[str], *, rule: MatchRule
 ) -> dict[str, Any]:
-    """Precision, recall and F-measure of events; the keys are those of `event_scores`."""
+    """Precision, recall and F-measure of events; the keys are those of `event_scores`.
+
+    Args:
+        reference: The annotated events.
+        estimate: The events that were found, of the same clips.
+        labels: The vocabulary.
+        rule: When two of them belong together.
+    """
     pairs = match_events(reference, estimate, rule)
     n_labels = len(labels)
     n_reference = np.bincount(reference.label, minlength=n_labels).tolist()

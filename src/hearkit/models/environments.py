@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,14 +22,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from hearkit.digest import digest_json, short
-from hearkit.errors import HearError, ModelError
+from hearkit.errors import ModelError
 from hearkit.files import SYNTAX_ERRORS, TEMPORARY_PREFIX, only_one, write_json
 from hearkit.models.installable import Installable, installable
 from hearkit.models.interpreter import OLDEST_PYTHON, describe_interpreter
 from hearkit.models.pythons import BasePython, find_python
 from hearkit.settings import Settings
 
-__all__ = ["FOLDER", "Environment", "list_environments", "make_environment", "remove_environment"]
+__all__ = ["FOLDER", "Environment", "list_environments", "make_environment"]
 
 FOLDER = "environments"
 """Of the cache, where environments are kept."""
@@ -75,6 +74,7 @@ def make_environment(
     settings: Settings,
     python: str | Path | None = None,
     progress: LineProgress | None = None,
+    before: Callable[[Path, str], None] | None = None,
 ) -> Path:
     """Makes an environment for a model, or finds it in the cache.
 
@@ -89,6 +89,8 @@ def make_environment(
         settings: Where the cache is.
         python: A path, or a version such as ``"3.9"``; None for the running interpreter.
         progress: Is told of each line that pip prints.
+        before: Is told the environment's folder and the version of its Python before anything is
+            installed; not where it is found in the cache.
 
     Returns:
         The path of the environment's interpreter.
@@ -114,6 +116,8 @@ def make_environment(
     try:
         with _alone(folder, tell):
             if _finished(folder) is None:
+                if before is not None:
+                    before(folder, base.version_text)
                 _make(folder, wanted, base, tell)
     except OSError as error:
         raise ModelError(f"An environment can't be made at {folder}: {error}.") from error
@@ -125,24 +129,6 @@ def list_environments(settings: Settings) -> list[Environment]:
     folders = sorted((settings.cache_dir / FOLDER).glob("*"))
     found = [_finished(folder) for folder in folders if not folder.name.startswith(".")]
     return [environment for environment in found if environment is not None]
-
-
-def remove_environment(folder: Path) -> None:
-    """Removes an environment from the cache, finished or not.
-
-    Raises:
-        HearError: It can't be removed, or is being made.
-    """
-    # Out of the way first, so that a half-removed one is never used.
-    doomed = folder.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
-    try:
-        with only_one(_lock_of(folder)) as alone:
-            if not alone:
-                raise HearError(f"{folder} is being made by another process. Wait until it is.")
-            folder.rename(doomed)
-            shutil.rmtree(doomed)
-    except OSError as error:
-        raise HearError(f"{folder} can't be removed: {error.strerror}.") from error
 
 
 @contextlib.contextmanager

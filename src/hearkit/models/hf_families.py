@@ -71,7 +71,11 @@ class Request:
         return Encoder(net, read_extractor(self.library, self.folder), layer, n_layers, width)
 
     def one_output(self, net: Any, width: int, why: str) -> Encoder:
-        """Likewise, where there is only one output."""
+        """Likewise, where there is only one output.
+
+        Raises:
+            ModelError: Another one is asked for.
+        """
         if self.layer != -1:
             raise ModelError(f"{why}; leave layer at -1.")
         return Encoder(net, read_extractor(self.library, self.folder), -1, -1, width)

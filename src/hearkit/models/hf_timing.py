@@ -28,6 +28,7 @@ from hearkit.models.receptive import Frames
 
 __all__ = ["Encode", "Grid", "measure"]
 
+# Audio (n_clips, n_samples) to frames (n_clips, n_frames, size).
 Encode = Callable[[torch.Tensor], torch.Tensor]
 
 # Lengths between which frames are counted, and others that have to fit.

@@ -12,6 +12,7 @@ from hearkit.files import SYNTAX_ERRORS
 
 __all__ = ["OLDEST_PYTHON", "InterpreterFacts", "describe_interpreter"]
 
+# What runs there is written for it: see `hearkit.worker`.
 OLDEST_PYTHON = (3, 7)
 _TIMEOUT_S = 60
 _ASK = (

@@ -108,6 +108,13 @@ def start_process(
 ) -> OtherProcess:
     """A process for one model, which can read what that needs, and nothing of the benchmark.
 
+    Args:
+        named: What the user called the model.
+        weights: What ``load_model`` gets as its path.
+        options: Keywords of the model's own ``load_model``.
+        settings: The cache, which the model doesn't get to see, and the device.
+        interpreter: Which Python, and what it may do.
+
     Raises:
         ModelError: The interpreter can't be used, or the process doesn't start.
         HearError: There is no sandbox on this system.
@@ -133,6 +140,13 @@ def load_there(
     interpreter: Interpreter,
 ) -> Loaded:
     """Imports and loads a model in another interpreter.
+
+    Args:
+        named: What the user called the model.
+        weights: What ``load_model`` gets as its path.
+        given: Keywords of the model's own ``load_model``.
+        settings: The cache, which the model doesn't get to see, and the device.
+        interpreter: Which Python, and what it may do.
 
     Raises:
         ModelError: The interpreter can't be used, the module isn't there or fails, or lacks

@@ -53,7 +53,12 @@ class OnnxModel(torch.nn.Module):
         )
 
     def forward(self, audio: torch.Tensor) -> torch.Tensor:
-        """Audio (n_clips, n_samples) to embeddings (n_clips, n_frames, embedding_size)."""
+        """Audio (n_clips, n_samples) to embeddings (n_clips, n_frames, embedding_size).
+
+        Raises:
+            ModelError: A file gives another number of frames, or frames of another size, than its
+                TOML says.
+        """
         device = str(audio.device)
         if device not in self._runners:
             self._runners[device] = self._load(device)

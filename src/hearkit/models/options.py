@@ -17,6 +17,7 @@ from hearkit.worker.signature import Parameter
 
 __all__ = ["OptionValue", "Signature", "option_suffix", "signature_of"]
 
+# What an option can hold, as a command line and JSON can say it.
 OptionValue = str | int | float | bool
 
 _PATH_WORDS = ("path", "file", "weights", "checkpoint", "ckpt")

@@ -28,10 +28,10 @@ import hearkit.worker
 from hearkit.errors import ModelError
 from hearkit.files import SYNTAX_ERRORS
 from hearkit.models.answers import FORMS, Fault, Form, Violations
-from hearkit.models.exchange import read_shared, write_shared
 from hearkit.models.interpreter import describe_interpreter
 from hearkit.models.loaded import Interpreter
 from hearkit.models.pipes import Lines, Tail, printable
+from hearkit.models.shared_arrays import read_shared, write_shared
 
 __all__ = ["CallFailedError", "OtherProcess"]
 

@@ -15,23 +15,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 
 from hearkit.errors import TaskError
+from hearkit.files import SYNTAX_ERRORS
 from hearkit.planning.labels import n_labels_of
-from hearkit.settings import Settings
+from hearkit.settings import Settings, user_path
 from hearkit.tasks.catalog import ModeSpec, TaskSpec
 from hearkit.tasks.check import METADATA, VOCABULARY
 from hearkit.tasks.locate import TASKS_FOLDER, locate
 from hearkit.tasks.naming import catalog_task
 from hearkit.tasks.spec import TaskMetadata
+from hearkit.tasks.splits import TRAIN_VALID_TEST
 
 __all__ = ["FoldSizes", "TaskFacts", "benchmark_tasks", "task_facts"]
 
+_FILES = TypeAdapter(dict[str, Any])
 _WAV_HEADER_BYTES = 44
 _BYTES_PER_SAMPLE = 2
 _PUBLISHED_RATE = 48000
-_TRAIN_VALID_TEST = ("train", "valid", "test")
 _USUAL_PERCENTAGES: Mapping[str, float] = {"train": 80, "valid": 10, "test": 10}
 
 _LABELS_IF_UNKNOWN = 50
@@ -131,7 +133,7 @@ def task_facts(text: str, settings: Settings) -> TaskFacts:
             clips it has.
         UnknownNameError: No task has that name.
     """
-    named = None if Path(text).expanduser().exists() else catalog_task(text)
+    named = None if user_path(text).exists() else catalog_task(text)
     if named is not None:
         spec, mode = named
         folder = settings.cache_dir / TASKS_FOLDER / spec.folder_name(mode)
@@ -144,7 +146,8 @@ def _of_folder(folder: Path) -> TaskFacts:
     try:
         metadata = TaskMetadata.model_validate_json((folder / METADATA).read_bytes())
         splits = {
-            split: json.loads((folder / f"{split}.json").read_bytes()) for split in metadata.splits
+            split: _FILES.validate_python(json.loads((folder / f"{split}.json").read_bytes()))
+            for split in metadata.splits
         }
         with (folder / VOCABULARY).open(encoding="utf-8", newline="") as file:
             n_labels = sum(1 for _ in csv.DictReader(file))
@@ -153,7 +156,8 @@ def _of_folder(folder: Path) -> TaskFacts:
             raise TaskError(f"{folder} has no folder of audio, named by its rate in Hz.")
         sizes = {split: len(files) for split, files in splits.items()}
         clip_s = metadata.sample_duration or _mean_duration_s(folder, rates[-1], splits)
-    except (OSError, ValueError, ValidationError, TypeError) as error:
+        n_events = _events(splits) if metadata.embedding_type == "event" else 0
+    except (OSError, *SYNTAX_ERRORS, TypeError, csv.Error) as error:
         raise TaskError(
             f"The task {folder} can't be read: {error}. Prepare or download it again."
         ) from error
@@ -173,9 +177,7 @@ def _of_folder(folder: Path) -> TaskFacts:
         folds=_folds(sizes, kfold=metadata.split_mode != "trainvaltest"),
         clip_s=clip_s,
         fixed_duration=metadata.sample_duration is not None,
-        events_per_s=_events(splits) / (n_clips * clip_s)
-        if metadata.embedding_type == "event"
-        else 0.0,
+        events_per_s=n_events / (n_clips * clip_s),
         source_rate=rates[-1],
         rates_here=tuple(rates),
         folder=folder,
@@ -278,7 +280,7 @@ def _cut_sizes(n_clips: int, mode: ModeSpec, clip_s: float) -> dict[str, int]:
     )
     if {"train", "valid"} <= set(limits):
         left, sizes = n_clips, {}
-        for split in _TRAIN_VALID_TEST:
+        for split in TRAIN_VALID_TEST:
             sizes[split] = int(min(left, limits.get(split, math.inf) / clip_s))
             left -= sizes[split]
         sizes["train"] += left

@@ -38,7 +38,7 @@ from hearkit.planning.record import (
 from hearkit.planning.result_speed import measure_result
 from hearkit.planning.sizes import data_bytes
 from hearkit.probe.protocol import Protocol
-from hearkit.settings import Settings, available_cores
+from hearkit.settings import Settings, available_cores, user_path
 
 __all__ = ["DOWNLOAD_BYTES_PER_S", "Asked", "Planner", "plan_evaluation"]
 
@@ -215,7 +215,7 @@ class Planner:
             for stage in task.stages
             if stage.stage == "result"
         )
-        out = self.asked.out.expanduser().absolute()
+        out = user_path(self.asked.out).absolute()
         room = shutil.disk_usage(_existing(out)).free
         if results > room:
             problems.append(

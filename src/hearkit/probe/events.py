@@ -61,6 +61,7 @@ class Postprocessing:
     min_duration_ms: float
 
 
+# Of tasks that name none of their own: windows and shortest events in ms.
 DEFAULT_POSTPROCESSING = (Postprocessing(250, 125), Postprocessing(250, 250))
 
 
@@ -149,7 +150,7 @@ def events_from_frames(
         clip events are in the order of their onsets, then of the labels.
 
     Raises:
-        ProbeError: The shapes don't fit, or a clip's timestamps don't ascend.
+        ProbeError: The shapes don't fit, or a clip's timestamps aren't finite or don't ascend.
     """
     starts = np.asarray(bounds, dtype=np.int64)
     times = np.asarray(timestamps_ms, dtype=np.float64)
@@ -206,6 +207,13 @@ def _check(
             f"{times.shape} and the clips' bounds {starts[:3].tolist()} ... "
             f"{starts[-1:].tolist()}. One row per timestamp, and bounds from 0 up to their "
             "number, are needed."
+        )
+    finite = np.isfinite(times)
+    if not finite.all():
+        at = int(np.argmin(finite))
+        clip = int(np.searchsorted(starts, at, side="right")) - 1
+        raise ProbeError(
+            f"Timestamps of clip {clip} have {times[at]} ms among them. Give finite times."
         )
     falls = np.diff(times) <= 0
     inner = starts[1:-1]

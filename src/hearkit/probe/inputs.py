@@ -91,7 +91,11 @@ class Inputs:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.float32]], device: str) -> Inputs:
-        """From what `arrays` gave."""
+        """From what `arrays` gave.
+
+        Raises:
+            KeyError: The mean isn't among them.
+        """
         mean, std = (
             torch.from_numpy(arrays[name]).to(device) if name in arrays else None
             for name in ("mean", "std")

@@ -35,6 +35,7 @@ from hearkit.probe.updates import ADAM_BETAS, ADAM_EPSILON, Learnt, update
 
 __all__ = ["EPSILON", "MOMENTUM", "Predictor", "ProbeStack", "Step", "Weights", "mean_losses"]
 
+# Of the batch normalisation; PyTorch's defaults.
 MOMENTUM = 0.1
 EPSILON = 1e-5
 _BLOCK = 4096  # clips per block of a prediction

@@ -12,6 +12,7 @@ from hearkit.errors import ProbeError
 
 __all__ = ["PRECISIONS", "exact_float32", "resolve_precision"]
 
+# Of products in training; ``auto`` is bfloat16 on a GPU that has it.
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 

@@ -47,6 +47,7 @@ __all__ = [
     "protocol_names",
 ]
 
+# Of runs that name no other, and of the draws of grids.
 DEFAULT_SEED = 42
 
 
@@ -295,6 +296,7 @@ _TASK_CHANGES: Mapping[str, Mapping[str, int | float]] = {
     "maestro": {"check_every": 1, "max_epochs": 50},
 }
 
+# As published: the protocol, and its two smaller grids.
 HEAR2021 = Protocol(name="hear2021", grid=draw_grid(_FULL_GRID), task_changes=_TASK_CHANGES)
 FAST = Protocol(
     name="fast",
@@ -318,6 +320,7 @@ FASTER = Protocol(
     nan_ends_point=False,
 )
 
+# Variations of it, by one change each.
 SHUFFLED = HEAR2021.model_copy(update={"name": "hear2021-shuffled", "shuffle": True})
 STANDARDISED = HEAR2021.model_copy(update={"name": "hear2021-standardised", "standardise": True})
 RACING = HEAR2021.model_copy(update={"name": "racing", "racing": Racing()})

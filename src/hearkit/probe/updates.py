@@ -16,6 +16,7 @@ from torch.optim.adam import adam
 
 __all__ = ["ADAM_BETAS", "ADAM_EPSILON", "Learnt", "update"]
 
+# PyTorch's defaults.
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 

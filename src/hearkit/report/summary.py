@@ -14,6 +14,7 @@ from hearkit.results.seeds import seed_folders
 
 __all__ = ["STAGES", "ResultReport", "RunReport", "StageTotal", "report_of", "summarise"]
 
+# In the order in which they run.
 STAGES = ("embedding", "probe", "scoring")
 
 

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from hearkit.embeddings.manifest import ModelRecord, TaskRecord
 from hearkit.files import json_safe
@@ -35,6 +35,9 @@ Number = Annotated[
     PlainSerializer(json_safe, return_type=Any, when_used="json"),
 ]
 """A float that survives JSON: NaN as null, infinities as strings."""
+
+
+_Length = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Record(BaseModel):
@@ -68,10 +71,15 @@ class ScoreSummary(PartSummary):
 
 
 class PostprocessingRecord(_Record):
-    """How frames became events; both in ms."""
+    """How frames became events.
 
-    median_filter_ms: float
-    min_duration_ms: float
+    Attributes:
+        median_filter_ms: Length of the median filter over a label's probabilities, ms; 0 for none.
+        min_duration_ms: Events shorter than that were dropped, ms.
+    """
+
+    median_filter_ms: _Length
+    min_duration_ms: _Length
 
 
 class FoldResult(_Record):
@@ -237,6 +245,12 @@ class Result(_Record):
     grid: tuple[GridResult, ...]
     notes: tuple[str, ...] = ()
     resources: Resources
+
+    @model_validator(mode="after")
+    def _check_primary_score(self) -> Result:
+        if self.primary_score not in self.scores:
+            raise ValueError(f"primary_score is none of the scores: {self.primary_score!r}")
+        return self
 
     @property
     def primary(self) -> ScoreSummary:

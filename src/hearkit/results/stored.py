@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import tokenize
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
 from hearkit.errors import HearError, ResultError
-from hearkit.files import read_npy
+from hearkit.files import SYNTAX_ERRORS, read_npy
 from hearkit.metrics.event_lists import EventArrays
 from hearkit.results.record import FoldResult
 
@@ -23,6 +22,7 @@ __all__ = [
     "read_array",
     "read_clips",
     "read_events",
+    "read_json",
     "read_labels",
     "read_probabilities",
     "read_targets",
@@ -31,15 +31,11 @@ __all__ = [
 REMEDY = "Evaluate again, and leave the folder as it is."
 
 _MOST_JSON_BYTES = 256 << 20
-_MAGIC = b"\x93NUMPY"
-# All that numpy raises of headers that nobody but a forger writes.
-_NO_ARRAY = (
-    *(EOFError, ValueError, TypeError, OverflowError, MemoryError, SyntaxError),
-    tokenize.TokenError,
-)
 _SPLITS = TypeAdapter(dict[str, list[str]])
 _LABELS = TypeAdapter(list[str])
 _EVENTS = TypeAdapter(dict[str, list[dict[str, Any]]])
+
+T = TypeVar("T")
 
 
 def read_clips(place: Path) -> dict[str, list[str]]:
@@ -49,7 +45,7 @@ def read_clips(place: Path) -> dict[str, list[str]]:
         ResultError: They can't be read, or a clip is in a split twice.
     """
     file = place / "clips.json"
-    splits: dict[str, list[str]] = _json(file, _SPLITS)
+    splits = read_json(file, _SPLITS)
     for split, clips in splits.items():
         if len(set(clips)) < len(clips):
             raise ResultError(f"{file}: clips of {split} are there twice. {REMEDY}")
@@ -63,7 +59,7 @@ def read_labels(place: Path, n_labels: int) -> list[str]:
         ResultError: It can't be read, or hasn't that many labels.
     """
     file = place / "labels.json"
-    labels: list[str] = _json(file, _LABELS)
+    labels = read_json(file, _LABELS)
     if len(labels) != n_labels or len(set(labels)) != n_labels:
         raise ResultError(
             f"{file} has {len(set(labels))} labels, and the result {n_labels}. {REMEDY}"
@@ -127,7 +123,7 @@ def read_events(file: Path, clips: Sequence[str], labels: Sequence[str]) -> Even
     Raises:
         ResultError: They can't be read, aren't events, or are those of other clips.
     """
-    listed = _json(file, _EVENTS)
+    listed = read_json(file, _EVENTS)
     strange = sorted(set(listed) - set(clips))
     if strange:
         raise ResultError(f"{file} has clips that aren't in clips.json: {strange[0]}. {REMEDY}")
@@ -137,34 +133,44 @@ def read_events(file: Path, clips: Sequence[str], labels: Sequence[str]) -> Even
         raise ResultError(f"{file}: {error}") from error
 
 
-def _json(file: Path, kind: TypeAdapter[Any]) -> Any:
+def read_json(file: Path, kind: TypeAdapter[T], remedy: str = REMEDY) -> T:
+    """What a JSON file holds, once it is of that kind.
+
+    Args:
+        file: The file.
+        kind: What it should hold.
+        remedy: What to do if it doesn't, for messages.
+
+    Raises:
+        ResultError: It can't be read, isn't of that kind, or is larger than it can be.
+    """
     try:
         if file.stat().st_size > _MOST_JSON_BYTES:
-            raise ResultError(f"{file} is larger than it can be. {REMEDY}")
+            raise ResultError(f"{file} is larger than it can be. {remedy}")
         return kind.validate_python(json.loads(file.read_bytes()))
     except OSError as error:
-        raise ResultError(f"{file} can't be read: {error.strerror}. {REMEDY}") from error
+        raise ResultError(f"{file} can't be read: {error.strerror}. {remedy}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ResultError(f"{file}: {where}: {first['msg']}. {REMEDY}") from error
-    except (ValueError, RecursionError) as error:
-        raise ResultError(f"{file} is not valid JSON: {error}. {REMEDY}") from error
+        raise ResultError(f"{file}: {where}: {first['msg']}. {remedy}") from error
+    except SYNTAX_ERRORS as error:
+        raise ResultError(f"{file} is not valid JSON: {error}. {remedy}") from error
 
 
-def read_array(file: Path) -> npt.NDArray[Any]:
+def read_array(file: Path, remedy: str = REMEDY) -> npt.NDArray[Any]:
     """An array, memory-mapped.
+
+    Args:
+        file: The file.
+        remedy: What to do if it can't be read, for messages.
 
     Raises:
         ResultError: It can't be read.
     """
     try:
-        with file.open("rb") as opened:
-            # numpy would take other forms for archives, or for pickles.
-            if opened.read(len(_MAGIC)) != _MAGIC:
-                raise ResultError(f"{file} is not an array. {REMEDY}")
         return read_npy(file, mmap=True)
     except OSError as error:
-        raise ResultError(f"{file} can't be read: {error.strerror}. {REMEDY}") from error
-    except _NO_ARRAY as error:
-        raise ResultError(f"{file} is not an array: {error}. {REMEDY}") from error
+        raise ResultError(f"{file} can't be read: {error.strerror}. {remedy}") from error
+    except ValueError as error:
+        raise ResultError(f"{file} is not an array: {error}. {remedy}") from error

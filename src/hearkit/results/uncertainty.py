@@ -42,7 +42,12 @@ class _Record(BaseModel):
 
 
 class Range(_Record):
-    """An interval of a mean score."""
+    """An interval of a mean score.
+
+    Attributes:
+        low: Its lower end.
+        high: Its upper end.
+    """
 
     low: Number
     high: Number

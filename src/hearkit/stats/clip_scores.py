@@ -58,10 +58,14 @@ class ClipScore(Protocol):
     """
 
     @property
-    def n_clips(self) -> int: ...  # noqa: D102
+    def n_clips(self) -> int:
+        """How many clips there are."""
+        ...
 
     @property
-    def bounds(self) -> tuple[float, float]: ...  # noqa: D102
+    def bounds(self) -> tuple[float, float]:
+        """Least and largest value that the score can take."""
+        ...
 
     def __call__(self, weights: Weights) -> npt.NDArray[np.float64]:
         """The score of each resample, (n_resamples,); NaN where it is undefined."""

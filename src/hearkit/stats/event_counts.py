@@ -41,7 +41,15 @@ def count_clips(
     n_clips: int,
     n_labels: int,
 ) -> ClipCounts | None:
-    """The counts that a score is made of; None for a score of which that isn't known."""
+    """The counts that a score is made of; None for a score of which that isn't known.
+
+    Args:
+        score: Which.
+        reference: Events whose clips are positions below ``n_clips``.
+        estimate: Likewise.
+        n_clips: Clips in all, those without events too.
+        n_labels: Size of the vocabulary.
+    """
     function = score.function
     if isinstance(function, partial) and function.func is event_f_measure:
         if score.main != "f_measure":

@@ -29,6 +29,7 @@ from scipy import stats
 
 __all__ = ["UNBOUNDED", "Interval", "bootstrap_interval", "score_interval", "spread"]
 
+# Least and largest value of a score that has neither.
 UNBOUNDED = (-math.inf, math.inf)
 
 # Variances this small next to the range of a score are rounding.

@@ -105,6 +105,12 @@ def pooled_scene_clip_score(
     are replaced by their ranks, so that a mixture of a model with small probabilities and one
     with large ones is still an order.
 
+    Args:
+        name: See `hearkit.metrics.score_names`.
+        probabilities_a: A's, (n_clips, n_labels).
+        probabilities_b: B's, likewise.
+        targets: (n_clips, n_labels), multi-hot.
+
     Raises:
         UnknownNameError: There is no such score.
     """
@@ -123,6 +129,14 @@ def pooled_event_clip_score(
     labels: Sequence[str],
 ) -> ClipScore:
     """As `pooled_scene_clip_score`, of events.
+
+    Args:
+        name: See `hearkit.metrics.event_score_names`.
+        reference: Events whose clips are positions below ``n_clips``.
+        estimate_a: A's, likewise.
+        estimate_b: B's, likewise.
+        n_clips: Clips in all, those without events too.
+        labels: The vocabulary.
 
     Raises:
         UnknownNameError: There is no such score.

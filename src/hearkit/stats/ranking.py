@@ -50,7 +50,7 @@ class RankingClipScore:
         self, name: str, probabilities: npt.NDArray[Any], targets: npt.NDArray[Any]
     ) -> None:
         self.name = name
-        self.n_clips, self._n_labels = probabilities.shape
+        self.n_clips = len(probabilities)
         self.bounds = (-np.inf, np.inf) if name == "d_prime" else (0.0, 1.0)
         positive = targets != 0
         n_positive = positive.sum(axis=0)

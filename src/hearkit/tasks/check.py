@@ -35,6 +35,7 @@ __all__ = ["METADATA", "VOCABULARY", "FolderContent", "Items", "Splits", "read_t
 METADATA = "task_metadata.json"
 VOCABULARY = "labelvocabulary.csv"
 
+# Labels of a clip, or its events; and those of all clips, by split and file name.
 Items = tuple[str, ...] | tuple[Event, ...]
 Splits = dict[str, dict[str, Items]]
 

@@ -26,6 +26,12 @@ def in_threads(
 
     The first error is raised once the work that already runs has ended; the rest is not begun.
     The same goes for an interruption from the keyboard.
+
+    Args:
+        work: What is done to an item.
+        items: What it is done to.
+        workers: How many threads.
+        progress: Called as ``progress(done, total)``, first with 0 and then after each item.
     """
     todo: Sequence[Item] = list(items)
     if progress is not None:

@@ -17,24 +17,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from hearkit._version import __version__
-from hearkit.audio.decode import read_excerpt16, read_mono16, sample_rate_of
-from hearkit.audio.encode import is_whole_wav16, write_wav16
-from hearkit.audio.resample import resample16
-from hearkit.audio.shape import pad_or_trim, samples_of
 from hearkit.digest import digest_json
-from hearkit.errors import AudioError, TaskError
+from hearkit.errors import TaskError
 from hearkit.files import SYNTAX_ERRORS, TEMPORARY_PREFIX, only_one, write_json, write_text
 from hearkit.settings import Settings
-from hearkit.tasks.arrange import Arrangement, Source, arrange
+from hearkit.tasks.arrange import Arrangement, arrange
 from hearkit.tasks.check import METADATA, VOCABULARY
 from hearkit.tasks.clips import Clip
 from hearkit.tasks.inventory import content_digests
 from hearkit.tasks.locate import TASKS_FOLDER, UNFINISHED
-from hearkit.tasks.parallel import Progress, in_threads
+from hearkit.tasks.parallel import Progress
+from hearkit.tasks.prepare_audio import check_room, highest_rate, write_clips
 from hearkit.tasks.problems import Problems
 from hearkit.tasks.recipe import Recipe
 
@@ -44,7 +38,6 @@ _FORMAT_VERSION = 1
 _PROVENANCE = "hearkit"  # the key of task_metadata.json that says what a folder was made from
 _SKIPPED = "skipped_corrupt"  # in there, the clips that were left out
 _SHOWN_CORRUPT = 50
-_BYTES_PER_SAMPLE = 2
 
 
 @dataclass(frozen=True)
@@ -96,7 +89,7 @@ def prepare_task(
     folder = out / TASKS_FOLDER / recipe.folder_name
     try:
         if not recipe.sample_rates:
-            rates = (_highest_rate(arrangement, recipe, settings),)
+            rates = (highest_rate(arrangement.sources, recipe, settings),)
             recipe = replace(recipe, sample_rates=rates)
         inputs = _inputs_digest(arrangement, recipe, origin, settings)
         lock = folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}.lock")
@@ -119,25 +112,6 @@ def prepare_task(
     except OSError as error:
         raise TaskError(f"The task can't be written to {folder}: {error}.") from error
     return folder
-
-
-def _highest_rate(arrangement: Arrangement, recipe: Recipe, settings: Settings) -> int:
-    """The highest rate in Hz among the files that the task is made from."""
-
-    def rate(path: Path) -> int | None:
-        try:
-            return sample_rate_of(path)
-        except AudioError:
-            return None  # decoding it will fail as well, and says so for all such clips at once
-
-    paths = {source.path for source in arrangement.sources.values()}
-    found = [value for value in in_threads(rate, paths, workers=settings.workers) if value]
-    if not found:
-        raise TaskError(
-            f"{recipe.folder_name} can't be prepared: none of its {len(paths)} files holds audio "
-            f"with a sample rate; the first is {min(paths)}."
-        )
-    return max(found)
 
 
 def _inputs_digest(
@@ -250,75 +224,14 @@ def _write_audio(
     left_out = _left_out(folder) if finished else frozenset[str]()
     sources = {name: source for name, source in arrangement.sources.items() if name not in left_out}
     places = _places(folder, recipe, finished)
-    _check_room(folder, places, sources, recipe)
-    corrupt = _decode_and_write(places, sources, recipe, settings, progress)
+    check_room(folder, places, sources, recipe)
+    corrupt = write_clips(places, sources, recipe, settings, progress)
     if corrupt and (finished or not skip_corrupt):
         raise _corrupt_error(corrupt, recipe)
     for rate, place in places.items():
         if place.name != str(rate):
             place.rename(folder / str(rate))
     return corrupt
-
-
-def _check_room(
-    folder: Path, places: Mapping[int, Path], sources: Mapping[str, Source], recipe: Recipe
-) -> None:
-    """Refuses a disk that is too small before it is full; clips of any length aren't known yet."""
-    duration_s = recipe.sample_duration_s
-    if duration_s is None:
-        return
-    needed = 0
-    for rate, place in places.items():
-        there = sum(1 for _ in place.rglob("*.wav"))
-        left = max(0, len(sources) - there)
-        needed += left * samples_of(duration_s, rate) * _BYTES_PER_SAMPLE
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise TaskError(
-            f"There is no room for {recipe.folder_name}: {needed / 1e9:.2f} GB of audio are still "
-            f"to be written to {folder}, and {free / 1e9:.2f} GB are free. Make room, choose "
-            "another folder or fewer sample rates."
-        )
-
-
-def _decode_and_write(
-    places: Mapping[int, Path],
-    sources: Mapping[str, Source],
-    recipe: Recipe,
-    settings: Settings,
-    progress: Progress | None,
-) -> dict[str, str]:
-    """Decodes, cuts and resamples every clip whose files aren't all there.
-
-    Returns:
-        For every clip that can't be decoded, what is wrong with it.
-    """
-
-    def write(item: tuple[str, Source]) -> tuple[str, str] | None:
-        name, source = item
-        targets = {rate: place / name for rate, place in places.items()}
-        # Files aren't waited for until they are on the disk, which would take most of the time.
-        wanted = {rate: path for rate, path in targets.items() if not is_whole_wav16(path)}
-        if not wanted:
-            return None
-        try:
-            x, rate_in = _read(source)
-        except AudioError as error:
-            return name, str(error)
-        if recipe.sample_duration_s is not None:
-            x = pad_or_trim(x, samples_of(recipe.sample_duration_s, rate_in))
-        for rate, target in wanted.items():
-            write_wav16(target, resample16(x, rate_in, rate), rate, durable=False)
-        return None
-
-    results = in_threads(write, sources.items(), workers=settings.workers, progress=progress)
-    return dict(result for result in results if result is not None)
-
-
-def _read(source: Source) -> tuple[npt.NDArray[np.int16], int]:
-    if source.excerpt is None:
-        return read_mono16(source.path)
-    return read_excerpt16(source.path, source.excerpt.start, source.excerpt.n_samples)
 
 
 def _corrupt_error(corrupt: Mapping[str, str], recipe: Recipe) -> TaskError:

@@ -27,6 +27,7 @@ EmbeddingType = Literal["scene", "event"]
 PredictionType = Literal["multiclass", "multilabel"]
 SplitMode = Literal["trainvaltest", "new_split_kfold", "presplit_kfold"]
 
+# Names of the official scores.
 SCENE_SCORES = ("top1_acc", "pitch_acc", "chroma_acc", "mAP", "aucroc", "d_prime")
 EVENT_SCORES = (
     "event_onset_200ms_fms",

@@ -33,6 +33,7 @@ __all__ = [
     "train_valid_test",
 ]
 
+# Names of splits, and the text that seeds the order of clips.
 TRAIN_VALID_TEST = ("train", "valid", "test")
 ORDER_SEED = "postprocess_all_metadata"
 

@@ -31,7 +31,7 @@ from hearkit.tasks.spec import EmbeddingType, TaskMetadata
 if TYPE_CHECKING:
     from hearkit.tasks.fetch import ByteProgress
 
-__all__ = ["FoldSplit", "PreparedTask", "load_task", "with_rate"]
+__all__ = ["FoldSplit", "PreparedTask", "load_task", "resampled_folder", "with_rate"]
 
 _REMEDY = "Mend these, or prepare or download the task again."
 
@@ -249,6 +249,12 @@ def _event_json(event: Event) -> list[str | float]:
     return [event.label, event.start_ms, event.end_ms]
 
 
+def resampled_folder(task: PreparedTask, sample_rate: int, settings: Settings) -> Path:
+    """Where in the cache `with_rate` leaves a task's audio at a rate in Hz that it came without."""
+    digest = short(task.source_digest)
+    return settings.cache_dir / "resampled" / f"{task.name}-{digest}" / str(sample_rate)
+
+
 def with_rate(
     task: PreparedTask,
     sample_rate: int,
@@ -266,7 +272,8 @@ def with_rate(
         task: The task.
         sample_rate: The rate wanted, in Hz.
         settings: Where the cache is, and how many threads; by default from the environment.
-        progress: Called as ``progress(done, total)`` with numbers of files.
+        progress: Called as ``progress(done, total)`` with numbers of files, of those that have to
+            be made; never where there are none.
 
     Raises:
         TaskError: The rate is not positive, or some audio can't be read any more.
@@ -277,17 +284,15 @@ def with_rate(
         raise TaskError(f"A sample rate is a positive number of Hz, got {sample_rate}.")
     settings = settings or Settings.from_environment()
     source = task.audio_folders[task.source_rate]
-    target = (
-        settings.cache_dir
-        / "resampled"
-        / f"{task.name}-{short(task.source_digest)}"
-        / str(sample_rate)
-    )
+    target = resampled_folder(task, sample_rate, settings)
     names = [f"{split}/{name}" for split, files in task.splits.items() for name in files]
+
+    def is_there(name: str) -> bool:
+        return is_whole_wav16(target / name)
 
     def resample(name: str) -> None:
         made = target / name
-        if is_whole_wav16(made):
+        if is_there(name):  # by now: another process may be at it as well
             return
         path = source / name
         try:
@@ -297,7 +302,10 @@ def with_rate(
         write_wav16(made, resample16(x, rate, sample_rate), sample_rate, durable=False)
 
     try:
-        in_threads(resample, names, workers=settings.workers, progress=progress)
+        there = in_threads(is_there, names, workers=settings.workers)
+        missing = [name for name, found in zip(names, there, strict=True) if not found]
+        if missing:
+            in_threads(resample, missing, workers=settings.workers, progress=progress)
     except AudioError as error:
         raise TaskError(f"{task.name} can't be resampled to {sample_rate} Hz: {error}") from error
     folders = {**task.audio_folders, sample_rate: target}

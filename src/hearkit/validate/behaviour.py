@@ -94,7 +94,7 @@ def check_state(trial: Trial) -> Finding:
         )
     # The second process goes on, and the first one's are there to be compared.
     trial.earlier = earlier
-    return passed(expected, "the same")
+    return passed(expected, "unchanged by calls")
 
 
 def check_determinism(trial: Trial) -> Finding:
@@ -135,7 +135,11 @@ def check_determinism(trial: Trial) -> Finding:
 
 
 def repeats(trial: Trial) -> dict[str, float]:
-    """How far embeddings of the same clips are apart from call to call, by function."""
+    """How far embeddings of the same clips are apart from call to call, by function.
+
+    Raises:
+        ModelError: No function returns embeddings of the right shape.
+    """
     if trial.repeats is None:
         clips = _clips(trial)
         trial.repeats = {

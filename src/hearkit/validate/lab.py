@@ -26,6 +26,7 @@ from hearkit.worker.signature import Parameter
 
 __all__ = ["SCENE", "TIMESTAMPS", "CannotRunError", "Imported", "Lab", "LoadedFacts", "Subject"]
 
+# The two functions of the API that make embeddings.
 SCENE, TIMESTAMPS = "get_scene_embeddings", "get_timestamp_embeddings"
 
 

@@ -35,7 +35,11 @@ _FRAMEWORKS = frozenset({"torch", "tensorflow"})
 
 
 def check_import(trial: Trial) -> Finding:
-    """The module imports."""
+    """The module imports.
+
+    Raises:
+        CannotRunError: There is no such module; nothing can be said of a model.
+    """
     expected = "the module imports"
     named = trial.lab.subject.named
     target = named.target
@@ -54,7 +58,7 @@ def check_import(trial: Trial) -> Finding:
         else:
             remedy = "Mend what the last line names; the lines above it say where it is."
         return error(expected, str(fault), remedy)
-    return passed(expected, "it does")
+    return passed(expected, "without an error")
 
 
 def check_api_functions(trial: Trial) -> Finding:
@@ -74,7 +78,11 @@ def check_api_functions(trial: Trial) -> Finding:
 
 
 def check_load(trial: Trial) -> Finding:
-    """``load_model`` returns."""
+    """``load_model`` returns.
+
+    Raises:
+        CannotRunError: The device that was asked for isn't there.
+    """
     lab = trial.lab
     weights = lab.subject.weights
     how = f"with {weights}" if weights else "without weights"
@@ -93,7 +101,7 @@ def check_load(trial: Trial) -> Finding:
                 raise CannotRunError(str(fault)) from fault
             return error(expected, str(fault), "Let the model be moved to a device by .to().")
         # What it returned is no model, which is for the next check to say.
-        return passed(expected, "it does")
+        return passed(expected, "without an error")
     return passed(expected, f"{trial.loaded.seconds:.1f} s")
 
 
@@ -167,7 +175,7 @@ def check_import_effects(trial: Trial) -> Finding:
         )
     if not imported.watched:
         return skipped(expected, "Python 3.7 doesn't tell what an import does; it seeds nothing")
-    return passed(expected, "none")
+    return passed(expected, "no effects")
 
 
 def _few(items: Sequence[str]) -> str:

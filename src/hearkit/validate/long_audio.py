@@ -19,6 +19,7 @@ from hearkit.validate.trial import Frames, Trial
 
 __all__ = ["LIMIT_MB", "LONG_S", "LongRun", "check_memory", "check_timestamp_drift", "long_run"]
 
+# How long the audio is, and the MiB of memory that embedding it may take.
 LONG_S = 1200.0
 LIMIT_MB = 16 << 10
 _LEVEL, _SOUND_MS = 0.05, 100.0

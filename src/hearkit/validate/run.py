@@ -18,7 +18,7 @@ from hearkit.models.loaded import Interpreter
 from hearkit.models.options import OptionValue
 from hearkit.models.other_process import CallFailedError
 from hearkit.registry import did_you_mean
-from hearkit.settings import Settings
+from hearkit.settings import Settings, user_path
 from hearkit.validate import behaviour, centres, loading, long_audio, robustness, shapes, timestamps
 from hearkit.validate.lab import SCENE, TIMESTAMPS, CannotRunError, Lab, Subject
 from hearkit.validate.report import CheckResult, Finding, ModelFacts, Report, error, skipped
@@ -265,7 +265,7 @@ def _facts(trial: Trial) -> ModelFacts:
 def _weights_path(weights: str | Path | None) -> Path | None:
     if weights is None or str(weights) == "":
         return None
-    path = Path(weights).expanduser()
+    path = user_path(weights)
     if not path.exists():
         raise ModelError(f"There are no weights at {weights}: no such file or folder.")
     return path.resolve()

@@ -22,6 +22,7 @@ __all__ = [
     "check_timestamp_shapes",
 ]
 
+# None a whole number of common hops.
 LENGTHS_S = (1.07, 1.98, 4.0)
 _SCENE_S = 2.74
 _N_CLIPS, _N_SCENES = 2, 4

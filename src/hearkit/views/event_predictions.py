@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter
 
 from hearkit.errors import ResultError, UnknownNameError
-from hearkit.files import read_npy
 from hearkit.metrics.event_lists import EventArrays
 from hearkit.registry import did_you_mean
+from hearkit.results.stored import read_array, read_json
 
 __all__ = ["ClipPredictions", "EventPredictions"]
 
 _RESULT = "result.json"
 _MOST_LISTED = 10
-
-T = TypeVar("T")
+_REMEDY = "An event task's result folder, as `hearkit evaluate` writes it, is needed."
 
 
 class _Named(BaseModel):
@@ -46,6 +44,7 @@ class _EventRow(BaseModel):
     end: float
 
 
+_HEAD = TypeAdapter(_Head)
 _SPLITS = TypeAdapter(dict[str, list[str]])
 _LABELS = TypeAdapter(list[str])
 _EVENTS = TypeAdapter(dict[str, list[_EventRow]])
@@ -110,15 +109,15 @@ class EventPredictions:
                 a scene task.
         """
         file = result / _RESULT if result.is_dir() else result
-        head = _validated(file, TypeAdapter(_Head))
+        head = read_json(file, _HEAD, _REMEDY)
         if head.kind != "event":
             raise ResultError(
                 f"{file} is the result of a {head.kind} task, {head.task.name}, whose clips have "
                 "labels but no events. Name the result of an event task."
             )
         place = file.parent / "predictions"
-        splits = _validated(place / "clips.json", _SPLITS)
-        labels = _validated(place / "labels.json", _LABELS)
+        splits = read_json(place / "clips.json", _SPLITS, _REMEDY)
+        labels = read_json(place / "labels.json", _LABELS, _REMEDY)
         return cls(
             folder=file.parent,
             model=head.model.name,
@@ -187,7 +186,9 @@ class EventPredictions:
         return tuple(
             {
                 clip: [row.model_dump() for row in rows]
-                for clip, rows in _validated(place / f"{split}.{what}.json", _EVENTS).items()
+                for clip, rows in read_json(
+                    place / f"{split}.{what}.json", _EVENTS, _REMEDY
+                ).items()
             }
             for what in ("reference", "events")
         )
@@ -196,10 +197,10 @@ class EventPredictions:
         self, split: str, position: int
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
         place = self.folder / "predictions"
-        bounds = _array(place / f"{split}.bounds.npy")
-        timestamps = _array(place / f"{split}.timestamps.npy")
-        probabilities = _array(place / f"{split}.npy")
-        n_clips, n_frames = len(self.splits[split]), len(timestamps)
+        bounds = read_array(place / f"{split}.bounds.npy", _REMEDY)
+        timestamps = read_array(place / f"{split}.timestamps.npy", _REMEDY)
+        probabilities = read_array(place / f"{split}.npy", _REMEDY)
+        n_clips, n_frames = len(self.splits[split]), timestamps.size
         expected = ((n_clips + 1,), (n_frames,), (n_frames, len(self.labels)))
         shapes = (bounds.shape, timestamps.shape, probabilities.shape)
         if shapes != expected or bounds[0] != 0 or bounds[-1] != n_frames:
@@ -207,6 +208,13 @@ class EventPredictions:
                 f"{place}: the frames of {split} don't fit together: bounds, timestamps and "
                 f"probabilities have the shapes {shapes} for {n_clips} clips and "
                 f"{len(self.labels)} labels. Evaluate again."
+            )
+        kinds = [array.dtype.kind for array in (bounds, timestamps, probabilities)]
+        if kinds[0] not in "iu" or kinds[1:] != ["f", "f"]:
+            raise ResultError(
+                f"{place}: the bounds, timestamps and probabilities of {split} are "
+                f"{bounds.dtype}, {timestamps.dtype} and {probabilities.dtype}; integers, then "
+                f"floating-point numbers are needed. {_REMEDY}"
             )
         own = slice(int(bounds[position]), int(bounds[position + 1]))
         return (
@@ -222,28 +230,3 @@ def _proposal(name: str, names: list[str]) -> str:
         return did_you_mean(name, near or names)
     first = ", ".join(names[:_MOST_LISTED])
     return f"Among its {len(names)} clips are {first}."
-
-
-def _validated(file: Path, kind: TypeAdapter[T]) -> T:
-    try:
-        return kind.validate_python(json.loads(file.read_bytes()))
-    except OSError as error:
-        raise ResultError(f"{file} can't be read: {error.strerror}. {_REMEDY}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ResultError(f"{file}: {where}: {first['msg']}. {_REMEDY}") from error
-    except ValueError as error:
-        raise ResultError(f"{file} is not valid JSON: {error}. {_REMEDY}") from error
-
-
-def _array(file: Path) -> npt.NDArray[Any]:
-    try:
-        return read_npy(file, mmap=True)
-    except OSError as error:
-        raise ResultError(f"{file} can't be read: {error.strerror}. {_REMEDY}") from error
-    except (EOFError, ValueError) as error:
-        raise ResultError(f"{file} is not an array: {error}. {_REMEDY}") from error
-
-
-_REMEDY = "An event task's result folder, as `hearkit evaluate` writes it, is needed."

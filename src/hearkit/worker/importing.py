@@ -22,6 +22,7 @@ __all__ = [
     "submodules_with",
 ]
 
+# What a module must have to be a model.
 API_FUNCTIONS = ("load_model", "get_scene_embeddings", "get_timestamp_embeddings")
 
 

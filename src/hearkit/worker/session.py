@@ -52,6 +52,9 @@ class Session:
 
     Args:
         arrays: Where audio comes from and embeddings go to.
+
+    Raises:
+        SessionError: From any step: what the model's own code raised, as it would be printed.
     """
 
     def __init__(self, arrays: SharedArrays) -> None:

@@ -9,7 +9,7 @@ from functools import cached_property
 from hearkit.leaderboard.aggregates import Aggregate
 from hearkit.leaderboard.robustness import LEVEL, N_RESAMPLES, Robustness, robustness
 from hearkit.leaderboard.sheet import Floats
-from hearkit.leaderboard.site.tasks import domain_title
+from hearkit.leaderboard.site.columns import domain_title
 from hearkit.leaderboard.standings import Ranked, Standing, Standings, standings
 from hearkit.leaderboard.table import Table
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hearkit.errors import ResultError
+from hearkit.leaderboard.counted import column_of
 from hearkit.leaderboard.site.intervals import ScoreInterval
-from hearkit.leaderboard.site.tasks import column_of
 from hearkit.results import Result
 
 __all__ = ["OwnModel", "own_models", "spread_of"]

@@ -12,11 +12,11 @@ from markupsafe import Markup
 from hearkit.leaderboard.places import Place, places
 from hearkit.leaderboard.site.aggregates import AggregatePage
 from hearkit.leaderboard.site.bars import bar
+from hearkit.leaderboard.site.columns import OTHER, ColumnFacts, column_facts, domain_title
 from hearkit.leaderboard.site.intervals import ScoreInterval
 from hearkit.leaderboard.site.names import safe_url, slugs
 from hearkit.leaderboard.site.numbers import by_sum, sum_of
 from hearkit.leaderboard.site.own import OwnModel, spread_of
-from hearkit.leaderboard.site.tasks import OTHER, TaskFacts, domain_title, task_facts
 from hearkit.leaderboard.table import OFFICIAL_ROUND, Row, Table
 from hearkit.results import Result
 from hearkit.tasks.catalog.schema import DOMAINS
@@ -77,7 +77,7 @@ class TaskPage:
         places: Of the models, in the table's order.
     """
 
-    facts: TaskFacts
+    facts: ColumnFacts
     slug: str
     places: tuple[Place, ...]
 
@@ -130,7 +130,7 @@ class Content:
         self.table = table
         of_models = [places(table, row) for row in table.rows]
         self.tasks = [
-            TaskPage(task_facts(column), slug, tuple(of_model[i] for of_model in of_models))
+            TaskPage(column_facts(column), slug, tuple(of_model[i] for of_model in of_models))
             for i, (column, slug) in enumerate(
                 zip(table.columns, slugs(table.columns), strict=True)
             )

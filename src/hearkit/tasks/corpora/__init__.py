@@ -86,6 +86,7 @@ class RawCorpus:
         self.notes.append(text)
 
 
+# What a module of `hearkit.tasks.corpora` offers: a corpus to the clips that it holds.
 Parser = Callable[[RawCorpus], Iterable[Clip]]
 
 _PARSERS: Registry[Parser] = Registry(

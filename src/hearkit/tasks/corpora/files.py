@@ -26,6 +26,7 @@ __all__ = [
     "label_folder",
 ]
 
+# Endings that audio has in most corpora, in lower case.
 WAV = (".wav",)
 
 _JUNK_FOLDERS = frozenset({"__MACOSX"})

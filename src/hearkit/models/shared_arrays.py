@@ -44,6 +44,12 @@ def read_shared(
 ) -> npt.NDArray[np.generic]:
     """A copy of the array that the other process says to have left in a place.
 
+    Args:
+        folder: That both processes share.
+        name: Of the place.
+        dtype: As the process says, in numpy's words.
+        shape: Likewise.
+
     Raises:
         OSError, ValueError, TypeError: What it says doesn't fit what is there.
     """

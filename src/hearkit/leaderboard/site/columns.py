@@ -1,20 +1,21 @@
-"""The facts about the table's tasks, from the catalog."""
+"""What the catalog knows of the table's columns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hearkit.leaderboard.counted import CountedTask, counted_tasks, tasks_of
+from hearkit.leaderboard.counted import CountedTask, tasks_of
 from hearkit.metrics import get_event_score, get_scene_score
 
-__all__ = ["OTHER", "TaskFacts", "column_of", "domain_title", "task_facts"]
+__all__ = ["OTHER", "ColumnFacts", "column_facts", "domain_title"]
 
+# The domain of columns that the catalog doesn't know.
 OTHER = "other"
 _TITLES = {"speech": "Speech", "environment": "Environment", "music": "Music", OTHER: "Other"}
 
 
 @dataclass(frozen=True)
-class TaskFacts:
+class ColumnFacts:
     """A column of the table.
 
     Attributes:
@@ -47,20 +48,14 @@ class TaskFacts:
         return first.spec.hours_of(first.mode)
 
 
-def task_facts(column: str) -> TaskFacts:
+def column_facts(column: str) -> ColumnFacts:
     """What the catalog knows of a column; little, if it is none of the benchmark's."""
     counted = tasks_of(column)
     if not counted:
-        return TaskFacts(column, OTHER, (), "its first score")
+        return ColumnFacts(column, OTHER, (), "its first score")
     spec = counted[0].spec
     getter = get_event_score if spec.embedding_type == "event" else get_scene_score
-    return TaskFacts(column, spec.domain, counted, getter(spec.scores[0]).title)
-
-
-def column_of(task: str) -> str | None:
-    """The column that ``<name>-<version>-<mode>`` counts for, or None."""
-    counted = counted_tasks().get(task)
-    return None if counted is None else counted.column
+    return ColumnFacts(column, spec.domain, counted, getter(spec.scores[0]).title)
 
 
 def domain_title(domain: str) -> str:
