@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 from typer.testing import CliRunner
@@ -30,7 +31,9 @@ def hearkit(*arguments: object) -> Answer:
     """``hearkit ARGUMENTS`` in this process; an error that isn't handled is raised."""
     from hearkit.cli.app import app
 
-    result = CliRunner().invoke(app, [str(item) for item in arguments])
+    # Click before 8.2 keeps both streams apart on request only.
+    asked: Any = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+    result = CliRunner(**asked).invoke(app, [str(item) for item in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Answer(result.exit_code, result.stdout, result.stderr)
