@@ -27,13 +27,19 @@ class Answer:
         return json.loads(self.stdout)
 
 
+def runner(**more: Any) -> CliRunner:
+    """What runs commands in this process, with both streams apart."""
+    # Click before 8.2 keeps them apart on request only.
+    if "mix_stderr" in signature(CliRunner).parameters:
+        more["mix_stderr"] = False
+    return CliRunner(**more)
+
+
 def hearkit(*arguments: object) -> Answer:
     """``hearkit ARGUMENTS`` in this process; an error that isn't handled is raised."""
     from hearkit.cli.app import app
 
-    # Click before 8.2 keeps both streams apart on request only.
-    asked: Any = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
-    result = CliRunner(**asked).invoke(app, [str(item) for item in arguments])
+    result = runner().invoke(app, [str(item) for item in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Answer(result.exit_code, result.stdout, result.stderr)

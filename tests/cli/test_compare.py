@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 import typer
-from helpers_cli import Answer
+from helpers_cli import Answer, runner
 from helpers_leaderboard import write_made_up_result
-from typer.testing import CliRunner
 
 from hearkit.cli.compare import compare
 
@@ -18,7 +17,7 @@ DCASE = "dcase2016_task2-hear2021-full"
 def run(*arguments: object, columns: int = 80) -> Answer:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command("compare")(compare)
-    result = CliRunner(env={"COLUMNS": str(columns)}).invoke(app, [str(a) for a in arguments])
+    result = runner(env={"COLUMNS": str(columns)}).invoke(app, [str(a) for a in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Answer(result.exit_code, result.stdout, result.stderr)

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 import typer
-from helpers_cli import Answer, hearkit
+from helpers_cli import Answer, hearkit, runner
 from helpers_curves import TASK, WHOLE, clip_counts, fraction, shots, template, write_point
 from helpers_models import write_model
 from helpers_tasks import make_scene_task
-from typer.testing import CliRunner
 
 from hearkit import load_task
 from hearkit.cli.curves import curves as curves_verb
@@ -239,7 +238,7 @@ def test_without_matplotlib_there_is_a_curve_and_no_plot(
 def hearkit_curves(*arguments: object) -> Answer:
     app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command("curves")(curves_verb)
-    result = CliRunner().invoke(app, [str(item) for item in arguments])
+    result = runner().invoke(app, [str(item) for item in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Answer(result.exit_code, result.stdout, result.stderr)

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers_cli import Answer
+from helpers_cli import Answer, runner
 from helpers_leaderboard import write_made_up_result
-from typer.testing import CliRunner
 
 from hearkit.cli.leaderboard import app
 from hearkit.leaderboard.csv_file import read_table
@@ -22,7 +21,7 @@ LIBRICOUNT = "libricount-v1.0.0-hear2021-full"
 
 def leaderboard(*arguments: object) -> Answer:
     """``hearkit leaderboard ARGUMENTS`` in this process."""
-    result = CliRunner().invoke(app, [str(item) for item in arguments])
+    result = runner().invoke(app, [str(item) for item in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Answer(result.exit_code, result.stdout, result.stderr)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_cli import Answer
+from helpers_cli import Answer, runner
 from helpers_leaderboard import write_made_up_result
 from rich.console import Console
-from typer.testing import CliRunner
 
 from hearkit.cli.leaderboard import app
 from hearkit.leaderboard.aggregates import AGGREGATES
@@ -27,7 +26,7 @@ ESC50 = "esc50-v2.0.0-full"
 
 def aggregates(*arguments: object) -> Answer:
     """``hearkit leaderboard aggregates ARGUMENTS`` in this process."""
-    result = CliRunner().invoke(app, ["aggregates", *map(str, arguments)])
+    result = runner().invoke(app, ["aggregates", *map(str, arguments)])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Answer(result.exit_code, result.stdout, result.stderr)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import typer
-from helpers_cli import Answer
-from typer.testing import CliRunner
+from helpers_cli import Answer, runner
 
 from hearkit.cli.plan import plan
 
@@ -18,7 +17,7 @@ QUICK = ("--measure-s", "0.05", "--protocol", "faster", "--grid-points", "1")
 
 
 def hearkit(*arguments: object) -> Answer:
-    result = CliRunner().invoke(app, [str(item) for item in arguments], env={"COLUMNS": "200"})
+    result = runner().invoke(app, [str(item) for item in arguments], env={"COLUMNS": "200"})
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Answer(result.exit_code, result.stdout, result.stderr)

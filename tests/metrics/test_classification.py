@@ -12,6 +12,8 @@ def one_hot(labels: np.ndarray, n: int) -> np.ndarray:
     return np.array(np.eye(n, dtype=np.uint8)[labels])
 
 
+# Said by some versions of scikit-learn about few samples.
+@pytest.mark.filterwarnings("ignore:The number of unique classes")
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 60), n_labels=st.integers(1, 30))
 @settings(max_examples=50, deadline=None)
 def test_equal_scikit_learn(seed: int, n: int, n_labels: int) -> None:
