@@ -23,6 +23,8 @@ from hearkit.tasks.spec import TaskMetadata
 from hearkit.tasks.store import PreparedTask
 
 N_CLIPS = 20
+ESC50 = "esc50-v2.0.0-full"
+DCASE = "dcase2016_task2-hear2021-full"
 _LABELS = ("a", "b", "c")
 _HOP_MS = 50.0
 
@@ -146,3 +148,10 @@ def write_made_up_result(out: Path, name: str, *, model: str = "my_model", **mor
     folder = out / model / name
     write_result(score(predictions), predictions, folder)
     return folder
+
+
+def write_scene_and_event_result(out: Path) -> Path:
+    """A result of each kind with some errors; the model's folder."""
+    write_made_up_result(out, ESC50, wrong=5)
+    write_made_up_result(out, DCASE, wrong=4)
+    return out / "my_model"

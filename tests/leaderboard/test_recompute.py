@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_leaderboard import made_up_task, write_made_up_result
+from helpers_leaderboard import DCASE, ESC50, made_up_task, write_scene_and_event_result
 from sklearn.metrics import accuracy_score, average_precision_score
 
 from hearkit.errors import ResultError
@@ -15,16 +15,10 @@ from hearkit.leaderboard.own_row import own_row
 from hearkit.leaderboard.recompute import has_predictions, recompute, score_differences
 from hearkit.results import Result
 
-ESC50 = "esc50-v2.0.0-full"
-DCASE = "dcase2016_task2-hear2021-full"
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("results")
-    write_made_up_result(out, ESC50, wrong=5)
-    write_made_up_result(out, DCASE, wrong=4)
-    return out / "my_model"
+    return write_scene_and_event_result(tmp_path_factory.mktemp("results"))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from helpers_fuzz import (
     no_trap_has_sprung,
     value_or_error,
 )
-from helpers_leaderboard import made_up_task, write_made_up_result
+from helpers_leaderboard import DCASE, ESC50, made_up_task, write_scene_and_event_result
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -37,16 +37,10 @@ from hearkit.results.curve import Curve
 from hearkit.results.uncertainty import Uncertainty
 from hearkit.tasks.store import PreparedTask
 
-ESC50 = "esc50-v2.0.0-full"
-DCASE = "dcase2016_task2-hear2021-full"
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("results")
-    write_made_up_result(out, ESC50, wrong=5)
-    write_made_up_result(out, DCASE, wrong=4)
-    return out / "my_model"
+    return write_scene_and_event_result(tmp_path_factory.mktemp("results"))
 
 
 def _read_again(folder: Path, name: str) -> None:

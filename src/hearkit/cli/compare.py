@@ -21,14 +21,7 @@ __all__ = ["compare"]
     "hearkit compare old/my_model/birds-1.0.0-full new/my_model/birds-1.0.0-full --json",
 )
 def compare(
-    result: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RESULT...",
-            help="Results: a task's folder, a model's, or one that `evaluate --out` wrote.",
-            show_default=False,
-        ),
-    ],
+    result: o.Results,
     score: Annotated[
         str | None,
         typer.Option("--score", metavar="NAME", help="Compare by this score, not by the first."),

@@ -37,6 +37,7 @@ __all__ = [
     "Precision",
     "ProbePlan",
     "ProtocolName",
+    "Results",
     "Seed",
     "Seeds",
     "Tasks",
@@ -63,6 +64,14 @@ ModelSpecs = Annotated[
     typer.Argument(
         metavar="MODEL...",
         help="HEAR-API modules: import names, or paths of .py files.",
+        show_default=False,
+    ),
+]
+Results = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RESULT...",
+        help="Results: a task's folder, a model's, or one that `evaluate --out` wrote.",
         show_default=False,
     ),
 ]

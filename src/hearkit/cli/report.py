@@ -24,14 +24,7 @@ __all__ = ["report"]
     "hearkit report results/my_model/birds-1.0.0-full --json",
 )
 def report(
-    result: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RESULT...",
-            help="Results: a task's folder, a model's, or one that `evaluate --out` wrote.",
-            show_default=False,
-        ),
-    ],
+    result: o.Results,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="Write a page: an .html that needs no network."),

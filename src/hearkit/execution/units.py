@@ -163,8 +163,8 @@ class ResampleTask:
 
 
 @dataclass(frozen=True)
-class FindShards:
-    """Finds out what is missing of the embeddings of a task.
+class _OnStore:
+    """A unit that works on one model's embeddings of one task.
 
     Attributes:
         model: The model.
@@ -176,6 +176,11 @@ class FindShards:
     model: ModelChoice
     task: TaskPlace
     dtype: Dtype
+
+
+@dataclass(frozen=True)
+class FindShards(_OnStore):
+    """Finds out what is missing of the embeddings of a task."""
 
     def label(self) -> str:
         """What it does."""
@@ -194,7 +199,7 @@ class FindShards:
 
 
 @dataclass(frozen=True)
-class EmbedShards:
+class EmbedShards(_OnStore):
     """Embeds some of a task's clips.
 
     Attributes:
@@ -204,10 +209,6 @@ class EmbedShards:
         names: Of the shards.
     """
 
-    needs_device: ClassVar[bool] = True
-    model: ModelChoice
-    task: TaskPlace
-    dtype: Dtype
     names: tuple[str, ...]
 
     def label(self) -> str:
@@ -228,19 +229,8 @@ class EmbedShards:
 
 
 @dataclass(frozen=True)
-class FinishStore:
-    """Embeds what is still missing of a task, and writes the manifest.
-
-    Attributes:
-        model: The model.
-        task: The task.
-        dtype: Of the embeddings on disk.
-    """
-
-    needs_device: ClassVar[bool] = True
-    model: ModelChoice
-    task: TaskPlace
-    dtype: Dtype
+class FinishStore(_OnStore):
+    """Embeds what is still missing of a task, and writes the manifest."""
 
     def label(self) -> str:
         """What it does."""
