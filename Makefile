@@ -30,7 +30,7 @@ $(VENV)/.dev: $(VENV)/.run
 	touch $@
 
 demo: $(VENV)/.run  ## synthesise small tasks, evaluate the naive baseline on them, show the table
-	$(BIN)/hearkit demo --out $(DEMO)
+	$(BIN)/hearbench demo --out $(DEMO)
 
 test: lint types  ## everything that must hold before a commit
 	$(BIN)/python -m pytest -n $(JOBS)
@@ -57,9 +57,9 @@ wheel: $(VENV)/.dev  ## sdist and wheel, and the demo from the wheel in an envir
 	$(PYTHON) -m venv build/empty
 	build/empty/bin/python -m pip install --quiet "$(TORCH)"
 	build/empty/bin/python -m pip install --quiet dist/*.whl
-	cd build && empty/bin/hearkit demo --out demo
+	cd build && empty/bin/hearbench demo --out demo
 
-real: $(VENV)/.dev  ## slow runs on real corpora; they need HEARKIT_SHARED
+real: $(VENV)/.dev  ## slow runs on real corpora; they need HEARBENCH_SHARED
 	$(BIN)/python -m pytest -m real
 
 bench: $(VENV)/.dev  ## side-by-side timings; prints ratios

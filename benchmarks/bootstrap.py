@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from hearkit.stats.clip_scores import scene_clip_score
-from hearkit.stats.resampling import bootstrap, resamples, strata_of
+from hearbench.stats.clip_scores import scene_clip_score
+from hearbench.stats.resampling import bootstrap, resamples, strata_of
 
 SEED = 0
 PLAIN = {"mAP": average_precision_score, "aucroc": roc_auc_score}
@@ -74,7 +74,7 @@ def main() -> None:
         title=f"{args.resamples} resamples of {args.clips} clips, {args.labels} labels "
         f"({100 * targets.mean():.1f} % positive)"
     )
-    for column in ("score", "hearkit s", "CPU s", "memory MB", "plain loop s", "ratio", "aim s"):
+    for column in ("score", "hearbench s", "CPU s", "memory MB", "plain loop s", "ratio", "aim s"):
         table.add_column(column, justify="left" if column == "score" else "right")
     before = peak_mb()
     for name in PLAIN:

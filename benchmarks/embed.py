@@ -24,17 +24,17 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-import hearkit
-from hearkit.embeddings.batches import batches_of, plan_shards, read_ahead
-from hearkit.models.engine import InProcess
-from hearkit.models.protocol import Model
-from hearkit.settings import Settings
-from hearkit.tasks.store import PreparedTask, load_task, with_rate
+import hearbench
+from hearbench.embeddings.batches import batches_of, plan_shards, read_ahead
+from hearbench.models.engine import InProcess
+from hearbench.models.protocol import Model
+from hearbench.settings import Settings
+from hearbench.tasks.store import PreparedTask, load_task, with_rate
 
 MODELS = {
-    "naive": ("hearkit.models.naive", {}, 0.7),
-    "tiny": ("hearkit.models.crepe", {"capacity": "tiny"}, 0.9),
-    "full": ("hearkit.models.crepe", {"capacity": "full"}, 0.9),
+    "naive": ("hearbench.models.naive", {}, 0.7),
+    "tiny": ("hearbench.models.crepe", {"capacity": "tiny"}, 0.9),
+    "full": ("hearbench.models.crepe", {"capacity": "full"}, 0.9),
 }
 SAMPLE_RATES = (16000, 44100)
 
@@ -55,12 +55,12 @@ def main() -> None:
     table = Table(title="embed against the bare model")
     for column in ("model", "clips", "audio s", "bare s", "embed s", "x realtime", "ratio", "aim"):
         table.add_column(column, justify="left" if column == "model" else "right")
-    with tempfile.TemporaryDirectory(prefix="hearkit-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="hearbench-bench-") as name:
         folder = Path(name)
         settings = Settings.from_environment(cache_dir=folder / "audio")
         for key in args.models.split(","):
             spec, options, aim = MODELS[key]
-            model = hearkit.load_model(spec, settings=settings, interpreter=None, **options)
+            model = hearbench.load_model(spec, settings=settings, interpreter=None, **options)
             # The large network is slow enough for a few clips to tell.
             clips = max(12, args.clips // {"naive": 1, "tiny": 4, "full": 12}[key])
             made = args.task or noise_task(folder / f"noise-{clips}", clips, args.duration)
@@ -81,7 +81,7 @@ def row(model: Model, task: PreparedTask, folder: Path, repeats: int) -> list[st
         bare.append(timed(lambda: bare_loop(model, task, audio)))
         cache = Path(tempfile.mkdtemp(dir=folder))
         settings = Settings.from_environment(cache_dir=cache)
-        whole.append(timed(lambda: hearkit.embed(model, task, settings=settings)))  # noqa: B023
+        whole.append(timed(lambda: hearbench.embed(model, task, settings=settings)))  # noqa: B023
         shutil.rmtree(cache)
     # The ratio within each turn, as the machine's other work changes from turn to turn.
     ratio = statistics.median(b / w for b, w in zip(bare, whole, strict=True))

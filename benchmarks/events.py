@@ -5,7 +5,7 @@
 Made at random, of the size of MAESTRO: 185 clips of 120 s with 1200 notes of 88 pitches each,
 estimated with jittered times, misses and insertions. Both scorers get the same lists. sed_eval
 scores clip after clip, and its time is measured on the first few clips and multiplied, as a run
-over all takes hours; both must agree on those clips. hearkit is timed on all, from the lists of
+over all takes hours; both must agree on those clips. hearbench is timed on all, from the lists of
 dictionaries that sed_eval gets too, and from arrays, as it scores while a probe is trained.
 
 Then one validation pass as the probe makes it: the probabilities of 37 clips at a hop of 50 ms
@@ -29,9 +29,9 @@ from rich.console import Console
 from rich.table import Table
 from sed_eval_scores import sed_eval_scores
 
-from hearkit.metrics.event_lists import EventArrays
-from hearkit.metrics.sound_event import event_score_names, event_scores, get_event_score
-from hearkit.probe.events import DEFAULT_POSTPROCESSING, events_from_frames
+from hearbench.metrics.event_lists import EventArrays
+from hearbench.metrics.sound_event import event_score_names, event_scores, get_event_score
+from hearbench.probe.events import DEFAULT_POSTPROCESSING, events_from_frames
 
 SECONDS = 120.0
 NOTES = 1200

@@ -35,17 +35,17 @@ from rich.console import Console
 from rich.table import Table
 from synthetic_store import StoreSpec, make_store
 
-from hearkit import fit_probe
-from hearkit.embeddings.store import EmbeddingStore
-from hearkit.probe.data import TrainingData
-from hearkit.probe.frames import FrameData
-from hearkit.probe.kinds import TaskKind, kind_of
-from hearkit.probe.layers import Step
-from hearkit.probe.network import ProbeStack
-from hearkit.probe.precision import resolve_precision
-from hearkit.probe.protocol import GridPoint, by_shape, get_protocol
-from hearkit.probe.randomness import Dropout
-from hearkit.settings import Settings
+from hearbench import fit_probe
+from hearbench.embeddings.store import EmbeddingStore
+from hearbench.probe.data import TrainingData
+from hearbench.probe.frames import FrameData
+from hearbench.probe.kinds import TaskKind, kind_of
+from hearbench.probe.layers import Step
+from hearbench.probe.network import ProbeStack
+from hearbench.probe.precision import resolve_precision
+from hearbench.probe.protocol import GridPoint, by_shape, get_protocol
+from hearbench.probe.randomness import Dropout
+from hearbench.settings import Settings
 
 SIZE = 1024
 # Validation clips of an event task that are timed; the others take as long each.
@@ -214,7 +214,7 @@ def stacks_of(
 
 def fewer_clips(data: FrameData) -> tuple[FrameData, float]:
     """The same with few clips to validate on, and how many times as many there were."""
-    from hearkit.metrics.event_lists import EventArrays
+    from hearbench.metrics.event_lists import EventArrays
 
     valid = data.valid[:EVENT_CLIPS]
     reference = EventArrays.from_clips([clip.events for clip in valid], data.labels)

@@ -1,4 +1,4 @@
-"""How often the intervals of hearkit.stats hold the truth, and how often its tests are wrong.
+"""How often the intervals of hearbench.stats hold the truth, and how often its tests are wrong.
 
     python benchmarks/interval_coverage.py [--sets 1000] [--resamples 500] [--only mAP]
         [--tables intervals]
@@ -28,16 +28,16 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from hearkit.metrics.event_lists import EventArrays
-from hearkit.stats.clip_scores import ClipScore, event_clip_score, scene_clip_score
-from hearkit.stats.intervals import bootstrap_interval
-from hearkit.stats.paired import (
+from hearbench.metrics.event_lists import EventArrays
+from hearbench.stats.clip_scores import ClipScore, event_clip_score, scene_clip_score
+from hearbench.stats.intervals import bootstrap_interval
+from hearbench.stats.paired import (
     bootstrap_p_value,
     permutation_p_value,
     pooled_event_clip_score,
     pooled_scene_clip_score,
 )
-from hearkit.stats.resampling import bootstrap, strata_of
+from hearbench.stats.resampling import bootstrap, strata_of
 
 TRUTH_SETS = 2000
 # Independent labels, some with so few clips that their number varies much from set to set.

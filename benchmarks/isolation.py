@@ -22,10 +22,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-import hearkit
-from hearkit.models.loaded import Interpreter
-from hearkit.models.protocol import Model
-from hearkit.settings import Settings
+import hearbench
+from hearbench.models.loaded import Interpreter
+from hearbench.models.protocol import Model
+from hearbench.settings import Settings
 
 # As small as an encoder gets, so that handing over isn't hidden by computing.
 MODEL = """
@@ -68,14 +68,14 @@ def main() -> None:
     args = parser.parse_args()
     options = dict(text.split("=", 1) for text in args.option)
 
-    with tempfile.TemporaryDirectory(prefix="hearkit-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="hearbench-bench-") as name:
         settings = Settings(cache_dir=Path(name), device="cpu", workers=torch.get_num_threads())
         python = args.python.expanduser().absolute()
         if args.model is None:
             args.model = str(Path(name) / "encoder.py")
             Path(args.model).write_text(MODEL)
-        here = hearkit.load_model(args.model, args.weights, settings=settings, **options)
-        there = hearkit.load_model(
+        here = hearbench.load_model(args.model, args.weights, settings=settings, **options)
+        there = hearbench.load_model(
             args.model,
             args.weights,
             settings=settings,

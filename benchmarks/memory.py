@@ -80,14 +80,14 @@ def evaluate(name: str, scale: float, folder: str, max_memory_gb: float, out: st
     """Learns from a store's first fold and predicts its test split; writes what it took."""
     import torch
 
-    from hearkit.digest import digest_json
-    from hearkit.metrics.classification import top1_accuracy
-    from hearkit.probe.data import resident_data
-    from hearkit.probe.kinds import kind_of
-    from hearkit.probe.objective import Objective
-    from hearkit.probe.protocol import GridPoint, Protocol
-    from hearkit.probe.search import train
-    from hearkit.probe.trainings import Plan, learn
+    from hearbench.digest import digest_json
+    from hearbench.metrics.classification import top1_accuracy
+    from hearbench.probe.data import resident_data
+    from hearbench.probe.kinds import kind_of
+    from hearbench.probe.objective import Objective
+    from hearbench.probe.protocol import GridPoint, Protocol
+    from hearbench.probe.search import train
+    from hearbench.probe.trainings import Plan, learn
 
     point = GridPoint(hidden_layers=1, hidden_dim=32, max_epochs=1, check_every=1)
     protocol = Protocol(name="brief", grid=(point,))

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from hearkit.models.loading import load_model
-from hearkit.models.protocol import Model
-from hearkit.settings import Settings
-from hearkit.worker.weights import weight_count
+from hearbench.models.loading import load_model
+from hearbench.models.protocol import Model
+from hearbench.settings import Settings
+from hearbench.worker.weights import weight_count
 
 CLIPS = 10
 FACTS = ("model", "Hz", "scene", "timestamps", "hop, ms")
@@ -40,7 +40,7 @@ class Entry:
 
     Attributes:
         label: Its first cell.
-        spec: As ``hearkit evaluate`` takes it.
+        spec: As ``hearbench evaluate`` takes it.
         source: Where the weights are from.
         licence: Of the weights.
         options: Of its ``load_model``.
@@ -101,7 +101,7 @@ def main() -> None:
 
 def row(entry: Entry, size: str, settings: Settings, args: argparse.Namespace) -> list[str]:
     """The cells of a model; ``size`` says which kind of size its table has."""
-    with tempfile.TemporaryDirectory(prefix="hearkit-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="hearbench-bench-") as folder:
         weights = entry.weights(Path(folder)) if entry.weights else None
         model = load_model(entry.spec, weights, settings=settings, **entry.options)
         cells = [entry.label, *facts(model)]
@@ -164,14 +164,14 @@ def parameters(model: object) -> str:
 
 def random_vggish(folder: Path) -> Path:
     """VGGish's weights, drawn."""
-    from hearkit.models.vggish import VggishModel
+    from hearbench.models.vggish import VggishModel
 
     return random_weights(VggishModel(), folder / "vggish.pth")
 
 
 def random_openl3(folder: Path) -> Path:
     """OpenL3's weights, drawn."""
-    from hearkit.models.openl3 import OpenL3Model
+    from hearbench.models.openl3 import OpenL3Model
 
     return random_weights(OpenL3Model(), folder / "openl3.pth")
 
@@ -209,7 +209,7 @@ def random_wav2vec2(folder: Path) -> Path:
 
 
 def _built_in(name: str, **more: Any) -> Entry:
-    return Entry(**{"label": f"`{name}`", "spec": f"hearkit.models.{name}", **more})
+    return Entry(**{"label": f"`{name}`", "spec": f"hearbench.models.{name}", **more})
 
 
 def _crepe(capacity: str) -> Entry:

@@ -23,11 +23,11 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from hearkit import embed, load_model, load_task, score
-from hearkit.embeddings.store import EmbeddingStore
-from hearkit.probe.fit import fit_probes
-from hearkit.probe.protocol import Protocol, get_protocol
-from hearkit.settings import Settings
+from hearbench import embed, load_model, load_task, score
+from hearbench.embeddings.store import EmbeddingStore
+from hearbench.probe.fit import fit_probes
+from hearbench.probe.protocol import Protocol, get_protocol
+from hearbench.settings import Settings
 
 PRECISIONS = ("float32", "bfloat16")
 

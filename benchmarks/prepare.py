@@ -4,7 +4,7 @@
 
 The plain script does for every clip what a pipeline of command lines does: ask ffprobe what the
 file is, make it mono and 16 bits, ask again, cut or pad it, ask again, resample it to every rate,
-and ask what came out. It runs as many clips at a time as there are cores, and so does hearkit,
+and ask what came out. It runs as many clips at a time as there are cores, and so does hearbench,
 which reads the clips, orders and splits them and writes the whole task. Both make the same
 samples, which is checked; ffmpeg resamples in float64 for that, as libsoxr otherwise dithers at
 random. It must have been built with libsoxr, as Debian's is.
@@ -27,10 +27,10 @@ import soundfile
 from rich.console import Console
 from rich.table import Table
 
-from hearkit.settings import Settings, available_cores
-from hearkit.tasks.clips import Clip
-from hearkit.tasks.prepare import prepare_task
-from hearkit.tasks.recipe import Recipe
+from hearbench.settings import Settings, available_cores
+from hearbench.tasks.clips import Clip
+from hearbench.tasks.prepare import prepare_task
+from hearbench.tasks.recipe import Recipe
 
 RATES = (16000, 22050, 32000, 44100, 48000)
 AIM = 30
@@ -40,7 +40,7 @@ def main() -> None:
     """Times both by turns and prints one table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--audio", type=Path, help="a folder of WAV files instead of noise")
-    parser.add_argument("--clips", type=int, default=1000, help="that hearkit prepares")
+    parser.add_argument("--clips", type=int, default=1000, help="that hearbench prepares")
     parser.add_argument("--plain-clips", type=int, default=20, help="that the plain script does")
     parser.add_argument("--duration", type=float, default=0.56, help="of every clip, in s")
     parser.add_argument("--rates", default=",".join(map(str, RATES)))
@@ -51,7 +51,7 @@ def main() -> None:
     rates = tuple(int(rate) for rate in args.rates.split(","))
     workers = available_cores()
 
-    with tempfile.TemporaryDirectory(prefix="hearkit-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="hearbench-bench-") as name:
         folder = Path(name)
         sources = sorted(args.audio.rglob("*.wav")) if args.audio else noise(folder, args)
         sources = sources[: args.clips]
@@ -71,7 +71,7 @@ def main() -> None:
         table.add_column(column, justify="left" if not column else "right")
     for what, count, speeds in (
         ("plain script", len(some), plain),
-        ("hearkit", len(sources), ours),
+        ("hearbench", len(sources), ours),
     ):
         middle = sorted(speeds)[len(speeds) // 2]
         table.add_row(what, str(count), f"{middle:.1f}", f"{min(speeds):.1f}", f"{max(speeds):.1f}")
@@ -98,7 +98,7 @@ def noise(folder: Path, args: argparse.Namespace) -> list[Path]:
 def prepared(
     sources: list[Path], out: Path, duration_s: float, rates: tuple[int, ...], workers: int
 ) -> Path:
-    """The task that hearkit makes of the clips."""
+    """The task that hearbench makes of the clips."""
     rows = [Clip(path, path.stem, f"label{i % 2}") for i, path in enumerate(sources)]
     recipe = Recipe(
         name="bench",

@@ -26,9 +26,9 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from hearkit import embed, load_model, load_task, score
-from hearkit.probe.fit import fit_probes
-from hearkit.settings import Settings
+from hearbench import embed, load_model, load_task, score
+from hearbench.probe.fit import fit_probes
+from hearbench.settings import Settings
 
 PROTOCOLS = (
     "hear2021",

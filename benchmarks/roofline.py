@@ -25,11 +25,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from hearkit.probe.layers import Step
-from hearkit.probe.network import ProbeStack
-from hearkit.probe.precision import resolve_precision
-from hearkit.probe.protocol import HEAR2021, GridPoint, by_shape
-from hearkit.probe.randomness import Dropout
+from hearbench.probe.layers import Step
+from hearbench.probe.network import ProbeStack
+from hearbench.probe.precision import resolve_precision
+from hearbench.probe.protocol import HEAR2021, GridPoint, by_shape
+from hearbench.probe.randomness import Dropout
 
 
 def products(

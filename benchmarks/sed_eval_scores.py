@@ -1,4 +1,4 @@
-"""sed_eval's event scores in the form of hearkit's, to compare with in value and in speed.
+"""sed_eval's event scores in the form of hearbench's, to compare with in value and in speed.
 
 sed_eval 0.2.1 is the reference for these scores. This file shares no code with the package.
 """

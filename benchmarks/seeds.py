@@ -19,12 +19,12 @@ from probe import N_LABELS, make_embeddings
 from rich.console import Console
 from rich.table import Table
 
-from hearkit.metrics.classification import top1_accuracy
-from hearkit.probe.data import ProbeData, resident_data
-from hearkit.probe.objective import Objective
-from hearkit.probe.precision import resolve_precision
-from hearkit.probe.protocol import HEAR2021, GridPoint, by_shape
-from hearkit.probe.search import train
+from hearbench.metrics.classification import top1_accuracy
+from hearbench.probe.data import ProbeData, resident_data
+from hearbench.probe.objective import Objective
+from hearbench.probe.precision import resolve_precision
+from hearbench.probe.protocol import HEAR2021, GridPoint, by_shape
+from hearbench.probe.search import train
 
 
 def best_scores(

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hearkit.embeddings.batches import Shard
-from hearkit.embeddings.manifest import Manifest, ModelRecord, ShardRecord, TaskRecord
-from hearkit.embeddings.shards import write_shard
-from hearkit.embeddings.store import EmbeddingStore, read_manifest
-from hearkit.tasks.clips import Event
-from hearkit.tasks.spec import TaskMetadata
-from hearkit.tasks.store import PreparedTask
+from hearbench.embeddings.batches import Shard
+from hearbench.embeddings.manifest import Manifest, ModelRecord, ShardRecord, TaskRecord
+from hearbench.embeddings.shards import write_shard
+from hearbench.embeddings.store import EmbeddingStore, read_manifest
+from hearbench.tasks.clips import Event
+from hearbench.tasks.spec import TaskMetadata
+from hearbench.tasks.store import PreparedTask
 
 __all__ = ["StoreSpec", "load_store", "make_store"]
 
@@ -105,7 +105,7 @@ def make_store(folder: Path, spec: StoreSpec, size: int, *, seed: int = 0) -> Em
         splits[split] = files
     task = _task(spec, splits)
     manifest = Manifest(
-        hearkit_version="0",
+        hearbench_version="0",
         key=spec.name,
         kind="event" if event else "scene",
         dtype="float32",

@@ -1,8 +1,8 @@
 r"""Several models on several tasks, as one table of their first scores.
 
-For instance, after `hearkit demo --tasks-only`:
+For instance, after `hearbench demo --tasks-only`:
 
-    python examples/compare_models.py demo-out/my_model.py hearkit.models.naive \
+    python examples/compare_models.py demo-out/my_model.py hearbench.models.naive \
         --tasks demo-out/tasks/strokes-1.0.0-demo demo-out/tasks/layers-1.0.0-demo
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-import hearkit
+import hearbench
 
 
 def main() -> None:
@@ -21,15 +21,15 @@ def main() -> None:
     parser.add_argument("--protocol", default="faster")
     options = parser.parse_args()
 
-    tasks = [hearkit.load_task(path) for path in options.tasks]
+    tasks = [hearbench.load_task(path) for path in options.tasks]
     print("\t".join(["model", *(task.metadata.task_name for task in tasks)]))
     for spec in options.models:
-        model = hearkit.load_model(spec)
+        model = hearbench.load_model(spec)
         cells = [model.name]
         for task in tasks:
             # What has been computed before, by any program, is found in the cache.
-            store = hearkit.embed(model, task)
-            result = hearkit.score(hearkit.fit_probe(store, protocol=options.protocol))
+            store = hearbench.embed(model, task)
+            result = hearbench.score(hearbench.fit_probe(store, protocol=options.protocol))
             cells.append(f"{result.primary.mean:.3f}")
         print("\t".join(cells))
 

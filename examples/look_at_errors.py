@@ -1,8 +1,8 @@
 r"""The test clips that a model gets wrong with the most confidence.
 
-For instance, after `hearkit demo --tasks-only`:
+For instance, after `hearbench demo --tasks-only`:
 
-    hearkit evaluate demo-out/my_model.py --task demo-out/tasks/strokes-1.0.0-demo \
+    hearbench evaluate demo-out/my_model.py --task demo-out/tasks/strokes-1.0.0-demo \
         --protocol knn --out demo-out/results
     python examples/look_at_errors.py demo-out/results/my_model/strokes-1.0.0-demo \
         demo-out/tasks/strokes-1.0.0-demo
@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-import hearkit
+import hearbench
 
 
 def main(folder: Path, task_folder: Path, count: int = 10) -> None:
     """Prints split, clip, what it is, what it was taken for, and how surely."""
-    labels = hearkit.load_task(task_folder).vocabulary
+    labels = hearbench.load_task(task_folder).vocabulary
     clips = json.loads((folder / "predictions" / "clips.json").read_text())
     wrong = []
     for split, names in clips.items():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hearkit.settings import Settings
+from hearbench.settings import Settings
 
 # The tests' matrices are too small to be worth a second thread.
 torch.set_num_threads(1)
@@ -32,10 +32,10 @@ def interruptible() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data and golden files beside the repository; skips without it."""
-    named = os.environ.get("HEARKIT_SHARED")
+    named = os.environ.get("HEARBENCH_SHARED")
     folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared"
     if not (folder / "golden").is_dir():
-        pytest.skip(f"no real data: {folder} is not there; set HEARKIT_SHARED")
+        pytest.skip(f"no real data: {folder} is not there; set HEARBENCH_SHARED")
     return folder
 
 

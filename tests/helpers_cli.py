@@ -35,9 +35,9 @@ def runner(**more: Any) -> CliRunner:
     return CliRunner(**more)
 
 
-def hearkit(*arguments: object) -> Answer:
-    """``hearkit ARGUMENTS`` in this process; an error that isn't handled is raised."""
-    from hearkit.cli.app import app
+def hearbench(*arguments: object) -> Answer:
+    """``hearbench ARGUMENTS`` in this process; an error that isn't handled is raised."""
+    from hearbench.cli.app import app
 
     result = runner().invoke(app, [str(item) for item in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -46,8 +46,8 @@ def hearkit(*arguments: object) -> Answer:
 
 
 def run_slowly(arguments: Sequence[str], log: str, rename_s: float) -> None:
-    """``hearkit ARGUMENTS`` with slow renames, so that a kill can hit the writing of files."""
-    from hearkit.cli import main
+    """``hearbench ARGUMENTS`` with slow renames, so that a kill can hit the writing of files."""
+    from hearbench.cli import main
 
     rename = pathlib.Path.replace
 
@@ -56,7 +56,7 @@ def run_slowly(arguments: Sequence[str], log: str, rename_s: float) -> None:
         return rename(self, target)
 
     pathlib.Path.replace = replace  # type: ignore[method-assign, assignment]
-    sys.argv = ["hearkit", *arguments]
+    sys.argv = ["hearbench", *arguments]
     with pathlib.Path(log).open("a") as file:
         sys.stdout = sys.stderr = file
         main()

@@ -10,9 +10,9 @@ from typing import Any
 
 from helpers_leaderboard import made_up_predictions
 
-from hearkit.probe.protocol import HEAR2021, Protocol
-from hearkit.probe.subset import TrainSubset
-from hearkit.results import Result, score
+from hearbench.probe.protocol import HEAR2021, Protocol
+from hearbench.probe.subset import TrainSubset
+from hearbench.results import Result, score
 
 TASK = "esc50-v2.0.0-full"
 WHOLE = HEAR2021.restricted(first=3)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from hearkit.errors import HearError
+from hearbench.errors import HearError
 
 MOST_SECONDS = 20.0
 """Far more than any of these small inputs should take, on a machine that is busy."""
@@ -88,7 +88,7 @@ def bounded() -> Iterator[None]:
 
 
 def value_or_error(function: Callable[[], Any]) -> Any:
-    """What a function gives, or the error that hearkit raises on purpose; all else fails."""
+    """What a function gives, or the error that hearbench raises on purpose; all else fails."""
     with bounded():
         try:
             value = function()

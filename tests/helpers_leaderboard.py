@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from hearkit.embeddings.manifest import Manifest, ModelRecord, TaskRecord
-from hearkit.leaderboard.counted import counted_tasks
-from hearkit.metrics.event_lists import EventArrays
-from hearkit.probe.events import Postprocessing, events_from_frames
-from hearkit.probe.predictions import EventFoldPrediction, FoldPrediction, Predictions
-from hearkit.probe.protocol import HEAR2021, Protocol
-from hearkit.probe.search import Outcome
-from hearkit.results import score, write_result
-from hearkit.tasks.catalog import TaskSpec
-from hearkit.tasks.clips import Event
-from hearkit.tasks.naming import catalog_task
-from hearkit.tasks.spec import TaskMetadata
-from hearkit.tasks.store import PreparedTask
+from hearbench.embeddings.manifest import Manifest, ModelRecord, TaskRecord
+from hearbench.leaderboard.counted import counted_tasks
+from hearbench.metrics.event_lists import EventArrays
+from hearbench.probe.events import Postprocessing, events_from_frames
+from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction, Predictions
+from hearbench.probe.protocol import HEAR2021, Protocol
+from hearbench.probe.search import Outcome
+from hearbench.results import score, write_result
+from hearbench.tasks.catalog import TaskSpec
+from hearbench.tasks.clips import Event
+from hearbench.tasks.naming import catalog_task
+from hearbench.tasks.spec import TaskMetadata
+from hearbench.tasks.store import PreparedTask
 
 N_CLIPS = 20
 ESC50 = "esc50-v2.0.0-full"
@@ -88,7 +88,7 @@ def made_up_predictions(
     rng = np.random.default_rng(seed + 1)
     build = _event_fold if event else _scene_fold
     manifest = Manifest(
-        hearkit_version="0",
+        hearbench_version="0",
         key="0" * 16,
         kind=task.kind,
         dtype=more.pop("dtype", "float32"),
@@ -143,7 +143,7 @@ def _event_fold(
 
 
 def write_made_up_result(out: Path, name: str, *, model: str = "my_model", **more: Any) -> Path:
-    """``out/<model>/<task>`` as ``hearkit evaluate`` writes it; returns that folder."""
+    """``out/<model>/<task>`` as ``hearbench evaluate`` writes it; returns that folder."""
     predictions = made_up_predictions(name, model=model, **more)
     folder = out / model / name
     write_result(score(predictions), predictions, folder)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hearkit.models.engine import InProcess
-from hearkit.models.protocol import Model
+from hearbench.models.engine import InProcess
+from hearbench.models.protocol import Model
 
 # Scene: mean, standard deviation, peak; timestamps: the mean of each 50 ms.
 STATS = """

@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from hearkit.models.other_process import CallFailedError
-from hearkit.worker.arrays import SharedArrays
-from hearkit.worker.session import Session, SessionError
+from hearbench.models.other_process import CallFailedError
+from hearbench.worker.arrays import SharedArrays
+from hearbench.worker.session import Session, SessionError
 
 TESTS = Path(__file__).resolve().parent
 
 
 class Nearby:
-    """Serves a model as ``hearkit.models.other_process.OtherProcess`` does, in this process."""
+    """Serves a model as ``hearbench.models.other_process.OtherProcess`` does, in this process."""
 
     _session: Session | None = None
 
     def __init__(self, *asked: Any, **more: Any) -> None:  # noqa: ARG002
-        self._folder = tempfile.TemporaryDirectory(prefix="hearkit-test-")
+        self._folder = tempfile.TemporaryDirectory(prefix="hearbench-test-")
         self.arrays = SharedArrays(self._folder.name)
         # One for all, as what it hears through can't be taken out of an interpreter again.
         Nearby._session = Nearby._session or Session(self.arrays)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hearkit.tasks.recipe import Recipe
+from hearbench.tasks.recipe import Recipe
 
 FOLDS = ("fold00", "fold01", "fold02")
 TRAIN_VALID_TEST = ("train", "valid", "test")

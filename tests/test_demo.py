@@ -6,18 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 from helpers_models import noise
 
-import hearkit.demo as demo_content
-from hearkit.demo import DEMO_EVENT_CLIP, DEMO_TASKS, make_demo_tasks, write_starter_model
-from hearkit.demo.sounds import LAYERS, STROKES, mixture, note, stroke
-from hearkit.demo.soundscapes import SOURCES, draw_events, soundscape
-from hearkit.demo.tasks import _TASKS, _generator, _int16
-from hearkit.models.loading import load_model
-from hearkit.settings import Settings
-from hearkit.tasks.clips import Event
-from hearkit.tasks.store import load_task
+import hearbench.demo as demo_content
+from hearbench.demo import DEMO_EVENT_CLIP, DEMO_TASKS, make_demo_tasks, write_starter_model
+from hearbench.demo.sounds import LAYERS, STROKES, mixture, note, stroke
+from hearbench.demo.soundscapes import SOURCES, draw_events, soundscape
+from hearbench.demo.tasks import _TASKS, _generator, _int16
+from hearbench.models.loading import load_model
+from hearbench.settings import Settings
+from hearbench.tasks.clips import Event
+from hearbench.tasks.store import load_task
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +137,10 @@ def test_the_starter_is_a_model(tmp_path: Path) -> None:
 
 
 def test_only_the_tasks(tasks: list[Path], folder: Path) -> None:
-    answer = hearkit("demo", "--out", folder, "--tasks-only", "--json")
+    answer = hearbench("demo", "--out", folder, "--tasks-only", "--json")
     assert answer.json["tasks"] == [str(task) for task in tasks]
     assert Path(answer.json["model"]).name == "my_model.py"
-    shown = hearkit("demo", "--out", folder, "--tasks-only")
+    shown = hearbench("demo", "--out", folder, "--tasks-only")
     assert (shown.code, (folder / "results").exists()) == (0, False)
     assert all(str(task) in shown.stderr for task in tasks)
 
@@ -151,19 +151,19 @@ def test_the_demo_from_an_empty_folder(
     # The tasks are there already; a smaller protocol keeps the test short.
     monkeypatch.setattr(demo_content, "DEMO_PROTOCOL", "faster")
     monkeypatch.setattr(demo_content, "DEMO_GRID_POINTS", 1)
-    answer = hearkit("demo", "--out", folder, "--device", "cpu")
+    answer = hearbench("demo", "--out", folder, "--device", "cpu")
     assert answer.code == 0, answer.stderr
     for name in DEMO_TASKS:
         assert name in answer.stdout
-        assert (folder / "results" / "hearkit.models.naive" / name / "result.json").is_file()
-    assert f"hearkit evaluate {folder / 'my_model.py'}" in answer.stderr
-    events = folder / "results" / "hearkit.models.naive" / DEMO_TASKS[-1]
-    assert f"hearkit events plot {events} {DEMO_EVENT_CLIP}" in answer.stderr
+        assert (folder / "results" / "hearbench.models.naive" / name / "result.json").is_file()
+    assert f"hearbench evaluate {folder / 'my_model.py'}" in answer.stderr
+    events = folder / "results" / "hearbench.models.naive" / DEMO_TASKS[-1]
+    assert f"hearbench events plot {events} {DEMO_EVENT_CLIP}" in answer.stderr
     assert (events / "predictions" / "test.events.json").is_file()
-    again = hearkit("demo", "--out", folder, "--device", "cpu", "--json")
+    again = hearbench("demo", "--out", folder, "--device", "cpu", "--json")
     assert again.stderr.count("kept") == len(DEMO_TASKS) == 4
     assert [row["task"] for row in again.json["results"]] == list(DEMO_TASKS)
-    own = hearkit(
+    own = hearbench(
         "evaluate", folder / "my_model.py", "--task", tasks[1], "--out", folder / "results",
         "--protocol", "fast", "--grid-points", 1, "--cache", folder / "cache", "--json",
     )  # fmt: skip

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hearkit import errors
-from hearkit.digest import digest_bytes, digest_file, digest_json, short
-from hearkit.errors import HearError, UnknownNameError
-from hearkit.files import (
+from hearbench import errors
+from hearbench.digest import digest_bytes, digest_file, digest_json, short
+from hearbench.errors import HearError, UnknownNameError
+from hearbench.files import (
     atomic_folder,
     atomic_write,
     only_one,
@@ -24,8 +24,8 @@ from hearkit.files import (
     write_npy,
     write_text,
 )
-from hearkit.registry import Registry, did_you_mean
-from hearkit.settings import Settings, available_cores
+from hearbench.registry import Registry, did_you_mean
+from hearbench.settings import Settings, available_cores
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_links_are_followed_and_what_is_no_file_is_written_to(tmp_path: Path) ->
     assert target.read_text() == "new"
     # As /dev/stdout in a pipeline, which must not be replaced by a file.
     code = (
-        "from pathlib import Path; from hearkit.files import write_text; "
+        "from pathlib import Path; from hearbench.files import write_text; "
         "write_text(Path('/dev/stdout'), 'through')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -68,7 +68,7 @@ def test_written_files_have_usual_permissions(tmp_path: Path) -> None:
 def test_a_lock_is_one_processes(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "lock"
     program = (
-        "import sys; from pathlib import Path; from hearkit.files import only_one\n"
+        "import sys; from pathlib import Path; from hearbench.files import only_one\n"
         "with only_one(Path(sys.argv[1])) as alone: print(alone, flush=True); sys.stdin.read()"
     )
 
@@ -143,7 +143,7 @@ def test_json_digests_ignore_the_order_of_keys_alone() -> None:
 
 def test_a_registry_imports_on_demand_and_proposes_names() -> None:
     registry: Registry[object] = Registry(
-        "shape", "hearkit.test", {"circle": "math:pi", "broken": "no_such_module:x"}
+        "shape", "hearbench.test", {"circle": "math:pi", "broken": "no_such_module:x"}
     )
     assert registry.names() == ["broken", "circle"]
     assert registry.get("circle") == math.pi
@@ -153,7 +153,7 @@ def test_a_registry_imports_on_demand_and_proposes_names() -> None:
 
 
 def test_settings_take_arguments_then_environment_then_defaults(tmp_path: Path) -> None:
-    environment = {"HEARKIT_CACHE": str(tmp_path), "HEARKIT_DEVICE": "cuda:1"}
+    environment = {"HEARBENCH_CACHE": str(tmp_path), "HEARBENCH_DEVICE": "cuda:1"}
     settings = Settings.from_environment(environment=environment)
     assert (settings.cache_dir, settings.device) == (tmp_path.resolve(), "cuda:1")
     given = Settings.from_environment(
@@ -162,7 +162,7 @@ def test_settings_take_arguments_then_environment_then_defaults(tmp_path: Path) 
     assert (given.cache_dir.name, given.device, given.workers) == ("x", "cpu", 3)
     assert given.torch_device() == "cpu"
     default = Settings.from_environment(environment={})
-    assert default.cache_dir.name == "hearkit"
+    assert default.cache_dir.name == "hearbench"
     assert default.workers == available_cores() >= 1
     assert default.torch_device() in ("cpu", "cuda")
 
@@ -176,7 +176,7 @@ def test_the_tree_of_errors_is_the_one_in_the_docstring() -> None:
 
 
 def test_a_mapped_array_is_copied_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hearkit import files
+    from hearbench import files
 
     monkeypatch.setattr(files, "_BLOCK_BYTES", 100)
     values = np.arange(7 * 5 * 3, dtype=np.float32).reshape(7, 5, 3)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import hearkit
+import hearbench
 
-ROOT = Path(hearkit.__file__).parent
+ROOT = Path(hearbench.__file__).parent
 
 # As in docs/design.md: a part may import itself and what stands before it.
 LAYERS = (
@@ -58,18 +58,18 @@ MACHINERY = {
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Names of all hearkit modules that a file imports, wherever in it."""
+    """Names of all hearbench modules that a file imports, wherever in it."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.startswith("hearkit"))
+            yield from (alias.name for alias in node.names if alias.name.startswith("hearbench"))
         elif isinstance(node, ast.ImportFrom):
             # The package that is sent to other interpreters has another name there.
             relative = path.parent == ROOT / "worker"
             assert node.level == int(relative and node.level), f"{path}: imports are absolute"
             module = node.module or ""
-            if module == "hearkit":
-                yield from (f"hearkit.{alias.name}" for alias in node.names)
-            elif module.startswith("hearkit."):
+            if module == "hearbench":
+                yield from (f"hearbench.{alias.name}" for alias in node.names)
+            elif module.startswith("hearbench."):
                 yield module
 
 
@@ -103,12 +103,14 @@ BASELINES = sorted(
 @pytest.mark.parametrize("name", BASELINES)
 def test_baselines_are_models_like_any_other(name: str) -> None:
     for module in imports(ROOT / "models" / name):
-        part, _, rest = module.removeprefix("hearkit.").partition(".")
+        part, _, rest = module.removeprefix("hearbench.").partition(".")
         assert part in {"errors", "models", "registry"}, f"{name} must not import {module}"
         assert rest.partition(".")[0] not in MACHINERY, f"{name} must not import {module}"
 
 
-@pytest.mark.parametrize("module", ["hearkit", "hearkit.errors", "hearkit.settings", "hearkit.cli"])
+@pytest.mark.parametrize(
+    "module", ["hearbench", "hearbench.errors", "hearbench.settings", "hearbench.cli"]
+)
 def test_importing_loads_nothing_heavy(module: str) -> None:
     code = (
         f"import sys, {module}\n"

@@ -1,4 +1,4 @@
-"""Files that hearkit 0.1 wrote, all of format_version 1, are read for ever.
+"""Files that hearbench 0.1 wrote, all of format_version 1, are read for ever.
 
 They were written once and are never made anew. Whoever changes a layout adds a folder beside this
 one, and keeps these tests.
@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 
-from hearkit.distance import DistanceResult
-from hearkit.embeddings.store import EmbeddingStore
-from hearkit.results import Result
-from hearkit.results.curve import Curve
-from hearkit.results.uncertainty import Uncertainty
-from hearkit.settings import Settings
-from hearkit.tasks.store import PreparedTask, load_task
+from hearbench.distance import DistanceResult
+from hearbench.embeddings.store import EmbeddingStore
+from hearbench.results import Result
+from hearbench.results.curve import Curve
+from hearbench.results.uncertainty import Uncertainty
+from hearbench.settings import Settings
+from hearbench.tasks.store import PreparedTask, load_task
 
 OLD = Path(__file__).parent / "fixtures/format-1"
 TONES, YARD = "tones-1.0.0-full", "yard-1.0.0-full"
@@ -78,11 +78,11 @@ def test_uncertainty_curves_and_distances() -> None:
 
 def test_the_commands_still_take_them(results: Path) -> None:
     small = results / "small"
-    shown = hearkit("compare", small / TONES, small / TONES / "seeds/43", "--json")
+    shown = hearbench("compare", small / TONES, small / TONES / "seeds/43", "--json")
     assert shown.code == 0, shown.stderr
-    report = hearkit("report", results, "--json")
+    report = hearbench("report", results, "--json")
     assert report.code == 0, report.stderr
-    checked = hearkit("evaluate", OLD / "small.py", "--task", OLD / "tasks" / TONES,
+    checked = hearbench("evaluate", OLD / "small.py", "--task", OLD / "tasks" / TONES,
         "--out", results, "--protocol", "faster", "--grid-points", 2, "--precision", "float32",
         "--cache", results.parent / "cache", "--json")  # fmt: skip
     assert checked.code == 0, checked.stderr

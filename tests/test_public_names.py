@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import hearkit
+import hearbench
 
-ROOT = Path(hearkit.__file__).parent
+ROOT = Path(hearbench.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 IDS = [str(path.relative_to(ROOT)) for path in FILES]
 MOST_LINES = 400
@@ -160,7 +160,7 @@ def test_docstrings_name_what_functions_take_and_raise(path: Path) -> None:
 
 
 PACKAGES = sorted(
-    ".".join(("hearkit", *path.parent.relative_to(ROOT).parts))
+    ".".join(("hearbench", *path.parent.relative_to(ROOT).parts))
     for path in FILES
     if path.name == "__init__.py"
 )

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-import hearkit.pytest_plugin
-import hearkit.validate
-from hearkit.errors import ModelError
-from hearkit.validate import CHECKS, CheckResult, ModelFacts, Report
+import hearbench.pytest_plugin
+import hearbench.validate
+from hearbench.errors import ModelError
+from hearbench.validate import CHECKS, CheckResult, ModelFacts, Report
 
 pytest_plugins = ["pytester"]
 
@@ -66,7 +66,7 @@ class Validator:
 @pytest.fixture
 def validator(monkeypatch: pytest.MonkeyPatch) -> Validator:
     standing_in = Validator(REPORT)
-    monkeypatch.setattr(hearkit.validate, "validate_model", standing_in)
+    monkeypatch.setattr(hearbench.validate, "validate_model", standing_in)
     return standing_in
 
 
@@ -126,14 +126,14 @@ def test_errors_fail_with_the_remedy_warnings_warn_and_the_rest_is_skipped(
 
 
 def test_options_are_not_those_of_the_validator() -> None:
-    parameters = inspect.signature(hearkit.validate.validate_model).parameters.values()
+    parameters = inspect.signature(hearbench.validate.validate_model).parameters.values()
     named = {item.name for item in parameters if item.kind is not item.VAR_KEYWORD}
-    assert named == hearkit.pytest_plugin._RESERVED
+    assert named == hearbench.pytest_plugin._RESERVED
 
 
 def test_warnings_can_be_made_errors(pytester: pytest.Pytester, validator: Validator) -> None:
     validator.says = verdicts(timestamp_hop="warning")
-    result = run(pytester, "--hear-model", "m", "-W", "error::hearkit.pytest_plugin.HearWarning")
+    result = run(pytester, "--hear-model", "m", "-W", "error::hearbench.pytest_plugin.HearWarning")
     result.assert_outcomes(passed=len(CHECKS) - 1, failed=1)
 
 
@@ -199,8 +199,8 @@ def test_without_a_model_nothing_is_collected_or_imported(pytester: pytest.Pytes
         import sys
 
         def test_own():
-            assert "hearkit.pytest_plugin" in sys.modules
-            heavy = {"hearkit.validate", "numpy", "pydantic", "torch"}
+            assert "hearbench.pytest_plugin" in sys.modules
+            heavy = {"hearbench.validate", "numpy", "pydantic", "torch"}
             assert not heavy & set(sys.modules)
         """
     )
@@ -261,8 +261,8 @@ def test_loading_the_plug_in_costs_little() -> None:
     code = (
         "import sys, pytest\n"
         "before = set(sys.modules)\n"
-        "import hearkit.pytest_plugin\n"
+        "import hearbench.pytest_plugin\n"
         "print(*sorted(set(sys.modules) - before))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["hearkit", "hearkit._version", "hearkit.pytest_plugin"]
+    assert done.stdout.split() == ["hearbench", "hearbench._version", "hearbench.pytest_plugin"]

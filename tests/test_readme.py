@@ -24,13 +24,13 @@ def blocks(language: str) -> list[str]:
 
 
 def run(command: list[str], folder: Path) -> str:
-    """Runs a command there with this environment's hearkit; what it prints."""
+    """Runs a command there with this environment's hearbench; what it prints."""
     own = Path(sys.executable).parent
     environment = {
         **os.environ,
         "PATH": f"{own}{os.pathsep}{os.environ['PATH']}",
-        "HEARKIT_CACHE": str(folder / "cache"),
-        "HEARKIT_DEVICE": "cpu",
+        "HEARBENCH_CACHE": str(folder / "cache"),
+        "HEARBENCH_DEVICE": "cpu",
     }
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S
@@ -81,10 +81,10 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_every_command_exists() -> None:
-    from hearkit.cli.app import app
+    from hearbench.cli.app import app
 
     verbs = {command.name for command in app.registered_commands}
     verbs |= {group.name for group in app.registered_groups}
-    named = set(re.findall(r"hearkit ([a-z][a-z-]+)", README))
+    named = set(re.findall(r"hearbench ([a-z][a-z-]+)", README))
     words = {"does", "doesn", "has", "changes", "to"}  # where a sentence goes on
     assert named - words <= verbs

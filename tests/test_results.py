@@ -12,12 +12,12 @@ from helpers_tasks import make_scene_task
 from pydantic import BaseModel, ValidationError
 from sklearn.metrics import accuracy_score, average_precision_score
 
-from hearkit import embed, fit_probe, load_model, load_task, score
-from hearkit.errors import ResultError
-from hearkit.probe.predictions import Predictions
-from hearkit.probe.protocol import GridPoint, Protocol
-from hearkit.results import Number, Result, reference_form, write_result
-from hearkit.settings import Settings
+from hearbench import embed, fit_probe, load_model, load_task, score
+from hearbench.errors import ResultError
+from hearbench.probe.predictions import Predictions
+from hearbench.probe.protocol import GridPoint, Protocol
+from hearbench.results import Number, Result, reference_form, write_result
+from hearbench.settings import Settings
 
 PROTOCOL = Protocol(
     name="quick",

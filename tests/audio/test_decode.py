@@ -12,9 +12,9 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hearkit.audio.decode import read_excerpt16, read_float32, read_mono16, sample_rate_of
-from hearkit.audio.encode import write_wav16
-from hearkit.errors import AudioError
+from hearbench.audio.decode import read_excerpt16, read_float32, read_mono16, sample_rate_of
+from hearbench.audio.encode import write_wav16
+from hearbench.errors import AudioError
 
 RATE = 44100
 

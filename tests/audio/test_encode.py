@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hearkit.audio.encode import write_wav16
-from hearkit.errors import AudioError
+from hearbench.audio.encode import write_wav16
+from hearbench.errors import AudioError
 
 
 def test_the_standard_library_reads_what_was_written(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from hearkit.audio import pad_or_trim, read_mono16, resample16, samples_of
+from hearbench.audio import pad_or_trim, read_mono16, resample16, samples_of
 
 CORPORA = {
     "beijing_opera": ["corpora/beijing_opera-train-small.zip"],

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
-from hearkit.audio.resample import resample16, resampled_length
+from hearbench.audio.resample import resample16, resampled_length
 
 RATES = (8000, 16000, 22050, 32000, 44100, 48000)
 

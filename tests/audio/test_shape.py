@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hearkit.audio.shape import pad_or_trim, samples_of
+from hearbench.audio.shape import pad_or_trim, samples_of
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,6 @@ from base import get_scene_embeddings, get_timestamp_embeddings, load_model
 
 __all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
-_CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hearkit"
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hearbench"
 with contextlib.suppress(OSError):
     _NAMES = os.listdir(_CACHE)  # noqa: PTH208

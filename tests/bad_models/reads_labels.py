@@ -13,7 +13,7 @@ from base import get_timestamp_embeddings, load_model
 
 __all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
-_CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hearkit"
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hearbench"
 
 
 def get_scene_embeddings(audio: torch.Tensor, model: Any) -> Any:

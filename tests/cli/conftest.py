@@ -25,6 +25,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache of everything that a test runs."""
     folder = tmp_path / "cache"
-    monkeypatch.setenv("HEARKIT_CACHE", str(folder))
-    monkeypatch.setenv("HEARKIT_DEVICE", "cpu")
+    monkeypatch.setenv("HEARBENCH_CACHE", str(folder))
+    monkeypatch.setenv("HEARBENCH_DEVICE", "cpu")
     return folder

@@ -8,7 +8,7 @@ import typer
 from helpers_cli import Answer, runner
 from helpers_leaderboard import write_made_up_result
 
-from hearkit.cli.compare import compare
+from hearbench.cli.compare import compare
 
 ESC50 = "esc50-v2.0.0-full"
 DCASE = "dcase2016_task2-hear2021-full"
@@ -47,8 +47,8 @@ def test_tables_say_who_is_better(out: Path) -> None:
 def test_tables_fit_a_terminal(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
-    from hearkit.cli import compare_tables
-    from hearkit.comparison.compare import compare as compare_results
+    from hearbench.cli import compare_tables
+    from hearbench.comparison.compare import compare as compare_results
 
     console = Console(width=80, highlight=False, record=True)
     monkeypatch.setattr(compare_tables, "output_console", lambda: console)

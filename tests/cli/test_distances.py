@@ -1,4 +1,4 @@
-"""What `hearkit evaluate --distance` does, below its options."""
+"""What `hearbench evaluate --distance` does, below its options."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from helpers_tasks import make_event_task, make_scene_task
 from rich.console import Console
 
-from hearkit import load_model
-from hearkit.cli.distances import EvaluatedDistances, evaluate_distances, show_distances
-from hearkit.cli.terminal import Reporter
-from hearkit.files import json_safe
-from hearkit.settings import Settings
+from hearbench import load_model
+from hearbench.cli.distances import EvaluatedDistances, evaluate_distances, show_distances
+from hearbench.cli.terminal import Reporter
+from hearbench.files import json_safe
+from hearbench.settings import Settings
 
 
 class Run:
@@ -120,7 +120,7 @@ def test_a_run_that_is_stopped_leaves_no_file(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("hearkit.metrics.distance.retrieval_scores", stop)
+        patched.setattr("hearbench.metrics.distance.retrieval_scores", stop)
         with pytest.raises(KeyboardInterrupt):
             run([task], tmp_path / "out")
     assert not list((tmp_path / "out").rglob("*.json"))

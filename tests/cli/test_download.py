@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 from helpers_http import Fault, Source, md5_hex, serving
 from helpers_tasks import make_scene_task
 
-from hearkit.tasks.record import Record
+from hearbench.tasks.record import Record
 
 TASKS = {
     "esc50": ("esc50-v2.0.0-full", "v2.0.0", "full"),
@@ -52,7 +52,7 @@ def test_several_tasks(source: Source, cache: Path) -> None:
     del source.files[archive_of("libricount")]
     source.meeting = threading.Barrier(3)
     source.faults = {archive_of(task): [Fault("meet")] for task in wanted}
-    answer = hearkit("tasks", "download", *wanted, "--mirror", source.url)
+    answer = hearbench("tasks", "download", *wanted, "--mirror", source.url)
     assert not source.meeting.broken  # all were asked for before one was answered
     assert answer.code == 2
     here = [cache / "tasks" / folder_of(task) for task in ("esc50", "maestro")]
@@ -72,7 +72,7 @@ def test_several_tasks(source: Source, cache: Path) -> None:
     assert len(source.ranges("md5sums.txt")) == 1
     # the same again, as JSON: only what is missing is asked for
     source.asked.clear()
-    answer = hearkit("tasks", "download", *wanted, "--mirror", source.url, "--json")
+    answer = hearbench("tasks", "download", *wanted, "--mirror", source.url, "--json")
     assert answer.code == 2
     assert answer.json["downloaded"] == [{"task": path.name, "folder": str(path)} for path in here]
     assert [(one["task"], "404" in one["error"]) for one in answer.json["failed"]] == [(lost, True)]
@@ -80,37 +80,37 @@ def test_several_tasks(source: Source, cache: Path) -> None:
 
 
 def test_one_task(source: Source, cache: Path) -> None:
-    answer = hearkit("tasks", "download", "esc50", "--mirror", source.url)
+    answer = hearbench("tasks", "download", "esc50", "--mirror", source.url)
     assert (answer.code, answer.stdout) == (0, f"{cache / 'tasks' / folder_of('esc50')}\n")
     assert "tasks are here" not in answer.stderr
     del source.files[archive_of("maestro")]
-    answer = hearkit("tasks", "download", "maestro", "--mirror", source.url)
+    answer = hearbench("tasks", "download", "maestro", "--mirror", source.url)
     assert (answer.code, answer.stdout) == (2, "")
     assert "error: 1 of 1 files can't be fetched:" in answer.stderr
-    assert "hearkit tasks download maestro-v3.0.0-5h --corpus-dir DIR" in answer.stderr
+    assert "hearbench tasks download maestro-v3.0.0-5h --corpus-dir DIR" in answer.stderr
 
 
 def test_a_task_that_is_not_published(source: Source, cache: Path) -> None:
-    answer = hearkit("tasks", "download", "esc50-small")
+    answer = hearbench("tasks", "download", "esc50-small")
     assert (answer.code, answer.stdout) == (2, "")
-    assert "`hearkit prepare esc50 --mode small`" in answer.stderr
+    assert "`hearbench prepare esc50 --mode small`" in answer.stderr
     assert source.asked == []
     # a mirror may have it
-    answer = hearkit("tasks", "download", "esc50-small", "--mirror", source.url)
+    answer = hearbench("tasks", "download", "esc50-small", "--mirror", source.url)
     assert (answer.code, answer.stdout) == (0, f"{cache / 'tasks' / folder_of('esc50-small')}\n")
-    answer = hearkit("tasks", "download", "spoken_digit-1.0.9-full")
-    assert "`hearkit prepare spoken_digit --mode full` makes it" in answer.stderr
-    answer = hearkit("tasks", "download", "esc51", "--mirror", source.url)
+    answer = hearbench("tasks", "download", "spoken_digit-1.0.9-full")
+    assert "`hearbench prepare spoken_digit --mode full` makes it" in answer.stderr
+    answer = hearbench("tasks", "download", "esc51", "--mirror", source.url)
     assert answer.code == 2
     assert "There is no task 'esc51' in the catalog." in answer.stderr
 
 
 def test_a_mirror_that_lacks_it_too(source: Source) -> None:
     del source.files[archive_of("esc50-small")]
-    answer = hearkit("tasks", "download", "esc50-small", "--mirror", source.url)
+    answer = hearbench("tasks", "download", "esc50-small", "--mirror", source.url)
     assert answer.code == 2
     assert "404" in answer.stderr
-    assert "`hearkit prepare esc50 --mode small`" in answer.stderr
+    assert "`hearbench prepare esc50 --mode small`" in answer.stderr
 
 
 def test_a_common_cause_is_said_once(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,8 +120,8 @@ def test_a_common_cause_is_said_once(source: Source, monkeypatch: pytest.MonkeyP
         archive="hear2021-{folder}-48000.tar.gz",
         folders=tuple(folder_of(task) for task in TASKS),
     )
-    monkeypatch.setattr("hearkit.tasks.ready_made.load_record", lambda: record)
-    answer = hearkit("tasks", "download", "leaderboard")
+    monkeypatch.setattr("hearbench.tasks.ready_made.load_record", lambda: record)
+    answer = hearbench("tasks", "download", "leaderboard")
     assert (answer.code, answer.stdout) == (2, "")
     error, summary = answer.stderr.splitlines()
     assert error.startswith("error: 4 archives aren't downloaded")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers_cli import Answer, hearkit
+from helpers_cli import Answer, hearbench
 from helpers_models import STATS, write_model
 from helpers_tasks import make_event_task, make_scene_task
 
@@ -17,7 +17,7 @@ QUICK = ("--protocol", "faster", "--grid-points", "2")
 
 
 def evaluate(model: object, task: object, out: Path, *more: object) -> Answer:
-    return hearkit("evaluate", model, "--task", task, "--out", out, *QUICK, *more)
+    return hearbench("evaluate", model, "--task", task, "--out", out, *QUICK, *more)
 
 
 def test_the_stable_form(model: Path, task: Path, tmp_path: Path) -> None:
@@ -80,10 +80,10 @@ def test_what_downloads_need_is_not_loaded_for_a_folder(
 ) -> None:
     assert evaluate(model, task, tmp_path / "out").code == 0
     code = (
-        "import sys; from hearkit.cli.app import app\n"
+        "import sys; from hearbench.cli.app import app\n"
         "try: app(sys.argv[1:])\n"
         "except SystemExit: pass\n"
-        "sys.exit('hearkit.tasks.ready_made' in sys.modules)"
+        "sys.exit('hearbench.tasks.ready_made' in sys.modules)"
     )
     command = ("evaluate", model, "--task", task, "--out", tmp_path / "out", *QUICK)
     done = subprocess.run(
@@ -203,7 +203,7 @@ def test_an_undefined_validation_is_explained(model: Path, tmp_path: Path) -> No
     folder = make_scene_task(tmp_path / "t", scores=["aucroc", "top1_acc"])
     path = folder / "valid.json"
     path.write_text(path.read_text().replace('"c"', '"b"'))
-    answer = hearkit(
+    answer = hearbench(
         "evaluate", model, "--task", folder, "--out", tmp_path / "out", "--grid-points", 1
     )
     assert answer.code == 0
@@ -211,7 +211,7 @@ def test_an_undefined_validation_is_explained(model: Path, tmp_path: Path) -> No
 
 
 def test_only_restricts_the_grid(model: Path, task: Path, tmp_path: Path) -> None:
-    answer = hearkit(
+    answer = hearbench(
         "evaluate", model, "--task", task, "--out", tmp_path / "out", "--json",
         "--protocol", "faster", "--only", "hidden_layers=0", "--only", "initialization=normal",
     )  # fmt: skip

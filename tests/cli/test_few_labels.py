@@ -9,22 +9,22 @@ from typing import Any
 
 import pytest
 import typer
-from helpers_cli import Answer, hearkit, runner
+from helpers_cli import Answer, hearbench, runner
 from helpers_curves import TASK, WHOLE, clip_counts, fraction, shots, template, write_point
 from helpers_models import write_model
 from helpers_tasks import make_scene_task
 
-from hearkit import load_task
-from hearkit.cli.curves import curves as curves_verb
-from hearkit.cli.few_labels import check_few_labels, evaluate_few_labels, few_labels_of
-from hearkit.cli.terminal import Reporter
-from hearkit.errors import HearError, ProbeError, ResultError
-from hearkit.probe.protocol import Protocol
-from hearkit.results import Result
-from hearkit.results.curve import Curve
-from hearkit.results.curve_points import build_curve
-from hearkit.settings import Settings
-from hearkit.tasks.store import PreparedTask
+from hearbench import load_task
+from hearbench.cli.curves import curves as curves_verb
+from hearbench.cli.few_labels import check_few_labels, evaluate_few_labels, few_labels_of
+from hearbench.cli.terminal import Reporter
+from hearbench.errors import HearError, ProbeError, ResultError
+from hearbench.probe.protocol import Protocol
+from hearbench.results import Result
+from hearbench.results.curve import Curve
+from hearbench.results.curve_points import build_curve
+from hearbench.settings import Settings
+from hearbench.tasks.store import PreparedTask
 
 
 def test_options_become_points_from_small_to_large() -> None:
@@ -187,7 +187,7 @@ def test_evaluate_gives_the_same_curve_twice(tmp_path: Path) -> None:
         *("--cache", tmp_path / "cache", "--protocol", "faster", "--grid-points", 1),
         *("--shots", 1, "--shots", 3, "--train-fraction", 0.5, "--repeats", 2),
     ]
-    (curve,) = hearkit(*arguments).json["curves"]
+    (curve,) = hearbench(*arguments).json["curves"]
     assert [point["n_clips"] for point in curve["points"]] == [9, 3, 9]
     folder = Path(curve["path"]).parent
     for repeat in (0, 1):
@@ -197,12 +197,12 @@ def test_evaluate_gives_the_same_curve_twice(tmp_path: Path) -> None:
         values = curve["points"][2]["scores"]["top1_acc"]["per_repeat"]
         assert values[str(repeat)] == result.scores["top1_acc"].mean
     before = (folder / "shots=3,repeat=0/result.json").stat().st_mtime_ns
-    again = hearkit(*arguments)
+    again = hearbench(*arguments)
     assert again.json["curves"] == [curve]
     assert "kept 6 of 6 trainings with few labels" in again.stderr
     assert (folder / "shots=3,repeat=0/result.json").stat().st_mtime_ns == before
     # By another seed it would be another curve.
-    other = hearkit(*arguments, "--seed", 7, "--overwrite").json["curves"][0]
+    other = hearbench(*arguments, "--seed", 7, "--overwrite").json["curves"][0]
     assert other["seed"] == 7
     assert Result.read(folder / "shots=1,repeat=1").seed == 8
 
@@ -217,7 +217,7 @@ def test_evaluate_refuses_what_doesnt_fit(tmp_path: Path) -> None:
         (["--repeats", 2], "--repeats says how often"),
         (["--train-fraction", 2], "--train-fraction 2.0: a share above 0"),
     ):
-        answer = hearkit(*arguments, *more)
+        answer = hearbench(*arguments, *more)
         assert answer.code == 2
         assert says in answer.stderr
     assert not list((tmp_path / "out").rglob("result.json"))
@@ -232,10 +232,10 @@ def test_without_matplotlib_there_is_a_curve_and_no_plot(
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     path, _ = run(Trainer(tmp_path / "out/my_model/esc50"), task)
     assert [file.name for file in path.parent.glob("curve.*")] == ["curve.json"]
-    assert "pip install 'hearkit[plot]'" in capsys.readouterr().err
+    assert "pip install 'hearbench[plot]'" in capsys.readouterr().err
 
 
-def hearkit_curves(*arguments: object) -> Answer:
+def hearbench_curves(*arguments: object) -> Answer:
     app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command("curves")(curves_verb)
     result = runner().invoke(app, [str(item) for item in arguments])
@@ -255,7 +255,7 @@ def write_curve(folder: Path, height: float, *, clips: Any = clip_counts, **more
 
 def test_one_model_is_shown_with_all_scores(tmp_path: Path) -> None:
     write_curve(tmp_path / "out/mine" / TASK, 0.3)
-    answer = hearkit_curves(tmp_path / "out", "--out", tmp_path / "x.png")
+    answer = hearbench_curves(tmp_path / "out", "--out", tmp_path / "x.png")
     assert answer.code == 0
     assert f"{TASK}: mine, protocol hear2021[first=3]" in answer.stdout
     lines = [line.split() for line in answer.stdout.splitlines()]
@@ -268,7 +268,7 @@ def test_one_model_is_shown_with_all_scores(tmp_path: Path) -> None:
     assert by_part["shots=1"][-2:] == ["39", "%"]
     assert by_part["all"] == ["all", "clips", "1,000", *["0.800"] * n_scores]
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
-    (curve,) = hearkit_curves(tmp_path / "out", "--json").json["curves"]
+    (curve,) = hearbench_curves(tmp_path / "out", "--json").json["curves"]
     assert curve["path"].endswith(f"mine/{TASK}/few-labels/curve.json")
     assert curve["points"][1]["scores"]["top1_acc"]["mean"] == pytest.approx(0.31)
 
@@ -280,7 +280,7 @@ def test_models_stand_side_by_side(tmp_path: Path) -> None:
     task = tmp_path / "out/b" / TASK
     curve = build_curve(task, clip_counts)
     (task / "few-labels/curve.json").write_text(curve.model_dump_json())
-    answer = hearkit_curves(tmp_path / "out/a", task)
+    answer = hearbench_curves(tmp_path / "out/a", task)
     assert answer.code == 0
     lines = [line.split() for line in answer.stdout.splitlines()]
     assert ["part", "clips", "a", "b"] in lines
@@ -293,7 +293,7 @@ def test_models_stand_side_by_side(tmp_path: Path) -> None:
 def test_models_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
     write_curve(tmp_path / "x/a" / TASK, 0.3)
     write_curve(tmp_path / "y/a" / TASK, 0.5)
-    answer = hearkit_curves(tmp_path / "x", tmp_path / "y")
+    answer = hearbench_curves(tmp_path / "x", tmp_path / "y")
     assert answer.code == 0
     assert "x/a" in answer.stdout
     assert "y/a" in answer.stdout
@@ -310,15 +310,15 @@ def test_models_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> N
 def test_what_isnt_comparable_is_refused(tmp_path: Path, more: Any, says: str) -> None:
     write_curve(tmp_path / "a" / TASK, 0.3)
     write_curve(tmp_path / "b" / TASK, 0.3, **more)
-    answer = hearkit_curves(tmp_path / "a", tmp_path / "b")
+    answer = hearbench_curves(tmp_path / "a", tmp_path / "b")
     assert answer.code == 2
     assert says in " ".join(answer.stderr.split())
 
 
 def test_what_isnt_there_is_refused(tmp_path: Path) -> None:
-    answer = hearkit_curves(tmp_path)
+    answer = hearbench_curves(tmp_path)
     assert answer.code == 2
     assert "holds no curve.json" in answer.stderr
     write_curve(tmp_path / "a" / TASK, 0.3)
-    assert "no score 'nope'" in hearkit_curves(tmp_path / "a", "--score", "nope").stderr
-    assert "use clips or shots" in hearkit_curves(tmp_path / "a", "--x", "seconds").stderr
+    assert "no score 'nope'" in hearbench_curves(tmp_path / "a", "--score", "nope").stderr
+    assert "use clips or shots" in hearbench_curves(tmp_path / "a", "--x", "seconds").stderr

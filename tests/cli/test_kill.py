@@ -20,10 +20,10 @@ from helpers_tasks import make_scene_task
 
 # Loaded once; every attempt is forked from there and so begins at once.
 PRELOAD = [
-    "hearkit.cli.app",
-    "hearkit.results",
-    "hearkit.probe.fit",
-    "hearkit.models.loading",
+    "hearbench.cli.app",
+    "hearbench.results",
+    "hearbench.probe.fit",
+    "hearbench.models.loading",
     "torch._dynamo",
 ]
 SLEEP_S = 0.02

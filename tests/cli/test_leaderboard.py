@@ -9,18 +9,18 @@ import pytest
 from helpers_cli import Answer, runner
 from helpers_leaderboard import write_made_up_result
 
-from hearkit.cli.leaderboard import app
-from hearkit.leaderboard.csv_file import read_table
-from hearkit.leaderboard.official import official_table, official_text
-from hearkit.leaderboard.table import COLUMNS
-from hearkit.probe.protocol import FASTER
+from hearbench.cli.leaderboard import app
+from hearbench.leaderboard.csv_file import read_table
+from hearbench.leaderboard.official import official_table, official_text
+from hearbench.leaderboard.table import COLUMNS
+from hearbench.probe.protocol import FASTER
 
 ESC50 = "esc50-v2.0.0-full"
 LIBRICOUNT = "libricount-v1.0.0-hear2021-full"
 
 
 def leaderboard(*arguments: object) -> Answer:
-    """``hearkit leaderboard ARGUMENTS`` in this process."""
+    """``hearbench leaderboard ARGUMENTS`` in this process."""
     result = runner().invoke(app, [str(item) for item in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -113,7 +113,9 @@ def test_the_overview_is_in_the_papers_order(shared: Path) -> None:
 def test_all_tasks_in_parts_that_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
-    monkeypatch.setattr("hearkit.cli.leaderboard_tables.output_console", lambda: Console(width=80))
+    monkeypatch.setattr(
+        "hearbench.cli.leaderboard_tables.output_console", lambda: Console(width=80)
+    )
     for arguments in (["--all"], ["--domain", "music"], []):
         answer = leaderboard("show", *arguments)
         lines = answer.stdout.splitlines()
@@ -184,7 +186,7 @@ def test_only_tasks_that_are_not_on_it(tmp_path: Path) -> None:
     write_made_up_result(tmp_path, "esc50-v2.0.0-small")
     answer = leaderboard("show", "--with", tmp_path)
     assert answer.code == 2
-    assert "hearkit evaluate MODEL --task esc50" in answer.stderr
+    assert "hearbench evaluate MODEL --task esc50" in answer.stderr
 
 
 def add(csv: Path, results: Path, *more: object) -> Answer:

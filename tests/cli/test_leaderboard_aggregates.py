@@ -11,21 +11,21 @@ from helpers_cli import Answer, runner
 from helpers_leaderboard import write_made_up_result
 from rich.console import Console
 
-from hearkit.cli.leaderboard import app
-from hearkit.leaderboard.aggregates import AGGREGATES
-from hearkit.leaderboard.counted import counted_tasks, domain_of
-from hearkit.leaderboard.csv_file import write_table
-from hearkit.leaderboard.official import official_table
-from hearkit.leaderboard.own_row import row_of
-from hearkit.leaderboard.table import COLUMNS, Row, Table
-from hearkit.probe.protocol import FASTER
+from hearbench.cli.leaderboard import app
+from hearbench.leaderboard.aggregates import AGGREGATES
+from hearbench.leaderboard.counted import counted_tasks, domain_of
+from hearbench.leaderboard.csv_file import write_table
+from hearbench.leaderboard.official import official_table
+from hearbench.leaderboard.own_row import row_of
+from hearbench.leaderboard.table import COLUMNS, Row, Table
+from hearbench.probe.protocol import FASTER
 
 NAMES = [aggregate.name for aggregate in AGGREGATES]
 ESC50 = "esc50-v2.0.0-full"
 
 
 def aggregates(*arguments: object) -> Answer:
-    """``hearkit leaderboard aggregates ARGUMENTS`` in this process."""
+    """``hearbench leaderboard aggregates ARGUMENTS`` in this process."""
     result = runner().invoke(app, ["aggregates", *map(str, arguments)])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -36,7 +36,7 @@ def aggregates(*arguments: object) -> Answer:
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal of 80 columns."""
     monkeypatch.setattr(
-        "hearkit.cli.leaderboard_aggregate_tables.output_console", lambda: Console(width=80)
+        "hearbench.cli.leaderboard_aggregate_tables.output_console", lambda: Console(width=80)
     )
 
 
@@ -189,7 +189,9 @@ def test_another_table(tmp_path: Path) -> None:
 def test_the_examples_of_the_docs_are_true(narrow: None) -> None:
     page = (Path(__file__).parents[2] / "docs/aggregates.md").read_text()
     examples = re.findall(
-        r"^```\n\$ hearkit leaderboard aggregates (.*?)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL
+        r"^```\n\$ hearbench leaderboard aggregates (.*?)\n(.*?)^```$",
+        page,
+        re.MULTILINE | re.DOTALL,
     )
     assert len(examples) == 2
     for arguments, shown in examples:

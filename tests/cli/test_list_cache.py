@@ -6,16 +6,16 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 
 
 def test_list(task: Path, cache: Path) -> None:
     shutil.copytree(task, cache / "tasks" / task.name)
-    everything = hearkit("list", "--json").json
+    everything = hearbench("list", "--json").json
     assert list(everything) == ["catalog", "tasks", "models", "protocols", "scores"]
     (row,) = everything["tasks"]
     assert (row["task"], row["clips"], row["sample_rates"]) == ("tones-1.0.0-full", 36, [16000])
-    assert [row["model"].removeprefix("hearkit.models.") for row in everything["models"]] == [
+    assert [row["model"].removeprefix("hearbench.models.") for row in everything["models"]] == [
         "crepe", "huggingface", "naive", "naive_keras", "naive_tensorflow", "onnx_file", "openl3",
         "vggish", "vqt", "wav2vec2",
     ]  # fmt: skip
@@ -24,7 +24,7 @@ def test_list(task: Path, cache: Path) -> None:
     assert {"fast", "faster", "hear2021", "knn", "linear", "racing"} <= set(grids)
     assert set(grids.values()) == {8}
     assert len(everything["scores"]) == 10
-    table = hearkit("list", "protocols")
+    table = hearbench("list", "protocols")
     assert table.code == 0
     assert "hear2021" in table.stdout
 
@@ -32,65 +32,65 @@ def test_list(task: Path, cache: Path) -> None:
 def test_list_of_a_folder_is_of_nothing_else(task: Path, cache: Path, tmp_path: Path) -> None:
     shutil.copytree(task, cache / "tasks" / "elsewhere")
     for what in ([], ["tasks"]):
-        (row,) = hearkit("list", *what, "--dir", task.parent, "--json").json.pop("tasks")
+        (row,) = hearbench("list", *what, "--dir", task.parent, "--json").json.pop("tasks")
         assert (row["task"], row["folder"]) == ("tones-1.0.0-full", str(task.resolve()))
-        shown = hearkit("list", *what, "--dir", task.parent)
+        shown = hearbench("list", *what, "--dir", task.parent)
         assert "tones-1.0.0-full" in shown.stdout
         assert "catalog" not in shown.stdout
     (tmp_path / "nothing").mkdir()
-    empty = hearkit("list", "tasks", "--dir", tmp_path / "nothing")
+    empty = hearbench("list", "tasks", "--dir", tmp_path / "nothing")
     assert empty.stdout == f"No tasks in {tmp_path / 'nothing'}.\n"
-    refused = hearkit("list", "models", "--dir", task.parent)
+    refused = hearbench("list", "models", "--dir", task.parent)
     assert refused.code == 2
     assert "--dir lists tasks" in refused.stderr
 
 
 def test_list_of_what_is_not_there(tmp_path: Path) -> None:
-    assert "No tasks in" in hearkit("list", "tasks").stdout
-    answer = hearkit("list", "protocol")
+    assert "No tasks in" in hearbench("list", "tasks").stdout
+    answer = hearbench("list", "protocol")
     assert answer.code == 2
     assert "Did you mean 'protocols'" in answer.stderr
-    assert hearkit("list", "tasks", "--dir", tmp_path / "nowhere").code == 2
+    assert hearbench("list", "tasks", "--dir", tmp_path / "nowhere").code == 2
 
 
 def test_a_broken_task_is_not_listed(task: Path, cache: Path) -> None:
     broken = shutil.copytree(task, cache / "tasks" / task.name)
-    assert len(hearkit("list", "tasks", "--json").json["tasks"]) == 1
+    assert len(hearbench("list", "tasks", "--json").json["tasks"]) == 1
     (broken / "train.json").write_text("{")
-    assert hearkit("list", "tasks", "--json").json["tasks"] == []
+    assert hearbench("list", "tasks", "--json").json["tasks"] == []
 
 
 def test_cache(model: Path, task: Path, cache: Path) -> None:
     kept_task = shutil.copytree(task, cache / "tasks" / task.name)
-    store = Path(hearkit("embed", model, "--task", task).stdout.split()[0])
+    store = Path(hearbench("embed", model, "--task", task).stdout.split()[0])
     size = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
-    shown = hearkit("cache", "--json").json
+    shown = hearbench("cache", "--json").json
     assert shown["folder"] == str(cache)
     kinds = {row["kind"]: row for row in shown["kinds"]}
     assert (kinds["embeddings"]["entries"], kinds["embeddings"]["bytes"]) == (1, size)
     assert kinds["tasks"]["entries"] == 1
-    assert "embeddings" in hearkit("cache").stdout
+    assert "embeddings" in hearbench("cache").stdout
 
     # Nobody to ask: nothing happens.
-    refused = hearkit("cache", "clear", "embeddings")
+    refused = hearbench("cache", "clear", "embeddings")
     assert refused.code == 2
     assert "--yes" in refused.stderr
     assert store.is_dir()
     # Too young.
-    assert hearkit("cache", "clear", "--older-than", 1, "--yes", "--json").json["removed"] == []
+    assert hearbench("cache", "clear", "--older-than", 1, "--yes", "--json").json["removed"] == []
     for path in (store, *store.rglob("*")):
         os.utime(path, (time.time() - 3 * 86400,) * 2)
     stranger = cache / "embeddings" / "a" / "b" / "notes"
     stranger.mkdir(parents=True)
-    old = hearkit("cache", "clear", "--older-than", 2, "--yes", "--json").json
+    old = hearbench("cache", "clear", "--older-than", 2, "--yes", "--json").json
     assert [item["path"] for item in old["removed"]] == [str(store)]
     assert old["bytes"] == size
     assert not (cache / "embeddings" / task.name).exists()
     assert stranger.is_dir()
     # Tasks go only by their name.
-    assert hearkit("cache", "clear", "--yes").code == 0
+    assert hearbench("cache", "clear", "--yes").code == 0
     assert kept_task.is_dir()
-    assert hearkit("cache", "clear", "tasks", "--yes").code == 0
+    assert hearbench("cache", "clear", "tasks", "--yes").code == 0
     assert not kept_task.exists()
 
 
@@ -98,12 +98,12 @@ def test_clear_leaves_links_alone(task: Path, cache: Path, tmp_path: Path) -> No
     elsewhere = shutil.copytree(task, tmp_path / "mine")
     (cache / "tasks").mkdir(parents=True)
     (cache / "tasks" / task.name).symlink_to(elsewhere)
-    assert hearkit("cache", "clear", "tasks", "--yes", "--json").json["removed"] == []
+    assert hearbench("cache", "clear", "tasks", "--yes", "--json").json["removed"] == []
     assert (elsewhere / "task_metadata.json").is_file()
 
 
 def test_unknown_kind() -> None:
-    answer = hearkit("cache", "clear", "embedings")
+    answer = hearbench("cache", "clear", "embedings")
     assert answer.code == 2
     assert "Did you mean 'embeddings'" in answer.stderr
 
@@ -118,10 +118,10 @@ def test_what_killed_runs_left_behind(cache: Path) -> None:
         path.write_bytes(b"1234")
     for path in (old, download):
         os.utime(path, (time.time() - 2 * 86400,) * 2)
-    kinds = {row["kind"]: row for row in hearkit("cache", "--json").json["kinds"]}
+    kinds = {row["kind"]: row for row in hearbench("cache", "--json").json["kinds"]}
     assert (kinds["leftovers"]["entries"], kinds["leftovers"]["bytes"]) == (2, 8)
     assert (kinds["corpora"]["entries"], kinds["downloads"]["entries"]) == (1, 0)
-    assert hearkit("cache", "clear", "leftovers", "--yes").code == 0
+    assert hearbench("cache", "clear", "leftovers", "--yes").code == 0
     assert not old.parent.exists()
     assert not download.exists()
     assert new.is_file()
@@ -138,10 +138,10 @@ def test_the_catalog_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         (190, ("licence", "from", "here"), ()),
     ):
         monkeypatch.setattr(
-            "hearkit.cli.tables.output_console",
+            "hearbench.cli.tables.output_console",
             lambda width=width: Console(width=width, highlight=False),
         )
-        lines = hearkit("list", "tasks").stdout.splitlines()
+        lines = hearbench("list", "tasks").stdout.splitlines()
         assert max(len(line) for line in lines if not line.startswith("No tasks in")) <= width
         assert all(word in lines[2] for word in there)
         assert not any(word in lines[2] for word in gone)
@@ -150,4 +150,4 @@ def test_the_catalog_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
         assert row.split()[:2] == ["beehive_states_fold0", "full"]
         assert not any(line.split()[1:2] == ["small"] for line in lines)
-    assert "esc50                     small" in hearkit("list", "tasks", "--small").stdout
+    assert "esc50                     small" in hearbench("list", "tasks", "--small").stdout

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 from helpers_models import STATS, write_model
 
 QUICK = ("--protocol", "faster", "--grid-points", "1", "--timeout", "60")
@@ -37,7 +37,7 @@ def test_the_run_of_the_other_models_goes_on(task: Path, model: Path, tmp_path: 
         extra = f"def get_scene_embeddings(audio, model):\n    {body}"
         paths.append(write_model(tmp_path / "models", STATS, name=name, extra=extra))
     out = tmp_path / "out"
-    answer = hearkit(
+    answer = hearbench(
         *("evaluate", *paths[:3], model, *paths[3:], "--task", task, "--out", out),
         *(*QUICK, *OWN, "--json"),
     )
@@ -54,7 +54,7 @@ def test_the_run_of_the_other_models_goes_on(task: Path, model: Path, tmp_path: 
 def test_the_scores_are_those_of_this_process(task: Path, model: Path, tmp_path: Path) -> None:
     scores = []
     for name, more in (("here", ()), ("there", OWN)):
-        answer = hearkit(
+        answer = hearbench(
             *("evaluate", model, "--task", task, "--out", tmp_path, "--name", name),
             *(*QUICK[:-2], *more, "--json"),
         )
@@ -65,7 +65,7 @@ def test_the_scores_are_those_of_this_process(task: Path, model: Path, tmp_path:
 
 
 def test_embed_takes_them_too(task: Path, model: Path) -> None:
-    answer = hearkit("embed", model, "--task", task, *OWN, "--json")
+    answer = hearbench("embed", model, "--task", task, *OWN, "--json")
     assert answer.code == 0, answer.stderr
     assert answer.json["embeddings"][0]["clips"] == 36
 
@@ -81,15 +81,15 @@ def test_embed_takes_them_too(task: Path, model: Path) -> None:
 def test_what_can_not_be_used(
     task: Path, model: Path, tmp_path: Path, more: tuple[str, ...], message: str
 ) -> None:
-    answer = hearkit("evaluate", model, "--task", task, "--out", tmp_path / "o", *QUICK, *more)
+    answer = hearbench("evaluate", model, "--task", task, "--out", tmp_path / "o", *QUICK, *more)
     assert answer.code == 2
     assert message in answer.stderr
     assert "Traceback" not in answer.stderr
 
 
 def test_what_belongs_to_one_model(task: Path, model: Path, tmp_path: Path) -> None:
-    answer = hearkit(
-        *("evaluate", model, "hearkit.models.naive", "--task", task, "--out", tmp_path / "o"),
+    answer = hearbench(
+        *("evaluate", model, "hearbench.models.naive", "--task", task, "--out", tmp_path / "o"),
         *("--option", "a=b", "--name", "x"),
     )
     assert answer.code == 2

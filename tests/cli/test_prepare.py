@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 from helpers_tasks import tone, write_wav
 
 
@@ -25,7 +25,7 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def test_the_stable_form(corpus: Path) -> None:
-    answer = hearkit(
+    answer = hearbench(
         "prepare", "--from-csv", corpus / "clips.csv", "--audio", corpus / "audio",
         "--name", "two", "--out", corpus / "data", "--duration", 0.25, "--score", "mAP",
         "--score", "top1_acc", "--sample-rate", 16000, "--sample-rate", 8000, "--json",
@@ -42,7 +42,7 @@ def test_the_stable_form(corpus: Path) -> None:
 
 
 def test_without_a_duration_clips_keep_their_lengths(corpus: Path) -> None:
-    answer = hearkit(
+    answer = hearbench(
         "prepare", "--from-csv", corpus / "clips.csv", "--audio", corpus / "audio",
         "--name", "two", "--out", corpus / "data", "--sample-rate", 8000, "--version", "2",
         "--mode", "small", "--folds", 4,
@@ -61,19 +61,19 @@ def test_without_a_duration_clips_keep_their_lengths(corpus: Path) -> None:
 
 
 def test_by_default_into_the_cache_where_it_has_a_name(corpus: Path, model: Path) -> None:
-    prepared = hearkit(
+    prepared = hearbench(
         "prepare", "--from-csv", corpus / "clips.csv", "--audio", corpus / "audio",
         "--name", "two", "--sample-rate", 16000,
     )  # fmt: skip
     assert prepared.code == 0, prepared.stderr
-    listed = hearkit("list", "tasks", "--json").json["tasks"]
+    listed = hearbench("list", "tasks", "--json").json["tasks"]
     assert [(row["task"], row["clips"]) for row in listed] == [("two-1.0.0-full", 40)]
-    evaluated = hearkit(
+    evaluated = hearbench(
         "evaluate", model, "--task", "two", "--out", corpus / "out", "--protocol", "faster",
         "--grid-points", 1, "--json",
     )  # fmt: skip
     assert evaluated.json["results"][0]["task"] == "two-1.0.0-full"
-    slip = hearkit("evaluate", model, "--task", "tow", "--out", corpus / "out")
+    slip = hearbench("evaluate", model, "--task", "tow", "--out", corpus / "out")
     assert "Did you mean 'two'" in slip.stderr
 
 
@@ -98,7 +98,7 @@ def test_bad_input(change: dict[str, str], said: str, corpus: Path) -> None:
         "--out": str(corpus / "data"),
         **change,
     }
-    answer = hearkit("prepare", *(part for pair in given.items() for part in pair))
+    answer = hearbench("prepare", *(part for pair in given.items() for part in pair))
     assert answer.code == 2
     assert said in answer.stderr
     assert answer.stdout == ""
@@ -117,11 +117,11 @@ def libricount(folder: Path, count: int = 40) -> Path:
 
 def test_a_task_of_the_catalog(tmp_path: Path) -> None:
     place = libricount(tmp_path)
-    refused = hearkit("prepare", "libricount", "--mode", "small", "--corpus-dir", place)
+    refused = hearbench("prepare", "libricount", "--mode", "small", "--corpus-dir", place)
     assert refused.code == 2
     assert "another MD5" in refused.stderr
     assert "--trust-corpus" in refused.stderr
-    answer = hearkit(
+    answer = hearbench(
         "prepare", "libricount", "--mode", "small", "--corpus-dir", place, "--out", tmp_path / "o",
         "--trust-corpus", "--sample-rate", 16000, 8000, "--jobs", 2,
     )  # fmt: skip
@@ -129,18 +129,18 @@ def test_a_task_of_the_catalog(tmp_path: Path) -> None:
     folder = tmp_path / "o/tasks/libricount-v1.0.0-hear2021-small"
     assert answer.stdout.strip() == str(folder)
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["16000", "8000"]
-    corpus = json.loads((folder / "task_metadata.json").read_text())["hearkit"]["corpus"]
+    corpus = json.loads((folder / "task_metadata.json").read_text())["hearbench"]["corpus"]
     assert corpus["trusted"] is True
     assert corpus["files"][0]["official_md5"] == "25d1bd1e71800440d635171a8f41a5f7"
 
 
 def test_several_tasks_of_which_some_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Nothing is to be had from the network.
-    monkeypatch.setenv("HEARKIT_MIRROR", "http://127.0.0.1:9/")
-    monkeypatch.setattr("hearkit.tasks.fetch.transfer._pause", lambda *_: None, raising=False)
+    monkeypatch.setenv("HEARBENCH_MIRROR", "http://127.0.0.1:9/")
+    monkeypatch.setattr("hearbench.tasks.fetch.transfer._pause", lambda *_: None, raising=False)
     place = libricount(tmp_path)
     (place / "esc50-all_folds-small.zip").write_text("no archive")
-    answer = hearkit(
+    answer = hearbench(
         "prepare", "esc50-small", "libricount-small", "--corpus-dir", place, "--trust-corpus",
         "--json",
     )  # fmt: skip
@@ -172,6 +172,6 @@ def test_several_tasks_of_which_some_fail(tmp_path: Path, monkeypatch: pytest.Mo
     ],
 )
 def test_bad_requests(arguments: list[str], said: str) -> None:
-    answer = hearkit("prepare", *arguments)
+    answer = hearbench("prepare", *arguments)
     assert answer.code == 2
     assert said in " ".join(answer.stderr.split())

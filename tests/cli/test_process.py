@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 from helpers_models import STATS, write_model
 
-from hearkit import __version__
+from hearbench import __version__
 
-COMMAND = (sys.executable, "-m", "hearkit.cli")
+COMMAND = (sys.executable, "-m", "hearbench.cli")
 QUICK = ("--protocol", "faster", "--grid-points", "1")
 SLOW = STATS.replace("    return torch.stack", "    time.sleep(30)\n    return torch.stack", 1)
 
@@ -29,7 +29,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def test_help_loads_nothing_heavy() -> None:
     code = (
-        "import sys; from hearkit.cli.app import app\n"
+        "import sys; from hearbench.cli.app import app\n"
         "try: app(['evaluate', '--help'])\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'scipy', 'sklearn', 'numpy', 'av', 'soundfile'} & set(sys.modules)\n"
@@ -37,21 +37,21 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "hearkit evaluate" in done.stdout
+    assert "hearbench evaluate" in done.stdout
 
 
 @pytest.mark.parametrize(
     "verb", ["evaluate", "prepare", "embed", "probe", "list", "cache", "cache clear", "demo"]
 )
 def test_every_verb_shows_an_example(verb: str) -> None:
-    answer = hearkit(*verb.split(), "--help")
+    answer = hearbench(*verb.split(), "--help")
     assert answer.code == 0
-    assert f"    hearkit {verb}" in answer.stdout
+    assert f"    hearbench {verb}" in answer.stdout
 
 
 def test_version() -> None:
-    answer = hearkit("--version")
-    assert (answer.code, answer.stdout) == (0, f"hearkit {__version__}\n")
+    answer = hearbench("--version")
+    assert (answer.code, answer.stdout) == (0, f"hearbench {__version__}\n")
 
 
 def test_streams_of_a_real_process(task: Path, tmp_path: Path) -> None:
@@ -68,10 +68,10 @@ def test_streams_of_a_real_process(task: Path, tmp_path: Path) -> None:
 
 def test_bugs_keep_their_traceback(task: Path, tmp_path: Path) -> None:
     code = (
-        "import hearkit.cli.evaluate as e, hearkit.cli.app as a\n"
+        "import hearbench.cli.evaluate as e, hearbench.cli.app as a\n"
         "def broken(*args, **kwargs): raise RuntimeError('a bug')\n"
         "e.evaluate_tasks = broken\n"
-        f"a.app(['evaluate', 'hearkit.models.naive', '--task', {str(task)!r}, '--out', "
+        f"a.app(['evaluate', 'hearbench.models.naive', '--task', {str(task)!r}, '--out', "
         f"{str(tmp_path)!r}])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -90,7 +90,7 @@ def test_interruption(number: signal.Signals, task: Path, tmp_path: Path, cache:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "HEARKIT_CACHE": str(cache)},
+        env={**os.environ, "HEARBENCH_CACHE": str(cache)},
     )
     deadline = time.monotonic() + 60
     while not begun.exists() and time.monotonic() < deadline:

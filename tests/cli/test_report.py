@@ -10,7 +10,7 @@ from helpers_cli import Answer
 from helpers_leaderboard import write_made_up_result
 from typer.testing import CliRunner
 
-from hearkit.cli.report import report
+from hearbench.cli.report import report
 
 ESC50 = "esc50-v2.0.0-full"
 

@@ -3,21 +3,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearkit.cli.result_notes import notes_on
-from hearkit.probe.protocol import GridPoint
-from hearkit.results import Result
+from hearbench.cli.result_notes import notes_on
+from hearbench.probe.protocol import GridPoint
+from hearbench.results import Result
 
 
 def evaluate(model: Path, task: Path, out: Path, *more: object) -> tuple[list[str], str, Result]:
     """The notes in JSON, the table of the same again, and the result."""
     command = ("evaluate", model, "--task", task, "--out", out, *more)
-    first = hearkit(*command, "--json")
+    first = hearbench(*command, "--json")
     assert first.code == 0, first.stderr
     (found,) = first.json["results"]
-    return found["notes"], hearkit(*command).stdout, Result.read(Path(found["path"]))
+    return found["notes"], hearbench(*command).stdout, Result.read(Path(found["path"]))
 
 
 def test_a_short_training_is_told(model: Path, task: Path, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_of_others_there_is_nothing_to_tell(
 def test_several_tasks_are_told_of_in_one_line(model: Path, task: Path, tmp_path: Path) -> None:
     other = make_scene_task(tmp_path / "t", name="others")
     quick = ("--protocol", "faster", "--grid-points", 1)
-    shown = hearkit("evaluate", model, "--task", task, "--task", other, "--out", tmp_path, *quick)
+    shown = hearbench("evaluate", model, "--task", task, "--task", other, "--out", tmp_path, *quick)
     lines = [line for line in shown.stdout.splitlines() if "training steps" in line]
     assert len(lines) == 1
     assert lines[0].startswith("tones-1.0.0-full, others-1.0.0-full: the probes took ")

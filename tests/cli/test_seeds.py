@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_cli import Answer, hearkit
+from helpers_cli import Answer, hearbench
 from helpers_tasks import make_scene_task
 
-from hearkit.results import Result
+from hearbench.results import Result
 
 QUICK = ("--protocol", "faster", "--grid-points", "2")
 
@@ -22,7 +22,7 @@ def folded(tmp_path: Path) -> Path:
 
 
 def evaluate(model: object, task: object, out: Path, *more: object) -> Answer:
-    return hearkit("evaluate", model, "--task", task, "--out", out, *QUICK, *more)
+    return hearbench("evaluate", model, "--task", task, "--out", out, *QUICK, *more)
 
 
 def test_every_seed_has_a_result_and_together_an_interval(
@@ -108,7 +108,7 @@ def test_predictions_that_are_gone_leave_the_result_without_interval(
 
 
 def test_where_nothing_is_random_one_seed_is_all(model: Path, task: Path, tmp_path: Path) -> None:
-    answer = hearkit(
+    answer = hearbench(
         "evaluate", model, "--task", task, "--out", tmp_path / "out", "--protocol", "knn",
         "--seeds", 5, "--json",
     )  # fmt: skip
@@ -117,9 +117,9 @@ def test_where_nothing_is_random_one_seed_is_all(model: Path, task: Path, tmp_pa
 
 
 def test_probe_takes_seeds_too(model: Path, task: Path, tmp_path: Path) -> None:
-    embedded = hearkit("embed", model, "--task", task, "--json")
+    embedded = hearbench("embed", model, "--task", task, "--json")
     (store,) = embedded.json["embeddings"]
-    answer = hearkit(
+    answer = hearbench(
         "probe",
         store["folder"],
         "--task",
@@ -139,7 +139,7 @@ def test_probe_takes_seeds_too(model: Path, task: Path, tmp_path: Path) -> None:
 def test_distances_train_nothing(
     more: tuple[str, str], model: Path, task: Path, tmp_path: Path
 ) -> None:
-    answer = hearkit(
+    answer = hearbench(
         "evaluate", model, "--task", task, "--out", tmp_path / "out", "--distance", *more
     )
     assert answer.code == 2

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 from helpers_tasks import make_scene_task
 
 QUICK = ("--quick", "--protocol", "faster", "--grid-points", "1", "--device", "cpu")
@@ -19,7 +19,7 @@ QUICK = ("--quick", "--protocol", "faster", "--grid-points", "1", "--device", "c
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The skeleton with its card filled in, to be imported."""
     folder = tmp_path / "my-model"
-    assert hearkit("init-model", "my-model", "--out", folder).code == 0
+    assert hearbench("init-model", "my-model", "--out", folder).code == 0
     card = folder / "card.toml"
     text = re.sub(r"<([^>]*)>", r"A \1", card.read_text())
     text = text.replace("example.org/where-the-model-is-described", "example.org/my-model")
@@ -34,7 +34,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_from_the_skeleton_to_a_checked_submission(package: Path, tmp_path: Path) -> None:
     task = make_scene_task(tmp_path, name="tones")
     out = tmp_path / "submission"
-    answer = hearkit(
+    answer = hearbench(
         *("submit", "my_model.hear", "--card", package / "card.toml", "--out", out),
         *("--task", task, *QUICK),
     )
@@ -48,31 +48,31 @@ def test_from_the_skeleton_to_a_checked_submission(package: Path, tmp_path: Path
     row = (out / "row.csv").read_text().splitlines()
     assert row[1].startswith("A name on the leaderboard,https://example.org/")
 
-    checked = hearkit("leaderboard", "check", out, "--task", task, "--json")
+    checked = hearbench("leaderboard", "check", out, "--task", task, "--json")
     assert checked.code == 0, checked.stdout
     assert checked.json["labels_compared"] == ["tones-1.0.0-full"]
     result = out / "results" / "tones-1.0.0-full" / "result.json"
     result.write_text(result.read_text().replace('"mean": 0.', '"mean": 0.9'))
-    tampered = hearkit("leaderboard", "check", out, "--task", task)
+    tampered = hearbench("leaderboard", "check", out, "--task", task)
     assert tampered.code == 1
     assert "is stated" in tampered.stdout
     assert "checksum" in tampered.stdout
     assert "can't be taken: " in tampered.stdout
 
     # The same again keeps the results, and writes the submission anew.
-    again = hearkit(
+    again = hearbench(
         *("submit", "my_model.hear", "--card", package / "card.toml", "--out", out),
         *("--task", task, *QUICK),
     )
     assert again.code == 0, again.stderr
     assert "kept" in again.stderr
-    assert hearkit("leaderboard", "check", out, "--task", task).code == 0
+    assert hearbench("leaderboard", "check", out, "--task", task).code == 0
 
     kept = tmp_path / "submission.results"
-    exported = hearkit("leaderboard", "export", kept, "--form", "markdown", "--name", "mine")
+    exported = hearbench("leaderboard", "export", kept, "--form", "markdown", "--name", "mine")
     assert exported.stdout.startswith("| mine | score | value |")
     file = tmp_path / "r.parquet"
-    assert hearkit("leaderboard", "export", kept, "--form", "parquet", "--out", file).code == 0
+    assert hearbench("leaderboard", "export", kept, "--form", "parquet", "--out", file).code == 0
     assert file.read_bytes()[:4] == b"PAR1"
 
 
@@ -80,7 +80,7 @@ def test_a_model_that_is_not_valid_is_not_evaluated(package: Path, tmp_path: Pat
     path = package / "src" / "my_model" / "hear.py"
     path.write_text(path.read_text().replace("50.0 * torch", "0.05 * torch"))
     out = tmp_path / "submission"
-    answer = hearkit(
+    answer = hearbench(
         *("submit", "my_model.hear", "--card", package / "card.toml", "--out", out),
         *("--task", make_scene_task(tmp_path, name="tones"), *QUICK),
     )
@@ -95,7 +95,7 @@ def test_what_is_installed_where_is_said_before(
 ) -> None:
     # Without an index pip fails, but not before the line.
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    answer = hearkit(
+    answer = hearbench(
         *("submit", package, "--card", package / "card.toml", "--out", tmp_path / "s"),
         *("--task", make_scene_task(tmp_path, name="tones"), *QUICK),
     )
@@ -108,13 +108,13 @@ def test_what_is_installed_where_is_said_before(
 
 def test_bad_input(package: Path, tmp_path: Path) -> None:
     card = package / "card.toml"
-    nothing = hearkit("submit", "my_model.hear", "--card", card, "--out", tmp_path / "s")
+    nothing = hearbench("submit", "my_model.hear", "--card", card, "--out", tmp_path / "s")
     assert nothing.code == 2
     assert "None of the leaderboard's tasks is in the cache" in nothing.stderr
     card.write_text("model = ")
-    answer = hearkit("submit", "my_model.hear", "--card", card, "--out", tmp_path / "s")
+    answer = hearbench("submit", "my_model.hear", "--card", card, "--out", tmp_path / "s")
     assert answer.code == 2
     assert "isn't a TOML file" in answer.stderr
-    gone = hearkit("leaderboard", "export", tmp_path / "nothing", "--form", "latex")
+    gone = hearbench("leaderboard", "export", tmp_path / "nothing", "--form", "latex")
     assert gone.code == 2
-    assert hearkit("leaderboard", "check", tmp_path / "nothing").code == 1
+    assert hearbench("leaderboard", "check", tmp_path / "nothing").code == 1

@@ -1,4 +1,4 @@
-"""A package of somebody else adds a task, a corpus and a score, without a change to hearkit."""
+"""A package of somebody else adds a task, a corpus and a score, without a change to hearbench."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-SOURCE = Path(__file__).parents[1] / "packages" / "hearkit-chirps"
+SOURCE = Path(__file__).parents[1] / "packages" / "hearbench-chirps"
 RATE = 22050
 
 
@@ -51,7 +51,7 @@ def corpus(tmp_path: Path) -> Path:
 
 def run(site: Path, *arguments: object) -> Any:
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    command = [sys.executable, "-m", "hearkit.cli", *map(str, arguments), "--json"]
+    command = [sys.executable, "-m", "hearbench.cli", *map(str, arguments), "--json"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -79,7 +79,7 @@ def test_its_task_is_listed_prepared_and_scored(site: Path, corpus: Path, tmp_pa
     assert all(len(splits) == 1 for splits in homes.values())
 
     results = run(
-        site, "evaluate", "hearkit.models.naive", "--task", "chirps", "--protocol", "faster",
+        site, "evaluate", "hearbench.models.naive", "--task", "chirps", "--protocol", "faster",
         "--grid-points", 1, "--out", tmp_path / "results",
     )["results"]  # fmt: skip
     assert results[0]["task"] == "chirps-1.2.0-full"
@@ -93,7 +93,7 @@ def test_without_the_package_there_is_no_such_task(corpus: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "hearkit.cli",
+        "hearbench.cli",
         "prepare",
         "chirps",
         "--corpus-dir",

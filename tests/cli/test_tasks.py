@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 from helpers_tasks import make_event_task, make_scene_task
 
 
@@ -12,7 +12,7 @@ def rows(text: str, first: str) -> list[list[str]]:
 
 
 def test_stats(task: Path) -> None:
-    answer = hearkit("tasks", "stats", task)
+    answer = hearbench("tasks", "stats", task)
     assert answer.code == 0
     assert answer.stdout.splitlines()[0].rstrip() == "tones-1.0.0-full: multiclass scene task"
     assert "Optimised for top1_acc; audio at 16000 Hz." in answer.stdout
@@ -28,7 +28,7 @@ def test_stats(task: Path) -> None:
 
 def test_stats_as_json(task: Path, tmp_path: Path) -> None:
     plot = tmp_path / "a" / "task.svg"
-    answer = hearkit("tasks", "stats", task, "--json", "--silence", "--plot", plot)
+    answer = hearbench("tasks", "stats", task, "--json", "--silence", "--plot", plot)
     assert answer.json["labels"]["c"] == {"train": 4, "valid": 4, "test": 4}
     assert answer.json["splits"][2]["silent"] == []
     assert answer.json["splits"][0]["hours"] == pytest.approx(3 / 3600)
@@ -41,11 +41,11 @@ def test_many_labels_are_cut(tmp_path: Path) -> None:
     folder = make_scene_task(
         tmp_path, labels=names, clips_per_label=1, duration_s=0.01, multilabel=True
     )
-    answer = hearkit("tasks", "stats", folder)
+    answer = hearbench("tasks", "stats", folder)
     shown = [name for name in names if rows(answer.stdout, name)]
     assert shown == names[:10] + names[20:]
     assert "... 10 more, by --all" in answer.stdout
-    answer = hearkit("tasks", "stats", folder, "--all")
+    answer = hearbench("tasks", "stats", folder, "--all")
     assert [name for name in names if rows(answer.stdout, name)] == names
     assert "more, by --all" not in answer.stdout
 
@@ -55,11 +55,11 @@ def test_missing_labels_are_named(tmp_path: Path) -> None:
     vocabulary = ["a", "[b]", *(f"z{i:02d}" for i in range(12))]
     lines = ["idx,label", *(f"{i},{label}" for i, label in enumerate(vocabulary))]
     (folder / "labelvocabulary.csv").write_text("\n".join(lines) + "\n")
-    answer = hearkit("tasks", "stats", folder)
+    answer = hearbench("tasks", "stats", folder)
     first = ", ".join(f"z{i:02d}" for i in range(10))
     assert f"valid has no clip of 12 of the labels: {first} and 2 more\n" in answer.stdout
     assert rows(answer.stdout, "[b]") == [["[b]", "1", "1", "1", "3"]]
-    answer = hearkit("tasks", "stats", folder, "--all")
+    answer = hearbench("tasks", "stats", folder, "--all")
     assert f"test has no clip of 12 of the labels: {first}, z10, z11\n" in answer.stdout
     assert "times the rarest" not in answer.stdout
 
@@ -67,7 +67,7 @@ def test_missing_labels_are_named(tmp_path: Path) -> None:
 def test_an_event_task(tmp_path: Path) -> None:
     # Per split two clips of three beeps of 300 ms in 2 s, and one clip without.
     folder = make_event_task(tmp_path)
-    answer = hearkit("tasks", "stats", folder, "--silence", "--plot", tmp_path / "a.png")
+    answer = hearbench("tasks", "stats", folder, "--silence", "--plot", tmp_path / "a.png")
     assert answer.code == 0
     assert rows(answer.stdout, "test")[1] == [
         *("test", "6", "0.300", "0.300", "0.300", "1", "30.0%", "0.0%")
@@ -85,13 +85,13 @@ def test_stats_refuses(task: Path, tmp_path: Path) -> None:
         ((tmp_path / "nowhere" / "x",), "there is no such file or folder"),
         ((task, "--plot", tmp_path / "a.jpg"), "written as .png, .svg or .pdf"),
     ):
-        answer = hearkit("tasks", "stats", *arguments)
+        answer = hearbench("tasks", "stats", *arguments)
         assert (answer.code, answer.stdout) == (2, "")
         assert answer.stderr.startswith("error: ") or "\nerror: " in answer.stderr
         assert message in answer.stderr
 
 
 def test_help() -> None:
-    answer = hearkit("tasks", "--help")
+    answer = hearbench("tasks", "--help")
     assert answer.code == 0
     assert "stats" in answer.stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 from helpers_models import STATS, write_model
 
 FAILS = """
@@ -22,7 +22,7 @@ get_scene_embeddings = get_timestamp_embeddings = load_model
 
 def test_a_mistake_is_shown_with_what_to_do(tmp_path: Path) -> None:
     path = write_model(tmp_path, STATS.replace("scene_embedding_size = 3", ""))
-    answer = hearkit("validate", path, "--only", "scene-size", "--only", "timestamp-size")
+    answer = hearbench("validate", path, "--only", "scene-size", "--only", "timestamp-size")
     assert answer.code == 1
     assert "expected: scene_embedding_size, an int" in answer.stdout
     assert "to do: Give the model the attribute scene_embedding_size" in answer.stdout
@@ -31,7 +31,7 @@ def test_a_mistake_is_shown_with_what_to_do(tmp_path: Path) -> None:
 
 def test_skipped_checks_stand_together(tmp_path: Path) -> None:
     path = write_model(tmp_path, FAILS)
-    answer = hearkit("validate", path, "--only", "timestamp-unit")
+    answer = hearbench("validate", path, "--only", "timestamp-unit")
     assert answer.code == 1
     assert "KeyError: 'layer'" in answer.stdout
     told = [line for line in answer.stdout.splitlines() if line.startswith("skipped")]
@@ -41,7 +41,7 @@ def test_skipped_checks_stand_together(tmp_path: Path) -> None:
 
 
 def test_json(model: Path) -> None:
-    answer = hearkit("validate", model, "--only", "sample-rate", "--json")
+    answer = hearbench("validate", model, "--only", "sample-rate", "--json")
     assert answer.code == 0
     assert answer.stderr == f"validating {model}\n"
     assert answer.json["valid"] is True
@@ -61,7 +61,7 @@ def test_json(model: Path) -> None:
     ],
 )
 def test_what_could_not_run(model: Path, arguments: list[str], told: str) -> None:
-    answer = hearkit("validate", *(str(model) if text == "MODEL" else text for text in arguments))
+    answer = hearbench("validate", *(str(model) if text == "MODEL" else text for text in arguments))
     assert answer.code == 2
     assert told in answer.stderr
     assert answer.stdout == ""
@@ -70,7 +70,7 @@ def test_what_could_not_run(model: Path, arguments: list[str], told: str) -> Non
 def test_an_interrupt_ends_the_model(tmp_path: Path) -> None:
     path = write_model(tmp_path, extra="import time\ndef load_model(p=''):\n    time.sleep(60)")
     process = subprocess.Popen(
-        [sys.executable, "-m", "hearkit.cli", "validate", str(path)],
+        [sys.executable, "-m", "hearbench.cli", "validate", str(path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -83,7 +83,7 @@ def test_an_interrupt_ends_the_model(tmp_path: Path) -> None:
         found = [
             child
             for child in psutil.Process(process.pid).children()
-            if any("hearkit_worker" in text for text in child.cmdline())
+            if any("hearbench_worker" in text for text in child.cmdline())
         ]
     assert found, "the model's process has not been started"
     time.sleep(0.5)

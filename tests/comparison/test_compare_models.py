@@ -11,12 +11,12 @@ import pytest
 from helpers_leaderboard import made_up_predictions, write_made_up_result
 from scipy import stats
 
-from hearkit.comparison.compare import compare
-from hearkit.comparison.csv_file import COLUMNS, write_comparison_csv
-from hearkit.comparison.reading import read_entrants
-from hearkit.errors import HearError, ResultError
-from hearkit.probe.protocol import HEAR2021
-from hearkit.results import score, write_result
+from hearbench.comparison.compare import compare
+from hearbench.comparison.csv_file import COLUMNS, write_comparison_csv
+from hearbench.comparison.reading import read_entrants
+from hearbench.errors import HearError, ResultError
+from hearbench.probe.protocol import HEAR2021
+from hearbench.results import score, write_result
 
 ESC50 = "esc50-v2.0.0-full"
 DCASE = "dcase2016_task2-hear2021-full"

@@ -14,15 +14,15 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from hearkit import embed, load_model, load_task
-from hearkit.distance import DISTANCE_FILE, DistanceResult, distance_scores, write_distances
-from hearkit.distance.intervals import mean_error, share_interval
-from hearkit.embeddings.store import EmbeddingStore
-from hearkit.errors import EmbeddingError, ResultError, TaskError
-from hearkit.metrics.distance import measure_distances
-from hearkit.metrics.distance_blocks import Sameness
-from hearkit.metrics.distance_errors import standard_errors
-from hearkit.settings import Settings
+from hearbench import embed, load_model, load_task
+from hearbench.distance import DISTANCE_FILE, DistanceResult, distance_scores, write_distances
+from hearbench.distance.intervals import mean_error, share_interval
+from hearbench.embeddings.store import EmbeddingStore
+from hearbench.errors import EmbeddingError, ResultError, TaskError
+from hearbench.metrics.distance import measure_distances
+from hearbench.metrics.distance_blocks import Sameness
+from hearbench.metrics.distance_errors import standard_errors
+from hearbench.settings import Settings
 
 NAMES = [
     "retrieval_mAP",

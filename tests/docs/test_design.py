@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from test_imports import LAYERS, RANK, ROOT
 
-from hearkit.cli import cache
-from hearkit.execution import ray_cluster
+from hearbench.cli import cache
+from hearbench.execution import ray_cluster
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/design.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -13,14 +13,19 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-import hearkit
+import hearbench
 
 ROOT = Path(__file__).resolve().parents[2]
 # Answers to stdout, what only the cache holds, and what is read and never written: no formats.
 NOT_KEPT = (
-    *("hearkit.comparison", "hearkit.planning", "hearkit.report", "hearkit.views"),
-    *("hearkit.execution", "hearkit.models", "hearkit.tasks.catalog", "hearkit.tasks.fetch"),
-    "hearkit.tasks.record",
+    *("hearbench.comparison", "hearbench.planning", "hearbench.report", "hearbench.views"),
+    *(
+        "hearbench.execution",
+        "hearbench.models",
+        "hearbench.tasks.catalog",
+        "hearbench.tasks.fetch",
+    ),
+    "hearbench.tasks.record",
 )
 
 
@@ -32,7 +37,7 @@ def test_the_commands_are_up_to_date() -> None:
     commands = tool("cli_reference")
     have = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
     assert have == commands.page(), "python tools/cli_reference.py"
-    assert "## hearkit leaderboard aggregates\n" in have
+    assert "## hearbench leaderboard aggregates\n" in have
     assert "| `--seed N` | Of initial weights and dropout. Default: `42`. At least 0. |" in have
 
 
@@ -46,10 +51,10 @@ def test_the_formats_are_up_to_date() -> None:
 
 def test_every_record_that_is_kept_has_its_table() -> None:
     found = set()
-    for module in pkgutil.walk_packages(hearkit.__path__, "hearkit."):
-        if module.name.startswith((*NOT_KEPT, "hearkit.cli", "hearkit.worker")):
+    for module in pkgutil.walk_packages(hearbench.__path__, "hearbench."):
+        if module.name.startswith((*NOT_KEPT, "hearbench.cli", "hearbench.worker")):
             continue
-        if module.name.startswith("hearkit.models") or module.name.endswith("_tensorflow"):
+        if module.name.startswith("hearbench.models") or module.name.endswith("_tensorflow"):
             continue
         for value in vars(importlib.import_module(module.name)).values():
             if (

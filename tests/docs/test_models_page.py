@@ -12,11 +12,11 @@ import pytest
 import torch
 from models import BUILT_IN, EXAMPLES, Entry, facts, loaded, parameters, wav2vec2_config
 
-import hearkit.models
-from hearkit.models.loading import load_model
-from hearkit.models.openl3 import OpenL3Model
-from hearkit.models.vggish import VggishModel
-from hearkit.settings import Settings
+import hearbench.models
+from hearbench.models.loading import load_model
+from hearbench.models.openl3 import OpenL3Model
+from hearbench.models.vggish import VggishModel
+from hearbench.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/models.md").read_text()
@@ -101,7 +101,7 @@ def test_the_click_is_found_whatever_the_frames_near_the_ends_are(tmp_path: Path
 
 def test_every_built_in_model_has_its_row() -> None:
     with_api = set()
-    for path in Path(hearkit.models.__path__[0]).glob("*.py"):
+    for path in Path(hearbench.models.__path__[0]).glob("*.py"):
         names = {
             name
             for node in ast.parse(path.read_text()).body
@@ -114,7 +114,7 @@ def test_every_built_in_model_has_its_row() -> None:
         if {"load_model", "get_scene_embeddings", "get_timestamp_embeddings"} <= names:
             with_api.add(path.stem)
     assert {entry.spec for entry in BUILT_IN.values()} == {
-        f"hearkit.models.{name}" for name in with_api - ADAPTERS
+        f"hearbench.models.{name}" for name in with_api - ADAPTERS
     }
     assert list(BASELINES) == [entry.label for entry in BUILT_IN.values()]
     assert list(PUBLISHED) == [entry.label for entry in EXAMPLES.values()]

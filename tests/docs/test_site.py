@@ -60,9 +60,9 @@ def short_config() -> str:
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for own, other in {
         "docs_dir: docs": f"docs_dir: {ROOT / 'docs'}",
-        "modules: [src/hearkit]": f"modules: [{ROOT / 'src/hearkit'}]",
+        "modules: [src/hearbench]": f"modules: [{ROOT / 'src/hearbench'}]",
         "paths: [src]": f"paths: [{ROOT / 'src'}]",
-        "- hearkit.cli\n": "- 're:hearkit\\.'\n",
+        "- hearbench.cli\n": "- 're:hearbench\\.'\n",
     }.items():
         assert text.count(own) == 1, own
         text = text.replace(own, other)
@@ -121,11 +121,11 @@ def test_search_knows_the_pages_without_a_server(site: Path) -> None:
 def test_links_in_the_sources_lead_to_files(page: Path) -> None:
     text = _FENCED.sub("", page.read_text(encoding="utf-8"))
     for link in re.findall(r"\]\(([^)#\s]+)", text):
-        if "://" not in link and not link.startswith("mailto:") and "api/hearkit" not in link:
+        if "://" not in link and not link.startswith("mailto:") and "api/hearbench" not in link:
             assert (page.parent / link).exists(), link
 
 
 @pytest.mark.real
 def test_the_whole_site_builds(tmp_path: Path) -> None:
     build(ROOT / "mkdocs.yml", tmp_path / "site")
-    assert (tmp_path / "site/reference/api/hearkit/results/record.html").is_file()
+    assert (tmp_path / "site/reference/api/hearbench/results/record.html").is_file()

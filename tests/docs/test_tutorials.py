@@ -53,7 +53,7 @@ def steps(page: str) -> list[Step]:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Variables with which `python` and `hearkit` are those of an environment of its own.
+    """Variables with which `python` and `hearbench` are those of an environment of its own.
 
     What the tutorial installs goes there, and never among the packages of whoever runs the tests.
     """
@@ -62,18 +62,18 @@ def environment(tmp_path: Path) -> dict[str, str]:
     packages = next(own.glob("lib/python*/site-packages"))
     seen = [path for path in sys.path if path.endswith("-packages")]
     (packages / "seen.pth").write_text("\n".join([*seen, str(ROOT / "src")]) + "\n")
-    program = own / "bin/hearkit"
+    program = own / "bin/hearbench"
     program.write_text(
-        f"#!{own}/bin/python\nimport sys\n\nfrom hearkit.cli import main\n\nsys.exit(main())\n"
+        f"#!{own}/bin/python\nimport sys\n\nfrom hearbench.cli import main\n\nsys.exit(main())\n"
     )
     program.chmod(0o755)
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("HEARKIT_")}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("HEARBENCH_")}
     return {
         **kept,
         "PATH": f"{own / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "VIRTUAL_ENV": str(own),
-        "HEARKIT_CACHE": str(tmp_path / "cache"),
-        "HEARKIT_DEVICE": "cpu",
+        "HEARBENCH_CACHE": str(tmp_path / "cache"),
+        "HEARBENCH_DEVICE": "cpu",
         "COLUMNS": "100",
         # Tests run beside each other, and threads of all would only wait for each other.
         "OMP_NUM_THREADS": "1",

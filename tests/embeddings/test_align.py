@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hearkit.embeddings.align import check_timestamps, frame_labels
-from hearkit.errors import EmbeddingError
-from hearkit.tasks.clips import Event
+from hearbench.embeddings.align import check_timestamps, frame_labels
+from hearbench.errors import EmbeddingError
+from hearbench.tasks.clips import Event
 
 LABELS = {"a": 0, "b": 1, "c": 2}
 

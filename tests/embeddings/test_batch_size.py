@@ -11,13 +11,13 @@ import torch
 from helpers_models import engine_of, write_model
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearkit.embeddings import batches, run
-from hearkit.embeddings.batch_size import are_alike, times_larger
-from hearkit.embeddings.compute import embed, embed_shards, missing_shards, store_folder
-from hearkit.embeddings.store import EmbeddingStore
-from hearkit.models.loading import load_model
-from hearkit.settings import Settings
-from hearkit.tasks.store import PreparedTask, load_task
+from hearbench.embeddings import batches, run
+from hearbench.embeddings.batch_size import are_alike, times_larger
+from hearbench.embeddings.compute import embed, embed_shards, missing_shards, store_folder
+from hearbench.embeddings.store import EmbeddingStore
+from hearbench.models.loading import load_model
+from hearbench.settings import Settings
+from hearbench.tasks.store import PreparedTask, load_task
 
 # A layer whose product is of the whole batch, so that its size may change how it rounds; and what
 # it was given.

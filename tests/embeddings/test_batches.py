@@ -9,11 +9,11 @@ import numpy.typing as npt
 import pytest
 from helpers_tasks import make_event_task, make_scene_task, tone, write_wav
 
-from hearkit.embeddings import batches
-from hearkit.embeddings.batches import Batch, batch_clips, batches_of, plan_shards, read_ahead
-from hearkit.errors import EmbeddingError
-from hearkit.settings import Settings
-from hearkit.tasks.store import PreparedTask, load_task
+from hearbench.embeddings import batches
+from hearbench.embeddings.batches import Batch, batch_clips, batches_of, plan_shards, read_ahead
+from hearbench.errors import EmbeddingError
+from hearbench.settings import Settings
+from hearbench.tasks.store import PreparedTask, load_task
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_closing_stops_the_threads(task: PreparedTask, monkeypatch: pytest.Monke
     next(stream)
     stream.close()
     names = [thread.name for thread in threading.enumerate()]
-    assert not any(name.startswith("hearkit-read") for name in names)
+    assert not any(name.startswith("hearbench-read") for name in names)
 
 
 def test_a_clip_of_another_length_is_named(task: PreparedTask) -> None:

@@ -14,14 +14,14 @@ import pytest
 from helpers_models import write_model
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearkit.audio.decode import read_float32
-from hearkit.embeddings import batches
-from hearkit.embeddings.compute import EmbedProgress, embed, store_folder
-from hearkit.embeddings.store import EmbeddingStore
-from hearkit.errors import EmbeddingError, HearError, ModelError
-from hearkit.models.loading import load_model
-from hearkit.settings import Settings
-from hearkit.tasks.store import PreparedTask, load_task
+from hearbench.audio.decode import read_float32
+from hearbench.embeddings import batches
+from hearbench.embeddings.compute import EmbedProgress, embed, store_folder
+from hearbench.embeddings.store import EmbeddingStore
+from hearbench.errors import EmbeddingError, HearError, ModelError
+from hearbench.models.loading import load_model
+from hearbench.settings import Settings
+from hearbench.tasks.store import PreparedTask, load_task
 
 
 @pytest.fixture
@@ -177,11 +177,11 @@ def test_a_finished_shard_that_was_damaged_is_computed_again(
 KILLED = """
 import sys
 from pathlib import Path
-from hearkit.embeddings import batches
-from hearkit.embeddings.compute import embed
-from hearkit.models.loading import load_model
-from hearkit.settings import Settings
-from hearkit.tasks.store import load_task
+from hearbench.embeddings import batches
+from hearbench.embeddings.compute import embed
+from hearbench.models.loading import load_model
+from hearbench.settings import Settings
+from hearbench.tasks.store import load_task
 
 batches._SHARD_AUDIO_S = 0.5
 batches.batch_clips = lambda *_: 2

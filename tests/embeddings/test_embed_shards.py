@@ -7,18 +7,18 @@ import pytest
 from helpers_models import write_model
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearkit.embeddings import batches
-from hearkit.embeddings.compute import (
+from hearbench.embeddings import batches
+from hearbench.embeddings.compute import (
     EmbedProgress,
     embed,
     embed_shards,
     missing_shards,
     store_folder,
 )
-from hearkit.errors import EmbeddingError
-from hearkit.models.loading import load_model
-from hearkit.settings import Settings
-from hearkit.tasks.store import load_task
+from hearbench.errors import EmbeddingError
+from hearbench.models.loading import load_model
+from hearbench.settings import Settings
+from hearbench.tasks.store import load_task
 
 
 @pytest.fixture(autouse=True)

@@ -9,12 +9,12 @@ import pytest
 from helpers_models import write_model
 from helpers_tasks import make_scene_task
 
-from hearkit.embeddings import run
-from hearkit.embeddings.compute import embed
-from hearkit.embeddings.gpu_meter import GpuMeter
-from hearkit.models.loading import load_model
-from hearkit.settings import Settings
-from hearkit.tasks.store import load_task
+from hearbench.embeddings import run
+from hearbench.embeddings.compute import embed
+from hearbench.embeddings.gpu_meter import GpuMeter
+from hearbench.models.loading import load_model
+from hearbench.settings import Settings
+from hearbench.tasks.store import load_task
 
 
 @pytest.fixture

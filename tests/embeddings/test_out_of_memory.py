@@ -9,14 +9,14 @@ import torch
 from helpers_models import engine_of, write_model
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearkit.embeddings import batches
-from hearkit.embeddings.compute import embed, embed_shards, missing_shards
-from hearkit.embeddings.out_of_memory import ran_out_of_memory
-from hearkit.errors import EmbeddingError, ModelError
-from hearkit.models.loaded import Interpreter
-from hearkit.models.loading import load_model
-from hearkit.settings import Settings
-from hearkit.tasks.store import PreparedTask, load_task
+from hearbench.embeddings import batches
+from hearbench.embeddings.compute import embed, embed_shards, missing_shards
+from hearbench.embeddings.out_of_memory import ran_out_of_memory
+from hearbench.errors import EmbeddingError, ModelError
+from hearbench.models.loaded import Interpreter
+from hearbench.models.loading import load_model
+from hearbench.settings import Settings
+from hearbench.tasks.store import PreparedTask, load_task
 
 # Takes so many clips at a time, and spoils the audio of what is too much before it gives up. The
 # embedding is one clip's own, by operations that give the same whatever stands beside it.
@@ -152,7 +152,7 @@ def test_other_errors_are_not_tried_again(
         ("MemoryError", True),
         ("ValueError: shapes differ", False),
         ('    raise MemoryError("no")\nValueError: shapes differ', False),
-        ("hearkit.errors.ModelError: memory", False),
+        ("hearbench.errors.ModelError: memory", False),
     ],
 )
 def test_what_a_traceback_ends_with_decides(text: str, expected: bool) -> None:

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 
-from hearkit.demo import make_demo_tasks, write_starter_model
-from hearkit.settings import Settings
+from hearbench.demo import make_demo_tasks, write_starter_model
+from hearbench.settings import Settings
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NOTEBOOK = EXAMPLES / "first_steps.ipynb"
@@ -32,9 +32,9 @@ def run(command: list[object], folder: Path) -> str:
     """Runs Python there; what it prints."""
     environment = {
         **os.environ,
-        "HEARKIT_CACHE": str(folder / "cache"),
-        "HEARKIT_DEVICE": "cpu",
-        "HEARKIT_NOTEBOOK_DIR": str(folder),
+        "HEARBENCH_CACHE": str(folder / "cache"),
+        "HEARBENCH_DEVICE": "cpu",
+        "HEARBENCH_NOTEBOOK_DIR": str(folder),
         # The kernel's own folders, and no looking at those of the user.
         "IPYTHONDIR": str(folder / "ipython"),
         "JUPYTER_RUNTIME_DIR": str(folder / "jupyter"),
@@ -64,7 +64,7 @@ def test_models_are_compared(folder: Path) -> None:
 
 def test_errors_are_found(folder: Path) -> None:
     task = folder / "tasks/notes-1.0.0-demo"
-    answer = hearkit(
+    answer = hearbench(
         "evaluate", folder / "my_model.py", "--task", task, "--out", folder / "results",
         "--protocol", "faster", "--grid-points", 1, "--cache", folder / "cache", "--json",
     )  # fmt: skip

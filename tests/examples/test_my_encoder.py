@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 from helpers_models import noise
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearkit.errors import ModelError
-from hearkit.models.loading import load_model
-from hearkit.models.protocol import Model
-from hearkit.settings import Settings
+from hearbench.errors import ModelError
+from hearbench.models.loading import load_model
+from hearbench.models.protocol import Model
+from hearbench.settings import Settings
 
 PATH = Path(__file__).resolve().parents[2] / "examples/models/my_encoder.py"
 
@@ -133,7 +133,7 @@ def test_clips_do_not_depend_on_their_batch(model: Model) -> None:
 def test_evaluation_mode_and_no_gradients(example: ModuleType, weights: Path) -> None:
     loaded = example.load_model(str(weights))
     assert not any(module.training for module in loaded.modules())
-    # Without hearkit's own switch.
+    # Without hearbench's own switch.
     embeddings, _ = example.get_timestamp_embeddings(torch.zeros(1, 900), loaded)
     assert torch.is_grad_enabled()
     assert not embeddings.requires_grad
@@ -171,7 +171,7 @@ def test_from_the_command_line(weights: Path, tmp_path: Path) -> None:
     tasks = tmp_path / "tasks"
     scenes = make_scene_task(tasks, clips_per_label=20, duration_s=0.2345, varying_lengths=True)
     events = make_event_task(tasks, clips=20, duration_s=2.017)
-    answer = hearkit(
+    answer = hearbench(
         "evaluate", PATH, "--weights", weights, "--option", "hop_ms=25", "--device", "cpu",
         "--task", scenes, "--task", events, "--out", tmp_path / "out",
         "--cache", tmp_path / "cache", "--protocol", "faster", "--grid-points", 4, "--json",

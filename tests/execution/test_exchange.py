@@ -14,26 +14,26 @@ from typing import Any
 
 import platformdirs
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 from helpers_models import BANDS, write_model
 from helpers_tasks import make_scene_task
 
-from hearkit._version import __version__
-from hearkit.embeddings.compute import embed
-from hearkit.errors import HearError, TaskError
-from hearkit.execution import exchange as module
-from hearkit.execution.exchange import OneDisk, Parcel, UrlExchange
-from hearkit.execution.executor import Outcome, drive, outcome_of
-from hearkit.execution.filling import Training, Wanted, fetching, filling
-from hearkit.execution.ray_cluster import _Errand
-from hearkit.execution.task_place import TaskPlace
-from hearkit.execution.units import EmbedShards, FetchTask, ModelChoice, TrainFold, Unit
-from hearkit.models.loading import load_model
-from hearkit.probe.fit import fit_probes
-from hearkit.probe.predictions import Predictions
-from hearkit.probe.protocol import get_protocol
-from hearkit.settings import Settings
-from hearkit.tasks.store import load_task
+from hearbench._version import __version__
+from hearbench.embeddings.compute import embed
+from hearbench.errors import HearError, TaskError
+from hearbench.execution import exchange as module
+from hearbench.execution.exchange import OneDisk, Parcel, UrlExchange
+from hearbench.execution.executor import Outcome, drive, outcome_of
+from hearbench.execution.filling import Training, Wanted, fetching, filling
+from hearbench.execution.ray_cluster import _Errand
+from hearbench.execution.task_place import TaskPlace
+from hearbench.execution.units import EmbedShards, FetchTask, ModelChoice, TrainFold, Unit
+from hearbench.models.loading import load_model
+from hearbench.probe.fit import fit_probes
+from hearbench.probe.predictions import Predictions
+from hearbench.probe.protocol import get_protocol
+from hearbench.settings import Settings
+from hearbench.tasks.store import load_task
 
 fsspec: Any = pytest.importorskip("fsspec")
 
@@ -322,13 +322,13 @@ def test_the_command_gets_all_of_it_from_there(
         assert shared == exchange
         yield nodes
 
-    monkeypatch.setattr("hearkit.execution.ray_cluster.ray_cluster", cluster)
+    monkeypatch.setattr("hearbench.execution.ray_cluster.ray_cluster", cluster)
     command = (
         *("evaluate", write_model(tmp_path, BANDS, "bands"), "--protocol", "faster"),
         *("--grid-points", "2", "--cache", settings.cache_dir, "--json", "--seeds", "2"),
         *(f"--task={place}" for place in places),
     )
-    there = hearkit(
+    there = hearbench(
         *(*command, "--out", tmp_path / "there"),
         *("--executor", "ray", "--shared", exchange.url),
     )
@@ -336,7 +336,7 @@ def test_the_command_gets_all_of_it_from_there(
     assert [unit.task for unit in nodes.done if isinstance(unit, FetchTask)] == ["other"]
     assert (settings.cache_dir / "tasks" / "other-1.0.0-full").is_dir()
     assert there.stderr.count("embeddings found in the cache") == 2
-    here = hearkit(*command, "--out", tmp_path / "here", "--overwrite")
+    here = hearbench(*command, "--out", tmp_path / "here", "--overwrite")
     assert here.json["results"] == [
         {**found, "path": found["path"].replace("/there/", "/here/")}
         for found in there.json["results"]
@@ -346,7 +346,7 @@ def test_the_command_gets_all_of_it_from_there(
     fs, root = fsspec.core.url_to_fs(exchange.url)
     fs.rm(root, recursive=True)
     nodes = fresh
-    again = hearkit(
+    again = hearbench(
         *(*command, "--out", tmp_path / "again"),
         *("--executor", "ray", "--shared", exchange.url),
     )
@@ -406,11 +406,11 @@ def test_which_cache_a_node_takes(
 ) -> None:
     (tmp_path / "mark").touch()
     seen, unseen = (errand(settings, tmp_path / name, exchange, "") for name in ("mark", "none"))
-    monkeypatch.delenv("HEARKIT_CACHE", raising=False)
+    monkeypatch.delenv("HEARBENCH_CACHE", raising=False)
     # A disk in common with the evaluation needs no second copy.
     assert seen._own_cache() == settings
-    assert unseen._own_cache().cache_dir == platformdirs.user_cache_path("hearkit").resolve()
-    monkeypatch.setenv("HEARKIT_CACHE", str(tmp_path / "own"))
+    assert unseen._own_cache().cache_dir == platformdirs.user_cache_path("hearbench").resolve()
+    monkeypatch.setenv("HEARBENCH_CACHE", str(tmp_path / "own"))
     for found in (seen._own_cache(), unseen._own_cache()):
         assert found == dataclasses.replace(settings, cache_dir=tmp_path / "own")
 
@@ -426,9 +426,9 @@ def test_which_cache_a_node_takes(
 def test_the_command_says_so(more: tuple[str, str], said: str, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     task = make_scene_task(tmp_path)
-    command = ("evaluate", "hearkit.models.naive", "--task", task, "--cache", tmp_path / "cache")
+    command = ("evaluate", "hearbench.models.naive", "--task", task, "--cache", tmp_path / "cache")
     options = {"--out": str(tmp_path / "out"), **dict([more])}
-    answer = hearkit(*command, "--executor", "ray", *(x for o in options.items() for x in o))
+    answer = hearbench(*command, "--executor", "ray", *(x for o in options.items() for x in o))
     assert answer.code == 2
     assert said in answer.stderr
     assert "Traceback" not in answer.stderr

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 from helpers_tasks import write_wav
 
-from hearkit.execution.exchange import UrlExchange
-from hearkit.execution.executor import ThisProcess, drive
-from hearkit.execution.preparing import PrepareCorpus, Prepared, preparing
-from hearkit.execution.task_place import TaskPlace
-from hearkit.settings import Settings
-from hearkit.tasks.from_corpus import prepare_from_corpus
-from hearkit.tasks.store import load_task
+from hearbench.execution.exchange import UrlExchange
+from hearbench.execution.executor import ThisProcess, drive
+from hearbench.execution.preparing import PrepareCorpus, Prepared, preparing
+from hearbench.execution.task_place import TaskPlace
+from hearbench.settings import Settings
+from hearbench.tasks.from_corpus import prepare_from_corpus
+from hearbench.tasks.store import load_task
 
 ASKED = ("libricount", "small"), ("esc50", "small")
 
@@ -89,7 +89,7 @@ def test_into_a_folder_that_all_see(corpora: Path, tmp_path: Path, settings: Set
 def test_the_command(corpora: Path, tmp_path: Path, by_url: bool) -> None:
     pytest.importorskip("ray")
     more = ("--shared", (tmp_path / "there").as_uri()) if by_url else ()
-    answer = hearkit(
+    answer = hearbench(
         *("prepare", "libricount-small", "esc50-small", "--corpus-dir", corpora, "--json"),
         *("--trust-corpus", "--out", tmp_path / "o", "--cache", tmp_path / "cache"),
         *("--executor", "ray", *more),
@@ -103,8 +103,8 @@ def test_the_command(corpora: Path, tmp_path: Path, by_url: bool) -> None:
 
 
 def test_only_tasks_of_the_catalog(tmp_path: Path) -> None:
-    answer = hearkit("prepare", "--from-csv", "x", "--audio", tmp_path, "--executor", "ray")
+    answer = hearbench("prepare", "--from-csv", "x", "--audio", tmp_path, "--executor", "ray")
     assert answer.code == 2
     assert "--executor ray only goes with a task of the catalog" in answer.stderr
-    answer = hearkit("prepare", "esc50", "--shared", "s3://a/b")
+    answer = hearbench("prepare", "esc50", "--shared", "s3://a/b")
     assert "--shared only goes with --executor ray" in answer.stderr

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import pytest
 
-from hearkit.errors import HearError
-from hearkit.execution.exchange import Exchange, OneDisk
-from hearkit.execution.executor import Flow, Outcome, ThisProcess, drive
-from hearkit.execution.units import Unit
-from hearkit.settings import Settings
+from hearbench.errors import HearError
+from hearbench.execution.exchange import Exchange, OneDisk
+from hearbench.execution.executor import Flow, Outcome, ThisProcess, drive
+from hearbench.execution.units import Unit
+from hearbench.settings import Settings
 
 
 @dataclass(frozen=True)

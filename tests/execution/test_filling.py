@@ -9,12 +9,12 @@ import pytest
 from helpers_models import BANDS, write_model
 from helpers_tasks import make_scene_task
 
-from hearkit.embeddings.compute import embed
-from hearkit.execution.exchange import OneDisk
-from hearkit.execution.executor import Outcome, ThisProcess, drive
-from hearkit.execution.filling import Training, Wanted, fetching, filling
-from hearkit.execution.task_place import TaskPlace
-from hearkit.execution.units import (
+from hearbench.embeddings.compute import embed
+from hearbench.execution.exchange import OneDisk
+from hearbench.execution.executor import Outcome, ThisProcess, drive
+from hearbench.execution.filling import Training, Wanted, fetching, filling
+from hearbench.execution.task_place import TaskPlace
+from hearbench.execution.units import (
     EmbedShards,
     FetchTask,
     FindShards,
@@ -24,11 +24,11 @@ from hearkit.execution.units import (
     TrainFold,
     Unit,
 )
-from hearkit.models.loading import load_model
-from hearkit.probe.fit import fit_probes
-from hearkit.probe.protocol import get_protocol
-from hearkit.settings import Settings
-from hearkit.tasks.store import load_task
+from hearbench.models.loading import load_model
+from hearbench.probe.fit import fit_probes
+from hearbench.probe.protocol import get_protocol
+from hearbench.settings import Settings
+from hearbench.tasks.store import load_task
 
 
 class Recorder(ThisProcess):

@@ -13,19 +13,19 @@ from typing import Any
 
 import psutil
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 from helpers_models import BANDS, STATS, write_model
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearkit.cli.cluster import Batch
-from hearkit.cli.stages import named_tasks
-from hearkit.errors import HearError
-from hearkit.execution.ray_cluster import Share, ray_cluster
-from hearkit.execution.task_place import TaskPlace
-from hearkit.execution.units import FetchTask, FinishStore, ModelChoice
-from hearkit.models.loading import load_model
-from hearkit.results import Result
-from hearkit.settings import Settings
+from hearbench.cli.cluster import Batch
+from hearbench.cli.stages import named_tasks
+from hearbench.errors import HearError
+from hearbench.execution.ray_cluster import Share, ray_cluster
+from hearbench.execution.task_place import TaskPlace
+from hearbench.execution.units import FetchTask, FinishStore, ModelChoice
+from hearbench.models.loading import load_model
+from hearbench.results import Result
+from hearbench.settings import Settings
 
 QUICK = ("--protocol", "faster", "--grid-points", "2")
 
@@ -61,7 +61,7 @@ def environment(diary: Path) -> dict[str, str]:
         "DIARY": str(diary),
         "TOGETHER": "1",
         "OMP_NUM_THREADS": "1",
-        "HEARKIT_DEVICE": "cpu",
+        "HEARBENCH_DEVICE": "cpu",
         "RAY_USAGE_STATS_ENABLED": "0",
     }
 
@@ -72,7 +72,7 @@ LOOPBACK = "127.0.0.2"
 
 def begin(arguments: list[str], diary: Path, cache: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "hearkit.cli", *arguments, "--cache", str(cache)],
+        [sys.executable, "-m", "hearbench.cli", *arguments, "--cache", str(cache)],
         env=environment(diary),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -107,7 +107,7 @@ def cluster(
 
     own = {
         # Where the evaluation's cache isn't seen, a node's environment says where its own is.
-        "env_vars": {"HEARKIT_CACHE": str(tmp_path / "first-cache")},
+        "env_vars": {"HEARBENCH_CACHE": str(tmp_path / "first-cache")},
         "num_cpus": 1,
         "object_store_memory": 80 << 20,
         "include_dashboard": False,
@@ -177,7 +177,7 @@ def test_nodes_with_caches_of_their_own(cluster: Any, tmp_path: Path) -> None:
         num_cpus=1,
         object_store_memory=80 << 20,
         node_ip_address=LOOPBACK,
-        env_vars={"HEARKIT_CACHE": str(tmp_path / "second-cache")},
+        env_vars={"HEARBENCH_CACHE": str(tmp_path / "second-cache")},
     )
     tasks = [
         make_scene_task(tmp_path / "t", folds=True, sample_rates=(44100,), clips_per_label=30),
@@ -233,13 +233,13 @@ def test_on_this_machine_alone(tmp_path: Path, settings: Settings) -> None:
     task = make_scene_task(tmp_path / "t")
     model = write_model(tmp_path / "m", BANDS, "bands")
     command = ("evaluate", model, "--task", task, *QUICK, "--json")
-    there = hearkit(
+    there = hearbench(
         *command, "--cache", settings.cache_dir, "--out", tmp_path / "there", "--executor", "ray"
     )
     assert there.code == 0, there.stderr
     assert "embeddings found in the cache" in there.stderr
     assert not list((settings.cache_dir / "execution").iterdir())
-    here = hearkit(*command, "--cache", tmp_path / "other", "--out", tmp_path / "here")
+    here = hearbench(*command, "--cache", tmp_path / "other", "--out", tmp_path / "here")
     assert "embeddings found in the cache" not in here.stderr
     one, other = (Result.read(Path(a.json["results"][0]["path"])) for a in (here, there))
     assert one.same_as(other)
@@ -301,8 +301,8 @@ def test_what_the_cluster_could_not_do_is_left_out(
         asked.extend([batch, share, address, shared])
         return failures
 
-    monkeypatch.setattr("hearkit.cli.cluster.fill_on_cluster", fill)
-    answer = hearkit(
+    monkeypatch.setattr("hearbench.cli.cluster.fill_on_cluster", fill)
+    answer = hearbench(
         *("evaluate", *models, *(f"--task={task}" for task in tasks), *QUICK, "--json"),
         *("--out", tmp_path / "out", "--cache", settings.cache_dir, "--seeds", 2),
         *("--executor", "ray", "--address", "a:1", "--gpus-per-unit", 0.25, "--cpus-per-unit", 3),
@@ -347,7 +347,7 @@ def test_all_tasks_are_those_of_the_benchmark() -> None:
     ],
 )
 def test_slips_are_told(more: tuple[object, ...], said: str, tmp_path: Path) -> None:
-    answer = hearkit("evaluate", "x", "--task", "y", "--out", tmp_path / "out", *more)
+    answer = hearbench("evaluate", "x", "--task", "y", "--out", tmp_path / "out", *more)
     assert answer.code == 2
     assert said in answer.stderr
     assert not (tmp_path / "out").exists()

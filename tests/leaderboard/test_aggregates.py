@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from hearkit.errors import UnknownNameError
-from hearkit.leaderboard.aggregates import (
+from hearbench.errors import UnknownNameError
+from hearbench.leaderboard.aggregates import (
     AGGREGATES,
     TREATMENTS,
     Aggregate,
@@ -20,10 +20,10 @@ from hearkit.leaderboard.aggregates import (
     get_aggregate,
     ranks_of,
 )
-from hearkit.leaderboard.official import official_table
-from hearkit.leaderboard.paper import normalise
-from hearkit.leaderboard.sheet import Floats, Sheet, domain_or_other, sheet_of
-from hearkit.leaderboard.table import COLUMNS, Row, Table
+from hearbench.leaderboard.official import official_table
+from hearbench.leaderboard.paper import normalise
+from hearbench.leaderboard.sheet import Floats, Sheet, domain_or_other, sheet_of
+from hearbench.leaderboard.table import COLUMNS, Row, Table
 
 BY_RANKS = ("mean-rank", "borda")
 WITH_REFERENCE = ("share-of-best", "min-max")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hearkit.errors import HearError, ResultError
-from hearkit.leaderboard.card import Card
-from hearkit.leaderboard.skeleton import write_skeleton
+from hearbench.errors import HearError, ResultError
+from hearbench.leaderboard.card import Card
+from hearbench.leaderboard.skeleton import write_skeleton
 
 GOOD = """
 model = "Tone bank"
@@ -61,7 +61,7 @@ def test_what_a_card_can_not_say(tmp_path: Path, old: str, new: str, message: st
 
 
 def test_a_card_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ResultError, match="hearkit init-model"):
+    with pytest.raises(ResultError, match="hearbench init-model"):
         Card.read(tmp_path / "card.toml")
 
 

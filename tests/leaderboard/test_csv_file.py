@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hearkit.errors import ResultError
-from hearkit.leaderboard.cells import date_problem, model_problem, name_key, text_problem
-from hearkit.leaderboard.csv_file import (
+from hearbench.errors import ResultError
+from hearbench.leaderboard.cells import date_problem, model_problem, name_key, text_problem
+from hearbench.leaderboard.csv_file import (
     check_row,
     format_table,
     parse_table,
     read_table,
     write_table,
 )
-from hearkit.leaderboard.official import official_table, official_text
-from hearkit.leaderboard.table import COLUMNS, Row, Table
+from hearbench.leaderboard.official import official_table, official_text
+from hearbench.leaderboard.table import COLUMNS, Row, Table
 
 HEAD = "Model,URL,Submission Date," + ",".join(COLUMNS)
 SCORES = ",".join(["0.5"] * len(COLUMNS))

@@ -13,12 +13,12 @@ import pytest
 from helpers_leaderboard import N_CLIPS, made_up_predictions, write_made_up_result
 from sklearn.metrics import roc_auc_score
 
-from hearkit.errors import ResultError
-from hearkit.leaderboard.counted import counted_tasks, domain_of, tasks_of
-from hearkit.leaderboard.own_row import find_results, own_row, row_of
-from hearkit.leaderboard.table import COLUMNS
-from hearkit.probe.protocol import FASTER, HEAR2021
-from hearkit.results import Result, score
+from hearbench.errors import ResultError
+from hearbench.leaderboard.counted import counted_tasks, domain_of, tasks_of
+from hearbench.leaderboard.own_row import find_results, own_row, row_of
+from hearbench.leaderboard.table import COLUMNS
+from hearbench.probe.protocol import FASTER, HEAR2021
+from hearbench.results import Result, score
 
 ESC50 = "esc50-v2.0.0-full"
 LIBRICOUNT = "libricount-v1.0.0-hear2021-full"

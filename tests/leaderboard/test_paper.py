@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hearkit.errors import ResultError
-from hearkit.leaderboard.official import official_table
-from hearkit.leaderboard.paper import (
+from hearbench.errors import ResultError
+from hearbench.leaderboard.official import official_table
+from hearbench.leaderboard.paper import (
     MODEL_PERCENTILES,
     TASK_PERCENTILES,
     Normalised,
@@ -23,8 +23,8 @@ from hearkit.leaderboard.paper import (
     projection,
     task_correlations,
 )
-from hearkit.leaderboard.table import COLUMNS, Row, Table
-from hearkit.leaderboard.tour import tour_length
+from hearbench.leaderboard.table import COLUMNS, Row, Table
+from hearbench.leaderboard.tour import tour_length
 
 
 @pytest.fixture(scope="module")

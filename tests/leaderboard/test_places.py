@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from hearkit.leaderboard.places import others, places
-from hearkit.leaderboard.table import Row, Table
+from hearbench.leaderboard.places import others, places
+from hearbench.leaderboard.table import Row, Table
 
 TABLE = Table(
     ("a", "b", "c"),

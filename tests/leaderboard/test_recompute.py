@@ -10,10 +10,10 @@ import pytest
 from helpers_leaderboard import DCASE, ESC50, made_up_task, write_scene_and_event_result
 from sklearn.metrics import accuracy_score, average_precision_score
 
-from hearkit.errors import ResultError
-from hearkit.leaderboard.own_row import own_row
-from hearkit.leaderboard.recompute import has_predictions, recompute, score_differences
-from hearkit.results import Result
+from hearbench.errors import ResultError
+from hearbench.leaderboard.own_row import own_row
+from hearbench.leaderboard.recompute import has_predictions, recompute, score_differences
+from hearbench.results import Result
 
 
 @pytest.fixture(scope="module")

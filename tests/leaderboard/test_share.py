@@ -5,13 +5,13 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 from helpers_models import BANDS, write_model
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearkit.errors import HearError
-from hearkit.leaderboard.share import share
-from hearkit.results import Result
+from hearbench.errors import HearError
+from hearbench.leaderboard.share import share
+from hearbench.results import Result
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[Result]:
         make_event_task(folder, name="beeps"),
     ]
     model = write_model(folder, BANDS, name="bands")
-    answer = hearkit(
+    answer = hearbench(
         *("evaluate", model, "--task", tasks[0], "--task", tasks[1], "--out", folder / "out"),
         *("--protocol", "faster", "--grid-points", "1", "--cache", folder / "cache"),
         *("--device", "cpu", "--json"),

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from hearkit.errors import ResultError
-from hearkit.leaderboard.aggregates import AGGREGATES, TREATMENTS, get_aggregate
-from hearkit.leaderboard.counted import domain_of
-from hearkit.leaderboard.official import official_table
-from hearkit.leaderboard.paper import normalise
-from hearkit.leaderboard.robustness import robustness
-from hearkit.leaderboard.sheet import sheet_of
-from hearkit.leaderboard.standings import Standings, standings
-from hearkit.leaderboard.table import COLUMNS, Row, Table
+from hearbench.errors import ResultError
+from hearbench.leaderboard.aggregates import AGGREGATES, TREATMENTS, get_aggregate
+from hearbench.leaderboard.counted import domain_of
+from hearbench.leaderboard.official import official_table
+from hearbench.leaderboard.paper import normalise
+from hearbench.leaderboard.robustness import robustness
+from hearbench.leaderboard.sheet import sheet_of
+from hearbench.leaderboard.standings import Standings, standings
+from hearbench.leaderboard.table import COLUMNS, Row, Table
 
 NAMES = [aggregate.name for aggregate in AGGREGATES]
 

@@ -13,23 +13,28 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 from helpers_models import BANDS, write_model
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearkit.digest import digest_file
-from hearkit.errors import ResultError
-from hearkit.leaderboard.bundle import write_bundle
-from hearkit.leaderboard.card import Card
-from hearkit.leaderboard.check import BundleReport, check_bundle
-from hearkit.leaderboard.official import official_table
-from hearkit.leaderboard.submission import MeasuredModel, Submission, missing_columns, pull_request
-from hearkit.leaderboard.table import COLUMNS, Row
-from hearkit.results import Result
-from hearkit.settings import Settings
-from hearkit.tasks.store import PreparedTask, load_task
-from hearkit.validate import CHECKS
-from hearkit.validate.report import CheckResult, ModelFacts, Report
+from hearbench.digest import digest_file
+from hearbench.errors import ResultError
+from hearbench.leaderboard.bundle import write_bundle
+from hearbench.leaderboard.card import Card
+from hearbench.leaderboard.check import BundleReport, check_bundle
+from hearbench.leaderboard.official import official_table
+from hearbench.leaderboard.submission import (
+    MeasuredModel,
+    Submission,
+    missing_columns,
+    pull_request,
+)
+from hearbench.leaderboard.table import COLUMNS, Row
+from hearbench.results import Result
+from hearbench.settings import Settings
+from hearbench.tasks.store import PreparedTask, load_task
+from hearbench.validate import CHECKS
+from hearbench.validate.report import CheckResult, ModelFacts, Report
 
 CARD = Card(
     model="Bands <b>",
@@ -65,7 +70,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     ]
     model = write_model(folder, BANDS, name="bands")
     tasks = [item for path in paths for item in ("--task", path)]
-    answer = hearkit(
+    answer = hearbench(
         *("evaluate", model, *tasks, "--out", folder / "out", "--grid-points", "1"),
         *("--protocol", "faster", "--cache", folder / "cache", "--device", "cpu", "--json"),
     )
@@ -79,7 +84,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     loaded = {task.name: task for task in (load_task(p, settings=settings) for p in paths)}
     first = Result.read(next(iter(results.values())))
     submission = Submission(
-        hearkit_version=first.hearkit_version,
+        hearbench_version=first.hearbench_version,
         created=dt.date(2026, 1, 31),
         card=CARD,
         model=MeasuredModel(

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from hearkit.leaderboard.tour import _approximate, _exact, shortest_tour, tour_length
+from hearbench.leaderboard.tour import _approximate, _exact, shortest_tour, tour_length
 
 
 def random_distances(n: int, seed: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
 
-from hearkit.metrics import get_scene_score
-from hearkit.metrics.classification import chroma_accuracy, top1_accuracy
+from hearbench.metrics import get_scene_score
+from hearbench.metrics.classification import chroma_accuracy, top1_accuracy
 
 
 def one_hot(labels: np.ndarray, n: int) -> np.ndarray:

@@ -11,11 +11,11 @@ import pytest
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from hearkit.metrics import pair_counts
-from hearkit.metrics.distance import DistanceMeasures, measure_distances
-from hearkit.metrics.distance_blocks import SELF, Sameness, key_blocks
-from hearkit.metrics.distance_errors import StandardErrors, standard_errors
-from hearkit.metrics.pair_counts import PairCounts
+from hearbench.metrics import pair_counts
+from hearbench.metrics.distance import DistanceMeasures, measure_distances
+from hearbench.metrics.distance_blocks import SELF, Sameness, key_blocks
+from hearbench.metrics.distance_errors import StandardErrors, standard_errors
+from hearbench.metrics.pair_counts import PairCounts
 
 Embeddings = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
@@ -369,9 +369,9 @@ def test_memory_stays_bounded(n_clips: int, size: int) -> None:
     code = f"""
 import numpy as np, torch
 torch.set_num_threads(1)
-from hearkit.metrics.distance import measure_distances
-from hearkit.metrics.distance_blocks import Sameness
-from hearkit.worker.memory import peak_resident_mb
+from hearbench.metrics.distance import measure_distances
+from hearbench.metrics.distance_blocks import Sameness
+from hearbench.worker.memory import peak_resident_mb
 rng = np.random.default_rng(0)
 def run(n):
     labels = np.eye(50, dtype=np.uint8)[rng.integers(0, 50, n)]

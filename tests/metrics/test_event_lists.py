@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from hearkit.errors import TaskError
-from hearkit.metrics.event_lists import EventArrays, concatenate_events
-from hearkit.tasks.clips import Event
+from hearbench.errors import TaskError
+from hearbench.metrics.event_lists import EventArrays, concatenate_events
+from hearbench.tasks.clips import Event
 
 MAPPING = {
     "b": [

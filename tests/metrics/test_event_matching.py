@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hearkit.metrics.blocks import blocks_of
-from hearkit.metrics.event_lists import EventArrays
-from hearkit.metrics.event_matching import MatchRule, match_events
+from hearbench.metrics.blocks import blocks_of
+from hearbench.metrics.event_lists import EventArrays
+from hearbench.metrics.event_matching import MatchRule, match_events
 
 RULES = [
     MatchRule(0.2),
@@ -126,7 +126,7 @@ def test_pairs_are_looked_at_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
         for _ in range(2)
     )
     whole = len(match_events(a, b, RULES[2]))
-    monkeypatch.setattr("hearkit.metrics.event_matching._PAIRS_PER_BLOCK", 7)
+    monkeypatch.setattr("hearbench.metrics.event_matching._PAIRS_PER_BLOCK", 7)
     assert len(match_events(a, b, RULES[2])) == whole == largest(a, b, RULES[2])
 
 

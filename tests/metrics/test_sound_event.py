@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sed_eval_scores import sed_eval_scores
 
-from hearkit.errors import TaskError, UnknownNameError
-from hearkit.metrics.event_lists import EventArrays
-from hearkit.metrics.sound_event import event_score_names, event_scores, get_event_score
+from hearbench.errors import TaskError, UnknownNameError
+from hearbench.metrics.event_lists import EventArrays
+from hearbench.metrics.sound_event import event_score_names, event_scores, get_event_score
 
 EventLists = dict[str, list[dict[str, Any]]]
 
@@ -223,7 +223,7 @@ def test_segments_are_counted_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None
         for _ in range(2)
     )
     whole = event_scores(reference, estimate, labels, "segment_1s_er")
-    monkeypatch.setattr("hearkit.metrics.segments._CELLS_PER_BLOCK", 50)
+    monkeypatch.setattr("hearbench.metrics.segments._CELLS_PER_BLOCK", 50)
     assert event_scores(reference, estimate, labels, "segment_1s_er") == whole
     assert_equal(whole, sed_eval_scores(reference, estimate, labels, "segment_1s_er"), "")
 

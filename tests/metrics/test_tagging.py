@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from hearkit.metrics.tagging import (
+from hearbench.metrics.tagging import (
     area_under_roc,
     average_precision,
     d_prime,

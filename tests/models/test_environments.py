@@ -19,15 +19,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hearkit.errors import ModelError
-from hearkit.files import only_one
-from hearkit.models import environments
-from hearkit.models.environments import (
+from hearbench.errors import ModelError
+from hearbench.files import only_one
+from hearbench.models import environments
+from hearbench.models.environments import (
     list_environments,
     make_environment,
 )
-from hearkit.models.pythons import BasePython, find_python
-from hearkit.settings import Settings
+from hearbench.models.pythons import BasePython, find_python
+from hearbench.settings import Settings
 
 # Builds a wheel of the package beside it with nothing but what comes with Python.
 _BACKEND = """

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hearkit.errors import ModelError
-from hearkit.models.finding import find_model, parse_name
-from hearkit.models.loading import load_model
-from hearkit.settings import Settings
+from hearbench.errors import ModelError
+from hearbench.models.finding import find_model, parse_name
+from hearbench.models.loading import load_model
+from hearbench.settings import Settings
 
 TWO = """
 import torch

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hearkit.models.framing import (
+from hearbench.models.framing import (
     block_starts,
     embed_every,
     embed_frames,

@@ -8,10 +8,10 @@ import torch
 from helpers_models import noise
 from helpers_transformers import ENCODER, SEQ2SEQ, SMALL
 
-from hearkit.errors import ModelError
-from hearkit.models import huggingface
-from hearkit.models.hf_measured import MeasuredClips, layers_and_width, measured_tower
-from hearkit.models.hf_towers import Encoder
+from hearbench.errors import ModelError
+from hearbench.models import huggingface
+from hearbench.models.hf_measured import MeasuredClips, layers_and_width, measured_tower
+from hearbench.models.hf_towers import Encoder
 
 transformers: Any = pytest.importorskip("transformers")
 
@@ -31,7 +31,7 @@ def _qwen2_audio() -> tuple[Any, Any]:
     return transformers.Qwen2AudioEncoder(config), transformers.WhisperFeatureExtractor()
 
 
-# Of models that hearkit doesn't name; hop and first centre by hand, in samples at 16000 Hz:
+# Of models that hearbench doesn't name; hop and first centre by hand, in samples at 16000 Hz:
 # Kaldi's frames of 400 samples through two padded convolutions of stride 2; centred spectra every
 # 160 samples through three; and Whisper's frames, 320 samples apart, in pairs.
 MAKERS = {

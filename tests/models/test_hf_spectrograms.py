@@ -9,8 +9,8 @@ import torch
 from helpers_models import noise
 from helpers_transformers import SMALL, WHISPER
 
-from hearkit.errors import ModelError
-from hearkit.models import huggingface
+from hearbench.errors import ModelError
+from hearbench.models import huggingface
 
 transformers: Any = pytest.importorskip("transformers")
 

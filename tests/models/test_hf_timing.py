@@ -6,8 +6,8 @@ from fractions import Fraction
 import pytest
 import torch
 
-from hearkit.errors import ModelError
-from hearkit.models.hf_timing import Grid, measure
+from hearbench.errors import ModelError
+from hearbench.models.hf_timing import Grid, measure
 
 RATE = 16000
 

@@ -12,8 +12,8 @@ import torch
 from helpers_models import noise
 from helpers_transformers import MIMI, SEQ2SEQ, SMALL, WHISPER
 
-from hearkit.errors import DownloadError, HearError, ModelError
-from hearkit.models import huggingface
+from hearbench.errors import DownloadError, HearError, ModelError
+from hearbench.models import huggingface
 
 transformers: Any = pytest.importorskip("transformers")
 # Of AST's own 128 bands, where the tests make its extractor.
@@ -487,5 +487,5 @@ def test_neither_a_folder_nor_a_name(tmp_path: Path) -> None:
 
 def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(HearError, match=r"hearkit\[transformers\]"):
+    with pytest.raises(HearError, match=r"hearbench\[transformers\]"):
         huggingface.load_model("org/name")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hearkit.errors import ModelError
-from hearkit.models.installable import installable
+from hearbench.errors import ModelError
+from hearbench.models.installable import installable
 
 
 @pytest.fixture

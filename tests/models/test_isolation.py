@@ -17,15 +17,15 @@ import pytest
 from helpers_models import STATS, noise, write_model
 from helpers_tasks import make_scene_task
 
-from hearkit.embeddings.compute import embed
-from hearkit.errors import EmbeddingError, ModelError
-from hearkit.models.isolation import Worker
-from hearkit.models.loaded import Interpreter
-from hearkit.models.loading import load_model
-from hearkit.models.other_process import OtherProcess
-from hearkit.models.protocol import Model
-from hearkit.settings import Settings
-from hearkit.tasks.store import load_task
+from hearbench.embeddings.compute import embed
+from hearbench.errors import EmbeddingError, ModelError
+from hearbench.models.isolation import Worker
+from hearbench.models.loaded import Interpreter
+from hearbench.models.loading import load_model
+from hearbench.models.other_process import OtherProcess
+from hearbench.models.protocol import Model
+from hearbench.settings import Settings
+from hearbench.tasks.store import load_task
 
 HERE = Interpreter(Path(sys.executable), timeout_s=60)
 # What the model does is said by the first sample that it is handed.
@@ -277,15 +277,15 @@ def test_a_task_is_embedded_as_in_this_process(tmp_path: Path, settings: Setting
 def test_the_worker_gets_no_variables_of_the_benchmark(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HEARKIT_CACHE", "/somewhere")
+    monkeypatch.setenv("HEARBENCH_CACHE", "/somewhere")
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     monkeypatch.setenv("MODEL_HUB", "kept")
     extra = """
     import os, sys
     def load_model(model_file_path=""):
-        assert "HEARKIT_CACHE" not in os.environ and "PYTHONPATH" in os.environ
+        assert "HEARBENCH_CACHE" not in os.environ and "PYTHONPATH" in os.environ
         assert os.environ["MODEL_HUB"] == "kept"
-        assert "hearkit" not in sys.modules and "pydantic" not in sys.modules
+        assert "hearbench" not in sys.modules and "pydantic" not in sys.modules
         assert sys.stdin.read() == ""
         return Stats()
     """
@@ -316,9 +316,9 @@ def test_a_killed_parent_takes_its_workers_with_it(tmp_path: Path, path: Path) -
 
     code = (
         "import sys, time, json; from pathlib import Path\n"
-        "from hearkit.models.loading import load_model\n"
-        "from hearkit.models.loaded import Interpreter\n"
-        "from hearkit.settings import Settings\n"
+        "from hearbench.models.loading import load_model\n"
+        "from hearbench.models.loaded import Interpreter\n"
+        "from hearbench.settings import Settings\n"
         "s = Settings(cache_dir=Path(sys.argv[2]), device='cpu')\n"
         "m = load_model(sys.argv[1], settings=s, interpreter=Interpreter(Path(sys.executable)))\n"
         "print(m.engine.process.pid, flush=True); time.sleep(60)\n"
@@ -335,10 +335,10 @@ def test_a_killed_parent_takes_its_workers_with_it(tmp_path: Path, path: Path) -
 
 
 def test_another_python_with_other_libraries(path: Path, settings: Settings) -> None:
-    """With the interpreter that HEARKIT_OTHER_PYTHON names; it needs numpy and torch."""
-    named = os.environ.get("HEARKIT_OTHER_PYTHON")
+    """With the interpreter that HEARBENCH_OTHER_PYTHON names; it needs numpy and torch."""
+    named = os.environ.get("HEARBENCH_OTHER_PYTHON")
     if not named:
-        pytest.skip("no other interpreter: set HEARKIT_OTHER_PYTHON")
+        pytest.skip("no other interpreter: set HEARBENCH_OTHER_PYTHON")
     there = load_model(path, settings=settings, interpreter=Interpreter(Path(named)))
     here = load_model(path, settings=settings)
     audio = noise(3, 1.03, 16000)
@@ -347,10 +347,10 @@ def test_another_python_with_other_libraries(path: Path, settings: Settings) -> 
     there.close()
 
 
-def test_the_last_lines_of_hearkits_own_frames_are_left_out(model: Model) -> None:
+def test_the_last_lines_of_hearbenchs_own_frames_are_left_out(model: Model) -> None:
     with pytest.raises(ModelError) as caught:
         model.scene(audio_for(3))
-    assert "hearkit_worker" not in str(caught.value)
+    assert "hearbench_worker" not in str(caught.value)
     assert json.dumps(str(caught.value))
 
 

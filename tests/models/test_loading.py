@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from helpers_models import STATS, engine_of, noise, write_model
 
-from hearkit.errors import EmbeddingError, HearError, ModelError
-from hearkit.models.loading import load_model
-from hearkit.settings import Settings
+from hearbench.errors import EmbeddingError, HearError, ModelError
+from hearbench.models.loading import load_model
+from hearbench.settings import Settings
 
 
 @pytest.fixture
@@ -368,13 +368,13 @@ def test_names_are_fit_for_folders(tmp_path: Path, settings: Settings) -> None:
 
 
 def test_the_baselines_load_by_name(settings: Settings) -> None:
-    model = load_model("hearkit.models.naive", settings=settings)
+    model = load_model("hearbench.models.naive", settings=settings)
     assert (model.sample_rate, model.scene_embedding_size) == (44100, 4096)
     try:
-        tiny = load_model("hearkit.models.crepe", settings=settings, capacity="tiny")
+        tiny = load_model("hearbench.models.crepe", settings=settings, capacity="tiny")
     except HearError as error:
         pytest.skip(str(error))
-    assert tiny.name == "hearkit.models.crepe-capacity=tiny"
+    assert tiny.name == "hearbench.models.crepe-capacity=tiny"
     assert tiny.scene_embedding_size == 256
     assert tiny.weights is None
     assert tiny.weights_digest is not None

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers_models import noise
 
-from hearkit.models import naive
+from hearbench.models import naive
 
 # librosa 0.11.0: librosa.filters.mel(sr=44100, n_fft=4096, n_mels=256), cells (band, bin).
 LIBROSA = {

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pytest
 from helpers_models import engine_of, noise
 
-from hearkit.errors import ModelError
-from hearkit.models import naive
-from hearkit.models.loading import load_model
-from hearkit.models.protocol import Model
-from hearkit.settings import Settings
+from hearbench.errors import ModelError
+from hearbench.models import naive
+from hearbench.models.loading import load_model
+from hearbench.models.protocol import Model
+from hearbench.settings import Settings
 
-SPECS = ("hearkit.models.naive_tensorflow", "hearkit.models.naive_keras")
+SPECS = ("hearbench.models.naive_tensorflow", "hearbench.models.naive_keras")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,7 +37,7 @@ def model(request: pytest.FixtureRequest, settings: Settings) -> Model:
 
 @pytest.fixture
 def reference(settings: Settings) -> Model:
-    return load_model("hearkit.models.naive", settings=settings)
+    return load_model("hearbench.models.naive", settings=settings)
 
 
 def difference(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
@@ -133,5 +133,5 @@ def test_a_missing_framework_names_the_extra(
 ) -> None:
     monkeypatch.delitem(sys.modules, spec, raising=False)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ModelError, match=r"naive_\w+ needs .*Install hearkit\[tensorflow\]"):
+    with pytest.raises(ModelError, match=r"naive_\w+ needs .*Install hearbench\[tensorflow\]"):
         load_model(spec, settings=settings)

@@ -11,10 +11,10 @@ import torch
 from helpers_models import noise
 from onnx import NodeProto, TensorProto, helper, numpy_helper, save
 
-from hearkit import load_model
-from hearkit.errors import ModelError
-from hearkit.models import onnx_file
-from hearkit.settings import Settings
+from hearbench import load_model
+from hearbench.errors import ModelError
+from hearbench.models import onnx_file
+from hearbench.settings import Settings
 
 RATE = 16000
 HOP, SPAN = 40, 80
@@ -267,7 +267,7 @@ def test_pooling(tmp_path: Path, pooling: str) -> None:
 
 def test_it_runs_as_any_other_model(tmp_path: Path, settings: Settings) -> None:
     path = write_conv_model(tmp_path)
-    model = load_model("hearkit.models.onnx_file", path, settings=settings)
+    model = load_model("hearbench.models.onnx_file", path, settings=settings)
     assert (model.sample_rate, model.scene_embedding_size) == (16000, 2)
     audio = noise(2, 0.1, RATE)
     np.testing.assert_allclose(model.scene(audio), convolved(audio).mean(1), rtol=1e-3, atol=1e-4)
@@ -377,7 +377,7 @@ def test_without_onnxruntime_the_extra_is_named(
 ) -> None:
     path = write_conv_model(tmp_path)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ModelError, match=r"pip install 'hearkit\[onnx\]'"):
+    with pytest.raises(ModelError, match=r"pip install 'hearbench\[onnx\]'"):
         onnx_file.load_model(path)
 
 

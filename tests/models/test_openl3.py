@@ -12,9 +12,9 @@ import torch
 from helpers_models import noise
 from torch.nn import functional
 
-from hearkit.errors import ModelError
-from hearkit.models import openl3
-from hearkit.models.loading import load_model
+from hearbench.errors import ModelError
+from hearbench.models import openl3
+from hearbench.models.loading import load_model
 
 CHANNELS = (1, 64, 64, 128, 128, 256, 256, 512, 512)
 Weights = dict[str, torch.Tensor]
@@ -209,7 +209,7 @@ def test_an_impulse_moves_the_windows_that_reach_it(weight_file: Path) -> None:
 
 def test_it_is_a_hear_model(weight_file: Path) -> None:
     model = load_model(
-        "hearkit.models.openl3", weight_file, input_repr="mel128", embedding_size="6144"
+        "hearbench.models.openl3", weight_file, input_repr="mel128", embedding_size="6144"
     )
     assert (model.sample_rate, model.scene_embedding_size) == (48000, 6144)
     assert model.scene(noise(1, 0.05, 48000)).shape == (1, 6144)
@@ -255,5 +255,5 @@ def test_without_h5py_the_message_names_the_extra(
     path = tmp_path / "weights.h5"
     write_keras(path, weights)
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(ModelError, match=r"pip install 'hearkit\[openl3\]'"):
+    with pytest.raises(ModelError, match=r"pip install 'hearbench\[openl3\]'"):
         openl3.load_model(str(path))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hearkit.errors import ModelError
-from hearkit.models.pythons import find_python
+from hearbench.errors import ModelError
+from hearbench.models.pythons import find_python
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from helpers_quirks import QUIRKS, QUIRKY, Quirk, write_checkpoint
 
-from hearkit.errors import ModelError
-from hearkit.models.loaded import Interpreter
-from hearkit.models.loading import load_model
-from hearkit.models.protocol import Model
-from hearkit.settings import Settings
+from hearbench.errors import ModelError
+from hearbench.models.loaded import Interpreter
+from hearbench.models.loading import load_model
+from hearbench.models.protocol import Model
+from hearbench.settings import Settings
 
 # Each way to be found, loaded and answered once; what only computes otherwise comes with `real`.
 ELSEWHERE = {

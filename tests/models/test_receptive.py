@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from hearkit.errors import ModelError
-from hearkit.models.receptive import Convolution, Frames, convolutions, stack_of
+from hearbench.errors import ModelError
+from hearbench.models.receptive import Convolution, Frames, convolutions, stack_of
 
 WAV2VEC2 = convolutions((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
 STACKS = {

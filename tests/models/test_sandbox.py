@@ -17,12 +17,12 @@ import psutil
 import pytest
 from helpers_models import noise, write_model
 
-from hearkit.errors import HearError, ModelError
-from hearkit.models.loaded import Interpreter
-from hearkit.models.loading import load_model
-from hearkit.models.other_process import CallFailedError, OtherProcess
-from hearkit.models.sandbox import _bubblewrap, sandboxed
-from hearkit.settings import Settings
+from hearbench.errors import HearError, ModelError
+from hearbench.models.loaded import Interpreter
+from hearbench.models.loading import load_model
+from hearbench.models.other_process import CallFailedError, OtherProcess
+from hearbench.models.sandbox import _bubblewrap, sandboxed
+from hearbench.settings import Settings
 
 _SHELL = "/bin/sh"
 # What it finds is the message of its own failure: an import that succeeds says nothing.
@@ -39,7 +39,7 @@ def attempt(do):
         return type(error).__name__
 
 def write(folder):
-    with open(os.path.join(folder, "hearkit-left"), "w") as file:
+    with open(os.path.join(folder, "hearbench-left"), "w") as file:
         file.write("x")
 
 raise RuntimeError(json.dumps({
@@ -158,7 +158,7 @@ def test_a_model_sees_what_it_needs_and_nothing_else(tmp_path: Path, home: Path)
     # Both are folders of its own, which go with it.
     assert found == {"home": "done", "temporary": "done"}
     assert [path.name for path in home.iterdir()] == ["notes"]
-    assert not Path("/tmp/hearkit-left").exists()  # noqa: S108
+    assert not Path("/tmp/hearbench-left").exists()  # noqa: S108
     left = sorted(path.name for path in (tmp_path / "model").iterdir())
     assert left == ["given.json", "probe.py"]
 
@@ -291,8 +291,8 @@ def test_nothing_outlives_a_killed_parent(tmp_path: Path) -> None:
     script = f"""
     import sys
     from pathlib import Path
-    from hearkit.models.other_process import OtherProcess
-    from hearkit.models.loaded import Interpreter
+    from hearbench.models.other_process import OtherProcess
+    from hearbench.models.loaded import Interpreter
     interpreter = Interpreter(Path(sys.executable), sandbox=True)
     process = OtherProcess(interpreter, "sleeper", [Path({str(model.parent)!r})])
     print(process._code, process._folder, flush=True)

@@ -11,9 +11,9 @@ import torch
 from helpers_models import noise
 from torch.nn import functional
 
-from hearkit.errors import ModelError
-from hearkit.models import vggish
-from hearkit.models.loading import load_model
+from hearbench.errors import ModelError
+from hearbench.models import vggish
+from hearbench.models.loading import load_model
 
 # As torchvggish names them; written out, so that a renamed layer is noticed.
 SHAPES: dict[str, tuple[int, ...]] = {
@@ -168,7 +168,7 @@ def test_a_scene_is_the_mean_of_examples_edge_to_edge(
 
 
 def test_it_is_a_hear_model(weight_file: Path) -> None:
-    model = load_model("hearkit.models.vggish", weight_file, hop_ms="200")
+    model = load_model("hearbench.models.vggish", weight_file, hop_ms="200")
     assert (model.sample_rate, model.scene_embedding_size) == (16000, 128)
     embeddings, ms = model.timestamps(noise(1, 0.4, 16000))
     assert embeddings.shape == (1, 3, 128)

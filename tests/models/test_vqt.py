@@ -7,9 +7,9 @@ import pytest
 import torch
 from helpers_models import noise
 
-from hearkit.errors import ModelError
-from hearkit.models import vqt
-from hearkit.models.loading import load_model
+from hearbench.errors import ModelError
+from hearbench.models import vqt
+from hearbench.models.loading import load_model
 
 HZ = [32.70319566 * 2 ** (k / 24) for k in range(216)]
 
@@ -101,7 +101,7 @@ def test_short_and_silent_clips_give_numbers(model: vqt.VqtModel) -> None:
 
 
 def test_it_is_a_hear_model() -> None:
-    model = load_model("hearkit.models.vqt", hop_ms="20")
+    model = load_model("hearbench.models.vqt", hop_ms="20")
     assert (model.sample_rate, model.scene_embedding_size) == (44100, 216)
     assert model.scene(noise(2, 0.1, 44100)).shape == (2, 216)
     with pytest.raises(ModelError, match="hop_ms is 0"):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers_models import noise
 
-from hearkit.models import huggingface, wav2vec2
+from hearbench.models import huggingface, wav2vec2
 
 transformers: Any = pytest.importorskip("transformers")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearkit.errors import TaskError, UnknownNameError
-from hearkit.planning.facts import FoldSizes, benchmark_tasks, task_facts
-from hearkit.settings import Settings
-from hearkit.tasks.store import load_task
+from hearbench.errors import TaskError, UnknownNameError
+from hearbench.planning.facts import FoldSizes, benchmark_tasks, task_facts
+from hearbench.settings import Settings
+from hearbench.tasks.store import load_task
 
 
 @pytest.mark.parametrize("folds", [False, True])

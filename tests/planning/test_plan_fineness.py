@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, average_precision_score
 
-from hearkit.planning.facts import FoldSizes, TaskFacts, task_facts
-from hearkit.planning.fineness import fineness
-from hearkit.settings import Settings
+from hearbench.planning.facts import FoldSizes, TaskFacts, task_facts
+from hearbench.planning.fineness import fineness
+from hearbench.settings import Settings
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hearkit.planning.labels import n_labels_of
-from hearkit.tasks.catalog import catalog_names, get_spec
+from hearbench.planning.labels import n_labels_of
+from hearbench.tasks.catalog import catalog_names, get_spec
 
 # Tasks whose small mode has all labels of the full one.
 COMPLETE = (

@@ -10,15 +10,15 @@ import pytest
 from helpers_models import BANDS, write_model
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearkit.embeddings.compute import embed
-from hearkit.models.loading import load_model
-from hearkit.models.protocol import Model
-from hearkit.planning.facts import task_facts
-from hearkit.planning.plan import Asked, Planner, plan_evaluation
-from hearkit.probe.fit import fit_probe
-from hearkit.probe.protocol import GridPoint, Protocol
-from hearkit.settings import Settings
-from hearkit.tasks.store import load_task, with_rate
+from hearbench.embeddings.compute import embed
+from hearbench.models.loading import load_model
+from hearbench.models.protocol import Model
+from hearbench.planning.facts import task_facts
+from hearbench.planning.plan import Asked, Planner, plan_evaluation
+from hearbench.probe.fit import fit_probe
+from hearbench.probe.protocol import GridPoint, Protocol
+from hearbench.settings import Settings
+from hearbench.tasks.store import load_task, with_rate
 
 POINT = GridPoint(hidden_dim=256, max_epochs=40, check_every=5, patience=8)
 ASKED = Asked(Protocol(name="small", grid=(POINT,)), budget_s=0.1)
@@ -99,7 +99,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path, model: Model) -> None:
     assert not plan.fits
     gunshot, esc50_small = plan.tasks
     assert any("of memory" in problem for problem in gunshot.problems)
-    assert any("hearkit prepare" in problem for problem in esc50_small.problems)
+    assert any("hearbench prepare" in problem for problem in esc50_small.problems)
     assert [stage.seconds for stage in esc50_small.stages if stage.stage == "fetch"] == [None]
 
 

@@ -10,16 +10,16 @@ import torch
 from helpers_models import BANDS, write_model
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearkit.embeddings.compute import embed
-from hearkit.embeddings.manifest import ShardRecord
-from hearkit.models.loading import load_model
-from hearkit.planning.facts import task_facts
-from hearkit.planning.sizes import data_bytes, kept_bytes, n_rows, store_bytes, weights_of
-from hearkit.probe.fit import fit_probe
-from hearkit.probe.network import ProbeStack
-from hearkit.probe.protocol import GridPoint, Protocol
-from hearkit.settings import Settings
-from hearkit.tasks.store import load_task
+from hearbench.embeddings.compute import embed
+from hearbench.embeddings.manifest import ShardRecord
+from hearbench.models.loading import load_model
+from hearbench.planning.facts import task_facts
+from hearbench.planning.sizes import data_bytes, kept_bytes, n_rows, store_bytes, weights_of
+from hearbench.probe.fit import fit_probe
+from hearbench.probe.network import ProbeStack
+from hearbench.probe.protocol import GridPoint, Protocol
+from hearbench.settings import Settings
+from hearbench.tasks.store import load_task
 
 
 def written(folder: Path) -> int:

@@ -6,13 +6,13 @@ import dataclasses
 
 import pytest
 
-from hearkit.planning import stages
-from hearkit.planning.audio_speed import FileSpeed, ModelSpeed
-from hearkit.planning.facts import TaskFacts, task_facts
-from hearkit.planning.probe_speed import GroupSpeed, ProbeShape, ProbeSpeed
-from hearkit.planning.record import StageEstimate
-from hearkit.probe.protocol import GridPoint
-from hearkit.settings import Settings
+from hearbench.planning import stages
+from hearbench.planning.audio_speed import FileSpeed, ModelSpeed
+from hearbench.planning.facts import TaskFacts, task_facts
+from hearbench.planning.probe_speed import GroupSpeed, ProbeShape, ProbeSpeed
+from hearbench.planning.record import StageEstimate
+from hearbench.probe.protocol import GridPoint
+from hearbench.settings import Settings
 
 FILES = FileSpeed(check_s=0.001, resample_s=0.01, read_s=0.002)
 MODEL = ModelSpeed(5.0, 4, 3, 0.5, 0.0, 1000, 300.0)

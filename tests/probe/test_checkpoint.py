@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hearkit.probe.checkpoint import Checkpoint
+from hearbench.probe.checkpoint import Checkpoint
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearkit.errors import ProbeError
-from hearkit.probe.data import ProbeData, batch_bounds, published_order, resident_data
+from hearbench.errors import ProbeError
+from hearbench.probe.data import ProbeData, batch_bounds, published_order, resident_data
 
 
 def test_one_generator_goes_over_the_splits_in_their_order() -> None:

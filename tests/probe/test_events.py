@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import median_filter
 
-from hearkit.errors import ProbeError, TaskError
-from hearkit.metrics.event_lists import EventArrays
-from hearkit.probe.events import (
+from hearbench.errors import ProbeError, TaskError
+from hearbench.metrics.event_lists import EventArrays
+from hearbench.probe.events import (
     DEFAULT_POSTPROCESSING,
     Postprocessing,
     best_postprocessing,
@@ -121,7 +121,7 @@ def test_blocks_of_clips_and_of_labels_change_nothing(monkeypatch: pytest.Monkey
     grid = [Postprocessing(30.0, 0.0), Postprocessing(50.0, 20.0), Postprocessing(30.0, 20.0)]
     whole = [rows(events) for events in events_from_frames(x, bounds, times, grid)]
     for cells in (1, 100, 300):
-        monkeypatch.setattr("hearkit.probe.events._CELLS_PER_BLOCK", cells)
+        monkeypatch.setattr("hearbench.probe.events._CELLS_PER_BLOCK", cells)
         assert [rows(events) for events in events_from_frames(x, bounds, times, grid)] == whole
     assert whole == [plain_events(x, bounds, times, way) for way in grid]
 

@@ -10,13 +10,13 @@ import torch
 from helpers_models import BANDS, write_model
 from helpers_tasks import make_scene_task
 
-from hearkit import embed, fit_probe, load_model, load_task
-from hearkit.embeddings.store import EmbeddingStore
-from hearkit.errors import ProbeError, UnknownNameError
-from hearkit.metrics.classification import top1_accuracy
-from hearkit.probe.precision import resolve_precision
-from hearkit.probe.protocol import GridPoint, Protocol
-from hearkit.settings import Settings
+from hearbench import embed, fit_probe, load_model, load_task
+from hearbench.embeddings.store import EmbeddingStore
+from hearbench.errors import ProbeError, UnknownNameError
+from hearbench.metrics.classification import top1_accuracy
+from hearbench.probe.precision import resolve_precision
+from hearbench.probe.protocol import GridPoint, Protocol
+from hearbench.settings import Settings
 
 SMALL = Protocol(
     name="small",
@@ -90,7 +90,7 @@ class StoppedError(Exception):
 def test_a_stopped_probe_goes_on_to_the_same_result(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    monkeypatch.setattr("hearkit.probe.checkpoint._SHARE_OF_TIME", 1e9)
+    monkeypatch.setattr("hearbench.probe.checkpoint._SHARE_OF_TIME", 1e9)
     store = store_of(tmp_path, settings, folds=True)
     elsewhere = dataclasses.replace(settings, cache_dir=tmp_path / "undisturbed")
     expected = fit_probe(store, SMALL, settings=elsewhere)

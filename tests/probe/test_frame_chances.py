@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hearkit.probe import frame_chances
-from hearkit.probe.events import Postprocessing, events_from_frames
-from hearkit.probe.frame_chances import events_in_parts, gather_rows
+from hearbench.probe import frame_chances
+from hearbench.probe.events import Postprocessing, events_from_frames
+from hearbench.probe.frame_chances import events_in_parts, gather_rows
 
 
 def pieces(rng: np.random.Generator, lengths: list[int], labels: int) -> list[np.ndarray]:

@@ -14,20 +14,20 @@ from helpers_models import BANDS, write_model
 from helpers_tasks import make_event_task
 from scipy.ndimage import median_filter
 
-from hearkit import embed, fit_probe, load_model, load_task, score
-from hearkit.embeddings.frames import clip_frames
-from hearkit.embeddings.store import EmbeddingStore
-from hearkit.errors import EmbeddingError
-from hearkit.metrics.sound_event import event_scores
-from hearkit.probe.events import Postprocessing
-from hearkit.probe.frames import FrameData, LabelledClip, frame_data
-from hearkit.probe.network import ProbeStack
-from hearkit.probe.objective import Objective
-from hearkit.probe.predictions import EventFoldPrediction
-from hearkit.probe.protocol import GridPoint, Protocol
-from hearkit.results import reference_form, write_result
-from hearkit.settings import Settings
-from hearkit.tasks.clips import Event
+from hearbench import embed, fit_probe, load_model, load_task, score
+from hearbench.embeddings.frames import clip_frames
+from hearbench.embeddings.store import EmbeddingStore
+from hearbench.errors import EmbeddingError
+from hearbench.metrics.sound_event import event_scores
+from hearbench.probe.events import Postprocessing
+from hearbench.probe.frames import FrameData, LabelledClip, frame_data
+from hearbench.probe.network import ProbeStack
+from hearbench.probe.objective import Objective
+from hearbench.probe.predictions import EventFoldPrediction
+from hearbench.probe.protocol import GridPoint, Protocol
+from hearbench.results import reference_form, write_result
+from hearbench.settings import Settings
+from hearbench.tasks.clips import Event
 
 SMALL = Protocol(
     name="small",
@@ -135,7 +135,7 @@ def test_validation_is_scipys_median_and_the_event_score(
     seen: list[float] = []
 
     def f_measure(reference: object, estimate: object, labels: object) -> float:
-        from hearkit.metrics import get_event_score
+        from hearbench.metrics import get_event_score
 
         value = get_event_score("event_onset_200ms_fms")(reference, estimate, labels)  # type: ignore[arg-type]
         seen.append(value)
@@ -267,13 +267,13 @@ PEAK = """
 import resource, sys
 from pathlib import Path
 import numpy as np, torch
-from hearkit.embeddings.frames import ClipFrames
-from hearkit.probe.frames import LabelledClip, frame_data
-from hearkit.probe.objective import Objective
-from hearkit.probe.events import Postprocessing
-from hearkit.probe.protocol import GridPoint
-from hearkit.probe.search import train
-from hearkit.tasks.clips import Event
+from hearbench.embeddings.frames import ClipFrames
+from hearbench.probe.frames import LabelledClip, frame_data
+from hearbench.probe.objective import Objective
+from hearbench.probe.events import Postprocessing
+from hearbench.probe.protocol import GridPoint
+from hearbench.probe.search import train
+from hearbench.tasks.clips import Event
 torch.set_num_threads(1)
 path, n_clips, n_frames, size, budget = Path(sys.argv[1]), *map(int, sys.argv[2:])
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

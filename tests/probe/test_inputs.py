@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
-from hearkit.probe.inputs import Inputs, Moments
+from hearbench.probe.inputs import Inputs, Moments
 
 
 def embeddings(n: int = 200, offset: float = 0.0) -> npt.NDArray[np.float32]:

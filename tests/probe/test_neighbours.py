@@ -11,12 +11,12 @@ from helpers_models import BANDS, write_model
 from helpers_tasks import make_event_task, make_scene_task
 from sklearn.neighbors import KNeighborsClassifier
 
-from hearkit import embed, fit_probe, load_model, load_task, score
-from hearkit.probe.data import ProbeData, resident_data
-from hearkit.probe.neighbours import Neighbours
-from hearkit.probe.objective import Objective
-from hearkit.probe.protocol import KNN, NeighbourPoint
-from hearkit.settings import Settings
+from hearbench import embed, fit_probe, load_model, load_task, score
+from hearbench.probe.data import ProbeData, resident_data
+from hearbench.probe.neighbours import Neighbours
+from hearbench.probe.objective import Objective
+from hearbench.probe.protocol import KNN, NeighbourPoint
+from hearbench.settings import Settings
 
 N_LABELS = 4
 

@@ -8,9 +8,9 @@ import torch
 from plain_loop import plain_network
 from torch import nn
 
-from hearkit.probe import network, updates
-from hearkit.probe.network import ProbeStack, Step
-from hearkit.probe.protocol import GridPoint
+from hearbench.probe import network, updates
+from hearbench.probe.network import ProbeStack, Step
+from hearbench.probe.protocol import GridPoint
 
 N_FEATURES, N_LABELS, BATCH = 7, 4, 32
 

@@ -10,10 +10,10 @@ import torch
 from helpers_models import BANDS, write_model
 from helpers_tasks import make_scene_task
 
-from hearkit import embed, fit_probe, load_model, load_task
-from hearkit.probe.precision import exact_float32
-from hearkit.probe.protocol import GridPoint, Protocol
-from hearkit.settings import Settings
+from hearbench import embed, fit_probe, load_model, load_task
+from hearbench.probe.precision import exact_float32
+from hearbench.probe.protocol import GridPoint, Protocol
+from hearbench.settings import Settings
 
 SMALL = Protocol(
     name="small",

@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 from sklearn.model_selection import ParameterGrid
 
-from hearkit.errors import ProbeError, UnknownNameError
-from hearkit.probe.protocol import (
+from hearbench.errors import ProbeError, UnknownNameError
+from hearbench.probe.protocol import (
     FASTER,
     HEAR2021,
     GridPoint,

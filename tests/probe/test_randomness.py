@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
-from hearkit.probe.randomness import Dropout, stream_seed
+from hearbench.probe.randomness import Dropout, stream_seed
 
 
 def dropout(rate: float = 0.1, seed: int = 1) -> Dropout:

@@ -9,16 +9,16 @@ import torch
 from helpers_models import BANDS, write_model
 from helpers_tasks import make_scene_task
 
-from hearkit import embed, fit_probe, load_model, load_task
-from hearkit.embeddings.manifest import Dtype
-from hearkit.embeddings.scenes import scene_rows
-from hearkit.embeddings.store import SHARDS, EmbeddingStore
-from hearkit.errors import EmbeddingError
-from hearkit.probe import kinds
-from hearkit.probe.data import resident_data
-from hearkit.probe.protocol import KNN, GridPoint, Protocol
-from hearkit.probe.scenes import OrderedClips, SceneData, scene_data, whole
-from hearkit.settings import Settings
+from hearbench import embed, fit_probe, load_model, load_task
+from hearbench.embeddings.manifest import Dtype
+from hearbench.embeddings.scenes import scene_rows
+from hearbench.embeddings.store import SHARDS, EmbeddingStore
+from hearbench.errors import EmbeddingError
+from hearbench.probe import kinds
+from hearbench.probe.data import resident_data
+from hearbench.probe.protocol import KNN, GridPoint, Protocol
+from hearbench.probe.scenes import OrderedClips, SceneData, scene_data, whole
+from hearbench.settings import Settings
 
 SMALL = Protocol(
     name="small",
@@ -147,7 +147,7 @@ def test_a_small_budget_gives_the_same_bits(
 def test_blocks_go_over_all_clips(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hearkit.probe.scenes._BLOCK", 7)
+    monkeypatch.setattr("hearbench.probe.scenes._BLOCK", 7)
     store = store_of(tmp_path, settings)
     blocks = list(whole(scene_rows(store, "train")).blocks())
     assert max(map(len, blocks)) == 7

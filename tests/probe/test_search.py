@@ -10,12 +10,12 @@ import pytest
 import torch
 from plain_loop import plain_train
 
-from hearkit.metrics.classification import top1_accuracy
-from hearkit.probe.checkpoint import Checkpoint
-from hearkit.probe.data import ProbeData, resident_data
-from hearkit.probe.objective import Objective
-from hearkit.probe.protocol import GridPoint, by_shape
-from hearkit.probe.search import Trained, train
+from hearbench.metrics.classification import top1_accuracy
+from hearbench.probe.checkpoint import Checkpoint
+from hearbench.probe.data import ProbeData, resident_data
+from hearbench.probe.objective import Objective
+from hearbench.probe.protocol import GridPoint, by_shape
+from hearbench.probe.search import Trained, train
 
 ACCURACY = Objective(top1_accuracy, maximise=True)
 
@@ -125,8 +125,8 @@ def test_the_best_validations_weights_are_kept() -> None:
     trained = run(grid(), data=data)
     assert trained.best is not None
     assert trained.weights is not None
-    from hearkit.probe.data import probabilities
-    from hearkit.probe.network import ProbeStack
+    from hearbench.probe.data import probabilities
+    from hearbench.probe.network import ProbeStack
 
     stack = ProbeStack(
         [grid()[trained.best]],
@@ -173,7 +173,7 @@ class StoppedError(Exception):
 def test_a_stopped_training_goes_on_bit_for_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
 ) -> None:
-    monkeypatch.setattr("hearkit.probe.checkpoint._SHARE_OF_TIME", 1e9)  # save every time
+    monkeypatch.setattr("hearbench.probe.checkpoint._SHARE_OF_TIME", 1e9)  # save every time
     undisturbed = run(grid(patience=5))
 
     def interrupt(epoch: int, max_epochs: int, active: int, best: float) -> None:

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hearkit.errors import ProbeError
-from hearkit.probe.subset import FEWEST_CLIPS, TrainSubset, choose_clips
+from hearbench.errors import ProbeError
+from hearbench.probe.subset import FEWEST_CLIPS, TrainSubset, choose_clips
 
 Sets = list[frozenset[int]]
 

@@ -8,14 +8,14 @@ import pytest
 from helpers_models import write_model
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearkit import embed, load_model, load_task
-from hearkit.errors import ProbeError
-from hearkit.probe.kinds import kind_of
-from hearkit.probe.protocol import FASTER
-from hearkit.probe.subset import TrainSubset
-from hearkit.probe.training_clips import mean_training_clips, training_clips
-from hearkit.settings import Settings
-from hearkit.tasks.clips import Event
+from hearbench import embed, load_model, load_task
+from hearbench.errors import ProbeError
+from hearbench.probe.kinds import kind_of
+from hearbench.probe.protocol import FASTER
+from hearbench.probe.subset import TrainSubset
+from hearbench.probe.training_clips import mean_training_clips, training_clips
+from hearbench.settings import Settings
+from hearbench.tasks.clips import Event
 
 
 @pytest.mark.parametrize("kind", ["scene", "tags", "events"])

@@ -9,13 +9,13 @@ import torch
 from helpers_models import BANDS, write_model
 from helpers_tasks import make_scene_task
 
-from hearkit import embed, load_model, load_task
-from hearkit.embeddings.gpu_meter import GpuMeter
-from hearkit.probe import trainings
-from hearkit.probe.kinds import kind_of
-from hearkit.probe.protocol import GridPoint, Protocol, by_shape
-from hearkit.probe.trainings import Learned, Plan, learn
-from hearkit.settings import Settings
+from hearbench import embed, load_model, load_task
+from hearbench.embeddings.gpu_meter import GpuMeter
+from hearbench.probe import trainings
+from hearbench.probe.kinds import kind_of
+from hearbench.probe.protocol import GridPoint, Protocol, by_shape
+from hearbench.probe.trainings import Learned, Plan, learn
+from hearbench.settings import Settings
 
 SMALL = Protocol(
     name="small",

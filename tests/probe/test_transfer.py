@@ -20,12 +20,12 @@ import torch
 from helpers_models import BANDS, write_model
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearkit import embed, fit_probe, load_model, load_task, score
-from hearkit.errors import EmbeddingError
-from hearkit.probe import frames, scenes, transfer
-from hearkit.probe.protocol import GridPoint, Protocol
-from hearkit.probe.transfer import Lane, Mark, room_bytes, stream_through, stream_to
-from hearkit.settings import Settings
+from hearbench import embed, fit_probe, load_model, load_task, score
+from hearbench.errors import EmbeddingError
+from hearbench.probe import frames, scenes, transfer
+from hearbench.probe.protocol import GridPoint, Protocol
+from hearbench.probe.transfer import Lane, Mark, room_bytes, stream_through, stream_to
+from hearbench.settings import Settings
 
 SMALL = Protocol(
     name="small",

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from hearkit.probe import updates
-from hearkit.probe.updates import Learnt, update
+from hearbench.probe import updates
+from hearbench.probe.updates import Learnt, update
 
 
 @pytest.mark.parametrize("shape", [(37, 19), (64, 16), (5,), (3, 1000)])

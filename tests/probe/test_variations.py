@@ -10,14 +10,14 @@ import torch
 from helpers_models import BANDS, write_model
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearkit import embed, fit_probe, load_model, load_task
-from hearkit.embeddings.store import EmbeddingStore
-from hearkit.errors import ProbeError
-from hearkit.metrics.classification import top1_accuracy
-from hearkit.probe.data import ProbeData, resident_data
-from hearkit.probe.fit import fit_probes
-from hearkit.probe.objective import Objective
-from hearkit.probe.protocol import (
+from hearbench import embed, fit_probe, load_model, load_task
+from hearbench.embeddings.store import EmbeddingStore
+from hearbench.errors import ProbeError
+from hearbench.metrics.classification import top1_accuracy
+from hearbench.probe.data import ProbeData, resident_data
+from hearbench.probe.fit import fit_probes
+from hearbench.probe.objective import Objective
+from hearbench.probe.protocol import (
     HEAR2021,
     LINEAR,
     GridPoint,
@@ -25,9 +25,9 @@ from hearkit.probe.protocol import (
     Racing,
     get_protocol,
 )
-from hearkit.probe.search import train
-from hearkit.probe.subset import TrainSubset
-from hearkit.settings import Settings
+from hearbench.probe.search import train
+from hearbench.probe.subset import TrainSubset
+from hearbench.settings import Settings
 
 ACCURACY = Objective(top1_accuracy, maximise=True)
 SMALL = Protocol(
@@ -278,7 +278,7 @@ def test_a_subset_trains_on_that_many_clips(tmp_path: Path, settings: Settings, 
         if kind == "event"
         else scene_store(tmp_path, settings, multilabel=kind == "multilabel", clips_per_label=8)
     )
-    from hearkit.probe.kinds import kind_of
+    from hearbench.probe.kinds import kind_of
 
     (fold,) = store.task.folds()
     protocol = SMALL.with_subset(TrainSubset(fraction=0.5))

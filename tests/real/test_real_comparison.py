@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import torch
 
-from hearkit import embed, fit_probe, load_model, load_task, score
-from hearkit.comparison.compare import compare
-from hearkit.probe.protocol import get_protocol
-from hearkit.results import write_result
-from hearkit.results.uncertainty import uncertainty
-from hearkit.settings import Settings, available_cores
-from hearkit.tasks.from_csv import prepare_from_csv
+from hearbench import embed, fit_probe, load_model, load_task, score
+from hearbench.comparison.compare import compare
+from hearbench.probe.protocol import get_protocol
+from hearbench.results import write_result
+from hearbench.results.uncertainty import uncertainty
+from hearbench.settings import Settings, available_cores
+from hearbench.tasks.from_csv import prepare_from_csv
 
 pytestmark = pytest.mark.real
 
@@ -30,7 +30,7 @@ CORPORA = {
 RUNS: tuple[tuple[str, str, dict[str, Any], int], ...] = (
     ("logmel_seed42", "logmel_stats", {}, 42),
     ("logmel_seed43", "logmel_stats", {}, 43),
-    ("crepe_tiny", "hearkit.models.crepe", {"capacity": "tiny"}, 42),
+    ("crepe_tiny", "hearbench.models.crepe", {"capacity": "tiny"}, 42),
 )
 
 
@@ -64,7 +64,7 @@ def results(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             predictions = fit_probe(store, protocol, seed=seed, settings=settings)
             place = root / "results" / name / store.task.name
             write_result(score(predictions), predictions, place)
-            if model != "hearkit.models.crepe":
+            if model != "hearbench.models.crepe":
                 both = root / "seeds" / store.task.name
                 both = both if seed == 42 else both / "seeds" / str(seed)
                 write_result(score(predictions), predictions, both)

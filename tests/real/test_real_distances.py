@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from hearkit import embed, load_model, load_task
-from hearkit.distance import distance_scores
-from hearkit.settings import Settings, available_cores
-from hearkit.tasks.from_csv import prepare_from_csv
+from hearbench import embed, load_model, load_task
+from hearbench.distance import distance_scores
+from hearbench.settings import Settings, available_cores
+from hearbench.tasks.from_csv import prepare_from_csv
 
 pytestmark = pytest.mark.real
 
@@ -31,7 +31,7 @@ def test_distances_tell_environmental_sounds_apart(shared: Path, tmp_path: Path)
         settings=settings,
     )
     aucs, precisions = {}, {}
-    for model in (str(shared / "models/logmel_stats.py"), "hearkit.models.naive"):
+    for model in (str(shared / "models/logmel_stats.py"), "hearbench.models.naive"):
         store = embed(
             load_model(model, settings=settings),
             load_task(task, settings=settings),

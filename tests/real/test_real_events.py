@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from hearkit import embed, fit_probe, load_model, load_task, score
-from hearkit.embeddings.store import EmbeddingStore
-from hearkit.probe.protocol import HEAR2021
-from hearkit.settings import Settings, available_cores
+from hearbench import embed, fit_probe, load_model, load_task, score
+from hearbench.embeddings.store import EmbeddingStore
+from hearbench.probe.protocol import HEAR2021
+from hearbench.settings import Settings, available_cores
 
 pytestmark = pytest.mark.real
 

@@ -6,10 +6,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 
-from hearkit.settings import Settings, available_cores
-from hearkit.tasks.from_csv import prepare_from_csv
+from hearbench.settings import Settings, available_cores
+from hearbench.tasks.from_csv import prepare_from_csv
 
 pytestmark = pytest.mark.real
 
@@ -28,7 +28,7 @@ def test_spoken_digits_are_learned_label_by_label(shared: Path, tmp_path: Path) 
         sample_rates=(16000, 44100),
         settings=settings,
     )
-    answer = hearkit(
+    answer = hearbench(
         *("evaluate", shared / "models/logmel_stats.py", "--task", task),
         *("--out", tmp_path / "out", "--cache", settings.cache_dir, "--device", "cpu"),
         *("--protocol", "linear", "--only", "lr=0.0032", "--json"),

@@ -22,9 +22,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hearkit import load_model
-from hearkit.models.protocol import Model
-from hearkit.settings import Settings, available_cores
+from hearbench import load_model
+from hearbench.models.protocol import Model
+from hearbench.settings import Settings, available_cores
 
 pytestmark = pytest.mark.real
 
@@ -49,10 +49,10 @@ def load(name: str, cache: Path) -> Model:
     torch.set_num_threads(available_cores())
     settings = Settings(cache_dir=cache, device="cpu", workers=1)
     if name == "crepe":
-        return load_model("hearkit.models.crepe", settings=settings, capacity="tiny")
+        return load_model("hearbench.models.crepe", settings=settings, capacity="tiny")
     if (EXAMPLES / f"{name}.toml").is_file():
         toml = EXAMPLES / f"{name}.toml"
-        return load_model("hearkit.models.onnx_file", toml, settings=settings)
+        return load_model("hearbench.models.onnx_file", toml, settings=settings)
     return load_model(EXAMPLES / f"{name}.py", settings=settings)
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from hearkit import embed, fit_probe, load_model, load_task, score
-from hearkit.embeddings.store import EmbeddingStore
-from hearkit.probe.protocol import HEAR2021
-from hearkit.settings import Settings, available_cores
-from hearkit.tasks.from_csv import prepare_from_csv
+from hearbench import embed, fit_probe, load_model, load_task, score
+from hearbench.embeddings.store import EmbeddingStore
+from hearbench.probe.protocol import HEAR2021
+from hearbench.settings import Settings, available_cores
+from hearbench.tasks.from_csv import prepare_from_csv
 
 pytestmark = pytest.mark.real
 
@@ -76,8 +76,8 @@ def settings_of(store: EmbeddingStore) -> Settings:
     ("model", "low", "high"),
     [
         ("logmel_stats", 0.969, 0.988),
-        ("hearkit.models.crepe", 0.715, 0.757),
-        ("hearkit.models.naive", 0.08, 0.30),
+        ("hearbench.models.crepe", 0.715, 0.757),
+        ("hearbench.models.naive", 0.08, 0.30),
     ],
 )
 def test_spoken_digits_score_as_in_the_reference(
@@ -99,7 +99,9 @@ def test_the_references_choice_scores_as_in_the_reference(
     assert 0.976 <= statistics.fmean(accuracies) <= 0.984
 
 
-@pytest.mark.parametrize("model", ["logmel_stats", "hearkit.models.crepe", "hearkit.models.naive"])
+@pytest.mark.parametrize(
+    "model", ["logmel_stats", "hearbench.models.crepe", "hearbench.models.naive"]
+)
 def test_environmental_sounds_run_with_every_model(open_store: OpenStore, model: str) -> None:
     accuracy = mean_accuracy(open_store("esc10", model))
     # Ten classes: all three are above chance, log-mel bands far above.

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from helpers_leaderboard import made_up_predictions
 
-from hearkit.report.page import report_page
-from hearkit.report.summary import RunReport, summarise
-from hearkit.results import Result, StageRecord, score
+from hearbench.report.page import report_page
+from hearbench.report.summary import RunReport, summarise
+from hearbench.results import Result, StageRecord, score
 
 HOSTILE = '<img src="https://x.example/a" onerror=alert(1)>'
 
@@ -107,7 +107,7 @@ def test_it_loads_nothing_and_runs_nothing(report: RunReport) -> None:
 
 def test_figures_stand_in_it(report: RunReport) -> None:
     text = read(report_page(report)).text
-    for expected in ("40.0 x real time", "2.0 GiB", "88 %", "512 MiB", "hearkit", "numpy"):
+    for expected in ("40.0 x real time", "2.0 GiB", "88 %", "512 MiB", "hearbench", "numpy"):
         assert expected in text
     assert "GPU busy" in text
     without = summarise([(Path("a"), score(made_up_predictions("esc50-v2.0.0-full")))])

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from helpers_leaderboard import made_up_predictions, write_made_up_result
 
-from hearkit.errors import ResultError
-from hearkit.report.summary import report_of, summarise
-from hearkit.report.words import duration, mebibytes, moment, percent, rate
-from hearkit.results import Resources, Result, StageRecord, score
+from hearbench.errors import ResultError
+from hearbench.report.summary import report_of, summarise
+from hearbench.report.words import duration, mebibytes, moment, percent, rate
+from hearbench.results import Resources, Result, StageRecord, score
 
 ESC50 = "esc50-v2.0.0-full"
 DCASE = "dcase2016_task2-hear2021-full"

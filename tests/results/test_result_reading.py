@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from helpers_leaderboard import write_made_up_result
 
-from hearkit.distance import DistanceResult
-from hearkit.errors import ResultError
-from hearkit.results import RESULT_FILE, Result
-from hearkit.results import reading as reading_module
-from hearkit.results.curve import Curve
-from hearkit.results.over_folds import same_number
-from hearkit.results.uncertainty import Uncertainty
+from hearbench.distance import DistanceResult
+from hearbench.errors import ResultError
+from hearbench.results import RESULT_FILE, Result
+from hearbench.results import reading as reading_module
+from hearbench.results.curve import Curve
+from hearbench.results.over_folds import same_number
+from hearbench.results.uncertainty import Uncertainty
 
 ESC50 = "esc50-v2.0.0-full"
 READERS: list[tuple[Callable[[Path], object], str]] = [

@@ -11,13 +11,13 @@ from helpers_leaderboard import made_up_predictions
 from helpers_models import write_model
 from helpers_tasks import make_scene_task
 
-from hearkit import embed, fit_probe, load_model, load_task, score
-from hearkit.embeddings.manifest import FileRecord, ShardRecord
-from hearkit.probe.predictions import Predictions
-from hearkit.probe.protocol import GridPoint, Protocol
-from hearkit.probe.subset import TrainSubset
-from hearkit.results import Result
-from hearkit.settings import Settings
+from hearbench import embed, fit_probe, load_model, load_task, score
+from hearbench.embeddings.manifest import FileRecord, ShardRecord
+from hearbench.probe.predictions import Predictions
+from hearbench.probe.protocol import GridPoint, Protocol
+from hearbench.probe.subset import TrainSubset
+from hearbench.results import Result
+from hearbench.settings import Settings
 
 POINT = GridPoint(hidden_dim=8, max_epochs=4, check_every=2, patience=2)
 PROTOCOL = Protocol(name="quick", grid=(POINT, POINT.model_copy(update={"lr": 0.01})))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from hearkit.results.variance import Term, Variance, variance_of
+from hearbench.results.variance import Term, Variance, variance_of
 
 Floats = npt.NDArray[np.float64]
 N = 30

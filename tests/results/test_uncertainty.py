@@ -12,11 +12,11 @@ import pytest
 from helpers_leaderboard import made_up_predictions, write_made_up_result
 from scipy import stats
 
-from hearkit.errors import ResultError
-from hearkit.files import write_json
-from hearkit.results import Result, score, write_result
-from hearkit.results.clip_scores import read_clip_scores
-from hearkit.results.uncertainty import UNCERTAINTY_FILE, Uncertainty, uncertainty
+from hearbench.errors import ResultError
+from hearbench.files import write_json
+from hearbench.results import Result, score, write_result
+from hearbench.results.clip_scores import read_clip_scores
+from hearbench.results.uncertainty import UNCERTAINTY_FILE, Uncertainty, uncertainty
 
 ESC50 = "esc50-v2.0.0-full"
 DCASE = "dcase2016_task2-hear2021-full"
@@ -96,7 +96,7 @@ def other_target(folder: Path) -> None:
 
 
 def read_points(folder: Path) -> list[dict[str, float]]:
-    from hearkit.leaderboard.recompute import recompute
+    from hearbench.leaderboard.recompute import recompute
 
     return [{name: s.per_fold["fold01"] for name, s in recompute(folder).items()}]
 

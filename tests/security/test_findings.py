@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 from helpers_fuzz import bounded
 from helpers_leaderboard import write_made_up_result
 from helpers_models import write_model
 from helpers_tasks import make_event_task, make_scene_task
 from helpers_views import write_event_result
 
-import hearkit as hearkit_package
-from hearkit.audio.decode import read_float32, read_mono16
-from hearkit.embeddings.array_file import array_file
-from hearkit.embeddings.compute import embed
-from hearkit.errors import (
+import hearbench as hearbench_package
+from hearbench.audio.decode import read_float32, read_mono16
+from hearbench.embeddings.array_file import array_file
+from hearbench.embeddings.compute import embed
+from hearbench.errors import (
     AudioError,
     EmbeddingError,
     HearError,
@@ -33,22 +33,22 @@ from hearkit.errors import (
     ResultError,
     TaskError,
 )
-from hearkit.files import is_file, read_npy
-from hearkit.leaderboard.card import Card
-from hearkit.models.answers import FORMS
-from hearkit.models.loading import load_model
-from hearkit.models.onnx_spec import read_spec
-from hearkit.planning.facts import task_facts
-from hearkit.probe.events import DEFAULT_POSTPROCESSING, events_from_frames
-from hearkit.results import Result
-from hearkit.settings import Settings
-from hearkit.tasks.catalog import TaskSpec
-from hearkit.tasks.clip_table import read_clip_table
-from hearkit.tasks.corpora.piano_notes import read_notes
-from hearkit.tasks.corpora.tables import read_json_object
-from hearkit.tasks.fetch.answers import length_of, span_of
-from hearkit.tasks.store import load_task
-from hearkit.views.event_predictions import EventPredictions
+from hearbench.files import is_file, read_npy
+from hearbench.leaderboard.card import Card
+from hearbench.models.answers import FORMS
+from hearbench.models.loading import load_model
+from hearbench.models.onnx_spec import read_spec
+from hearbench.planning.facts import task_facts
+from hearbench.probe.events import DEFAULT_POSTPROCESSING, events_from_frames
+from hearbench.results import Result
+from hearbench.settings import Settings
+from hearbench.tasks.catalog import TaskSpec
+from hearbench.tasks.clip_table import read_clip_table
+from hearbench.tasks.corpora.piano_notes import read_notes
+from hearbench.tasks.corpora.tables import read_json_object
+from hearbench.tasks.fetch.answers import length_of, span_of
+from hearbench.tasks.store import load_task
+from hearbench.views.event_predictions import EventPredictions
 
 DEEP = "[" * 100_000
 
@@ -192,18 +192,18 @@ def test_an_answer_needs_all_of_its_keys(do: str) -> None:
 
 
 def test_a_cache_is_a_path_or_an_error() -> None:
-    found = Settings.from_environment(environment={"HEARKIT_CACHE": "~nobodyhere/x"})
+    found = Settings.from_environment(environment={"HEARBENCH_CACHE": "~nobodyhere/x"})
     assert found.cache_dir == Path.cwd() / "~nobodyhere" / "x"
     for text in ("a\0b", "~\0", "x" * 5000):
         with pytest.raises(HearError, match="can't be a path"):
-            Settings.from_environment(environment={"HEARKIT_CACHE": text})
+            Settings.from_environment(environment={"HEARBENCH_CACHE": text})
 
 
 def test_places_of_results_that_can_not_be(tmp_path: Path) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
     for place in ("x" * 300, loop / "x"):
-        answer = hearkit("report", place)
+        answer = hearbench("report", place)
         assert answer.code == 2
         assert answer.stderr.startswith("error: ")
 
@@ -214,11 +214,19 @@ def test_places_of_results_that_can_not_be(tmp_path: Path) -> None:
         ("leaderboard", "show", "--with", "{path}"),
         ("leaderboard", "show", "--with", "{path}:name"),
         ("leaderboard", "build", "--results", "{path}", "--out", "site"),
-        ("embed", "hearkit.models.naive", "--task", "{path}", "--sandbox", "--readable", "{path}"),
-        ("embed", "hearkit.models.naive", "--task", "{path}", "--python", "{path}"),
-        ("plan", "hearkit.models.naive", "--task", "{path}"),
+        (
+            "embed",
+            "hearbench.models.naive",
+            "--task",
+            "{path}",
+            "--sandbox",
+            "--readable",
+            "{path}",
+        ),
+        ("embed", "hearbench.models.naive", "--task", "{path}", "--python", "{path}"),
+        ("plan", "hearbench.models.naive", "--task", "{path}"),
         ("probe", "{path}", "--task", "{path}", "--out", "out"),
-        ("validate", "hearkit.models.naive", "--weights", "{path}"),
+        ("validate", "hearbench.models.naive", "--weights", "{path}"),
     ],
 )
 @pytest.mark.parametrize("path", ["~nobodyhere/x", "x" * 300])
@@ -226,15 +234,15 @@ def test_homes_of_nobody_and_names_too_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], path: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HEARKIT_CACHE", str(tmp_path / "cache"))
-    answer = hearkit(*(text.format(path=path) for text in arguments))
+    monkeypatch.setenv("HEARBENCH_CACHE", str(tmp_path / "cache"))
+    answer = hearbench(*(text.format(path=path) for text in arguments))
     assert answer.code == 2
     assert any(line.startswith("error: ") for line in answer.stderr.splitlines()), answer.stderr
 
 
 def test_pathlib_finds_no_homes() -> None:
-    # Path.expanduser fails for a stranger's; hearkit.settings.user_path doesn't.
-    root = Path(hearkit_package.__file__).parent
+    # Path.expanduser fails for a stranger's; hearbench.settings.user_path doesn't.
+    root = Path(hearbench_package.__file__).parent
     wrong = [path for path in root.rglob("*.py") if ".expanduser()" in path.read_text()]
     assert wrong == []
 

@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hearkit.errors import HearError
-from hearkit.leaderboard.cells import url_problem
-from hearkit.settings import Settings, user_path
-from hearkit.tasks.catalog.downloads import Download, FilePart
-from hearkit.tasks.fetch import RemoteFile, TransferError, read_remote, small
-from hearkit.tasks.fetch.answers import length_of, missed_whole, span_of
-from hearkit.tasks.fetch.many import fetch
-from hearkit.tasks.fetch.remote import RetryPolicy, is_http, place_of, retry_after_s
-from hearkit.tasks.record import _listed, load_record
+from hearbench.errors import HearError
+from hearbench.leaderboard.cells import url_problem
+from hearbench.settings import Settings, user_path
+from hearbench.tasks.catalog.downloads import Download, FilePart
+from hearbench.tasks.fetch import RemoteFile, TransferError, read_remote, small
+from hearbench.tasks.fetch.answers import length_of, missed_whole, span_of
+from hearbench.tasks.fetch.many import fetch
+from hearbench.tasks.fetch.remote import RetryPolicy, is_http, place_of, retry_after_s
+from hearbench.tasks.record import _listed, load_record
 
 _PIECES = (
     *("http", "https", "file", "javascript", ":", "//", "/", "@", "[", "]", "::1", "%2e%2e", "%2F"),
@@ -112,7 +112,7 @@ _VALUES = ("~nobodyhere/x", "x" * 5000, "\0", "", " ", "http://[::1", "banana", 
 @fuzzed
 @given(values=st.tuples(*[st.sampled_from(_VALUES) | texts] * 3))
 def test_variables_of_the_environment(values: tuple[str, str, str]) -> None:
-    names = ("HEARKIT_CACHE", "HEARKIT_DEVICE", "HEARKIT_MIRROR")
+    names = ("HEARBENCH_CACHE", "HEARBENCH_DEVICE", "HEARBENCH_MIRROR")
     environment = dict(zip(names, values, strict=True))
     found = value_or_error(lambda: Settings.from_environment(environment=environment))
     assert isinstance(found, HearError) or found.cache_dir.is_absolute()

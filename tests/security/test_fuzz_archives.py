@@ -14,8 +14,8 @@ from helpers_fuzz import files_below, fuzzed, mutated_bytes, texts, value_or_err
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearkit.errors import HearError
-from hearkit.tasks.archives import extract_members, unpack_archive
+from hearbench.errors import HearError
+from hearbench.tasks.archives import extract_members, unpack_archive
 
 _PARTS = ("a", "b", "..", ".", "", "A", "a.wav", "/", "..\\c", "C:", "c\0d", "nul", "x" * 300)
 _names = st.lists(st.sampled_from(_PARTS), min_size=1, max_size=4).map("/".join) | texts

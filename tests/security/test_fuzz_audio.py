@@ -12,11 +12,11 @@ from helpers_fuzz import fuzzed, mutated_bytes, value_or_error
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearkit.audio.decode import read_excerpt16, read_float32, read_mono16, sample_rate_of
-from hearkit.errors import HearError
-from hearkit.settings import Settings
-from hearkit.tasks.corpora.piano_notes import read_notes
-from hearkit.tasks.inventory import wav_facts
+from hearbench.audio.decode import read_excerpt16, read_float32, read_mono16, sample_rate_of
+from hearbench.errors import HearError
+from hearbench.settings import Settings
+from hearbench.tasks.corpora.piano_notes import read_notes
+from hearbench.tasks.inventory import wav_facts
 
 _RATE = 8000
 _FORMS = [

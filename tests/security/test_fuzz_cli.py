@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers_cli import hearkit
+from helpers_cli import hearbench
 from helpers_fuzz import bounded, fuzzed_less, mutated_bytes, mutated_json
 from helpers_leaderboard import write_made_up_result
 from helpers_tasks import make_scene_task
@@ -20,7 +20,7 @@ DONE, REFUSED, BAD_INPUT = 0, 1, 2
 def _ends_well(*arguments: object) -> int:
     """The exit code of a call, which never ends in a traceback."""
     with bounded():
-        answer = hearkit(*arguments)
+        answer = hearbench(*arguments)
     assert answer.code in (DONE, REFUSED, BAD_INPUT), answer.stderr
     assert "Traceback" not in answer.stdout + answer.stderr
     if answer.code == BAD_INPUT:
@@ -74,13 +74,13 @@ def test_tasks(place: Path, data: st.DataObject) -> None:
         ("tasks", "stats", "x" * 300),
         ("evaluate", "~nobodyhere/x.py", "--task", "{top}", "--out", "{top}/o"),
         ("evaluate", "x" * 300, "--task", "{top}", "--out", "{top}/o"),
-        ("evaluate", "hearkit.models.naive", "--task", "x" * 300, "--out", "{top}/o"),
+        ("evaluate", "hearbench.models.naive", "--task", "x" * 300, "--out", "{top}/o"),
     ],
 )
 def test_places_that_can_not_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
-    monkeypatch.setenv("HEARKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HEARBENCH_CACHE", str(tmp_path / "cache"))
     assert _ends_well(*(text.format(top=tmp_path) for text in arguments)) in (REFUSED, BAD_INPUT)
 
 
@@ -89,7 +89,7 @@ def test_a_cache_that_can_not_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HEARKIT_CACHE", value)
+    monkeypatch.setenv("HEARBENCH_CACHE", value)
     code = _ends_well("list", "tasks")
     # A name like any other makes a folder of that name.
     assert code in (DONE, BAD_INPUT)

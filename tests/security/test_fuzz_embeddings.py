@@ -21,13 +21,13 @@ from helpers_tasks import make_event_task, make_scene_task
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearkit.digest import digest_bytes
-from hearkit.embeddings.compute import embed
-from hearkit.embeddings.store import EmbeddingStore
-from hearkit.errors import HearError
-from hearkit.models.loading import load_model
-from hearkit.settings import Settings
-from hearkit.tasks.store import load_task
+from hearbench.digest import digest_bytes
+from hearbench.embeddings.compute import embed
+from hearbench.embeddings.store import EmbeddingStore
+from hearbench.errors import HearError
+from hearbench.models.loading import load_model
+from hearbench.settings import Settings
+from hearbench.tasks.store import load_task
 
 
 @pytest.fixture(scope="module", params=["scene", "event"])

@@ -16,14 +16,14 @@ from helpers_models import write_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearkit.errors import HearError, ModelError
-from hearkit.models.finding import parse_name
-from hearkit.models.isolation import Worker, load_there
-from hearkit.models.loaded import Interpreter, Loaded
-from hearkit.models.loading import load_model
-from hearkit.models.onnx_spec import read_spec
-from hearkit.models.other_process import OtherProcess
-from hearkit.settings import Settings
+from hearbench.errors import HearError, ModelError
+from hearbench.models.finding import parse_name
+from hearbench.models.isolation import Worker, load_there
+from hearbench.models.loaded import Interpreter, Loaded
+from hearbench.models.loading import load_model
+from hearbench.models.onnx_spec import read_spec
+from hearbench.models.other_process import OtherProcess
+from hearbench.settings import Settings
 
 HERE = Interpreter(Path(sys.executable), timeout_s=60)
 _SPEC = """
@@ -144,7 +144,7 @@ def test_forged_answers(
     named = parse_name(str(write_model(folder)))
     settings = Settings(cache_dir=folder / "cache", device="cpu")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hearkit.models.isolation.start_process", lambda *_: process)
+        patch.setattr("hearbench.models.isolation.start_process", lambda *_: process)
         loaded = value_or_error(lambda: load_there(named, None, {}, settings, HERE))
         assert isinstance(loaded, Loaded) or process.closed
         if isinstance(loaded, Loaded):

@@ -14,13 +14,13 @@ from helpers_leaderboard import made_up_predictions, write_made_up_result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearkit.errors import HearError
-from hearkit.leaderboard.official import official_table
-from hearkit.leaderboard.share import share
-from hearkit.leaderboard.site import build_site
-from hearkit.report.page import report_page
-from hearkit.report.summary import RunReport, report_of, summarise
-from hearkit.results import Result, score
+from hearbench.errors import HearError
+from hearbench.leaderboard.official import official_table
+from hearbench.leaderboard.share import share
+from hearbench.leaderboard.site import build_site
+from hearbench.report.page import report_page
+from hearbench.report.summary import RunReport, report_of, summarise
+from hearbench.results import Result, score
 
 ESC50 = "esc50-v2.0.0-full"
 HOSTILE = "</title></td><script>alert(1)</script><img src=x onerror=alert(1)>\" ' onload=alert(1) $"

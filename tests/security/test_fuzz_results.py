@@ -25,17 +25,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from hearkit.distance.record import DistanceResult
-from hearkit.errors import HearError, ResultError
-from hearkit.leaderboard.own_row import own_row
-from hearkit.leaderboard.plausible import check_plausible
-from hearkit.leaderboard.recompute import recompute
-from hearkit.leaderboard.share import share
-from hearkit.results import Result
-from hearkit.results.clip_scores import read_clip_scores
-from hearkit.results.curve import Curve
-from hearkit.results.uncertainty import Uncertainty
-from hearkit.tasks.store import PreparedTask
+from hearbench.distance.record import DistanceResult
+from hearbench.errors import HearError, ResultError
+from hearbench.leaderboard.own_row import own_row
+from hearbench.leaderboard.plausible import check_plausible
+from hearbench.leaderboard.recompute import recompute
+from hearbench.leaderboard.share import share
+from hearbench.results import Result
+from hearbench.results.clip_scores import read_clip_scores
+from hearbench.results.curve import Curve
+from hearbench.results.uncertainty import Uncertainty
+from hearbench.tasks.store import PreparedTask
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _read_again(folder: Path, name: str) -> None:
-    """All that hearkit makes of a result's folder."""
+    """All that hearbench makes of a result's folder."""
     result = value_or_error(lambda: Result.read(folder))
     value_or_error(lambda: own_row([folder]))
     value_or_error(lambda: read_clip_scores(folder))
@@ -136,7 +136,7 @@ def test_other_records(
 
 
 def test_a_copied_result_is_still_read(made: Path, tmp_path: Path) -> None:
-    # What the properties above change is a result that hearkit takes.
+    # What the properties above change is a result that hearbench takes.
     for name in (ESC50, DCASE):
         folder = Path(shutil.copytree(made / name, tmp_path / name))
         assert recompute(folder, made_up_task(name)) == Result.read(folder).scores

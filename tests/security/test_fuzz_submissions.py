@@ -24,18 +24,18 @@ from helpers_leaderboard import made_up_task, write_made_up_result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearkit.digest import digest_file
-from hearkit.leaderboard.bundle import write_bundle
-from hearkit.leaderboard.card import Card
-from hearkit.leaderboard.check import check_bundle
-from hearkit.leaderboard.csv_file import format_table, parse_table, read_table
-from hearkit.leaderboard.official import official_table
-from hearkit.leaderboard.own_row import own_row
-from hearkit.leaderboard.submission import MeasuredModel, Submission, missing_columns
-from hearkit.leaderboard.table import COLUMNS, Table
-from hearkit.results import Result
-from hearkit.validate import CHECKS
-from hearkit.validate.report import CheckResult, ModelFacts, Report
+from hearbench.digest import digest_file
+from hearbench.leaderboard.bundle import write_bundle
+from hearbench.leaderboard.card import Card
+from hearbench.leaderboard.check import check_bundle
+from hearbench.leaderboard.csv_file import format_table, parse_table, read_table
+from hearbench.leaderboard.official import official_table
+from hearbench.leaderboard.own_row import own_row
+from hearbench.leaderboard.submission import MeasuredModel, Submission, missing_columns
+from hearbench.leaderboard.table import COLUMNS, Table
+from hearbench.results import Result
+from hearbench.validate import CHECKS
+from hearbench.validate.report import CheckResult, ModelFacts, Report
 
 _TASKS = ("esc50-v2.0.0-full", "dcase2016_task2-hear2021-full")
 
@@ -65,7 +65,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     )
     row = own_row(list(results.values()), card.model, url=card.url, submitted="2026-01-31").row
     submission = Submission(
-        hearkit_version=first.hearkit_version,
+        hearbench_version=first.hearbench_version,
         created=dt.date(2026, 1, 31),
         card=card,
         model=MeasuredModel(

@@ -22,13 +22,13 @@ from helpers_tasks import make_event_task, make_scene_task
 from hypothesis import given
 from hypothesis import strategies as st
 
-import hearkit.tasks.catalog
-from hearkit.errors import HearError
-from hearkit.settings import Settings
-from hearkit.tasks.catalog import TaskSpec
-from hearkit.tasks.corpora.tables import read_json_object, read_rows
-from hearkit.tasks.from_csv import prepare_from_csv
-from hearkit.tasks.store import PreparedTask, load_task
+import hearbench.tasks.catalog
+from hearbench.errors import HearError
+from hearbench.settings import Settings
+from hearbench.tasks.catalog import TaskSpec
+from hearbench.tasks.corpora.tables import read_json_object, read_rows
+from hearbench.tasks.from_csv import prepare_from_csv
+from hearbench.tasks.store import PreparedTask, load_task
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_json_of_corpora(place: Path, data: bytes) -> None:
     value_or_error(lambda: read_json_object(path))
 
 
-_CATALOG = Path(hearkit.tasks.catalog.__file__).parent
+_CATALOG = Path(hearbench.tasks.catalog.__file__).parent
 
 
 @st.composite

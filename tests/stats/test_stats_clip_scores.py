@@ -8,19 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-import hearkit.stats.ranking
-from hearkit.errors import UnknownNameError
-from hearkit.metrics import (
+import hearbench.stats.ranking
+from hearbench.errors import UnknownNameError
+from hearbench.metrics import (
     EventScore,
     SceneScore,
     event_score_names,
     get_event_score,
     get_scene_score,
 )
-from hearkit.metrics.event_lists import EventArrays
-from hearkit.stats import clip_scores
-from hearkit.stats.clip_scores import event_clip_score, scene_clip_score
-from hearkit.stats.event_counts import count_clips
+from hearbench.metrics.event_lists import EventArrays
+from hearbench.stats import clip_scores
+from hearbench.stats.clip_scores import event_clip_score, scene_clip_score
+from hearbench.stats.event_counts import count_clips
 
 LABELS = ["a", "b", "c"]
 
@@ -142,10 +142,10 @@ def test_blocks_threads_and_memory_order_change_nothing(monkeypatch: pytest.Monk
     score = scene_clip_score("mAP", probabilities, targets)
     whole = score(weights)
     np.testing.assert_array_equal(whole, score(np.asfortranarray(weights, dtype=np.float32)))
-    monkeypatch.setattr(hearkit.stats.ranking, "_BYTES_PER_BLOCK", 1)
-    monkeypatch.setattr(hearkit.stats.ranking, "_FEWEST_RESAMPLES", 7)
-    monkeypatch.setattr(hearkit.stats.ranking, "_CELLS_PER_THREAD", 1)
-    monkeypatch.setattr(hearkit.stats.ranking, "_n_cores", lambda: 3)
+    monkeypatch.setattr(hearbench.stats.ranking, "_BYTES_PER_BLOCK", 1)
+    monkeypatch.setattr(hearbench.stats.ranking, "_FEWEST_RESAMPLES", 7)
+    monkeypatch.setattr(hearbench.stats.ranking, "_CELLS_PER_THREAD", 1)
+    monkeypatch.setattr(hearbench.stats.ranking, "_n_cores", lambda: 3)
     np.testing.assert_array_equal(whole, score(weights))
 
 

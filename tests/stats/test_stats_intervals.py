@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from hearkit.stats.intervals import Interval, bootstrap_interval, score_interval, spread
+from hearbench.stats.intervals import Interval, bootstrap_interval, score_interval, spread
 
 SHARE = (0.0, 1.0)
 RATE = (0.0, math.inf)

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-import hearkit.stats.paired
-from hearkit.metrics import get_event_score, get_scene_score
-from hearkit.metrics.event_lists import EventArrays
-from hearkit.stats.paired import (
+import hearbench.stats.paired
+from hearbench.metrics import get_event_score, get_scene_score
+from hearbench.metrics.event_lists import EventArrays
+from hearbench.stats.paired import (
     bootstrap_p_value,
     difference_interval,
     holm,
@@ -88,7 +88,7 @@ def test_blocks_seeds_and_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     second = pooled_scene_clip_score("mAP", draw[2], draw[3], targets)
     pooled = [[first, second], [second, first]]
     whole = permutation_p_value(pooled, n_permutations=80, seed=2)
-    monkeypatch.setattr(hearkit.stats.paired, "_CELLS_PER_BLOCK", 1)
+    monkeypatch.setattr(hearbench.stats.paired, "_CELLS_PER_BLOCK", 1)
     assert permutation_p_value(pooled, n_permutations=80, seed=2) == whole
     # The same seeds' pair twice is the same as once.
     once = permutation_p_value([[first]], n_permutations=80, seed=2)

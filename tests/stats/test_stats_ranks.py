@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from hearkit.stats.ranks import ranks_with_intervals
+from hearbench.stats.ranks import ranks_with_intervals
 
 
 def test_ranks_by_hand() -> None:

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-import hearkit.stats.resampling
-from hearkit.stats.clip_scores import scene_clip_score
-from hearkit.stats.resampling import bootstrap, resamples, strata_of
+import hearbench.stats.resampling
+from hearbench.stats.clip_scores import scene_clip_score
+from hearbench.stats.resampling import bootstrap, resamples, strata_of
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def test_with_strata_every_label_stays() -> None:
 def test_resamples_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     strata = np.repeat([0, 1], [4, 9])
     whole = drawn(13, 500, strata, seed=3)
-    monkeypatch.setattr(hearkit.stats.resampling, "_CELLS_PER_BLOCK", 1)
+    monkeypatch.setattr(hearbench.stats.resampling, "_CELLS_PER_BLOCK", 1)
     np.testing.assert_array_equal(drawn(13, 500, strata, seed=3), whole)
     np.testing.assert_array_equal(drawn(13, 77, strata, seed=3), whole[:77])
     assert not np.array_equal(drawn(13, 500, strata, seed=4), whole)

@@ -6,9 +6,9 @@ from pathlib import Path
 import helpers_tasks
 import pytest
 
-from hearkit.errors import TaskError
-from hearkit.tasks.arrange import arrange, looks_integer
-from hearkit.tasks.clips import Clip
+from hearbench.errors import TaskError
+from hearbench.tasks.arrange import arrange, looks_integer
+from hearbench.tasks.clips import Clip
 
 recipe = functools.partial(helpers_tasks.recipe, sample_duration_s=1.0)
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from helpers_tasks import make_event_task, make_scene_task, write_wav
 
-from hearkit.errors import TaskError
-from hearkit.settings import Settings
-from hearkit.tasks.store import load_task
+from hearbench.errors import TaskError
+from hearbench.settings import Settings
+from hearbench.tasks.store import load_task
 
 
 def edit(path: Path, change: Callable[[Any], Any]) -> None:

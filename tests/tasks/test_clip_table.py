@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hearkit.errors import TaskError
-from hearkit.tasks.clip_table import read_clip_table
+from hearbench.errors import TaskError
+from hearbench.tasks.clip_table import read_clip_table
 
 
 @pytest.fixture

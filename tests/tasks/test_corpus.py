@@ -13,10 +13,10 @@ import pytest
 import soundfile
 from helpers_http import Source, md5_hex, serving
 
-from hearkit.errors import DownloadError, HearError, TaskError
-from hearkit.settings import Settings
-from hearkit.tasks.catalog import TaskSpec, get_spec
-from hearkit.tasks.corpus import CorpusProgress, obtain_corpus
+from hearbench.errors import DownloadError, HearError, TaskError
+from hearbench.settings import Settings
+from hearbench.tasks.catalog import TaskSpec, get_spec
+from hearbench.tasks.corpus import CorpusProgress, obtain_corpus
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from hearkit.errors import DownloadError
-from hearkit.settings import Settings
-from hearkit.tasks.fetch import (
+from hearbench.errors import DownloadError
+from hearbench.settings import Settings
+from hearbench.tasks.fetch import (
     RemoteFile,
     RetryPolicy,
     TooLittleRoomError,
@@ -30,8 +30,8 @@ from hearkit.tasks.fetch import (
     fetch_each,
     read_remote,
 )
-from hearkit.tasks.fetch.remote import reason_of, retry_after_s
-from hearkit.tasks.inventory import md5_digests
+from hearbench.tasks.fetch.remote import reason_of, retry_after_s
+from hearbench.tasks.inventory import md5_digests
 
 CONTENT = random.Random(1).randbytes(100_000)
 OTHER = random.Random(2).randbytes(120_000)
@@ -487,13 +487,13 @@ def test_what_fails_for_all_is_said_once(
     assert heading == "1 of 5 files can't be fetched:"
     assert failed.startswith(f"- 0.bin from {url}/0.bin: no answer from 127.0.0.1:")
     assert left.startswith("Not fetched yet: 1.bin, 2.bin, 3.bin.")
-    assert by_hand.endswith("hearkit prepare TASK --corpus-dir DIR")
+    assert by_hand.endswith("hearbench prepare TASK --corpus-dir DIR")
 
 
 def test_too_little_room_for_all(
     source: Source, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hearkit.tasks.fetch.many.free_bytes", lambda _: 150_000)
+    monkeypatch.setattr("hearbench.tasks.fetch.many.free_bytes", lambda _: 150_000)
     files = [RemoteFile(name, source.url, None, 100_000) for name in ("a.bin", "b.bin")]
     with pytest.raises(TooLittleRoomError, match=r"200000 bytes are needed, .* has 150000 free"):
         fetch_each(files, tmp_path / "out", settings=settings, policy=SWIFT)
@@ -503,7 +503,7 @@ def test_too_little_room_for_all(
 def test_too_little_room(
     source: Source, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hearkit.tasks.fetch.many.free_bytes", lambda _: 70_000)
+    monkeypatch.setattr("hearbench.tasks.fetch.many.free_bytes", lambda _: 70_000)
     file = dataclasses.replace(remote(source), size_bytes=100_000)
     with pytest.raises(DownloadError, match=r"100000 bytes are needed, .* has 70000 free"):
         fetch([file], tmp_path / "out", settings=settings, policy=SWIFT)
@@ -515,7 +515,7 @@ def test_too_little_room(
     fetch([file], tmp_path / "out", settings=settings, policy=SWIFT)
     assert (tmp_path / "out/a.bin").read_bytes() == CONTENT
     # the length is known from the server alone
-    monkeypatch.setattr("hearkit.tasks.fetch.transfer.free_bytes", lambda _: 99_999)
+    monkeypatch.setattr("hearbench.tasks.fetch.transfer.free_bytes", lambda _: 99_999)
     with pytest.raises(DownloadError, match=r"needs 100000 bytes more.*99999 free") as raised:
         get(source, tmp_path / "2", settings)
     assert "by hand" not in str(raised.value)
@@ -536,7 +536,7 @@ def test_a_disk_that_fills_up_on_the_way(
         return done
 
     with monkeypatch.context() as patch:
-        patch.setattr("hearkit.tasks.fetch.part.os.write", full)
+        patch.setattr("hearbench.tasks.fetch.part.os.write", full)
         with pytest.raises(DownloadError, match="is full; the 50000 bytes") as raised:
             get(source, tmp_path / "out", settings)
     assert "Make room" in str(raised.value)
@@ -589,8 +589,8 @@ def test_an_interruption(source: Source, tmp_path: Path) -> None:
     source.faults["a.bin"] = [Fault("stall", 30_000)]
     code = (
         "import sys; from pathlib import Path\n"
-        "from hearkit.settings import Settings\n"
-        "from hearkit.tasks.fetch import RemoteFile, fetch\n"
+        "from hearbench.settings import Settings\n"
+        "from hearbench.tasks.fetch import RemoteFile, fetch\n"
         "out = Path(sys.argv[1])\n"
         "try:\n"
         "    fetch([RemoteFile('a.bin', sys.argv[2], sys.argv[3])], out,"

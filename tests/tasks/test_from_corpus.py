@@ -15,10 +15,10 @@ import soundfile
 from helpers_golden import GOLDEN_TASKS
 from helpers_http import md5_hex, serving
 
-from hearkit.errors import TaskError
-from hearkit.settings import Settings
-from hearkit.tasks.from_corpus import prepare_from_corpus
-from hearkit.tasks.store import load_task
+from hearbench.errors import TaskError
+from hearbench.settings import Settings
+from hearbench.tasks.from_corpus import prepare_from_corpus
+from hearbench.tasks.store import load_task
 
 RATES = (16000, 22050, 32000, 44100, 48000)
 COMPRESSED = (".webm", ".ogg", ".mp3")
@@ -64,7 +64,7 @@ def test_equal_to_the_reference(name: str, shared: Path, tmp_path: Path) -> None
     assert (folder / "labelvocabulary.csv").read_text() == golden["labelvocabulary.csv"]
     metadata = json.loads((folder / "task_metadata.json").read_text())
     assert {**metadata, **golden["metadata"]} == metadata
-    assert metadata["hearkit"]["corpus"].get("trusted", False) is synthetic
+    assert metadata["hearbench"]["corpus"].get("trusted", False) is synthetic
     kind = metadata["embedding_type"]
     for split, files in golden["splits"].items():
         found = json.loads((folder / f"{split}.json").read_text())
@@ -97,7 +97,7 @@ def test_free_spoken_digits_as_they_were_recorded(
     )
     assert folder.name == "spoken_digit-1.0.9-full"
     metadata = json.loads((folder / "task_metadata.json").read_text())
-    assert "official" in " ".join(metadata["hearkit"]["corpus"]["notes"])
+    assert "official" in " ".join(metadata["hearbench"]["corpus"]["notes"])
     with (shared / "golden/fsdd/clips.csv").open(newline="") as file:
         golden = {
             Path(row["path"]).name: (row["fold"], row["label"]) for row in csv.DictReader(file)

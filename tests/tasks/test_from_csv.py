@@ -18,12 +18,12 @@ import soundfile
 import soxr
 from helpers_tasks import write_wav
 
-from hearkit.audio.encode import write_wav16
-from hearkit.errors import TaskError
-from hearkit.settings import Settings
-from hearkit.tasks import prepare_audio
-from hearkit.tasks.from_csv import prepare_from_csv
-from hearkit.tasks.store import load_task
+from hearbench.audio.encode import write_wav16
+from hearbench.errors import TaskError
+from hearbench.settings import Settings
+from hearbench.tasks import prepare_audio
+from hearbench.tasks.from_csv import prepare_from_csv
+from hearbench.tasks.store import load_task
 
 LABELS = ("cat", "dog", "owl")
 
@@ -61,7 +61,7 @@ def test_a_task_in_the_official_layout(corpus: Path, settings: Settings) -> None
     folder = make(corpus, settings, sample_rates=(16000, 22050))
     assert folder == corpus / "out/tasks/pets-1.0.0-full"
     metadata = json.loads((folder / "task_metadata.json").read_text())
-    del metadata["hearkit"]
+    del metadata["hearbench"]
     assert metadata == {
         "task_name": "pets",
         "version": "1.0.0",
@@ -274,8 +274,8 @@ def test_killed_runs_are_finished_by_the_next(corpus: Path, settings: Settings) 
     folder = corpus / "out/tasks/pets-1.0.0-full"
     shutil.rmtree(folder)
     program = (
-        "import sys; from pathlib import Path; from hearkit.settings import Settings\n"
-        "from hearkit.tasks.from_csv import prepare_from_csv\n"
+        "import sys; from pathlib import Path; from hearbench.settings import Settings\n"
+        "from hearbench.tasks.from_csv import prepare_from_csv\n"
         "root = Path(sys.argv[1]); s = Settings(root / 'cache', 'cpu', 2)\n"
         "prepare_from_csv(root / 'clips.csv', root / 'audio', 'pets', root / 'out',"
         " duration_s=0.1, sample_rates=(16000,), settings=s)\n"

@@ -17,10 +17,10 @@ import soundfile
 from datasets import Audio, ClassLabel, Dataset, DatasetDict, Features, Sequence, Value
 from helpers_tasks import write_wav
 
-from hearkit.errors import DownloadError, HearError, TaskError
-from hearkit.settings import Settings
-from hearkit.tasks.from_hf import prepare_from_hf
-from hearkit.tasks.store import PreparedTask, load_task
+from hearbench.errors import DownloadError, HearError, TaskError
+from hearbench.settings import Settings
+from hearbench.tasks.from_hf import prepare_from_hf
+from hearbench.tasks.store import PreparedTask, load_task
 
 STORED = {"bytes": Value("binary"), "path": Value("string")}
 PETS = ClassLabel(names=["cat", "dog"])
@@ -532,7 +532,7 @@ def test_without_the_library(
         return real(name, *arguments, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(HearError, match=r"pip install 'hearkit\[hf\]'"):
+    with pytest.raises(HearError, match=r"pip install 'hearbench\[hf\]'"):
         make(tmp_path, settings)
 
 

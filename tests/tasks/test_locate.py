@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from helpers_tasks import make_scene_task
 
-from hearkit.errors import TaskError, UnknownNameError
-from hearkit.settings import Settings
-from hearkit.tasks.store import load_task
+from hearbench.errors import TaskError, UnknownNameError
+from hearbench.settings import Settings
+from hearbench.tasks.store import load_task
 
 
 def test_a_folder_above_one_task(tmp_path: Path, settings: Settings) -> None:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from hearkit.tasks.parallel import in_threads
+from hearbench.tasks.parallel import in_threads
 
 
 def test_results_stand_in_order() -> None:

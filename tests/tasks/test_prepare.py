@@ -17,13 +17,13 @@ import pytest
 import soundfile
 from helpers_tasks import recipe, write_wav
 
-from hearkit.audio.encode import write_wav16
-from hearkit.errors import TaskError
-from hearkit.files import only_one
-from hearkit.settings import Settings
-from hearkit.tasks.clips import Clip, Excerpt
-from hearkit.tasks.prepare import Origin, prepare_task
-from hearkit.tasks.store import load_task, with_rate
+from hearbench.audio.encode import write_wav16
+from hearbench.errors import TaskError
+from hearbench.files import only_one
+from hearbench.settings import Settings
+from hearbench.tasks.clips import Clip, Excerpt
+from hearbench.tasks.prepare import Origin, prepare_task
+from hearbench.tasks.store import load_task, with_rate
 
 
 def corpus(folder: Path, rate: int = 8000, count: int = 20) -> list[Clip]:
@@ -69,7 +69,7 @@ def test_a_finished_task_gets_further_rates(
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.wav")}
     # While it gets them, and after that broke off, it can be used.
     with monkeypatch.context() as patched:
-        patched.setattr("hearkit.tasks.prepare_audio.write_wav16", break_off_after(7))
+        patched.setattr("hearbench.tasks.prepare_audio.write_wav16", break_off_after(7))
         with pytest.raises(KeyboardInterrupt):
             prepare_task(rows, recipe(sample_rates=(8000, 11025)), tmp_path, settings=settings)
     assert load_task(folder, settings=settings).sample_rates == (4000,)
@@ -91,7 +91,7 @@ def test_other_rates_than_those_of_a_run_that_broke_off(
 ) -> None:
     rows = corpus(tmp_path / "raw")
     with monkeypatch.context() as patched:
-        patched.setattr("hearkit.tasks.prepare_audio.write_wav16", break_off_after(5))
+        patched.setattr("hearbench.tasks.prepare_audio.write_wav16", break_off_after(5))
         with pytest.raises(KeyboardInterrupt):
             prepare_task(rows, recipe(sample_rates=(4000,)), tmp_path, settings=settings)
     folder = prepare_task(rows, recipe(sample_rates=(11025,)), tmp_path, settings=settings)
@@ -181,7 +181,7 @@ def test_corrupt_clips_are_all_named_or_left_out(tmp_path: Path, settings: Setti
             expected[str(row.split)].add(f"{row.filestem}.wav")
     assert held == expected
     metadata = json.loads((folder / "task_metadata.json").read_text())
-    assert metadata["hearkit"]["skipped_corrupt"] == ["train/c01.wav", "valid/c08.wav"]
+    assert metadata["hearbench"]["skipped_corrupt"] == ["train/c01.wav", "valid/c08.wav"]
 
     # A finished task stays, whether they are to be left out or not.
     before = (folder / "task_metadata.json").read_bytes()
@@ -233,7 +233,7 @@ def test_an_origin_stands_for_the_files(tmp_path: Path, settings: Settings) -> N
 
     folder = make(Origin("one", record))
     metadata = json.loads((folder / "task_metadata.json").read_text())
-    assert metadata["hearkit"]["corpus"] == record["corpus"]
+    assert metadata["hearbench"]["corpus"] == record["corpus"]
     # Nobody reads the files again: the origin says that they are the same.
     rows[0].path.write_bytes(b"changed")
     assert make(Origin("one", record)) == folder
@@ -263,7 +263,7 @@ def test_the_shuffle_knows_of_missing_files(tmp_path: Path, settings: Settings) 
         settings=settings,
     )  # fmt: skip
     pandas = pytest.importorskip("pandas")
-    from hearkit.tasks.splits import str2int
+    from hearbench.tasks.splits import str2int
 
     table = pandas.DataFrame([(row.filestem, row.label) for row in rows], columns=["f", "l"])
     table = table.sort_values(["f", "l"], kind="stable")
@@ -326,6 +326,6 @@ def test_a_cache_that_remembers_nothing(
     folder = prepare_task(corpus(tmp_path / "raw"), recipe(), tmp_path, settings=settings)
     digest = load_task(folder, settings=settings).source_digest
     shutil.rmtree(settings.cache_dir)
-    monkeypatch.setattr("hearkit.tasks.inventory.write_json", refuse)
+    monkeypatch.setattr("hearbench.tasks.inventory.write_json", refuse)
     assert load_task(folder, settings=settings).source_digest == digest
     assert not settings.cache_dir.exists()

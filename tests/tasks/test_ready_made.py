@@ -16,18 +16,18 @@ import pytest
 from helpers_http import Fault, Source, md5_hex, serving
 from helpers_tasks import make_scene_task
 
-from hearkit.errors import DownloadError, TaskError, UnknownNameError
-from hearkit.settings import Settings
-from hearkit.tasks.fetch import RetryPolicy
-from hearkit.tasks.ready_made import (
+from hearbench.errors import DownloadError, TaskError, UnknownNameError
+from hearbench.settings import Settings
+from hearbench.tasks.fetch import RetryPolicy
+from hearbench.tasks.ready_made import (
     fetch_each_ready_made,
     fetch_ready_made,
     ready_made_file,
     ready_made_names,
     unpublished,
 )
-from hearkit.tasks.record import Known, Record, load_record
-from hearkit.tasks.store import load_task
+from hearbench.tasks.record import Known, Record, load_record
+from hearbench.tasks.store import load_task
 
 TASK = "tones-1.0.0-full"
 ARCHIVE = f"hear2021-{TASK}-48000.tar.gz"
@@ -193,7 +193,7 @@ def test_pins_that_cannot_be_read(source: Source, settings: Settings) -> None:
 def test_without_an_md5_nothing_is_downloaded(source: Source, settings: Settings) -> None:
     with pytest.raises(DownloadError, match="404") as raised:
         get(source, settings)
-    advice = f"hearkit tasks download {TASK} --corpus-dir DIR"
+    advice = f"hearbench tasks download {TASK} --corpus-dir DIR"
     for said in (ARCHIVE, f"{source.url}/files/{ARCHIVE}", advice, "/api/6332517"):
         assert said in str(raised.value)
     for content in (b"<html>", b"[1]", b'{"files": 3}', b'{"files": [{"key": "x"}]}'):
@@ -218,12 +218,12 @@ def test_tasks_that_are_not_published() -> None:
         ("spoken_digit-v1.0.9-full", "There is no ready-made task"),  # no such version
         (
             "spoken_digit-1.0.9-full",
-            "spoken_digit-1.0.9-full isn't published ready-made; `hearkit prepare spoken_digit "
+            "spoken_digit-1.0.9-full isn't published ready-made; `hearbench prepare spoken_digit "
             "--mode full` makes it from its corpus.",
         ),
         (
             "esc50-v2.0.0-small",
-            "esc50-v2.0.0-small isn't published ready-made, only esc50-v2.0.0-full; `hearkit "
+            "esc50-v2.0.0-small isn't published ready-made, only esc50-v2.0.0-full; `hearbench "
             "prepare esc50 --mode small` makes it from its corpus.",
         ),
     ):
@@ -288,7 +288,7 @@ def test_a_cause_that_all_share_is_one_outcome(
         )
     )
     assert outcomes[0].names == tuple(others)
-    for said in ("2 archives", "404", "hearkit tasks download NAME --corpus-dir DIR"):
+    for said in ("2 archives", "404", "hearbench tasks download NAME --corpus-dir DIR"):
         assert said in str(outcomes[0].result)
     assert outcomes[1:] == [((mine,), settings.cache_dir / "tasks" / mine)]
     assert [one.name for one in source.asked] == ["6332517"]
@@ -310,7 +310,7 @@ def test_what_does_not_fit_together_comes_one_by_one(
     record, archives = three(source, tmp_path)
     list_it(source, *((name, source.files[name]) for name in archives.values()))
     sizes = [len(source.files[name]) for name in archives.values()]
-    monkeypatch.setattr("hearkit.tasks.fetch.many.free_bytes", lambda _: max(sizes))
+    monkeypatch.setattr("hearbench.tasks.fetch.many.free_bytes", lambda _: max(sizes))
     outcomes = list(
         fetch_each_ready_made(list(archives), settings=settings, record=record, policy=SWIFT)
     )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hearkit.tasks.spec import default_scores, is_plain_name, score_problems
+from hearbench.tasks.spec import default_scores, is_plain_name, score_problems
 
 
 def test_default_scores_put_the_one_to_optimise_first() -> None:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearkit.errors import TaskError
-from hearkit.tasks.clips import Event
-from hearkit.tasks.splits import (
+from hearbench.errors import TaskError
+from hearbench.tasks.clips import Event
+from hearbench.tasks.splits import (
     clip_events,
     new_kfold,
     shuffle_order,

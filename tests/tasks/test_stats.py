@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from helpers_tasks import make_event_task, make_scene_task, write_task
 
-from hearkit.errors import TaskError
-from hearkit.settings import Settings
-from hearkit.tasks.event_stats import Spread
-from hearkit.tasks.stats import TaskStats, task_stats
-from hearkit.tasks.store import load_task
+from hearbench.errors import TaskError
+from hearbench.settings import Settings
+from hearbench.tasks.event_stats import Spread
+from hearbench.tasks.stats import TaskStats, task_stats
+from hearbench.tasks.store import load_task
 
 
 def stats_of(folder: Path, settings: Settings, *, listen: bool = False) -> TaskStats:

@@ -11,13 +11,13 @@ import soundfile
 import soxr
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearkit.audio.decode import read_float32
-from hearkit.audio.resample import resample16
-from hearkit.errors import TaskError
-from hearkit.settings import Settings
-from hearkit.tasks import store
-from hearkit.tasks.clips import Event
-from hearkit.tasks.store import FoldSplit, load_task, with_rate
+from hearbench.audio.decode import read_float32
+from hearbench.audio.resample import resample16
+from hearbench.errors import TaskError
+from hearbench.settings import Settings
+from hearbench.tasks import store
+from hearbench.tasks.clips import Event
+from hearbench.tasks.store import FoldSplit, load_task, with_rate
 
 
 def test_a_scene_task(tmp_path: Path, settings: Settings) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from helpers_nearby import Nearby
 
-from hearkit.models.loaded import Interpreter
-from hearkit.settings import Settings
-from hearkit.validate import CHECKS, Report, validate_model
+from hearbench.models.loaded import Interpreter
+from hearbench.settings import Settings
+from hearbench.validate import CHECKS, Report, validate_model
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -99,7 +99,7 @@ def judge(bad: Bad, report: Report) -> None:
 def test_a_bad_model_gets_its_verdict(
     bad: Bad, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hearkit.models.isolation.OtherProcess", Nearby)
+    monkeypatch.setattr("hearbench.models.isolation.OtherProcess", Nearby)
     report = validated(bad, settings)
     judge(bad, report)
     assert [check.name for check in report.checks] == list(CHECKS)
@@ -108,7 +108,7 @@ def test_a_bad_model_gets_its_verdict(
 @pytest.fixture
 def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings under which a model can know where the tasks are."""
-    cache = tmp_path / "hearkit"
+    cache = tmp_path / "hearbench"
     (cache / "tasks").mkdir(parents=True)
     (cache / "tasks" / "test.json").write_text("{}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -122,7 +122,7 @@ def in_a_process(
     only: tuple[str, ...] | None = None,
 ) -> Report:
     if bad.limit_mb is not None:
-        monkeypatch.setattr("hearkit.validate.long_audio.LIMIT_MB", bad.limit_mb)
+        monkeypatch.setattr("hearbench.validate.long_audio.LIMIT_MB", bad.limit_mb)
     interpreter = Interpreter(Path(sys.executable), timeout_s=300.0)
 
     def wait_no_longer_than_needed(_done: int, _all: int, check: str) -> None:

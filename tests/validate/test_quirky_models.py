@@ -8,8 +8,8 @@ import pytest
 from helpers_nearby import Nearby
 from helpers_quirks import QUIRKS, QUIRKY, Quirk, write_checkpoint
 
-from hearkit.settings import Settings
-from hearkit.validate import validate_model
+from hearbench.settings import Settings
+from hearbench.validate import validate_model
 
 # What an ear for short sounds could be wrong about, in 20 minutes of audio as well.
 HARD_TO_PLACE = {"long_window", "normalises_the_clip", "whole_windows_only"}
@@ -26,7 +26,7 @@ def judge(quirk: Quirk, folder: Path, settings: Settings, quick: bool) -> None:
 @pytest.fixture(autouse=True)
 def nearby(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(QUIRKY))
-    monkeypatch.setattr("hearkit.models.isolation.OtherProcess", Nearby)
+    monkeypatch.setattr("hearbench.models.isolation.OtherProcess", Nearby)
 
 
 @pytest.mark.parametrize("quirk", QUIRKS, ids=lambda quirk: quirk.name)

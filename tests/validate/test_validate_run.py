@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from helpers_models import STATS, write_model
 
-from hearkit.errors import ModelError, UnknownNameError
-from hearkit.models.loaded import Interpreter
-from hearkit.settings import Settings
-from hearkit.validate import CHECKS, Report, validate_model
+from hearbench.errors import ModelError, UnknownNameError
+from hearbench.models.loaded import Interpreter
+from hearbench.settings import Settings
+from hearbench.validate import CHECKS, Report, validate_model
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hearkit.validate.behaviour import moved
-from hearkit.validate.signals import add_bursts, contrasting, dc, samples, square, white_noise
+from hearbench.validate.behaviour import moved
+from hearbench.validate.signals import add_bursts, contrasting, dc, samples, square, white_noise
 
 RATE = 16000
 

@@ -9,15 +9,15 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import same_color
 
-from hearkit.comparison.record import (
+from hearbench.comparison.record import (
     Comparison,
     ModelStanding,
     PairDifference,
     TaskComparison,
     TaskScore,
 )
-from hearkit.errors import HearError
-from hearkit.views.comparison_plot import draw_comparison, write_comparison_plot
+from hearbench.errors import HearError
+from hearbench.views.comparison_plot import draw_comparison, write_comparison_plot
 
 
 def made_up(n_models: int, n_tasks: int, *, baseline: str | None = None) -> Comparison:

@@ -11,10 +11,10 @@ from helpers_curves import clip_counts, fraction, shots, write_point
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from hearkit.errors import HearError
-from hearkit.results.curve import Curve
-from hearkit.results.curve_points import build_curve
-from hearkit.views.curve_plot import draw_curves, write_curve_plot
+from hearbench.errors import HearError
+from hearbench.results.curve import Curve
+from hearbench.results.curve_points import build_curve
+from hearbench.views.curve_plot import draw_curves, write_curve_plot
 
 
 def made_up(folder: Path, *, height: float = 0.5, whole: bool = True, repeats: int = 3) -> Curve:
@@ -161,5 +161,5 @@ def test_without_matplotlib_it_says_what_to_install(
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(HearError, match=r"pip install 'hearkit\[plot\]'"):
+    with pytest.raises(HearError, match=r"pip install 'hearbench\[plot\]'"):
         draw_curves({"a task": {"m": curve}})

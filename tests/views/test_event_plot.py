@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pytest
 from helpers_views import LABELS, event, write_event_result
 
-from hearkit.errors import HearError, ResultError, UnknownNameError
-from hearkit.views.event_figure import COLOURS
-from hearkit.views.event_plot import EventPlot, plot_events
+from hearbench.errors import HearError, ResultError, UnknownNameError
+from hearbench.views.event_figure import COLOURS
+from hearbench.views.event_plot import EventPlot, plot_events
 
 
 def pixels(path: Path) -> npt.NDArray[np.uint8]:
@@ -262,7 +262,7 @@ def test_pyplot_is_not_touched(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from hearkit.views.event_plot import plot_events\n"
+        "from hearbench.views.event_plot import plot_events\n"
         "assert 'matplotlib' not in sys.modules\n"
         f"plot_events(Path({str(folder)!r}), 'a.wav', Path({str(tmp_path / 'a.html')!r}))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
@@ -280,5 +280,5 @@ def test_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         return real(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(HearError, match=r"pip install 'hearkit\[plot\]'"):
+    with pytest.raises(HearError, match=r"pip install 'hearbench\[plot\]'"):
         plot_events(write_event_result(tmp_path), "a.wav", tmp_path / "a.png")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from helpers_views import LABELS, write_event_result
 
-from hearkit.errors import ResultError, UnknownNameError
-from hearkit.views.event_predictions import EventPredictions
+from hearbench.errors import ResultError, UnknownNameError
+from hearbench.views.event_predictions import EventPredictions
 
 
 def test_a_clip_has_its_own_frames_and_events(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_missing_and_broken_files(tmp_path: Path, name: str, content: bytes | No
         file.unlink()
     else:
         file.write_bytes(content)
-    with pytest.raises(ResultError, match=rf"{name}.*result folder, as `hearkit evaluate`"):
+    with pytest.raises(ResultError, match=rf"{name}.*result folder, as `hearbench evaluate`"):
         EventPredictions.read(tmp_path).clip("a.wav")
 
 

@@ -9,9 +9,9 @@ import pytest
 from helpers_views import ESTIMATE, LABELS, REFERENCE, Lists, event, write_event_result
 from sed_eval_scores import sed_eval_scores
 
-from hearkit.metrics.event_matching import MatchRule
-from hearkit.views.event_predictions import EventPredictions
-from hearkit.views.event_status import ClipComparison, compare_clip, matching_rule
+from hearbench.metrics.event_matching import MatchRule
+from hearbench.views.event_predictions import EventPredictions
+from hearbench.views.event_status import ClipComparison, compare_clip, matching_rule
 
 SCORES = [
     "event_onset_200ms_fms",

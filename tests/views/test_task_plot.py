@@ -13,12 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hearkit.errors import HearError
-from hearkit.settings import Settings
-from hearkit.tasks.event_stats import EventStats, Spread
-from hearkit.tasks.stats import SplitStats, TaskStats, task_stats
-from hearkit.tasks.store import load_task
-from hearkit.views.task_plot import draw_task_stats, write_task_plot
+from hearbench.errors import HearError
+from hearbench.settings import Settings
+from hearbench.tasks.event_stats import EventStats, Spread
+from hearbench.tasks.stats import SplitStats, TaskStats, task_stats
+from hearbench.tasks.store import load_task
+from hearbench.views.task_plot import draw_task_stats, write_task_plot
 
 
 def made_up(
@@ -216,7 +216,7 @@ def test_files_that_cannot_be(tmp_path: Path) -> None:
 
 
 def test_matplotlib_is_loaded_late() -> None:
-    code = "import sys, hearkit.views.task_plot\nsys.exit('matplotlib' in sys.modules)\n"
+    code = "import sys, hearbench.views.task_plot\nsys.exit('matplotlib' in sys.modules)\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -230,5 +230,5 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, *arguments, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(HearError, match=r"pip install 'hearkit\[plot\]'"):
+    with pytest.raises(HearError, match=r"pip install 'hearbench\[plot\]'"):
         draw_task_stats(made_up([[1, 1]] * 3, ("a", "b")))

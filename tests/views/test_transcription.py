@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 from helpers_views import Lists, event, write_event_result
 
-from hearkit.errors import HearError, ResultError
-from hearkit.views.transcription import label_pitches, transcription_scores
+from hearbench.errors import HearError, ResultError
+from hearbench.views.transcription import label_pitches, transcription_scores
 
 MIDI = [str(number) for number in range(21, 109)]
 PARTS = ("precision", "recall", "f_measure", "overlap")
@@ -155,5 +155,5 @@ def test_notes_that_end_before_they_start(tmp_path: Path) -> None:
 def test_without_mir_eval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mir_eval", None)
     monkeypatch.setitem(sys.modules, "mir_eval.transcription", None)
-    with pytest.raises(HearError, match=r"pip install 'hearkit\[transcription\]'"):
+    with pytest.raises(HearError, match=r"pip install 'hearbench\[transcription\]'"):
         scores(tmp_path, {"a.wav": []}, {}, MIDI)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hearkit.worker.arrays import SharedArrays
+from hearbench.worker.arrays import SharedArrays
 
 
 def test_what_one_writes_the_other_reads(tmp_path: Path) -> None:

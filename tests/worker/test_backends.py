@@ -11,11 +11,11 @@ import pytest
 import torch
 from helpers_models import engine_of, noise, write_model
 
-from hearkit.errors import EmbeddingError, ModelError
-from hearkit.models.loading import load_model
-from hearkit.settings import Settings
-from hearkit.worker.backends import BackendError, TensorFlowBackend, backend_of, loading_on
-from hearkit.worker.values import to_numpy
+from hearbench.errors import EmbeddingError, ModelError
+from hearbench.models.loading import load_model
+from hearbench.settings import Settings
+from hearbench.worker.backends import BackendError, TensorFlowBackend, backend_of, loading_on
+from hearbench.worker.values import to_numpy
 
 # The mean, the smallest and the largest sample; timestamps: the mean of each 50 ms.
 STATS = """
@@ -57,15 +57,15 @@ def run(code: str, tmp_path: Path, **environment: str) -> subprocess.CompletedPr
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        env={**home, "HEARKIT_DEVICE": "cpu", **environment},
+        env={**home, "HEARBENCH_DEVICE": "cpu", **environment},
         timeout=120,
     )
 
 
 def test_a_torch_model_imports_no_tensorflow(tmp_path: Path) -> None:
     code = (
-        "import sys, hearkit, numpy\n"
-        "model = hearkit.load_model('hearkit.models.naive')\n"
+        "import sys, hearbench, numpy\n"
+        "model = hearbench.load_model('hearbench.models.naive')\n"
         "assert model.scene(numpy.zeros((1, 441), 'float32')).shape == (1, 4096)\n"
         "assert 'torch' in sys.modules\n"
         "print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
@@ -77,10 +77,10 @@ def test_a_torch_model_imports_no_tensorflow(tmp_path: Path) -> None:
 def test_keras_on_torch_is_a_torch_module(tmp_path: Path) -> None:
     pytest.importorskip("tensorflow")
     code = (
-        "import sys, hearkit, numpy\n"
-        "model = hearkit.load_model('hearkit.models.naive_keras')\n"
+        "import sys, hearbench, numpy\n"
+        "model = hearbench.load_model('hearbench.models.naive_keras')\n"
         "audio = numpy.random.default_rng(0).normal(0, 0.1, (2, 9000)).astype('float32')\n"
-        "torch_model = hearkit.load_model('hearkit.models.naive')\n"
+        "torch_model = hearbench.load_model('hearbench.models.naive')\n"
         "assert abs(model.scene(audio) - torch_model.scene(audio)).max() < 1e-3\n"
         "found, ms = model.timestamps(audio)\n"
         "expected, expected_ms = torch_model.timestamps(audio)\n"

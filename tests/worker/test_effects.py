@@ -10,8 +10,8 @@ from typing import Any
 
 CODE = """
 import json, sys
-from hearkit.worker.effects import ImportWatch, random_digests, seeded_perhaps
-from hearkit.worker.importing import Target, import_target
+from hearbench.worker.effects import ImportWatch, random_digests, seeded_perhaps
+from hearbench.worker.importing import Target, import_target
 
 target = Target(sys.argv[1], True, "")
 watch = ImportWatch()

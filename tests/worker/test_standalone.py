@@ -1,4 +1,4 @@
-"""The code that is sent to other interpreters needs nothing of hearkit, and runs on old ones."""
+"""The code that is sent to other interpreters needs nothing of hearbench, and runs on old ones."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import hearkit.worker
+import hearbench.worker
 
-FOLDER = Path(hearkit.worker.__file__).parent
+FOLDER = Path(hearbench.worker.__file__).parent
 FILES = sorted(FOLDER.glob("*.py"))
 # Frameworks are imported inside functions, once a model has imported them.
 AT_THE_TOP = {"numpy", *sys.stdlib_module_names}
@@ -47,24 +47,24 @@ def test_other_pythons_compile_it(version: str, tmp_path: Path) -> None:
     found = [place for place in places if place and runs(place)]
     if not found:
         pytest.skip(f"no Python {version} here")
-    copy = shutil.copytree(FOLDER, tmp_path / "hearkit_worker")
+    copy = shutil.copytree(FOLDER, tmp_path / "hearbench_worker")
     command = [str(found[-1]), "-m", "compileall", "-q", str(copy)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_it_starts_without_hearkit(tmp_path: Path) -> None:
+def test_it_starts_without_hearbench(tmp_path: Path) -> None:
     """In an interpreter that sees the standard library and numpy alone."""
     import numpy as np
 
-    shutil.copytree(FOLDER, tmp_path / "hearkit_worker")
+    shutil.copytree(FOLDER, tmp_path / "hearbench_worker")
     (tmp_path / "numpy").symlink_to(Path(np.__file__).parent)
     libraries = Path(np.__file__).parent.parent / "numpy.libs"
     if libraries.is_dir():
         (tmp_path / "numpy.libs").symlink_to(libraries)
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-        "from hearkit_worker.serve import main; main()"
+        "from hearbench_worker.serve import main; main()"
     )
     commands = '{"number": 5, "do": "memory", "with": {}}\n'
     done = subprocess.run(

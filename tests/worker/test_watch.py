@@ -12,7 +12,7 @@ import pytest
 PROGRAM = """
 import json, os, sys
 import numpy as np
-from hearkit.worker.watch import Watch, random_states
+from hearbench.worker.watch import Watch, random_states
 watch = Watch()
 folder = sys.argv[1]
 before = random_states()

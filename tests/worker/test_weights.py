@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from hearkit.worker.weights import weight_count
+from hearbench.worker.weights import weight_count
 
 
 def test_parameters_and_stored_statistics_count() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from helpers_leaderboard import made_up_predictions
 
-from hearkit.leaderboard.official import official_table
-from hearkit.leaderboard.own_row import row_of
-from hearkit.leaderboard.site import PaperFigures, ScoreInterval, build_site, figures_of
-from hearkit.leaderboard.table import Row, Table
-from hearkit.results import Result, score
+from hearbench.leaderboard.official import official_table
+from hearbench.leaderboard.own_row import row_of
+from hearbench.leaderboard.site import PaperFigures, ScoreInterval, build_site, figures_of
+from hearbench.leaderboard.table import Row, Table
+from hearbench.results import Result, score
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 OTHER_TASK = "esc50-v2.0.0-small"

@@ -1,4 +1,4 @@
-"""``hearkit leaderboard build``."""
+"""``hearbench leaderboard build``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import typer
 from helpers_leaderboard import write_made_up_result
 from typer.testing import CliRunner
 
-from hearkit.cli.leaderboard_build import build
-from hearkit.leaderboard.csv_file import write_table
-from hearkit.leaderboard.official import official_table
+from hearbench.cli.leaderboard_build import build
+from hearbench.leaderboard.csv_file import write_table
+from hearbench.leaderboard.official import official_table
 
 ESC50, BEEHIVE = "esc50-v2.0.0-full", "beehive_states_fold0-v2-full"
 
@@ -70,7 +70,7 @@ def test_the_official_table_is_the_one_without_a_csv(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Figures take a while, and are looked at elsewhere.
-    monkeypatch.setattr("hearkit.leaderboard.site.build.figures_of", lambda _: None)
+    monkeypatch.setattr("hearbench.leaderboard.site.build.figures_of", lambda _: None)
     assert run("--out", tmp_path / "site")[0] == 0
     assert len(models(tmp_path / "site")) == 34
 
@@ -85,8 +85,8 @@ def test_results_by_another_name(tmp_path: Path, small: Path, found: Path) -> No
 
 
 def test_a_model_of_the_table_keeps_its_row(tmp_path: Path, small: Path, found: Path) -> None:
-    from hearkit.leaderboard.csv_file import read_table
-    from hearkit.leaderboard.own_row import row_of
+    from hearbench.leaderboard.csv_file import read_table
+    from hearbench.leaderboard.own_row import row_of
 
     row = row_of([found / "mine" / ESC50], "Entered", url="https://x.org/m", submitted="2026-02-03")
     csv, site = tmp_path / "with.csv", tmp_path / "site"
@@ -101,7 +101,7 @@ def test_a_model_of_the_table_keeps_its_row(tmp_path: Path, small: Path, found: 
 
 
 def test_results_that_do_not_count_are_shown_apart(tmp_path: Path, small: Path) -> None:
-    from hearkit.probe.protocol import get_protocol
+    from hearbench.probe.protocol import get_protocol
 
     out, site = tmp_path / "results", tmp_path / "site"
     write_made_up_result(out, ESC50, model="mine", protocol=get_protocol("faster"))
@@ -117,5 +117,5 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, small: Path) -> N
     (tmp_path / "thesis.tex").write_text("mine")
     code, _, err = run("--csv", small, "--out", tmp_path)
     assert code == 2
-    assert "isn't a site of hearkit's" in err
+    assert "isn't a site of hearbench's" in err
     assert (tmp_path / "thesis.tex").read_text() == "mine"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hearkit.errors import HearError
-from hearkit.leaderboard.site import folder
-from hearkit.leaderboard.site.folder import MARKER, write_folder
+from hearbench.errors import HearError
+from hearbench.leaderboard.site import folder
+from hearbench.leaderboard.site.folder import MARKER, write_folder
 
 
 def content(out: Path) -> dict[str, bytes]:

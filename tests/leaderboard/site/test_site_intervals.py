@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from helpers_leaderboard import write_made_up_result
 
-from hearkit.errors import ResultError
-from hearkit.leaderboard.site import ScoreInterval, interval_of
-from hearkit.leaderboard.site.own import own_models
-from hearkit.results import Result
-from hearkit.results.uncertainty import UNCERTAINTY_FILE, uncertainty
+from hearbench.errors import ResultError
+from hearbench.leaderboard.site import ScoreInterval, interval_of
+from hearbench.leaderboard.site.own import own_models
+from hearbench.results import Result
+from hearbench.results.uncertainty import UNCERTAINTY_FILE, uncertainty
 
 TASK = "esc50-v2.0.0-full"
 

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from hearkit.errors import HearError
-from hearkit.leaderboard.official import official_table
-from hearkit.leaderboard.site.names import safe_url, slugs
+from hearbench.errors import HearError
+from hearbench.leaderboard.official import official_table
+from hearbench.leaderboard.site.names import safe_url, slugs
 
 
 def test_official_names_become_plain_ones() -> None:

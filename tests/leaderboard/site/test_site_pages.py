@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from hearkit.errors import ResultError
-from hearkit.leaderboard.official import official_table
-from hearkit.leaderboard.site import PaperFigures, build_site
-from hearkit.leaderboard.site.numbers import digits
-from hearkit.leaderboard.standings import standings
-from hearkit.leaderboard.table import Row, Table
-from hearkit.results import Result
+from hearbench.errors import ResultError
+from hearbench.leaderboard.official import official_table
+from hearbench.leaderboard.site import PaperFigures, build_site
+from hearbench.leaderboard.site.numbers import digits
+from hearbench.leaderboard.standings import standings
+from hearbench.leaderboard.table import Row, Table
+from hearbench.results import Result
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 ASSETS = ("plotly.min.js", "theme.js", "table.js", "aggregates.js", "compare.js", "plots.js")
@@ -184,7 +184,7 @@ def test_own_model(site: Path) -> None:
         ["tfds_gtzan-1.0.0-full", "10.0 s", "1.0 s", "10×", "– none", "10.0 s", times[0][-1]]
     ]
     assert (
-        "hearkit evaluate mine \\\n    --task esc50-v2.0.0-full \\\n"
+        "hearbench evaluate mine \\\n    --task esc50-v2.0.0-full \\\n"
         "    --task esc50-v2.0.0-small \\\n    --task tfds_gtzan-1.0.0-full" in read.words
     )
 
@@ -236,7 +236,7 @@ def test_a_task_and_ones_own_place(site: Path) -> None:
     assert "Your mine is number 13 of 36 models, 0.1665 below the best, with 0.8000." in words
     assert "CC BY-NC" in words
     assert "Clips 2,000 Hours 2.8 Folds 5" in words
-    assert "hearkit evaluate MODEL --task esc50-v2.0.0-full" in words
+    assert "hearbench evaluate MODEL --task esc50-v2.0.0-full" in words
     ranks = [(row[0], row[1]) for row in read.rows[1:]]
     assert ranks[:4] == [
         ("1", "RedRice ced_base"), ("2", "CP-JKU mn40_as (e1+l+all_se)"),
@@ -316,7 +316,7 @@ def test_folders_of_a_disk_are_not_published(
     own = [r.model_copy(update={"model": r.model.model_copy(update=update)}) for r in results]
     build_site(table, tmp_path / "site", results=own, figures=figures)
     text = page(tmp_path / "site/models/mine.html").words
-    assert "hearkit evaluate my_model.py:wide --weights 'epoch 9.pt' --option big=true" in text
+    assert "hearbench evaluate my_model.py:wide --weights 'epoch 9.pt' --option big=true" in text
     for path in (tmp_path / "site").rglob("*.html"):
         assert "s0mebody" not in path.read_text(encoding="utf-8")
 

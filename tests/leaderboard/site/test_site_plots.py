@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hearkit.leaderboard.official import official_table
-from hearkit.leaderboard.site import PaperFigures, figures_of
-from hearkit.leaderboard.site.plots import (
+from hearbench.leaderboard.official import official_table
+from hearbench.leaderboard.site import PaperFigures, figures_of
+from hearbench.leaderboard.site.plots import (
     correlation_plot,
     heat_map,
     scatter,
     text_for_plotly,
 )
-from hearkit.leaderboard.table import Row, Table
+from hearbench.leaderboard.table import Row, Table
 
 graph_objects = pytest.importorskip("plotly.graph_objects")
 

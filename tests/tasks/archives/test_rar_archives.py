@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import rarfile
 
-from hearkit.errors import TaskError
-from hearkit.tasks.archives import unpack_archive
+from hearbench.errors import TaskError
+from hearbench.tasks.archives import unpack_archive
 
 STORED = 0x30
 PACKED = 0x33

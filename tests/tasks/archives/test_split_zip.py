@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hearkit.errors import TaskError
-from hearkit.tasks.archives import split_zip, unpack_archive, unpack_split_zip
+from hearbench.errors import TaskError
+from hearbench.tasks.archives import split_zip, unpack_archive, unpack_split_zip
 
 ZIP = shutil.which("zip")
 noise = random.Random(1).randbytes

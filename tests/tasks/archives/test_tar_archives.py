@@ -17,8 +17,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from hearkit.errors import TaskError
-from hearkit.tasks.archives import extract_members, is_archive, unpack_archive, unpacking
+from hearbench.errors import TaskError
+from hearbench.tasks.archives import extract_members, is_archive, unpack_archive, unpacking
 
 GB = 10**9
 PACK: dict[str, Callable[[bytes], bytes]] = {

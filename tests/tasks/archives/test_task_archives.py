@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from helpers_tasks import make_scene_task
 
-from hearkit.errors import TaskError
-from hearkit.settings import Settings
-from hearkit.tasks.archives import unpack_archive
-from hearkit.tasks.store import load_task
+from hearbench.errors import TaskError
+from hearbench.settings import Settings
+from hearbench.tasks.archives import unpack_archive
+from hearbench.tasks.store import load_task
 
 
 def member(name: str, **more: object) -> tarfile.TarInfo:

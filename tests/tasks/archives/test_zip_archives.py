@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hearkit.errors import TaskError
-from hearkit.tasks.archives import unpack_archive, unpacking
+from hearbench.errors import TaskError
+from hearbench.tasks.archives import unpack_archive, unpacking
 
 
 def make(path: Path, *members: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from hearkit.errors import TaskError, UnknownNameError
-from hearkit.tasks import catalog
-from hearkit.tasks.catalog import Download, TaskSpec, catalog_names, get_spec
-from hearkit.tasks.problems import Problems
+from hearbench.errors import TaskError, UnknownNameError
+from hearbench.tasks import catalog
+from hearbench.tasks.catalog import Download, TaskSpec, catalog_names, get_spec
+from hearbench.tasks.problems import Problems
 
 NAMES = [
     "beehive_states_fold0",
@@ -78,7 +78,7 @@ def columns() -> dict[str, list[str]]:
 
 def test_all_22_tasks_are_there() -> None:
     assert [name for name in catalog_names() if name in NAMES] == NAMES
-    on_disk = {item.name for item in files("hearkit.tasks.catalog").iterdir()}
+    on_disk = {item.name for item in files("hearbench.tasks.catalog").iterdir()}
     assert {f"{name}.toml" for name in NAMES} == {n for n in on_disk if n.endswith(".toml")}
 
 
@@ -332,7 +332,7 @@ def another_package(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
         module = types.ModuleType("another_package")
         module.task = thing  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "another_package", module)
-        points = [EntryPoint("other", "another_package:task", "hearkit.tasks")]
+        points = [EntryPoint("other", "another_package:task", "hearbench.tasks")]
         monkeypatch.setattr(catalog, "entry_points", lambda **_: points)
 
     return register
@@ -373,7 +373,7 @@ def test_a_broken_task_of_another_package(
 
 
 def test_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = [EntryPoint("other", "no_such_package:task", "hearkit.tasks")]
+    points = [EntryPoint("other", "no_such_package:task", "hearbench.tasks")]
     monkeypatch.setattr(catalog, "entry_points", lambda **_: points)
     with pytest.raises(TaskError, match=r"no_such_package:task.*ModuleNotFoundError"):
         get_spec("other")

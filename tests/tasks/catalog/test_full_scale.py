@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hearkit.tasks.arrange import arrange
-from hearkit.tasks.catalog import TaskSpec, get_spec
-from hearkit.tasks.clips import Clip
+from hearbench.tasks.arrange import arrange
+from hearbench.tasks.catalog import TaskSpec, get_spec
+from hearbench.tasks.clips import Clip
 
 AUDIO = Path("/audio")
 LONGEST_S = 30.0  # a few on a fast machine, for the largest; the others take far less than one

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearkit.errors import TaskError
-from hearkit.tasks.catalog import Download, TaskSpec
+from hearbench.errors import TaskError
+from hearbench.tasks.catalog import Download, TaskSpec
 
 WHOLE = """
 name = "birds"
@@ -282,7 +282,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         TaskSpec.from_toml(tmp_path / "latin.toml")
 
 
-ESC50 = (files("hearkit.tasks.catalog") / "esc50.toml").read_text(encoding="utf-8")
+ESC50 = (files("hearbench.tasks.catalog") / "esc50.toml").read_text(encoding="utf-8")
 KEYS = [line.split(" = ")[0] for line in WHOLE.splitlines() if " = " in line]
 ANYTHING: st.SearchStrategy[Any] = st.one_of(
     st.integers(-(2**62), 2**62).map(str),

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hearkit.errors import TaskError, UnknownNameError
-from hearkit.tasks.clips import Clip
-from hearkit.tasks.corpora import CorpusPart, RawCorpus, corpus_names, get_parser
-from hearkit.tasks.corpora.files import files_below
+from hearbench.errors import TaskError, UnknownNameError
+from hearbench.tasks.clips import Clip
+from hearbench.tasks.corpora import CorpusPart, RawCorpus, corpus_names, get_parser
+from hearbench.tasks.corpora.files import files_below
 
 # What macOS, an editor and a broken run leave behind; none of it is ever a clip.
 JUNK = (
@@ -47,7 +47,7 @@ def test_what_there_is() -> None:
         *("tfds", "vocal_imitation", "vox_lingua"),
     ]
     for name in corpus_names():
-        assert get_parser(name).__module__ == f"hearkit.tasks.corpora.{name}"
+        assert get_parser(name).__module__ == f"hearbench.tasks.corpora.{name}"
     with pytest.raises(UnknownNameError, match="Did you mean 'esc50'"):
         get_parser("esc-50")
 

@@ -14,10 +14,10 @@ import pytest
 import soundfile
 from helpers_golden import GOLDEN_TASKS
 
-from hearkit.tasks.arrange import arrange
-from hearkit.tasks.catalog import get_spec
-from hearkit.tasks.clips import Clip
-from hearkit.tasks.corpora import CorpusPart, RawCorpus, get_parser
+from hearbench.tasks.arrange import arrange
+from hearbench.tasks.catalog import get_spec
+from hearbench.tasks.clips import Clip
+from hearbench.tasks.corpora import CorpusPart, RawCorpus, get_parser
 
 ClipsOf = Callable[[str], list[Clip]]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from hearkit.errors import TaskError
-from hearkit.tasks.arrange import arrange
-from hearkit.tasks.clips import Clip
-from hearkit.tasks.corpora import CorpusPart, RawCorpus, get_parser
-from hearkit.tasks.recipe import Recipe
+from hearbench.errors import TaskError
+from hearbench.tasks.arrange import arrange
+from hearbench.tasks.clips import Clip
+from hearbench.tasks.corpora import CorpusPart, RawCorpus, get_parser
+from hearbench.tasks.recipe import Recipe
 
 
 def write(folder: Path, files: dict[str, str]) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from hearkit.errors import AudioError, TaskError
-from hearkit.tasks.clips import Excerpt
-from hearkit.tasks.corpora import CorpusPart, RawCorpus
-from hearkit.tasks.corpora.gunshot import clips
+from hearbench.errors import AudioError, TaskError
+from hearbench.tasks.clips import Excerpt
+from hearbench.tasks.corpora import CorpusPart, RawCorpus
+from hearbench.tasks.corpora.gunshot import clips
 
 RATE = 48000
 NAMES = {1: "mic1raw.wav", 2: "mic2raw16b.wav", 3: "mic3raw.wav", 4: "mic4raw.wav"}
@@ -90,7 +90,7 @@ def test_shots_across_the_borders_of_blocks(
 ) -> None:
     whole = list(clips(corpus(tmp_path)))
     for block in (999, 25000, 32000):
-        monkeypatch.setattr("hearkit.tasks.corpora.gunshot._BLOCK", block)
+        monkeypatch.setattr("hearbench.tasks.corpora.gunshot._BLOCK", block)
         assert list(clips(of(tmp_path))) == whole
 
 

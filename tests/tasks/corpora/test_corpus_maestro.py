@@ -7,11 +7,11 @@ from pathlib import Path
 import mido
 import pytest
 
-from hearkit.errors import HearError, TaskError
-from hearkit.tasks.clips import Clip
-from hearkit.tasks.corpora import CorpusPart, RawCorpus
-from hearkit.tasks.corpora.maestro import clips
-from hearkit.tasks.corpora.piano_notes import Note, Part, hold_notes, read_notes
+from hearbench.errors import HearError, TaskError
+from hearbench.tasks.clips import Clip
+from hearbench.tasks.corpora import CorpusPart, RawCorpus
+from hearbench.tasks.corpora.maestro import clips
+from hearbench.tasks.corpora.piano_notes import Note, Part, hold_notes, read_notes
 
 Ends = list[tuple[int, float, float]]
 
@@ -173,7 +173,7 @@ def test_damaged_midi(tmp_path: Path) -> None:
 def test_without_pretty_midi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_midi(tmp_path / "a.midi", [PIECE])
     monkeypatch.setitem(sys.modules, "pretty_midi", None)
-    with pytest.raises(HearError, match=r"hearkit\[maestro\]"):
+    with pytest.raises(HearError, match=r"hearbench\[maestro\]"):
         read_notes(tmp_path / "a.midi")
 
 

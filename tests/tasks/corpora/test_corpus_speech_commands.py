@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from helpers_tasks import write_wav
 
-from hearkit.errors import AudioError, TaskError
-from hearkit.tasks.clips import Clip, Excerpt
-from hearkit.tasks.corpora import CorpusPart, RawCorpus
-from hearkit.tasks.corpora.speech_commands import clips
+from hearbench.errors import AudioError, TaskError
+from hearbench.tasks.clips import Clip, Excerpt
+from hearbench.tasks.corpora import CorpusPart, RawCorpus
+from hearbench.tasks.corpora.speech_commands import clips
 
 RATE = 100  # of the noises; half a second is 50 samples
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from hearkit.errors import TaskError
-from hearkit.tasks.corpora import CorpusPart, RawCorpus
-from hearkit.tasks.corpora.tfds import clips
+from hearbench.errors import TaskError
+from hearbench.tasks.corpora import CorpusPart, RawCorpus
+from hearbench.tasks.corpora.tfds import clips
 
 SPLITS = ("train", "test", "valid")
 

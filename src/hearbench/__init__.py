@@ -1,0 +1,63 @@
+"""hearbench: the HEAR benchmark (Holistic Evaluation of Audio Representations) as one package.
+
+    task   = hearbench.load_task("path/to/tasks/spoken_digit-1.0.9-full")
+    model  = hearbench.load_model("hearbench.models.naive")
+    store  = hearbench.embed(model, task)
+    preds  = hearbench.fit_probe(store, protocol="hear2021")
+    result = hearbench.score(preds)
+
+Importing the package loads neither torch nor anything else that is heavy; a name is imported
+when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from hearbench._version import __version__
+
+if TYPE_CHECKING:
+    from hearbench.embeddings.compute import embed
+    from hearbench.errors import HearError
+    from hearbench.models.loading import load_model
+    from hearbench.probe.fit import fit_probe
+    from hearbench.results import Result, score
+    from hearbench.settings import Settings
+    from hearbench.tasks.store import load_task
+    from hearbench.validate import validate_model
+
+__all__ = [
+    "HearError",
+    "Result",
+    "Settings",
+    "__version__",
+    "embed",
+    "fit_probe",
+    "load_model",
+    "load_task",
+    "score",
+    "validate_model",
+]
+
+_HOMES = {
+    "HearError": "hearbench.errors",
+    "Result": "hearbench.results",
+    "Settings": "hearbench.settings",
+    "embed": "hearbench.embeddings.compute",
+    "fit_probe": "hearbench.probe.fit",
+    "load_model": "hearbench.models.loading",
+    "load_task": "hearbench.tasks.store",
+    "score": "hearbench.results",
+    "validate_model": "hearbench.validate",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,94 @@
+"""``hearbench prepare --executor ray``: several corpora at the same time, on many machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hearbench.cli.cluster import on_cluster
+from hearbench.cli.preparing import CatalogSource
+from hearbench.cli.terminal import Reporter
+from hearbench.errors import TaskError
+from hearbench.settings import Settings
+
+if TYPE_CHECKING:
+    from hearbench.execution.preparing import Prepared
+    from hearbench.execution.ray_cluster import Share
+    from hearbench.tasks.store import PreparedTask
+
+__all__ = ["prepare_on_cluster"]
+
+
+def prepare_on_cluster(
+    wanted: Sequence[tuple[str, str]],
+    source: CatalogSource,
+    out: Path | None,
+    share: Share,
+    address: str | None,
+    shared: str | None,
+    settings: Settings,
+    reporter: Reporter,
+) -> Callable[[str, str], PreparedTask]:
+    """Has a cluster prepare tasks.
+
+    Args:
+        wanted: Names and modes.
+        source: How they are prepared.
+        out: Folder that takes ``tasks/``; None for the cache.
+        share: What one unit takes of the cluster.
+        address: Of the cluster; None starts one on this machine.
+        shared: URL by which nodes that don't see the cache hand over what they make.
+        settings: Of the command.
+        reporter: Is told how it gets on.
+
+    Returns:
+        A function that gives a task by its name and mode, or says why it couldn't be prepared.
+
+    Raises:
+        HearError: The cluster or the URL can't be used, or a task can't be had from there.
+    """
+    from hearbench.execution.executor import drive
+    from hearbench.execution.preparing import PrepareCorpus, preparing
+    from hearbench.execution.task_place import TaskPlace
+    from hearbench.tasks.catalog import get_spec
+    from hearbench.tasks.locate import TASKS_FOLDER
+    from hearbench.tasks.store import load_task
+
+    corpora: dict[str, list[tuple[str, str]]] = {}
+    for name, mode in wanted:
+        corpora.setdefault(get_spec(name).corpus, []).append((name, mode))
+    units = [
+        PrepareCorpus(
+            tasks=tuple(tasks),
+            out=None if out is None or shared is not None else str(out.resolve()),
+            corpus_dirs=tuple(str(folder.resolve()) for folder in source.corpus_dirs),
+            trust_corpus=source.trust,
+            skip_corrupt=source.skip_corrupt,
+            sample_rates=source.sample_rates,
+            sent=shared is not None,
+        )
+        for tasks in corpora.values()
+    ]
+    target = settings.cache_dir if out is None else out
+    target.mkdir(parents=True, exist_ok=True)
+    prepared: Prepared = {}
+    with on_cluster(settings, address, share, shared, reporter) as (cluster, exchange):
+        with reporter.checks(f"cluster: preparing tasks, {len(wanted)} in all") as tell:
+            failures = drive(cluster, preparing(units, prepared), tell)
+        for unit in units:
+            if unit.label() in failures:
+                prepared.update(dict.fromkeys(unit.tasks, failures[unit.label()]))
+        if exchange is not None:
+            for place in prepared.values():
+                if isinstance(place, TaskPlace):
+                    place.bring(target / TASKS_FOLDER / place.name, exchange)
+
+    def give(name: str, mode: str) -> PreparedTask:
+        found = prepared[name, mode]
+        if isinstance(found, str):
+            raise TaskError(found)
+        folder = target / TASKS_FOLDER / found.name if found.folder is None else Path(found.folder)
+        return load_task(folder, settings=settings)
+
+    return give

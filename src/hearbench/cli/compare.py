@@ -1,0 +1,97 @@
+"""``hearbench compare``: which of several models is better, and how sure that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hearbench.cli import options as o
+from hearbench.cli.compare_tables import show_comparison
+from hearbench.cli.running import answers_only, verb
+from hearbench.cli.terminal import answer_json, say
+
+__all__ = ["compare"]
+
+
+@verb(
+    "hearbench compare results/my_model results/hearbench.models.crepe",
+    "hearbench compare results --baseline hearbench.models.naive --plot comparison.png",
+    "hearbench compare old/my_model/birds-1.0.0-full new/my_model/birds-1.0.0-full --json",
+)
+def compare(
+    result: o.Results,
+    score: Annotated[
+        str | None,
+        typer.Option("--score", metavar="NAME", help="Compare by this score, not by the first."),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline",
+            metavar="MODEL",
+            help="Compare the others with this model alone; 'best' for that of the best mean rank.",
+        ),
+    ] = None,
+    test: Annotated[
+        str,
+        typer.Option(
+            "--test",
+            metavar="bootstrap|permutation",
+            help="Where p comes from; permutation asks about the test clips alone.",
+        ),
+    ] = "bootstrap",
+    resamples: Annotated[
+        int,
+        typer.Option(
+            "--resamples",
+            metavar="N",
+            help="Of the test clips; of permutations there may be more.",
+        ),
+    ] = 2000,
+    level: Annotated[float, typer.Option("--level", help="Of intervals and tests.")] = 0.95,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the resamples.")] = 0,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw it: a .png, .svg or .pdf to write."),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write a row per pair and task."),
+    ] = None,
+    json: o.Json = False,
+) -> None:
+    """Compares models on the test clips that they share.
+
+    Says of every pair and task which model is better, or that the clips can't show it: by the
+    stored predictions, with intervals, p-values corrected for their number, and mean ranks.
+    Further seeds of a result count. See docs/comparing.md.
+    """
+    with answers_only():
+        from hearbench.comparison.compare import compare as compare_results
+        from hearbench.comparison.csv_file import write_comparison_csv
+
+        if plot is not None:
+            from hearbench.views.comparison_plot import check_plot_name, write_comparison_plot
+
+            check_plot_name(plot)
+        found = compare_results(
+            result,
+            score=score,
+            baseline=baseline,
+            test=test,
+            n_resamples=resamples,
+            level=level,
+            seed=seed,
+        )
+        if plot is not None:
+            write_comparison_plot(found, plot)
+            say(f"wrote {plot}")
+        if csv is not None:
+            write_comparison_csv(found, csv)
+            say(f"wrote {csv}")
+    if json:
+        answer_json(found.model_dump())
+    else:
+        show_comparison(found)

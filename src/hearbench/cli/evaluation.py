@@ -1,0 +1,307 @@
+"""From tasks to results: what ``evaluate``, ``probe`` and ``demo`` share.
+
+Results that are there already are `hearbench.cli.kept`'s.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from hearbench.cli.intervals import read_uncertainty, write_uncertainty
+from hearbench.cli.kept import Inputs, check_evaluable, kept_result, result_folder
+from hearbench.cli.options import ProbePlan
+from hearbench.cli.result_notes import notes_on
+from hearbench.cli.stages import embed_task, find_task, missing_seeds, probe_store
+from hearbench.cli.terminal import Reporter
+from hearbench.errors import HearError
+from hearbench.settings import Settings
+
+if TYPE_CHECKING:
+    from hearbench.cli.few_labels import FewLabels
+    from hearbench.embeddings.manifest import Dtype
+    from hearbench.embeddings.store import EmbeddingStore
+    from hearbench.models.protocol import Model
+    from hearbench.probe.protocol import Protocol as ProbeProtocol
+    from hearbench.results import Result
+    from hearbench.results.curve import Curve
+    from hearbench.tasks.store import PreparedTask
+
+__all__ = [
+    "Evaluated",
+    "Gathered",
+    "each_task",
+    "evaluate_models",
+    "evaluate_tasks",
+]
+
+
+@dataclass
+class Evaluated:
+    """What came of several tasks.
+
+    Attributes:
+        results: The path of each result.json with its content, in the order of the tasks.
+        curves: The path of each curve.json with its content, where few labels were learned from.
+        failed: What went wrong: the model and the task as the user named them, the task None
+            where it was the model itself, and the message.
+    """
+
+    results: list[tuple[Path, Result]] = field(default_factory=list)
+    curves: list[tuple[Path, Curve]] = field(default_factory=list)
+    failed: list[tuple[str, str | None, str]] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """The stable form that programs read."""
+        return {
+            "results": [_result_json(path, result) for path, result in self.results],
+            "curves": [
+                {"path": str(path), **curve.model_dump(mode="json")} for path, curve in self.curves
+            ],
+            "failed": [
+                {"model": model, "task": task, "error": error} for model, task, error in self.failed
+            ],
+        }
+
+
+def _result_json(path: Path, result: Result) -> dict[str, Any]:
+    sure = read_uncertainty(path.parent)
+    found: dict[str, Any] = {
+        "model": result.model.name,
+        "task": result.task.name,
+        "path": str(path),
+        "primary_score": result.primary_score,
+        "seeds": [result.seed] if sure is None else list(sure.seeds),
+        "scores": {
+            name: {"mean": summary.mean, "std": summary.std}
+            for name, summary in result.scores.items()
+        },
+        "notes": notes_on([(path, result)]),
+    }
+    for name, score in sure.scores.items() if sure else ():
+        found["scores"][name]["mean"] = score.mean
+        found["scores"][name]["sources"] = {
+            source: None if part is None else part.model_dump(mode="json")
+            for source, part in (
+                ("clips", score.clips),
+                ("seeds", score.seeds),
+                ("folds", score.folds),
+                ("total", score.total),
+            )
+        }
+    return found
+
+
+class Gathered(Protocol):
+    """What comes of several models or tasks: results, and failures."""
+
+    @property
+    def results(self) -> list[Any]:
+        """The path of each result with its content."""
+
+    @property
+    def failed(self) -> list[tuple[str, str | None, str]]:
+        """Model, task (None where it was the model itself) and message of what went wrong."""
+
+
+G = TypeVar("G", bound=Gathered)
+
+
+def evaluate_models(
+    specs: Sequence[str],
+    tasks: Sequence[str],
+    load: Callable[[str], Model],
+    evaluate: Callable[[Model, Sequence[str], G], object],
+    evaluated: G,
+    reporter: Reporter,
+    failures: Mapping[tuple[str, str], str] | None = None,
+) -> G:
+    """Evaluates models one after the other; one that fails doesn't keep the others from it.
+
+    Args:
+        specs: The models, as the user named them.
+        tasks: Likewise.
+        load: Loads one; each is loaded when it is its turn, and ended after it.
+        evaluate: Evaluates one on tasks, and adds what comes of it.
+        evaluated: What it is added to.
+        reporter: Is told of models that can't be loaded.
+        failures: By model and task, why others couldn't do their part of it; these are left out.
+    """
+    failures = failures or {}
+    for spec in dict.fromkeys(specs):
+        for task in dict.fromkeys(tasks):
+            if (spec, task) in failures:
+                error = failures[spec, task]
+                evaluated.failed.append((spec, task, error))
+                reporter.line(f"error: {spec} on {task}: {error}")
+        left = [task for task in tasks if (spec, task) not in failures]
+        if not left:
+            continue
+        try:
+            model = load(spec)
+        except HearError as bad:
+            if len(specs) == 1:
+                raise
+            evaluated.failed.append((spec, None, str(bad)))
+            reporter.line(f"error: {spec}: {bad}")
+            continue
+        try:
+            evaluate(model, left, evaluated)
+        finally:
+            model.close()
+    return evaluated
+
+
+W = TypeVar("W")
+
+
+def each_task(
+    spec: str,
+    tasks: Sequence[str | Path],
+    look: Callable[[str], tuple[Path, W] | None],
+    work: Callable[[W], None],
+    evaluated: Gathered,
+    reporter: Reporter,
+) -> None:
+    """Looks at all tasks, then works on those that need it; one that fails stops no other.
+
+    Args:
+        spec: The model, as the user named it.
+        tasks: As the user named them.
+        look: Finds out what there is to do for a task: its folder and the work, or None. All
+            are looked at first: what is wrong with the last is better known now than tomorrow.
+        work: Does it; once for each folder.
+        evaluated: Is told of failures.
+        reporter: Likewise.
+    """
+    shown = [str(task) for task in dict.fromkeys(tasks)]
+    ready: dict[Path, tuple[str, W]] = {}
+
+    def attempt(task: str, do: Callable[[], None]) -> None:
+        try:
+            do()
+        except HearError as error:
+            evaluated.failed.append((spec, task, str(error)))
+            reporter.line(f"error: {error}" if len(shown) == 1 else f"error: {task}: {error}")
+
+    def note(text: str) -> None:
+        found = look(text)
+        if found is not None:
+            ready.setdefault(found[0], (text, found[1]))
+
+    for text in shown:
+        attempt(text, functools.partial(note, text))
+    for text, left in ready.values():
+        attempt(text, functools.partial(work, left))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is left to do for a task."""
+
+    task: PreparedTask
+    folder: Path
+    inputs: Inputs
+    missing: list[int]
+
+
+def evaluate_tasks(
+    model: Model,
+    tasks: Sequence[str | Path],
+    out: Path,
+    plan: ProbePlan,
+    dtype: Dtype,
+    settings: Settings,
+    reporter: Reporter,
+    *,
+    name: str | None = None,
+    overwrite: bool = False,
+    few: FewLabels | None = None,
+    evaluated: Evaluated | None = None,
+) -> Evaluated:
+    """Evaluates a model on tasks; one that fails doesn't keep the others from their results.
+
+    Args:
+        model: The model.
+        tasks: As the user named them.
+        out: Takes MODEL/TASK/result.json.
+        plan: How probes are trained.
+        dtype: Of the embeddings on disk.
+        settings: Cache, device and memory.
+        reporter: Is told how it gets on.
+        name: Of the model's folder.
+        overwrite: Replace results that were made from other inputs.
+        few: Parts of the training clips that are learned from as well.
+        evaluated: What the outcome is added to.
+    """
+    from hearbench.cli.few_labels import check_few_labels
+    from hearbench.results import RESULT_FILE, Result
+
+    evaluated = Evaluated() if evaluated is None else evaluated
+
+    def look(text: str) -> tuple[Path, _Work] | None:
+        task = find_task(text, settings, reporter)
+        check_evaluable(task)
+        if few:
+            check_few_labels(few, task)
+        folder = result_folder(out, model.name, name, task.name)
+        inputs = Inputs(
+            model=model.digest,
+            task=task.digest(model.sample_rate),
+            dtype=dtype,
+            plan=plan,
+            task_name=task.metadata.task_name,
+            seed=plan.seed,
+        )
+        missing = missing_seeds(folder, inputs, overwrite=overwrite)
+        if not missing:
+            kept = folder / RESULT_FILE
+            evaluated.results.append((kept, Result.read(kept)))
+            reporter.line(f"{task.name}: kept {kept}, which was made from the same inputs")
+            write_uncertainty(folder, task.name, reporter)
+        return (folder, _Work(task, folder, inputs, missing)) if missing or few else None
+
+    def work(own: _Work) -> None:
+        store = embed_task(model, own.task, dtype, settings, reporter)
+        if own.missing:
+            evaluated.results.append(
+                probe_store(store, plan, own.folder, settings, reporter, seeds=own.missing)
+            )
+        if few:
+            evaluated.curves.append(_curve(few, own, store, settings, reporter, overwrite))
+
+    each_task(model.spec, tasks, look, work, evaluated, reporter)
+    return evaluated
+
+
+def _curve(
+    few: FewLabels,
+    own: _Work,
+    store: EmbeddingStore,
+    settings: Settings,
+    reporter: Reporter,
+    overwrite: bool,
+) -> tuple[Path, Curve]:
+    """Trains what is missing of a curve."""
+    from hearbench.cli.few_labels import evaluate_few_labels
+
+    def planned(protocol: ProbeProtocol, seed: int) -> ProbePlan:
+        return dataclasses.replace(own.inputs.plan, protocol=protocol, seeds=(seed,))
+
+    def kept(protocol: ProbeProtocol, seed: int, folder: Path) -> Result | None:
+        inputs = dataclasses.replace(own.inputs, plan=planned(protocol, seed), seed=seed)
+        return kept_result(folder, inputs, overwrite=overwrite)
+
+    def train(protocol: ProbeProtocol, seed: int, folder: Path) -> object:
+        return probe_store(
+            store, planned(protocol, seed), folder, settings, reporter, part_of_a_curve=True
+        )
+
+    plan = own.inputs.plan
+    return evaluate_few_labels(
+        few, own.task, plan.protocol, plan.seed, own.folder, reporter, kept=kept, train=train
+    )

@@ -1,0 +1,76 @@
+"""How sure results are: written beside them, and read again for tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hearbench.cli.terminal import Reporter
+from hearbench.errors import ResultError
+
+if TYPE_CHECKING:
+    from hearbench.results import Result
+    from hearbench.results.uncertainty import Uncertainty
+
+__all__ = ["read_uncertainty", "write_uncertainty"]
+
+
+def write_uncertainty(folder: Path, task: str, reporter: Reporter) -> None:
+    """Writes ``uncertainty.json`` beside a result, unless what is there is of the same results.
+
+    Where it can't be computed (the predictions were taken away), that is said, what is there is
+    removed, and the result stands without it.
+
+    Raises:
+        ResultError: The file can't be written.
+    """
+    from hearbench.files import write_json
+    from hearbench.results.seeds import seed_folders
+    from hearbench.results.uncertainty import UNCERTAINTY_FILE, uncertainty
+
+    there = read_uncertainty(folder)
+    try:
+        if there is not None and _is_of(there, [result for _, result in seed_folders(folder)]):
+            return
+        with reporter.checks(f"{task}: intervals"):
+            found = uncertainty(folder)
+        write_json(folder / UNCERTAINTY_FILE, found.model_dump(mode="json"))
+    except OSError as error:
+        raise ResultError(
+            f"{folder / UNCERTAINTY_FILE} can't be written: {error.strerror}."
+        ) from error
+    except ResultError as error:
+        (folder / UNCERTAINTY_FILE).unlink(missing_ok=True)
+        reporter.line(f"{task}: no intervals: {error}")
+
+
+def _is_of(sure: Uncertainty, results: Sequence[Result]) -> bool:
+    """Whether it says of every seed and score what the results say."""
+    from hearbench.results.over_folds import same_number
+
+    if sure.seeds != tuple(result.seed for result in results):
+        return False
+    if any(list(sure.scores) != list(result.scores) for result in results):
+        return False
+    stated = [score.per_seed[seed] for score in sure.scores.values() for seed in sure.seeds]
+    means = [result.scores[name].mean for name in sure.scores for result in results]
+    overall = [score.mean for score in sure.scores.values()]
+    expected = [
+        sum(result.scores[name].mean for result in results) / len(results) for name in sure.scores
+    ]
+    pairs = zip([*stated, *overall], [*means, *expected], strict=True)
+    return all(same_number(a, b) for a, b in pairs)
+
+
+def read_uncertainty(folder: Path) -> Uncertainty | None:
+    """What lies beside a result; None if there is nothing that can be read."""
+    from hearbench.results.uncertainty import UNCERTAINTY_FILE, Uncertainty
+
+    if not (folder / UNCERTAINTY_FILE).is_file():
+        return None
+    try:
+        return Uncertainty.read(folder)
+    except ResultError:
+        # Of another version, or damaged: it can be made again.
+        return None

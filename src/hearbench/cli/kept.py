@@ -1,0 +1,179 @@
+"""Results that are there already: from which inputs they were made, and whether they stay.
+
+A result that was made from the same inputs is kept; one that was made from others is never
+replaced unasked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from hearbench.cli.options import ProbePlan
+from hearbench.errors import ResultError
+
+if TYPE_CHECKING:
+    from hearbench.distance import DistanceResult
+    from hearbench.results import Result
+    from hearbench.tasks.store import PreparedTask
+
+__all__ = [
+    "Inputs",
+    "check_evaluable",
+    "kept",
+    "kept_result",
+    "of_other_embeddings",
+    "result_folder",
+    "seed_folder",
+]
+
+R = TypeVar("R")
+
+
+class _MadeFrom(Protocol):
+    """What every result is made from; attributes as of `Inputs`."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a result is made from.
+
+    Attributes:
+        model: Digest of the model.
+        task: Digest of the task at the model's rate.
+        dtype: Of the embeddings on disk.
+        plan: How the probe is trained.
+        task_name: Without version and mode.
+        seed: Of the training.
+    """
+
+    model: str
+    task: str
+    dtype: str
+    plan: ProbePlan
+    task_name: str
+    seed: int
+
+    def differences(self, result: Result) -> list[str]:
+        """In what a result was made from something else."""
+        protocol = self.plan.protocol.for_task(self.task_name)
+        found = of_other_embeddings(self, result)
+        if result.protocol != protocol:
+            same_name = result.protocol.name == protocol.name
+            more = " of other content" if same_name else f" instead of {protocol.name}"
+            found.append(f"the protocol {result.protocol.name}{more}")
+        if result.seed != self.seed:
+            found.append(f"seed {result.seed} instead of {self.seed}")
+        if result.precision != self.plan.precision:
+            found.append(f"training in {result.precision} instead of {self.plan.precision}")
+        return found
+
+
+def of_other_embeddings(inputs: _MadeFrom, result: Result | DistanceResult) -> list[str]:
+    """In what the embeddings of a result of any kind are others: model, task and dtype."""
+    found = []
+    if result.model.digest != inputs.model:
+        weights = f", weights {result.model.weights}" if result.model.weights else ""
+        found.append(f"another model or checkpoint ({result.model.spec}{weights})")
+    if result.task.digest != inputs.task:
+        found.append("other content of the task")
+    if result.embeddings.dtype != inputs.dtype:
+        found.append(f"embeddings in {result.embeddings.dtype} instead of {inputs.dtype}")
+    return found
+
+
+def result_folder(out: Path, model: str, name: str | None, task: str) -> Path:
+    """``out/<model>/<task>``.
+
+    Raises:
+        ResultError: The name of the model or task can't be a folder's.
+    """
+    chosen = model if name is None else name
+    for part in (chosen, task):
+        if not part or part.startswith(".") or set(part) & {"/", "\\", "\0"}:
+            raise ResultError(f"{part!r} can't be the name of a result's folder.")
+    return out / chosen / task
+
+
+def seed_folder(folder: Path, plan: ProbePlan, seed: int) -> Path:
+    """Where a seed's result goes: the first one's into the task's folder, others below it."""
+    from hearbench.results.seeds import SEEDS_FOLDER
+
+    return folder if seed == plan.seed else folder / SEEDS_FOLDER / str(seed)
+
+
+def check_evaluable(task: PreparedTask) -> None:
+    """Finds out before hours of embedding what would fail after them.
+
+    Raises:
+        UnknownNameError: It asks for a score that doesn't exist.
+    """
+    from hearbench.metrics import get_event_score, get_scene_score
+
+    for name in task.metadata.evaluation:
+        if task.kind == "scene":
+            get_scene_score(name)
+        else:
+            get_event_score(name)
+
+
+def kept_result(folder: Path, inputs: Inputs, *, overwrite: bool) -> Result | None:
+    """The result that is in a folder already, if it was made from the same inputs.
+
+    None if there is none, or one from other inputs that is to be overwritten.
+
+    Raises:
+        ResultError: It was made from others, or can't be read, and isn't to be overwritten.
+    """
+    from hearbench.results import RESULT_FILE, Result
+
+    return kept(folder / RESULT_FILE, Result.read, inputs.differences, overwrite=overwrite)
+
+
+def kept(
+    path: Path,
+    read: Callable[[Path], R],
+    differences: Callable[[R], Sequence[str]],
+    *,
+    overwrite: bool,
+) -> R | None:
+    """As `kept_result`, of any kind of result.
+
+    Args:
+        path: Its file.
+        read: Reads it.
+        differences: In what it was made from something else than what is wanted now.
+        overwrite: Whether to replace it then.
+
+    Raises:
+        ResultError: It can't be read, or was made from something else, and isn't to be replaced.
+    """
+    if not path.exists():
+        return None
+    remedy = (
+        "Nothing was changed. Choose --name or another --out to keep both, or --overwrite to "
+        "replace it."
+    )
+    try:
+        result = read(path)
+    except ResultError as error:
+        if overwrite:
+            return None
+        raise ResultError(f"{error} {remedy}") from error
+    found = differences(result)
+    if found and overwrite:
+        return None
+    if found:
+        raise ResultError(
+            f"{path} holds a result that was made from other inputs: {', '.join(found)}. {remedy}"
+        )
+    return result

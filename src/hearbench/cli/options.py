@@ -1,0 +1,350 @@
+"""Options that several verbs share, and what is read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hearbench.errors import HearError, ModelError, ProbeError
+from hearbench.settings import Settings
+
+if TYPE_CHECKING:
+    from hearbench.embeddings.manifest import Dtype
+    from hearbench.models.loaded import Interpreter
+    from hearbench.models.protocol import Model
+    from hearbench.probe.protocol import Protocol
+
+__all__ = [
+    "CacheDir",
+    "CorpusDirs",
+    "Device",
+    "DtypeName",
+    "GridPoints",
+    "Json",
+    "MaxMemory",
+    "Mirror",
+    "ModelOptions",
+    "ModelSpec",
+    "ModelSpecs",
+    "Name",
+    "Only",
+    "Out",
+    "Overwrite",
+    "Precision",
+    "ProbePlan",
+    "ProtocolName",
+    "Results",
+    "Seed",
+    "Seeds",
+    "Tasks",
+    "Weights",
+    "Workers",
+    "checked_dtype",
+    "get_model",
+    "make_folder",
+    "pairs",
+    "plan_of",
+    "settings_of",
+]
+
+ModelSpec = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A HEAR-API module: its import name, or the path of its .py file.",
+        show_default=False,
+    ),
+]
+ModelSpecs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="MODEL...",
+        help="HEAR-API modules: import names, or paths of .py files.",
+        show_default=False,
+    ),
+]
+Results = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RESULT...",
+        help="Results: a task's folder, a model's, or one that `evaluate --out` wrote.",
+        show_default=False,
+    ),
+]
+Tasks = Annotated[
+    list[str],
+    typer.Option(
+        "--task",
+        metavar="PATH_OR_NAME",
+        help="A prepared task: its folder, its .tar.gz, or its name (see `hearbench list tasks`). "
+        "Repeatable.",
+    ),
+]
+Out = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Folder that takes MODEL/TASK/result.json.")
+]
+Weights = Annotated[
+    str | None,
+    typer.Option("--weights", metavar="F", help="File or folder that the model loads."),
+]
+ModelOptions = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="K=V", help="Keyword of its load_model. Repeatable."),
+]
+ProtocolName = Annotated[
+    str, typer.Option("--protocol", metavar="NAME", help="See `hearbench list protocols`.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Of initial weights and dropout.", min=0)]
+Seeds = Annotated[
+    int,
+    typer.Option(
+        "--seeds",
+        metavar="N",
+        min=1,
+        max=1000,
+        help="Train with N seeds, --seed and those after it, side by side.",
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="auto|float32|bfloat16",
+        help="Of the matrix products in training; auto is what the device is fast at.",
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="K=V",
+        help="Try only grid points with this hyperparameter, as hidden_layers=1. Repeatable.",
+    ),
+]
+GridPoints = Annotated[
+    int | None,
+    typer.Option("--grid-points", metavar="N", min=1, help="Try only the first N grid points."),
+]
+DtypeName = Annotated[
+    str,
+    typer.Option("--dtype", metavar="float32|float16", help="Precision of the embeddings on disk."),
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="cpu, cuda, cuda:1, ...; by default a GPU if there is one."),
+]
+CacheDir = Annotated[
+    Path | None,
+    typer.Option("--cache", metavar="DIR", help="Folder of the cache, before HEARBENCH_CACHE."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        "--jobs",
+        min=1,
+        help="Threads for reading and writing audio; by default one per core.",
+    ),
+]
+CorpusDirs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--corpus-dir",
+        metavar="DIR",
+        help="Folder with downloads that are there already, under the names of their addresses. "
+        "Repeatable.",
+    ),
+]
+Mirror = Annotated[
+    str | None,
+    typer.Option(
+        "--mirror",
+        metavar="URL",
+        help="Download from here, where the files have the same names; before HEARBENCH_MIRROR.",
+    ),
+]
+MaxMemory = Annotated[
+    float | None,
+    typer.Option(
+        "--max-memory",
+        metavar="GB",
+        min=0,
+        help="What a task's embeddings may take of the host's memory in training, in GiB; by "
+        "default half of what is free. What lies on a GPU goes by what is free there.",
+    ),
+]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", help="Folder of the results below --out, instead of the model's name."),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace results that were made from other inputs.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")]
+
+
+@dataclass(frozen=True)
+class ProbePlan:
+    """How a probe is to be trained.
+
+    Attributes:
+        protocol: With its grid restricted as asked for.
+        seeds: Of the trainings; the first one's result is the task's.
+        precision: Of the products, resolved: ``float32`` or ``bfloat16``.
+    """
+
+    protocol: Protocol
+    seeds: tuple[int, ...]
+    precision: str
+
+    @property
+    def seed(self) -> int:
+        """The first one."""
+        return self.seeds[0]
+
+
+def settings_of(
+    cache: Path | None,
+    device: str | None = None,
+    workers: int | None = None,
+    max_memory_gb: float | None = None,
+    mirror: str | None = None,
+) -> Settings:
+    """Settings, once it is sure that the cache can be written.
+
+    Raises:
+        HearError: It can't.
+    """
+    settings = Settings.from_environment(
+        cache_dir=cache,
+        device=device,
+        workers=workers,
+        max_memory_gb=max_memory_gb,
+        mirror=mirror,
+    )
+    make_folder(settings.cache_dir, "the cache", "Choose another by --cache or HEARBENCH_CACHE.")
+    return settings
+
+
+def make_folder(folder: Path, what: str, remedy: str) -> None:
+    """Makes a folder before hours are spent on what is to go there.
+
+    Raises:
+        HearError: It can't be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HearError(
+            f"The folder {folder} for {what} can't be made: {error.strerror}. {remedy}"
+        ) from error
+
+
+def check_device(settings: Settings) -> str:
+    """The device's name, once something has been put there.
+
+    Raises:
+        HearError: torch knows no such device, or it isn't here.
+    """
+    import torch
+
+    device = settings.torch_device()
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise HearError(
+            f"The device {device!r} can't be used: {reason} Choose one that is here, as cpu."
+        ) from error
+    return device
+
+
+def pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:
+    """``["k=v", ...]`` as a dictionary.
+
+    Raises:
+        HearError: A text has no ``=``, or a key stands twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise HearError(f"{option} {text!r}: a name, '=' and a value are needed, as in k=v.")
+        if key in found:
+            raise HearError(f"{option} {key} is given twice: {found[key]!r} and {value!r}.")
+        found[key] = value
+    return found
+
+
+def get_model(
+    spec: str,
+    weights: str | None,
+    options: Sequence[str] | None,
+    settings: Settings,
+    interpreter: Interpreter | None = None,
+) -> Model:
+    """Loads the model that the options describe.
+
+    Raises:
+        ModelError: It can't be loaded.
+        HearError: The options or the device can't be.
+    """
+    given = pairs(options, "--option")
+    for key in ("spec", "settings", "interpreter"):
+        if key in given:
+            raise ModelError(f"An option named {key!r} can't be handed to a model.")
+    if "weights" in given:
+        raise ModelError("Hand the weights over with --weights, not as an option.")
+    if interpreter is None:
+        check_device(settings)
+    from hearbench.models.loading import load_model
+
+    return load_model(spec, weights, settings=settings, interpreter=interpreter, **given)
+
+
+def checked_dtype(name: str) -> Dtype:
+    """The precision of embeddings on disk.
+
+    Raises:
+        HearError: There is no such precision.
+    """
+    if name == "float32":
+        return "float32"
+    if name == "float16":
+        return "float16"
+    raise HearError(f"--dtype {name}: embeddings are stored as float32 or float16.")
+
+
+def plan_of(
+    protocol: str,
+    seed: int,
+    precision: str,
+    only: Sequence[str] | None,
+    grid_points: int | None,
+    settings: Settings,
+    seeds: int = 1,
+) -> ProbePlan:
+    """The training that the options describe.
+
+    Raises:
+        UnknownNameError: There is no such protocol.
+        ProbeError: There is no such precision, or nothing is left of the grid.
+        HearError: The device can't be used.
+    """
+    from hearbench.probe.protocol import get_protocol
+
+    # Before torch is loaded, as a slip of the keyboard needs no waiting.
+    chosen = get_protocol(protocol).restricted(first=grid_points, only=pairs(only, "--only"))
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise ProbeError(f"--precision {precision}: use auto, float32 or bfloat16.")
+    device = check_device(settings)
+    from hearbench.probe.precision import resolve_precision
+
+    dtype = resolve_precision(precision, device)
+    # Where nothing is random, all seeds give the same.
+    count = seeds if chosen.is_random else 1
+    return ProbePlan(chosen, tuple(range(seed, seed + count)), str(dtype).removeprefix("torch."))

@@ -1,0 +1,128 @@
+"""Where a model runs: options of the verbs that run one, and what is read from them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hearbench.settings import Settings, user_path
+
+if TYPE_CHECKING:
+    from hearbench.cli.terminal import Reporter
+    from hearbench.models.loaded import Interpreter
+
+__all__ = [
+    "Env",
+    "ModelMemory",
+    "Python",
+    "Readable",
+    "Sandbox",
+    "TimeoutS",
+    "interpreter_of",
+]
+
+Python = Annotated[
+    str | None,
+    typer.Option(
+        "--python",
+        metavar="P",
+        help="Run the model in another interpreter, as venv/bin/python; with --env also a version.",
+    ),
+]
+Env = Annotated[
+    str | None,
+    typer.Option(
+        "--env",
+        metavar="SPEC",
+        help="Run the model in an environment made for it: from a source tree, or a requirement "
+        "of pip.",
+    ),
+]
+Sandbox = Annotated[
+    bool,
+    typer.Option(
+        "--sandbox", help="Run the model without a network and with only the files it needs."
+    ),
+]
+TimeoutS = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        metavar="S",
+        min=1,
+        help="Seconds that a model in a process of its own may take for one call; 1800 by default.",
+    ),
+]
+ModelMemory = Annotated[
+    float | None,
+    typer.Option(
+        "--model-memory",
+        metavar="GB",
+        min=0.1,
+        help="What a model in a process of its own may allocate, in GiB.",
+    ),
+]
+Readable = Annotated[
+    list[Path] | None,
+    typer.Option("--readable", metavar="PATH", help="Also to be read in the sandbox. Repeatable."),
+]
+
+
+def interpreter_of(
+    python: str | None,
+    env: str | None,
+    sandbox: bool,
+    timeout_s: float | None,
+    memory_gb: float | None,
+    readable: Sequence[Path] | None,
+    tasks: Sequence[str],
+    settings: Settings,
+    reporter: Reporter,
+) -> Interpreter | None:
+    """The other Python that the options describe; None if they ask for none.
+
+    Raises:
+        ModelError: The environment can't be made.
+    """
+    from hearbench.models.loaded import Interpreter
+
+    if env is not None:
+        from hearbench.models.environments import make_environment
+
+        def before(folder: Path, version: str) -> None:
+            reporter.line(
+                f"pip installs {env} and all that it depends on into a new environment, {folder} "
+                f"(Python {version}). Where it is installed already, name its module instead, "
+                "with --python P if not for hearbench's own Python."
+            )
+
+        with reporter.lines(f"environment for {env}") as tell:
+            place = make_environment(
+                env, settings=settings, python=python, progress=tell, before=before
+            )
+    elif python is not None:
+        place = _program(python)
+    elif sandbox or timeout_s or memory_gb or readable:
+        place = Path(sys.executable)
+    else:
+        return None
+    return Interpreter(
+        python=place,
+        timeout_s=timeout_s or Interpreter.timeout_s,
+        sandbox=sandbox,
+        memory_gb=memory_gb,
+        readable=tuple(user_path(path).absolute() for path in readable or ()),
+        hidden=tuple(path.resolve() for path in map(user_path, tasks) if path.exists()),
+    )
+
+
+def _program(python: str) -> Path:
+    from hearbench.models.pythons import find_python
+
+    path = user_path(python)
+    # Not resolved: an environment's python is a link, and finds its packages by its own place.
+    return path.absolute() if path.exists() else Path(find_python(python).program).absolute()

@@ -1,0 +1,162 @@
+"""``hearbench probe``: from embeddings to a result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hearbench.cli import options as o
+from hearbench.cli.evaluate import finish, show_evaluated
+from hearbench.cli.evaluation import Evaluated, evaluate_tasks
+from hearbench.cli.intervals import write_uncertainty
+from hearbench.cli.kept import Inputs, check_evaluable, result_folder
+from hearbench.cli.running import answers_only, verb
+from hearbench.cli.stages import missing_seeds, probe_store
+from hearbench.cli.terminal import Reporter
+from hearbench.errors import EmbeddingError, HearError
+from hearbench.settings import Settings, user_path
+
+if TYPE_CHECKING:
+    from hearbench.embeddings.manifest import Manifest
+    from hearbench.tasks.store import PreparedTask
+
+__all__ = ["probe"]
+
+_Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="STORE_OR_MODEL",
+        help="A folder of embeddings as `hearbench embed` names it, or a model.",
+        show_default=False,
+    ),
+]
+_Task = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="PATH_OR_NAME",
+        help="The task of the embeddings; not needed if the cache holds it by name.",
+    ),
+]
+
+
+@verb(
+    "hearbench probe ~/.cache/hearbench/embeddings/notes-1.0.0-demo/my_model/0123456789abcdef \\\n"
+    "    --task tasks/notes-1.0.0-demo --out results --protocol fast",
+    "hearbench probe my_model.py --task tasks/notes-1.0.0-demo --out results --seed 7",
+)
+def probe(
+    source: _Source,
+    out: o.Out,
+    task: _Task = None,
+    weights: o.Weights = None,
+    option: o.ModelOptions = None,
+    protocol: o.ProtocolName = "hear2021",
+    seed: o.Seed = 42,
+    device: o.Device = None,
+    name: o.Name = None,
+    overwrite: o.Overwrite = False,
+    only: o.Only = None,
+    grid_points: o.GridPoints = None,
+    seeds: o.Seeds = 1,
+    precision: o.Precision = "auto",
+    dtype: o.DtypeName = "float32",
+    cache: o.CacheDir = None,
+    workers: o.Workers = None,
+    max_memory: o.MaxMemory = None,
+    json: o.Json = False,
+) -> None:
+    """Trains probes on embeddings that are there, and scores them.
+
+    Writes OUT/MODEL/TASK/result.json, as `hearbench evaluate` does.
+    """
+    with answers_only():
+        settings = o.settings_of(cache, device, workers, max_memory)
+        plan = o.plan_of(protocol, seed, precision, only, grid_points, settings, seeds)
+        reporter = Reporter()
+        o.make_folder(out, "the results", "Choose another --out.")
+        folder = user_path(source)
+        if folder.is_dir():
+            if weights or option:
+                raise HearError("--weights and --option belong to a model, not to embeddings.")
+            evaluated = _from_store(
+                folder, task, out, plan, settings, reporter, name=name, overwrite=overwrite
+            )
+        else:
+            if task is None:
+                raise HearError(
+                    f"{source} is no folder of embeddings; to probe a model, say --task as well."
+                )
+            evaluated = evaluate_tasks(
+                o.get_model(source, weights, option, settings),
+                [task],
+                out,
+                plan,
+                o.checked_dtype(dtype),
+                settings,
+                reporter,
+                name=name,
+                overwrite=overwrite,
+            )
+    finish(evaluated, lambda: show_evaluated(evaluated), as_json=json)
+
+
+def _from_store(
+    folder: Path,
+    task_text: str | None,
+    out: Path,
+    plan: o.ProbePlan,
+    settings: Settings,
+    reporter: Reporter,
+    *,
+    name: str | None,
+    overwrite: bool,
+) -> Evaluated:
+    from hearbench.embeddings.store import EmbeddingStore, read_manifest
+    from hearbench.results import RESULT_FILE, Result
+
+    manifest = read_manifest(folder)
+    task = _task_of(manifest, task_text, settings)
+    check_evaluable(task)
+    store = EmbeddingStore.open(folder, task)
+    target = result_folder(out, manifest.model.name, name, task.name)
+    inputs = Inputs(
+        model=manifest.model.digest,
+        task=manifest.task.digest,
+        dtype=manifest.dtype,
+        plan=plan,
+        task_name=task.metadata.task_name,
+        seed=plan.seed,
+    )
+    missing = missing_seeds(target, inputs, overwrite=overwrite)
+    if not missing:
+        path = target / RESULT_FILE
+        reporter.line(f"{task.name}: kept {path}, which was made from the same inputs")
+        write_uncertainty(target, task.name, reporter)
+        return Evaluated(results=[(path, Result.read(path))])
+    return Evaluated(results=[probe_store(store, plan, target, settings, reporter, seeds=missing)])
+
+
+def _task_of(manifest: Manifest, text: str | None, settings: Settings) -> PreparedTask:
+    from hearbench.errors import UnknownNameError
+    from hearbench.tasks.store import load_task
+
+    name = manifest.task.name if text is None else text
+    try:
+        # What was published under the name may be another task; it isn't fetched for that.
+        task = load_task(name, settings=settings, download=text is not None)
+    except UnknownNameError as error:
+        if text is not None:
+            raise
+        raise EmbeddingError(
+            f"These are embeddings of {manifest.task.name}, which the cache doesn't hold. Say "
+            "where it is with --task."
+        ) from error
+    if task.digest(manifest.model.sample_rate) != manifest.task.digest:
+        raise EmbeddingError(
+            f"These are embeddings of {manifest.task.name}, but not of {task.folder} as it is "
+            "now: its audio, labels or splits are others. Embed that task, or name the right one."
+        )
+    return task

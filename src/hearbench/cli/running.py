@@ -1,0 +1,100 @@
+"""How a verb ends: exit codes, messages instead of tracebacks, a stdout for answers alone."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import ParamSpec
+
+import typer
+
+from hearbench.cli.terminal import say
+from hearbench.errors import HearError
+
+__all__ = ["BAD_INPUT", "INTERRUPTED", "answers_only", "interrupted", "verb"]
+
+# Exit codes: something that the user can mend; 128 and the number of SIGINT.
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+P = ParamSpec("P")
+
+# What the user's system says, as opposed to what a bug of hearbench would cause.
+_SYSTEM = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+
+
+def verb(*examples: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Turns the errors of a verb into messages and exit codes, and adds examples to its help."""
+
+    def decorate(function: Callable[P, None]) -> Callable[P, None]:
+        wrapped = _ending(function)
+        title = "Example:" if len(examples) == 1 else "Examples:"
+        lines = "\n".join(f"  {line}" for example in examples for line in example.split("\n"))
+        # The control character keeps a paragraph's lines as they are.
+        wrapped.__doc__ = f"{inspect.getdoc(function)}\n\n\b\n{title}\n{lines}"
+        return wrapped
+
+    return decorate
+
+
+def _ending(function: Callable[P, None]) -> Callable[P, None]:
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except HearError as error:
+            say(f"error: {error}")
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            interrupted()
+            raise typer.Exit(INTERRUPTED) from error
+        except OSError as error:
+            if error.errno not in _SYSTEM:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            say(f"error: {place}{error.strerror}.")
+            raise typer.Exit(BAD_INPUT) from error
+
+    return wrapped
+
+
+def interrupted() -> None:
+    """Says how to go on."""
+    say("Interrupted. Run the same command again; it goes on from here.")
+
+
+@contextlib.contextmanager
+def answers_only() -> Iterator[None]:
+    """Sends to stderr what models and libraries print, so that stdout holds the answer alone."""
+    stdout = sys.__stdout__
+    if stdout is None or sys.stdout is not stdout:  # a test's or a notebook's
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+        return
+    # On the level of the file, where libraries written in C print to.
+    stdout.flush()
+    target = stdout.fileno()
+    saved = os.dup(target)
+    try:
+        os.dup2(sys.stderr.fileno(), target)
+        yield
+    finally:
+        stdout.flush()
+        os.dup2(saved, target)
+        os.close(saved)

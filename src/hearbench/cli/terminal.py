@@ -1,0 +1,293 @@
+"""What the user sees while something runs, all of it on stderr.
+
+On a terminal there is a bar per stage; elsewhere a plain line per stage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from hearbench.report.words import duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from hearbench.embeddings.compute import EmbedProgress
+    from hearbench.embeddings.compute import Progress as TellEmbed
+    from hearbench.probe.fit import ProbeProgress
+
+__all__ = ["Reporter", "Steps", "answer_json", "error_console", "say", "show_warning"]
+
+TellDownload = Callable[[str, int, int | None], None]
+"""Called with a file's name, the bytes done and, if known, those in all."""
+
+
+def error_console() -> Console:
+    """A console on stderr as it is now."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """A line on stderr, as it is: no markup, no wrapping."""
+    error_console().print(text, markup=False, soft_wrap=True)
+
+
+def answer_json(value: Any) -> None:
+    """The answer as JSON on stdout; undefined numbers are null."""
+    from hearbench.files import json_safe
+
+    sys.stdout.write(json.dumps(json_safe(value), indent=1, allow_nan=False) + "\n")
+
+
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],  # noqa: ARG001 - the signature is Python's
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    """A warning as one line, in the place of Python's two."""
+    text = " ".join(str(message).split())
+    say(f"warning: {text[:200]}{'...' if len(text) > 200 else ''} ({filename}:{lineno})")
+
+
+def _amount(number: int) -> str:
+    """A count, or where it is in the millions, as of bytes, a short form."""
+    return str(number) if number < 10_000_000 else f"{number / 1e6:.0f}M"
+
+
+class Reporter:
+    """Says which stage runs, and shows how it gets on.
+
+    Args:
+        console: Where; by default stderr.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or error_console()
+
+    def line(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def files(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """A stage that is counted in files; the line only appears once there is work."""
+        with self._stage(what) as update:
+            yield lambda done, total: update(done, total, f"{_amount(done)}/{_amount(total)}")
+
+    @contextmanager
+    def rows(self, what: str) -> Iterator[Callable[[int], None]]:
+        """A stage that counts rows without knowing how many there are."""
+        with self._stage(what) as update:
+            yield lambda count: update(0, 1, f"{count} rows")
+
+    @contextmanager
+    def lines(self, what: str) -> Iterator[Callable[[str], None]]:
+        """A stage of which another program tells in lines; only the latest is shown."""
+        if not self._console.is_terminal:
+            self.line(what)
+            yield lambda _text: None
+            return
+        from rich.markup import escape
+
+        with self._console.status(escape(what)) as status:
+
+            def tell(text: str) -> None:
+                width = max(20, self._console.width - len(what) - 8)
+                status.update(escape(f"{what}: {text.strip()[:width]}"))
+
+            yield tell
+
+    @contextmanager
+    def checks(self, what: str) -> Iterator[Callable[[int, int, str], None]]:
+        """A stage of steps that have names."""
+        with self._stage(what) as update:
+            yield update
+
+    @contextmanager
+    def downloads(self, what: str) -> Iterator[TellDownload]:
+        """Files that are downloaded at the same time, counted in bytes."""
+        if not self._console.is_terminal:
+            begun: set[str] = set()
+
+            def announce(name: str, _done: int, _total: int | None) -> None:
+                if name not in begun:
+                    begun.add(name)
+                    self.line(f"{what} {name}")
+
+            yield announce
+            return
+        bars: dict[str, TaskID] = {}
+        with _download_bars(self._console) as progress:
+
+            def tell(name: str, done: int, total: int | None) -> None:
+                if name not in bars:
+                    bars[name] = progress.add_task(f"{what} {name}")
+                progress.update(bars[name], completed=done, total=total)
+
+            yield tell
+
+    @contextmanager
+    def steps(self) -> Iterator[Steps]:
+        """Stages that follow each other, of which a library says which comes when."""
+        with contextlib.ExitStack() as running:
+            yield Steps(self, running)
+
+    @contextmanager
+    def embedding(self, what: str) -> Iterator[TellEmbed]:
+        """A stage that embeds."""
+        with self._stage(what) as update:
+
+            def tell(state: EmbedProgress) -> None:
+                left = state.left_s
+                parts = [
+                    f"{state.clips_per_s:.1f} clips/s",
+                    f"{state.realtime_factor:.0f}x realtime",
+                    f"{duration(left)} left" if left is not None else "",
+                ]
+                text = ", ".join(part for part in parts if part) if state.seconds else ""
+                update(state.clips_done, state.clips_total, text)
+
+            yield tell
+
+    @contextmanager
+    def probing(self, what: str) -> Iterator[ProbeProgress]:
+        """A stage that trains probes."""
+        with self._stage(what) as update:
+
+            def tell(
+                fold: int, n_folds: int, what: str, epoch: int, max_epochs: int, best: float
+            ) -> None:
+                parts = [
+                    f"fold {fold + 1} of {n_folds}" if n_folds > 1 else "",
+                    f"epoch {epoch} of at most {max_epochs}",
+                    what,
+                    "" if math.isnan(best) else f"best {best:.3f}",
+                ]
+                # Folds count alike; within one, training mostly stops before the last epoch.
+                update(
+                    fold * max_epochs + epoch,
+                    n_folds * max_epochs,
+                    ", ".join(part for part in parts if part),
+                )
+
+            yield tell
+
+    @contextmanager
+    def _stage(self, what: str) -> Iterator[Callable[[int, int, str], None]]:
+        if not self._console.is_terminal:
+            begun = False
+
+            def announce(done: int, total: int, _text: str) -> None:
+                nonlocal begun
+                if not begun and done < total:
+                    begun = True
+                    self.line(what)
+
+            yield announce
+            return
+        with _bar(self._console) as progress:
+            bar = progress.add_task(what, total=None, text="")
+
+            def update(done: int, total: int, text: str) -> None:
+                progress.update(bar, completed=done, total=total, text=text)
+
+            yield update
+
+
+class Steps:
+    """Stages that begin when they are first told something, each ending the one before.
+
+    Args:
+        reporter: Who shows them.
+        running: Holds the one that runs.
+    """
+
+    def __init__(self, reporter: Reporter, running: contextlib.ExitStack) -> None:
+        self._reporter = reporter
+        self._running = running
+
+    def files(self, what: str) -> Callable[[int, int], None]:
+        """A stage that is counted in files or bytes."""
+        update: Callable[[int, int], None] | None = None
+
+        def tell(done: int, total: int) -> None:
+            nonlocal update
+            if update is None:
+                self._running.close()
+                update = self._running.enter_context(self._reporter.files(what))
+            update(done, total)
+
+        return tell
+
+    def rows(self, what: str) -> Callable[[int], None]:
+        """A stage that counts rows without knowing how many there are."""
+        update: Callable[[int], None] | None = None
+
+        def tell(count: int) -> None:
+            nonlocal update
+            if update is None:
+                self._running.close()
+                update = self._running.enter_context(self._reporter.rows(what))
+            update(count)
+
+        return tell
+
+    def downloads(self, what: str) -> TellDownload:
+        """A stage of downloads."""
+        update: TellDownload | None = None
+
+        def tell(name: str, done: int, total: int | None) -> None:
+            nonlocal update
+            if update is None:
+                self._running.close()
+                update = self._running.enter_context(self._reporter.downloads(what))
+            update(name, done, total)
+
+        return tell
+
+
+def _download_bars(console: Console) -> Progress:
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def _bar(console: Console) -> Progress:
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[text]}", markup=False),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )

@@ -1,0 +1,182 @@
+"""``hearbench validate``: whether a model follows the HEAR API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hearbench.cli import options as o
+from hearbench.cli import places
+from hearbench.cli.running import INTERRUPTED, answers_only, verb
+from hearbench.cli.tables import output_console
+from hearbench.cli.terminal import Reporter, answer_json, say
+from hearbench.errors import ModelError
+from hearbench.report.words import duration
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from hearbench.validate import CheckResult, Report
+
+__all__ = ["validate"]
+
+_INVALID = 1
+_STYLES = {"pass": "green", "warning": "yellow", "error": "bold red"}
+_RESERVED = ("spec", "settings", "interpreter", "quick", "only", "skip", "progress")
+
+
+@verb(
+    "hearbench validate my_model.py --weights epoch9.pt",
+    "hearbench validate my_package.hear --quick --json",
+    "hearbench validate my_model.py --only timestamp-centres --only timestamp-drift",
+)
+def validate(
+    model: o.ModelSpec,
+    weights: o.Weights = None,
+    option: o.ModelOptions = None,
+    device: o.Device = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave out what needs 20 minutes of audio.")
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only", metavar="CHECK", help="Run this check and those it needs. Repeatable."
+        ),
+    ] = None,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option("--skip", metavar="CHECK", help="Leave this check out. Repeatable."),
+    ] = None,
+    python: places.Python = None,
+    env: places.Env = None,
+    sandbox: places.Sandbox = False,
+    timeout: places.TimeoutS = None,
+    model_memory: places.ModelMemory = None,
+    readable: places.Readable = None,
+    cache: o.CacheDir = None,
+    json: o.Json = False,
+) -> None:
+    """Checks a model: the API, its timestamps, odd audio, memory.
+
+    The model runs in a process of its own. Exit codes: 0 valid, perhaps with warnings; 1 not
+    valid; 2 it could not run, as there is no such module, file, interpreter or device.
+    docs/validator.md says what each check is about.
+    """
+    from hearbench.validate import validate_model
+
+    with answers_only():
+        given = o.pairs(option, "--option")
+        for key in (*_RESERVED, "weights"):
+            if key in given:
+                raise ModelError(f"An option named {key!r} can't be handed to a model.")
+        settings = o.settings_of(cache, device)
+        reporter = Reporter()
+        interpreter = places.interpreter_of(
+            python, env, sandbox, timeout, model_memory, readable, (), settings, reporter
+        )
+        try:
+            with reporter.checks(f"validating {model}") as progress:
+                report = validate_model(
+                    model,
+                    weights,
+                    settings=settings,
+                    interpreter=interpreter,
+                    quick=quick,
+                    only=only,
+                    skip=skip,
+                    progress=progress,
+                    **given,
+                )
+        except KeyboardInterrupt as error:
+            say("Interrupted; the model's process has been ended.")
+            raise typer.Exit(INTERRUPTED) from error
+    if json:
+        answer_json(report.model_dump(mode="json"))
+    else:
+        _show(report)
+    if not report.valid:
+        raise typer.Exit(_INVALID)
+
+
+def _show(report: Report) -> None:
+    from rich.text import Text
+
+    console = output_console()
+    console.print(_table(report))
+    for reason, names in _skipped(report).items():
+        console.print(Text(f"skipped ({reason}): {', '.join(names)}", style="dim"))
+    console.print(Text(_model_line(report)))
+    console.print(Text(_summary(report), style="green" if report.valid else "bold red"))
+
+
+def _table(report: Report) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("check", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("found", overflow="fold")
+    for check in report.checks:
+        if check.verdict == "skipped":
+            continue
+        style = _STYLES[check.verdict]
+        table.add_row(Text(check.name), Text(check.verdict, style=style), _details(check))
+    return table
+
+
+def _skipped(report: Report) -> dict[str, list[str]]:
+    """The checks that were skipped, by the reason."""
+    found: dict[str, list[str]] = {}
+    for check in report.checks:
+        if check.verdict == "skipped":
+            found.setdefault(check.found, []).append(check.name)
+    return found
+
+
+def _details(check: CheckResult) -> Text:
+    from rich.text import Text
+
+    if check.verdict == "pass":
+        return Text(check.found)
+    parts = (("expected", check.expected), ("found", check.found), ("to do", check.remedy))
+    text = Text()
+    for label, told in parts:
+        if not told:
+            continue
+        if text:
+            text.append("\n")
+        text.append(f"{label}: ", style="bold")
+        # A traceback keeps its lines together.
+        text.append(f"\n{told}" if "\n" in told else told)
+    return text
+
+
+def _model_line(report: Report) -> str:
+    facts = report.model
+    versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
+    parts = [
+        facts.spec,
+        f"{facts.sample_rate} Hz" if facts.sample_rate else "",
+        f"on {facts.device}" if facts.device else "",
+        versions,
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _summary(report: Report) -> str:
+    counts = [
+        f"{len(found)} {what}{'' if len(found) == 1 else 's'}"
+        for found, what in ((report.errors, "error"), (report.warnings, "warning"))
+        if found
+    ]
+    n_skipped = sum(check.verdict == "skipped" for check in report.checks)
+    if n_skipped:
+        counts.append(f"{n_skipped} skipped")
+    more = f": {', '.join(counts)}" if counts else ""
+    verdict = "valid" if report.valid else "not valid"
+    return f"{verdict}{more} ({duration(report.seconds)})"

@@ -1,0 +1,196 @@
+"""Comparing several models on the tasks that they share."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hearbench.comparison.conclusions import RawPair, judged, raw_pair, task_comparison
+from hearbench.comparison.evidence import Evidence, read_evidence, score_of
+from hearbench.comparison.reading import Entrant, read_entrants
+from hearbench.comparison.record import Comparison, PairDifference
+from hearbench.comparison.standings import mean_ranks, standings
+from hearbench.errors import HearError, ResultError
+from hearbench.stats.paired import holm
+
+__all__ = ["BEST", "TESTS", "compare"]
+
+# How p-values are made, and the baseline that stands for whichever model is ahead.
+TESTS = ("bootstrap", "permutation")
+BEST = "best"
+
+
+_MOST_PERMUTATIONS = 1_000_000
+_LEAST_LEVEL = 0.001
+
+
+def compare(
+    places: Sequence[Path],
+    *,
+    score: str | None = None,
+    baseline: str | None = None,
+    test: str = "bootstrap",
+    n_resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Comparison:
+    """Compares models by the results in several folders.
+
+    Args:
+        places: Each a task's result, a model's folder, or a folder of several models.
+        score: By name; None for each task's first.
+        baseline: The model that all others are compared with, as it is shown, or ``best`` for the
+            one with the best mean rank; None for all pairs.
+        test: ``bootstrap``, or ``permutation``, which asks more precisely but about the test
+            clips alone.
+        n_resamples: Resamples of the test clips, at least 2; and permutations, of which there
+            are more where the correction for many comparisons needs them.
+        level: Of the intervals, between 0 and 1; 1 minus it is the level of the tests.
+        seed: Decides the resamples.
+
+    Raises:
+        ResultError: There are fewer than two models, no two share a task, a result isn't what it
+            should be, or results of a task can't be compared.
+        HearError: The test, the baseline, the level or the number of resamples can't be.
+    """
+    _check(test, n_resamples, level)
+    entrants = read_entrants(places)
+    if len(entrants) < 2:
+        raise ResultError(
+            f"There is only one model, {entrants[0].name}; a comparison needs the results of two "
+            "or more. Name another model's folder as well."
+        )
+    names = [entrant.name for entrant in entrants]
+    if baseline not in (None, BEST, *names):
+        raise HearError(f"--baseline {baseline}: the models are {', '.join(names)}.")
+    by_task, notes = _shared_tasks(entrants)
+    scores = {task: score_of(task, having, score) for task, having in by_task.items()}
+    lacking = [task for task, name in scores.items() if name is None]
+    if len(lacking) == len(scores):
+        known = sorted({name for e in entrants for r in e.first.values() for name in r.scores})
+        raise ResultError(f"--score {score}: no task has it. There are {', '.join(known)}.")
+    if lacking:
+        notes.append(f"Without the score {score}, and left out: {', '.join(lacking)}.")
+    evidence: list[Evidence] = []
+    wanted = {task: _pairs(by_task[task], baseline) for task, name in scores.items() if name}
+    n_permutations = max(n_resamples, _permutations(sum(map(len, wanted.values())), level))
+    for task, name in scores.items():
+        if name is not None:
+            evidence.append(
+                read_evidence(
+                    task,
+                    name,
+                    by_task[task],
+                    n_resamples=n_resamples,
+                    seed=seed,
+                    swapped=wanted[task] if test == "permutation" else (),
+                    n_permutations=n_permutations,
+                )
+            )
+    ranks = mean_ranks(names, evidence, level)
+    if baseline == BEST and BEST not in names:
+        baseline = _best(names, ranks.mean.tolist())
+    pairs = {
+        each.task: [raw_pair(each, a, b, level, test) for a, b in _pairs(each.entrants, baseline)]
+        for each in evidence
+    }
+    concluded = _corrected(evidence, pairs, level)
+    n_tests = sum(not math.isnan(pair.p) for of_task in pairs.values() for pair in of_task)
+    if test == "permutation" and n_tests:
+        notes += _coarse(n_permutations, n_tests, level)
+    tasks = tuple(task_comparison(each, concluded[each.task], ranks, level) for each in evidence)
+    return Comparison(
+        models=tuple(names),
+        baseline=baseline,
+        test=test,
+        level=level,
+        n_resamples=n_resamples,
+        resampling_seed=seed,
+        n_tests=n_tests,
+        tasks=tasks,
+        standings=standings(names, tasks, ranks),
+        notes=tuple(notes),
+    )
+
+
+def _check(test: str, n_resamples: int, level: float) -> None:
+    if test not in TESTS:
+        raise HearError(f"--test {test}: use {' or '.join(TESTS)}.")
+    if not 2 <= n_resamples <= _MOST_PERMUTATIONS:
+        raise HearError(
+            f"--resamples {n_resamples}: at least 2 are needed, better 1000 or more, and at most "
+            f"{_MOST_PERMUTATIONS}."
+        )
+    if not _LEAST_LEVEL <= level <= 1 - _LEAST_LEVEL:
+        raise HearError(
+            f"--level {level}: a number from {_LEAST_LEVEL} to {1 - _LEAST_LEVEL} is needed, as "
+            "0.95."
+        )
+
+
+def _shared_tasks(
+    entrants: Sequence[Entrant],
+) -> tuple[dict[str, tuple[Entrant, ...]], list[str]]:
+    """The models of each task that at least two have, by the task's name; and what is left out."""
+    tasks = sorted({task for entrant in entrants for task in entrant.tasks})
+    by_task = {task: tuple(e for e in entrants if task in e.tasks) for task in tasks}
+    shared = {task: having for task, having in by_task.items() if len(having) > 1}
+    if not shared:
+        lines = "".join(f"\n- {e.name}: {', '.join(e.tasks)}" for e in entrants)
+        raise ResultError(f"No two of the models have a result of the same task:{lines}")
+    alone = [task for task in tasks if task not in shared]
+    notes = [f"Tasks of one model only, left out: {', '.join(alone)}."] if alone else []
+    for entrant in entrants:
+        missing = [task for task in shared if task not in entrant.tasks]
+        if missing:
+            notes.append(f"{entrant.name} has no result of {', '.join(missing)}.")
+    return shared, notes
+
+
+def _pairs(entrants: Sequence[Entrant], baseline: str | None) -> list[tuple[int, int]]:
+    """Pairs of positions; the baseline is second."""
+    everyone = range(len(entrants))
+    if baseline is None or (baseline == BEST and all(e.name != BEST for e in entrants)):
+        return list(itertools.combinations(everyone, 2))
+    second = [i for i, entrant in enumerate(entrants) if entrant.name == baseline]
+    return [(i, j) for j in second for i in everyone if i != j]
+
+
+def _best(names: Sequence[str], mean_rank: Sequence[float]) -> str:
+    ranked = [rank for rank in mean_rank if not math.isnan(rank)]
+    if not ranked:
+        raise ResultError(
+            "--baseline best: no task has scores of all models, by which one is the best. Name "
+            "the baseline."
+        )
+    return names[mean_rank.index(min(ranked))]
+
+
+def _corrected(
+    evidence: Sequence[Evidence], pairs: dict[str, list[RawPair]], level: float
+) -> dict[str, tuple[PairDifference, ...]]:
+    raw = [(each, pair) for each in evidence for pair in pairs[each.task]]
+    p_holm = holm([pair.p for _, pair in raw]) if raw else np.zeros(0)
+    found: dict[str, list[PairDifference]] = {each.task: [] for each in evidence}
+    for (each, pair), p in zip(raw, p_holm.tolist(), strict=True):
+        found[each.task].append(judged(each, pair, p, level))
+    return {task: tuple(listed) for task, listed in found.items()}
+
+
+def _permutations(n_tests: int, level: float) -> int:
+    """So many that after the correction a difference can still come out, with room to spare."""
+    return min(_MOST_PERMUTATIONS, math.ceil(5 * n_tests / (1 - level)))
+
+
+def _coarse(n_permutations: int, n_tests: int, level: float) -> list[str]:
+    needed = math.ceil(n_tests / (1 - level))
+    if (1 + n_permutations) * (1 - level) >= n_tests:
+        return []
+    return [
+        f"{n_permutations} permutations are too few: of {n_tests} comparisons none can come out as "
+        f"a difference. Use --resamples {needed} or more."
+    ]

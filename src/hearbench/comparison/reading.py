@@ -1,0 +1,134 @@
+"""Which models and tasks the named results are of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hearbench.errors import ResultError
+from hearbench.results.curve import FEW_LABELS
+from hearbench.results.finding import find_result_files
+from hearbench.results.record import RESULT_FILE, Result
+from hearbench.results.seeds import SEEDS_FOLDER, seed_folders
+
+__all__ = ["Entrant", "read_entrants"]
+
+_PARTS = {SEEDS_FOLDER: "seed {}", FEW_LABELS: "{}"}
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A model and its results.
+
+    Attributes:
+        name: As it is shown; no two are alike.
+        tasks: Per task the folders of its seeds' results, the first seed's first.
+        first: Per task, what the first of them says.
+        seeds: Per task, of the trainings, the first seed first.
+    """
+
+    name: str
+    tasks: dict[str, tuple[Path, ...]]
+    first: dict[str, Result]
+    seeds: dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class _Home:
+    """What a result belongs to: a model's folder, and which of its results on a task it is."""
+
+    folder: Path
+    part: str
+
+
+def read_entrants(places: Sequence[Path]) -> tuple[Entrant, ...]:
+    """The models in several folders, in the folders' order; each model's tasks by name.
+
+    Two models are as many as there are folders of models, whatever the models are called, so
+    that a model can be compared with its other self.
+
+    Args:
+        places: Each a task's result (its folder or ``result.json``), a model's folder, or one of
+            several models, as ``hearbench evaluate --out`` makes it.
+
+    Raises:
+        ResultError: There is no result, or one that can't be read; or a model's folder has
+            results of several models, or two of a task.
+    """
+    homes: dict[_Home, list[Path]] = {}
+    for place in places:
+        for file in find_result_files(place):
+            folder = _resolved(file).parent
+            folders = homes.setdefault(_home(folder), [])
+            if folder not in folders:
+                folders.append(folder)
+    names = _names(list(homes))
+    return tuple(
+        _entrant(name, folders) for name, folders in zip(names, homes.values(), strict=True)
+    )
+
+
+def _resolved(file: Path) -> Path:
+    """The path without links and steps back, as far as it has one."""
+    try:
+        return file.resolve()
+    except (OSError, RuntimeError):  # links in a circle; reading it will say so
+        return file.absolute()
+
+
+def _home(folder: Path) -> _Home:
+    parts = []
+    while folder.parent.name in _PARTS:
+        parts.append(_PARTS[folder.parent.name].format(folder.name))
+        folder = folder.parent.parent
+    return _Home(folder.parent, ", ".join(reversed(parts)))
+
+
+def _names(homes: Sequence[_Home]) -> list[str]:
+    """The folders' names, with as much of their paths as tells them apart."""
+    names = []
+    for home in homes:
+        rivals = [other.folder for other in homes if other.folder != home.folder]
+        parts = home.folder.parts
+        depth = 1
+        while depth < len(parts) and any(
+            rival.parts[-depth:] == parts[-depth:] for rival in rivals
+        ):
+            depth += 1
+        name = "/".join(parts[-depth:])
+        name = _shown(name)
+        names.append(f"{name} ({home.part})" if home.part else name)
+    return names
+
+
+def _shown(name: str) -> str:
+    """A name without what would steer a terminal, and without bytes that are no text."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+
+
+def _entrant(name: str, folders: Sequence[Path]) -> Entrant:
+    tasks: dict[str, tuple[Path, ...]] = {}
+    first: dict[str, Result] = {}
+    seeds: dict[str, tuple[int, ...]] = {}
+    for folder in folders:
+        result = Result.read(folder)
+        task = result.task.name
+        if task in tasks:
+            raise ResultError(
+                f"{tasks[task][0] / RESULT_FILE} and {folder / RESULT_FILE} are both of {task}, "
+                "and of one model; name one of them alone."
+            )
+        for other_task, other in first.items():
+            if other.model.digest != result.model.digest:
+                raise ResultError(
+                    f"{folder / RESULT_FILE} and {tasks[other_task][0] / RESULT_FILE} are of "
+                    f"different models, {result.model.name} and {other.model.name}, with other "
+                    "weights, options or source, in one model's folder. Name the results alone "
+                    "that belong together."
+                )
+        found = seed_folders(folder)
+        tasks[task] = tuple(each for each, _ in found)
+        seeds[task] = tuple(each.seed for _, each in found)
+        first[task] = result
+    return Entrant(name, dict(sorted(tasks.items())), first, seeds)

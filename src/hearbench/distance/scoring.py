@@ -1,0 +1,297 @@
+"""From embeddings to the result of distances."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+import numpy.typing as npt
+
+from hearbench._version import __version__
+from hearbench.distance.intervals import mean_error, share_interval
+from hearbench.distance.record import (
+    DistanceResources,
+    DistanceResult,
+    DistanceSplit,
+    DistanceSummary,
+)
+from hearbench.embeddings.store import EmbeddingStore
+from hearbench.errors import EmbeddingError, TaskError
+from hearbench.metrics.distance import KS, DistanceMeasures, measure_distances
+from hearbench.metrics.distance_blocks import Sameness
+from hearbench.metrics.distance_errors import StandardErrors, n_looked_at, standard_errors
+from hearbench.results.over_folds import mean_std
+from hearbench.results.record import EmbeddingsRecord
+from hearbench.settings import Settings
+from hearbench.tasks.store import PreparedTask
+from hearbench.worker.memory import peak_resident_mb
+
+__all__ = ["Progress", "check_distances", "distance_scores"]
+
+Progress = Callable[[int, int, str], None]
+"""Called with the clips done, those in all, and what is done, in words."""
+
+# The counters of distances take what they need and at most this share of the memory.
+_COUNTERS_SHARE = 0.25
+_LEAST_COUNTERS_BYTES = 64 << 20
+_MOST_COUNTERS_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """One test split.
+
+    Attributes:
+        test: Its name.
+        n_clips: Its clips.
+        n_unlabelled: Those without a label.
+        measures: What was measured.
+        errors: Standard errors.
+        seconds: That it took.
+    """
+
+    test: str
+    n_clips: int
+    n_unlabelled: int
+    measures: DistanceMeasures
+    errors: StandardErrors
+    seconds: float
+
+
+def check_distances(task: PreparedTask) -> None:
+    """Refuses tasks that have no distances.
+
+    Raises:
+        TaskError: It is an event task.
+    """
+    if task.kind != "scene":
+        raise TaskError(
+            f"{task.name} is an event task. Distances are between scene embeddings, one per clip; "
+            "leave --distance out for this task."
+        )
+
+
+def distance_scores(
+    store: EmbeddingStore,
+    *,
+    settings: Settings | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> DistanceResult:
+    """Scores the test splits of a scene task by unnormalised L1 distances; nothing is learned.
+
+    Each test split is scored by itself; then come means over splits, as for other scores.
+
+    Args:
+        store: Embeddings of the task.
+        settings: Device and memory; by default from the environment.
+        level: Of the intervals.
+        seed: Of the sample of clips from which the intervals of large splits are.
+        progress: Told after every block of clips.
+
+    Raises:
+        TaskError: It is an event task.
+        EmbeddingError: The store is damaged, or an embedding isn't finite.
+    """
+    settings = settings or Settings.from_environment()
+    task, manifest = store.task, store.manifest
+    check_distances(task)
+    device = settings.torch_device()
+    tests = [fold.test for fold in task.folds()]
+    sizes = {test: len(store.clips(test)) for test in tests}
+    total = sum(size + n_looked_at(size) for size in sizes.values())
+    limit = settings.memory_budget_bytes() * _COUNTERS_SHARE
+    counters_bytes = int(min(max(limit, _LEAST_COUNTERS_BYTES), _MOST_COUNTERS_BYTES))
+    measured: list[_Measured] = []
+    before = 0
+    for i, test in enumerate(tests):
+        name = f"{test}, {i + 1} of {len(tests)}" if len(tests) > 1 else test
+
+        def tell(done: int, what: str, before: int = before, name: str = name) -> None:
+            if progress is not None:
+                progress(before + done, total, f"{name}: {what}")
+
+        measured.append(
+            _measure(
+                store, test, counters_bytes=counters_bytes, device=device, seed=seed, tell=tell
+            )
+        )
+        before += sizes[test] + n_looked_at(sizes[test])
+    return DistanceResult(
+        hearbench_version=__version__,
+        model=manifest.model,
+        task=manifest.task,
+        prediction_type=task.metadata.prediction_type,
+        n_labels=len(task.vocabulary),
+        embeddings=EmbeddingsRecord(
+            digest=store.digest,
+            dtype=manifest.dtype,
+            size=manifest.model.scene_embedding_size,
+            kind=manifest.kind,
+        ),
+        device=device,
+        versions={
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("numpy", "scipy", "torch")},
+        },
+        level=level,
+        seed=seed,
+        primary_score="retrieval_mAP",
+        scores=_summaries(measured, level),
+        splits=tuple(_split(one) for one in measured),
+        notes=_notes(measured),
+        resources=DistanceResources(
+            created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+            embed_s=manifest.seconds,
+            distance_s=sum(one.seconds for one in measured),
+            split_s={one.test: one.seconds for one in measured},
+            audio_s=manifest.audio_s,
+            embed_peak_memory_mb=manifest.peak_memory_mb,
+            distance_peak_memory_mb=peak_resident_mb(),
+            embeddings_path=str(store.folder),
+        ),
+    )
+
+
+def _measure(
+    store: EmbeddingStore,
+    test: str,
+    *,
+    counters_bytes: int,
+    device: str,
+    seed: int,
+    tell: Callable[[int, str], None],
+) -> _Measured:
+    begun = time.perf_counter()
+    embeddings = store.scene(test)
+    if not np.isfinite(embeddings).all():
+        raise EmbeddingError(
+            f"The embeddings of {store.task.name} by {store.manifest.model.name} hold numbers that "
+            f"aren't finite in the split {test}, which have no distances. Mend the model, delete "
+            f"{store.folder} and embed again."
+        )
+    targets = store.task.targets(test)
+    sameness = Sameness.of(targets, multilabel=store.task.metadata.prediction_type == "multilabel")
+    n_clips = len(embeddings)
+    tell(0, "measuring distances")
+    measures = measure_distances(
+        embeddings,
+        sameness,
+        memory_limit_bytes=counters_bytes,
+        device=device,
+        progress=lambda done, _total: tell(done, "measuring distances"),
+    )
+    errors = standard_errors(
+        embeddings,
+        sameness,
+        measures,
+        seed=seed,
+        device=device,
+        progress=lambda done, _total: tell(n_clips + done, "looking at each clip's influence"),
+    )
+    return _Measured(
+        test=test,
+        n_clips=n_clips,
+        n_unlabelled=int((~targets.any(axis=1)).sum()),
+        measures=measures,
+        errors=errors,
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _summaries(measured: Sequence[_Measured], level: float) -> dict[str, DistanceSummary]:
+    def summary(
+        value: Callable[[DistanceMeasures], float],
+        error: Callable[[StandardErrors], float],
+        *,
+        maximise: bool,
+    ) -> DistanceSummary:
+        per_fold = {one.test: value(one.measures) for one in measured}
+        mean, std = mean_std(list(per_fold.values()))
+        spread = mean_error([error(one.errors) for one in measured])
+        n_clips = sum(one.n_clips for one in measured)
+        return DistanceSummary(
+            mean=mean,
+            std=std,
+            per_fold=per_fold,
+            maximise=maximise,
+            standard_error=spread,
+            interval=share_interval(mean, spread, n_clips, len(measured), level),
+        )
+
+    return {
+        "retrieval_mAP": summary(
+            lambda found: _mean(found.retrieval.average_precision),
+            lambda errors: errors.mean_average_precision,
+            maximise=True,
+        ),
+        **{
+            f"retrieval_p_at_{k}": summary(
+                lambda found, k=k: _mean(found.retrieval.precision_at[k]),  # type: ignore[misc]
+                lambda errors, k=k: errors.precision_at[k],  # type: ignore[misc]
+                maximise=True,
+            )
+            for k in KS
+        },
+        "same_different_auc": summary(
+            lambda found: found.pairs.auc, lambda errors: errors.auc, maximise=True
+        ),
+        "same_different_eer": summary(
+            lambda found: found.pairs.eer, lambda errors: errors.eer, maximise=False
+        ),
+    }
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    """Over queries; NaN without one."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else math.nan
+
+
+def _split(one: _Measured) -> DistanceSplit:
+    return DistanceSplit(
+        test=one.test,
+        n_clips=one.n_clips,
+        n_queries=one.measures.n_queries,
+        n_same=one.measures.pairs.n_same,
+        n_different=one.measures.pairs.n_different,
+        eer_threshold=one.measures.pairs.eer_threshold,
+    )
+
+
+def _notes(measured: Sequence[_Measured]) -> tuple[str, ...]:
+    notes = []
+
+    def where(which: Mapping[str, int]) -> str:
+        return ", ".join(f"{test} ({count})" for test, count in which.items() if count)
+
+    alone = {one.test: one.n_clips - one.measures.n_queries for one in measured}
+    unlabelled = {one.test: one.n_unlabelled for one in measured}
+    if any(alone.values()):
+        notes.append(
+            f"Clips that no other clip of their split is the same as are no queries: "
+            f"{where(alone)}. Other queries may still find them."
+        )
+    if any(unlabelled.values()):
+        notes.append(f"Clips without a label are the same as no other clip: {where(unlabelled)}.")
+    for missing, names in (
+        ("same", [one.test for one in measured if not one.measures.pairs.n_same]),
+        ("different", [one.test for one in measured if not one.measures.pairs.n_different]),
+    ):
+        if names:
+            what = "no scores" if missing == "same" else "no AUC and no equal error rate"
+            notes.append(f"No two clips of {', '.join(names)} are {missing}: there are {what}.")
+    sampled = {one.test: n_looked_at(one.n_clips) for one in measured}
+    if any(sampled[one.test] < one.n_clips for one in measured):
+        notes.append(
+            "The scores are of all clips; the width of their intervals was estimated from a "
+            f"random sample of clips: {where(sampled)}."
+        )
+    return tuple(notes)

@@ -1,0 +1,237 @@
+"""From a model and a task to a store of embeddings, resumable shard by shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from hearbench._version import __version__
+from hearbench.digest import digest_json, short
+from hearbench.embeddings.batches import Shard, batch_clips, plan_shards
+from hearbench.embeddings.manifest import (
+    FORMAT_VERSION,
+    Dtype,
+    Manifest,
+    ModelRecord,
+    ShardRecord,
+    TaskRecord,
+)
+from hearbench.embeddings.run import EmbedProgress, Progress, Run
+from hearbench.embeddings.shards import finished_record
+from hearbench.embeddings.store import MANIFEST, SHARDS, EmbeddingStore
+from hearbench.errors import EmbeddingError
+from hearbench.files import write_text
+from hearbench.models.protocol import Model
+from hearbench.settings import Settings
+from hearbench.tasks.store import PreparedTask, with_rate
+
+__all__ = [
+    "EmbedProgress",
+    "Progress",
+    "embed",
+    "embed_shards",
+    "missing_shards",
+    "store_folder",
+]
+
+
+def embed(
+    model: Model,
+    task: PreparedTask,
+    *,
+    settings: Settings | None = None,
+    dtype: Dtype = "float32",
+    progress: Progress | None = None,
+) -> EmbeddingStore:
+    """Computes the embeddings of all clips of a task, or finds them in the cache.
+
+    Scene tasks take scene embeddings, event tasks timestamp embeddings. Clips are batched as in
+    the reference evaluation, in file order. A run that was stopped goes on after the last shard
+    that it finished; of several runs at once the first to finish counts.
+
+    Args:
+        model: The model; only the one function that the kind of task needs is called.
+        task: The task; audio at the model's rate is made where it isn't there.
+        settings: Default: from the environment.
+        dtype: Of the embeddings on disk; they are computed and handed out in float32.
+        progress: Is told of every batch.
+
+    Raises:
+        EmbeddingError: A clip can't be read, or its embedding has another shape than the model
+            promises, NaN or infinity (also after rounding to float16). The message names the
+            clip. Or: finished embeddings in the cache are damaged.
+        ModelError: The model's own code fails.
+        TaskError: The audio can't be resampled.
+    """
+    settings = settings or Settings.from_environment()
+    place = _place(model, task, dtype, settings)
+    if not place.is_finished:
+        records = _compute(place, model, place.shards, settings, progress)
+        # Another process may have finished the same while this one worked; its manifest stands.
+        if not place.is_finished:
+            manifest = _manifest(model, place, records)
+            write_text(place.folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+    return EmbeddingStore.open(place.folder, place.task)
+
+
+def missing_shards(
+    model: Model, task: PreparedTask, *, settings: Settings, dtype: Dtype = "float32"
+) -> list[str]:
+    """The names of the shards that `embed` would still compute, in its order.
+
+    Audio at the model's rate is made where it isn't there; the model isn't called.
+
+    Args:
+        model: The model.
+        task: The task.
+        settings: Where the cache is.
+        dtype: Of the embeddings on disk.
+
+    Raises:
+        EmbeddingError: There is no such dtype.
+        TaskError: The audio can't be resampled.
+    """
+    place = _place(model, task, dtype, settings)
+    if place.is_finished:
+        return []
+    return [s.name for s in place.shards if finished_record(place.folder / SHARDS, s) is None]
+
+
+def embed_shards(
+    model: Model,
+    task: PreparedTask,
+    names: Sequence[str],
+    *,
+    settings: Settings,
+    dtype: Dtype = "float32",
+    progress: Progress | None = None,
+) -> None:
+    """Computes some shards of a store, which stays unfinished until `embed` finds them there.
+
+    A shard's arrays are those that `embed` would have made: which clips share a batch doesn't
+    depend on who computes them. Processes that share the cache can compute different shards at
+    the same time; of several that compute the same one, the last to finish counts.
+
+    Args:
+        model: The model.
+        task: The task; audio at the model's rate is made where it isn't there.
+        names: Of shards, as `missing_shards` gives them; those that are finished stay.
+        settings: Cache and threads.
+        dtype: Of the embeddings on disk.
+        progress: Is told of every batch; it counts the clips of the named shards.
+
+    Raises:
+        EmbeddingError: There is no such shard or dtype, or as `embed`.
+        ModelError: The model's own code fails.
+        TaskError: The audio can't be resampled.
+    """
+    place = _place(model, task, dtype, settings)
+    if place.is_finished:
+        return
+    by_name = {shard.name: shard for shard in place.shards}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        raise EmbeddingError(
+            f"The embeddings of {place.task.name} by {model.name} have no shard {unknown[0]!r}; "
+            f"there are {len(by_name)}, from {place.shards[0].name} to {place.shards[-1].name}."
+        )
+    chosen = [by_name[name] for name in dict.fromkeys(names)]
+    _compute(place, model, chosen, settings, progress)
+
+
+def store_folder(
+    model: Model, task: PreparedTask, *, settings: Settings, dtype: Dtype = "float32"
+) -> Path:
+    """Where the embeddings of a model of a task are or would be."""
+    return _folder(model, task, _key(model, task, dtype), settings)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A store that is finished or to be filled."""
+
+    folder: Path
+    key: str
+    task: PreparedTask
+    dtype: Dtype
+    shards: Sequence[Shard]
+
+    @property
+    def is_finished(self) -> bool:
+        return (self.folder / MANIFEST).is_file()
+
+
+def _place(model: Model, task: PreparedTask, dtype: Dtype, settings: Settings) -> _Place:
+    if dtype not in get_args(Dtype):
+        raise EmbeddingError(f"Embeddings are stored as {' or '.join(get_args(Dtype))}: {dtype!r}.")
+    task = with_rate(task, model.sample_rate, settings=settings)
+    key = _key(model, task, dtype)
+    sizes = {"scene": model.scene_embedding_size, "event": model.timestamp_embedding_size}
+    shards = plan_shards(task, model.sample_rate, sizes[task.kind])
+    return _Place(_folder(model, task, key, settings), key, task, dtype, shards)
+
+
+def _compute(
+    place: _Place,
+    model: Model,
+    shards: Sequence[Shard],
+    settings: Settings,
+    progress: Progress | None,
+) -> list[ShardRecord]:
+    model.engine.guard([place.task.folder, settings.cache_dir])
+    folder = place.folder / SHARDS
+    return Run(model, place.task, folder, shards, place.dtype, settings.workers, progress).compute()
+
+
+def _key(model: Model, task: PreparedTask, dtype: Dtype) -> str:
+    return digest_json(
+        {
+            "format_version": FORMAT_VERSION,
+            "task": task.digest(model.sample_rate),
+            "model": model.digest,
+            "kind": task.kind,
+            "dtype": dtype,
+        }
+    )
+
+
+def _folder(model: Model, task: PreparedTask, key: str, settings: Settings) -> Path:
+    return settings.cache_dir / "embeddings" / task.name / model.name / short(key)
+
+
+def _manifest(model: Model, place: _Place, records: Sequence[ShardRecord]) -> Manifest:
+    task = place.task
+    # Shards may be of other processes than this one, and of earlier versions that didn't say.
+    devices = {record.device or model.device for record in records}
+    return Manifest(
+        hearbench_version=__version__,
+        key=place.key,
+        kind=task.kind,
+        dtype=place.dtype,
+        batch=batch_clips(task.metadata.sample_duration, model.sample_rate),
+        model=ModelRecord(
+            name=model.name,
+            spec=model.spec,
+            weights=None if model.weights is None else str(model.weights),
+            weights_digest=model.weights_digest,
+            source_digest=model.source_digest,
+            options=dict(model.options),
+            digest=model.digest,
+            sample_rate=model.sample_rate,
+            scene_embedding_size=model.scene_embedding_size,
+            timestamp_embedding_size=model.timestamp_embedding_size,
+        ),
+        task=TaskRecord(name=task.name, digest=task.digest(model.sample_rate)),
+        device=", ".join(sorted(devices)),
+        seconds=sum(record.seconds for record in records),
+        audio_s=sum(record.audio_s for record in records),
+        peak_memory_mb=_most(record.peak_memory_mb for record in records),
+        peak_device_memory_mb=_most(record.peak_device_memory_mb for record in records),
+        shards=tuple(records),
+    )
+
+
+def _most(sizes_mb: Iterable[float | None]) -> float | None:
+    return max((size for size in sizes_mb if size is not None), default=None)

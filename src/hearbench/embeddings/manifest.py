@@ -1,0 +1,191 @@
+"""What a store of embeddings writes beside its arrays: typed, versioned JSON."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from hearbench.digest import digest_json
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Dtype",
+    "FileRecord",
+    "Manifest",
+    "ModelRecord",
+    "ShardRecord",
+    "TaskRecord",
+]
+
+# Part of what names a store: another version never reads the embeddings of this one.
+FORMAT_VERSION = 1
+
+Dtype = Literal["float32", "float16"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileRecord(_Record):
+    """One ``.npy`` file.
+
+    Attributes:
+        name: Within ``shards/``; it holds the beginning of the digest.
+        bytes: Its size.
+        sha256: Of all of it.
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class ShardRecord(_Record):
+    """One finished shard; as a file of its own beside the arrays, and in the manifest.
+
+    Attributes:
+        format_version: Of this layout.
+        split: The split.
+        index: Number of the shard within its split.
+        clips: File names, in the order of the rows.
+        frames: Frames per clip (event tasks).
+        embeddings: (n_clips, size) of scene tasks, (sum of frames, size) of event tasks.
+        timestamps: Frame centres in ms, float32 (sum of frames,), of event tasks.
+        audio_s: Seconds of audio.
+        seconds: Wall-clock time that it took.
+        reduced_batch: The most clips that were handed to the model at once in the end, where it
+            ran out of memory on whole batches; None where it didn't.
+        enlarged_batch: The most clips that were handed to the model at once, where that is more
+            than a batch of the reference evaluation.
+        device_utilisation: Mean share of the time in which the GPU was busy, 0 to 1; None on a
+            CPU, and where it isn't known.
+        device: Where the model ran; None in records of earlier versions, and so are the others.
+        peak_memory_mb: Most memory of the process until then, in MiB.
+        peak_device_memory_mb: Most memory on the GPU until then, in MiB.
+    """
+
+    format_version: Literal[1] = 1
+    split: str
+    index: int
+    clips: tuple[str, ...]
+    frames: tuple[int, ...] | None
+    embeddings: FileRecord
+    timestamps: FileRecord | None
+    audio_s: float
+    seconds: float
+    reduced_batch: int | None = None
+    enlarged_batch: int | None = None
+    device_utilisation: float | None = None
+    device: str | None = None
+    peak_memory_mb: float | None = None
+    peak_device_memory_mb: float | None = None
+
+    @property
+    def shard_name(self) -> str:
+        """``<split>-<index>``, as ``hearbench.embeddings.batches.Shard.name``."""
+        return f"{self.split}-{self.index:05d}"
+
+    @property
+    def files(self) -> tuple[FileRecord, ...]:
+        """Its arrays."""
+        return (self.embeddings,) if self.timestamps is None else (self.embeddings, self.timestamps)
+
+    @property
+    def content_digest(self) -> str:
+        """Over what it holds, and not how long it took."""
+        return digest_json([self.split, self.index, self.clips, [f.sha256 for f in self.files]])
+
+
+class ModelRecord(_Record):
+    """Which model made the embeddings; attributes as of ``hearbench.models.protocol.Model``."""
+
+    name: str
+    spec: str
+    weights: str | None
+    weights_digest: str | None
+    source_digest: str
+    options: dict[str, str | int | float | bool]
+    digest: str
+    sample_rate: int
+    scene_embedding_size: int
+    timestamp_embedding_size: int
+
+
+class TaskRecord(_Record):
+    """Which task they are of.
+
+    Attributes:
+        name: ``<task>-<version>-<mode>``.
+        digest: Of its content at the model's rate.
+    """
+
+    name: str
+    digest: str
+
+
+class Manifest(_Record):
+    """All of a finished store; the last file that is written.
+
+    Attributes:
+        format_version: Of the store's layout.
+        hearbench_version: That made it.
+        key: The digest by which the store's folder is named.
+        kind: Of embedding.
+        dtype: Of the embeddings on disk.
+        batch: Clips per batch in the reference evaluation; the shards say where there were more
+            or fewer.
+        model: Which model.
+        task: Which task.
+        device: Where the model ran; all of them where there were several.
+        seconds: Wall-clock time of all shards.
+        audio_s: Seconds of audio of all shards.
+        peak_memory_mb: Most memory of a process that ran the model, in MiB; None where the system
+            doesn't tell.
+        peak_device_memory_mb: Most memory of one on the GPU, in MiB.
+        shards: In the order of the task's splits and files.
+    """
+
+    format_version: Literal[1] = 1
+    hearbench_version: str
+    key: str
+    kind: Literal["scene", "event"]
+    dtype: Dtype
+    batch: int
+    model: ModelRecord
+    task: TaskRecord
+    device: str
+    seconds: float
+    audio_s: float
+    peak_memory_mb: float | None
+    peak_device_memory_mb: float | None
+    shards: tuple[ShardRecord, ...]
+
+    @property
+    def reduced_batch(self) -> int | None:
+        """The fewest clips to which a shard's batches were reduced for want of memory, if any."""
+        sizes = [s.reduced_batch for s in self.shards if s.reduced_batch is not None]
+        return min(sizes, default=None)
+
+    @property
+    def enlarged_batch(self) -> int | None:
+        """The most clips that were handed to the model at once, if more than `batch`."""
+        sizes = [s.enlarged_batch for s in self.shards if s.enlarged_batch is not None]
+        return max(sizes, default=None)
+
+    @property
+    def device_utilisation(self) -> float | None:
+        """Mean share of the time in which the GPU was busy, over the shards of which it's known."""
+        known = [
+            (s.seconds, s.device_utilisation)
+            for s in self.shards
+            if s.device_utilisation is not None
+        ]
+        seconds = sum(own for own, _ in known)
+        return sum(own * busy for own, busy in known) / seconds if seconds else None
+
+    @property
+    def content_digest(self) -> str:
+        """Over the content of all shards: equal for equal embeddings, whenever they were made."""
+        return digest_json([shard.content_digest for shard in self.shards])

@@ -1,0 +1,371 @@
+"""One pass of a model over shards: batch by batch, checked, and written shard by shard."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hearbench.embeddings.align import check_timestamps
+from hearbench.embeddings.batch_size import are_alike, times_larger
+from hearbench.embeddings.batches import (
+    Batch,
+    Shard,
+    aligned_copy,
+    batches_of,
+    part_of,
+    read_ahead,
+    read_batch,
+)
+from hearbench.embeddings.gpu_meter import GpuMeter
+from hearbench.embeddings.manifest import Dtype, ShardRecord
+from hearbench.embeddings.out_of_memory import ran_out_of_memory
+from hearbench.embeddings.shards import ShardWay, finished_record, write_shard
+from hearbench.errors import EmbeddingError, ModelError
+from hearbench.models.protocol import Model
+from hearbench.tasks.store import PreparedTask
+
+__all__ = ["EmbedProgress", "Progress", "Run"]
+
+
+@dataclass(frozen=True)
+class EmbedProgress:
+    """How far a run is.
+
+    Attributes:
+        clips_done: Clips whose embeddings are there, of earlier runs included.
+        clips_total: Clips of all the run's shards.
+        clips_before: Clips that earlier runs had finished.
+        audio_s: Seconds of audio that this run has embedded.
+        seconds: Wall-clock time of this run.
+    """
+
+    clips_done: int
+    clips_total: int
+    clips_before: int
+    audio_s: float
+    seconds: float
+
+    @property
+    def clips_per_s(self) -> float:
+        """Clips per second in this run; 0 at its beginning."""
+        return (self.clips_done - self.clips_before) / self.seconds if self.seconds else 0.0
+
+    @property
+    def realtime_factor(self) -> float:
+        """Seconds of audio per second in this run; 0 at its beginning."""
+        return self.audio_s / self.seconds if self.seconds else 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that the rest will take at this pace; None at the beginning."""
+        rate = self.clips_per_s
+        return (self.clips_total - self.clips_done) / rate if rate else None
+
+
+class Progress(Protocol):
+    """What ``embed`` tells about itself: once at the beginning and after every batch."""
+
+    def __call__(self, state: EmbedProgress, /) -> None:
+        """Shows a state."""
+        ...
+
+
+@dataclass
+class _Rows:
+    """What the model gave for the clips of one shard so far."""
+
+    embeddings: list[npt.NDArray[np.floating]] = field(default_factory=list)
+    timestamps: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    frames: list[int] = field(default_factory=list)
+    audio_s: float = 0.0
+    reduced_batch: int | None = None
+    most_at_once: int = 0
+
+    def extend(self, more: _Rows) -> None:
+        """Adds what the model gave for the clips that follow."""
+        self.embeddings += more.embeddings
+        self.timestamps += more.timestamps
+        self.frames += more.frames
+        self.reduced_batch = more.reduced_batch or self.reduced_batch
+        self.most_at_once = max(self.most_at_once, more.most_at_once)
+
+    def is_alike(self, other: _Rows, clips: int) -> bool:
+        """Whether they are the same for the same clips, but for rounding."""
+        ours, theirs = (
+            [np.concatenate(part) for part in (rows.embeddings, rows.timestamps) if part]
+            for rows in (self, other)
+        )
+        return all(are_alike(a, b, clips) for a, b in zip(ours, theirs, strict=True))
+
+
+class Run:
+    """One pass over shards, of which those that are finished are left alone.
+
+    On a GPU with much memory the model gets several of the reference's batches at once, as long
+    as it gives the same embeddings for that: the first such batch is computed both ways, and if
+    clips of a batch influence each other, all others are those of the reference.
+
+    Where the model runs out of memory on a batch, it gets half as many clips at a time from then
+    on. The embeddings of a model whose clips don't influence each other stay as they are, but for
+    rounding; the shards' records say where it happened.
+
+    Args:
+        model: The model.
+        task: With audio at the model's rate.
+        folder: The store's ``shards/``.
+        shards: Of the task, in the order in which they are computed.
+        dtype: Of the embeddings on disk.
+        workers: Threads.
+        progress: Is told of every batch.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        task: PreparedTask,
+        folder: Path,
+        shards: Sequence[Shard],
+        dtype: Dtype,
+        workers: int,
+        progress: Progress | None,
+    ) -> None:
+        self.model = model
+        self.task = task
+        self.folder = folder
+        self.shards = shards
+        self.dtype = dtype
+        self.workers = workers
+        self.progress = progress
+        # Beside the sizes in `compute`, the one place that tells the kinds of task apart.
+        kinds: dict[str, Callable[[Batch, npt.NDArray[np.float32], _Rows], None]] = {
+            "scene": self._scene,
+            "event": self._event,
+        }
+        self.add = kinds[task.kind]
+        self.total = sum(len(shard.clips) for shard in shards)
+        self.reference = max((shard.batch for shard in shards), default=1)
+        # Clips that keep their lengths can't share a batch.
+        together = task.metadata.sample_duration is not None
+        self.times = times_larger(model.device) if together else 1
+        self.most_clips = self.times * self.reference
+        self.compared = self.times == 1
+
+    def compute(self) -> list[ShardRecord]:
+        """Computes what is missing; all records in order."""
+        records = {shard.name: finished_record(self.folder, shard) for shard in self.shards}
+        pending = [shard for shard in self.shards if records[shard.name] is None]
+        with ThreadPoolExecutor(1, thread_name_prefix="hearbench-write") as writer:
+            writing: Future[ShardRecord] | None = None
+            for shard, rows, seconds, way in self._finished_rows(pending):
+                # At most one shard waits to be written while the next is computed.
+                if writing is not None:
+                    records[writing.result().shard_name] = writing.result()
+                writing = writer.submit(self._write, shard, rows, seconds, way)
+            if writing is not None:
+                records[writing.result().shard_name] = writing.result()
+        return [record for record in records.values() if record is not None]
+
+    def _finished_rows(
+        self, pending: list[Shard]
+    ) -> Iterator[tuple[Shard, _Rows, float, ShardWay]]:
+        clips = before = self.total - sum(len(shard.clips) for shard in pending)
+        audio_s = 0.0
+        begun = shard_begun = time.perf_counter()
+        self._tell(clips, before, audio_s, 0.0)
+        rows = _Rows()
+        # Half of the threads: on a CPU the model wants the cores, too.
+        workers = max(1, self.workers // 2)
+        reader = read_ahead(
+            batches_of(pending, self.times), self.model.sample_rate, workers=workers
+        )
+        with closing(reader) as batches, GpuMeter(self.model.device) as meter:
+            for batch, audio in batches:
+                batch_s = audio.size / self.model.sample_rate
+                self._embed(batch, audio, rows)
+                rows.audio_s += batch_s
+                now = time.perf_counter()
+                if batch.last:
+                    yield batch.shard, rows, now - shard_begun, self._way(rows, meter)
+                    rows, shard_begun = _Rows(), now
+                clips, audio_s = clips + len(batch.clips), audio_s + batch_s
+                self._tell(clips, before, audio_s, now - begun)
+
+    def _way(self, rows: _Rows, meter: GpuMeter) -> ShardWay:
+        memory = self.model.engine.memory()
+        return ShardWay(
+            reduced_batch=rows.reduced_batch,
+            enlarged_batch=rows.most_at_once if rows.most_at_once > self.reference else None,
+            device_utilisation=meter.take(),
+            device=self.model.device,
+            peak_memory_mb=memory.resident_mb,
+            peak_device_memory_mb=memory.device_mb,
+        )
+
+    def _tell(self, clips: int, before: int, audio_s: float, seconds: float) -> None:
+        if self.progress is not None:
+            self.progress(EmbedProgress(clips, self.total, before, audio_s, seconds))
+
+    def _embed(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> None:
+        if self.compared or len(batch.clips) <= self.reference:
+            self._embed_parts(batch, audio, rows)
+            return
+        enlarged, plain = _Rows(), _Rows()
+        self._embed_parts(batch, audio, enlarged)
+        most = self.most_clips
+        if enlarged.most_at_once > self.reference:
+            self.most_clips = min(most, self.reference)
+            # The model may have written into the audio.
+            audio = read_batch(batch, self.model.sample_rate)
+            self._embed_parts(batch, audio, plain)
+            if enlarged.is_alike(plain, len(batch.clips)):
+                self.most_clips = most
+            else:
+                enlarged = plain
+        self.compared = True
+        rows.extend(enlarged)
+
+    def _embed_parts(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> None:
+        """Hands a batch to the model, in parts if the whole is too much for it."""
+        first, total = 0, len(batch.clips)
+        while first < total:
+            count = min(self.most_clips, total - first)
+            if count == total:
+                fits = self._fits(batch, audio, rows)
+            else:
+                own = aligned_copy(audio[first : first + count])
+                fits = self._fits(part_of(batch, first, count), own, rows)
+                if self.most_clips < self.reference:
+                    rows.reduced_batch = self.most_clips
+            if fits:
+                first += count
+                rows.most_at_once = max(rows.most_at_once, count)
+                continue
+            self.most_clips = self._fewer(count)
+            gc.collect()
+            if count == total:
+                # The model may have written into it before it gave up.
+                audio = read_batch(batch, self.model.sample_rate)
+
+    def _fewer(self, count: int) -> int:
+        """Half as many clips; above the reference's batch, whole ones of these."""
+        half = (count + 1) // 2
+        if count <= self.reference:
+            return half
+        return max(1, half // self.reference) * self.reference
+
+    def _fits(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> bool:
+        """Adds a batch's embeddings; False if memory was too small and fewer clips may do.
+
+        It returns before the next attempt is made since an error keeps alive what was in memory.
+        """
+        try:
+            self._add(batch, audio, rows)
+        except (ModelError, MemoryError, RuntimeError) as error:
+            if not ran_out_of_memory(error):
+                raise
+            if len(batch.clips) == 1:
+                raise EmbeddingError(
+                    f"{self._place(batch)}: {self.model.name} runs out of memory on this one "
+                    f"clip of {audio.shape[1] / self.model.sample_rate:.1f} s. Use a device with "
+                    f"more memory, or the CPU.\n{error}"
+                ) from error
+            return False
+        return True
+
+    def _add(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> None:
+        try:
+            self.add(batch, audio, rows)
+        except (EmbeddingError, ModelError) as error:
+            raise type(error)(f"{self._place(batch)}: {error}") from error
+
+    def _scene(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> None:
+        embeddings = self.model.scene(audio)
+        self._check_finite(batch, embeddings, "embedding")
+        rows.embeddings.append(self._rounded(batch, embeddings))
+
+    def _event(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> None:
+        embeddings, centres_ms = self.model.timestamps(audio)
+        if embeddings.shape[1] == 0:
+            raise EmbeddingError(
+                f"get_timestamp_embeddings of {self.model.name} gives no frames for "
+                f"{audio.shape[1]} samples; it should give one at least."
+            )
+        self._check_finite(batch, embeddings, "embedding")
+        self._check_finite(batch, centres_ms, "timestamps")
+        duration_ms = 1000.0 * audio.shape[1] / self.model.sample_rate
+        for clip, times in zip(batch.clips, centres_ms, strict=True):
+            self._check_times(clip, times, duration_ms)
+        rows.embeddings.append(self._rounded(batch, embeddings).reshape(-1, embeddings.shape[2]))
+        rows.timestamps.append(centres_ms.reshape(-1))
+        rows.frames.extend([embeddings.shape[1]] * len(batch.clips))
+
+    def _check_times(
+        self, clip: str, centres_ms: npt.NDArray[np.float32], duration_ms: float
+    ) -> None:
+        try:
+            check_timestamps(centres_ms, duration_ms)
+        except EmbeddingError as error:
+            raise EmbeddingError(f"{clip} by {self.model.name}: {error}") from error
+
+    def _check_finite(self, batch: Batch, values: npt.NDArray[np.floating], what: str) -> None:
+        # A sum is finite only if all its terms are, and is the cheaper look; it may overflow,
+        # so it only decides whether to look closely.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(values.sum(dtype=np.float32)):
+                return
+        for clip, row in zip(batch.clips, values, strict=True):
+            bad = ~np.isfinite(row)
+            if bad.any():
+                first = tuple(int(i) for i in np.argwhere(bad)[0])
+                raise EmbeddingError(
+                    f"the {what} of {clip} holds {int(np.isnan(row).sum())} NaN and "
+                    f"{int(np.isinf(row).sum())} infinite of {row.size} numbers, the first at "
+                    f"{first}. {self.model.name} can't be evaluated on this clip; look at its "
+                    "audio (is it silent?) and at the model."
+                )
+
+    def _rounded(
+        self, batch: Batch, embeddings: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.floating]:
+        if self.dtype == "float32":
+            return embeddings
+        with np.errstate(over="ignore"):
+            half = embeddings.astype(np.float16)
+        for clip, row, exact in zip(batch.clips, half, embeddings, strict=True):
+            if np.isinf(row).any():
+                raise EmbeddingError(
+                    f"the embedding of {clip} reaches {float(np.abs(exact).max()):.6g}, beyond "
+                    "float16 (65504). Store this model's embeddings as float32."
+                )
+        return half
+
+    def _place(self, batch: Batch) -> str:
+        others = f" (and {len(batch.clips) - 1} clips after it)" if len(batch.clips) > 1 else ""
+        return f"{self.task.name}, {batch.shard.split}/{batch.clips[0]}{others}"
+
+    def _write(self, shard: Shard, rows: _Rows, seconds: float, way: ShardWay) -> ShardRecord:
+        try:
+            return write_shard(
+                self.folder,
+                shard,
+                np.concatenate(rows.embeddings),
+                np.concatenate(rows.timestamps) if rows.timestamps else None,
+                tuple(rows.frames) if rows.timestamps else None,
+                audio_s=rows.audio_s,
+                seconds=seconds,
+                way=way,
+            )
+        except OSError as error:
+            raise EmbeddingError(
+                f"{self.folder} can't be written to: {error}. Make room, or set HEARBENCH_CACHE to "
+                "a folder that has it; what is written already will be used."
+            ) from error

@@ -1,0 +1,188 @@
+"""Reading a finished store of embeddings.
+
+    <cache>/embeddings/<task>/<model>/<key>/
+        manifest.json     what made it, and its shards; written last
+        shards/*.npy      arrays, named by split, number and content
+        shards/*.json     a record per shard, by which an interrupted run goes on
+
+Arrays are mapped into memory, and become float32 where they are handed out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from hearbench.embeddings.manifest import FileRecord, Manifest, ShardRecord
+from hearbench.embeddings.shards import is_whole
+from hearbench.errors import EmbeddingError
+from hearbench.files import read_npy
+from hearbench.tasks.store import PreparedTask
+
+__all__ = ["MANIFEST", "SHARDS", "EmbeddingStore", "read_manifest"]
+
+MANIFEST = "manifest.json"
+SHARDS = "shards"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What made the store in a folder, before its task is known.
+
+    Raises:
+        EmbeddingError: There is no finished store, or none that this version can read.
+    """
+    try:
+        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except OSError as error:
+        raise EmbeddingError(
+            f"There are no finished embeddings in {folder}. `hearbench embed` prints the folder of "
+            "those that it made."
+        ) from error
+    except ValidationError as error:
+        raise EmbeddingError(
+            f"{folder / MANIFEST} can't be read by this version of hearbench "
+            f"({error.error_count()} problems, first: {error.errors()[0]['msg']}). "
+            f"Delete {folder} and embed again."
+        ) from error
+
+
+@dataclass(frozen=True)
+class EmbeddingStore:
+    """The embeddings of one model of all clips of one task.
+
+    Attributes:
+        folder: Its folder in the cache.
+        manifest: What made it, and its shards.
+        task: The task, with audio at the model's rate.
+    """
+
+    folder: Path
+    manifest: Manifest
+    task: PreparedTask
+
+    @classmethod
+    def open(cls, folder: Path, task: PreparedTask) -> EmbeddingStore:
+        """Opens a finished store; looks at the files' sizes, not yet at their content.
+
+        Raises:
+            EmbeddingError: It isn't there, isn't whole, or isn't of this task.
+        """
+        store = cls(folder, read_manifest(folder), task)
+        store._check_clips()
+        store._check_files(content=False)
+        return store
+
+    @property
+    def digest(self) -> str:
+        """Over the content of all shards."""
+        return self.manifest.content_digest
+
+    def verify(self) -> None:
+        """Reads all arrays and compares them with their digests.
+
+        Raises:
+            EmbeddingError: A file is missing or its content isn't what was written.
+        """
+        self._check_files(content=True)
+
+    def clips(self, split: str) -> list[str]:
+        """File names of a split's clips, in the order of its embeddings."""
+        return [clip for shard in self._shards(split) for clip in shard.clips]
+
+    def scene(self, split: str) -> npt.NDArray[np.float32]:
+        """The scene embeddings of a split.
+
+        Returns:
+            (n_clips, scene_embedding_size), in the order of the split's file.
+
+        Raises:
+            EmbeddingError: It is an event task, or there is no such split.
+        """
+        if self.manifest.kind != "scene":
+            raise EmbeddingError(
+                f"{self.task.name} is an event task; its store has timestamp embeddings."
+            )
+        shards = self._shards(split)
+        rows = sum(len(shard.clips) for shard in shards)
+        result = np.empty((rows, self.manifest.model.scene_embedding_size), dtype=np.float32)
+        first = 0
+        for shard in shards:
+            last = first + len(shard.clips)
+            result[first:last] = self._read(shard.embeddings, result[first:last].shape)
+            first = last
+        return result
+
+    def timestamps(
+        self, split: str
+    ) -> Iterator[tuple[str, npt.NDArray[np.float32], npt.NDArray[np.float64]]]:
+        """The timestamp embeddings of a split, clip by clip in the order of its file.
+
+        Yields:
+            File name, embeddings (n_frames, timestamp_embedding_size), and the frames' centres
+            in ms (n_frames,), which were float32 when the model gave them.
+
+        Raises:
+            EmbeddingError: It is a scene task, or there is no such split.
+        """
+        if self.manifest.kind != "event":
+            raise EmbeddingError(
+                f"{self.task.name} is a scene task; its store has scene embeddings."
+            )
+        size = self.manifest.model.timestamp_embedding_size
+        for shard in self._shards(split):
+            if shard.frames is None or shard.timestamps is None:
+                raise self._broken(f"the record of {split} {shard.index} has no timestamps")
+            total = sum(shard.frames)
+            embeddings = self._read(shard.embeddings, (total, size))
+            centres_ms = self._read(shard.timestamps, (total,))
+            first = 0
+            for clip, frames in zip(shard.clips, shard.frames, strict=True):
+                part = slice(first, first + frames)
+                yield clip, embeddings[part].astype(np.float32), centres_ms[part].astype(np.float64)
+                first += frames
+
+    def _shards(self, split: str) -> list[ShardRecord]:
+        if split not in self.task.splits:
+            raise EmbeddingError(
+                f"{self.task.name} has no split {split!r}; there are {', '.join(self.task.splits)}."
+            )
+        return [shard for shard in self.manifest.shards if shard.split == split]
+
+    def _read(self, file: FileRecord, shape: tuple[int, ...]) -> npt.NDArray[np.floating]:
+        path = self.folder / SHARDS / file.name
+        try:
+            array = read_npy(path, mmap=True)
+        except (OSError, ValueError, EOFError) as error:
+            raise self._broken(f"{path.name} can't be read ({error})") from error
+        if array.shape != shape or array.dtype != np.dtype(self.manifest.dtype):
+            # Timestamps keep float32 beside float16 embeddings.
+            if array.shape == shape and array.dtype == np.float32 and array.ndim == 1:
+                return array
+            raise self._broken(
+                f"{path.name} is {array.dtype} {array.shape} and should be "
+                f"{self.manifest.dtype} {shape}"
+            )
+        return array
+
+    def _check_clips(self) -> None:
+        for split, files in self.task.splits.items():
+            if self.clips(split) != list(files):
+                raise self._broken(f"its clips of {split} aren't those of the task")
+
+    def _check_files(self, *, content: bool) -> None:
+        folder = self.folder / SHARDS
+        for shard in self.manifest.shards:
+            for file in shard.files:
+                if not is_whole(folder, file, content=content):
+                    raise self._broken(f"{file.name} is missing, cut off or changed")
+
+    def _broken(self, what: str) -> EmbeddingError:
+        return EmbeddingError(
+            f"The embeddings of {self.task.name} by {self.manifest.model.name} are damaged: "
+            f"{what}. Delete {self.folder} and embed again."
+        )

@@ -1,0 +1,67 @@
+"""The exceptions that hearbench raises on purpose.
+
+    HearError                   anything that the user can mend; exit code 2
+    ├── UnknownNameError        a task, model, protocol or score that nobody registered
+    ├── AudioError              a file that can't be decoded, or holds no samples
+    ├── DownloadError           a file that can't be fetched, or isn't what it should be
+    ├── TaskError               a prepared task that is missing or broken, a bad corpus or CSV
+    ├── ModelError              a model that doesn't import, load or follow the HEAR API
+    ├── EmbeddingError          embeddings of a wrong shape, NaN or infinity; a broken store
+    ├── ProbeError              a probe that can't be trained on what it was given
+    └── ResultError             a result file that can't be read, or would be overwritten
+
+Every message says what was wrong, where, and what to do. Whatever else escapes is a bug of
+hearbench or of the model at hand, and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AudioError",
+    "DownloadError",
+    "EmbeddingError",
+    "HearError",
+    "ModelError",
+    "ProbeError",
+    "ResultError",
+    "TaskError",
+    "UnknownNameError",
+]
+
+
+class HearError(Exception):
+    """Bad input, with a message that fits a screen."""
+
+    exit_code = 2
+
+
+class UnknownNameError(HearError):
+    """A name that isn't registered; the message lists the nearest that are."""
+
+
+class AudioError(HearError):
+    """Audio that can't be read or written."""
+
+
+class DownloadError(HearError):
+    """A file that can't be fetched, or isn't what it should be."""
+
+
+class TaskError(HearError):
+    """A prepared task, corpus or clip list that can't be used as it is."""
+
+
+class ModelError(HearError):
+    """A model that can't be loaded, or doesn't follow the HEAR API."""
+
+
+class EmbeddingError(HearError):
+    """Embeddings that can't be trusted, or a store that can't be read."""
+
+
+class ProbeError(HearError):
+    """A probe that can't be trained on what it was given."""
+
+
+class ResultError(HearError):
+    """A result that can't be read, or that would overwrite another."""

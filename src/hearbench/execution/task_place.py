@@ -1,0 +1,183 @@
+"""How units name a task: by its folder where all see it, else by its content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hearbench.digest import digest_json, short
+from hearbench.errors import TaskError
+from hearbench.files import atomic_folder
+
+if TYPE_CHECKING:
+    from hearbench.execution.exchange import Exchange
+    from hearbench.settings import Settings
+    from hearbench.tasks.store import PreparedTask
+
+__all__ = ["TaskPlace"]
+
+
+@dataclass(frozen=True)
+class TaskPlace:
+    """A task for any process.
+
+    Attributes:
+        name: Of the task.
+        folder: Where all processes find it; None if it comes by way of an exchange.
+        content: Digest of labels and audio of a task that comes so.
+        source_digest: That of the task.
+        audio_digests: Likewise, by rate in Hz.
+    """
+
+    name: str
+    folder: str | None = None
+    content: str | None = None
+    source_digest: str = ""
+    audio_digests: tuple[tuple[int, str], ...] = ()
+
+    @classmethod
+    def on_disk(cls, task: PreparedTask) -> TaskPlace:
+        """For processes that see its folder."""
+        return cls(task.name, folder=str(task.folder))
+
+    @classmethod
+    def sent(cls, task: PreparedTask, exchange: Exchange) -> TaskPlace:
+        """For processes that see the exchange, where the task is left.
+
+        Raises:
+            HearError: It can't be left there.
+        """
+        place = cls(
+            task.name,
+            content=_content(task),
+            source_digest=task.source_digest,
+            audio_digests=tuple(sorted(task.audio_digests.items())),
+        )
+        exchange.push(place.label_entry, task.folder, _label_files(task))
+        exchange.push(place.entry, task.folder, [*_label_files(task), *_audio_files(task)])
+        return place
+
+    @property
+    def entry(self) -> str:
+        """Of the exchange, for all of the task."""
+        return f"tasks/{self._key}"
+
+    @property
+    def label_entry(self) -> str:
+        """Of the exchange, for all of it but the audio."""
+        return f"labels/{self._key}"
+
+    @property
+    def _key(self) -> str:
+        return f"{self.name}-{short(self.content or '')}"
+
+    def load(self, settings: Settings, exchange: Exchange) -> PreparedTask:
+        """The task, looked at again.
+
+        Raises:
+            HearError: It isn't there, or isn't as it was.
+        """
+        from hearbench.tasks.store import load_task
+
+        if self.folder is not None:
+            return load_task(self.folder, settings=settings)
+        found = self._here(settings)
+        if found is None:
+            exchange.pull(self.entry, self._received(settings))
+            found = load_task(self._received(settings), settings=settings)
+        if _content(found) != self.content:
+            raise TaskError(f"{found.folder} was changed; remove it, and start again.")
+        return found
+
+    def load_labels(self, settings: Settings, exchange: Exchange) -> PreparedTask:
+        """The task for work that doesn't listen to it; its audio may not be there.
+
+        Raises:
+            HearError: As `load`.
+        """
+        from hearbench.tasks.check import read_task_folder
+        from hearbench.tasks.store import PreparedTask
+
+        if self.folder is not None:
+            return self.load(settings, exchange)
+        found = self._here(settings)
+        if found is not None:
+            return found
+        folder = self._received(settings)
+        exchange.pull(self.label_entry, folder)
+        content = read_task_folder(folder, settings)
+        if content.metadata is None:
+            raise TaskError(f"{folder} was changed; remove it, and start again.")
+        return PreparedTask(
+            folder=folder,
+            metadata=content.metadata,
+            vocabulary=content.vocabulary,
+            splits=content.splits,
+            audio_folders={},
+            audio_digests=dict(self.audio_digests),
+            source_digest=self.source_digest,
+        )
+
+    def bring(self, folder: Path, exchange: Exchange) -> None:
+        """Puts the task there if there is nothing; it appears whole.
+
+        Raises:
+            HearError: It can't be had.
+        """
+        if not folder.exists():
+            with atomic_folder(folder) as temporary:
+                exchange.pull(self.entry, temporary)
+
+    def bring_home(self, settings: Settings, exchange: Exchange) -> None:
+        """Puts the task where its name finds it, if there is none of that name.
+
+        Raises:
+            HearError: It can't be had.
+        """
+        self.bring(self._own(settings), exchange)
+
+    def _own(self, settings: Settings) -> Path:
+        from hearbench.tasks.locate import TASKS_FOLDER
+
+        return settings.cache_dir / TASKS_FOLDER / self.name
+
+    def _received(self, settings: Settings) -> Path:
+        # As an archive of a task is unpacked.
+        return settings.cache_dir / "unpacked" / self._key / self.name
+
+    def _here(self, settings: Settings) -> PreparedTask | None:
+        """The whole task, where this cache has it."""
+        from hearbench.tasks.store import load_task
+
+        for folder in (self._own(settings), self._received(settings)):
+            if not folder.is_dir():
+                continue
+            try:
+                task = load_task(folder, settings=settings)
+            except TaskError:
+                continue  # another's that isn't finished, or what an interrupted transfer left
+            if _content(task) == self.content:
+                return task
+        return None
+
+
+def _content(task: PreparedTask) -> str:
+    """Digest of all that a task came with."""
+    audio = sorted(task.audio_digests.items())
+    return digest_json({"labels": task.source_digest, "audio": [list(item) for item in audio]})
+
+
+def _label_files(task: PreparedTask) -> list[str]:
+    from hearbench.tasks.check import METADATA, VOCABULARY
+
+    return [METADATA, VOCABULARY, *(f"{split}.json" for split in task.splits)]
+
+
+def _audio_files(task: PreparedTask) -> list[str]:
+    return [
+        path.relative_to(task.folder).as_posix()
+        for rate in task.audio_digests
+        for split in task.splits
+        for path in task.audio_paths(split, rate)
+    ]

@@ -1,0 +1,252 @@
+"""Files that are either whole or not there.
+
+Everything that hearbench writes goes through here: into a temporary file beside the target,
+flushed to disk, then renamed over it. A process that is killed leaves at most a file whose
+name begins with ``.tmp-``, which nothing ever reads.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+import os
+import shutil
+import tempfile
+import tokenize
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "SYNTAX_ERRORS",
+    "TEMPORARY_PREFIX",
+    "atomic_folder",
+    "atomic_write",
+    "is_file",
+    "json_safe",
+    "mapped_rows",
+    "only_one",
+    "read_npy",
+    "write_json",
+    "write_npy",
+    "write_npy_head",
+    "write_text",
+]
+
+TEMPORARY_PREFIX = ".tmp-"
+
+# Of a mapped array that is copied.
+_BLOCK_BYTES = 1 << 24
+
+SYNTAX_ERRORS = (ValueError, RecursionError)
+"""What Python's readers of JSON and TOML raise: it is none, or nested too deeply."""
+
+_NPY_MAGIC = b"\x93NUMPY"
+# All that numpy raises of headers that nobody but a forger writes.
+_NO_ARRAY = (
+    *(EOFError, ValueError, TypeError, OverflowError, MemoryError, SyntaxError),
+    *(RecursionError, tokenize.TokenError),
+)
+
+
+@contextmanager
+def atomic_write(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Opens a binary file that appears at ``path`` when the block ends without an error.
+
+    Parent folders are made. On an error nothing is left behind and ``path`` is unchanged. A link
+    is followed; what is there but no file, as a pipe or ``/dev/stdout``, is written to directly.
+
+    Args:
+        path: Where the file is to appear.
+        durable: Whether it must be on the disk by then. Waiting for the disk takes longer than
+            writing a short file; without it a power cut, unlike a kill, may leave the file cut
+            off, so whoever does without looks at the file before trusting it.
+    """
+    if path.is_symlink() or path.exists():
+        if path.exists() and not path.is_file() and not path.is_dir():
+            with path.open("wb") as stream:
+                yield stream
+            return
+        path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=path.suffix, dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty folder that becomes ``path`` when the block ends without an error.
+
+    If ``path`` exists by then (another process was faster) the new one is dropped.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        try:
+            temporary.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def only_one(path: Path) -> Iterator[bool]:
+    """Holds a lock while the block runs, for work that two processes would spoil for each other.
+
+    Yields whether this process has it; if not, another one holds it. It ends with the process,
+    however that ends. Where the system has no such locks, everybody has it.
+
+    Args:
+        path: The lock's file, which is there only while the lock is held; its folder is made.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield True
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with path.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            # Whoever held it before may have removed this file since it was opened.
+            if not _is_same_file(path, file.fileno()):
+                continue
+            try:
+                yield True
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_same_file(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def is_file(path: Path | str) -> bool:
+    """Whether there is a file at a path that others wrote; what can't be a path has none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False  # too long, or with a character that no path has
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text atomically."""
+    with atomic_write(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
+    """Writes valid JSON atomically: NaN as null, infinities as strings; keys keep their order."""
+    write_text(path, json.dumps(json_safe(value), indent=indent, allow_nan=False) + "\n")
+
+
+def json_safe(value: Any) -> Any:
+    """The same value with NaN as None and infinities as "Infinity" and "-Infinity"."""
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        return float(value)
+    if isinstance(value, dict):
+        return {key: json_safe(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_safe(item) for item in value]
+    return value
+
+
+def write_npy(path: Path, array: npt.NDArray[Any]) -> None:
+    """Writes an array as ``.npy`` atomically; one that is mapped isn't read into memory whole."""
+    if not isinstance(array, np.memmap) or array.ndim == 0:
+        with atomic_write(path) as file:
+            np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+        return
+    rows = max(1, _BLOCK_BYTES // max(1, array.nbytes // max(1, len(array))))
+    with atomic_write(path) as file:
+        write_npy_head(file, array.dtype, array.shape)
+        for start in range(0, len(array), rows):
+            file.write(mapped_rows(array, start, start + rows).tobytes())
+
+
+def write_npy_head(file: BinaryIO, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> None:
+    """Writes what stands in a ``.npy`` file before the numbers, of an array in C order."""
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    head = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, head)
+
+
+def mapped_rows(array: npt.NDArray[Any], start: int, stop: int) -> npt.NDArray[Any]:
+    """Some rows of an array.
+
+    Of one that is mapped they are mapped anew, so that the memory that they take is given back
+    with them, and not only with the whole array.
+    """
+    stop = min(stop, len(array))
+    if not isinstance(array, np.memmap) or stop <= start:
+        return array[start:stop]
+    # A part of a mapped array says that it begins where the whole does.
+    if not isinstance(array.base, mmap.mmap) or not array.flags.c_contiguous:
+        return array[start:stop]
+    row_bytes = array.nbytes // len(array)
+    if array.filename is None or row_bytes == 0:
+        return array[start:stop]
+    return np.memmap(
+        array.filename,
+        dtype=array.dtype,
+        mode="r",
+        offset=array.offset + start * row_bytes,
+        shape=(stop - start, *array.shape[1:]),
+    )
+
+
+def read_npy(path: Path, *, mmap: bool = False) -> npt.NDArray[Any]:
+    """Reads a ``.npy`` file, memory-mapped on request; never a pickle.
+
+    Raises:
+        OSError: It can't be read.
+        ValueError: It is no array, or one of objects.
+    """
+    with path.open("rb") as file:
+        # numpy would take other forms for archives, or for pickles.
+        if file.read(len(_NPY_MAGIC)) != _NPY_MAGIC:
+            raise ValueError("it isn't in numpy's format")
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+    except _NO_ARRAY as error:
+        raise ValueError(f"it isn't in numpy's format: {error}") from error
+    return array
+
+
+def _umask() -> int:
+    # The only portable way to read the mask is to set it.
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

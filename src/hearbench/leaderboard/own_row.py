@@ -1,0 +1,230 @@
+"""A row of the table from results: one's own model beside the others.
+
+A column holds the mean of the task's first score over its test splits. Beehive is the mean of two
+tasks and stays empty without both. Scores are rounded to the nine decimals of the official table.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hearbench.errors import ResultError
+from hearbench.leaderboard.counted import counted_tasks, tasks_of
+from hearbench.leaderboard.csv_file import check_row
+from hearbench.leaderboard.recompute import has_predictions
+from hearbench.leaderboard.result_checks import result_problems
+from hearbench.leaderboard.table import COLUMNS, Row
+from hearbench.results.finding import find_result_files
+from hearbench.results.record import RESULT_FILE, Result
+
+__all__ = ["OwnRow", "Refusal", "find_results", "own_row", "row_of"]
+
+_DECIMALS = 9
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A result that doesn't count.
+
+    Attributes:
+        where: Its file, or its task if it isn't in one.
+        reason: Why, in a sentence.
+    """
+
+    where: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class OwnRow:
+    """A row and what it is made of.
+
+    Attributes:
+        row: The row.
+        sources: Per column that has a score, the results behind it, as files or tasks.
+        refused: Results that don't count though their task does.
+        elsewhere: Tasks whose results aren't on the leaderboard.
+        notes: What a reader of the row should know, in sentences.
+    """
+
+    row: Row
+    sources: Mapping[str, tuple[str, ...]]
+    refused: tuple[Refusal, ...]
+    elsewhere: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def enterable(self) -> Row:
+        """The row, if it can stand in a leaderboard.
+
+        Raises:
+            ResultError: A result is refused (the message says which and why), or nothing is left.
+        """
+        if self.refused:
+            lines = "\n".join(f"- {refusal}" for refusal in self.refused)
+            raise ResultError(f"{self.row.model} has results that can't be entered:\n{lines}")
+        if not self.sources:
+            tasks = f" Not on it: {', '.join(self.elsewhere)}." if self.elsewhere else ""
+            notes = "".join(f" {note}" for note in self.notes)
+            raise ResultError(
+                f"{self.row.model} has no result of a task that is on the leaderboard."
+                f"{tasks}{notes}"
+            )
+        return self.row
+
+
+@dataclass(frozen=True)
+class _Found:
+    result: Result
+    folder: Path | None
+
+    @property
+    def where(self) -> str:
+        return self.result.task.name if self.folder is None else str(self.folder / RESULT_FILE)
+
+
+def find_results(place: Path) -> dict[Path, tuple[Path, ...]]:
+    """The results in and below a folder, by the model's folder.
+
+    Args:
+        place: A ``result.json``, its folder, a model's folder, or one of several models, as
+            ``hearbench evaluate --out`` makes it.
+
+    Returns:
+        The files, sorted, by the folder that holds the tasks' folders of a model.
+
+    Raises:
+        ResultError: There is none.
+    """
+    files = find_result_files(place)
+    found: dict[Path, tuple[Path, ...]] = {}
+    for file in files:
+        model = file.absolute().parent.parent
+        found[model] = (*found.get(model, ()), file)
+    return found
+
+
+def row_of(
+    results: Sequence[Path | Result],
+    name: str | None = None,
+    *,
+    url: str = "",
+    submitted: str = "",
+) -> Row:
+    """A model's row, of which every result counts.
+
+    Args:
+        results: Results, or the files or folders they are in; those of tasks that aren't on the
+            leaderboard are left out.
+        name: The model's, instead of the one in the results.
+        url: Where it is described.
+        submitted: A date.
+
+    Raises:
+        ResultError: A result is refused (the message says which and why), the results are of
+            several models, or nothing is left.
+    """
+    return own_row(results, name, url=url, submitted=submitted).enterable()
+
+
+def own_row(
+    results: Sequence[Path | Result],
+    name: str | None = None,
+    *,
+    url: str = "",
+    submitted: str = "",
+) -> OwnRow:
+    """As `row_of`, but results that are refused are left out and listed.
+
+    Raises:
+        ResultError: A file can't be read, two results are of the same task, the results are of
+            several models, or name, URL or date can't stand in a row.
+    """
+    found = [_read(item) for item in results]
+    if not found:
+        raise ResultError("A row is made from results; none was named.")
+    _check_one_model(found)
+    counted = counted_tasks()
+    by_task: dict[str, _Found] = {}
+    elsewhere: list[str] = []
+    for item in found:
+        task = item.result.task.name
+        if task not in counted:
+            elsewhere.append(task)
+            continue
+        if task in by_task:
+            raise ResultError(
+                f"{by_task[task].where} and {item.where} are both of {task}; keep one of them."
+            )
+        by_task[task] = item
+    refused, used = [], {}
+    for task, item in by_task.items():
+        problems = result_problems(item.result, counted[task], item.folder)
+        refused += [Refusal(item.where, problem) for problem in problems]
+        if not problems:
+            used[task] = item
+    row, sources, notes = _assemble(used, by_task, name or found[0].result.model.name)
+    row = Row(row.model, url, submitted, row.scores)
+    check_row(row)
+    return OwnRow(row, sources, tuple(refused), tuple(sorted(elsewhere)), notes)
+
+
+def _read(item: Path | Result) -> _Found:
+    if isinstance(item, Result):
+        return _Found(item, None)
+    folder = item if item.is_dir() else item.parent
+    return _Found(Result.read(item), folder)
+
+
+def _check_one_model(found: Sequence[_Found]) -> None:
+    first = found[0]
+    for item in found[1:]:
+        if item.result.model.digest != first.result.model.digest:
+            raise ResultError(
+                f"{first.where} and {item.where} are of different models: "
+                f"{first.result.model.name} and {item.result.model.name}, with other weights, "
+                "options or source. A row is that of one model; name its results alone."
+            )
+
+
+def _assemble(
+    used: Mapping[str, _Found], seen: Mapping[str, _Found], name: str
+) -> tuple[Row, dict[str, tuple[str, ...]], tuple[str, ...]]:
+    scores: list[float | None] = []
+    sources: dict[str, tuple[str, ...]] = {}
+    notes: list[str] = []
+    for column in COLUMNS:
+        parts = tasks_of(column)
+        there = [used[part.name] for part in parts if part.name in used]
+        if len(there) < len(parts):
+            missing = [part.name for part in parts if part.name not in seen]
+            if there and missing:
+                notes.append(
+                    f"{column} is the mean of {len(parts)} tasks and stays empty without "
+                    f"{', '.join(missing)}."
+                )
+            scores.append(None)
+            continue
+        mean = statistics.fmean(item.result.primary.mean for item in there)
+        scores.append(round(mean, _DECIMALS))
+        sources[column] = tuple(item.where for item in there)
+        notes += _remarks(column, there)
+    return Row(name, "", "", tuple(scores)), sources, tuple(notes)
+
+
+def _remarks(column: str, there: Sequence[_Found]) -> list[str]:
+    notes = []
+    for item in there:
+        if item.folder is not None and not has_predictions(item.folder):
+            notes.append(
+                f"{column}: no predictions lie beside {item.where}, so its score could not be "
+                "computed again."
+            )
+        if item.result.precision != "float32":
+            notes.append(f"{column}: the probe was trained in {item.result.precision}.")
+    return notes

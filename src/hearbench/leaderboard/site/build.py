@@ -1,0 +1,165 @@
+"""From a table and results to a site."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hearbench._version import __version__
+from hearbench.errors import HearError
+from hearbench.leaderboard.site.figures import FEWEST_SCORES, PaperFigures, figures_of
+from hearbench.leaderboard.site.folder import check_replaceable, write_folder
+from hearbench.leaderboard.site.intervals import ScoreInterval
+from hearbench.leaderboard.site.numbers import digits
+from hearbench.leaderboard.site.own import own_models
+from hearbench.leaderboard.site.plots import correlation_plot, heat_map, scatter
+from hearbench.leaderboard.table import Table
+from hearbench.results import Result
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from hearbench.leaderboard.site.pages import Content
+
+__all__ = ["build_site"]
+
+_ASSETS = ("site.css", "theme.js", "table.js", "aggregates.js", "compare.js", "plots.js")
+_PLOTLY = "plotly.min.js"
+_EXTRA = "The site needs {}. Install it with: pip install 'hearbench[site]'"
+
+
+def build_site(
+    table: Table,
+    out: Path,
+    *,
+    results: Sequence[Result] = (),
+    intervals: Mapping[tuple[str, str], ScoreInterval] | None = None,
+    figures: PaperFigures | None = None,
+    generated: dt.date | None = None,
+) -> list[Path]:
+    """Writes the leaderboard as a static site, which works from a file and offline.
+
+    The same arguments give the same bytes.
+
+    Args:
+        table: The models, the user's own among them.
+        out: Folder of the site. It is replaced if it holds a site and nothing else.
+        results: The user's own, which are shown on the pages of the models that they name. One
+            that no score of the table is made of is shown apart from those that are.
+        intervals: Of the results' first scores, by the names of model and task, where they are
+            known; see `interval_of`.
+        figures: The paper's figures; by default they are computed from the table.
+        generated: A date to show at the foot of each page.
+
+    Returns:
+        The paths of the files, sorted.
+
+    Raises:
+        HearError: The folder holds something else or can't be written; plotly or jinja2 isn't
+            installed; names of models clash.
+        ResultError: Two results are of the same model and task, or of different models under
+            one name.
+    """
+    check_replaceable(out)
+    own = own_models(results, intervals)
+    # Imported here, as it needs libraries that come with the extra.
+    environment, plotly = _environment(), _plotly()
+    from hearbench.leaderboard.site.pages import Content
+
+    content = Content(table, own)
+    if figures is None:
+        figures = figures_of(content.table)
+    shared = {
+        "content": content,
+        "version": __version__,
+        "generated": generated.isoformat() if generated else "",
+    }
+    pages = _pages(environment, content, figures, shared)
+    folder = files(__package__) / "assets"
+    pages.update({f"assets/{name}": (folder / name).read_bytes() for name in _ASSETS})
+    pages[f"assets/{_PLOTLY}"] = plotly
+    return write_folder(out, pages)
+
+
+def _pages(
+    environment: Environment,
+    content: Content,
+    figures: PaperFigures | None,
+    shared: dict[str, Any],
+) -> dict[str, bytes]:
+    def page(template: str, root: str = "", **values: Any) -> bytes:
+        text = environment.get_template(f"{template}.html.j2").render(
+            **shared, root=root, here=template, **values
+        )
+        return text.encode("utf-8")
+
+    found = {
+        "index.html": page("index"),
+        "tasks.html": page("tasks"),
+        "aggregates.html": page("aggregates", shown=content.aggregates),
+        "compare.html": page("compare", data=content.comparison()),
+        "plots.html": page(
+            "plots",
+            figures=figures,
+            plots=_plots(content, figures),
+            fewest_scores=FEWEST_SCORES,
+        ),
+        "about.html": page("about"),
+    }
+    for model in content.models:
+        found[f"models/{model.slug}.html"] = page("model", "../", model=model)
+    for task in content.tasks:
+        found[f"tasks/{task.slug}.html"] = page("task", "../", task=task)
+    return found
+
+
+def _plots(content: Content, figures: PaperFigures | None) -> dict[str, Any]:
+    if figures is None:
+        return {}
+    domains = {task.name: task.facts.domain for task in content.tasks}
+    own = {model.name for model in content.own_models}
+    return {
+        "heat-map": heat_map(figures),
+        "task-correlations": correlation_plot(figures.by_task),
+        "model-correlations": correlation_plot(figures.by_model),
+        "task-map": scatter(
+            figures.columns, figures.task_map, [domains[name] for name in figures.columns]
+        ),
+        "model-map": scatter(
+            figures.models,
+            figures.model_map,
+            ["yours" if name in own else "models" for name in figures.models],
+        ),
+    }
+
+
+def _environment() -> Environment:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError as error:
+        raise HearError(_EXTRA.format("jinja2")) from error
+    environment = Environment(
+        loader=PackageLoader("hearbench.leaderboard.site"),
+        # All of it, whatever a file is called.
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["digits"] = digits
+    # Keys stay as they come; Jinja's own filter would sort them.
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return environment
+
+
+def _plotly() -> bytes:
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise HearError(_EXTRA.format("plotly")) from error
+    script: str = get_plotlyjs()
+    return script.encode("utf-8")

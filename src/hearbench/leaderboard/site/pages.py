@@ -1,0 +1,231 @@
+"""What every page shows, as the templates take it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from markupsafe import Markup
+
+from hearbench.leaderboard.places import Place, places
+from hearbench.leaderboard.site.aggregates import AggregatePage
+from hearbench.leaderboard.site.bars import bar
+from hearbench.leaderboard.site.columns import OTHER, ColumnFacts, column_facts, domain_title
+from hearbench.leaderboard.site.intervals import ScoreInterval
+from hearbench.leaderboard.site.names import safe_url, slugs
+from hearbench.leaderboard.site.numbers import by_sum, sum_of
+from hearbench.leaderboard.site.own import OwnModel, spread_of
+from hearbench.leaderboard.table import OFFICIAL_ROUND, Row, Table
+from hearbench.results import Result
+from hearbench.tasks.catalog.schema import DOMAINS
+
+__all__ = ["Content", "ModelPage", "ScoreLine", "TaskPage"]
+
+# As the round ended in December 2021, its models stand before all later dates.
+_ROUND_KEY = "2021-12"
+
+
+@dataclass(frozen=True)
+class ModelPage:
+    """A model of the table.
+
+    Attributes:
+        row: Its row.
+        slug: Name of its page.
+        url: Where it is described, if that is safe to follow.
+        total: Sum of its scores.
+        own: Its results, where they are at hand.
+        position: In the table.
+    """
+
+    row: Row
+    slug: str
+    url: str | None
+    total: float
+    own: OwnModel | None
+    position: int
+
+    def rank_on(self, task: TaskPage) -> int | None:
+        """Its rank on a task."""
+        return task.places[self.position].rank
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.row.model
+
+    @property
+    def submitted_key(self) -> str:
+        """By which the table sorts dates."""
+        return _ROUND_KEY if self.row.submitted == OFFICIAL_ROUND else self.row.submitted
+
+    @property
+    def n_scores(self) -> int:
+        """On how many tasks it has a score."""
+        return sum(score is not None for score in self.row.scores)
+
+
+@dataclass(frozen=True)
+class TaskPage:
+    """A task of the table.
+
+    Attributes:
+        facts: What the catalog knows of it.
+        slug: Name of its page.
+        places: Of the models, in the table's order.
+    """
+
+    facts: ColumnFacts
+    slug: str
+    places: tuple[Place, ...]
+
+    @property
+    def name(self) -> str:
+        """The column's name."""
+        return self.facts.column
+
+    @property
+    def scores(self) -> tuple[float | None, ...]:
+        """All models' scores."""
+        return tuple(place.score for place in self.places)
+
+
+@dataclass(frozen=True)
+class ScoreLine:
+    """A model's score on a task, as a line of either's page.
+
+    Attributes:
+        model: Which model.
+        task: Which task.
+        place: Its score and rank.
+        bar: Drawing of the score among the others.
+        spread: Standard deviation over the folds, where it is known and there are folds; None
+            where there is an interval.
+        interval: Of the score, where it was computed beside the results.
+    """
+
+    model: ModelPage
+    task: TaskPage
+    place: Place
+    bar: Markup
+    spread: float | None
+    interval: ScoreInterval | None
+
+
+class Content:
+    """All of a site's content.
+
+    Args:
+        table: The models.
+        own: Models with results at hand, by their names; those that the table doesn't have get
+            a row without scores.
+    """
+
+    def __init__(self, table: Table, own: dict[str, OwnModel]) -> None:
+        for name in own:
+            if name not in table.models:
+                table = table.with_row(Row(name, "", "", (None,) * len(table.columns)))
+        self.table = table
+        of_models = [places(table, row) for row in table.rows]
+        self.tasks = [
+            TaskPage(column_facts(column), slug, tuple(of_model[i] for of_model in of_models))
+            for i, (column, slug) in enumerate(
+                zip(table.columns, slugs(table.columns), strict=True)
+            )
+        ]
+        self._in_table_order = [
+            ModelPage(row, slug, safe_url(row.url), sum_of(row), own.get(row.model), position)
+            for position, (row, slug) in enumerate(
+                zip(table.rows, slugs(table.models), strict=True)
+            )
+        ]
+        by_name = {page.name: page for page in self._in_table_order}
+        self.models = [by_name[row.model] for row in by_sum(table)]
+
+    @cached_property
+    def aggregates(self) -> AggregatePage | None:
+        """The models by several aggregates; None if none of them has a score."""
+        known = tuple(row for row in self.table if any(s is not None for s in row.scores))
+        return AggregatePage(replace(self.table, rows=known)) if known else None
+
+    @property
+    def by_name(self) -> dict[str, ModelPage]:
+        """The models by their names."""
+        return {model.name: model for model in self.models}
+
+    @property
+    def domains(self) -> list[tuple[str, str]]:
+        """Domains that have tasks, with their headings."""
+        there = {task.facts.domain for task in self.tasks}
+        return [(name, domain_title(name)) for name in (*DOMAINS, OTHER) if name in there]
+
+    @property
+    def own_models(self) -> list[ModelPage]:
+        """The user's models."""
+        return [model for model in self.models if model.own]
+
+    def tasks_of(self, domain: str) -> list[TaskPage]:
+        """A domain's tasks, in the table's order."""
+        return [task for task in self.tasks if task.facts.domain == domain]
+
+    def lines_of_model(self, model: ModelPage, domain: str) -> list[ScoreLine]:
+        """A model's scores on a domain's tasks."""
+        return [self._line(model, task) for task in self.tasks_of(domain)]
+
+    def lines_of_task(self, task: TaskPage) -> list[ScoreLine]:
+        """All scores on a task, best first."""
+        lines = [
+            self._line(model, task, ticks=False)
+            for model in self._in_table_order
+            if model.rank_on(task) is not None
+        ]
+        return sorted(lines, key=lambda line: (line.place.rank or 0, line.model.name))
+
+    def without_score(self, task: TaskPage) -> list[ModelPage]:
+        """The models that a task has no score of."""
+        return [model for model in self._in_table_order if model.rank_on(task) is None]
+
+    def other_results(self, model: ModelPage) -> list[Result]:
+        """Results of a model that no score in the table is made of."""
+        if model.own is None:
+            return []
+        used = {result.task.name for result in self._used(model, model.own)}
+        return [result for result in model.own.results if result.task.name not in used]
+
+    def comparison(self) -> dict[str, Any]:
+        """What the page for comparing needs: tasks, models and scores."""
+        return {
+            "tasks": [
+                {"name": task.name, "slug": task.slug, "domain": task.facts.domain}
+                for task in self.tasks
+            ],
+            "domains": dict(self.domains),
+            "models": [
+                {
+                    "name": model.name,
+                    "slug": model.slug,
+                    "own": model.own is not None,
+                    "scores": model.row.scores,
+                }
+                for model in self.models
+            ],
+        }
+
+    def _used(self, model: ModelPage, own: OwnModel) -> Iterator[Result]:
+        for task, score in zip(self.tasks, model.row.scores, strict=True):
+            yield from own.behind(task.name, score)
+
+    def _line(self, model: ModelPage, task: TaskPage, *, ticks: bool = True) -> ScoreLine:
+        place = task.places[model.position]
+        behind = model.own.behind(task.name, place.score) if model.own else ()
+        interval = model.own.interval_behind(task.name, place.score) if model.own else None
+        std = spread_of(behind) if interval is None else None
+        whisker = None
+        if interval is not None:
+            whisker = interval.low, interval.high
+        elif place.score is not None and std:
+            whisker = place.score - std, place.score + std
+        others: Sequence[float | None] = task.scores if ticks else ()
+        return ScoreLine(model, task, place, bar(place.score, others, whisker), std, interval)

@@ -1,0 +1,168 @@
+"""What a submission says: the card, the row, what was measured, and the text of a pull request."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from hearbench.leaderboard.card import Card
+from hearbench.leaderboard.counted import tasks_of
+from hearbench.leaderboard.table import COLUMNS, Row
+
+__all__ = ["MeasuredModel", "Submission", "missing_columns", "pull_request"]
+
+
+def _column(name: str) -> str:
+    if name not in COLUMNS:
+        raise ValueError(f"there is no column {name!r}")
+    return name
+
+
+Column = Annotated[str, AfterValidator(_column)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MeasuredModel(_Record):
+    """What the submission form asked for and is measured instead.
+
+    Attributes:
+        n_weights: How many numbers the model has learned.
+        sample_rate: In Hz.
+        scene_embedding_size: Numbers per clip.
+        timestamp_embedding_size: Numbers per frame.
+        hop_ms: Mean time between timestamps; None if it wasn't found out.
+        digest: Over the model's source, weights and options.
+        weights_digest: SHA-256 of the weights, where there is a file of them.
+        versions: Of the interpreter and libraries that ran it.
+    """
+
+    n_weights: int
+    sample_rate: int
+    scene_embedding_size: int
+    timestamp_embedding_size: int
+    hop_ms: float | None
+    digest: str
+    weights_digest: str | None
+    versions: dict[str, str]
+
+
+class Submission(_Record):
+    """All of a submission but its results.
+
+    Attributes:
+        format_version: Of this form.
+        hearbench_version: That made it.
+        created: ISO date.
+        card: What the team says.
+        model: What was measured.
+        scores: The row: by column, None where the task wasn't run.
+        tasks: All tasks that were run, those that aren't on the leaderboard included.
+        missing: By column that has no score, why.
+    """
+
+    format_version: Literal[1] = 1
+    hearbench_version: str
+    created: dt.date
+    card: Card
+    model: MeasuredModel
+    scores: dict[Column, float | None]
+    tasks: tuple[str, ...]
+    missing: dict[str, str]
+
+    def row(self) -> Row:
+        """The submission's row of the leaderboard."""
+        scores = tuple(self.scores.get(column) for column in COLUMNS)
+        return Row(self.card.model, self.card.url, self.created.isoformat(), scores)
+
+
+def missing_columns(row: Row, said: Mapping[str, str], failed: Mapping[str, str]) -> dict[str, str]:
+    """Why columns of a row are empty: in the team's words, or by what went wrong.
+
+    Args:
+        row: The row.
+        said: Reasons of the card, by column, task or name in the catalog.
+        failed: What went wrong, by task.
+    """
+    reasons = {}
+    for column, score in zip(COLUMNS, row.scores, strict=True):
+        if score is not None:
+            continue
+        names = {column, *(task.name for task in tasks_of(column))}
+        names |= {task.spec.name for task in tasks_of(column)}
+        own = [text for key, text in said.items() if key in names]
+        wrong = [text.splitlines()[0] for key, text in failed.items() if key in names]
+        reasons[column] = "; ".join([*own, *wrong]) or "not run"
+    return reasons
+
+
+def pull_request(submission: Submission, warnings: Sequence[str]) -> str:
+    """The text of a pull request: the answers of the submission form, in Markdown.
+
+    Args:
+        submission: What is submitted.
+        warnings: Of the validator.
+    """
+    card, model = submission.card, submission.model
+    row = submission.row()
+    n_scores = sum(score is not None for score in row.scores)
+    size = f"{model.scene_embedding_size} / {model.timestamp_embedding_size}"
+    weights = f"{model.n_weights:,}" if model.n_weights else "none"
+    hop = "" if model.hop_ms is None else f", a frame every {model.hop_ms:g} ms"
+    licence = card.licence + (f"; weights: {card.weights_licence}" if card.weights_licence else "")
+    versions = ", ".join(f"{name} {version}" for name, version in model.versions.items())
+    answers = {
+        "Model": card.model,
+        "Team": card.team,
+        "Authors": ", ".join(card.authors),
+        "Address": card.url,
+        "Paper": card.paper or "none",
+        "Weights": card.weights_url or "in the package",
+        "Licence": licence,
+        "Pre-trained on": f"{card.pretraining}. {card.pretraining_data}".strip(),
+        "Learned numbers": weights,
+        "Scene / timestamp embedding size": size + hop,
+        "Sample rate": f"{model.sample_rate} Hz",
+        "Ran with": versions,
+        "Tasks": f"{n_scores} of {len(COLUMNS)} columns",
+    }
+    lines = [f"# {_inline(card.model)}", "", _block(card.description), ""]
+    lines += ["| | |", "| --- | --- |"]
+    lines += [f"| {key} | {_inline(value)} |" for key, value in answers.items()]
+    lines += ["", "| task | score |", "| --- | --- |"]
+    for column, score in zip(COLUMNS, row.scores, strict=True):
+        value = (
+            f"{score:.4f}"
+            if score is not None
+            else _inline(submission.missing.get(column, "not run"))
+        )
+        lines.append(f"| {column} | {value} |")
+    others = [task for task in submission.tasks if task not in _on_the_table()]
+    if others:
+        lines += ["", f"Also evaluated: {_inline(', '.join(others))}."]
+    if warnings:
+        lines += ["", "The validator warns of:", ""]
+        lines += [f"- {_inline(text)}" for text in warnings]
+    return "\n".join(lines) + "\n"
+
+
+def _on_the_table() -> set[str]:
+    return {task.name for column in COLUMNS for task in tasks_of(column)}
+
+
+def _inline(text: str) -> str:
+    """A text that stays in its cell, and in which no tag or link of its own comes to life."""
+    for letter, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|")):
+        text = text.replace(letter, written)
+    for letter in "`[]":
+        text = text.replace(letter, f"\\{letter}")
+    return " ".join(text.split())
+
+
+def _block(text: str) -> str:
+    return "\n\n".join(_inline(part) for part in text.split("\n\n") if part.strip())

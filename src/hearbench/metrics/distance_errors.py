@@ -1,0 +1,191 @@
+"""Standard errors of distance scores: how they would vary with other clips.
+
+Pairs share clips and all queries search the same clips, so neither pairs nor queries are
+independent. What is drawn is clips:
+
+- Retrieval: the jackknife. Each clip is left out once, as a query and from among what the other
+  queries find; every one of those is corrected exactly, from its ranks.
+- AUC: the influence of each clip, from its mean placement values (DeLong et al., "Comparing the
+  areas under two or more correlated receiver operating characteristic curves", Biometrics 44,
+  1988), for pairs that share clips.
+- EER: likewise, the influence of each clip on both rates at the threshold, weighted by how
+  steeply the two curves cross.
+
+Of many clips, those of a random sample are looked at: as queries, and for their influence. Only
+the standard error is an estimate then, never the score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hearbench.metrics.distance import DistanceMeasures, Progress
+from hearbench.metrics.distance_blocks import SELF, Sameness, key_blocks
+from hearbench.metrics.jackknife import Jackknife
+from hearbench.metrics.same_different import SameDifferent
+
+__all__ = ["StandardErrors", "n_looked_at", "standard_errors"]
+
+# Distances that are looked at again; all of them up to 5792 clips.
+_PAIRS = 1 << 25
+_ONE = np.uint32(1)
+
+
+@dataclass(frozen=True)
+class StandardErrors:
+    """Standard errors; NaN where a score or its spread isn't defined.
+
+    Attributes:
+        mean_average_precision: Of retrieval.
+        precision_at: Per k.
+        auc: Of same-different.
+        eer: Likewise.
+    """
+
+    mean_average_precision: float
+    precision_at: Mapping[int, float]
+    auc: float
+    eer: float
+
+
+def n_looked_at(n_clips: int, max_pairs: int = _PAIRS) -> int:
+    """Of how many clips the influence is looked at."""
+    return min(n_clips, max(2, max_pairs // max(1, n_clips)))
+
+
+def standard_errors(
+    embeddings: npt.NDArray[np.float32],
+    sameness: Sameness,
+    measures: DistanceMeasures,
+    *,
+    seed: int = 0,
+    max_pairs: int = _PAIRS,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> StandardErrors:
+    """Standard errors over clips of what `measure_distances` gave.
+
+    Args:
+        embeddings: (n_clips, size), those that were measured.
+        sameness: Likewise.
+        measures: What was measured.
+        seed: Of the sample of clips.
+        max_pairs: How many distances are looked at.
+        device: The torch device that computes the distances.
+        progress: Told after every block.
+    """
+    n_clips = len(embeddings)
+    ks = tuple(measures.retrieval.precision_at)
+    if n_clips < 3:
+        return StandardErrors(math.nan, dict.fromkeys(ks, math.nan), math.nan, math.nan)
+    n_rows = n_looked_at(n_clips, max_pairs)
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.choice(n_clips, n_rows, replace=False))
+    retrieval = Jackknife(measures.retrieval, len(rows) / n_clips)
+    pairs = _PairInfluence(measures.pairs, n_clips)
+    done = 0
+    for block, keys in key_blocks(embeddings, sameness, rows, device=device):
+        for query, row in zip(block, keys, strict=True):
+            retrieval.add(int(query), row)
+            pairs.add(row)
+        done += len(block)
+        if progress is not None:
+            progress(done, n_rows)
+    return StandardErrors(
+        retrieval.mean_average_precision(),
+        {k: retrieval.precision_at(k) for k in ks},
+        pairs.of_auc(),
+        pairs.of_eer(),
+    )
+
+
+class _PairInfluence:
+    """The influence of clips on AUC and EER.
+
+    Args:
+        pairs: The scores.
+        n_clips: Of the split.
+    """
+
+    def __init__(self, pairs: SameDifferent, n_clips: int) -> None:
+        self._pairs = pairs
+        self._n_clips = n_clips
+        ladder = pairs.ladder
+        # Between two rungs a distance is taken to lie in the middle; half of its equals count.
+        self._same_nearer = _middles(ladder.same)
+        self._different_nearer = _middles(ladder.different)
+        self._weights = _steepness(pairs)
+        threshold = np.float32(pairs.eer_threshold) if not math.isnan(pairs.eer) else np.float32(0)
+        self._threshold = threshold.view(np.uint32)
+        self._auc: list[float] = []
+        self._eer: list[float] = []
+
+    @property
+    def _defined(self) -> bool:
+        return not math.isnan(self._pairs.auc)
+
+    def add(self, row: npt.NDArray[np.uint32]) -> None:
+        """The keys of a clip with all clips (n_clips,)."""
+        if not self._defined:
+            return
+        others = row[row != SELF]
+        is_same = (others & _ONE).astype(bool)
+        bits = others >> _ONE
+        rung = np.searchsorted(self._pairs.ladder.bits, bits)
+        same, different = rung[is_same], rung[~is_same]
+        auc, eer = self._pairs.auc, self._pairs.eer
+        # How often the clip is in a same pair, against the average clip; so of different ones.
+        per_same = self._n_clips / (2 * self._pairs.n_same)
+        per_different = self._n_clips / (2 * self._pairs.n_different)
+        placed = (1 - self._different_nearer[same] - auc).sum() * per_same
+        passed = (self._same_nearer[different] - auc).sum() * per_different
+        self._auc.append(2 * float(placed + passed))
+        above = bits > self._threshold
+        rejected = (above[is_same] - eer).sum() * per_same
+        accepted = (~above[~is_same] - eer).sum() * per_different
+        self._eer.append(2 * float(self._weights[0] * rejected + self._weights[1] * accepted))
+
+    def of_auc(self) -> float:
+        """The standard error of the AUC."""
+        return self._error(self._auc)
+
+    def of_eer(self) -> float:
+        """The standard error of the equal error rate."""
+        return self._error(self._eer)
+
+    def _error(self, influences: list[float]) -> float:
+        if len(influences) < 2:
+            return math.nan
+        return float(np.std(influences, ddof=1) / math.sqrt(self._n_clips))
+
+
+def _middles(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    edges = np.concatenate([[0.0], shares, [1.0]])
+    middles: npt.NDArray[np.float64] = (edges[1:] + edges[:-1]) / 2
+    return middles
+
+
+def _steepness(pairs: SameDifferent) -> tuple[float, float]:
+    """The weights of a change in FRR and in FAR for the EER; they sum to 1.
+
+    The rate moves along the flatter curve: the steeper one gives way.
+    """
+    ladder = pairs.ladder
+    if math.isnan(pairs.eer) or len(ladder.bits) < 2:
+        return 0.5, 0.5
+    gap = 1 - ladder.same - ladder.different
+    crossing = int(np.searchsorted(-gap, 0))
+    first = int(np.searchsorted(-gap, -pairs.eer / 2))
+    last = int(np.searchsorted(-gap, pairs.eer / 2))
+    first = max(0, min(first, crossing - 1))
+    last = min(len(gap) - 1, max(last, crossing))
+    same = float(ladder.same[last] - ladder.same[first])
+    different = float(ladder.different[last] - ladder.different[first])
+    if same + different <= 0:
+        return 0.5, 0.5
+    return different / (same + different), same / (same + different)

@@ -1,0 +1,65 @@
+"""The table of scores: their names, their direction, and what they apply to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hearbench.registry import Registry
+
+__all__ = ["SceneScore", "get_scene_score", "score_names"]
+
+
+@dataclass(frozen=True)
+class SceneScore:
+    """A score over clips.
+
+    Attributes:
+        name: As tasks name it, e.g. ``"top1_acc"``.
+        function: Of probabilities (n_clips, n_labels) and multi-hot targets of the same
+            shape, to one number; NaN where the score is undefined.
+        maximise: Whether higher is better.
+        title: One line for listings.
+    """
+
+    name: str
+    function: Callable[[npt.NDArray[np.floating], npt.NDArray[np.integer]], float]
+    maximise: bool
+    title: str
+
+    def __call__(
+        self, probabilities: npt.NDArray[np.floating], targets: npt.NDArray[np.integer]
+    ) -> float:
+        """The score; see the function's own docstring."""
+        return self.function(probabilities, targets)
+
+
+_SCENE: Registry[SceneScore] = Registry(
+    "score",
+    "hearbench.scores",
+    {
+        "aucroc": "hearbench.metrics.tagging:AUCROC",
+        "chroma_acc": "hearbench.metrics.classification:CHROMA_ACC",
+        "d_prime": "hearbench.metrics.tagging:D_PRIME",
+        "mAP": "hearbench.metrics.tagging:MAP",
+        "pitch_acc": "hearbench.metrics.classification:PITCH_ACC",
+        "top1_acc": "hearbench.metrics.classification:TOP1_ACC",
+    },
+)
+
+
+def get_scene_score(name: str) -> SceneScore:
+    """The scene score of that name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    return _SCENE.get(name)
+
+
+def score_names() -> list[str]:
+    """The names of all scene scores, sorted."""
+    return _SCENE.names()

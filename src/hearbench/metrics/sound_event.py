@@ -1,0 +1,275 @@
+"""Scores of sound events: event-based F-measures and the segment-based error rate.
+
+They equal sed_eval 0.2.1 (Mesaros, Heittola and Virtanen, "Metrics for Polyphonic Sound Event
+Detection", Applied Sciences 6(6), 2016) with ``event_matching_type="optimal"``, of which the
+published scores were made, overall and per label:
+
+    event_onset_200ms_fms               onsets within 200 ms
+    event_onset_50ms_fms                onsets within 50 ms
+    event_onset_offset_50ms_20perc_fms  onsets within 50 ms, offsets within 50 ms or 20 % of the
+                                        reference's length, whichever is more
+    segment_1s_er                       labels per segment of 1 s, in error
+
+Counts are summed over all clips (micro average). Every clip of either list counts: an estimate
+that is missing is an empty one, and so is a reference.
+
+Undefined values are sed_eval's: the precision is NaN where nothing was estimated, the recall
+where nothing was to be found, the F-measure where either is; the F-measure is 0 where both are
+0. The error rate's denominator has the smallest double above 0 next to 1 (2.2e-16) added, so
+without a reference it is 0 if nothing was estimated either, and otherwise of the order of 1e16.
+
+Labels are strings that must be in the vocabulary. Here sed_eval isn't consistent: the
+error rate fails on other labels, the F-measures count them. It also strips labels and takes
+"none" for no label, which is not done here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from hearbench.metrics.event_lists import EventArrays
+from hearbench.metrics.event_matching import MatchRule, match_events
+from hearbench.metrics.segments import count_segments
+from hearbench.registry import Registry
+
+__all__ = [
+    "EVENT_ONSET_50MS",
+    "EVENT_ONSET_200MS",
+    "EVENT_ONSET_OFFSET_50MS",
+    "SEGMENT_1S_ER",
+    "EventScore",
+    "event_f_measure",
+    "event_score_names",
+    "event_scores",
+    "get_event_score",
+    "segment_error_rate",
+]
+
+_EPSILON = float(np.spacing(1.0))
+
+
+def event_scores(
+    reference: Mapping[str, Sequence[Mapping[str, Any]]],
+    estimate: Mapping[str, Sequence[Mapping[str, Any]]],
+    labels: Sequence[str],
+    name: str,
+) -> dict[str, Any]:
+    """One event score of lists of events, with its parts.
+
+    Args:
+        reference: ``{clip: [{"label", "start", "end"}, ...]}``, times in ms.
+        estimate: Likewise. Clips that are in one of the two only count as well.
+        labels: The vocabulary.
+        name: Of the score, see `event_score_names`.
+
+    Returns:
+        For the F-measures ``f_measure``, ``precision``, ``recall`` and the counts ``Nref`` and
+        ``Nsys`` of events and ``Ntp`` of matched pairs. For ``segment_1s_er`` ``error_rate``,
+        the sum of ``substitution_rate``, ``deletion_rate`` and ``insertion_rate``; the counts
+        ``substitutions``, ``deletions`` and ``insertions``; and ``Nref``, ``Nsys`` and ``Ntp``,
+        of labels in segments. In both, ``per_label`` holds the same of each label alone; there,
+        an error rate knows no substitutions.
+
+    Raises:
+        UnknownNameError: There is no such score.
+        TaskError: An event lacks a key, has an unknown label, or a time that isn't finite.
+    """
+    score = get_event_score(name)
+    clips = list(dict.fromkeys([*reference, *estimate]))
+    return score.parts(
+        EventArrays.from_mapping(reference, clips, labels, what="reference"),
+        EventArrays.from_mapping(estimate, clips, labels, what="estimate"),
+        [str(label) for label in labels],
+    )
+
+
+def event_f_measure(
+    reference: EventArrays, estimate: EventArrays, labels: Sequence[str], *, rule: MatchRule
+) -> dict[str, Any]:
+    """Precision, recall and F-measure of events; the keys are those of `event_scores`.
+
+    Args:
+        reference: The annotated events.
+        estimate: The events that were found, of the same clips.
+        labels: The vocabulary.
+        rule: When two of them belong together.
+    """
+    pairs = match_events(reference, estimate, rule)
+    n_labels = len(labels)
+    n_reference = np.bincount(reference.label, minlength=n_labels).tolist()
+    n_estimated = np.bincount(estimate.label, minlength=n_labels).tolist()
+    n_matched = np.bincount(reference.label[pairs[:, 0]], minlength=n_labels).tolist()
+    return {
+        **_f_parts(len(reference), len(estimate), len(pairs)),
+        "per_label": {
+            label: _f_parts(*counts)
+            for label, *counts in zip(labels, n_reference, n_estimated, n_matched, strict=True)
+        },
+    }
+
+
+def _f_parts(n_reference: int, n_estimated: int, n_matched: int) -> dict[str, float | int]:
+    precision = n_matched / n_estimated if n_estimated else float("nan")
+    recall = n_matched / n_reference if n_reference else float("nan")
+    if precision == 0 and recall == 0:
+        f_measure = 0.0
+    else:
+        f_measure = 2 * precision * recall / (precision + recall)
+    return {
+        "f_measure": f_measure,
+        "precision": precision,
+        "recall": recall,
+        "Nref": n_reference,
+        "Nsys": n_estimated,
+        "Ntp": n_matched,
+    }
+
+
+def segment_error_rate(
+    reference: EventArrays, estimate: EventArrays, labels: Sequence[str]
+) -> dict[str, Any]:
+    """Error rate over segments of 1 s; the keys are those of `event_scores`."""
+    counts = count_segments(reference, estimate, len(labels))
+    n_reference, n_estimated = int(counts.reference.sum()), int(counts.estimate.sum())
+    n_both = int(counts.both.sum())
+    errors = (counts.substitutions, counts.deletions, counts.insertions)
+    return {
+        **_rates(n_reference, *errors),
+        "Nref": n_reference,
+        "Nsys": n_estimated,
+        "Ntp": n_both,
+        "per_label": {
+            label: {
+                **_rates(r, 0, r - b, e - b),
+                "Nref": r,
+                "Nsys": e,
+                "Ntp": b,
+            }
+            for label, r, e, b in zip(
+                labels,
+                counts.reference.tolist(),
+                counts.estimate.tolist(),
+                counts.both.tolist(),
+                strict=True,
+            )
+        },
+    }
+
+
+def _rates(
+    n_reference: int, substitutions: int, deletions: int, insertions: int
+) -> dict[str, float | int]:
+    substitution_rate, deletion_rate, insertion_rate = (
+        count / (n_reference + _EPSILON) for count in (substitutions, deletions, insertions)
+    )
+    return {
+        "error_rate": substitution_rate + deletion_rate + insertion_rate,
+        "substitution_rate": substitution_rate,
+        "deletion_rate": deletion_rate,
+        "insertion_rate": insertion_rate,
+        "substitutions": substitutions,
+        "deletions": deletions,
+        "insertions": insertions,
+    }
+
+
+@dataclass(frozen=True)
+class EventScore:
+    """A score over events.
+
+    Attributes:
+        name: As tasks name it, e.g. ``"event_onset_200ms_fms"``.
+        function: Of the reference, the estimate and the vocabulary, to the score's parts by
+            name, and ``per_label``.
+        maximise: Whether higher is better.
+        main: The part that is the score, e.g. ``"f_measure"``.
+        parts_in_results: The parts that results list, the main one first.
+        title: One line for listings.
+    """
+
+    name: str
+    function: Callable[[EventArrays, EventArrays, Sequence[str]], dict[str, Any]]
+    maximise: bool
+    main: str
+    parts_in_results: tuple[str, ...]
+    title: str
+
+    def __call__(
+        self, reference: EventArrays, estimate: EventArrays, labels: Sequence[str]
+    ) -> float:
+        """The score itself; NaN where it is undefined."""
+        return float(self.function(reference, estimate, labels)[self.main])
+
+    def parts(
+        self, reference: EventArrays, estimate: EventArrays, labels: Sequence[str]
+    ) -> dict[str, Any]:
+        """All parts; see `event_scores`."""
+        return self.function(reference, estimate, labels)
+
+
+_F_PARTS = ("f_measure", "precision", "recall")
+
+EVENT_ONSET_200MS = EventScore(
+    "event_onset_200ms_fms",
+    partial(event_f_measure, rule=MatchRule(0.2)),
+    True,
+    "f_measure",
+    _F_PARTS,
+    "F-measure of events, onsets within 200 ms",
+)
+EVENT_ONSET_50MS = EventScore(
+    "event_onset_50ms_fms",
+    partial(event_f_measure, rule=MatchRule(0.05)),
+    True,
+    "f_measure",
+    _F_PARTS,
+    "F-measure of events, onsets within 50 ms",
+)
+EVENT_ONSET_OFFSET_50MS = EventScore(
+    "event_onset_offset_50ms_20perc_fms",
+    partial(event_f_measure, rule=MatchRule(0.05, offset_collar_s=0.05, offset_share=0.2)),
+    True,
+    "f_measure",
+    _F_PARTS,
+    "F-measure of events, offsets within 50 ms or 20 % as well",
+)
+SEGMENT_1S_ER = EventScore(
+    "segment_1s_er",
+    segment_error_rate,
+    False,
+    "error_rate",
+    ("error_rate",),
+    "error rate of labels per second",
+)
+
+_EVENT: Registry[EventScore] = Registry(
+    "event score",
+    "hearbench.event_scores",
+    {
+        "event_onset_200ms_fms": "hearbench.metrics.sound_event:EVENT_ONSET_200MS",
+        "event_onset_50ms_fms": "hearbench.metrics.sound_event:EVENT_ONSET_50MS",
+        "event_onset_offset_50ms_20perc_fms": (
+            "hearbench.metrics.sound_event:EVENT_ONSET_OFFSET_50MS"
+        ),
+        "segment_1s_er": "hearbench.metrics.sound_event:SEGMENT_1S_ER",
+    },
+)
+
+
+def get_event_score(name: str) -> EventScore:
+    """The event score of that name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    return _EVENT.get(name)
+
+
+def event_score_names() -> list[str]:
+    """The names of all event scores, sorted."""
+    return _EVENT.names()

@@ -1,0 +1,275 @@
+"""Environments of their own for models, made with pip and kept in the cache.
+
+An environment is a folder ``environments/NAME-KEY`` in the cache. The key stands for what was
+installed and for the interpreter. ``environment.json`` in it is written last: without it the
+environment was never finished, and is made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from hearbench.digest import digest_json, short
+from hearbench.errors import ModelError
+from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX, only_one, write_json
+from hearbench.models.installable import Installable, installable
+from hearbench.models.interpreter import OLDEST_PYTHON, describe_interpreter
+from hearbench.models.pythons import BasePython, find_python
+from hearbench.settings import Settings
+
+__all__ = ["FOLDER", "Environment", "list_environments", "make_environment"]
+
+FOLDER = "environments"
+"""Of the cache, where environments are kept."""
+
+LineProgress = Callable[[str], None]
+
+_FORMAT = 1
+_RECORD = "environment.json"
+# Variables that would lead the environment's interpreter elsewhere.
+_OWN_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+_SHOWN_LINES = 20
+_LOOK_S, _END_S = 0.5, 5.0
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A finished environment in the cache.
+
+    Attributes:
+        folder: Where it is.
+        spec: What was installed, as it was asked for.
+        python_version: Of its interpreter, as 3.9.18.
+        created: When, in UTC, as ISO 8601.
+        packages: What pip says is in it, as name==version.
+    """
+
+    folder: Path
+    spec: str
+    python_version: str
+    created: str
+    packages: tuple[str, ...]
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return _python_in(self.folder)
+
+
+def make_environment(
+    spec: str,
+    *,
+    settings: Settings,
+    python: str | Path | None = None,
+    progress: LineProgress | None = None,
+    before: Callable[[Path, str], None] | None = None,
+) -> Path:
+    """Makes an environment for a model, or finds it in the cache.
+
+    ``pip install SPEC numpy`` with the environment variables and the configuration of pip. A
+    source tree is installed as a copy, not for editing: once its files change, so does the key,
+    and another environment is made.
+
+    Args:
+        spec: A source tree (a folder with ``pyproject.toml`` or ``setup.py``), a wheel or another
+            archive that pip installs, or one requirement such as ``"name==1.2"`` or
+            ``"name @ file:///path"``. A mere name is refused.
+        settings: Where the cache is.
+        python: A path, or a version such as ``"3.9"``; None for the running interpreter.
+        progress: Is told of each line that pip prints.
+        before: Is told the environment's folder and the version of its Python before anything is
+            installed; not where it is found in the cache.
+
+    Returns:
+        The path of the environment's interpreter.
+
+    Raises:
+        ModelError: There is no such tree or interpreter, or pip can't install it; the message has
+            the end of what pip printed.
+    """
+    tell = progress or (lambda _line: None)
+    wanted = installable(spec)
+    base = find_python(python)
+    if base.version < OLDEST_PYTHON:
+        raise ModelError(
+            f"{base.program} is Python {base.version_text}; models run on "
+            f"{'.'.join(map(str, OLDEST_PYTHON))} or later."
+        )
+    key = {
+        "format": _FORMAT,
+        "content": wanted.content,
+        "python": [os.path.realpath(base.program), base.version_text],
+    }
+    folder = settings.cache_dir / FOLDER / f"{wanted.name}-{short(digest_json(key))}"
+    try:
+        with _alone(folder, tell):
+            if _finished(folder) is None:
+                if before is not None:
+                    before(folder, base.version_text)
+                _make(folder, wanted, base, tell)
+    except OSError as error:
+        raise ModelError(f"An environment can't be made at {folder}: {error}.") from error
+    return _python_in(folder)
+
+
+def list_environments(settings: Settings) -> list[Environment]:
+    """The finished environments in the cache, by their folders' names."""
+    folders = sorted((settings.cache_dir / FOLDER).glob("*"))
+    found = [_finished(folder) for folder in folders if not folder.name.startswith(".")]
+    return [environment for environment in found if environment is not None]
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, tell: LineProgress) -> Iterator[None]:
+    """Holds the lock of an environment; waits while another process makes it."""
+    told = False
+    while True:
+        with only_one(_lock_of(folder)) as alone:
+            if alone:
+                yield
+                return
+        if not told:
+            tell(f"Another process is making {folder}; waiting for it.")
+            told = True
+        time.sleep(_LOOK_S)
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}.lock")
+
+
+def _make(folder: Path, wanted: Installable, base: BasePython, tell: LineProgress) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    try:
+        tell(f"Making an environment with Python {base.version_text}")
+        _create(base, folder, tell)
+        python = _python_in(folder)
+        pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input"]
+        done = _run([*pip, "install", "--progress-bar", "off", wanted.argument, "numpy"], tell)
+        if done.code:
+            raise ModelError(
+                f"pip can't install {wanted.spec} with Python {base.version_text}. It ends with:\n"
+                f"{done.end}\n"
+                "Mend what it names. If the model wants another Python, name it: --python 3.9"
+            )
+        describe_interpreter(python)
+        packages: list[str] = []
+        if _run([*pip, "freeze", "--all"], packages.append).code:
+            raise ModelError(f"pip can't list what is in {folder}:\n" + "\n".join(packages))
+        record = {
+            "format": _FORMAT,
+            "spec": wanted.spec,
+            "content": wanted.content,
+            "python": str(base.program),
+            "python_version": base.version_text,
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "packages": packages,
+        }
+        write_json(folder / _RECORD, record)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _create(base: BasePython, folder: Path, tell: LineProgress) -> None:
+    """Makes an environment that holds pip alone."""
+    uv = shutil.which("uv")
+    if base.has_venv:
+        command = [str(base.program), "-m", "venv", str(folder)]
+    elif uv is not None:
+        command = [uv, "venv", "--seed", "--python", str(base.program), str(folder)]
+    else:
+        raise ModelError(
+            f"{base.program} lacks the modules venv and ensurepip. Install them (on Debian and "
+            f"Ubuntu the package python{'.'.join(map(str, base.version[:2]))}-venv), or uv."
+        )
+    done = _run(command, tell)
+    if done.code:
+        raise ModelError(f"No environment can be made with {base.program}:\n{done.end}")
+
+
+@dataclass(frozen=True)
+class _Done:
+    code: int
+    end: str  # the last lines
+
+
+def _run(command: Sequence[str], tell: LineProgress) -> _Done:
+    """Runs a program and tells of each line that it prints; whatever stops this ends it."""
+    last: deque[str] = deque(maxlen=_SHOWN_LINES)
+    environment = {key: value for key, value in os.environ.items() if key not in _OWN_VARIABLES}
+    process = subprocess.Popen(  # noqa: S603
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**environment, "PYTHONUNBUFFERED": "1"},
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        # So that it and the compilers that it starts can be ended together.
+        start_new_session=True,
+    )
+    try:
+        for line in process.stdout or ():
+            # Codes for terminals have no business in messages.
+            text = "".join(letter for letter in line.rstrip() if letter.isprintable())
+            if text:
+                last.append(text)
+                tell(text)
+        return _Done(process.wait(), "\n".join(last))
+    except BaseException:
+        _stop(process)
+        raise
+    finally:
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Interrupts a program, which lets pip remove its temporary files, and then kills it."""
+    if sys.platform == "win32":
+        process.kill()
+        return
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_END_S)
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _finished(folder: Path) -> Environment | None:
+    """What is in a folder, if it is an environment that was finished and still has its Python."""
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        environment = Environment(
+            folder,
+            str(record["spec"]),
+            str(record["python_version"]),
+            str(record["created"]),
+            tuple(map(str, record["packages"])),
+        )
+    except (OSError, *SYNTAX_ERRORS, KeyError, TypeError):
+        return None
+    return environment if environment.python.is_file() else None
+
+
+def _python_in(folder: Path) -> Path:
+    if sys.platform == "win32":
+        return folder / "Scripts" / "python.exe"
+    return folder / "bin" / "python"

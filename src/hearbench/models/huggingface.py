@@ -1,0 +1,238 @@
+"""Any audio encoder of transformers as a HEAR model.
+
+- Encoders of the waveform (wav2vec2, HuBERT, WavLM, data2vec, UniSpeech, SEW, SpeechT5,
+  Moonshine, and others of the same build): frames at the true centres of the convolution stack.
+  Audio longer than ``window_s`` goes through in windows that overlap by a second on either side.
+- wav2vec2-BERT: likewise, at the true centres of its pairs of filterbank frames.
+- Whisper's encoder: consecutive windows of 30 s, a frame every 20 ms from 0 on.
+- The Audio Spectrogram Transformer: windows of 1024 spectrogram frames, the mean over the
+  patches of one time, one every 100 ms.
+- CLAP's audio tower: windows of 10 s, the mean over frequency of its last grid, one every 313 ms.
+- Codecs (EnCodec, DAC, Mimi): the continuous latent before it is quantised, timed at the middle
+  of the block of samples that it stands for.
+- Others: their frames' times are measured when they are loaded, and what can't be measured is
+  refused; see :mod:`hearbench.models.hf_measured`.
+
+A model whose own rate isn't one of HEAR's takes audio at a higher one, which is resampled.
+Only frames that are centred within the audio count, and a clip shorter than that has one, timed
+at its middle. Nothing is random, and a clip's embeddings don't depend on its batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import soxr
+import torch
+
+from hearbench.errors import ModelError
+from hearbench.models.framing import frame_centres
+from hearbench.models.hf_checkpoint import resolve, transformers_library, weight_files
+from hearbench.models.hf_families import tower_of
+from hearbench.models.hf_towers import CONTEXT_S, Tower
+from hearbench.models.rates import SAMPLE_RATES
+
+__all__ = [
+    "AudioEncoder",
+    "get_scene_embeddings",
+    "get_timestamp_embeddings",
+    "load_model",
+    "resolve",
+    "weight_files",
+]
+
+POOLINGS = ("first", "last", "max", "mean", "pooled", "std")
+SHORTEST_WINDOW_S = 4.0
+
+
+class AudioEncoder(torch.nn.Module):
+    """A HEAR model around a transformers encoder.
+
+    Attributes:
+        sample_rate: In Hz; one of HEAR's, though the encoder's own may be another.
+        scene_embedding_size: The encoder's width times the number of poolings.
+        timestamp_embedding_size: The encoder's width.
+    """
+
+    def __init__(self, tower: Tower, pooling: str, hop_ms: float | None) -> None:
+        super().__init__()
+        self.tower = tower
+        self.poolings = _poolings(pooling, tower)
+        self.hop_ms = hop_ms
+        self.sample_rate = _offered_rate(tower.sample_rate)
+        self.timestamp_embedding_size = tower.width
+        self.scene_embedding_size = sum(
+            (tower.pooled_width or 0) if name == "pooled" else tower.width for name in self.poolings
+        )
+
+    @torch.no_grad()
+    def forward(
+        self, audio: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """All frames of clips, at the model's own hop.
+
+        Args:
+            audio: (n_clips, n_samples) in [-1, 1].
+
+        Returns:
+            Frames (n_clips, n_frames, width), their centres in ms, float64 (n_frames,), and
+            the mean of what the model pools itself (n_clips, pooled size), if it does.
+        """
+        end_ms = (audio.shape[1] - 1) * 1000 / self.sample_rate
+        rate = self.tower.sample_rate
+        if rate != self.sample_rate:
+            audio = _resampled(audio, self.sample_rate, rate)
+        windows = self.tower.windows(audio.shape[1])
+        n_frames = windows[-1].last
+        found = audio.new_empty(len(audio), n_frames, self.tower.width)
+        pooled = audio.new_zeros(len(audio), self.tower.pooled_width or 0)
+        prepared = self.tower.prepare(audio)
+        n_samples = (windows[0].stop - windows[0].start) * self.tower.step_samples
+        block = max(1, int(self.tower.block_s * rate) // n_samples)
+        for window in windows:
+            for clip in range(0, len(audio), block):
+                clips = slice(clip, clip + block)
+                frames, extra = self.tower.encode(prepared[clips, window.start : window.stop])
+                end = window.skip + window.last - window.first
+                found[clips, window.first : window.last] = frames[:, window.skip : end]
+                if extra is not None:
+                    pooled[clips] += extra / len(windows)
+        centres = torch.from_numpy(self.tower.frames.centres_ms(n_frames, rate))
+        if centres[-1] > end_ms:
+            centres = torch.tensor([end_ms / 2], dtype=torch.float64)
+        return found, centres, pooled if self.tower.pooled_width else None
+
+
+def load_model(
+    model_file_path: str,
+    layer: int = -1,
+    pooling: str = "mean",
+    hop_ms: float | None = None,
+    window_s: float = 30.0,
+) -> AudioEncoder:
+    """A checkpoint as a HEAR model.
+
+    Args:
+        model_file_path: A folder or a hub name, as of ``resolve``.
+        layer: Hidden state: 0 is what enters the first layer, n what leaves the last of n,
+            after the model's final normalisation; -1 is n, -2 is n - 1, and so on.
+        pooling: How frames become a scene embedding: ``mean``, ``max``, ``std``, ``first``,
+            ``last``, or several, one after the other, as in ``mean+max``. ``pooled``: what the
+            model makes of a window itself (AST: the mean of its class tokens; CLAP: the
+            projection into the space that it shares with text), the mean over windows.
+        hop_ms: Timestamps at 0, ``hop_ms``, ... as long as they lie within the audio, each the
+            mean over the model's frames that are nearest to it, or else the nearest one.
+            None: the model's own frames.
+        window_s: Longest audio that goes through at once, of encoders that don't fix that
+            themselves, as Whisper, AST and CLAP do.
+
+    Raises:
+        ModelError: No audio encoder that can be placed in time, a bad option, an incomplete
+            checkpoint.
+        DownloadError: As of ``resolve``.
+        HearError: transformers isn't installed.
+    """
+    if hop_ms is not None and not hop_ms > 0:
+        raise ModelError(f"hop_ms is {hop_ms}; a hop is above 0 ms.")
+    if not window_s >= SHORTEST_WINDOW_S:
+        raise ModelError(
+            f"window_s is {window_s}; windows overlap by {CONTEXT_S:g} s on either side, so they "
+            f"last {SHORTEST_WINDOW_S:g} s at least."
+        )
+    # First, for a message that says how to install it.
+    transformers_library()
+    tower = tower_of(resolve(model_file_path), layer, window_s)
+    return AudioEncoder(tower, pooling, hop_ms).eval()
+
+
+def get_timestamp_embeddings(
+    audio: torch.Tensor, model: AudioEncoder
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Embeddings of frames.
+
+    Args:
+        audio: (n_clips, n_samples) in [-1, 1] at the model's rate.
+        model: Of ``load_model``.
+
+    Returns:
+        Embeddings (n_clips, n_frames, size) and frame centres in ms, float32
+        (n_clips, n_frames).
+    """
+    frames, centres_ms, _ = model(audio)
+    if model.hop_ms is not None:
+        _, grid_ms = frame_centres(audio.shape[1], model.sample_rate, model.hop_ms)
+        frames = _regular(frames, centres_ms, grid_ms.double(), model.hop_ms)
+        centres_ms = grid_ms
+    return frames, centres_ms.to(audio.device, torch.float32).expand(frames.shape[:2])
+
+
+def get_scene_embeddings(audio: torch.Tensor, model: AudioEncoder) -> torch.Tensor:
+    """One embedding per clip: its frames, pooled.
+
+    Args:
+        audio: (n_clips, n_samples) in [-1, 1] at the model's rate.
+        model: Of ``load_model``.
+
+    Returns:
+        (n_clips, size).
+    """
+    frames, _, pooled = model(audio)
+    parts = {
+        "mean": lambda: frames.mean(1),
+        "max": lambda: frames.amax(1),
+        "std": lambda: frames.std(1, correction=0),
+        "first": lambda: frames[:, 0],
+        "last": lambda: frames[:, -1],
+        "pooled": lambda: pooled,
+    }
+    return torch.cat([parts[name]() for name in model.poolings], 1)
+
+
+def _regular(
+    frames: torch.Tensor, centres_ms: torch.Tensor, grid_ms: torch.Tensor, hop_ms: float
+) -> torch.Tensor:
+    """Frames brought to a grid: means of those nearest to each point, or the nearest frame."""
+    last = len(grid_ms) - 1
+    place = torch.round(centres_ms / hop_ms).long().clamp(0, last)
+    count = torch.bincount(place, minlength=last + 1)
+    total = frames.new_zeros(len(frames), last + 1, frames.shape[2])
+    total.index_add_(1, place.to(frames.device), frames)
+    after = torch.searchsorted(centres_ms, grid_ms).clamp(max=len(centres_ms) - 1)
+    before = (after - 1).clamp(min=0)
+    is_before = grid_ms - centres_ms[before] <= centres_ms[after] - grid_ms
+    nearest = torch.where(is_before, before, after).to(frames.device)
+    count = count.to(frames.device)[:, None]
+    return torch.where(count > 0, total / count.clamp(min=1), frames[:, nearest])
+
+
+def _offered_rate(rate: int) -> int:
+    """The lowest of HEAR's rates that keeps all of a model's band, a multiple of its if any."""
+    enough = [offered for offered in SAMPLE_RATES if offered >= rate]
+    if not enough:
+        raise ModelError(
+            f"The model's rate is {rate} Hz, above HEAR's highest, {max(SAMPLE_RATES)} Hz. Wrap it "
+            "in a module of your own that resamples."
+        )
+    whole = (offered for offered in enough if offered % rate == 0)
+    return next(whole, enough[0])
+
+
+def _resampled(audio: torch.Tensor, rate_in: int, rate_out: int) -> torch.Tensor:
+    """Clips at a lower rate: the instants that lie within them."""
+    n_samples = (audio.shape[1] - 1) * rate_out // rate_in + 1
+    found = np.zeros((len(audio), n_samples), dtype=np.float32)
+    for clip, samples in zip(found, audio.detach().cpu().numpy(), strict=True):
+        resampled = soxr.resample(samples, rate_in, rate_out, quality="HQ")[:n_samples]
+        clip[: len(resampled)] = resampled
+    return torch.from_numpy(found).to(audio.device)
+
+
+def _poolings(text: str, tower: Tower) -> list[str]:
+    names = text.split("+")
+    for name in names:
+        if name not in POOLINGS:
+            raise ModelError(
+                f"There is no pooling {name!r}: {', '.join(POOLINGS)}, or several with + between."
+            )
+    if "pooled" in names and tower.pooled_width is None:
+        raise ModelError("This model pools nothing itself; pooling 'pooled' is for AST and CLAP.")
+    return names

@@ -1,0 +1,62 @@
+"""What loading a model gives, wherever it runs, and where it may run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hearbench.errors import ModelError
+from hearbench.models.engine import Engine
+from hearbench.models.finding import NamedModel
+from hearbench.models.options import OptionValue
+
+__all__ = ["Interpreter", "Loaded", "load_error"]
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """Another Python that runs a model.
+
+    Attributes:
+        python: Its program, of 3.7 or later, with numpy and the model's framework.
+        timeout_s: How long loading, or one call, may take before the process counts as hanging.
+        sandbox: Whether it runs without a network, and sees only the files that it needs.
+        memory_gb: What it may allocate, in GiB; None for any.
+        readable: Further files and folders that it may read in a sandbox.
+        hidden: Folders that it mustn't read, such as those of tasks, beside hearbench's cache.
+    """
+
+    python: Path
+    timeout_s: float = 1800.0
+    sandbox: bool = False
+    memory_gb: float | None = None
+    readable: tuple[Path, ...] = ()
+    hidden: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A loaded model, before it is checked.
+
+    Attributes:
+        options: Keyword options as they were handed over.
+        attributes: An object with the model's attributes.
+        source_digest: Of the module's source.
+        engine: What calls its functions.
+        n_weights: How many numbers it has learned.
+        environment: Versions of another interpreter and its frameworks; empty for this process.
+    """
+
+    options: Mapping[str, OptionValue]
+    attributes: object
+    source_digest: str
+    engine: Engine
+    n_weights: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def load_error(named: NamedModel, weights: Path | None, text: str) -> ModelError:
+    """The error of a ``load_model`` that fails, with the end of its traceback."""
+    given = f" with {weights}" if weights else " without weights"
+    return ModelError(f"{named.name}: load_model fails{given}:\n{text}")

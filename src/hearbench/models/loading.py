@@ -1,0 +1,200 @@
+"""From an import name or a ``.py`` file to a ``Model``."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from hearbench.digest import digest_file, digest_json, short
+from hearbench.errors import HearError, ModelError
+from hearbench.files import is_file
+from hearbench.models.engine import InProcess
+from hearbench.models.finding import NamedModel, find_model, parse_name
+from hearbench.models.loaded import Interpreter, Loaded, load_error
+from hearbench.models.options import OptionValue, option_suffix, signature_of
+from hearbench.models.protocol import Model
+from hearbench.models.rates import SAMPLE_RATES
+from hearbench.models.source import call_traceback, package_digest, scope_digest
+from hearbench.settings import Settings, user_path
+from hearbench.worker.backends import BackendError, backend_of, loading_on
+from hearbench.worker.signature import parameters_of
+from hearbench.worker.weights import weight_count
+
+__all__ = ["load_model"]
+
+_LONGEST_NAME = 100
+_OWN = "hearbench.models."
+
+
+def load_model(
+    spec: str | Path,
+    weights: str | Path | None = None,
+    *,
+    settings: Settings | None = None,
+    interpreter: Interpreter | None = None,
+    **options: OptionValue,
+) -> Model:
+    """Loads a model that follows the HEAR API.
+
+    Args:
+        spec: The import name of its module, the path of a ``.py`` file, or another form of
+            :mod:`hearbench.models.finding`.
+        weights: A file or folder that is handed to the module's own ``load_model`` as its
+            first argument.
+        settings: Default: from the environment. The model is moved to its device.
+        interpreter: Another Python that runs the model; None for this process.
+        **options: Further keywords of the module's ``load_model``. Text is converted to the
+            type of the keyword's default or annotation.
+
+    Returns:
+        The model. It is not switched to evaluation mode: that is the module's own affair, as
+        it was in the reference.
+
+    Raises:
+        ModelError: The module or the weights aren't there, the module fails, or it doesn't
+            follow the API.
+    """
+    settings = settings or Settings.from_environment()
+    named = parse_name(str(spec))
+    weights_path = _weights_path(weights)
+    if named.weights is not None:
+        if weights_path is not None:
+            raise ModelError(f"{spec} names its weights itself; leave {weights} out.")
+        weights_path = named.weights
+    if interpreter is None:
+        loaded = _load_here(named, weights_path, options, settings)
+    else:
+        from hearbench.models.isolation import load_there
+
+        loaded = load_there(named, weights_path, options, settings, interpreter)
+    try:
+        return _described(named, weights_path, loaded)
+    except ModelError:
+        loaded.engine.close()
+        raise
+
+
+def _load_here(
+    named: NamedModel,
+    weights: Path | None,
+    given: Mapping[str, OptionValue],
+    settings: Settings,
+) -> Loaded:
+    found = find_model(named)
+    api, scope, device = found.api, found.scope, settings.torch_device()
+    signature = signature_of(parameters_of(api.load_model), named.name)
+    options = signature.convert(given)
+    with scope, loading_on(device):
+        positional = signature.positional(str(weights) if weights else None, options)
+        try:
+            loaded = api.load_model(*positional, **options)
+        except HearError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise load_error(named, weights, call_traceback(error)) from error
+        try:
+            backend = backend_of(loaded, device, named.name)
+        except BackendError as error:
+            raise ModelError(str(error)) from error
+    # After loading, so that modules imported while loading count.
+    own = scope.folder is None
+    source = package_digest(found.module.__name__) if own else scope_digest(scope)
+    engine = InProcess(api, loaded, backend, scope)
+    return Loaded(options, loaded, source, engine, weight_count(loaded))
+
+
+def _described(named: NamedModel, weights: Path | None, loaded: Loaded) -> Model:
+    options = loaded.options
+    name = _folder_name(named.name, options)
+    weights_digest = _weights_digest(named.target.place, weights, options)
+    identity: dict[str, object] = {
+        "name": name,
+        "options": dict(options),
+        "files": _option_files(options),
+        "weights": weights_digest,
+        "source": loaded.source_digest,
+    }
+    if loaded.environment:
+        identity["environment"] = dict(loaded.environment)
+    return Model(
+        name=name,
+        spec=named.spec,
+        weights=weights,
+        options=options,
+        sample_rate=_sample_rate(loaded.attributes, named.name),
+        scene_embedding_size=_size(loaded.attributes, "scene_embedding_size", named.name),
+        timestamp_embedding_size=_size(loaded.attributes, "timestamp_embedding_size", named.name),
+        digest=digest_json(identity),
+        weights_digest=weights_digest,
+        source_digest=loaded.source_digest,
+        n_weights=loaded.n_weights,
+        engine=loaded.engine,
+    )
+
+
+def _weights_path(weights: str | Path | None) -> Path | None:
+    if weights is None or str(weights) == "":
+        return None
+    path = user_path(weights)
+    if not path.exists():
+        raise ModelError(f"There are no weights at {weights}: no such file or folder.")
+    return path.resolve()
+
+
+def _weights_digest(
+    place: str, weights: Path | None, options: Mapping[str, OptionValue]
+) -> str | None:
+    # hearbench's own modules say which files they take, by default and beside the one named.
+    module = sys.modules.get(place) if place.startswith(_OWN) else None
+    if weights is None and module is not None and hasattr(module, "default_weights"):
+        weights = module.default_weights(**options)
+    if weights is None:
+        return None
+    if module is not None and hasattr(module, "weight_files"):
+        named: list[Path] = module.weight_files(weights)
+        return digest_json([[path.name, digest_file(path)] for path in named])
+    if weights.is_file():
+        return digest_file(weights)
+    files = sorted(path for path in weights.rglob("*") if path.is_file())
+    return digest_json([[str(path.relative_to(weights)), digest_file(path)] for path in files])
+
+
+def _option_files(options: Mapping[str, OptionValue]) -> dict[str, str]:
+    """Digests of options that name a file, whose content may change under the same name."""
+    return {
+        key: digest_file(Path(value))
+        for key, value in options.items()
+        if isinstance(value, str) and is_file(value)
+    }
+
+
+def _folder_name(base: str, options: Mapping[str, OptionValue]) -> str:
+    name = base + option_suffix(options)
+    if len(name) > _LONGEST_NAME:
+        return f"{name[:_LONGEST_NAME]}-{short(digest_json(name))}"
+    return name
+
+
+def _sample_rate(loaded: object, name: str) -> int:
+    rate = getattr(loaded, "sample_rate", None)
+    if not isinstance(rate, bool) and rate in SAMPLE_RATES:
+        return int(rate)
+    raise ModelError(
+        f"{name}: the model's sample_rate is {rate!r}; it must be one of "
+        f"{', '.join(str(known) for known in SAMPLE_RATES)} Hz."
+    )
+
+
+def _size(loaded: object, attribute: str, name: str) -> int:
+    value = getattr(loaded, attribute, None)
+    try:
+        size = operator.index(value) if not isinstance(value, bool) else 0  # type: ignore[arg-type]
+    except TypeError:
+        size = 0
+    if size < 1:
+        raise ModelError(
+            f"{name}: the model's {attribute} must be a positive int and is {value!r}."
+        )
+    return size

@@ -1,0 +1,347 @@
+"""A process of another interpreter that serves one model: started, asked, ended.
+
+It runs the code of ``hearbench.worker``, which needs numpy and the model's framework there, and
+nothing of hearbench. Commands and answers are lines of JSON. Whatever it does, it becomes one error
+with the last lines that it printed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+import hearbench.worker
+from hearbench.errors import ModelError
+from hearbench.files import SYNTAX_ERRORS
+from hearbench.models.answers import FORMS, Fault, Form, Violations
+from hearbench.models.interpreter import describe_interpreter
+from hearbench.models.loaded import Interpreter
+from hearbench.models.pipes import Lines, Tail, printable
+from hearbench.models.shared_arrays import read_shared, write_shared
+
+__all__ = ["CallFailedError", "OtherProcess"]
+
+_BOOT = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from hearbench_worker.serve import main; "
+    "del sys.path[0]; sys.path[:] = [item for item in sys.path if item]; main()"
+)
+# Variables that say where this interpreter's packages are, which another has none of.
+_OWN_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV")
+# Those that say where the benchmark's data is, or make tests of it.
+_OWN_PREFIXES = ("HEARBENCH_", "COV_", "PYTEST_")
+_MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108
+_LEAST_FREE_BYTES = 2 << 30
+# Of a stack that Python writes when it crashes: the boot line, and what no reader needs.
+_NOISE = ('  File "<string>", line 1 in <module>', "Extension modules:")
+_START_S, _END_S = 120.0, 5.0
+_SIGNAL_CODE = 128
+
+
+class CallFailedError(ModelError):
+    """A command failed in the worker's process, which goes on.
+
+    Attributes:
+        missing: The module that couldn't be imported, if that is why.
+    """
+
+    def __init__(self, text: str, missing: str | None) -> None:
+        super().__init__(text)
+        self.missing = missing
+
+
+class OtherProcess:
+    """A process of another interpreter that serves one model.
+
+    Args:
+        interpreter: Which, and what it may do.
+        name: Of the model, for messages.
+        readable: What it has to read in a sandbox, beside the interpreter's own files.
+        hidden: Folders of the benchmark, which it mustn't read.
+        allowed: Folders and files below those that it may.
+
+    Raises:
+        ModelError: The interpreter can't be used, or the process doesn't start.
+        HearError: There is no sandbox on this system.
+    """
+
+    def __init__(
+        self,
+        interpreter: Interpreter,
+        name: str,
+        readable: Sequence[Path] = (),
+        hidden: Sequence[Path] = (),
+        allowed: Sequence[Path] = (),
+    ) -> None:
+        self.name = name
+        self.interpreter = interpreter
+        self._guarded: set[Path] = set()
+        self._allowed = tuple(allowed)
+        self._number = 0
+        self._ended = ""
+        described = describe_interpreter(interpreter.python)
+        self._folder = Path(tempfile.mkdtemp(prefix="hearbench-", dir=_shared_folder()))
+        self._code = Path(tempfile.mkdtemp(prefix="hearbench-"))
+        shutil.copytree(
+            Path(hearbench.worker.__file__).parent,
+            self._code / "hearbench_worker",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+        limit = int((interpreter.memory_gb or 0) * (1 << 30))
+        command = [str(interpreter.python), "-B", "-c", _BOOT]
+        command += [str(self._code), str(self._folder), str(limit)]
+        environment = _environment(interpreter.python)
+        if interpreter.sandbox:
+            from hearbench.models.sandbox import sandboxed
+
+            command = sandboxed(
+                command,
+                readable=[*described.folders, self._code, *interpreter.readable, *readable],
+                writable=[self._folder],
+                hidden=hidden,
+                allowed=allowed,
+            )
+        self._process = subprocess.Popen(  # noqa: S603
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+        commands, answers, prints = _pipes(self._process)
+        self._commands = commands
+        self._lines = Lines(answers)
+        self._tail = Tail(prints)
+        # Also where nobody calls close, at the latest when this interpreter ends.
+        self._finalizer = weakref.finalize(self, _end, self._process, (self._folder, self._code))
+        if self._answer_line("to start", _START_S).strip():
+            raise self.nonsense("its start")
+        self.guard(hidden)
+
+    @property
+    def pid(self) -> int:
+        """Of the process, or of the sandbox around it."""
+        return self._process.pid
+
+    def ask(self, do: str, what: str, **arguments: Any) -> dict[str, Any]:
+        """Has a command done.
+
+        Args:
+            do: The command.
+            what: In words, for messages.
+            **arguments: Of the command; they can be written as JSON.
+
+        Raises:
+            CallFailedError: The model's code failed; the process goes on.
+            ModelError: The process crashed, hangs, or answers nonsense. It is ended.
+        """
+        self._number += 1
+        line = json.dumps({"number": self._number, "do": do, "with": arguments})
+        self.check_alive()
+        try:
+            self._commands.write(line.encode() + b"\n")
+            self._commands.flush()
+        except OSError as error:
+            raise self._crashed(what) from error
+        text = self._answer_line(what, self.interpreter.timeout_s)
+        answer = self._parsed(text, do, what)
+        self._check_violations(answer["violations"])
+        fault = answer.get("fault")
+        if fault is not None:
+            raise CallFailedError(printable(fault["text"]), fault["missing"])
+        done: dict[str, Any] = answer["done"]
+        return done
+
+    def _parsed(self, text: str, do: str, what: str) -> dict[str, Any]:
+        """An answer, once it is sure that it has the form of one to that command."""
+        try:
+            answer = json.loads(text)
+            fault = answer.get("fault")
+            fits = answer["number"] == self._number
+            Violations.model_validate(answer)
+            if fault is None:
+                FORMS.get(do, Form).model_validate(answer["done"])
+            else:
+                Fault.model_validate(fault)
+        except (*SYNTAX_ERRORS, TypeError, KeyError, AttributeError) as error:
+            raise self.nonsense(what) from error
+        if not fits:
+            raise self.nonsense(what)
+        found: dict[str, Any] = answer
+        return found
+
+    def nonsense(self, what: str) -> ModelError:
+        """Ends the process for an answer that can't be understood; the error to be raised."""
+        return self._ends(f"gave an answer that can't be understood {_when(what)}, and was ended.")
+
+    def guard(self, folders: Sequence[Path]) -> None:
+        """Has reads below folders refused and told of, but for what is allowed there."""
+        if folders and not self._guarded.issuperset(folders):
+            self._guarded.update(folders)
+            self.ask(
+                "guard",
+                "a command",
+                folders=sorted(map(str, self._guarded)),
+                allowed=[str(path) for path in self._allowed],
+            )
+
+    @property
+    def folder(self) -> Path:
+        """Where audio and embeddings lie."""
+        return self._folder
+
+    def hand_over(self, audio: npt.NDArray[np.float32]) -> None:
+        """Puts audio (n_clips, n_samples) where the process expects it.
+
+        Raises:
+            OSError: There is no room, or something else is in its place.
+        """
+        write_shared(self._folder, "audio", audio)
+
+    def take(self, name: str, dtype: str, shape: Sequence[int]) -> npt.NDArray[np.generic]:
+        """A copy of the array that the process says to have left.
+
+        Raises:
+            OSError, ValueError, TypeError, OverflowError: There is no such array.
+        """
+        return read_shared(self._folder, name, dtype, shape)
+
+    def check_alive(self) -> None:
+        """Fails if the process was ended.
+
+        Raises:
+            ModelError: It was; the message says why.
+        """
+        if self._ended:
+            raise ModelError(f"Its process has ended before: {self._ended}")
+
+    def last_lines(self) -> str:
+        """The end of what the process printed, with a line before it; empty if it is silent."""
+        text = self._tail.text(_not_of_the_worker)
+        return f"\nThe last lines that it printed:\n{text}" if text else ""
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._ended = self._ended or "it was closed."
+        self._finalizer()
+        self._lines.finish()
+
+    def _answer_line(self, what: str, timeout_s: float) -> str:
+        try:
+            line = self._lines.get(timeout_s)
+        except TimeoutError:
+            raise self._hangs(what, timeout_s) from None
+        except KeyboardInterrupt:
+            self.close()
+            raise
+        if line is None:
+            raise self._crashed(what)
+        return line
+
+    def _crashed(self, what: str) -> ModelError:
+        try:
+            code = self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            return self._ends(f"closed its connection to hearbench {_when(what)}.")
+        if self.interpreter.sandbox and code > _SIGNAL_CODE:
+            code = _SIGNAL_CODE - code  # as shells and bubblewrap tell of a signal
+        if code < 0:
+            ending = f"was ended by {signal.Signals(-code).name}"
+        else:
+            ending = f"ended itself with exit code {code}"
+        return self._ends(f"{ending} {_when(what)}.")
+
+    def _hangs(self, what: str, timeout_s: float) -> ModelError:
+        # The worker writes where it is when it is told to abort.
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_S)
+        return self._ends(
+            f"gave no answer {_when(what)} within {timeout_s:g} s and was ended. Allow more time "
+            "with --timeout if it is merely slow."
+        )
+
+    def _ends(self, how: str) -> ModelError:
+        self._finalizer()
+        self._lines.finish()
+        self._tail.finish(_END_S)
+        self._ended = f"it {how}"
+        return ModelError(f"The process of {self.name} {how}{self.last_lines()}")
+
+    def _check_violations(self, paths: Sequence[str]) -> None:
+        if paths:
+            more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+            raise self._ends(
+                f"tried to read {printable(paths[0])}{more}, which belongs to the benchmark, and "
+                "was ended. A model sees the audio that it is handed, and nothing else of a task."
+            )
+
+
+def _not_of_the_worker(line: str) -> bool:
+    """Whether a printed line is the model's: stacks begin with the frames that called it."""
+    return "hearbench_worker" not in line and not line.startswith(_NOISE)
+
+
+def _environment(python: Path) -> dict[str, str]:
+    own = () if python == Path(sys.executable) else _OWN_VARIABLES
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if key not in own and not key.startswith(_OWN_PREFIXES)
+    }
+
+
+def _shared_folder() -> str | None:
+    """A folder in memory if there is one with room, or else that of temporary files."""
+    if not _MEMORY_FOLDER.is_dir() or not os.access(_MEMORY_FOLDER, os.W_OK):
+        return None
+    room = shutil.disk_usage(_MEMORY_FOLDER).free >= _LEAST_FREE_BYTES
+    return str(_MEMORY_FOLDER) if room else None
+
+
+def _when(what: str) -> str:
+    return what if what.startswith("to ") else f"during {what}"
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
+    if process.stdin is None or process.stdout is None or process.stderr is None:
+        raise RuntimeError("The process was started without pipes.")
+    return process.stdin, process.stdout, process.stderr
+
+
+def _started_by(pid: int) -> list[psutil.Process]:
+    """The processes that one has started, also those that have left its group."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []  # it has ended, and nobody knows whose they were
+
+
+def _end(process: subprocess.Popen[bytes], folders: Sequence[Path]) -> None:
+    with contextlib.suppress(OSError):
+        _pipes(process)[0].close()
+    started = _started_by(process.pid)
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for other in started:
+        with contextlib.suppress(psutil.Error):
+            other.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_END_S)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

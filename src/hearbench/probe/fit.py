@@ -1,0 +1,230 @@
+"""From embeddings to test predictions: the grid on the first fold, its winner on the others."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from hearbench.digest import digest_json, short
+from hearbench.embeddings.store import EmbeddingStore
+from hearbench.probe.kinds import kind_of
+from hearbench.probe.precision import resolve_precision
+from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction, Predictions
+from hearbench.probe.protocol import DEFAULT_SEED, Protocol, get_protocol
+from hearbench.probe.search import Outcome
+from hearbench.probe.trainings import Plan, ProbeProgress, learn
+from hearbench.settings import Settings
+from hearbench.tasks.store import PreparedTask
+from hearbench.worker.memory import peak_resident_mb
+
+__all__ = ["PROBE_FORMAT", "ProbeProgress", "fit_probe", "fit_probes", "plan_of", "work_folder"]
+
+PROBE_FORMAT = 3
+"""Raised whenever the numbers that a training gives change, so that none are mixed."""
+
+
+def work_folder(
+    store: EmbeddingStore,
+    task: PreparedTask,
+    protocol: Protocol,
+    *,
+    seed: int,
+    dtype: torch.dtype,
+    device: str,
+    settings: Settings,
+) -> Path:
+    """Where a probe keeps what it has finished; named by all that its result depends on."""
+    key = digest_json(
+        {
+            "format": PROBE_FORMAT,
+            "embeddings": store.digest,
+            "task": store.manifest.task.digest,
+            "scores": task.metadata.evaluation,
+            "on_loss": not task.metadata.use_scoring_for_early_stopping,
+            "evaluation_params": task.metadata.evaluation_params,
+            "protocol": protocol.model_dump(mode="json"),
+            "seed": seed,
+            "precision": str(dtype),
+            "device": torch.device(device).type,
+            "torch": torch.__version__,
+        }
+    )
+    return settings.cache_dir / "probes" / task.name / store.manifest.model.name / short(key)
+
+
+def plan_of(
+    store: EmbeddingStore,
+    protocol: str | Protocol,
+    *,
+    seeds: Sequence[int],
+    precision: str,
+    settings: Settings,
+    progress: ProbeProgress | None = None,
+    checkpoint_every_s: float = 30.0,
+) -> Plan:
+    """What the trainings of a probe share, and where each seed's are kept.
+
+    Args:
+        store: Embeddings of a task.
+        protocol: A protocol or its name.
+        seeds: All different.
+        precision: As for `fit_probe`, and so are the others.
+        settings: Cache, device and memory.
+        progress: Told after every validation.
+        checkpoint_every_s: Seconds between checkpoints.
+
+    Raises:
+        ProbeError: There is no such precision.
+        UnknownNameError: There is no such protocol, or the task asks for an unknown score.
+    """
+    task = store.task
+    protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
+    protocol = protocol.for_task(task.metadata.task_name)
+    device = settings.torch_device()
+    dtype = resolve_precision(precision, device)
+    folders = {
+        seed: work_folder(
+            store, task, protocol, seed=seed, dtype=dtype, device=device, settings=settings
+        )
+        for seed in seeds
+    }
+    kind = kind_of(store, protocol, device=device, max_memory_bytes=settings.memory_budget_bytes())
+    n_folds = len(task.folds())
+    return Plan(kind, protocol, folders, device, dtype, n_folds, progress, checkpoint_every_s)
+
+
+def fit_probe(
+    store: EmbeddingStore,
+    protocol: str | Protocol = "hear2021",
+    *,
+    seed: int = DEFAULT_SEED,
+    precision: str = "auto",
+    settings: Settings | None = None,
+    progress: ProbeProgress | None = None,
+    checkpoint_every_s: float = 30.0,
+) -> Predictions:
+    """Learns probes on a store's embeddings and predicts every test split.
+
+    The grid is searched on the first fold; the point with the best validation trains the
+    others. What is finished is kept in the cache, and a training that was interrupted goes on
+    from its last checkpoint; the result is the same, bit for bit.
+
+    Args:
+        store: Embeddings of a task.
+        protocol: A protocol or its name.
+        seed: Of initial weights and dropout. The grid doesn't depend on it.
+        precision: Of the matrix products in training: ``auto``, ``float32`` or ``bfloat16``.
+        settings: Cache, device and memory; by default from the environment.
+        progress: Told after every validation.
+        checkpoint_every_s: Seconds between checkpoints.
+
+    Raises:
+        ProbeError: The task is too small.
+        EmbeddingError: The store is damaged.
+        UnknownNameError: There is no such protocol, or the task asks for an unknown score.
+    """
+    (predictions,) = fit_probes(
+        store,
+        protocol,
+        seeds=[seed],
+        precision=precision,
+        settings=settings,
+        progress=progress,
+        checkpoint_every_s=checkpoint_every_s,
+    )
+    return predictions
+
+
+def fit_probes(
+    store: EmbeddingStore,
+    protocol: str | Protocol = "hear2021",
+    *,
+    seeds: Sequence[int],
+    precision: str = "auto",
+    settings: Settings | None = None,
+    progress: ProbeProgress | None = None,
+    checkpoint_every_s: float = 30.0,
+) -> tuple[Predictions, ...]:
+    """As `fit_probe` with each of several seeds, whose networks are trained side by side.
+
+    Each seed searches the grid on the first fold and trains the others with its own winner, so
+    its predictions are those that it would give alone, but for rounding. What a seed has
+    finished is kept by itself: asking for more of them later trains the new ones only.
+
+    Args:
+        store: Embeddings of a task.
+        protocol: A protocol or its name.
+        seeds: All different.
+        precision: As for `fit_probe`, and so are the others.
+        settings: Cache, device and memory.
+        progress: Told after every validation.
+        checkpoint_every_s: Seconds between checkpoints.
+
+    Returns:
+        In the order of the seeds.
+
+    Raises:
+        ProbeError: The task is too small.
+        EmbeddingError: The store is damaged.
+        UnknownNameError: There is no such protocol, or the task asks for an unknown score.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds must be different, and at least one, not {list(seeds)}")
+    settings = settings or Settings.from_environment()
+    plan = plan_of(
+        store,
+        protocol,
+        seeds=seeds,
+        precision=precision,
+        settings=settings,
+        progress=progress,
+        checkpoint_every_s=checkpoint_every_s,
+    )
+    protocol, device, kind = plan.protocol, plan.device, plan.kind
+    points: dict[int, Sequence[int]] = {seed: range(len(protocol.grid)) for seed in seeds}
+    grids: dict[int, tuple[Outcome, ...]] = {}
+    predictions: dict[int, list[FoldPrediction | EventFoldPrediction]] = {s: [] for s in seeds}
+    for number, fold in enumerate(store.task.folds()):
+        for seed, learned in learn(plan, number, fold, points).items():
+            if number == 0:
+                grids[seed], points[seed] = learned.outcomes, [learned.best]
+            predicted = kind.predict(
+                fold,
+                learned.chosen,
+                learned.outcomes[learned.best],
+                learned.seconds,
+                plan.folders[seed],
+            )
+            predictions[seed].append(
+                dataclasses.replace(
+                    predicted,
+                    peak_memory_mb=peak_resident_mb(),
+                    peak_device_memory_mb=_peak_device_mb(device),
+                    device_utilisation=learned.device_utilisation,
+                )
+            )
+    return tuple(
+        Predictions(
+            task=store.task,
+            embeddings=store.manifest,
+            embeddings_digest=store.digest,
+            embeddings_path=str(store.folder),
+            protocol=protocol,
+            seed=seed,
+            precision=str(plan.dtype).removeprefix("torch."),
+            device=device,
+            grid=grids[seed],
+            chosen=points[seed][0],
+            folds=tuple(predictions[seed]),
+        )
+        for seed in seeds
+    )
+
+
+def _peak_device_mb(device: str) -> float | None:
+    if not device.startswith("cuda"):
+        return None
+    return float(torch.cuda.max_memory_allocated(device)) / (1 << 20)

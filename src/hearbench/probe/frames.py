@@ -1,0 +1,378 @@
+"""Frames as training data: read from the store in blocks, in memory or not.
+
+The frames of the training clips, clip after clip in the protocol's order, are one long sequence
+that batches are cut from. Where it fits into the memory that is allowed it is kept, on the device
+that computes; where not, every epoch reads it again, ahead of the computation. Both go through the
+same code, so the batches, and with them the result, are the same bit for bit.
+
+A protocol that shuffles puts the clips in another order in every epoch, and mixes the frames of
+as many clips as make some tens of thousands: all at once would have to be in memory. What is kept
+of it, before it is mixed, is in the host's memory.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hearbench.embeddings.align import frame_labels
+from hearbench.embeddings.frames import ClipFrames
+from hearbench.errors import ProbeError
+from hearbench.metrics.blocks import blocks_of
+from hearbench.metrics.event_lists import EventArrays, concatenate_events
+from hearbench.probe.data import Batch, batch_bounds, epoch_order
+from hearbench.probe.events import Postprocessing, best_postprocessing, events_from_frames
+from hearbench.probe.inputs import Inputs, Moments
+from hearbench.probe.network import Predictor
+from hearbench.probe.objective import Objective, Validation
+from hearbench.probe.reading import read_ahead
+from hearbench.probe.transfer import room_bytes, stream_to
+from hearbench.tasks.clips import Event
+
+__all__ = ["FrameData", "LabelledClip", "frame_data", "predict_frames"]
+
+_PIECE_FRAMES = 4096
+# Frames that are mixed where the order is random.
+_MIXED_FRAMES = 1 << 16
+# Cells (networks x frames x labels) of a validation that are held at once, a byte each.
+_CELLS = 1 << 26
+
+
+@dataclass(frozen=True)
+class LabelledClip:
+    """A clip's frames and events."""
+
+    frames: ClipFrames
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Some frames of one clip: embeddings (n, size), labels (n, n_labels)."""
+
+    x: npt.NDArray[np.float32]
+    y: npt.NDArray[np.uint8]
+
+
+def _pieces(clips: Sequence[LabelledClip], labels: Mapping[str, int]) -> Iterator[_Piece]:
+    for clip in clips:
+        for start, stop in _cuts(clip):
+            times = clip.frames.timestamps_ms[start:stop]
+            yield _Piece(clip.frames.read(start, stop), frame_labels(clip.events, times, labels))
+
+
+def _pieces_on(
+    device: torch.device, clips: Sequence[LabelledClip], labels: Sequence[str]
+) -> Iterator[Batch]:
+    """The same as tensors, the labels uint8."""
+    index = {label: i for i, label in enumerate(labels)}
+    read = ((piece.x, piece.y) for piece in _pieces(clips, index))
+    return ((x, y) for x, y in stream_to(device, read))
+
+
+def _pieces_of(parts: Iterable[Sequence[_Piece]]) -> Iterator[_Piece]:
+    return itertools.chain.from_iterable(parts)
+
+
+def _mixed(pieces: Iterator[_Piece], generator: np.random.Generator) -> Iterator[_Piece]:
+    """The same frames, each run of about `_MIXED_FRAMES` in a random order."""
+    held: list[_Piece] = []
+    while piece := next(pieces, None):
+        held.append(piece)
+        if sum(len(one.x) for one in held) >= _MIXED_FRAMES:
+            yield _mix(held, generator)
+            held = []
+    if held:
+        yield _mix(held, generator)
+
+
+def _mix(pieces: Sequence[_Piece], generator: np.random.Generator) -> _Piece:
+    order = generator.permutation(sum(len(piece.x) for piece in pieces))
+    x, y = (np.concatenate([getattr(piece, key) for piece in pieces]) for key in ("x", "y"))
+    return _Piece(x[order], y[order])
+
+
+def _cuts(clip: LabelledClip) -> Iterator[tuple[int, int]]:
+    n_frames = len(clip.frames)
+    for start in range(0, n_frames, _PIECE_FRAMES):
+        yield start, min(start + _PIECE_FRAMES, n_frames)
+
+
+class _Batches:
+    """An epoch's batches, each time anew.
+
+    Attributes:
+        clips: In the protocol's order.
+        labels: Positions in the vocabulary.
+        inputs: What is done to the embeddings.
+        bounds: Where each batch begins and ends in the sequence of frames.
+        dtype: Of the embeddings.
+        shuffle: Names the random orders; None keeps the order.
+        kept: The clips' frames where they are in memory.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[LabelledClip],
+        labels: Mapping[str, int],
+        inputs: Inputs,
+        batch_size: int,
+        dtype: torch.dtype,
+        shuffle: int | None,
+        *,
+        keep: bool,
+    ) -> None:
+        self.clips = clips
+        self.labels = labels
+        self.inputs = inputs
+        self.bounds = batch_bounds(sum(len(clip.frames) for clip in clips), batch_size)
+        self.dtype = dtype
+        self.shuffle = shuffle
+        # Batches that are the same in every epoch are kept as they are, others frame by frame.
+        self._kept_batches: list[Batch] | None = None
+        self._kept_pieces: list[list[_Piece]] | None = None
+        if keep and shuffle is None:
+            self._kept_batches = list(self._batches(_pieces(clips, labels)))
+        elif keep:
+            self._kept_pieces = [list(_pieces([clip], labels)) for clip in clips]
+
+    def epoch(self, number: int) -> Iterable[Batch]:
+        """The batches of an epoch, from 1."""
+        if self._kept_batches is not None:
+            return self._kept_batches
+        order = list(range(len(self.clips)))
+        if self.shuffle is not None:
+            order = epoch_order(len(self.clips), self.shuffle, number).tolist()
+        if self._kept_pieces is not None:
+            kept = self._kept_pieces
+            pieces = _pieces_of(kept[i] for i in order)
+        else:
+            pieces = _pieces([self.clips[i] for i in order], self.labels)
+        if self.shuffle is not None:
+            # Another stream than the clips' order.
+            pieces = _mixed(pieces, np.random.default_rng([self.shuffle, number, 1]))
+        return self._batches(pieces)
+
+    def _batches(self, pieces: Iterator[_Piece]) -> Iterator[Batch]:
+        for x, y in stream_to(self.inputs.mean.device, self._arrays(pieces)):
+            yield self.inputs(x).to(self.dtype), y
+
+    def _arrays(
+        self, pieces: Iterator[_Piece]
+    ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
+        size, n_labels = len(self.inputs.mean), len(self.labels)
+        piece, used = next(pieces), 0
+        for start, stop in self.bounds:
+            x = np.empty((stop - start, size), dtype=np.float32)
+            y = np.empty((stop - start, n_labels), dtype=np.float32)
+            filled = 0
+            while filled < len(x):
+                if used == len(piece.x):
+                    piece, used = next(pieces), 0
+                count = min(len(x) - filled, len(piece.x) - used)
+                x[filled : filled + count] = piece.x[used : used + count]
+                y[filled : filled + count] = piece.y[used : used + count]
+                filled, used = filled + count, used + count
+            yield x, y
+
+
+@dataclass(frozen=True)
+class FrameData:
+    """One fold of an event task.
+
+    Attributes:
+        batches: What `epoch` takes the batches from, in memory or not.
+        inputs: What was done to the embeddings.
+        labels: The vocabulary.
+        valid: The clips that are validated on.
+        valid_pieces: Their frames and labels (uint8), piece by piece, if they are kept on the
+            device; else None.
+        reference: Their events.
+        grid: The ways from frames to events that are tried.
+        resident: Whether the training frames are in memory.
+    """
+
+    batches: _Batches
+    inputs: Inputs
+    labels: tuple[str, ...]
+    valid: Sequence[LabelledClip]
+    valid_pieces: Sequence[Batch] | None
+    reference: EventArrays
+    grid: Sequence[Postprocessing]
+    resident: bool
+    multilabel: bool = True
+
+    @property
+    def n_batches(self) -> int:
+        """Training steps per epoch."""
+        return len(self.batches.bounds)
+
+    def epoch(self, number: int) -> Iterable[Batch]:
+        """Embeddings (batch, n_features) and float32 labels (batch, n_labels) of an epoch."""
+        return self.batches.epoch(number)
+
+    @property
+    def n_labels(self) -> int:
+        """Number of labels."""
+        return len(self.labels)
+
+    def validate(
+        self, stack: Predictor, which: Sequence[int], objective: Objective
+    ) -> list[Validation]:
+        """Validates some networks; each with the best of the ways from frames to events."""
+        found: list[list[list[EventArrays]]] = [[[] for _ in self.grid] for _ in which]
+        losses = torch.zeros(len(which), dtype=torch.float64)
+        total = 0
+        for clips, above, pieces_losses in self._groups(stack, which, objective.on_loss):
+            lengths = [len(self.valid[i].frames) for i in range(clips.start, clips.stop)]
+            bounds = np.concatenate([[0], np.cumsum(lengths)])
+            times = np.concatenate([c.frames.timestamps_ms for c in self.valid[clips]])
+            losses += pieces_losses
+            total += int(bounds[-1])
+            for k in range(len(which)):
+                for way, events in enumerate(
+                    events_from_frames(above[k], bounds, times, self.grid)
+                ):
+                    found[k][way].append(_shifted(events, clips.start))
+        validations = []
+        for k in range(len(which)):
+            scores = [
+                objective.function(self.reference, concatenate_events(parts), self.labels)
+                for parts in found[k]
+            ]
+            best = best_postprocessing(self.grid, scores, maximise=objective.maximise)
+            score = float(losses[k]) / max(1, total) if objective.on_loss else scores[best]
+            validations.append(Validation(score, self.grid[best]))
+        return validations
+
+    def _groups(
+        self, stack: Predictor, which: Sequence[int], with_losses: bool
+    ) -> Iterator[tuple[slice, npt.NDArray[np.bool_], torch.Tensor]]:
+        """Some clips at a time: whether each label is on, and summed losses, per network.
+
+        Losses are 0 where nobody asks for them.
+        """
+        lengths = np.array([len(clip.frames) for clip in self.valid], dtype=np.int64)
+        device = self.inputs.mean.device
+        pieces = (
+            iter(self.valid_pieces)
+            if self.valid_pieces is not None
+            else _pieces_on(device, self.valid, self.labels)
+        )
+        for clips in blocks_of(lengths * self.n_labels * len(which), _CELLS):
+            n_frames = int(lengths[clips].sum())
+            # Fetched once they are whole, so that a GPU doesn't wait after every piece.
+            above = torch.empty(
+                (len(which), n_frames, self.n_labels), dtype=torch.bool, device=device
+            )
+            lost: list[tuple[torch.Tensor, int]] = []
+            filled = 0
+            while filled < n_frames:
+                x, y = next(pieces)
+                logits = stack.predict(self.inputs(x), which)
+                on = (torch.sigmoid(logits) > 0.5).permute(0, 2, 1)
+                part = above[:, filled : filled + len(x)]
+                if device.type == "cpu":  # where NumPy transposes much faster than PyTorch
+                    part.numpy()[...] = on.numpy()
+                else:
+                    part.copy_(on)
+                if with_losses:
+                    lost.append((stack.losses(logits, y.float()), len(x)))
+                filled += len(x)
+            losses = torch.zeros(len(which), dtype=torch.float64)
+            for piece_losses, count in lost:
+                losses += piece_losses.cpu().double() * count
+            yield clips, above.cpu().numpy(), losses
+
+
+def _shifted(events: EventArrays, first_clip: int) -> EventArrays:
+    return EventArrays(events.clip + first_clip, events.label, events.onset_ms, events.offset_ms)
+
+
+def frame_data(
+    train: Sequence[LabelledClip],
+    valid: Sequence[LabelledClip],
+    labels: tuple[str, ...],
+    *,
+    grid: Sequence[Postprocessing],
+    batch_size: int,
+    device: str,
+    dtype: torch.dtype,
+    max_memory_bytes: int,
+    standardise: bool = False,
+    shuffle: int | None = None,
+) -> FrameData:
+    """One fold of an event task.
+
+    Args:
+        train: The training clips in the protocol's order.
+        valid: The clips that are validated on.
+        labels: The vocabulary.
+        grid: Ways from frames to events.
+        batch_size: Frames per step.
+        device: A torch device.
+        dtype: Precision of the products.
+        max_memory_bytes: What the frames may take where they are kept in the host's memory, see
+            `room_bytes`; beyond it they are read from the store in every epoch. Training frames
+            have priority over those of validation.
+        standardise: Divide by the training frames' standard deviation.
+        shuffle: Put the training frames in another order in every epoch, by this seed.
+
+    Raises:
+        ProbeError: There are fewer than two training frames, or no clip to validate on.
+        EmbeddingError: The store is damaged.
+    """
+    n_train = sum(len(clip.frames) for clip in train)
+    if n_train < 2 or not valid:
+        raise ProbeError(
+            f"A probe needs at least 2 frames to train on and 1 clip to validate on, but has "
+            f"{n_train} and {len(valid)}. Use a larger task or other splits."
+        )
+    index = {label: i for i, label in enumerate(labels)}
+    size = train[0].frames.size
+    moments = Moments(size)
+    read = (clip.frames.read(start, stop) for clip in train for start, stop in _cuts(clip))
+    for x in read_ahead(read):
+        moments.add(x, squares=standardise)
+    inputs = Inputs.of(moments, device, standardise=standardise)
+    x_itemsize = 4 if shuffle is not None else dtype.itemsize
+    y_itemsize = 1 if shuffle is not None else 4
+    train_bytes = n_train * (size * x_itemsize + len(labels) * y_itemsize)
+    room = room_bytes(device, max_memory_bytes)
+    # Frames that are mixed are kept by the host, whatever computes with them.
+    resident = train_bytes <= (room if shuffle is None else max_memory_bytes)
+    batches = _Batches(train, index, inputs, batch_size, dtype, shuffle, keep=resident)
+    n_valid = sum(len(clip.frames) for clip in valid)
+    valid_bytes = n_valid * (4 * size + len(labels))
+    elsewhere = shuffle is not None and torch.device(device).type == "cuda"
+    left = room - (train_bytes if resident and not elsewhere else 0)
+    fits = valid_bytes <= left
+    return FrameData(
+        batches=batches,
+        inputs=inputs,
+        labels=labels,
+        valid=valid,
+        valid_pieces=list(_pieces_on(inputs.mean.device, valid, labels)) if fits else None,
+        reference=EventArrays.from_clips([clip.events for clip in valid], labels),
+        grid=grid,
+        resident=resident,
+    )
+
+
+def predict_frames(
+    stack: Predictor, inputs: Inputs, clips: Sequence[LabelledClip], labels: tuple[str, ...]
+) -> Iterator[tuple[npt.NDArray[np.float32], float]]:
+    """Probabilities of a single network, piece by piece in the clips' order.
+
+    Yields:
+        (n, n_labels) float32 probabilities, and the mean loss on these frames.
+    """
+    for x, y in _pieces_on(inputs.mean.device, clips, labels):
+        logits = stack.predict(inputs(x))
+        chances = torch.sigmoid(logits[0]).T.contiguous().cpu().numpy()
+        yield chances, float(stack.losses(logits, y.float())[0])

@@ -1,0 +1,315 @@
+"""The two kinds of task, as far as a probe has to tell them apart.
+
+A kind knows what is optimised, what a fold's training data is, and what is predicted from a
+trained network. `kind_of` is the one place where a task's kind is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol as TypingProtocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hearbench.embeddings.frames import clip_frames
+from hearbench.embeddings.scenes import scene_rows
+from hearbench.embeddings.store import EmbeddingStore
+from hearbench.errors import ProbeError
+from hearbench.metrics import get_event_score, get_scene_score
+from hearbench.metrics.event_lists import EventArrays
+from hearbench.probe.data import TrainingData, probabilities, published_order
+from hearbench.probe.events import Postprocessing, postprocessing_grid
+from hearbench.probe.frame_chances import events_in_parts, gather_rows
+from hearbench.probe.frames import LabelledClip, frame_data, predict_frames
+from hearbench.probe.inputs import Inputs
+from hearbench.probe.network import Predictor
+from hearbench.probe.objective import Objective
+from hearbench.probe.precision import exact_float32
+from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction
+from hearbench.probe.protocol import Protocol
+from hearbench.probe.randomness import stream_seed
+from hearbench.probe.scenes import OrderedClips, predict_clips, scene_data, whole
+from hearbench.probe.search import Outcome
+from hearbench.probe.training_clips import training_clips
+from hearbench.tasks.clips import Event
+from hearbench.tasks.store import FoldSplit, PreparedTask
+
+__all__ = ["Chosen", "TaskKind", "kind_of"]
+
+# From here on test probabilities stay on disk.
+_LARGE_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What predicts the test split.
+
+    Attributes:
+        predictor: A single network or way to ask neighbours.
+        inputs: What it wants done to the embeddings.
+    """
+
+    predictor: Predictor
+    inputs: Inputs
+
+
+class TaskKind(TypingProtocol):
+    """What a probe needs of a kind of task."""
+
+    @property
+    def objective(self) -> Objective:
+        """What is optimised on validation."""
+
+    @property
+    def n_labels(self) -> int:
+        """Size of the vocabulary."""
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a clip or frame can have several labels."""
+
+    def training(self, fold: FoldSplit, dtype: torch.dtype) -> TrainingData:
+        """One fold's training data, with products in that precision."""
+
+    def predict(
+        self,
+        fold: FoldSplit,
+        chosen: Chosen | None,
+        outcome: Outcome,
+        seconds: float,
+        folder: Path,
+    ) -> FoldPrediction | EventFoldPrediction:
+        """The test split by what was chosen; None if no grid point had a defined score.
+
+        Large predictions are put into the folder.
+        """
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What both kinds are made of.
+
+    Attributes:
+        store: The embeddings.
+        protocol: As applied to the task.
+        device: A torch device.
+        max_memory_bytes: What embeddings may take.
+    """
+
+    store: EmbeddingStore
+    protocol: Protocol
+    device: str
+    max_memory_bytes: int
+
+    @property
+    def task(self) -> PreparedTask:
+        return self.store.task
+
+    @property
+    def n_labels(self) -> int:
+        return len(self.task.vocabulary)
+
+    @cached_property
+    def orders(self) -> dict[str, list[int]]:
+        sizes = {split: len(clips) for split, clips in self.task.splits.items()}
+        return published_order(sizes)
+
+    @property
+    def on_loss(self) -> bool:
+        return not self.task.metadata.use_scoring_for_early_stopping
+
+    def shuffle(self, fold: FoldSplit) -> int | None:
+        """What names the random orders of a fold: the same for every seed of a training."""
+        return stream_seed("order", fold.test) if self.protocol.shuffle else None
+
+    def train_order(self, fold: FoldSplit) -> list[tuple[str, list[int]]]:
+        """The training clips by split, in the protocol's order; a part of them if it says so."""
+        subset = self.protocol.subset
+        if subset is None:
+            return [(split, self.orders[split]) for split in fold.train]
+        chosen = {s: set(c) for s, c in training_clips(self.task, fold, subset).items()}
+        return [(s, [i for i in self.orders[s] if i in chosen[s]]) for s in fold.train]
+
+
+class _SceneKind(_Kind):
+    """Tasks with labels per clip."""
+
+    @property
+    def multilabel(self) -> bool:
+        return self.task.metadata.prediction_type == "multilabel"
+
+    @property
+    def objective(self) -> Objective:
+        score = get_scene_score(self.task.metadata.evaluation[0])
+        return Objective(
+            score.function,
+            score.maximise,
+            on_loss=self.on_loss,
+            nan_ends_point=self.protocol.nan_ends_point,
+        )
+
+    def training(self, fold: FoldSplit, dtype: torch.dtype) -> TrainingData:
+        ordered = self.train_order(fold)
+        return scene_data(
+            OrderedClips(
+                [
+                    (scene_rows(self.store, split), np.asarray(order, dtype=np.int64))
+                    for split, order in ordered
+                ]
+            ),
+            np.concatenate([self.task.targets(split)[order] for split, order in ordered]),
+            scene_rows(self.store, fold.valid),
+            self.task.targets(fold.valid),
+            multilabel=self.multilabel,
+            batch_size=self.protocol.batch_size,
+            device=self.device,
+            dtype=dtype,
+            max_memory_bytes=self.max_memory_bytes,
+            standardise=self.protocol.standardise,
+            shuffle=self.shuffle(fold),
+        )
+
+    @exact_float32()
+    def predict(
+        self,
+        fold: FoldSplit,
+        chosen: Chosen | None,
+        outcome: Outcome,
+        seconds: float,
+        folder: Path,  # noqa: ARG002 (clips are few enough for memory)
+    ) -> FoldPrediction:
+        targets = self.task.targets(fold.test)
+        clips = tuple(self.store.clips(fold.test))
+        if chosen is None:
+            chances, loss = np.full(targets.shape, np.nan, dtype=np.float32), math.nan
+        else:
+            test = whole(scene_rows(self.store, fold.test))
+            logits = predict_clips(chosen.predictor, chosen.inputs, test)
+            labels = targets.astype(np.float32) if self.multilabel else targets.argmax(axis=1)
+            of_each = chosen.predictor.losses(logits, torch.from_numpy(labels).to(self.device))
+            loss = float(of_each[0])
+            chances = probabilities(logits[0], self.multilabel)
+        return FoldPrediction(fold, clips, chances, targets, loss, outcome, seconds)
+
+
+class _EventKind(_Kind):
+    """Tasks with labels in time."""
+
+    multilabel = True
+
+    @cached_property
+    def ways(self) -> tuple[Postprocessing, ...]:
+        return postprocessing_grid(self.task.metadata.evaluation_params)
+
+    @property
+    def objective(self) -> Objective:
+        score = get_event_score(self.task.metadata.evaluation[0])
+        return Objective(
+            score,
+            score.maximise,
+            on_loss=self.on_loss,
+            nan_ends_point=self.protocol.nan_ends_point,
+        )
+
+    def training(self, fold: FoldSplit, dtype: torch.dtype) -> TrainingData:
+        clips = {split: self._clips(split) for split in (*fold.train, fold.valid)}
+        return frame_data(
+            [clips[split][i] for split, order in self.train_order(fold) for i in order],
+            clips[fold.valid],
+            self.task.vocabulary,
+            grid=self.ways,
+            batch_size=self.protocol.batch_size,
+            device=self.device,
+            dtype=dtype,
+            max_memory_bytes=self.max_memory_bytes,
+            standardise=self.protocol.standardise,
+            shuffle=self.shuffle(fold),
+        )
+
+    @exact_float32()
+    def predict(
+        self,
+        fold: FoldSplit,
+        chosen: Chosen | None,
+        outcome: Outcome,
+        seconds: float,
+        folder: Path,
+    ) -> EventFoldPrediction:
+        clips = self._clips(fold.test)
+        bounds = np.cumsum([0, *(len(clip.frames) for clip in clips)], dtype=np.int64)
+        times = np.concatenate([clip.frames.timestamps_ms for clip in clips])
+        shape = (len(times), self.n_labels)
+        reference = EventArrays.from_clips([clip.events for clip in clips], self.task.vocabulary)
+        estimate, loss = EventArrays.from_rows(()), math.nan
+        if chosen is None or outcome.postprocessing is None:
+            chances = np.broadcast_to(np.float32(np.nan), shape)
+        else:
+            chances, loss = self._chances(fold, chosen, clips, shape, folder)
+            estimate = events_in_parts(chances, bounds, times, outcome.postprocessing)
+        names = tuple(clip.frames.clip for clip in clips)
+        return EventFoldPrediction(
+            fold, names, bounds, times, chances, reference, estimate, loss, outcome, seconds
+        )
+
+    def _chances(
+        self,
+        fold: FoldSplit,
+        chosen: Chosen,
+        clips: list[LabelledClip],
+        shape: tuple[int, int],
+        folder: Path,
+    ) -> tuple[npt.NDArray[np.float32], float]:
+        place = None
+        if 4 * shape[0] * shape[1] >= _LARGE_BYTES:
+            folder.mkdir(parents=True, exist_ok=True)
+            place = folder / f"{fold.test}.probabilities.npy"
+        losses = []
+
+        def pieces() -> Iterator[npt.NDArray[np.float32]]:
+            predicted = predict_frames(chosen.predictor, chosen.inputs, clips, self.task.vocabulary)
+            for piece, loss in predicted:
+                losses.append(loss * len(piece))
+                yield piece
+
+        chances = gather_rows(pieces(), shape, place)
+        return chances, sum(losses) / max(1, shape[0])
+
+    def _clips(self, split: str) -> list[LabelledClip]:
+        files = self.task.splits[split]
+        clips = []
+        for frames in clip_frames(self.store, split):
+            events = [event for event in files[frames.clip] if isinstance(event, Event)]
+            clips.append(LabelledClip(frames, events))
+        return clips
+
+
+def kind_of(
+    store: EmbeddingStore,
+    protocol: Protocol,
+    *,
+    device: str,
+    max_memory_bytes: int,
+) -> TaskKind:
+    """The kind of a store's task.
+
+    Raises:
+        ProbeError: An event task isn't multilabel.
+    """
+    kinds: dict[str, type[_SceneKind] | type[_EventKind]] = {
+        "scene": _SceneKind,
+        "event": _EventKind,
+    }
+    task = store.task
+    if task.kind == "event" and task.metadata.prediction_type != "multilabel":
+        raise ProbeError(
+            f"{task.name} is an event task with prediction_type "
+            f"{task.metadata.prediction_type!r}; frames can have any number of labels, so it "
+            "must be 'multilabel'. Change task_metadata.json."
+        )
+    return kinds[task.kind](store, protocol, device, max_memory_bytes)

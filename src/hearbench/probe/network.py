@@ -1,0 +1,399 @@
+"""Probes of one shape, trained side by side as one stack of networks.
+
+A probe is ``hidden_layers`` times [Linear -> BatchNorm -> Dropout -> ReLU], then Linear. All
+grid points of one shape read the same batch, so their first layers are one matrix product and
+the others batched ones. Nothing is shared between the networks: gradients, statistics, moments
+and stopping are each network's own, so what one learns doesn't depend on its neighbours.
+
+Three things are written differently from a plain PyTorch module, each equal to it but for
+rounding:
+
+* Activations are (networks, units, batch): a unit's batch lies contiguously in memory, which is
+  what batch normalisation reads.
+* The embedding is centred on its training mean before it is rounded to the precision of the
+  products. Batch normalisation removes any constant from its input, so training doesn't see
+  it. Evaluation does, through the running mean, which lags behind the weights: the product of
+  the weights with that mean is therefore tracked in the running mean as if it had been there.
+* The bias of a layer before batch normalisation has a gradient of exactly zero. It isn't added
+  to the batch (normalisation would remove it) but kept, constant, in the running mean, where
+  it fades over the first steps as it does in PyTorch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (PyTorch's own convention)
+
+from hearbench.probe.layers import DropReLU, Step, draw_weights, mean_losses, tensor_kind
+from hearbench.probe.protocol import GridPoint
+from hearbench.probe.side_by_side import take_steps
+from hearbench.probe.updates import ADAM_BETAS, ADAM_EPSILON, Learnt, update
+
+__all__ = ["EPSILON", "MOMENTUM", "Predictor", "ProbeStack", "Step", "Weights", "mean_losses"]
+
+# Of the batch normalisation; PyTorch's defaults.
+MOMENTUM = 0.1
+EPSILON = 1e-5
+_BLOCK = 4096  # clips per block of a prediction
+# From so many weights on, a processor's cache holds one network in training and not several.
+_LARGE_NETWORK = 1 << 18
+
+Weights = dict[str, torch.Tensor]
+"""The tensors of one network by name; what `ProbeStack.snapshot` gives."""
+
+
+class Predictor(Protocol):
+    """Some learned things side by side that predict labels: networks, or neighbours."""
+
+    def predict(self, x: torch.Tensor, which: Sequence[int] | None = None) -> torch.Tensor:
+        """Logits (networks, n_labels, n_clips) of inputs (n_clips, n_features)."""
+
+    def losses(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The mean loss of each (networks,) on logits that `predict` gave."""
+
+
+class ProbeStack:
+    """Networks of equal shape over one embedding, with their optimiser.
+
+    Args:
+        points: Grid points of equal ``hidden_layers``, ``hidden_dim`` and ``dropout``.
+        seeds: One seed per point, for its initial weights.
+        runs: Which run each point belongs to, equal ones next to each other; those of a run
+            drop the same units. By default all are of one run.
+        offset: (n_features,) float32, what has been subtracted from the embeddings.
+        n_labels: Outputs of a network.
+        multilabel: Binary cross-entropy per label instead of cross-entropy over labels.
+        dtype: Precision of the products; weights, statistics and moments are float32. A linear
+            probe has no normalisation that would absorb what rounding does to its input:
+            give it float32.
+    """
+
+    def __init__(
+        self,
+        points: Sequence[GridPoint],
+        seeds: Sequence[int],
+        *,
+        runs: Sequence[int] | None = None,
+        offset: torch.Tensor,
+        n_labels: int,
+        multilabel: bool,
+        dtype: torch.dtype,
+    ) -> None:
+        shapes = {point.shape for point in points}
+        if len(shapes) != 1 or len(seeds) != len(points):
+            raise ValueError(f"one shape and one seed per point, not {sorted(shapes)}")
+        self.points = list(points)
+        self.runs = list(runs) if runs is not None else [0] * len(points)
+        self.layers, self.width, self.dropout = shapes.pop()
+        self.offset = offset
+        self.n_labels = n_labels
+        self.multilabel = multilabel
+        self.dtype = dtype
+        drawn = [
+            draw_weights(point, seed, len(offset), n_labels)
+            for point, seed in zip(points, seeds, strict=True)
+        ]
+        device = offset.device
+        stacked = {
+            name: torch.stack([weights[name] for weights in drawn]).to(device) for name in drawn[0]
+        }
+        self._trained = {
+            name: tensor for name, tensor in stacked.items() if tensor_kind(name) == "trained"
+        }
+        self._fixed = {
+            name: tensor for name, tensor in stacked.items() if tensor_kind(name) == "fixed"
+        }
+        self._running = {
+            name: tensor for name, tensor in stacked.items() if tensor_kind(name) == "running"
+        }
+        self._first_moment = {name: torch.zeros_like(t) for name, t in self._trained.items()}
+        self._second_moment = {name: torch.zeros_like(t) for name, t in self._trained.items()}
+        self._step = torch.zeros(len(points))
+        self._build()
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def _spans(self) -> list[tuple[int, int, int]]:
+        """Of each run, the first network and the one after the last."""
+        spans, start = [], 0
+        for run, networks in itertools.groupby(self.runs):
+            stop = start + sum(1 for _ in networks)
+            spans.append((run, start, stop))
+            start = stop
+        return spans
+
+    @property
+    def _one_by_one(self) -> bool:
+        """Whether each network takes its whole step by itself.
+
+        That is faster on a CPU where networks are large: one of them fits into its cache, and
+        several are trained at a time. Otherwise few large operations are.
+        """
+        weights = sum(tensor[0].numel() for tensor in self._trained.values())
+        on_cpu = self.offset.device.type == "cpu"
+        return on_cpu and len(self) > 1 and self.layers > 0 and weights >= _LARGE_NETWORK
+
+    def _build(self) -> None:
+        # The products' own copy of the weights, where networks take their steps one by one.
+        self._rounded: Weights = {}
+        if not self._one_by_one:
+            self._build_optimiser()
+        elif self.dtype != torch.float32:
+            self._rounded = {
+                name: tensor.to(self.dtype)
+                for name, tensor in self._trained.items()
+                if name.startswith("weight_")
+            }
+
+    def _build_optimiser(self) -> None:
+        # A parameter per network, because each has its own learning rate: views into the
+        # stacked tensors, with their moments likewise.
+        self._views = [
+            {name: tensor[i] for name, tensor in self._trained.items()} for i in range(len(self))
+        ]
+        self._optimiser = torch.optim.Adam(
+            [
+                {"params": list(views.values()), "lr": point.lr}
+                for views, point in zip(self._views, self.points, strict=True)
+            ],
+            betas=ADAM_BETAS,
+            eps=ADAM_EPSILON,
+            fused=True,
+        )
+        device = self.offset.device
+        for i, views in enumerate(self._views):
+            for name, view in views.items():
+                self._optimiser.state[view] = {
+                    "step": self._step[i].clone().to(device),
+                    "exp_avg": self._first_moment[name][i],
+                    "exp_avg_sq": self._second_moment[name][i],
+                }
+
+    def train_steps(self, steps: Iterable[Step]) -> None:
+        """One step of Adam on each batch in their order, for every network."""
+        if self._one_by_one:
+            spans = [run for run, start, stop in self._spans for _ in range(start, stop)]
+
+            def take(i: int, step: Step) -> None:
+                self._step_of(i, step.x, step.y, step.keep.get(spans[i], ()))
+
+            take_steps(len(self), steps, take, threads=torch.get_num_threads())
+        else:
+            for step in steps:
+                self._step_of_all(step)
+
+    def train_step(
+        self,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        keep: Mapping[int, Sequence[torch.Tensor]] | None = None,
+    ) -> None:
+        """A single one of `train_steps`."""
+        self.train_steps([Step(x, y, keep or {})])
+
+    def _step_of_all(self, step: Step) -> None:
+        for tensor in self._trained.values():
+            tensor.requires_grad_(True)
+        logits = self._logits(step.x, step.keep)
+        loss = mean_losses(logits, step.y, multilabel=self.multilabel).sum()
+        gradients = torch.autograd.grad(loss, list(self._trained.values()))
+        for tensor in self._trained.values():
+            tensor.requires_grad_(False)
+        self._track_constants()
+        for name, gradient in zip(self._trained, gradients, strict=True):
+            for i, views in enumerate(self._views):
+                views[name].grad = gradient[i]
+        self._optimiser.step()
+        self._step += 1
+
+    def _logits(self, x: torch.Tensor, keep: Mapping[int, Sequence[torch.Tensor]]) -> torch.Tensor:
+        masks = [(start, stop, keep[run]) for run, start, stop in self._spans if run in keep]
+        return self._forward(self._trained, self._running, x, masks)
+
+    def _step_of(
+        self, i: int, x: torch.Tensor, y: torch.Tensor, masks: Sequence[torch.Tensor]
+    ) -> None:
+        """The whole step of one network."""
+        # `data` because other networks change their part of the same tensors meanwhile.
+        leaves = {
+            name: self._rounded.get(name, tensor).data[i : i + 1].requires_grad_(True)
+            for name, tensor in self._trained.items()
+        }
+        running = {name: tensor.data[i : i + 1] for name, tensor in self._running.items()}
+        logits = self._forward(leaves, running, x, [(0, 1, masks)] if masks else [])
+        loss = mean_losses(logits, y, multilabel=self.multilabel).sum()
+        gradients = torch.autograd.grad(loss, list(leaves.values()))
+        for layer in range(1, self.layers):
+            self._running[f"mean_{layer}"][i].add_(self._fixed[f"bias_{layer}"][i], alpha=MOMENTUM)
+
+        def track_offset(start: int, stop: int) -> None:
+            rows = slice(start, stop)
+            constant = self._fixed["bias_0"][i, rows]
+            constant = constant + self._trained["weight_0"][i, rows] @ self.offset
+            self._running["mean_0"][i, rows].add_(constant, alpha=MOMENTUM)
+
+        update(
+            [
+                Learnt(
+                    self._trained[name][i],
+                    self._first_moment[name][i],
+                    self._second_moment[name][i],
+                    gradient[0],
+                    self._rounded[name][i] if name in self._rounded else None,
+                    track_offset if name == "weight_0" else None,
+                )
+                for name, gradient in zip(leaves, gradients, strict=True)
+            ],
+            lr=self.points[i].lr,
+            steps=int(self._step[i]),
+        )
+        self._step[i] += 1
+
+    def _forward(
+        self,
+        weights: Weights,
+        running: Weights,
+        x: torch.Tensor,
+        keep: Sequence[tuple[int, int, Sequence[torch.Tensor]]],
+    ) -> torch.Tensor:
+        n, batch = len(weights["weight_out"]), len(x)
+        activation: torch.Tensor | None = None
+        # Scaling what is kept can be done before the ReLU, thus in the normalisation.
+        scale = 1.0 / (1.0 - self.dropout) if keep else 1.0
+        for layer in range(self.layers):
+            weight = weights[f"weight_{layer}"].to(self.dtype)
+            z = weight.flatten(0, 1) @ x.T if activation is None else torch.bmm(weight, activation)
+            normalised = F.batch_norm(
+                z.view(1, n * self.width, batch),
+                running[f"mean_{layer}"].view(-1),
+                running[f"variance_{layer}"].view(-1),
+                (weights[f"gamma_{layer}"] * scale).view(-1),
+                (weights[f"beta_{layer}"] * scale).view(-1),
+                training=True,
+                momentum=MOMENTUM,
+                eps=EPSILON,
+            )
+            activation = normalised.view(n, self.width, batch)
+            masks = [(start, stop, of_each[layer]) for start, stop, of_each in keep]
+            activation = DropReLU.apply(activation, masks)  # type: ignore[no-untyped-call]
+        return self._output(weights, x, activation)
+
+    def _track_constants(self) -> None:
+        # What batch normalisation would have seen on top of what it was given.
+        for layer in range(self.layers):
+            constant = self._fixed[f"bias_{layer}"]
+            if layer == 0:
+                constant = constant + self._trained["weight_0"] @ self.offset
+            self._running[f"mean_{layer}"].add_(constant, alpha=MOMENTUM)
+
+    def _output(
+        self, weights: Weights, x: torch.Tensor, activation: torch.Tensor | None
+    ) -> torch.Tensor:
+        weight, bias = weights["weight_out"], weights["bias_out"]
+        if activation is None:
+            z = (weight.flatten(0, 1) @ x.T).view(len(weight), self.n_labels, len(x))
+            return z + (weight @ self.offset + bias)[:, :, None]
+        logits = torch.bmm(weight.to(activation.dtype), activation)
+        return logits.float() + bias[:, :, None]
+
+    @torch.no_grad()
+    def predict(self, x: torch.Tensor, which: Sequence[int] | None = None) -> torch.Tensor:
+        """Logits in evaluation mode, computed in float32, in blocks of bounded size.
+
+        Args:
+            x: (n_clips, n_features) float32, centred.
+            which: Positions of the networks that are wanted; all by default.
+
+        Returns:
+            (networks, n_labels, n_clips).
+        """
+        every = which is None or list(which) == list(range(len(self)))
+        index = None if every else torch.tensor(which, device=x.device)
+        blocks = [self._predict(block, index) for block in torch.split(x, _BLOCK)]
+        return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=2)
+
+    def _predict(self, x: torch.Tensor, index: torch.Tensor | None) -> torch.Tensor:
+        tensors = self._tensors()
+
+        def pick(name: str) -> torch.Tensor:
+            return tensors[name] if index is None else tensors[name].index_select(0, index)
+
+        activation: torch.Tensor | None = None
+        for layer in range(self.layers):
+            weight = pick(f"weight_{layer}")
+            shift = pick(f"mean_{layer}") - pick(f"bias_{layer}")
+            if activation is None:
+                z = weight.flatten(0, 1) @ x.T
+                shift = shift - weight @ self.offset
+            else:
+                z = torch.bmm(weight, activation)
+            normalised = F.batch_norm(
+                z.view(1, -1, len(x)),
+                shift.view(-1),
+                pick(f"variance_{layer}").view(-1),
+                pick(f"gamma_{layer}").view(-1),
+                pick(f"beta_{layer}").view(-1),
+                training=False,
+                eps=EPSILON,
+            )
+            activation = normalised.view(-1, self.width, len(x)).relu_()
+        weight, bias = pick("weight_out"), pick("bias_out")
+        if activation is None:
+            z = (weight.flatten(0, 1) @ x.T).view(-1, self.n_labels, len(x))
+            return z + (weight @ self.offset + bias)[:, :, None]
+        return torch.bmm(weight, activation) + bias[:, :, None]
+
+    @torch.no_grad()
+    def losses(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The mean loss of each network (networks,) on logits that `predict` gave."""
+        return mean_losses(logits, y, multilabel=self.multilabel)
+
+    def snapshot(self, i: int) -> Weights:
+        """A copy of one network's weights and statistics, enough to predict with."""
+        return {name: tensor[i].clone() for name, tensor in self._tensors().items()}
+
+    def restore(self, i: int, weights: Mapping[str, torch.Tensor]) -> None:
+        """Puts a snapshot back into one network."""
+        for name, tensor in self._tensors().items():
+            tensor[i].copy_(weights[name])
+        self._build()
+
+    def keep_only(self, which: Sequence[int]) -> None:
+        """Drops all other networks; these go on as if nothing had happened."""
+        index = torch.tensor(which, device=self.offset.device, dtype=torch.long)
+        for tensors in (
+            self._trained,
+            self._fixed,
+            self._running,
+            self._first_moment,
+            self._second_moment,
+        ):
+            for name in tensors:
+                tensors[name] = tensors[name].index_select(0, index)
+        self._step = self._step[index.cpu()]
+        self.points = [self.points[i] for i in which]
+        self.runs = [self.runs[i] for i in which]
+        self._build()
+
+    def _tensors(self) -> Weights:
+        return {**self._trained, **self._fixed, **self._running}
+
+    def state(self) -> Weights:
+        """Everything that training goes on from, by name; tensors are not copied."""
+        moments = {
+            **{f"first_{name}": tensor for name, tensor in self._first_moment.items()},
+            **{f"second_{name}": tensor for name, tensor in self._second_moment.items()},
+        }
+        return {**self._tensors(), **moments, "step": self._step}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Goes on from a `state` of a stack of the same points."""
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
+        self._build()

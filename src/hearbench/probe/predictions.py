@@ -1,0 +1,124 @@
+"""What a probe leaves behind: the probabilities of every test clip, and how they came about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hearbench.embeddings.manifest import Manifest
+from hearbench.metrics.event_lists import EventArrays
+from hearbench.probe.protocol import Protocol
+from hearbench.probe.search import Outcome
+from hearbench.tasks.store import FoldSplit, PreparedTask
+
+__all__ = ["EventFoldPrediction", "FoldPrediction", "Predictions"]
+
+
+@dataclass(frozen=True)
+class FoldPrediction:
+    """The test split of one training of a scene task.
+
+    Attributes:
+        fold: The splits.
+        clips: File names, in the order of the rows.
+        probabilities: (n_clips, n_labels) float32; NaN if no grid point had a defined score.
+        targets: (n_clips, n_labels) multi-hot.
+        loss: Mean loss on the test split.
+        outcome: How the chosen grid point fared in this training.
+        seconds: Time that it took, the grid included.
+        peak_memory_mb: The most memory that the process had had resident by then, MiB; None where
+            the system doesn't tell.
+        peak_device_memory_mb: The most on the GPU by then, MiB; None on a CPU.
+        device_utilisation: Mean share of the training's time in which the GPU was busy, 0 to 1;
+            None on a CPU, and where it isn't known.
+    """
+
+    fold: FoldSplit
+    clips: tuple[str, ...]
+    probabilities: npt.NDArray[np.float32]
+    targets: npt.NDArray[np.uint8]
+    loss: float
+    outcome: Outcome
+    seconds: float
+    peak_memory_mb: float | None = None
+    peak_device_memory_mb: float | None = None
+    device_utilisation: float | None = None
+
+
+@dataclass(frozen=True)
+class EventFoldPrediction:
+    """The test split of one training of an event task.
+
+    Attributes:
+        fold: The splits.
+        clips: File names, in the order of their frames.
+        bounds: (n_clips + 1,) first frame of each clip, and the number of frames.
+        timestamps_ms: (n_frames,) float64.
+        probabilities: (n_frames, n_labels) float32, on disk if it is large; NaN if no grid
+            point had a defined score.
+        reference: The annotated events.
+        estimate: The events that were found with the best validation's postprocessing.
+        loss: Mean loss on the test split's frames.
+        outcome: How the chosen grid point fared in this training.
+        seconds: Time that it took, the grid included.
+        peak_memory_mb: The most memory that the process had had resident by then, MiB; None where
+            the system doesn't tell.
+        peak_device_memory_mb: The most on the GPU by then, MiB; None on a CPU.
+        device_utilisation: Mean share of the training's time in which the GPU was busy, 0 to 1;
+            None on a CPU, and where it isn't known.
+    """
+
+    fold: FoldSplit
+    clips: tuple[str, ...]
+    bounds: npt.NDArray[np.int64]
+    timestamps_ms: npt.NDArray[np.float64]
+    probabilities: npt.NDArray[np.float32]
+    reference: EventArrays
+    estimate: EventArrays
+    loss: float
+    outcome: Outcome
+    seconds: float
+    peak_memory_mb: float | None = None
+    peak_device_memory_mb: float | None = None
+    device_utilisation: float | None = None
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A task's test predictions by one model.
+
+    Attributes:
+        task: The task.
+        embeddings: The manifest of the store that they were made from.
+        embeddings_digest: Of the store's content.
+        embeddings_path: Its folder.
+        protocol: As applied to this task.
+        seed: Of the training.
+        precision: Of the products, ``float32`` or ``bfloat16``.
+        device: Where it ran.
+        grid: How every grid point fared on the first fold, in the protocol's order.
+        chosen: Position of the one that trained the other folds.
+        folds: One per test split, all of the task's kind.
+    """
+
+    task: PreparedTask
+    embeddings: Manifest
+    embeddings_digest: str
+    embeddings_path: str
+    protocol: Protocol
+    seed: int
+    precision: str
+    device: str
+    grid: tuple[Outcome, ...]
+    chosen: int
+    folds: tuple[FoldPrediction | EventFoldPrediction, ...]
+
+    def scene_folds(self) -> tuple[FoldPrediction, ...]:
+        """The folds of a scene task; empty for an event task."""
+        return tuple(fold for fold in self.folds if isinstance(fold, FoldPrediction))
+
+    def event_folds(self) -> tuple[EventFoldPrediction, ...]:
+        """The folds of an event task; empty for a scene task."""
+        return tuple(fold for fold in self.folds if isinstance(fold, EventFoldPrediction))

@@ -1,0 +1,189 @@
+"""What results say of the time and memory that they took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from hearbench.results.finding import find_result_files
+from hearbench.results.record import Result, StageRecord
+from hearbench.results.seeds import seed_folders
+
+__all__ = ["STAGES", "ResultReport", "RunReport", "StageTotal", "report_of", "summarise"]
+
+# In the order in which they run.
+STAGES = ("embedding", "probe", "scoring")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ResultReport(_Record):
+    """One result.
+
+    Attributes:
+        folder: Where it lies.
+        model: Its name.
+        task: Its name.
+        protocol: Its name.
+        seed: Of the training.
+        created: When it was written, UTC, ISO 8601.
+        device: Where the probe was trained.
+        precision: Of its products.
+        versions: Of hearbench, Python and the libraries.
+        stages: In the order in which they ran.
+        shares_embeddings: Whether an earlier result of the report was made from the same
+            embeddings, so that their time counts there.
+        seconds: Of all stages; without embedding where that counts elsewhere.
+        peak_memory_mb: The most of any stage, MiB; None where none is known.
+        notes: Of the result.
+    """
+
+    folder: str
+    model: str
+    task: str
+    protocol: str
+    seed: int
+    created: str
+    device: str
+    precision: str
+    versions: dict[str, str]
+    stages: tuple[StageRecord, ...]
+    shares_embeddings: bool
+    seconds: float
+    peak_memory_mb: float | None
+    notes: tuple[str, ...]
+
+    def of_stage(self, stage: str) -> list[StageRecord]:
+        """The records of one of `STAGES`."""
+        return [each for each in self.stages if each.stage == stage]
+
+    def seconds_of(self, stage: str) -> float:
+        """Seconds of one of `STAGES`; 0 for embedding that counts elsewhere."""
+        if stage == "embedding" and self.shares_embeddings:
+            return 0.0
+        return sum(each.seconds for each in self.of_stage(stage))
+
+
+class StageTotal(_Record):
+    """One stage of all results.
+
+    Attributes:
+        stage: One of `STAGES`.
+        seconds: Of all results.
+        share: Of the time of all stages, 0 to 1.
+    """
+
+    stage: str
+    seconds: float
+    share: float
+
+
+class RunReport(_Record):
+    """Several results.
+
+    Attributes:
+        format_version: Of this layout.
+        results: In the order in which they were named.
+        totals: By stage.
+        seconds: Of everything.
+        peak_memory_mb: The most of any result, MiB; None where none is known.
+    """
+
+    format_version: Literal[1] = 1
+    results: tuple[ResultReport, ...]
+    totals: tuple[StageTotal, ...]
+    seconds: float
+    peak_memory_mb: float | None
+
+
+def report_of(places: Sequence[Path]) -> RunReport:
+    """Reads all results in and below folders, those of further seeds included.
+
+    Args:
+        places: Each a ``result.json``, its folder, a model's folder, or one of several models.
+            What two of them hold counts once.
+
+    Raises:
+        ResultError: There is none in a place, or one can't be read.
+    """
+    found: dict[Path, tuple[Path, Result]] = {}
+    for place in places:
+        for file in find_result_files(place):
+            for folder, result in seed_folders(file.parent):
+                found.setdefault(folder.resolve(), (folder, result))
+    return summarise(found.values())
+
+
+def summarise(results: Iterable[tuple[Path, Result]]) -> RunReport:
+    """A report of results, each with the folder in which it lies."""
+    embedded: set[tuple[str, str, str, float]] = set()
+    reports = []
+    for folder, result in results:
+        # A store that was made anew took another time.
+        store = (
+            result.model.digest,
+            result.task.digest,
+            result.embeddings.digest,
+            result.resources.embed_s,
+        )
+        reports.append(_report(folder, result, store in embedded))
+        embedded.add(store)
+    by_stage = {stage: sum(each.seconds_of(stage) for each in reports) for stage in STAGES}
+    seconds = sum(by_stage.values())
+    return RunReport(
+        results=tuple(reports),
+        totals=tuple(
+            StageTotal(stage=stage, seconds=own, share=own / seconds if seconds else 0.0)
+            for stage, own in by_stage.items()
+        ),
+        seconds=seconds,
+        peak_memory_mb=_most(each.peak_memory_mb for each in reports),
+    )
+
+
+def _report(folder: Path, result: Result, shares_embeddings: bool) -> ResultReport:
+    took = result.resources
+    stages = took.stages or _stages_of_earlier(result)
+    counted = [s for s in stages if not (shares_embeddings and s.stage == "embedding")]
+    return ResultReport(
+        folder=str(folder),
+        model=result.model.name,
+        task=result.task.name,
+        protocol=result.protocol.name,
+        seed=result.seed,
+        created=took.created,
+        device=result.device,
+        precision=result.precision,
+        versions={"hearbench": result.hearbench_version, **result.versions},
+        stages=stages,
+        shares_embeddings=shares_embeddings,
+        seconds=sum(stage.seconds for stage in counted),
+        peak_memory_mb=_most((took.embed_peak_memory_mb, took.probe_peak_memory_mb)),
+        notes=result.notes,
+    )
+
+
+def _stages_of_earlier(result: Result) -> tuple[StageRecord, ...]:
+    """The stages of a result that was written before they were kept by themselves."""
+    took = result.resources
+    embedding = StageRecord(
+        stage="embedding",
+        seconds=took.embed_s,
+        throughput=took.audio_s / took.embed_s if took.embed_s > 0 else None,
+        unit="seconds of audio",
+        peak_memory_mb=took.embed_peak_memory_mb,
+    )
+    probes = (
+        StageRecord(stage="probe", part=test, seconds=seconds, unit="training clips")
+        for test, seconds in took.fold_s.items()
+    )
+    return embedding, *probes
+
+
+def _most(sizes_mb: Iterable[float | None]) -> float | None:
+    return max((size for size in sizes_mb if size is not None), default=None)

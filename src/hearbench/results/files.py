@@ -1,0 +1,105 @@
+"""The folder of a result: its record, its predictions, and the published evaluation's own form."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from hearbench.errors import ResultError
+from hearbench.files import write_json, write_npy
+from hearbench.metrics import get_event_score
+from hearbench.probe.predictions import EventFoldPrediction, Predictions
+from hearbench.results.over_folds import mean_std
+from hearbench.results.record import RESULT_FILE, Result
+
+__all__ = ["reference_form", "write_result"]
+
+_REFERENCE_FILE = "test.predicted-scores.json"
+
+
+def write_result(result: Result, predictions: Predictions, folder: Path) -> Path:
+    """Writes a result's folder, ``result.json`` last.
+
+    Returns:
+        The path of ``result.json``.
+
+    Raises:
+        ResultError: The folder can't be written.
+    """
+    try:
+        place = folder / "predictions"
+        for fold in predictions.folds:
+            write_npy(place / f"{fold.fold.test}.npy", fold.probabilities)
+            if isinstance(fold, EventFoldPrediction):
+                _write_events(fold, predictions, place)
+            else:
+                write_npy(place / f"{fold.fold.test}.targets.npy", fold.targets)
+        write_json(place / "labels.json", list(predictions.task.vocabulary))
+        write_json(
+            place / "clips.json", {fold.fold.test: list(fold.clips) for fold in predictions.folds}
+        )
+        write_json(folder / _REFERENCE_FILE, reference_form(result))
+        write_json(folder / RESULT_FILE, result.model_dump(mode="json"))
+    except OSError as error:
+        raise ResultError(f"The result can't be written to {folder}: {error.strerror}.") from error
+    return folder / RESULT_FILE
+
+
+def reference_form(result: Result) -> dict[str, Any]:
+    """The content of ``test.predicted-scores.json``, as the published evaluation wrote it."""
+    parts: dict[str, dict[str, float]] = {}
+    for fold in result.folds:
+        scores = {f"test_{name}": s.per_fold[fold.test] for name, s in result.scores.items()}
+        for name, summary in result.scores.items():
+            for part, numbers in summary.parts.items():
+                scores[f"test_{name}_{part}"] = numbers.per_fold[fold.test]
+        parts[fold.test] = {
+            **scores,
+            "test_score": scores[f"test_{result.primary_score}"],
+            "test_loss": fold.test_loss,
+            "validation_score": fold.validation_score,
+            "epoch": fold.best_epoch,
+            "time_in_min": result.resources.fold_s[fold.test] / 60,
+        }
+    whole: dict[str, Any] = dict(parts)
+    if len(parts) > 1:
+        aggregated: dict[str, float] = {}
+        for key in next(iter(parts.values())):
+            mean, std = mean_std([part[key] for part in parts.values()])
+            aggregated[f"{key}_mean"] = mean
+            aggregated[f"{key}_std"] = math.nan if std is None else std
+        whole["aggregated_scores"] = aggregated
+    return {
+        **whole,
+        "hparams": {
+            **result.grid[result.chosen].point.model_dump(),
+            "batch_size": result.protocol.batch_size,
+        },
+        "postprocessing": _reference_postprocessing(result),
+        "score_mode": "max" if result.primary.maximise else "min",
+        "embedding_path": result.resources.embeddings_path,
+    }
+
+
+def _reference_postprocessing(result: Result) -> list[list[str | float]]:
+    way = result.folds[0].postprocessing
+    if way is None:
+        return []
+    return [
+        ["median_filter_ms", way.median_filter_ms],
+        ["min_duration", way.min_duration_ms],
+    ]
+
+
+def _write_events(fold: EventFoldPrediction, predictions: Predictions, place: Path) -> None:
+    name, labels = fold.fold.test, list(predictions.task.vocabulary)
+    write_npy(place / f"{name}.bounds.npy", fold.bounds)
+    write_npy(place / f"{name}.timestamps.npy", fold.timestamps_ms)
+    write_json(place / f"{name}.events.json", fold.estimate.to_mapping(fold.clips, labels))
+    write_json(place / f"{name}.reference.json", fold.reference.to_mapping(fold.clips, labels))
+    parts = {
+        score: get_event_score(score).parts(fold.reference, fold.estimate, labels)
+        for score in predictions.task.metadata.evaluation
+    }
+    write_json(place / f"{name}.per_label.json", parts)

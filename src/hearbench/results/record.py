@@ -1,0 +1,273 @@
+"""What a result holds, as it stands in ``result.json``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from hearbench.embeddings.manifest import ModelRecord, TaskRecord
+from hearbench.files import json_safe
+from hearbench.probe.protocol import GridPoint, NeighbourPoint, Protocol
+from hearbench.results.reading import read_record
+
+__all__ = [
+    "RESULT_FILE",
+    "EmbeddingsRecord",
+    "FoldResult",
+    "GridResult",
+    "Number",
+    "PartSummary",
+    "PostprocessingRecord",
+    "Resources",
+    "Result",
+    "ScoreSummary",
+    "StageRecord",
+]
+
+RESULT_FILE = "result.json"
+
+Number = Annotated[
+    float,
+    BeforeValidator(lambda value: math.nan if value is None else value),
+    PlainSerializer(json_safe, return_type=Any, when_used="json"),
+]
+"""A float that survives JSON: NaN as null, infinities as strings."""
+
+
+_Length = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PartSummary(_Record):
+    """One number over the test splits.
+
+    Attributes:
+        mean: Unweighted mean over test splits.
+        std: Sample standard deviation over folds (ddof 1); None with a single test split.
+        per_fold: By test split.
+    """
+
+    mean: Number
+    std: Number | None
+    per_fold: dict[str, Number]
+
+
+class ScoreSummary(PartSummary):
+    """One score of a task.
+
+    Attributes:
+        maximise: Whether higher is better.
+        parts: What it is made of, by name: precision and recall of an F-measure.
+    """
+
+    maximise: bool
+    parts: dict[str, PartSummary] = Field(default_factory=dict)
+
+
+class PostprocessingRecord(_Record):
+    """How frames became events.
+
+    Attributes:
+        median_filter_ms: Length of the median filter over a label's probabilities, ms; 0 for none.
+        min_duration_ms: Events shorter than that were dropped, ms.
+    """
+
+    median_filter_ms: _Length
+    min_duration_ms: _Length
+
+
+class FoldResult(_Record):
+    """One training and its test split.
+
+    Attributes:
+        test: The split that is scored.
+        valid: The split that chose.
+        train: The splits that were learned from.
+        n_clips: Clips in the test split.
+        test_loss: Mean loss on it.
+        validation_score: The best validation of the chosen grid point.
+        best_epoch: After which epoch that was; 0 if no validation was defined.
+        epochs: How many were trained.
+        postprocessing: Of the best validation, with which the test was scored (event tasks).
+    """
+
+    test: str
+    valid: str
+    train: tuple[str, ...]
+    n_clips: int
+    test_loss: Number
+    validation_score: Number
+    best_epoch: int
+    epochs: int
+    postprocessing: PostprocessingRecord | None = None
+
+
+class GridResult(_Record):
+    """How a grid point fared on the first fold.
+
+    Attributes:
+        point: Its hyperparameters.
+        validation_score: Its best validation; null where a validation was undefined.
+        best_epoch: After which epoch.
+        epochs: How many were trained.
+        ended: ``patience``, ``max_epochs``, ``undefined_score``, ``raced`` (given up early) or
+            ``asked`` (neighbours, which aren't trained).
+        postprocessing: Of the best validation (event tasks).
+    """
+
+    point: GridPoint | NeighbourPoint
+    validation_score: Number
+    best_epoch: int
+    epochs: int
+    ended: str
+    postprocessing: PostprocessingRecord | None = None
+
+
+class EmbeddingsRecord(_Record):
+    """Which embeddings were scored.
+
+    Attributes:
+        digest: Of their content.
+        dtype: On disk.
+        size: Numbers per embedding.
+        kind: ``scene`` or ``event``.
+    """
+
+    digest: str
+    dtype: str
+    size: int
+    kind: str
+
+
+class StageRecord(_Record):
+    """What one stage of an evaluation took.
+
+    Attributes:
+        stage: ``embedding``, ``probe`` or ``scoring``.
+        part: The test split of a probe; None where the stage is of the whole task.
+        seconds: Wall-clock time, of whoever computed it: what a run finds in the cache counts
+            with the time that it took when it was made.
+        throughput: How much of ``unit`` came through per second; None where it isn't known.
+        unit: ``seconds of audio``, ``training clips`` (each as often as a network of the grid has
+            learned from it) or ``test clips``.
+        peak_memory_mb: The most memory that the process had had resident when the stage was over,
+            MiB; None where it wasn't looked at.
+        peak_device_memory_mb: The most on the GPU, MiB; None on a CPU.
+        device_utilisation: Mean share of the time in which the GPU was busy, 0 to 1; None where
+            it isn't known.
+    """
+
+    stage: str
+    part: str | None = None
+    seconds: float
+    throughput: float | None = None
+    unit: str
+    peak_memory_mb: float | None = None
+    peak_device_memory_mb: float | None = None
+    device_utilisation: float | None = None
+
+
+class Resources(_Record):
+    """What it took; all that may differ between two runs of the same thing.
+
+    Attributes:
+        created: When the result was written, UTC, ISO 8601.
+        embed_s: Seconds to embed the task.
+        probe_s: Seconds to train and score.
+        fold_s: Of these, per test split; the first holds the grid.
+        audio_s: Seconds of audio that were embedded.
+        embed_peak_memory_mb: Peak resident memory while embedding, MiB, where known.
+        probe_peak_memory_mb: Peak resident memory of the process that wrote the result, MiB.
+        embeddings_path: Where the embeddings were kept.
+        stages: The same by stage, with throughput; empty in results of earlier versions.
+    """
+
+    created: str
+    embed_s: float
+    probe_s: float
+    fold_s: dict[str, float]
+    audio_s: float
+    embed_peak_memory_mb: float | None
+    probe_peak_memory_mb: float | None
+    embeddings_path: str
+    stages: tuple[StageRecord, ...] = ()
+
+
+class Result(_Record):
+    """The scores of one model on one task, with all that made them.
+
+    Attributes:
+        format_version: Of this layout.
+        hearbench_version: That made it.
+        model: Which model, with digests of its weights and source.
+        task: Which task, with the digest of its content at the model's rate.
+        kind: ``scene`` or ``event``.
+        prediction_type: ``multiclass`` or ``multilabel``.
+        n_labels: Size of the vocabulary.
+        embeddings: Which embeddings.
+        protocol: All that affects the score, under its name.
+        seed: Of the training.
+        device: Where it was trained.
+        precision: Of the matrix products in training.
+        versions: Of the libraries that computed.
+        primary_score: The one that was optimised.
+        scores: All of the task's, in its order.
+        folds: In the protocol's order.
+        chosen: Position in ``grid`` of the point that was used.
+        grid: In the protocol's order.
+        notes: What a reader of the scores should know, in sentences.
+        resources: Time and memory.
+    """
+
+    format_version: Literal[1] = 1
+    hearbench_version: str
+    model: ModelRecord
+    task: TaskRecord
+    kind: str
+    prediction_type: str
+    n_labels: int
+    embeddings: EmbeddingsRecord
+    protocol: Protocol
+    seed: int
+    device: str
+    precision: str
+    versions: dict[str, str]
+    primary_score: str
+    scores: dict[str, ScoreSummary] = Field(min_length=1)
+    folds: tuple[FoldResult, ...] = Field(min_length=1)
+    chosen: int
+    grid: tuple[GridResult, ...]
+    notes: tuple[str, ...] = ()
+    resources: Resources
+
+    @model_validator(mode="after")
+    def _check_primary_score(self) -> Result:
+        if self.primary_score not in self.scores:
+            raise ValueError(f"primary_score is none of the scores: {self.primary_score!r}")
+        return self
+
+    @property
+    def primary(self) -> ScoreSummary:
+        """The task's first score."""
+        return self.scores[self.primary_score]
+
+    @classmethod
+    def read(cls, path: Path) -> Result:
+        """Reads a ``result.json``, or the one in a folder.
+
+        Raises:
+            ResultError: It isn't there, or isn't a result that this version understands.
+        """
+        return read_record(cls, path, RESULT_FILE, "a result")
+
+    def same_as(self, other: Result) -> bool:
+        """Whether both say the same but for what they took."""
+        return self.model_dump_json(exclude={"resources"}) == other.model_dump_json(
+            exclude={"resources"}
+        )

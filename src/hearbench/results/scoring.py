@@ -1,0 +1,195 @@
+"""From predictions to a result."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import platform
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from hearbench._version import __version__
+from hearbench.metrics import get_event_score, get_scene_score
+from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction, Predictions
+from hearbench.probe.search import Outcome
+from hearbench.results.over_folds import mean_std
+from hearbench.results.record import (
+    EmbeddingsRecord,
+    FoldResult,
+    GridResult,
+    PartSummary,
+    PostprocessingRecord,
+    Resources,
+    Result,
+    ScoreSummary,
+)
+from hearbench.results.stages import stage_records
+from hearbench.worker.memory import peak_resident_mb
+
+__all__ = ["score"]
+
+
+def score(predictions: Predictions) -> Result:
+    """Scores test predictions by all of the task's scores.
+
+    Raises:
+        UnknownNameError: The task asks for a score that doesn't exist.
+    """
+    metadata = predictions.task.metadata
+    manifest = predictions.embeddings
+    scene = manifest.kind == "scene"
+    sizes = manifest.model.scene_embedding_size, manifest.model.timestamp_embedding_size
+    started = time.perf_counter()
+    scores = {name: _summary(name, predictions) for name in metadata.evaluation}
+    scoring_s = time.perf_counter() - started
+    peak_mb = peak_resident_mb()
+    return Result(
+        hearbench_version=__version__,
+        model=manifest.model,
+        task=manifest.task,
+        kind=manifest.kind,
+        prediction_type=metadata.prediction_type,
+        n_labels=len(predictions.task.vocabulary),
+        embeddings=EmbeddingsRecord(
+            digest=predictions.embeddings_digest,
+            dtype=manifest.dtype,
+            size=sizes[0] if scene else sizes[1],
+            kind=manifest.kind,
+        ),
+        protocol=predictions.protocol,
+        seed=predictions.seed,
+        device=predictions.device,
+        precision=predictions.precision,
+        versions=_versions(),
+        primary_score=metadata.evaluation[0],
+        scores=scores,
+        folds=tuple(_fold_result(fold) for fold in predictions.folds),
+        chosen=predictions.chosen,
+        grid=tuple(_grid_result(outcome) for outcome in predictions.grid),
+        notes=_notes(predictions),
+        resources=Resources(
+            created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+            embed_s=manifest.seconds,
+            probe_s=sum(fold.seconds for fold in predictions.folds),
+            fold_s={fold.fold.test: fold.seconds for fold in predictions.folds},
+            audio_s=manifest.audio_s,
+            embed_peak_memory_mb=manifest.peak_memory_mb,
+            probe_peak_memory_mb=peak_mb,
+            embeddings_path=predictions.embeddings_path,
+            stages=stage_records(predictions, scoring_s=scoring_s, peak_memory_mb=peak_mb),
+        ),
+    )
+
+
+def _summary(name: str, predictions: Predictions) -> ScoreSummary:
+    """One score over the test splits; here the kinds of task part."""
+    if predictions.task.kind == "scene":
+        metric = get_scene_score(name)
+        return ScoreSummary(
+            **_over_folds(
+                {
+                    fold.fold.test: metric(fold.probabilities, fold.targets)
+                    for fold in predictions.scene_folds()
+                    if not _is_undefined(fold)
+                },
+                predictions,
+            ),
+            maximise=metric.maximise,
+        )
+    event_metric = get_event_score(name)
+    labels = list(predictions.task.vocabulary)
+    found = {
+        fold.fold.test: event_metric.parts(fold.reference, fold.estimate, labels)
+        for fold in predictions.event_folds()
+        if not _is_undefined(fold)
+    }
+    by_part = {
+        part: _over_folds({test: parts[part] for test, parts in found.items()}, predictions)
+        for part in event_metric.parts_in_results
+    }
+    return ScoreSummary(
+        **by_part[event_metric.main],
+        maximise=event_metric.maximise,
+        parts={part: PartSummary(**numbers) for part, numbers in by_part.items()},
+    )
+
+
+def _is_undefined(fold: FoldPrediction | EventFoldPrediction) -> bool:
+    return math.isnan(fold.outcome.validation_score)
+
+
+def _over_folds(values: Mapping[str, float], predictions: Predictions) -> dict[str, Any]:
+    tests = [fold.fold.test for fold in predictions.folds]
+    per_fold = {test: float(values.get(test, math.nan)) for test in tests}
+    mean, std = mean_std(list(per_fold.values()))
+    return {"mean": mean, "std": std, "per_fold": per_fold}
+
+
+def _notes(predictions: Predictions) -> tuple[str, ...]:
+    notes = []
+    event = predictions.task.kind == "event"
+    why = "a validation predicted no event at all, so that" if event else "in a validation"
+    dropped = sum(outcome.ended == "undefined_score" for outcome in predictions.grid)
+    if dropped:
+        notes.append(
+            f"{dropped} of {len(predictions.grid)} grid points were dropped: {why} the score was "
+            f"undefined, which ends a grid point under {predictions.protocol.name!r}."
+        )
+    undefined = [fold.fold.test for fold in predictions.folds if _is_undefined(fold)]
+    if undefined:
+        notes.append(
+            f"No grid point had a defined validation score for the test split "
+            f"{', '.join(undefined)}, so there is no score. Other protocols count undefined "
+            "validations as 0 and go on."
+        )
+    reduced = predictions.embeddings.reduced_batch
+    if reduced is not None:
+        notes.append(
+            f"{predictions.embeddings.model.name} ran out of memory on batches of "
+            f"{predictions.embeddings.batch} clips while embedding and got {reduced} at a time. "
+            "That changes nothing beyond rounding, unless the model lets the clips of a batch "
+            "influence each other."
+        )
+    return tuple(notes)
+
+
+def _fold_result(fold: FoldPrediction | EventFoldPrediction) -> FoldResult:
+    return FoldResult(
+        test=fold.fold.test,
+        valid=fold.fold.valid,
+        train=fold.fold.train,
+        n_clips=len(fold.clips),
+        test_loss=fold.loss,
+        validation_score=fold.outcome.validation_score,
+        best_epoch=fold.outcome.best_epoch,
+        epochs=fold.outcome.epochs,
+        postprocessing=_way(fold.outcome),
+    )
+
+
+def _way(outcome: Outcome) -> PostprocessingRecord | None:
+    way = outcome.postprocessing
+    if way is None:
+        return None
+    return PostprocessingRecord(
+        median_filter_ms=way.median_filter_ms, min_duration_ms=way.min_duration_ms
+    )
+
+
+def _grid_result(outcome: Outcome) -> GridResult:
+    return GridResult(
+        point=outcome.point,
+        validation_score=outcome.validation_score,
+        best_epoch=outcome.best_epoch,
+        epochs=outcome.epochs,
+        ended=outcome.ended,
+        postprocessing=_way(outcome),
+    )
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    found: Mapping[str, str] = {name: version(name) for name in ("numpy", "scipy", "torch", "soxr")}
+    return {"python": platform.python_version(), **found}

@@ -1,0 +1,311 @@
+"""How sure the scores of a result are, told apart by source: test clips, seeds, folds.
+
+The clips' part is known from bootstrap resamples of each fold's test clips, the same for all
+seeds. How the sources are told apart and added up is written in `hearbench.results.variance`.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+from scipy import stats
+
+from hearbench.results.clip_scores import ClipScores, read_clip_scores
+from hearbench.results.reading import read_record
+from hearbench.results.record import Number
+from hearbench.results.resampled import resampled
+from hearbench.results.seeds import seed_folders
+from hearbench.results.variance import Term, Variance, variance_of
+from hearbench.stats.intervals import Interval
+
+__all__ = [
+    "UNCERTAINTY_FILE",
+    "Range",
+    "ScoreUncertainty",
+    "Source",
+    "Uncertainty",
+    "uncertainty",
+]
+
+UNCERTAINTY_FILE = "uncertainty.json"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Range(_Record):
+    """An interval of a mean score.
+
+    Attributes:
+        low: Its lower end.
+        high: Its upper end.
+    """
+
+    low: Number
+    high: Number
+
+
+class Source(_Record):
+    """What one source does to a mean score.
+
+    Attributes:
+        n: How many clips, seeds or folds there are; None of all sources together.
+        std: Of clips and of all together, the standard deviation of the mean; of seeds, the
+            sample standard deviation over seeds of the mean over folds; of folds, that over folds
+            of the mean over seeds.
+        beyond: The part of ``std`` that isn't noise of the other sources, as a standard deviation;
+            None of clips and of all together.
+        interval: Of the mean, as far as this source goes.
+    """
+
+    n: int | None
+    std: Number
+    beyond: Number | None = None
+    interval: Range
+
+
+class ScoreUncertainty(_Record):
+    """One score.
+
+    Attributes:
+        maximise: Whether higher is better.
+        mean: Over seeds and folds.
+        per_seed: Means over folds, by seed.
+        per_fold: Means over seeds, by test split.
+        clips: What another choice of test clips would change.
+        seeds: What other seeds would; None with one seed.
+        folds: What other folds would; None with one fold.
+        total: All sources that are known, together.
+        notes: What isn't known, and why, in sentences.
+    """
+
+    maximise: bool
+    mean: Number
+    per_seed: dict[int, Number]
+    per_fold: dict[str, Number]
+    clips: Source | None
+    seeds: Source | None
+    folds: Source | None
+    total: Source | None
+    notes: tuple[str, ...] = ()
+
+
+class Uncertainty(_Record):
+    """How sure all scores of a result are.
+
+    Attributes:
+        format_version: Of this layout.
+        model: Name of the model.
+        task: Name of the task.
+        primary_score: The one that was optimised.
+        level: Of the intervals.
+        n_resamples: Bootstrap resamples behind them.
+        resampling_seed: Decided what they are.
+        seeds: Of the trainings; the first is that of ``result.json``.
+        n_clips: Test clips, by test split.
+        scores: By name, in the result's order.
+    """
+
+    format_version: Literal[1] = 1
+    model: str
+    task: str
+    primary_score: str
+    level: float
+    n_resamples: int
+    resampling_seed: int
+    seeds: tuple[int, ...]
+    n_clips: dict[str, int]
+    scores: dict[str, ScoreUncertainty]
+
+    @classmethod
+    def read(cls, path: Path) -> Uncertainty:
+        """Reads an ``uncertainty.json``, or the one in a folder.
+
+        Raises:
+            ResultError: It isn't there, or isn't one that this version understands.
+        """
+        return read_record(cls, path, UNCERTAINTY_FILE, "a record of uncertainty")
+
+
+def uncertainty(
+    folder: Path, *, n_resamples: int = 2000, level: float = 0.95, seed: int = 0
+) -> Uncertainty:
+    """How sure the scores in a result's folder are, over the seeds that lie below it as well.
+
+    Args:
+        folder: ``OUT/MODEL/TASK``, with ``seeds/<seed>/`` for each further seed.
+        n_resamples: Bootstrap resamples of the test clips; at least 2.
+        level: Of the intervals, between 0 and 1.
+        seed: Decides the resamples.
+
+    Raises:
+        ResultError: There is no result, a file of it isn't what it should be, or the seeds'
+            results are of different things.
+        UnknownNameError: The result has a score that doesn't exist.
+        ValueError: ``n_resamples`` or ``level`` is out of range.
+    """
+    if n_resamples < 2 or not 0 < level < 1:
+        raise ValueError(f"{n_resamples} resamples and level {level}: 2 or more, and 0 to 1")
+    folders = [each for each, _ in seed_folders(folder)]
+    first = read_clip_scores(folders[0])
+    read = [first, *(read_clip_scores(each, like=first) for each in folders[1:])]
+    seeds = [each.result.seed for each in read]
+    return Uncertainty(
+        model=first.result.model.name,
+        task=first.result.task.name,
+        primary_score=first.result.primary_score,
+        level=level,
+        n_resamples=n_resamples,
+        resampling_seed=seed,
+        seeds=tuple(seeds),
+        n_clips={split.name: len(split.clips) for split in first.splits},
+        scores={
+            name: _of_score(name, read, seeds, n_resamples, level, seed)
+            for name in first.result.scores
+        },
+    )
+
+
+def _of_score(
+    name: str,
+    read: Sequence[ClipScores],
+    seeds: Sequence[int],
+    n_resamples: int,
+    level: float,
+    seed: int,
+) -> ScoreUncertainty:
+    splits = [split.name for split in read[0].splits]
+    sizes = [len(split.clips) for split in read[0].splits]
+    found = resampled(name, [read], n_resamples=n_resamples, seed=seed)
+    points, replicates = found.points[0], found.replicates[0]
+    with np.errstate(invalid="ignore"):  # infinities of both signs
+        mean = float(points.mean(axis=1).mean())
+        per_seed, per_fold = points.mean(axis=1), points.mean(axis=0)
+    variance = variance_of([Term(points, replicates)], sizes)
+    return ScoreUncertainty(
+        maximise=read[0].result.scores[name].maximise,
+        mean=mean,
+        per_seed=dict(zip(seeds, per_seed.tolist(), strict=True)),
+        per_fold=dict(zip(splits, per_fold.tolist(), strict=True)),
+        **_sources(mean, per_seed, per_fold, variance, sum(sizes), level, found.bounds),
+        notes=tuple(
+            _notes(name, points, replicates, variance, splits, read[0].result.protocol.is_random)
+        ),
+    )
+
+
+def _sources(
+    mean: float,
+    per_seed: npt.NDArray[np.float64],
+    per_fold: npt.NDArray[np.float64],
+    variance: Variance | None,
+    n_clips: int,
+    level: float,
+    bounds: tuple[float, float],
+) -> dict[str, Source | None]:
+    n_seeds, n_folds = len(per_seed), len(per_fold)
+    if variance is None:
+        # The scores themselves may be fine where those of resamples aren't.
+        return {
+            "clips": None,
+            "seeds": _among(mean, per_seed, None, level, bounds),
+            "folds": _among(mean, per_fold, None, level, bounds),
+            "total": None,
+        }
+    of_clips = Variance(variance.clips, None, None, max(1, n_clips - n_folds), n_clips)
+    beyond = [
+        None if part is None else math.sqrt(part * n)
+        for part, n in ((variance.seeds, n_seeds), (variance.folds, n_folds))
+    ]
+    return {
+        "clips": Source(
+            n=n_clips,
+            std=math.sqrt(variance.clips),
+            interval=_range(of_clips.interval(mean, level, bounds)),
+        ),
+        "seeds": _among(mean, per_seed, beyond[0], level, bounds),
+        "folds": _among(mean, per_fold, beyond[1], level, bounds),
+        "total": Source(
+            n=None,
+            std=math.sqrt(variance.total),
+            interval=_range(variance.interval(mean, level, bounds)),
+        ),
+    }
+
+
+def _among(
+    mean: float,
+    values: npt.NDArray[np.float64],
+    beyond: float | None,
+    level: float,
+    bounds: tuple[float, float],
+) -> Source | None:
+    """The spread of several means, and Student's t interval of theirs."""
+    n = len(values)
+    if n < 2 or not np.isfinite(values).all():
+        return None
+    std = statistics.stdev(values.tolist())
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * std / math.sqrt(n)
+    interval = Interval(max(bounds[0], mean - half), min(bounds[1], mean + half))
+    return Source(n=n, std=std, beyond=beyond, interval=_range(interval))
+
+
+def _range(interval: Interval) -> Range:
+    return Range(low=interval.low, high=interval.high)
+
+
+def _notes(
+    name: str,
+    points: npt.NDArray[np.float64],
+    replicates: npt.NDArray[np.float64],
+    variance: Variance | None,
+    splits: Sequence[str],
+    is_random: bool,
+) -> list[str]:
+    n_seeds, n_folds = points.shape
+    notes = []
+    for what, mask in (("undefined", np.isnan(points)), ("infinite", np.isinf(points))):
+        where = [split for i, split in enumerate(splits) if mask[:, i].any()]
+        if where:
+            notes.append(f"{name} is {what} on {', '.join(where)}, so it has no interval.")
+    if variance is None and not notes:
+        notes.append(_resamples_note(name, replicates))
+    if n_seeds == 2:
+        notes.append(
+            "Two seeds say little about the luck of the training: intervals may be far too wide, "
+            "or somewhat too narrow. Evaluate with --seeds 3 or more."
+        )
+    if n_seeds == 1 and is_random:
+        notes.append(
+            "One seed: how much the luck of the training changes the score isn't known. "
+            "Evaluate with --seeds 3 or more."
+        )
+    if n_folds == 1:
+        notes.append(
+            "One test split: how much another choice of training clips changes the score isn't "
+            "known."
+        )
+    return notes
+
+
+def _resamples_note(name: str, replicates: npt.NDArray[np.float64]) -> str:
+    total = replicates.shape[-1]
+    infinite = int(np.isinf(replicates).any(axis=(0, 1)).sum())
+    if infinite:
+        return (
+            f"{name} is infinite in {infinite} of {total} resamples of the test clips, where some "
+            "label is told apart without an error, so it has no interval over clips."
+        )
+    undefined = int(np.isnan(replicates).any(axis=(0, 1)).sum())
+    return (
+        f"{name} is undefined in {undefined} of {total} resamples of the test clips, so it has no "
+        "interval over clips."
+    )

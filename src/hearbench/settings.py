@@ -1,0 +1,119 @@
+"""Where things are kept and what they may use; built once at the edge and passed down."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+import psutil
+
+from hearbench.errors import HearError
+
+__all__ = ["Settings", "available_cores", "user_path"]
+
+# A path with nothing at it, or with something that may not be looked at, is still a path.
+_NO_PATH = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
+_LONGEST_SHOWN = 80
+
+
+def available_cores() -> int:
+    """The processors this process may use (its affinity where the system tells)."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
+def user_path(text: str | Path) -> Path:
+    """A path that a user wrote, with ``~`` as a home folder; of a stranger, ``~x`` is a name.
+
+    Raises:
+        HearError: It can't be a path: it is too long, has a NUL, or leads in a circle.
+    """
+    try:
+        # Not pathlib's, which fails where there is no home.
+        path = Path(os.path.expanduser(text))  # noqa: PTH111
+        path.stat()
+    except OSError as error:
+        if error.errno in _NO_PATH:
+            raise _no_path(text, error.strerror) from error
+    except ValueError as error:  # a NUL, or half of a character
+        raise _no_path(text, str(error)) from error
+    return path
+
+
+def _no_path(text: str | Path, why: str | None) -> HearError:
+    shown = str(text)
+    if len(shown) > _LONGEST_SHOWN:
+        shown = f"{shown[:_LONGEST_SHOWN]}..."
+    return HearError(f"{shown!r} can't be a path: {why}. Give the path of a file or folder.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a run that don't change its results.
+
+    Attributes:
+        cache_dir: Folder of unpacked archives, resampled audio and embeddings.
+        device: A torch device such as ``"cpu"`` or ``"cuda:0"``; ``"auto"`` takes the first
+            GPU where there is one.
+        workers: Threads for decoding, resampling and hashing.
+        max_memory_gb: What the embeddings of a task may take of the host's memory while a probe
+            is trained, in GiB; None for half of what is free when it begins. What lies on a GPU
+            goes by what is free there.
+        mirror: Address of a place that holds the files of the benchmark and of the corpora under
+            the same names; None for their own places.
+    """
+
+    cache_dir: Path
+    device: str = "auto"
+    workers: int = 1
+    max_memory_gb: float | None = None
+    mirror: str | None = None
+
+    @classmethod
+    def from_environment(
+        cls,
+        *,
+        cache_dir: Path | None = None,
+        device: str | None = None,
+        workers: int | None = None,
+        max_memory_gb: float | None = None,
+        mirror: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Settings:
+        """Settings from arguments, then from the environment, then defaults.
+
+        The variables are ``HEARBENCH_CACHE``, ``HEARBENCH_DEVICE`` and ``HEARBENCH_MIRROR``.
+
+        Raises:
+            HearError: The cache's folder can't be a path.
+        """
+        env = os.environ if environment is None else environment
+        if cache_dir is None:
+            named = env.get("HEARBENCH_CACHE")
+            cache_dir = Path(named) if named else platformdirs.user_cache_path("hearbench")
+        return cls(
+            cache_dir=user_path(cache_dir).resolve(),
+            device=device or env.get("HEARBENCH_DEVICE") or "auto",
+            workers=workers if workers is not None else available_cores(),
+            max_memory_gb=max_memory_gb,
+            mirror=mirror or env.get("HEARBENCH_MIRROR") or None,
+        )
+
+    def memory_budget_bytes(self) -> int:
+        """What `max_memory_gb` comes to now."""
+        if self.max_memory_gb is not None:
+            return int(self.max_memory_gb * (1 << 30))
+        return int(psutil.virtual_memory().available) // 2
+
+    def torch_device(self) -> str:
+        """The device's name with ``auto`` resolved; the only place that asks torch for it."""
+        if self.device != "auto":
+            return self.device
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,218 @@
+"""Scores as functions of how often each clip counts: what every resampling works on.
+
+A clip score has looked at the predictions once. It then answers, for many resamples at a
+time, what the score would be if clip i counted ``weights[r, i]`` times in resample r: the
+score of `hearbench.metrics` on the clips repeated that often, but without repeating them.
+
+    name                     from                                  per resample
+    accuracies               which clips are right                 a weighted mean
+    event scores             counts per clip                       a ratio of weighted sums
+    mAP, aucroc, d_prime     the clips' order under each label     `hearbench.stats.ranking`
+    any other                predictions                           the score itself, clips repeated
+
+Where the ranking scores differ from those of `hearbench.metrics`: a label that no clip of a
+resample has (for aucroc and d_prime also one that all clips of it have) is left out of the
+mean over labels, as a resample says nothing of it. A label that isn't among the clips at all
+counts as it does in `hearbench.metrics`: 0 in mAP, NaN in aucroc and d_prime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hearbench.metrics import get_event_score, get_scene_score
+from hearbench.metrics.classification import CHROMA_ACC, PITCH_ACC, TOP1_ACC
+from hearbench.metrics.event_lists import EventArrays
+from hearbench.metrics.sound_event import EventScore
+from hearbench.metrics.tagging import AUCROC, D_PRIME, MAP
+from hearbench.stats.event_counts import count_clips
+from hearbench.stats.intervals import UNBOUNDED
+from hearbench.stats.ranking import RankingClipScore
+
+__all__ = ["ClipScore", "Weights", "event_clip_score", "scene_clip_score"]
+
+Weights = npt.NDArray[Any]
+"""(n_resamples, n_clips) whole numbers at least 0, of any numeric type and memory order.
+
+Scores work on (n_clips, n_resamples) with a clip's resamples next to each other, so the
+transpose of such an array is taken without a copy.
+"""
+
+_PITCH_CLASSES = 12
+_SHARE = (0.0, 1.0)
+_RATE = (0.0, np.inf)
+
+
+class ClipScore(Protocol):
+    """A score of some clips under weights.
+
+    Attributes:
+        n_clips: How many clips there are.
+        bounds: Least and largest value that the score can take; infinite where there is none.
+            What `hearbench.stats.intervals.bootstrap_interval` wants to know.
+    """
+
+    @property
+    def n_clips(self) -> int:
+        """How many clips there are."""
+        ...
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Least and largest value that the score can take."""
+        ...
+
+    def __call__(self, weights: Weights) -> npt.NDArray[np.float64]:
+        """The score of each resample, (n_resamples,); NaN where it is undefined."""
+        ...
+
+
+def scene_clip_score(
+    name: str, probabilities: npt.NDArray[np.floating], targets: npt.NDArray[np.integer]
+) -> ClipScore:
+    """A scene score by name.
+
+    Args:
+        name: See `hearbench.metrics.score_names`.
+        probabilities: (n_clips, n_labels).
+        targets: (n_clips, n_labels), multi-hot.
+
+    Raises:
+        UnknownNameError: There is no such score.
+        ValueError: The two shapes differ.
+    """
+    score = get_scene_score(name)
+    if probabilities.shape != targets.shape or probabilities.ndim != 2:
+        raise ValueError(f"probabilities {probabilities.shape} and targets {targets.shape} differ")
+    if score in (TOP1_ACC, PITCH_ACC, CHROMA_ACC):
+        off = probabilities.argmax(axis=1) - targets.argmax(axis=1)
+        if score is CHROMA_ACC:
+            off %= _PITCH_CLASSES
+        return _MeanClipScore((off == 0).astype(np.float64))
+    if score in (MAP, AUCROC, D_PRIME):
+        return RankingClipScore(score.name, probabilities, targets)
+
+    def of_clips(index: npt.NDArray[np.int64]) -> float:
+        return score(probabilities[index], targets[index])
+
+    return _RepeatingClipScore(of_clips, len(probabilities))
+
+
+def event_clip_score(
+    name: str,
+    reference: EventArrays,
+    estimate: EventArrays,
+    n_clips: int,
+    labels: Sequence[str],
+) -> ClipScore:
+    """An event score by name.
+
+    Args:
+        name: See `hearbench.metrics.event_score_names`.
+        reference: Events whose clips are positions below ``n_clips``.
+        estimate: Likewise.
+        n_clips: Clips in all, those without events too.
+        labels: The vocabulary.
+
+    Raises:
+        UnknownNameError: There is no such score.
+        ValueError: An event's clip is not below ``n_clips``.
+    """
+    score = get_event_score(name)
+    for events in (reference, estimate):
+        if len(events) and not 0 <= events.clip.min() <= events.clip.max() < n_clips:
+            raise ValueError(f"events of clips outside 0 to {n_clips - 1}")
+    counted = count_clips(score, reference, estimate, n_clips, len(labels))
+    if counted is not None:
+        bounds = _SHARE if score.maximise else _RATE
+        return _CountsClipScore(counted.counts, counted.formula, bounds)
+    repeat = _repeater(score, reference, estimate, labels)
+    return _RepeatingClipScore(repeat, n_clips)
+
+
+@dataclass(frozen=True)
+class _MeanClipScore:
+    """A mean of one number per clip."""
+
+    values: npt.NDArray[np.float64]
+    bounds: tuple[float, float] = _SHARE
+
+    @property
+    def n_clips(self) -> int:
+        return len(self.values)
+
+    def __call__(self, weights: Weights) -> npt.NDArray[np.float64]:
+        columns = np.stack([self.values, np.ones_like(self.values)], axis=1)
+        total, weight = _weighted_sums(weights, columns).T
+        mean: npt.NDArray[np.float64] = np.divide(
+            total, weight, out=np.full(len(total), np.nan), where=weight > 0
+        )
+        return mean
+
+
+@dataclass(frozen=True)
+class _CountsClipScore:
+    """A formula of sums over clips."""
+
+    counts: npt.NDArray[np.float64]
+    formula: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+    bounds: tuple[float, float]
+
+    @property
+    def n_clips(self) -> int:
+        return len(self.counts)
+
+    def __call__(self, weights: Weights) -> npt.NDArray[np.float64]:
+        return self.formula(_weighted_sums(weights, self.counts))
+
+
+@dataclass(frozen=True)
+class _RepeatingClipScore:
+    """Any score, one resample after the other, on clips that are really repeated."""
+
+    of_clips: Callable[[npt.NDArray[np.int64]], float]
+    n_clips: int
+    bounds: tuple[float, float] = UNBOUNDED
+
+    def __call__(self, weights: Weights) -> npt.NDArray[np.float64]:
+        clips = np.arange(self.n_clips)
+        found = [
+            self.of_clips(np.repeat(clips, np.asarray(row).astype(np.int64))) for row in weights
+        ]
+        return np.array(found, dtype=np.float64)
+
+
+def _weighted_sums(weights: Weights, columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(n_resamples, n_columns) sums of the columns over clips, exact for counts."""
+    sums: npt.NDArray[np.float64] = weights.astype(np.float64, copy=False) @ columns
+    return sums
+
+
+def _repeater(
+    score: EventScore, reference: EventArrays, estimate: EventArrays, labels: Sequence[str]
+) -> Callable[[npt.NDArray[np.int64]], float]:
+    def of_clips(index: npt.NDArray[np.int64]) -> float:
+        return score(_events_of(reference, index), _events_of(estimate, index), labels)
+
+    return of_clips
+
+
+def _events_of(events: EventArrays, index: npt.NDArray[np.int64]) -> EventArrays:
+    """The events of clips that may be there several times, each time as a clip of its own."""
+    by_clip = np.argsort(events.clip, kind="stable")
+    n_before = np.searchsorted(events.clip[by_clip], index, side="left")
+    n_events = np.searchsorted(events.clip[by_clip], index, side="right") - n_before
+    first = np.cumsum(n_events) - n_events
+    at = np.repeat(n_before - first, n_events) + np.arange(int(n_events.sum()))
+    found = events.take(by_clip[at])
+    return EventArrays(
+        np.repeat(np.arange(len(index), dtype=np.int64), n_events),
+        found.label,
+        found.onset_ms,
+        found.offset_ms,
+    )

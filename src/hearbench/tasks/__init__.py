@@ -1,0 +1,76 @@
+"""Tasks: the catalog, downloading and preparing them, loading, checking and resampling."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hearbench.tasks.archives import unpack_archive
+    from hearbench.tasks.catalog import TaskSpec, catalog_names, get_spec
+    from hearbench.tasks.clips import Clip, Event, Excerpt, Label
+    from hearbench.tasks.from_corpus import prepare_from_corpus
+    from hearbench.tasks.from_csv import prepare_from_csv
+    from hearbench.tasks.from_hf import prepare_from_hf
+    from hearbench.tasks.prepare import prepare_task
+    from hearbench.tasks.recipe import Recipe
+    from hearbench.tasks.spec import TaskMetadata
+    from hearbench.tasks.stats import TaskStats, task_stats
+    from hearbench.tasks.store import FoldSplit, PreparedTask, load_task, with_rate
+
+__all__ = [
+    "Clip",
+    "Event",
+    "Excerpt",
+    "FoldSplit",
+    "Label",
+    "PreparedTask",
+    "Recipe",
+    "TaskMetadata",
+    "TaskSpec",
+    "TaskStats",
+    "catalog_names",
+    "get_spec",
+    "load_task",
+    "prepare_from_corpus",
+    "prepare_from_csv",
+    "prepare_from_hf",
+    "prepare_task",
+    "task_stats",
+    "unpack_archive",
+    "with_rate",
+]
+
+# Imported when first used: what fetches over the network is of no use to whoever only loads a task.
+_HOMES = {
+    "Clip": "clips",
+    "Event": "clips",
+    "Excerpt": "clips",
+    "FoldSplit": "store",
+    "Label": "clips",
+    "PreparedTask": "store",
+    "Recipe": "recipe",
+    "TaskMetadata": "spec",
+    "TaskSpec": "catalog",
+    "TaskStats": "stats",
+    "catalog_names": "catalog",
+    "get_spec": "catalog",
+    "load_task": "store",
+    "prepare_from_corpus": "from_corpus",
+    "prepare_from_csv": "from_csv",
+    "prepare_from_hf": "from_hf",
+    "prepare_task": "prepare",
+    "task_stats": "stats",
+    "unpack_archive": "archives",
+    "with_rate": "store",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

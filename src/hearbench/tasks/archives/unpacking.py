@@ -1,0 +1,270 @@
+"""An archive on its way into a folder: how much it may write, and the writing itself."""
+
+from __future__ import annotations
+
+import errno
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+from hearbench.errors import TaskError
+from hearbench.files import atomic_folder
+from hearbench.tasks.parallel import Progress
+from hearbench.tasks.problems import Problems
+
+__all__ = [
+    "CHUNK_BYTES",
+    "REMEDY",
+    "DamagedError",
+    "Source",
+    "Unpacking",
+    "UnwritableError",
+    "is_about_the_place",
+    "new_folder",
+]
+
+CHUNK_BYTES = 1 << 20
+"""How much of a member is in memory at a time."""
+
+REMEDY = "Nothing was unpacked. Download the archive again from a source that you trust."
+
+_MAX_RATIO = 200  # deflate packs zeros 1:1030; audio, text and tables stay far below 1:200
+_HARMLESS_BYTES = 1 << 30
+_RESERVE_BYTES = 256 << 20  # left free, for the system and whatever else runs
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_PLACE = {
+    *_NO_ROOM,
+    errno.EACCES,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EPERM,
+    errno.EROFS,
+}
+
+
+class Source(Protocol):
+    """Whatever a member's content is read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most ``size`` bytes; none at the end."""
+        ...  # pragma: no cover
+
+
+class DamagedError(Exception):
+    """A member holds less or more than the archive says."""
+
+
+class UnwritableError(TaskError):
+    """There is no room where an archive goes, or no right to write; it may itself be good."""
+
+
+def is_about_the_place(error: Exception) -> bool:
+    """Whether an error of the system is about the disk or folder, whatever is written there."""
+    return isinstance(error, OSError) and error.errno in _PLACE
+
+
+@contextmanager
+def new_folder(shown: str, folder: Path) -> Iterator[Path]:
+    """Yields a temporary folder that becomes ``folder`` if the block ends without an error.
+
+    Raises:
+        TaskError: The folder can't be made.
+    """
+    try:
+        with atomic_folder(folder) as temporary:
+            yield temporary
+    except OSError as error:
+        kind = UnwritableError if is_about_the_place(error) else TaskError
+        raise kind(f"{shown} can't be unpacked to {folder}: {error}.") from error
+
+
+class Unpacking:
+    """Writes an archive's members, within limits that are set before the first.
+
+    The unpacked size may be 1 GiB, or 200 times the archive's if that is more, and must leave
+    256 MiB of the disk free.
+
+    Attributes:
+        shown: The archive, for messages.
+        folder: Where the members go.
+        written_bytes: How much of them has been written.
+        meter: Says how far it is, as ``(done, total)``; by default in bytes written.
+    """
+
+    def __init__(
+        self, shown: str, size_bytes: int, folder: Path, *, progress: Progress | None = None
+    ) -> None:
+        """Notes how much room there is.
+
+        Args:
+            shown: The archive, for messages.
+            size_bytes: The archive's size, all parts together.
+            folder: An empty folder.
+            progress: Called as ``progress(done, total)`` with what the meter says.
+        """
+        self.shown = shown
+        self.folder = folder
+        self.written_bytes = 0
+        self.meter: Callable[[], tuple[int, int]] = lambda: (
+            self.written_bytes,
+            self._needed_bytes,
+        )
+        self._size_bytes = size_bytes
+        self._most_bytes = max(_MAX_RATIO * size_bytes, _HARMLESS_BYTES)
+        self._free_bytes = shutil.disk_usage(folder).free
+        self._needed_bytes = 0
+        self._progress = progress
+
+    def expect(self, needed_bytes: int, *, at_least: bool = False) -> None:
+        """Says what all members come to; to be called before they are written.
+
+        Args:
+            needed_bytes: Sum of the sizes, 0 or more each.
+            at_least: More may follow, as in a tar, which tells its sizes one by one.
+
+        Raises:
+            UnwritableError: It is more than there is room for.
+            TaskError: It is more than can be true.
+        """
+        self.check_ratio(needed_bytes)
+        self._needed_bytes = needed_bytes
+        if needed_bytes > self._free_bytes - _RESERVE_BYTES:
+            needs = "with what comes next it needs at least" if at_least else "it needs"
+            taken = f", {_size(self.written_bytes)} of them taken by what was unpacked so far "
+            taken += "(and is removed again)"
+            raise UnwritableError(
+                f"There is no room to unpack {self.shown}: {needs} {_size(needed_bytes)}, "
+                f"{_size(self._free_bytes)} are free in {self.folder.parent}"
+                f"{taken if self.written_bytes else ''}, and {_size(_RESERVE_BYTES)} must stay "
+                "free. Free some, or choose another folder (HEARBENCH_CACHE names that of the "
+                "cache)."
+            )
+
+    def check_ratio(self, unpacked_bytes: int) -> None:
+        """Refuses an archive that unpacks to more than can be true.
+
+        Raises:
+            TaskError: It does.
+        """
+        if unpacked_bytes > self._most_bytes:
+            raise TaskError(
+                f"{self.shown} is refused: its {_size(self._size_bytes)} would unpack to "
+                f"{_size(unpacked_bytes)} or more, over {_MAX_RATIO} times as much, which no "
+                f"corpus does. It is damaged or made to fill the disk. {REMEDY} If you do trust "
+                "it, unpack it by hand."
+            )
+
+    def make_folder(self, target: str) -> None:
+        """Makes a folder and those above it.
+
+        Raises:
+            TaskError: It can't be made.
+        """
+        try:
+            (self.folder / target).mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:
+            self._cannot_write(target, error)
+
+    def write(
+        self, source: Source, target: str, size_bytes: int, chunk_bytes: int = CHUNK_BYTES
+    ) -> None:
+        """Writes a file, exactly as long as the archive says.
+
+        Raises:
+            UnwritableError: The disk is full, or can't be written.
+            TaskError: It can't be written as it is called.
+            DamagedError: The source holds less or more than that.
+        """
+        path = self.folder / target
+        self.make_folder(str(Path(target).parent))
+        try:
+            out = path.open("xb", buffering=0)
+        except (OSError, ValueError) as error:
+            self._cannot_write(target, error)
+        done = 0
+        with out:
+            while data := source.read(chunk_bytes):
+                done += len(data)
+                if done > size_bytes:
+                    break
+                try:
+                    _write_all(out, data)
+                except OSError as error:
+                    self._cannot_write(target, error)
+                self.written_bytes += len(data)
+                self.tell()
+        if done != size_bytes:
+            more = "more" if done > size_bytes else "less"
+            raise DamagedError(f"it holds {more} than the {size_bytes} bytes it should")
+
+    def start_over(self) -> None:
+        """Removes what has been written, so that another way can be tried.
+
+        Raises:
+            TaskError: It can't be removed.
+        """
+        try:
+            for path in self.folder.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        except OSError as error:
+            self._cannot_write(self.folder.name, error)
+        self.written_bytes = 0
+
+    def tell(self) -> None:
+        """Tells how far it is, if anybody wants to know."""
+        if self._progress is not None:
+            self._progress(*self.meter())
+
+    def refuse(self, problems: Problems) -> None:
+        """Raises what is wrong with the members, if anything is.
+
+        Raises:
+            TaskError: Something is.
+        """
+        if problems:
+            raise problems.error(f"The archive {self.shown} can't be unpacked:", REMEDY)
+
+    def damaged(self, error: Exception, where: str = "") -> TaskError:
+        """The error for an archive that can't be read, as the libraries put it."""
+        what = " ".join(str(error).split()) or type(error).__name__
+        return TaskError(
+            f"The archive {self.shown} can't be unpacked: {where}{what}. It may be damaged, cut "
+            "off, or no such archive at all; compare its size or md5 with the source's, and "
+            "download it again."
+        )
+
+    def _cannot_write(self, target: str, error: Exception) -> NoReturn:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise UnwritableError(
+                f"The disk is full: unpacking {self.shown} into {self.folder.parent} needs "
+                f"{_size(self._needed_bytes)} or more, of which {_size(self.written_bytes)} were "
+                "written (and are removed again). Free some, or choose another folder."
+            ) from error
+        reason = error.strerror or error if isinstance(error, OSError) else error
+        kind = UnwritableError if is_about_the_place(error) else TaskError
+        raise kind(
+            f"{target!r} of {self.shown} can't be written below {self.folder.parent}: {reason}. "
+            "Nothing was unpacked."
+        ) from error
+
+
+def _write_all(out: io.FileIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[out.write(view) :]
+
+
+def _size(n_bytes: int) -> str:
+    value = float(n_bytes)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}" if unit != "bytes" else f"{n_bytes} bytes"
+        value /= 1000
+    return f"{value:.1f} TB"

@@ -1,0 +1,325 @@
+"""Reading a task folder in the official layout, and all that can be wrong with one.
+
+    <task>-<version>-<mode>/
+        task_metadata.json
+        labelvocabulary.csv       columns idx,label
+        <split>.json              {"file.wav": [label, ...]}, or events as label, start, end in ms
+        <rate>/<split>/file.wav   16-bit mono, one folder per sample rate
+
+Labels may be integers in the JSON and are their ``str()`` in memory. Files whose name begins with
+a dot are passed over.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from hearbench.files import SYNTAX_ERRORS, is_file
+from hearbench.settings import Settings
+from hearbench.tasks.clips import Event
+from hearbench.tasks.inventory import FileFacts, wav_facts
+from hearbench.tasks.problems import Problems
+from hearbench.tasks.spec import TaskMetadata, is_plain_name
+
+__all__ = ["METADATA", "VOCABULARY", "FolderContent", "Items", "Splits", "read_task_folder"]
+
+METADATA = "task_metadata.json"
+VOCABULARY = "labelvocabulary.csv"
+
+# Labels of a clip, or its events; and those of all clips, by split and file name.
+Items = tuple[str, ...] | tuple[Event, ...]
+Splits = dict[str, dict[str, Items]]
+
+_LONGEST_INDEX = 18
+_FEWEST_FOLDS = 3  # one to test, one to validate, one to train
+
+
+@dataclass
+class FolderContent:
+    """What a task folder holds, as far as it could be read.
+
+    Attributes:
+        metadata: None if it can't be read.
+        vocabulary: Labels in the order of their index.
+        splits: Per split and file name, the labels or events.
+        audio: Per sample rate in Hz and ``<split>/<file>``, what the WAV is like.
+        problems: All that is wrong.
+    """
+
+    metadata: TaskMetadata | None = None
+    vocabulary: tuple[str, ...] = ()
+    splits: Splits = field(default_factory=dict)
+    audio: dict[int, dict[str, FileFacts]] = field(default_factory=dict)
+    problems: Problems = field(default_factory=Problems)
+
+
+def read_task_folder(folder: Path, settings: Settings) -> FolderContent:
+    """Reads and checks a task folder; never raises for what is wrong in it, but lists it."""
+    content = FolderContent()
+    content.metadata = _read_metadata(folder, content.problems)
+    content.vocabulary = _read_vocabulary(folder, content.problems)
+    if content.metadata is not None:
+        _check_split_names(content.metadata, content.problems)
+        for split in content.metadata.splits:
+            if _is_file_name(split):
+                content.splits[split] = _read_split(folder, split, content)
+        _check_once(content.splits, content.problems)
+    _check_audio(folder, content, settings)
+    return content
+
+
+def _read_json(path: Path, problems: Problems) -> Any:
+    duplicates: list[str] = []
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            counts = Counter(key for key, _ in pairs)
+            duplicates.extend(key for key, count in counts.items() if count > 1)
+        return value
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no number in JSON")
+
+    try:
+        value = json.loads(
+            path.read_text(encoding="utf-8-sig"), object_pairs_hook=unique, parse_constant=refuse
+        )
+    except FileNotFoundError:
+        problems.add("files that are missing", path.name)
+        return None
+    except (OSError, *SYNTAX_ERRORS) as error:
+        problems.add("files that are no valid JSON", f"{path.name}: {error}")
+        return None
+    for key in duplicates:
+        problems.add("names that stand twice in one file", f"{path.name}: {key!r}")
+    return value
+
+
+def _read_metadata(folder: Path, problems: Problems) -> TaskMetadata | None:
+    before = len(problems)
+    value = _read_json(folder / METADATA, problems)
+    if value is None and len(problems) > before:
+        return None
+    try:
+        return TaskMetadata.model_validate(value)
+    except ValidationError as error:
+        for item in error.errors():
+            place = ".".join(map(str, item["loc"])) or "the whole"
+            problems.add(f"entries of {METADATA} that are wrong", f"{place}: {item['msg']}")
+        return None
+
+
+def _read_vocabulary(folder: Path, problems: Problems) -> tuple[str, ...]:
+    path = folder / VOCABULARY
+    kind = f"what is wrong with {VOCABULARY}"
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.reader(file) if row]
+    except FileNotFoundError:
+        problems.add("files that are missing", VOCABULARY)
+        return ()
+    except (OSError, ValueError, csv.Error) as error:
+        problems.add(kind, str(error))
+        return ()
+    if not rows or rows[0] != ["idx", "label"]:
+        problems.add(kind, f"its first line is {rows[0] if rows else 'missing'}, not idx,label")
+        return ()
+    labels: dict[int, str] = {}
+    seen: set[str] = set()
+    for number, row in enumerate(rows[1:], start=2):
+        index = _index(row[0]) if len(row) == 2 else None
+        if index is None:
+            problems.add(kind, f"row {number} is not an index and a label: {row}")
+            continue
+        if index in labels:
+            problems.add(kind, f"index {index} stands twice")
+        if row[1] in seen:
+            problems.add(kind, f"label {row[1]!r} stands twice")
+        labels[index] = row[1]
+        seen.add(row[1])
+    if not labels:
+        problems.add(kind, "it holds no labels")
+    elif sorted(labels) != list(range(len(labels))):
+        problems.add(kind, f"the indices are not 0 to {len(labels) - 1}, each once")
+    return tuple(labels[index] for index in sorted(labels))
+
+
+def _index(text: str) -> int | None:
+    # Python refuses to read numbers of thousands of digits, and no vocabulary has them.
+    if not text.strip().isdecimal() or len(text) > _LONGEST_INDEX:
+        return None
+    return int(text)
+
+
+def _is_file_name(name: str) -> bool:
+    return bool(name) and name not in {".", ".."} and not set(name) & {"/", "\\", "\0"}
+
+
+def _check_split_names(metadata: TaskMetadata, problems: Problems) -> None:
+    kind = f"entries of {METADATA} that are wrong"
+    splits = metadata.splits
+    for key in ("task_name", "version", "mode"):
+        # They name folders, in the cache and among the results.
+        if not is_plain_name(getattr(metadata, key)):
+            text = getattr(metadata, key)
+            problems.add(kind, f"{key}: {text!r} can't be part of a folder's name")
+    for split in splits:
+        if not _is_file_name(split):
+            problems.add(kind, f"splits: {split!r} can't name a file")
+    if len(set(splits)) < len(splits):
+        problems.add(kind, f"splits: a name stands twice in {list(splits)}")
+    if metadata.split_mode == "trainvaltest":
+        if set(splits) != {"train", "valid", "test"}:
+            problems.add(kind, f"splits: train, valid and test are needed, got {list(splits)}")
+    elif len(splits) < _FEWEST_FOLDS:
+        problems.add(kind, f"splits: at least {_FEWEST_FOLDS} folds are needed, got {list(splits)}")
+    elif metadata.nfolds is not None and metadata.nfolds != len(splits):
+        problems.add(kind, f"nfolds: is {metadata.nfolds}, but there are {len(splits)} splits")
+
+
+def _read_split(folder: Path, split: str, content: FolderContent) -> dict[str, Items]:
+    problems, metadata = content.problems, content.metadata
+    path = folder / f"{split}.json"
+    before = len(problems)
+    value = _read_json(path, problems)
+    if value is None and len(problems) > before:
+        return {}
+    if not isinstance(value, dict):
+        problems.add("splits that are no JSON object of files", path.name)
+        return {}
+    if not value:
+        problems.add("splits without a file", path.name)
+    known = frozenset(content.vocabulary)
+    files: dict[str, Items] = {}
+    for name, items in value.items():
+        where = f"{split}/{name}"
+        if not _is_file_name(name):
+            problems.add("file names that are paths", f"{split}: {name!r}")
+            continue
+        if not isinstance(items, list):
+            problems.add("files whose labels are no list", where)
+            continue
+        if metadata is not None and metadata.embedding_type == "event":
+            events = tuple(filter(None, (_event(item, where, problems) for item in items)))
+            labels = tuple(event.label for event in events)
+            files[name] = events
+        else:
+            labels = tuple(_labels(items, where, problems))
+            files[name] = labels
+            if metadata is not None and metadata.prediction_type == "multiclass":
+                if len(items) != 1:
+                    problems.add(
+                        "clips of a multiclass task without exactly one label",
+                        f"{where} has {len(items)}",
+                    )
+            elif len(set(labels)) < len(labels):
+                problems.add("clips with a label twice", f"{where}: {list(labels)}")
+        if known:
+            for label in sorted(set(labels) - known):
+                problems.add("labels outside the vocabulary", f"{label!r} of {where}")
+    return files
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(value, (str, int)) and not isinstance(value, bool)
+
+
+def _labels(items: list[Any], where: str, problems: Problems) -> list[str]:
+    for item in items:
+        if not _is_label(item):
+            problems.add("labels that are neither text nor integer", f"{item!r} of {where}")
+    return [str(item) for item in items if _is_label(item)]
+
+
+def _event(item: Any, where: str, problems: Problems) -> Event | None:
+    if not isinstance(item, dict) or not {"label", "start", "end"} <= set(item):
+        problems.add("events without label, start and end", f"{item!r} of {where}")
+        return None
+    label, start, end = item["label"], item["start"], item["end"]
+    if not _is_label(label):
+        problems.add("labels that are neither text nor integer", f"{label!r} of {where}")
+        return None
+    if not (_is_time(start) and _is_time(end)):
+        problems.add(
+            "events whose times are no milliseconds from 0 on", f"{start!r} to {end!r} of {where}"
+        )
+        return None
+    if end < start:
+        problems.add("events that end before they start", f"{start} to {end} ms of {where}")
+    return Event(str(label), float(start), float(end))
+
+
+def _is_time(value: Any) -> bool:
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        # An integer may be larger than any float, which isfinite can't be asked about.
+        and 0 <= value <= sys.float_info.max
+    )
+
+
+def _check_once(splits: Mapping[str, Mapping[str, Items]], problems: Problems) -> None:
+    first: dict[str, str] = {}
+    for split, files in splits.items():
+        for name in files:
+            if name in first:
+                problems.add("files in two splits", f"{name} in {first[name]} and {split}")
+            first.setdefault(name, split)
+
+
+def _check_audio(folder: Path, content: FolderContent, settings: Settings) -> None:
+    problems = content.problems
+    try:
+        rates = sorted(
+            int(path.name)
+            for path in folder.iterdir()
+            if path.is_dir() and path.name.isdecimal() and str(int(path.name)) == path.name
+        )
+    except OSError as error:
+        problems.add("folders that can't be read", f"{folder}: {error.strerror}")
+        return
+    if not rates:
+        problems.add("folders that are missing", "<sample rate>/ with the audio")
+    for rate in rates:
+        content.audio[rate] = _check_rate(folder / str(rate), rate, content, settings)
+
+
+def _check_rate(
+    folder: Path, rate: int, content: FolderContent, settings: Settings
+) -> dict[str, FileFacts]:
+    problems = content.problems
+    there = {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.parts[-2:])
+    }
+    named = [f"{split}/{name}" for split, files in content.splits.items() for name in files]
+    # A hidden file may be named on purpose; only unnamed ones are passed over.
+    found = [name for name in named if name in there or is_file(folder / name)]
+    for name in sorted(set(named) - set(found)):
+        problems.add("audio that is missing", f"{rate}/{name}")
+    # With an unreadable split nothing can be said about what is too much.
+    if content.metadata is not None and set(content.splits) == set(content.metadata.splits):
+        empty = {split for split, files in content.splits.items() if not files}
+        for name in sorted(there - set(named)):
+            if name.split("/")[0] not in empty:
+                problems.add("audio that no split names", f"{rate}/{name}")
+    facts = dict(zip(found, wav_facts(folder, found, settings), strict=True))
+    for name, fact in facts.items():
+        if fact.problem is not None:
+            problems.add("audio that can't be used", f"{rate}/{name}: {fact.problem}")
+        elif fact.sample_rate != rate:
+            problems.add(
+                "audio of another rate than its folder", f"{rate}/{name} has {fact.sample_rate} Hz"
+            )
+    return facts

@@ -1,0 +1,263 @@
+"""The raw corpus of a task: found in the user's folders or downloaded, checked, unpacked.
+
+Every file must have the MD5 that the catalog gives for it, so that the task is made from exactly
+the official audio. Unpacked corpora lie in the cache, named by their archives' content.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hearbench.digest import digest_json, short
+from hearbench.errors import TaskError
+from hearbench.files import atomic_folder
+from hearbench.settings import Settings
+from hearbench.tasks.archives import is_archive, unpack_archive, unpack_split_zip
+from hearbench.tasks.catalog.schema import Download, TaskSpec
+from hearbench.tasks.corpora import CorpusPart, RawCorpus
+from hearbench.tasks.fetch import ByteProgress, RemoteFile, fetch
+from hearbench.tasks.inventory import md5_digests
+from hearbench.tasks.parallel import Progress
+from hearbench.tasks.prepare import Origin
+from hearbench.tasks.problems import Problems
+from hearbench.tasks.tfds_folders import find_tfds_parts
+
+__all__ = ["CorpusProgress", "FoundCorpus", "obtain_corpus"]
+
+UnpackProgress = Callable[[str], Progress | None]
+
+
+@dataclass(frozen=True)
+class CorpusProgress:
+    """Who is told how far a corpus has got.
+
+    Attributes:
+        fetch: Called with a file's name, the bytes done and those in all.
+        unpack: Called with an archive's name before it is unpacked; what it returns is called
+            with the progress of that.
+        read: Called now and then with the number of rows that a large corpus has so far.
+    """
+
+    fetch: ByteProgress | None = None
+    unpack: UnpackProgress | None = None
+    read: Callable[[int], None] | None = None
+
+
+@dataclass(frozen=True)
+class FoundCorpus:
+    """A raw corpus, and what is known of where it comes from.
+
+    Attributes:
+        corpus: The corpus, unpacked.
+        files: Name and MD5 of every file that it was made from; with ``official_md5`` where the
+            catalog has another.
+        trusted: Whether files were taken although their MD5 isn't the catalog's.
+    """
+
+    corpus: RawCorpus
+    files: tuple[Mapping[str, str], ...] = ()
+    trusted: bool = False
+
+    def origin(self) -> Origin:
+        """What stands for the corpus, and what a task's metadata is to say of it."""
+        record: dict[str, Any] = {"files": [dict(file) for file in self.files]}
+        if self.trusted:
+            record["trusted"] = True
+        if self.corpus.notes:
+            record["notes"] = list(self.corpus.notes)
+        md5s = [file["md5"] for file in self.files]
+        digest = digest_json(md5s) if md5s else None
+        return Origin(digest, {"corpus": record})
+
+
+def obtain_corpus(
+    spec: TaskSpec,
+    mode: str,
+    *,
+    corpus_dirs: Sequence[Path] = (),
+    trust_corpus: bool = False,
+    settings: Settings,
+    progress: CorpusProgress | None = None,
+) -> FoundCorpus:
+    """Brings together the raw corpus of a task.
+
+    Args:
+        spec: The task.
+        mode: Which part of it.
+        corpus_dirs: Folders that may hold the downloads under the names of their addresses, or,
+            for tasks of TensorFlow Datasets, an export or the original corpus. What isn't there
+            is downloaded.
+        trust_corpus: Takes files whose MD5 isn't the catalog's as well.
+        settings: Where the cache is, and the mirror.
+        progress: Who is told how far it has got.
+
+    Raises:
+        TaskError: A file isn't what the catalog says, can't be unpacked, or there is nowhere to
+            get it from.
+        DownloadError: Files can't be downloaded.
+    """
+    progress = progress or CorpusProgress()
+    for folder in corpus_dirs:
+        if not folder.is_dir():
+            why = "is a file, not a folder" if folder.exists() else "is not there"
+            raise TaskError(f"The corpus folder {folder} {why}.")
+    downloads = spec.downloads_of(mode)
+    if not downloads:
+        return _of_tfds(spec, mode, corpus_dirs, settings, progress)
+    remote = [file for download in downloads for file in _remote_files(download)]
+    found = _in_folders(remote, corpus_dirs)
+    md5s = _md5s(found, settings)
+    wrong = _check_md5s(spec, remote, found, md5s, trust_corpus)
+    missing = [file for file in remote if file.name not in found]
+    if missing:
+        folder = settings.cache_dir / "downloads" / spec.corpus
+        fetched = fetch(missing, folder, settings=settings, progress=progress.fetch)
+        paths = {file.name: path for file, path in zip(missing, fetched, strict=True)}
+        found.update(paths)
+        md5s.update(_md5s(paths, settings))
+    parts = [
+        CorpusPart(
+            _unpacked(
+                [found[file.name] for file in _remote_files(download)],
+                [md5s[file.name] for file in _remote_files(download)],
+                settings,
+                progress,
+            ),
+            download.split,
+            download.name,
+        )
+        for download in downloads
+    ]
+    return FoundCorpus(
+        RawCorpus(tuple(parts), spec.options),
+        tuple(
+            {"name": file.name, "md5": md5s[file.name]}
+            | ({"official_md5": str(file.md5)} if file.name in wrong else {})
+            for file in remote
+        ),
+        trusted=bool(wrong),
+    )
+
+
+def _remote_files(download: Download) -> list[RemoteFile]:
+    if download.parts:
+        return [RemoteFile(part.file_name, part.url, part.md5) for part in download.parts]
+    return [RemoteFile(download.file_name, str(download.url), download.md5)]
+
+
+def _in_folders(files: Sequence[RemoteFile], folders: Sequence[Path]) -> dict[str, Path]:
+    """The files that the user has; of several of one name, those of the first folder.
+
+    Raises:
+        TaskError: Something is there under a file's name, but it's no file.
+    """
+    problems = Problems()
+    for file in files:
+        for path in (folder / file.name for folder in folders):
+            if os.path.lexists(path) and not path.is_file():
+                what = "a folder" if path.is_dir() else "no file that can be read"
+                problems.add("files of the corpus that are none", f"{path} is {what}")
+    if problems:
+        raise problems.error(
+            "The corpus can't be taken from there; wrong are:",
+            "Put the file there as it was downloaded, or take this away to have it downloaded.",
+        )
+    return {
+        file.name: folder / file.name
+        for file in files
+        for folder in reversed(folders)
+        if (folder / file.name).is_file()
+    }
+
+
+def _md5s(paths: dict[str, Path], settings: Settings) -> dict[str, str]:
+    return {
+        name: md5_digests(path.parent, [path.name], settings)[0] for name, path in paths.items()
+    }
+
+
+def _check_md5s(
+    spec: TaskSpec,
+    files: Sequence[RemoteFile],
+    found: dict[str, Path],
+    md5s: dict[str, str],
+    trust: bool,
+) -> set[str]:
+    """The names of the files that are taken although their MD5 is another."""
+    wrong = {
+        file.name
+        for file in files
+        if file.name in found and file.md5 not in {None, md5s[file.name]}
+    }
+    if not wrong or trust:
+        return wrong
+    problems = Problems(examples=20)
+    for file in files:
+        if file.name in wrong:
+            problems.add(
+                "files with another MD5 than the catalog's",
+                f"\n  {found[file.name]} has {md5s[file.name]}, not {file.md5}",
+            )
+    raise problems.error(
+        f"{spec.name} can't be prepared from these:",
+        "Scores of a task that was made from other audio don't compare with anybody's. Take these "
+        "files away to have the official ones downloaded, or take them as they are with "
+        "--trust-corpus, which the task's metadata then says.",
+    )
+
+
+def _unpacked(
+    paths: Sequence[Path], md5s: Sequence[str], settings: Settings, progress: CorpusProgress
+) -> Path:
+    """The folder of an archive's content, made once; a plain file gets a folder of its own."""
+    last = paths[-1]
+    stem = last.name.split(".")[0]
+    folder = settings.cache_dir / "corpora" / f"{stem}-{short(digest_json(list(md5s)))}"
+    if folder.is_dir():
+        return folder
+    if len(paths) == 1 and not is_archive(last.name):
+        with atomic_folder(folder) as temporary:
+            _link(last.resolve(), temporary / last.name)
+        return folder
+    tell = progress.unpack(last.name) if progress.unpack is not None else None
+    if len(paths) > 1:
+        unpack_split_zip(paths, folder, progress=tell)
+    else:
+        unpack_archive(last, folder, progress=tell)
+    return folder
+
+
+def _link(source: Path, target: Path) -> None:
+    """Another name for a file, or a copy where the file system has no second names."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _of_tfds(
+    spec: TaskSpec,
+    mode: str,
+    corpus_dirs: Sequence[Path],
+    settings: Settings,
+    progress: CorpusProgress,
+) -> FoundCorpus:
+    """The parts of a corpus that has no address, from the user's folders."""
+    parts: list[CorpusPart] = []
+    files: list[dict[str, str]] = []
+    plain = False
+    for split, path in find_tfds_parts(spec, mode, corpus_dirs):
+        if path.is_dir():
+            plain = True
+            parts.append(CorpusPart(path, split))
+            continue
+        (md5,) = md5_digests(path.parent, [path.name], settings)
+        parts.append(CorpusPart(_unpacked([path], [md5], settings, progress), split))
+        files.append({"name": path.name, "md5": md5})
+    # Of plain folders only the files' contents tell what they are.
+    return FoundCorpus(RawCorpus(tuple(parts), spec.options), () if plain else tuple(files))

@@ -1,0 +1,17 @@
+"""Fetching files over HTTP: resumed, retried, several at a time, and checked before they count."""
+
+from hearbench.tasks.fetch.crew import ByteProgress
+from hearbench.tasks.fetch.many import TooLittleRoomError, fetch, fetch_each
+from hearbench.tasks.fetch.remote import RemoteFile, RetryPolicy, TransferError
+from hearbench.tasks.fetch.small import read_remote
+
+__all__ = [
+    "ByteProgress",
+    "RemoteFile",
+    "RetryPolicy",
+    "TooLittleRoomError",
+    "TransferError",
+    "fetch",
+    "fetch_each",
+    "read_remote",
+]

@@ -1,0 +1,339 @@
+"""One file over HTTP: in as many tries as it takes, and right or not at all.
+
+A try goes on where the last one stopped (Range), but only if the file is still the one that was
+begun (If-Range with its ETag or date, and the answer's Content-Range is checked). A server that
+sends all of it again is taken at its word. What was put together from several answers and has
+the wrong md5 is fetched once more from the start.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from hearbench._version import __version__
+from hearbench.tasks.fetch.answers import (
+    BrokenError,
+    blocks,
+    is_chunked,
+    length_of,
+    missed_whole,
+    span_of,
+)
+from hearbench.tasks.fetch.part import Part, PartNotes, free_bytes, open_part
+from hearbench.tasks.fetch.remote import (
+    PassingError,
+    RemoteFile,
+    RetryPolicy,
+    StoppedError,
+    TransferError,
+    is_bad_certificate,
+    is_http,
+    reason_of,
+    retry_after_s,
+)
+from hearbench.tasks.inventory import md5_of
+
+if TYPE_CHECKING:
+    import requests
+
+__all__ = ["Transfer"]
+
+_OK, _PARTIAL, _NOT_SATISFIABLE = 200, 206, 416
+_PASSING = {408, 425, 429, 500, 502, 503, 504}
+_TOLD_WAIT_S = 2.0  # a shorter wait is over before anybody wonders
+
+
+class Transfer:
+    """The fetching of one file.
+
+    Args:
+        file: What it should be.
+        url: Where to fetch it from.
+        folder: Where it goes; it exists.
+        policy: How patient to be.
+        stop: Once it is set, the transfer ends at the next block.
+        report: Called as ``report(bytes done, bytes in all if known)`` from this thread.
+    """
+
+    def __init__(
+        self,
+        file: RemoteFile,
+        url: str,
+        folder: Path,
+        *,
+        policy: RetryPolicy,
+        stop: threading.Event,
+        report: Callable[[int, int | None], None],
+    ) -> None:
+        self._file = file
+        self._url = url
+        self._target = folder / file.name
+        self._policy = policy
+        self._stop = stop
+        self._report = report
+        self._trouble: str | None = None  # what went wrong last
+        self._doubtful = False  # the bytes are from several answers, or may be cut off
+
+    def run(self) -> Path:
+        """Fetches the file and returns its path.
+
+        Raises:
+            TransferError: It can't be had, or isn't what it should be.
+            StoppedError: It was told to stop; what came is kept.
+        """
+        import requests
+
+        if not is_http(self._url):
+            raise TransferError("is no http or https address")
+        try:
+            with requests.Session() as session, open_part(self._target) as part:
+                self._fetch(session, part)
+        except OSError as error:
+            raise TransferError(f"{self._target}: {error}", by_hand=False) from error
+        return self._target
+
+    def _fetch(self, session: requests.Session, part: Part) -> None:
+        """Receives the file, if need be once more from the start, and finishes it."""
+        again = True
+        while True:
+            self._receive(session, part)
+            wrong = self._what_is_wrong(part)
+            if wrong is None:
+                part.finish()
+                return
+            part.discard()
+            if not (again and self._doubtful):
+                raise TransferError(wrong)
+            again, self._trouble = False, wrong
+
+    def _receive(self, session: requests.Session, part: Part) -> None:
+        """Tries until all of the file is there."""
+        generator = random.Random()
+        failures, furthest = 0, part.size
+        for attempt in range(1, self._policy.attempts_in_all + 1):
+            self._go_on()
+            try:
+                self._try(session, part)
+            except PassingError as error:
+                self._trouble = str(error)
+                failures = 1 if part.size > furthest else failures + 1
+                furthest = max(furthest, part.size)
+                last = attempt == self._policy.attempts_in_all
+                if last or failures >= self._policy.attempts:
+                    why = self._gave_up(error, attempt)
+                    raise TransferError(why, common=error.common) from error
+                wait_s = self._policy.wait_s(failures, error.asked_s, generator)
+                if error.asked_s is not None and error.asked_s > self._policy.longest_retry_after_s:
+                    asked = f"{error}, and asks to wait {error.asked_s:.0f} s"
+                    raise TransferError(asked) from error
+                if wait_s >= _TOLD_WAIT_S and not self._stop.is_set():
+                    logging.getLogger(__name__).warning(
+                        "%s: %s; trying again in %.0f s (%d of %d)",
+                        self._url,
+                        error,
+                        wait_s,
+                        failures + 1,
+                        self._policy.attempts,
+                    )
+                self._stop.wait(wait_s)
+            else:
+                return
+
+    def _gave_up(self, error: PassingError, attempts: int) -> str:
+        return str(error) if attempts == 1 else f"{error} (tried {attempts} times)"
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise StoppedError(self._trouble)
+
+    def _try(self, session: requests.Session, part: Part) -> None:
+        offset = self._begin(part)
+        notes = part.notes() if offset else None
+        if notes is not None and offset == self._whole(notes):
+            self._doubtful = True
+            self._report(offset, offset)
+            return
+        headers = {"User-Agent": f"hearbench/{__version__}", "Accept-Encoding": "identity"}
+        if notes is not None:
+            headers["Range"] = f"bytes={offset}-"
+            if notes.validator:
+                headers["If-Range"] = notes.validator
+        with self._get(session, headers) as response:
+            if response.status_code == _OK:
+                self._take_whole(response, part)
+            elif response.status_code == _PARTIAL and notes is not None:
+                self._take_rest(response, part, notes)
+            elif response.status_code == _NOT_SATISFIABLE and notes is not None:
+                self._take_none(response, part, notes)
+            else:
+                self._refuse(response)
+
+    def _begin(self, part: Part) -> int:
+        """How many of the bytes that are there can be gone on from; others are dropped."""
+        if not part.size:
+            return 0
+        notes = part.notes()
+        if notes is not None and notes.url == self._url and (notes.validator or self._file.md5):
+            sizes = {notes.size_bytes, self._file.size_bytes} - {None}
+            if len(sizes) < 2 and part.size <= (self._whole(notes) or part.size):
+                return part.size
+        part.discard()
+        return 0
+
+    def _whole(self, notes: PartNotes) -> int | None:
+        """The file's length in bytes, if anybody said it."""
+        return notes.size_bytes if self._file.size_bytes is None else self._file.size_bytes
+
+    def _get(self, session: requests.Session, headers: dict[str, str]) -> requests.Response:
+        from requests import exceptions
+
+        timeout_s = (self._policy.connect_timeout_s, self._policy.read_timeout_s)
+        try:
+            return session.get(self._url, headers=headers, stream=True, timeout=timeout_s)
+        except exceptions.InvalidSchema as error:
+            raise TransferError(f"leads to what is no http or https address: {error}") from error
+        except (exceptions.ConnectionError, exceptions.Timeout) as error:
+            why = f"no answer from {urlsplit(self._url).netloc}: {reason_of(error)}"
+            if is_bad_certificate(error):
+                raise TransferError(why, common=True) from error
+            raise PassingError(why, common=True) from error
+        except exceptions.ChunkedEncodingError as error:  # a redirect that was cut off
+            raise PassingError(f"the connection broke: {reason_of(error)}") from error
+        except exceptions.RequestException as error:
+            raise TransferError(reason_of(error)) from error
+
+    def _take_whole(self, response: requests.Response, part: Part) -> None:
+        """Receives all of the file, from the start."""
+        size = length_of(response)
+        if size is not None:
+            self._check_size(size, part)
+            self._check_room(size, after=part)
+        if self._file.md5 is None:
+            self._check_that_it_can_be_told(response, size)
+        self._doubtful = size is None and not is_chunked(response)
+        etag = response.headers.get("ETag", "")
+        part.restart(
+            PartNotes(
+                url=self._url,
+                # A weak one doesn't promise the same bytes.
+                etag=etag if etag.startswith('"') else None,
+                last_modified=response.headers.get("Last-Modified"),
+                size_bytes=size,
+            )
+        )
+        self._take(response, part, size)
+
+    def _take_rest(self, response: requests.Response, part: Part, notes: PartNotes) -> None:
+        """Receives what is missing, if the answer is about that and about the same file."""
+        span = span_of(response)
+        if span is None or span.start != part.size or span.end <= part.size:
+            raise self._another(part)
+        wholes = {span.whole, self._whole(notes)} - {None}
+        if len(wholes) > 1 or self._is_another(response, notes):
+            raise self._another(part)
+        whole = next(iter(wholes), None)
+        # Where nobody says how long the file is, only its md5 tells whether this is the end.
+        if span.end > whole if whole is not None else self._file.md5 is None:
+            raise self._another(part)
+        self._check_room(span.end - part.size)
+        self._doubtful = True
+        self._take(response, part, whole, span.end)
+
+    def _take_none(self, response: requests.Response, part: Part, notes: PartNotes) -> None:
+        """Nothing is left to send; whether that is because all of it is here."""
+        whole = missed_whole(response)
+        if whole != part.size or self._whole(notes) not in {None, whole}:
+            raise self._another(part)
+        if self._is_another(response, notes):
+            raise self._another(part)
+        self._doubtful = True
+
+    def _take(
+        self, response: requests.Response, part: Part, whole: int | None, end: int | None = None
+    ) -> None:
+        end = whole if end is None else end
+        self._report(part.size, whole)
+        try:
+            for block in blocks(response):
+                if end is not None and part.size + len(block) > end:
+                    part.discard()
+                    raise PassingError("the server sent more than it said")
+                part.append(block)
+                self._trouble = None
+                self._report(part.size, whole)
+                self._go_on()
+        except BrokenError as error:
+            why = f"the connection broke after {part.size} bytes: {error}"
+            raise PassingError(why) from error
+        whole = self._file.size_bytes if whole is None else whole
+        if whole is not None and part.size < whole:
+            raise PassingError(f"the connection broke after {part.size} of {whole} bytes")
+
+    def _is_another(self, response: requests.Response, notes: PartNotes) -> bool:
+        """Whether an answer about a part of the file says that it is of another version."""
+        said = [
+            (response.headers.get("ETag"), notes.etag),
+            (response.headers.get("Last-Modified"), notes.last_modified),
+        ]
+        return any(now and then and now != then for now, then in said)
+
+    def _another(self, part: Part) -> PassingError:
+        part.discard()
+        return PassingError("the server did not go on with the same file")
+
+    def _refuse(self, response: requests.Response) -> None:
+        why = f"the server says {response.status_code} {response.reason or ''}".rstrip()
+        if response.url != self._url:
+            why += f" at {response.url}, where it leads to"
+        if response.status_code in _PASSING:
+            raise PassingError(why, asked_s=retry_after_s(response.headers.get("Retry-After")))
+        raise TransferError(why)
+
+    def _check_size(self, size: int, part: Part) -> None:
+        expected = self._file.size_bytes
+        if expected is not None and size != expected:
+            part.discard()
+            raise TransferError(f"has {size} bytes, expected are {expected}")
+
+    def _check_room(self, needed: int, *, after: Part | None = None) -> None:
+        free = free_bytes(self._target.parent) + (after.size if after else 0)
+        if needed > free:
+            raise TransferError(
+                f"needs {needed} bytes more, and the disk of {self._target.parent} has {free} "
+                "free. Make room, and run the same again.",
+                by_hand=False,
+            )
+
+    def _check_that_it_can_be_told(self, response: requests.Response, size: int | None) -> None:
+        """Without an md5 there must be a way to tell that the file is all there, as it is."""
+        if size is None and self._file.size_bytes is None and not is_chunked(response):
+            raise TransferError(
+                "the server doesn't say how long it is and its md5 isn't known, so that it can't "
+                "be told whether all of it came"
+            )
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            raise TransferError(
+                f"the server sends it encoded ({encoding}) though that wasn't asked for, and "
+                "its md5 isn't known"
+            )
+
+    def _what_is_wrong(self, part: Part) -> str | None:
+        expected = self._file.size_bytes
+        if expected is not None and part.size != expected:
+            return f"has {part.size} bytes, expected are {expected}; what came is removed"
+        if self._file.md5 is None:
+            return None
+        md5 = md5_of(part.path, each_block=self._go_on)
+        if md5 != self._file.md5.lower():
+            return (
+                f"what came ({part.size} bytes) has the md5 {md5}, expected is "
+                f"{self._file.md5.lower()}; it is removed"
+            )
+        return None

@@ -1,0 +1,74 @@
+"""The recipe of a user's own corpus, from what its rows say and what the user wishes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hearbench.errors import TaskError
+from hearbench.tasks.naming import catalog_folder
+from hearbench.tasks.recipe import Recipe
+from hearbench.tasks.spec import EmbeddingType, PredictionType, SplitMode, default_scores
+
+__all__ = ["agreed_split_mode", "own_recipe"]
+
+
+def own_recipe(
+    name: str,
+    *,
+    version: str,
+    mode: str,
+    kind: EmbeddingType,
+    multilabel: bool,
+    split_mode: SplitMode,
+    nfolds: int,
+    duration_s: float | None,
+    scores: Sequence[str],
+    sample_rates: Sequence[int],
+) -> Recipe:
+    """A recipe with the benchmark's usual scores where none are named.
+
+    Raises:
+        TaskError: A task of the catalog is called that; nothing else is checked yet.
+    """
+    folder = f"{name}-{version}-{mode}"
+    if catalog_folder(folder) == folder:
+        raise TaskError(
+            f"{folder} is a task of the benchmark, for which another would be taken. Choose "
+            "another name or version."
+        )
+    prediction: PredictionType = "multilabel" if multilabel else "multiclass"
+    return Recipe(
+        name=name,
+        version=version,
+        mode=mode,
+        embedding_type=kind,
+        prediction_type=prediction,
+        split_mode=split_mode,
+        nfolds=nfolds,
+        sample_duration_s=None if duration_s is None else float(duration_s),
+        scores=tuple(scores) or default_scores(kind, prediction),
+        sample_rates=tuple(sample_rates),
+    )
+
+
+def agreed_split_mode(
+    given: SplitMode | None, wanted: SplitMode | None, *, given_by: str, folds_need: str
+) -> SplitMode:
+    """How a corpus is split that may name splits or folds itself.
+
+    Args:
+        given: What the corpus says, if anything.
+        wanted: What the user says, if anything.
+        given_by: What in the corpus says so ("clips.csv has a column 'fold'"), for messages.
+        folds_need: What presplit folds would have needed, a sentence without its full stop.
+
+    Raises:
+        TaskError: Corpus and user contradict each other.
+    """
+    if given is None and wanted == "presplit_kfold":
+        raise TaskError(f"{folds_need}.")
+    if given is not None and wanted not in {None, given}:
+        raise TaskError(
+            f"{given_by}, which makes it {given}; {wanted} was asked for. Drop one or the other."
+        )
+    return given or wanted or "trainvaltest"

@@ -1,0 +1,290 @@
+"""Writing a task in the official layout from the rows of a corpus.
+
+The audio comes first, in threads, file by file; ``task_metadata.json`` comes last. So a folder
+without it is unfinished and never taken for a task, and the next run with the same inputs goes on
+where the last one stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hearbench._version import __version__
+from hearbench.digest import digest_json
+from hearbench.errors import TaskError
+from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX, only_one, write_json, write_text
+from hearbench.settings import Settings
+from hearbench.tasks.arrange import Arrangement, arrange
+from hearbench.tasks.check import METADATA, VOCABULARY
+from hearbench.tasks.clips import Clip
+from hearbench.tasks.inventory import content_digests
+from hearbench.tasks.locate import TASKS_FOLDER, UNFINISHED
+from hearbench.tasks.parallel import Progress
+from hearbench.tasks.prepare_audio import check_room, highest_rate, write_clips
+from hearbench.tasks.problems import Problems
+from hearbench.tasks.recipe import Recipe
+
+__all__ = ["Origin", "prepare_task"]
+
+_FORMAT_VERSION = 1
+_PROVENANCE = "hearbench"  # the key of task_metadata.json that says what a folder was made from
+_SKIPPED = "skipped_corrupt"  # in there, the clips that were left out
+_SHOWN_CORRUPT = 50
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the clips come from, where that is known better than by their files.
+
+    Attributes:
+        digest: Stands for the content of all files, which then need not be read for it; None
+            where nothing else does.
+        record: What ``task_metadata.json`` is to say about it.
+    """
+
+    digest: str | None
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+def prepare_task(
+    rows: Sequence[Clip],
+    recipe: Recipe,
+    out: Path,
+    *,
+    skip_corrupt: bool = False,
+    origin: Origin | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Makes a task folder ``out/tasks/<name>-<version>-<mode>`` and returns it.
+
+    A run that was interrupted is finished by the next one with the same clips and recipe; a
+    finished one is left as it is, but for audio that has gone missing and for further rates.
+
+    Args:
+        rows: The corpus, a row per label or event.
+        recipe: How it becomes a task.
+        out: Folder that takes ``tasks/``.
+        skip_corrupt: Leaves out clips that can't be decoded, and names them in the task's
+            metadata; by default they are an error that names them all.
+        origin: Where the clips come from; by default their files' contents stand for them.
+        settings: Where the cache is, and how many threads; by default from the environment.
+        progress: Called as ``progress(done, total)`` with numbers of clips.
+
+    Raises:
+        TaskError: The rows or the recipe can't be, clips can't be decoded (all are named), the
+            folder holds something else, or can't be written.
+    """
+    recipe.refuse_bad()
+    settings = settings or Settings.from_environment()
+    arrangement = arrange(rows, recipe)
+    folder = out / TASKS_FOLDER / recipe.folder_name
+    try:
+        if not recipe.sample_rates:
+            rates = (highest_rate(arrangement.sources, recipe, settings),)
+            recipe = replace(recipe, sample_rates=rates)
+        inputs = _inputs_digest(arrangement, recipe, origin, settings)
+        lock = folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}.lock")
+        with only_one(lock) as alone:
+            if not alone:
+                raise TaskError(
+                    f"Another process is preparing {folder}. Wait until it is done, or choose "
+                    "another folder."
+                )
+            finished = _begin(folder, inputs, recipe)
+            corrupt = _write_audio(
+                folder, arrangement, recipe, finished, skip_corrupt, settings, progress
+            )
+            if not finished:
+                record: dict[str, Any] = {"version": __version__, "inputs": inputs}
+                if origin is not None:
+                    record.update(origin.record)
+                _finish(folder, arrangement, corrupt, recipe, record)
+            (folder / UNFINISHED).unlink(missing_ok=True)
+    except OSError as error:
+        raise TaskError(f"The task can't be written to {folder}: {error}.") from error
+    return folder
+
+
+def _inputs_digest(
+    arrangement: Arrangement, recipe: Recipe, origin: Origin | None, settings: Settings
+) -> str:
+    """Digest of all that decides the content of the files."""
+    sources = arrangement.sources
+    if origin is None or origin.digest is None:
+        paths = [source.path.absolute() for source in sources.values()]
+        root = Path(os.path.commonpath([path.parent for path in paths]))
+        names = [path.relative_to(root).as_posix() for path in paths]
+        contents = content_digests(root, names, settings)
+    else:
+        contents = [origin.digest] * len(sources)
+    return digest_json(
+        {
+            "format_version": _FORMAT_VERSION,
+            "metadata": recipe.metadata(tuple(arrangement.splits)),
+            "vocabulary": arrangement.vocabulary,
+            "splits": [[split, list(files.items())] for split, files in arrangement.splits.items()],
+            "sources": [
+                [name, content]
+                if source.excerpt is None
+                else [name, content, source.excerpt.start, source.excerpt.n_samples]
+                for (name, source), content in zip(sources.items(), contents, strict=True)
+            ],
+        }
+    )
+
+
+def _begin(folder: Path, inputs: str, recipe: Recipe) -> bool:
+    """Makes the folder ready to be written; whether it is finished already."""
+    metadata, marker = folder / METADATA, folder / UNFINISHED
+    if metadata.is_file():
+        if _recorded(metadata, _PROVENANCE) == inputs:
+            return True
+        raise TaskError(
+            f"{folder} holds a task that was prepared from other clips or with other settings. "
+            "Remove it, or choose another name, version or folder."
+        )
+    if folder.is_dir() and any(folder.iterdir()):
+        if not marker.is_file():
+            raise TaskError(
+                f"{folder} is not empty, and not a preparation that was interrupted. Remove it, "
+                "or choose another name, version or folder."
+            )
+        if _recorded(marker, None) == inputs:
+            for rest in folder.rglob(f"{TEMPORARY_PREFIX}*"):
+                rest.unlink(missing_ok=True)
+            wanted = {str(rate) for rate in recipe.sample_rates}
+            for other in folder.iterdir():
+                if other.is_dir() and other.name not in wanted:
+                    shutil.rmtree(other)
+            return False
+        shutil.rmtree(folder)
+    write_json(marker, {"format_version": _FORMAT_VERSION, "inputs": inputs})
+    return False
+
+
+def _recorded(path: Path, key: str | None) -> str | None:
+    """The digest of inputs that a file records, if it records one."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except SYNTAX_ERRORS:
+        return None
+    if key is not None:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    found = value.get("inputs") if isinstance(value, Mapping) else None
+    return found if isinstance(found, str) else None
+
+
+def _left_out(folder: Path) -> frozenset[str]:
+    """The clips that a finished folder does without, as ``<split>/<file>``."""
+    metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+    return frozenset(metadata[_PROVENANCE].get(_SKIPPED, ()))
+
+
+def _places(folder: Path, recipe: Recipe, finished: bool) -> dict[int, Path]:
+    """The folder that each rate is written to.
+
+    A rate that a finished task gets later has another name until all of its audio is there, so
+    that the task can be used all the while.
+    """
+    places = {rate: folder / str(rate) for rate in recipe.sample_rates}
+    if not finished:
+        return places
+    return {
+        rate: place if place.is_dir() else folder / f"{TEMPORARY_PREFIX}{rate}"
+        for rate, place in places.items()
+    }
+
+
+def _write_audio(
+    folder: Path,
+    arrangement: Arrangement,
+    recipe: Recipe,
+    finished: bool,
+    skip_corrupt: bool,
+    settings: Settings,
+    progress: Progress | None,
+) -> dict[str, str]:
+    """Writes whatever audio isn't there.
+
+    Returns:
+        For every clip (``<split>/<file>``) that can't be decoded, what is wrong with it.
+
+    Raises:
+        TaskError: There are such clips and they aren't to be left out, or the disk has no room.
+    """
+    left_out = _left_out(folder) if finished else frozenset[str]()
+    sources = {name: source for name, source in arrangement.sources.items() if name not in left_out}
+    places = _places(folder, recipe, finished)
+    check_room(folder, places, sources, recipe)
+    corrupt = write_clips(places, sources, recipe, settings, progress)
+    if corrupt and (finished or not skip_corrupt):
+        raise _corrupt_error(corrupt, recipe)
+    for rate, place in places.items():
+        if place.name != str(rate):
+            place.rename(folder / str(rate))
+    return corrupt
+
+
+def _corrupt_error(corrupt: Mapping[str, str], recipe: Recipe) -> TaskError:
+    problems = Problems(examples=_SHOWN_CORRUPT)
+    for message in sorted(corrupt.values()):
+        problems.add("clips that can't be decoded", f"\n  {message}")
+    return problems.error(
+        f"{recipe.folder_name} isn't finished:",
+        "Replace these files or drop their rows, and run the same again; the other clips are "
+        "done. Or leave them out with --skip-corrupt, which the task's metadata then says.",
+    )
+
+
+def _without(arrangement: Arrangement, corrupt: Mapping[str, str], recipe: Recipe) -> Arrangement:
+    """The arrangement less some clips; splits and vocabulary stay what they were."""
+    if not corrupt:
+        return arrangement
+    splits = {
+        split: {name: items for name, items in files.items() if f"{split}/{name}" not in corrupt}
+        for split, files in arrangement.splits.items()
+    }
+    if empty := [split for split, files in splits.items() if not files]:
+        raise TaskError(
+            f"{recipe.folder_name} can't be prepared: without the clips that can't be decoded, "
+            f"{', '.join(empty)} would be empty. One of them: {min(corrupt.values())}"
+        )
+    return replace(arrangement, splits=splits)
+
+
+def _finish(
+    folder: Path,
+    arrangement: Arrangement,
+    corrupt: Mapping[str, str],
+    recipe: Recipe,
+    record: Mapping[str, Any],
+) -> None:
+    """Writes the labels, and at last the metadata."""
+    kept = _without(arrangement, corrupt, recipe)
+    _write_labels(folder, kept)
+    provenance = dict(record)
+    if corrupt:
+        provenance[_SKIPPED] = sorted(corrupt)
+    metadata = recipe.metadata(tuple(kept.splits))
+    write_json(folder / METADATA, {**metadata, _PROVENANCE: provenance})
+
+
+def _write_labels(folder: Path, arrangement: Arrangement) -> None:
+    for split, files in arrangement.splits.items():
+        write_json(folder / f"{split}.json", files)
+    write_text(folder / VOCABULARY, _csv([("idx", "label"), *enumerate(arrangement.vocabulary)]))
+
+
+def _csv(rows: Iterable[tuple[object, object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

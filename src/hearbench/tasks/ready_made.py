@@ -1,0 +1,370 @@
+"""The benchmark's prepared tasks, downloaded as they were published.
+
+Zenodo record 6332517 (release 2021.3) holds one archive per task at 48 kHz. An archive unpacks to
+``<anything>/tasks/<task>-<version>-<mode>/``; the task's own folder goes to the cache.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from hearbench.errors import DownloadError, HearError, TaskError, UnknownNameError
+from hearbench.registry import did_you_mean
+from hearbench.settings import Settings
+from hearbench.tasks.archives.unpacking import UnwritableError
+from hearbench.tasks.check import METADATA
+from hearbench.tasks.fetch import (
+    ByteProgress,
+    RemoteFile,
+    RetryPolicy,
+    TooLittleRoomError,
+    fetch_each,
+)
+from hearbench.tasks.inventory import md5_digests
+from hearbench.tasks.locate import TASKS_FOLDER
+from hearbench.tasks.naming import catalog_task
+from hearbench.tasks.published import unpack_published
+from hearbench.tasks.record import Known, Record, find_md5s, load_record, pin, recall
+from hearbench.tasks.spec import is_plain_name
+
+__all__ = [
+    "Outcome",
+    "fetch_each_ready_made",
+    "fetch_ready_made",
+    "ready_made_file",
+    "ready_made_names",
+    "unpublished",
+]
+
+_DOWNLOADS = Path("downloads", "ready-made")
+
+
+def ready_made_names() -> tuple[str, ...]:
+    """Folder names (``<task>-<version>-<mode>``) of the tasks that the record has.
+
+    They are the 20 of the leaderboard, in the order of its columns.
+    """
+    return load_record().folders
+
+
+def ready_made_file(folder_name: str, settings: Settings) -> RemoteFile:
+    """A task's archive by what is known of it without asking the network."""
+    record = load_record()
+    return record.remote(folder_name, recall(folder_name, record, settings))
+
+
+def unpublished(folder_name: str, record: Record | None = None) -> UnknownNameError:
+    """The error for a task that the record doesn't have, which says what to do instead."""
+    record = record or load_record()
+    found = catalog_task(folder_name)
+    if found is None:
+        return UnknownNameError(
+            f"There is no ready-made task {folder_name!r}. "
+            f"{did_you_mean(folder_name, list(record.folders))}"
+        )
+    spec, mode = found
+    modes = {spec.folder_name(other) for other in spec.modes}
+    others = [other for other in record.folders if other in modes]
+    return UnknownNameError(
+        f"{folder_name} isn't published ready-made"
+        + (f", only {', '.join(others)}" if others else "")
+        + f"; `hearbench prepare {spec.name} --mode {mode}` makes it from its corpus."
+    )
+
+
+def fetch_ready_made(
+    folder_name: str,
+    *,
+    settings: Settings,
+    corpus_dirs: Sequence[Path] = (),
+    progress: ByteProgress | None = None,
+    policy: RetryPolicy | None = None,
+    record: Record | None = None,
+) -> Path:
+    """Downloads a prepared task into the cache and returns its folder there.
+
+    A task that is there is returned at once. The archive lies in
+    ``<cache>/downloads/ready-made/`` until it is unpacked. One whose md5 nobody knows is taken
+    from a mirror alone, with a warning, and only if all of it can be unpacked and the task in it
+    has nothing wrong; its md5 is then remembered.
+
+    Args:
+        folder_name: ``<task>-<version>-<mode>``.
+        settings: The cache and the mirror.
+        corpus_dirs: Folders in which the archive may lie; it is left there.
+        progress: Told of the bytes of the archive under its name, then of those that are
+            unpacked under the task's.
+        policy: When to try again.
+        record: Where the archives are, if not where they were published.
+
+    Raises:
+        UnknownNameError: The record has no such task.
+        DownloadError: The archive can't be had, or isn't the one that was published.
+        TaskError: It can't be unpacked, or holds something else.
+    """
+    (outcome,) = fetch_each_ready_made(
+        [folder_name],
+        settings=settings,
+        corpus_dirs=corpus_dirs,
+        progress=progress,
+        unpacking=progress,
+        policy=policy,
+        record=record,
+    )
+    if isinstance(outcome.result, HearError):
+        raise outcome.result
+    return outcome.result
+
+
+class Outcome(NamedTuple):
+    """What became of a task, or of several that failed for one reason.
+
+    Attributes:
+        names: Their folders' names.
+        result: The folder of the only one, or what went wrong.
+    """
+
+    names: tuple[str, ...]
+    result: Path | HearError
+
+
+def fetch_each_ready_made(
+    folder_names: Sequence[str],
+    *,
+    settings: Settings,
+    corpus_dirs: Sequence[Path] = (),
+    progress: ByteProgress | None = None,
+    unpacking: ByteProgress | None = None,
+    policy: RetryPolicy | None = None,
+    record: Record | None = None,
+) -> Iterator[Outcome]:
+    """Downloads prepared tasks, several at a time, and unpacks one after the other.
+
+    What goes wrong with one keeps no other from being had. Mirror and record are asked for md5s
+    once. See :func:`fetch_ready_made` for the rest.
+
+    Args:
+        folder_names: ``<task>-<version>-<mode>`` each; every one counts once.
+        settings: The cache and the mirror.
+        corpus_dirs: Folders in which archives may lie; they are left there.
+        progress: Told of the bytes of the archives under their names.
+        unpacking: Told of how much is unpacked under the tasks' names.
+        policy: When to try again.
+        record: Where the archives are, if not where they were published.
+
+    Yields:
+        Every task in one outcome, as soon as that is known.
+    """
+    work = _Work(settings, corpus_dirs, progress, unpacking, policy, record or load_record())
+    missing = []
+    for name in dict.fromkeys(folder_names):
+        target = work.target(name)
+        if not is_plain_name(name):
+            yield Outcome((name,), unpublished(name, work.record))
+        elif (target / METADATA).is_file():
+            yield Outcome((name,), target)
+        elif target.exists():
+            error = TaskError(
+                f"{target} is there but holds no finished task. Finish its preparation or remove "
+                "it, then run the same again."
+            )
+            yield Outcome((name,), error)
+        else:
+            missing.append(name)
+    wanted = yield from work.look_up(missing)
+    for one in wanted:
+        if one.handed_in is not None:
+            yield work.take(one, one.handed_in)
+    yield from work.fetch([one for one in wanted if one.handed_in is None])
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    name: str
+    known: Known | None
+    handed_in: Path | None
+
+
+@dataclass(frozen=True)
+class _Work:
+    settings: Settings
+    corpus_dirs: Sequence[Path]
+    progress: ByteProgress | None
+    unpacking: ByteProgress | None
+    policy: RetryPolicy | None
+    record: Record
+
+    def target(self, name: str) -> Path:
+        return self.settings.cache_dir / TASKS_FOLDER / name
+
+    def look_up(self, names: Sequence[str]) -> Generator[Outcome, None, list[_Wanted]]:
+        """Finds the md5s; returns the tasks that can be had, and yields the others."""
+        try:
+            known = {name: recall(name, self.record, self.settings) for name in names}
+        except DownloadError as error:
+            yield Outcome(tuple(names), error)
+            return []
+        handed_in = {name: self._handed_in(name) for name in names}
+        unknown = [name for name in names if known[name] is None]
+        # Those that can't be had without an md5; for others it is only asked in passing.
+        needy = {
+            name for name in unknown if self.settings.mirror is None and handed_in[name] is None
+        }
+        refused: set[str] = set()
+        reasons: dict[str, list[str]] = {}
+        if unknown:
+            try:
+                found = find_md5s(
+                    unknown,
+                    self.record,
+                    self.settings,
+                    in_passing=needy.isdisjoint(self.record.folders),
+                    policy=self.policy,
+                )
+            except DownloadError as error:
+                yield Outcome(tuple(unknown), error)
+                refused.update(unknown)
+                found = {}
+            for name, value in found.items():
+                if isinstance(value, Known):
+                    known[name] = value
+                elif name in needy and name not in self.record.folders:
+                    yield Outcome((name,), unpublished(name, self.record))
+                    refused.add(name)
+                else:
+                    reasons.setdefault(value, []).append(name)
+        for why, alike in reasons.items():
+            some = [name for name in alike if name in needy]
+            if some:
+                yield Outcome(tuple(some), self._not_to_be_checked(some, why))
+                refused.update(some)
+            others = [self.record.archive_name(name) for name in alike if name not in needy]
+            if others:
+                logging.getLogger(__name__).warning(
+                    "The md5 of %s isn't known (%s); what comes is taken if nothing else is wrong "
+                    "with it.",
+                    ", ".join(others),
+                    why,
+                )
+        return [
+            _Wanted(name, known[name], handed_in[name]) for name in names if name not in refused
+        ]
+
+    def fetch(self, wanted: Sequence[_Wanted]) -> Iterator[Outcome]:
+        """Downloads and unpacks tasks that weren't handed in."""
+        if not wanted:
+            return
+        folder = self.settings.cache_dir / _DOWNLOADS
+        name = wanted[0].name if len(wanted) == 1 else "NAME"
+        try:
+            results = fetch_each(
+                [self.record.remote(one.name, one.known) for one in wanted],
+                folder,
+                settings=self.settings,
+                progress=self.progress,
+                policy=self.policy,
+                hand_in=f"hearbench tasks download {name} --corpus-dir DIR",
+            )
+        except TooLittleRoomError as error:
+            if len(wanted) == 1:
+                yield Outcome((name,), error)
+            else:  # an archive is removed once it is unpacked, so that the next one may fit
+                for one in wanted:
+                    yield from self.fetch([one])
+            return
+        except DownloadError as error:
+            yield Outcome(tuple(one.name for one in wanted), error)
+            return
+        failed: dict[DownloadError, list[str]] = {}
+        for one, result in zip(wanted, results, strict=True):
+            if isinstance(result, DownloadError):
+                failed.setdefault(result, []).append(one.name)
+        for failure, names in failed.items():
+            if len(names) == 1 and names[0] not in self.record.folders:
+                more = f"{failure}\n{unpublished(names[0], self.record)}"
+                yield Outcome((names[0],), DownloadError(more))
+            else:
+                yield Outcome(tuple(names), failure)
+        for one, result in zip(wanted, results, strict=True):
+            if isinstance(result, Path):
+                yield self.take(one, result)
+
+    def take(self, one: _Wanted, archive: Path) -> Outcome:
+        """Unpacks an archive; one that was downloaded is removed then."""
+        try:
+            if one.handed_in is not None:
+                _check_handed_in(archive, one.known, self.settings)
+                self._unpack(one, archive)
+            else:
+                self._take_download(one, archive)
+        except HearError as error:
+            return Outcome((one.name,), error)
+        except OSError as error:
+            return Outcome((one.name,), TaskError(f"{archive} can't be used: {error}."))
+        return Outcome((one.name,), self.target(one.name))
+
+    def _take_download(self, one: _Wanted, archive: Path) -> None:
+        try:
+            self._unpack(one, archive)
+        except UnwritableError as error:
+            raise UnwritableError(
+                f"{error} The archive is kept at {archive}; the same command goes on with it."
+            ) from error
+        except TaskError as error:
+            if one.known is not None:
+                raise
+            # It may be the wrong file, which must not be taken for right again.
+            archive.unlink(missing_ok=True)
+            raise TaskError(
+                f"{error} {archive} was removed, since nothing tells whether it is the right "
+                "file; the same command downloads it anew."
+            ) from error
+        if one.known is None:
+            (md5,) = md5_digests(archive.parent, [archive.name], self.settings)
+            source = f"the first one of {self.settings.mirror}"
+            size_bytes = archive.stat().st_size
+            seen = Known(md5=md5, size_bytes=size_bytes, source=source)
+            pin({archive.name: seen}, self.settings)
+        archive.unlink(missing_ok=True)
+
+    def _unpack(self, one: _Wanted, archive: Path) -> None:
+        unpack_published(
+            archive,
+            self.target(one.name),
+            trusted=one.known is not None,
+            settings=self.settings,
+            progress=self.unpacking,
+        )
+
+    def _handed_in(self, name: str) -> Path | None:
+        paths = (folder / self.record.archive_name(name) for folder in self.corpus_dirs)
+        return next((path for path in paths if path.is_file()), None)
+
+    def _not_to_be_checked(self, names: Sequence[str], why: str) -> DownloadError:
+        if len(names) == 1:
+            remote = self.record.remote(names[0], None)
+            return DownloadError(
+                f"{remote.name} isn't downloaded, since its md5 isn't known: {why}. Try again "
+                f"when that can be read; or download {remote.url} by hand, and hand in the folder "
+                f"that holds it: hearbench tasks download {names[0]} --corpus-dir DIR"
+            )
+        return DownloadError(
+            f"{len(names)} archives aren't downloaded, since their md5s aren't known: {why}. Try "
+            f"again when that can be read; or download them from {self.record.place} by hand, and "
+            "hand in the folder that holds them: hearbench tasks download NAME --corpus-dir DIR"
+        )
+
+
+def _check_handed_in(archive: Path, known: Known | None, settings: Settings) -> None:
+    if known is None:
+        return
+    (md5,) = md5_digests(archive.parent, [archive.name], settings)
+    if md5 != known.md5:
+        raise DownloadError(
+            f"{archive} has the md5 {md5}, but {known.md5} by {known.source}. It isn't used; "
+            "replace it, or take it away to have it downloaded."
+        )

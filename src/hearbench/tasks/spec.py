@@ -1,0 +1,129 @@
+"""The official ``task_metadata.json`` of a prepared task, typed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hearbench.registry import did_you_mean
+
+__all__ = [
+    "EVENT_SCORES",
+    "SCENE_SCORES",
+    "EmbeddingType",
+    "PredictionType",
+    "SplitMode",
+    "TaskMetadata",
+    "default_scores",
+    "is_plain_name",
+    "score_problems",
+]
+
+EmbeddingType = Literal["scene", "event"]
+PredictionType = Literal["multiclass", "multilabel"]
+SplitMode = Literal["trainvaltest", "new_split_kfold", "presplit_kfold"]
+
+# Names of the official scores.
+SCENE_SCORES = ("top1_acc", "pitch_acc", "chroma_acc", "mAP", "aucroc", "d_prime")
+EVENT_SCORES = (
+    "event_onset_200ms_fms",
+    "event_onset_50ms_fms",
+    "event_onset_offset_50ms_20perc_fms",
+    "segment_1s_er",
+)
+_SCORE_GROUPS: dict[EmbeddingType, str] = {
+    "scene": "hearbench.scores",
+    "event": "hearbench.event_scores",
+}
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+
+NonEmpty = Annotated[str, Field(min_length=1)]
+
+
+class TaskMetadata(BaseModel):
+    """What ``task_metadata.json`` says, in the official layout.
+
+    Official files hold more keys (download addresses, working folders); they are ignored.
+
+    Attributes:
+        task_name: Name without version and mode.
+        version: Version of the corpus.
+        mode: Which part of the corpus it is (``full``, ``5h``, ``small``).
+        embedding_type: ``scene`` for one label set per clip, ``event`` for labels in time.
+        prediction_type: ``multiclass`` for exactly one label per clip, or ``multilabel``.
+        split_mode: ``trainvaltest``, or one of two kinds of k folds.
+        nfolds: Number of folds, where there are folds.
+        splits: Names of the splits, in the order of the protocol.
+        sample_duration: Length of every clip in seconds; None where lengths vary.
+        evaluation: Names of the scores; the first one is optimised.
+        evaluation_params: Postprocessing of an event task, where it says so.
+        use_scoring_for_early_stopping: False where the validation loss chooses instead.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    task_name: NonEmpty
+    version: NonEmpty
+    mode: NonEmpty
+    embedding_type: EmbeddingType
+    prediction_type: PredictionType
+    split_mode: SplitMode
+    nfolds: int | None = None
+    splits: Annotated[tuple[NonEmpty, ...], Field(min_length=1)]
+    sample_duration: Annotated[float, Field(gt=0)] | None
+    evaluation: Annotated[tuple[NonEmpty, ...], Field(min_length=1)]
+    evaluation_params: dict[str, Any] | None = None
+    use_scoring_for_early_stopping: bool = True
+
+    @property
+    def name(self) -> str:
+        """``<task_name>-<version>-<mode>``, the name of the task's folder."""
+        return f"{self.task_name}-{self.version}-{self.mode}"
+
+
+def is_plain_name(text: str) -> bool:
+    """Whether a text is safe as part of a folder's name on every system."""
+    return _PLAIN_NAME.fullmatch(text) is not None
+
+
+def default_scores(kind: EmbeddingType, prediction: PredictionType) -> tuple[str, ...]:
+    """The benchmark's usual scores of such a task, the one to optimise first."""
+    if kind == "event":
+        return ("event_onset_200ms_fms", "segment_1s_er")
+    if prediction == "multiclass":
+        return ("top1_acc", "mAP", "d_prime", "aucroc")
+    return ("mAP", "d_prime", "aucroc", "top1_acc")
+
+
+def _scores_of(kind: EmbeddingType) -> list[str]:
+    """The names of the scores that fit a kind of task, those of other packages as well."""
+    built_in = EVENT_SCORES if kind == "event" else SCENE_SCORES
+    # By the names alone: what stands behind them comes after tasks in the way of the data.
+    points = entry_points(group=_SCORE_GROUPS[kind])
+    return [*built_in, *sorted(point.name for point in points)]
+
+
+def score_problems(names: Iterable[str], kind: EmbeddingType) -> list[str]:
+    """What is wrong with a list of scores for such a task, one sentence each."""
+    fitting = _scores_of(kind)
+    known = [*_scores_of("scene"), *_scores_of("event")]
+    problems: list[str] = []
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            problems.append(f"The score {name!r} is named twice.")
+        elif name not in known:
+            problems.append(
+                f"There is no score named {name!r}. {did_you_mean(name, sorted(known))}"
+            )
+        elif name not in fitting:
+            problems.append(
+                f"The score {name!r} doesn't fit a task of kind {kind!r}; "
+                f"fitting: {', '.join(fitting)}."
+            )
+        seen.add(name)
+    return problems

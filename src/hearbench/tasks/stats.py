@@ -1,0 +1,253 @@
+"""What a prepared task is made of: clips, durations, labels and events of every split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hearbench.audio.decode import read_float32
+from hearbench.errors import AudioError, TaskError
+from hearbench.settings import Settings
+from hearbench.tasks.clips import Event
+from hearbench.tasks.event_stats import Durations, EventStats, Spread, event_stats
+from hearbench.tasks.parallel import Progress, in_threads
+from hearbench.tasks.spec import EmbeddingType, PredictionType, SplitMode
+from hearbench.tasks.store import PreparedTask
+
+__all__ = ["EventStats", "SplitStats", "Spread", "TaskStats", "task_stats"]
+
+
+@dataclass(frozen=True)
+class SplitStats:
+    """One split.
+
+    Attributes:
+        name: Its name.
+        clips: How many there are.
+        hours: Duration of all of them, in h.
+        duration: Durations of the clips.
+        unlabelled: Clips without a label or event.
+        labels_per_clip: Mean number of different labels of a clip.
+        silent: Names of the clips all of whose samples are 0; None where nobody listened.
+        events: Of an event task; else None.
+    """
+
+    name: str
+    clips: int
+    hours: float
+    duration: Spread
+    unlabelled: int
+    labels_per_clip: float
+    silent: tuple[str, ...] | None
+    events: EventStats | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "name": self.name,
+            "clips": self.clips,
+            "hours": self.hours,
+            "duration": self.duration.to_json(),
+            "unlabelled": self.unlabelled,
+            "labels_per_clip": self.labels_per_clip,
+            "silent": None if self.silent is None else list(self.silent),
+            "events": None if self.events is None else self.events.to_json(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class TaskStats:
+    """A task.
+
+    Attributes:
+        name: ``<task>-<version>-<mode>``.
+        kind: ``"scene"`` or ``"event"``.
+        prediction_type: ``"multiclass"`` or ``"multilabel"``.
+        split_mode: How it is split.
+        scores: Names of its scores, the one to optimise first.
+        sample_rates: The rates in Hz whose audio is there, ascending.
+        sample_duration_s: Length in s that the task says all clips have; None where they vary.
+        splits: The splits, in the metadata's order.
+        labels: The vocabulary, in the order of the index.
+        counts: Clips that have a label, or events of that label in an event task, int64 of shape
+            (n_splits, n_labels).
+        durations_s: Durations in s of the clips of each split, (n_clips,).
+        event_durations_s: Durations in s of the events of each split, (n_events,); empty for a
+            scene task.
+    """
+
+    name: str
+    kind: EmbeddingType
+    prediction_type: PredictionType
+    split_mode: SplitMode
+    scores: tuple[str, ...]
+    sample_rates: tuple[int, ...]
+    sample_duration_s: float | None
+    splits: tuple[SplitStats, ...]
+    labels: tuple[str, ...]
+    counts: npt.NDArray[np.int64]
+    durations_s: tuple[Durations, ...]
+    event_durations_s: tuple[Durations, ...]
+
+    @property
+    def counted(self) -> str:
+        """What `counts` counts: ``"clips"`` or ``"events"``."""
+        return "events" if self.kind == "event" else "clips"
+
+    @property
+    def clips(self) -> int:
+        """How many clips there are in all splits."""
+        return sum(split.clips for split in self.splits)
+
+    @property
+    def hours(self) -> float:
+        """Duration of all clips, in h."""
+        return sum(split.hours for split in self.splits)
+
+    @property
+    def missing(self) -> dict[str, tuple[str, ...]]:
+        """Per split that lacks some, the labels that none of its clips has."""
+        return {
+            split.name: tuple(self.labels[i] for i in np.flatnonzero(row == 0))
+            for split, row in zip(self.splits, self.counts, strict=True)
+            if (row == 0).any()
+        }
+
+    @property
+    def imbalance(self) -> float | None:
+        """How many times more often the most frequent label is there than the rarest.
+
+        None where a label is nowhere at all.
+        """
+        totals = self.counts.sum(axis=0)
+        return None if totals.min() == 0 else float(totals.max() / totals.min())
+
+    def by_frequency(self) -> list[int]:
+        """Positions of the labels in the vocabulary, the most frequent of all splits first."""
+        return [int(i) for i in np.argsort(-self.counts.sum(axis=0), kind="stable")]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON, but for the durations of single clips and events."""
+        names = [split.name for split in self.splits]
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "prediction_type": self.prediction_type,
+            "split_mode": self.split_mode,
+            "scores": list(self.scores),
+            "sample_rates": list(self.sample_rates),
+            "sample_duration_s": self.sample_duration_s,
+            "clips": self.clips,
+            "hours": self.hours,
+            "splits": [split.to_json() for split in self.splits],
+            "counted": self.counted,
+            "labels": {
+                label: dict(zip(names, column, strict=True))
+                for label, column in zip(self.labels, self.counts.T.tolist(), strict=True)
+            },
+            "missing": {split: list(labels) for split, labels in self.missing.items()},
+            "imbalance": self.imbalance,
+        }
+
+
+def task_stats(
+    task: PreparedTask,
+    *,
+    listen: bool = False,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> TaskStats:
+    """Counts what a task is made of.
+
+    Durations are read out of the headers of the audio at the rate that the task came with.
+
+    Args:
+        task: The task.
+        listen: Reads all audio as well, at the lowest rate that is there, to find silent clips.
+        settings: How many threads; by default from the environment.
+        progress: Called as ``progress(done, total)`` with numbers of clips.
+
+    Raises:
+        TaskError: Some audio can't be read any more.
+    """
+    settings = settings or Settings.from_environment()
+    rate = task.source_rate
+    paths = [path for split in task.splits for path in task.audio_paths(split, rate)]
+    quickest = min(task.sample_rates)
+    heard = [path for split in task.splits for path in task.audio_paths(split, quickest)]
+
+    def look(item: tuple[Path, Path]) -> tuple[float, bool]:
+        path, to_hear = item
+        return _duration_s(path), listen and not read_float32(to_hear).any()
+
+    pairs = list(zip(paths, heard, strict=True))
+    try:
+        facts = in_threads(look, pairs, workers=settings.workers, progress=progress)
+    except AudioError as error:
+        raise TaskError(f"{task.name} can't be counted: {error}") from error
+    index = {label: i for i, label in enumerate(task.vocabulary)}
+    splits: list[SplitStats] = []
+    durations: list[Durations] = []
+    event_durations: list[Durations] = []
+    counts = np.zeros((len(task.splits), len(task.vocabulary)), dtype=np.int64)
+    begin = 0
+    for row, (name, files) in enumerate(task.splits.items()):
+        part = facts[begin : begin + len(files)]
+        begin += len(files)
+        durations_s = np.array([duration_s for duration_s, _ in part])
+        silent = tuple(name for name, (_, quiet) in zip(files, part, strict=True) if quiet)
+        for items in files.values():
+            for item in items:
+                counts[row, index[item.label if isinstance(item, Event) else item]] += 1
+        events = None
+        lengths = np.empty(0)
+        if task.kind == "event":
+            events, lengths = event_stats(files, durations_s)
+        durations.append(durations_s)
+        event_durations.append(lengths)
+        splits.append(
+            SplitStats(
+                name=name,
+                clips=len(files),
+                hours=float(durations_s.sum()) / 3600,
+                duration=Spread.of(durations_s),
+                unlabelled=sum(not items for items in files.values()),
+                labels_per_clip=sum(map(_different, files.values())) / len(files),
+                silent=silent if listen else None,
+                events=events,
+            )
+        )
+    metadata = task.metadata
+    return TaskStats(
+        name=task.name,
+        kind=task.kind,
+        prediction_type=metadata.prediction_type,
+        split_mode=metadata.split_mode,
+        scores=metadata.evaluation,
+        sample_rates=task.sample_rates,
+        sample_duration_s=metadata.sample_duration,
+        splits=tuple(splits),
+        labels=task.vocabulary,
+        counts=counts,
+        durations_s=tuple(durations),
+        event_durations_s=tuple(event_durations),
+    )
+
+
+def _duration_s(path: Path) -> float:
+    import soundfile
+
+    try:
+        info = soundfile.info(str(path))
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{path} can't be read: {error.error_string}") from error
+    return float(info.frames / info.samplerate)
+
+
+def _different(items: Sequence[str] | Sequence[Event]) -> int:
+    return len({item.label if isinstance(item, Event) else item for item in items})

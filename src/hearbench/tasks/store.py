@@ -1,0 +1,314 @@
+"""Prepared tasks: finding, loading and resampling them.
+
+A task is loaded from its folder, from its official ``.tar.gz``, or by its name from the cache.
+All that is wrong with it is reported in one error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from hearbench.audio.decode import prepared_wav
+from hearbench.audio.encode import is_whole_wav16, write_wav16
+from hearbench.audio.resample import resample16
+from hearbench.digest import digest_json, short
+from hearbench.errors import AudioError, TaskError
+from hearbench.settings import Settings
+from hearbench.tasks.check import FolderContent, read_task_folder
+from hearbench.tasks.clips import Event
+from hearbench.tasks.locate import locate
+from hearbench.tasks.parallel import Progress, in_threads
+from hearbench.tasks.spec import EmbeddingType, TaskMetadata
+
+if TYPE_CHECKING:
+    from hearbench.tasks.fetch import ByteProgress
+
+__all__ = ["FoldSplit", "PreparedTask", "load_task", "resampled_folder", "with_rate"]
+
+_REMEDY = "Mend these, or prepare or download the task again."
+
+
+@dataclass(frozen=True)
+class FoldSplit:
+    """One training of the protocol.
+
+    Attributes:
+        test: The split that is scored.
+        valid: The split that chooses.
+        train: The splits that are learned from, in the metadata's order.
+    """
+
+    test: str
+    valid: str
+    train: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PreparedTask:
+    """A task on disk that has been checked.
+
+    Attributes:
+        folder: Its folder, ``.../<task>-<version>-<mode>``.
+        metadata: What ``task_metadata.json`` says.
+        vocabulary: The labels in the order of their index.
+        splits: Per split (in the metadata's order) and file name (in the file's order) the
+            labels of a scene task, or the events of an event task.
+        audio_folders: The folder of each sample rate in Hz, ascending; those that
+            :func:`with_rate` made lie in the cache.
+        audio_digests: Content digest of the audio per rate that the task came with.
+        source_digest: SHA-256 over metadata, vocabulary, splits and the audio of the highest
+            rate that the task came with; it doesn't depend on where the task lies.
+    """
+
+    folder: Path
+    metadata: TaskMetadata
+    vocabulary: tuple[str, ...]
+    splits: Mapping[str, Mapping[str, tuple[str, ...] | tuple[Event, ...]]]
+    audio_folders: Mapping[int, Path]
+    audio_digests: Mapping[int, str]
+    source_digest: str
+
+    @property
+    def name(self) -> str:
+        """``<task_name>-<version>-<mode>``."""
+        return self.metadata.name
+
+    @property
+    def kind(self) -> EmbeddingType:
+        """``"scene"`` or ``"event"``."""
+        return self.metadata.embedding_type
+
+    @property
+    def sample_rates(self) -> tuple[int, ...]:
+        """The rates in Hz whose audio is there, ascending."""
+        return tuple(sorted(self.audio_folders))
+
+    @property
+    def source_rate(self) -> int:
+        """The highest rate in Hz that the task came with; others are resampled from it."""
+        return max(self.audio_digests)
+
+    def folds(self) -> tuple[FoldSplit, ...]:
+        """The trainings of the protocol.
+
+        With train, valid and test there is one. With k folds there are k: fold i is the test,
+        the next one (after the last the first) validates, the rest trains.
+        """
+        if self.metadata.split_mode == "trainvaltest":
+            return (FoldSplit("test", "valid", ("train",)),)
+        names = self.metadata.splits
+        folds = []
+        for i, test in enumerate(names):
+            valid = names[(i + 1) % len(names)]
+            train = tuple(name for name in names if name not in {test, valid})
+            folds.append(FoldSplit(test, valid, train))
+        return tuple(folds)
+
+    def audio_paths(self, split: str, sample_rate: int) -> list[Path]:
+        """The audio files of a split at a rate in Hz, in the order of the split's file.
+
+        Raises:
+            TaskError: There is no such split, or the rate isn't there (see :func:`with_rate`).
+        """
+        if sample_rate not in self.audio_folders:
+            raise TaskError(
+                f"{self.name} has no audio at {sample_rate} Hz, only at "
+                f"{', '.join(map(str, self.sample_rates))} Hz; make it with with_rate()."
+            )
+        folder = self.audio_folders[sample_rate] / split
+        return [folder / name for name in self._files(split)]
+
+    def targets(self, split: str) -> npt.NDArray[np.uint8]:
+        """The labels of a scene task's split, multi-hot, uint8 of shape (n_clips, n_labels).
+
+        Raises:
+            TaskError: It is an event task, or there is no such split.
+        """
+        if self.kind != "scene":
+            raise TaskError(f"{self.name} is an event task; its clips have no labels as a whole.")
+        files = self._files(split)
+        index = {label: i for i, label in enumerate(self.vocabulary)}
+        targets = np.zeros((len(files), len(self.vocabulary)), dtype=np.uint8)
+        for row, labels in enumerate(files.values()):
+            for label in labels:
+                targets[row, index[str(label)]] = 1
+        return targets
+
+    def digest(self, sample_rate: int) -> str:
+        """Digest of the task's content as heard at a rate in Hz, there or yet to be resampled."""
+        native = sample_rate in self.audio_digests
+        return digest_json(
+            {
+                "source": self.source_digest,
+                "sample_rate": sample_rate,
+                "taken_from": sample_rate if native else self.source_rate,
+                "audio": self.audio_digests[sample_rate if native else self.source_rate],
+            }
+        )
+
+    def _files(self, split: str) -> Mapping[str, tuple[str, ...] | tuple[Event, ...]]:
+        if split not in self.splits:
+            raise TaskError(
+                f"{self.name} has no split {split!r}; there are {', '.join(self.splits)}."
+            )
+        return self.splits[split]
+
+
+def load_task(
+    path_or_name: str | Path,
+    *,
+    settings: Settings | None = None,
+    sample_rate: int | None = None,
+    download: bool = True,
+    progress: ByteProgress | None = None,
+) -> PreparedTask:
+    """Loads a prepared task in the official layout and checks all of it.
+
+    Args:
+        path_or_name: A task's folder; a folder with exactly one task below it; an official
+            ``.tar.gz`` (unpacked once into the cache); the name of a task in the cache; or the
+            name of one in the catalog, with ``-<mode>`` for another mode than its usual one.
+        settings: Where the cache is; by default from the environment.
+        sample_rate: A rate in Hz that the audio must have, resampled if need be.
+        download: Whether a task of the catalog that isn't in the cache is downloaded, if the
+            benchmark publishes it.
+        progress: Told how a download gets on.
+
+    Raises:
+        TaskError: Nothing there, or something is wrong; the message lists all of it.
+        UnknownNameError: No task of that name is in the cache or the catalog.
+        DownloadError: The task can't be downloaded.
+    """
+    settings = settings or Settings.from_environment()
+    fetch = partial(_download, settings=settings, progress=progress) if download else None
+    task = _checked(path_or_name, settings, fetch)
+    return task if sample_rate is None else with_rate(task, sample_rate, settings=settings)
+
+
+def _download(folder_name: str, *, settings: Settings, progress: ByteProgress | None) -> Path:
+    # Only needed for downloads, which bring the network's libraries along.
+    from hearbench.tasks.ready_made import fetch_ready_made
+
+    return fetch_ready_made(folder_name, settings=settings, progress=progress)
+
+
+def _checked(
+    path_or_name: str | Path, settings: Settings, fetch: Callable[[str], Path] | None
+) -> PreparedTask:
+    place = locate(path_or_name, settings, fetch)
+    content = read_task_folder(place.folder, settings)
+    content.problems.merge(place.problems)
+    if content.problems or content.metadata is None:
+        raise content.problems.error(f"The task {place.shown} can't be used; wrong are:", _REMEDY)
+    digests = {
+        rate: digest_json([[name, fact.digest] for name, fact in sorted(files.items())])
+        for rate, files in content.audio.items()
+    }
+    return PreparedTask(
+        folder=place.folder,
+        metadata=content.metadata,
+        vocabulary=content.vocabulary,
+        splits=content.splits,
+        audio_folders={rate: place.folder / str(rate) for rate in sorted(digests)},
+        audio_digests=digests,
+        source_digest=_source_digest(content, content.metadata, digests),
+    )
+
+
+def _source_digest(content: FolderContent, metadata: TaskMetadata, audio: Mapping[int, str]) -> str:
+    rate = max(audio)
+    return digest_json(
+        {
+            "metadata": metadata.model_dump(mode="json"),
+            "vocabulary": content.vocabulary,
+            "splits": [
+                [
+                    split,
+                    [
+                        [name, [_event_json(i) if isinstance(i, Event) else i for i in items]]
+                        for name, items in files.items()
+                    ],
+                ]
+                for split, files in content.splits.items()
+            ],
+            "sample_rate": rate,
+            "audio": audio[rate],
+        }
+    )
+
+
+def _event_json(event: Event) -> list[str | float]:
+    return [event.label, event.start_ms, event.end_ms]
+
+
+def resampled_folder(task: PreparedTask, sample_rate: int, settings: Settings) -> Path:
+    """Where in the cache `with_rate` leaves a task's audio at a rate in Hz that it came without."""
+    digest = short(task.source_digest)
+    return settings.cache_dir / "resampled" / f"{task.name}-{digest}" / str(sample_rate)
+
+
+def with_rate(
+    task: PreparedTask,
+    sample_rate: int,
+    *,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> PreparedTask:
+    """The same task with audio at a rate: itself if that is there, else resampled.
+
+    The audio is resampled from the highest rate that the task came with, into the cache, in
+    threads. Files appear whole, and those that are there already stay: an interrupted call is
+    finished by the next.
+
+    Args:
+        task: The task.
+        sample_rate: The rate wanted, in Hz.
+        settings: Where the cache is, and how many threads; by default from the environment.
+        progress: Called as ``progress(done, total)`` with numbers of files, of those that have to
+            be made; never where there are none.
+
+    Raises:
+        TaskError: The rate is not positive, or some audio can't be read any more.
+    """
+    if sample_rate in task.audio_folders:
+        return task
+    if sample_rate <= 0:
+        raise TaskError(f"A sample rate is a positive number of Hz, got {sample_rate}.")
+    settings = settings or Settings.from_environment()
+    source = task.audio_folders[task.source_rate]
+    target = resampled_folder(task, sample_rate, settings)
+    names = [f"{split}/{name}" for split, files in task.splits.items() for name in files]
+
+    def is_there(name: str) -> bool:
+        return is_whole_wav16(target / name)
+
+    def resample(name: str) -> None:
+        made = target / name
+        if is_there(name):  # by now: another process may be at it as well
+            return
+        path = source / name
+        try:
+            x, rate = prepared_wav(path, path.read_bytes())
+        except OSError as error:
+            raise AudioError(f"{path} can't be read: {error.strerror}.") from error
+        write_wav16(made, resample16(x, rate, sample_rate), sample_rate, durable=False)
+
+    try:
+        there = in_threads(is_there, names, workers=settings.workers)
+        missing = [name for name, found in zip(names, there, strict=True) if not found]
+        if missing:
+            in_threads(resample, missing, workers=settings.workers, progress=progress)
+    except AudioError as error:
+        raise TaskError(f"{task.name} can't be resampled to {sample_rate} Hz: {error}") from error
+    folders = {**task.audio_folders, sample_rate: target}
+    return dataclasses.replace(
+        task, audio_folders={rate: folders[rate] for rate in sorted(folders)}
+    )

@@ -1,0 +1,248 @@
+"""The process that the model under test runs in; a fresh one follows where it has ended.
+
+Steps are taken one by one, so that each can be judged: import, ``load_model``, calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hearbench.errors import HearError, ModelError
+from hearbench.models.engine import Answer, Memory
+from hearbench.models.finding import NamedModel
+from hearbench.models.isolation import Worker, start_process
+from hearbench.models.loaded import Interpreter
+from hearbench.models.options import OptionValue, signature_of
+from hearbench.models.other_process import CallFailedError, OtherProcess
+from hearbench.settings import Settings
+from hearbench.worker.signature import Parameter
+
+__all__ = ["SCENE", "TIMESTAMPS", "CannotRunError", "Imported", "Lab", "LoadedFacts", "Subject"]
+
+# The two functions of the API that make embeddings.
+SCENE, TIMESTAMPS = "get_scene_embeddings", "get_timestamp_embeddings"
+
+
+class CannotRunError(ModelError):
+    """The model can't be validated as it was asked for; no fault of the model's code."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is validated, and where it runs.
+
+    Attributes:
+        named: What the model's name stands for.
+        weights: Handed to its ``load_model``.
+        options: Likewise, as the user gave them.
+        interpreter: Runs it.
+        settings: For the device and the cache, which it must not read.
+    """
+
+    named: NamedModel
+    weights: Path | None
+    options: Mapping[str, OptionValue]
+    interpreter: Interpreter
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What the import of a module showed.
+
+    Attributes:
+        missing: Functions of the API that it lacks.
+        below: Submodules that have the API.
+        effects: What its code did: ``network``, ``writes``, ``programs``, and the ``random``
+            generators that it may have seeded.
+        random_digests: Of their states.
+        watched: Whether this Python tells of effects.
+    """
+
+    missing: tuple[str, ...]
+    below: tuple[str, ...]
+    effects: Mapping[str, tuple[str, ...]]
+    random_digests: Mapping[str, str]
+    watched: bool
+
+
+@dataclass(frozen=True)
+class LoadedFacts:
+    """What ``load_model`` gave.
+
+    Attributes:
+        kind: Its class.
+        device: Where audio is put.
+        seconds: How long it took.
+        attributes: By name, as the worker describes them.
+        versions: Of Python and the libraries.
+    """
+
+    kind: str
+    device: str
+    seconds: float
+    attributes: Mapping[str, Mapping[str, Any]]
+    versions: Mapping[str, str]
+
+
+class Lab:
+    """Runs one model, and starts it anew after a crash.
+
+    Args:
+        subject: What runs.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.converted: dict[str, OptionValue] = {}
+        self._process: OtherProcess | None = None
+        self._parameters: list[Parameter] | None = None
+        self._worker: Worker | None = None
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ends the process; the next call starts another."""
+        if self._process is not None:
+            self._process.close()
+        self._process = self._worker = None
+
+    def import_model(self) -> Imported:
+        """Imports the module in a new process.
+
+        Raises:
+            CallFailedError: It fails.
+            CannotRunError: The interpreter can't be used.
+            ModelError: The process crashed or hangs.
+        """
+        self.end()
+        subject = self.subject
+        target = subject.named.target
+        try:
+            # The tasks' data is none of the model's business, here as when it is evaluated.
+            self._process = start_process(
+                subject.named,
+                subject.weights,
+                subject.options,
+                subject.settings,
+                subject.interpreter,
+            )
+        except HearError as error:
+            raise CannotRunError(str(error)) from error
+        said = self._process.ask("import", "importing the module", **target._asdict())
+        listed = said["parameters"]
+        self._parameters = None if listed is None else [Parameter(*item) for item in listed]
+        return Imported(
+            missing=tuple(said["missing"]),
+            below=tuple(said["below"]),
+            effects={name: tuple(items) for name, items in said["effects"].items()},
+            random_digests=dict(said["random_digests"]),
+            watched=bool(said["watched"]),
+        )
+
+    def load(self) -> LoadedFacts:
+        """Has the imported module load its model, and put on the device.
+
+        Raises:
+            CallFailedError: It fails, or what it gave is no model; see ``returned``.
+            CannotRunError: Its ``load_model`` takes no such weights or options.
+            ModelError: The process crashed or hangs.
+        """
+        subject, process = self.subject, self._alive()
+        signature = signature_of(self._parameters, subject.named.name)
+        try:
+            self.converted = signature.convert(subject.options)
+            weights = str(subject.weights) if subject.weights else None
+            positional = signature.positional(weights, self.converted)
+        except ModelError as error:
+            raise CannotRunError(str(error)) from error
+        said = process.ask(
+            "load",
+            "load_model",
+            positional=list(positional),
+            options=self.converted,
+            device=subject.settings.device,
+            name=subject.named.name,
+        )
+        self._worker = Worker(process, said["device"])
+        return LoadedFacts(
+            said["kind"], said["device"], said["seconds"], said["attributes"], said["versions"]
+        )
+
+    def returned(self) -> tuple[str | None, frozenset[str]]:
+        """The class of what ``load_model`` returned, None if it raised, and its bases' packages."""
+        said = self._alive().ask("returned", "a question")
+        return said["kind"], frozenset(said["roots"])
+
+    def call(self, function: str, audio: npt.NDArray[np.float32]) -> Answer:
+        """Calls a function of the API on a copy of clips (n_clips, n_samples).
+
+        Raises:
+            ModelError: It fails, crashes or hangs. The next call has a fresh process.
+        """
+        worker = self._ready()
+        try:
+            return worker.call(function, audio)
+        except ModelError as error:
+            self._after(error, worker)
+            raise
+
+    def gradients(self, function: str, audio: npt.NDArray[np.float32]) -> bool:
+        """Whether what a function returns carries gradients where the caller leaves them on.
+
+        Raises:
+            ModelError: As of ``call``.
+        """
+        worker = self._ready()
+        worker.process.hand_over(audio)
+        try:
+            said = worker.process.ask(
+                "gradients", function, function=function, shape=list(audio.shape)
+            )
+        except ModelError as error:
+            self._after(error, worker)
+            raise
+        return bool(said["requires_grad"])
+
+    def memory(self) -> Memory:
+        """The peak of the process so far.
+
+        Raises:
+            ModelError: It has ended.
+        """
+        return self._ready().memory()
+
+    def _after(self, error: ModelError, worker: Worker) -> None:
+        # An exception leaves a process as it was, but on a GPU an error may spoil all that follow.
+        if not isinstance(error, CallFailedError) or worker.device != "cpu":
+            self.end()
+
+    def _alive(self) -> OtherProcess:
+        if self._process is None:
+            self.import_model()
+        if self._process is None:
+            raise ModelError("The model's process has ended.")
+        return self._process
+
+    def _ready(self) -> Worker:
+        if self._worker is None:
+            self.load()
+        if self._worker is None:
+            raise ModelError("The model isn't loaded.")
+        return self._worker

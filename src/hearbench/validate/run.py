@@ -1,0 +1,279 @@
+"""Which checks there are, in which order they run, and which build on which.
+
+The root cause comes first: a check whose needs aren't met is skipped with the reason, so that one
+mistake is one error. After a failure within the model the next call has a fresh process.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hearbench.errors import HearError, ModelError, UnknownNameError
+from hearbench.models.finding import parse_name
+from hearbench.models.loaded import Interpreter
+from hearbench.models.options import OptionValue
+from hearbench.models.other_process import CallFailedError
+from hearbench.registry import did_you_mean
+from hearbench.settings import Settings, user_path
+from hearbench.validate import (
+    behaviour,
+    centres,
+    loading,
+    long_audio,
+    robustness,
+    shapes,
+    timestamps,
+)
+from hearbench.validate.lab import SCENE, TIMESTAMPS, CannotRunError, Lab, Subject
+from hearbench.validate.report import CheckResult, Finding, ModelFacts, Report, error, skipped
+from hearbench.validate.trial import Trial
+
+__all__ = ["CHECKS", "Progress", "validate_model"]
+
+Progress = Callable[[int, int, str], None]
+"""Called with the number of checks done, that of all, and the name of the next, or ""."""
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A check and its place among the others.
+
+    Attributes:
+        name: As the report has it.
+        run: The check.
+        needs: Checks without which it makes no sense; they run, too, where it is asked for.
+        unless: Checks whose errors it would repeat.
+        long: Whether it needs 20 minutes of audio.
+    """
+
+    name: str
+    run: Callable[[Trial], Finding]
+    needs: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    long: bool = False
+
+
+_LOADED = ("model-kind", "sample-rate")
+_SHAPED = ("timestamp-shapes", "scene-shapes")
+
+_RULES = (
+    _Rule("import", loading.check_import),
+    _Rule("import-effects", loading.check_import_effects, ("import",)),
+    _Rule("api-functions", loading.check_api_functions, ("import",)),
+    _Rule("load", loading.check_load, ("api-functions",)),
+    _Rule("model-kind", loading.check_model_kind, ("load",)),
+    _Rule("sample-rate", loading.check_sample_rate, ("model-kind",)),
+    _Rule("scene-size", loading.check_scene_size, ("model-kind",)),
+    _Rule("timestamp-size", loading.check_timestamp_size, ("model-kind",)),
+    _Rule("timestamp-shapes", shapes.check_timestamp_shapes, _LOADED),
+    _Rule("timestamp-unit", timestamps.check_timestamp_unit, ("timestamp-shapes",)),
+    _Rule("timestamp-spacing", timestamps.check_timestamp_spacing, ("timestamp-unit",)),
+    _Rule("timestamp-hop", timestamps.check_timestamp_hop, ("timestamp-spacing",)),
+    _Rule("timestamp-start", timestamps.check_timestamp_start, ("timestamp-spacing",)),
+    _Rule("timestamp-end", timestamps.check_timestamp_end, ("timestamp-spacing",)),
+    _Rule("scene-shapes", shapes.check_scene_shapes, _LOADED),
+    _Rule("embedding-sizes", shapes.check_embedding_sizes, _LOADED),
+    _Rule("embedding-dtype", shapes.check_embedding_dtype, _LOADED),
+    _Rule("return-types", shapes.check_return_types, _LOADED),
+    _Rule("gradients", shapes.check_gradients, _LOADED),
+    _Rule("finite", robustness.check_finite, _LOADED),
+    _Rule("batch-independence", behaviour.check_batch_independence, _LOADED),
+    _Rule("state", behaviour.check_state, _LOADED),
+    _Rule("determinism", behaviour.check_determinism, _LOADED),
+    _Rule("timestamp-centres", centres.check_timestamp_centres, ("timestamp-spacing",)),
+    _Rule("memory", long_audio.check_memory, _LOADED, long=True),
+    _Rule("lengths", robustness.check_lengths, _LOADED),
+    _Rule(
+        "timestamp-drift",
+        long_audio.check_timestamp_drift,
+        ("timestamp-spacing",),
+        unless=("timestamp-start", "timestamp-end", "timestamp-centres", "lengths"),
+        long=True,
+    ),
+)
+# These use what the checks of shapes found, and cope with either of them having failed.
+_USES_SHAPES = frozenset(
+    {
+        "embedding-sizes",
+        "embedding-dtype",
+        "return-types",
+        "gradients",
+        "finite",
+        "batch-independence",
+        "state",
+        "determinism",
+        "lengths",
+        "memory",
+    }
+)
+_NEVER_SKIPPED = ("import", "api-functions", "load", "model-kind", "sample-rate")
+
+CHECKS: tuple[str, ...] = tuple(rule.name for rule in _RULES)
+"""The names of all checks, in the order in which they run."""
+
+
+def validate_model(
+    spec: str | Path,
+    weights: str | Path | None = None,
+    *,
+    settings: Settings | None = None,
+    interpreter: Interpreter | None = None,
+    quick: bool = False,
+    only: Collection[str] | None = None,
+    skip: Collection[str] | None = None,
+    progress: Progress | None = None,
+    **options: OptionValue,
+) -> Report:
+    """Checks whether a model follows the HEAR API, and whether its scores could be trusted.
+
+    The model runs in a process of its own, so that whatever it does, the report comes.
+
+    Args:
+        spec: The model, as of :func:`hearbench.load_model`.
+        weights: Handed to its ``load_model``.
+        settings: Default: from the environment. The model is moved to their device.
+        interpreter: What runs the model; by default this Python.
+        quick: Leaves out what needs 20 minutes of audio.
+        only: Names of checks to run, with those that they need. By default all.
+        skip: Names of checks to leave out.
+        progress: Told which check comes next.
+        **options: Further keywords of the module's ``load_model``.
+
+    Returns:
+        The report; faults of the model are in it, and not raised.
+
+    Raises:
+        UnknownNameError: There is no check of a name.
+        ModelError: There is no such module, file, weights, interpreter, device or option.
+        HearError: There is no sandbox on this system.
+    """
+    settings = settings or Settings.from_environment()
+    rules = _chosen(only, skip)
+    named = parse_name(str(spec))
+    path = _weights_path(weights)
+    if named.weights is not None:
+        if path is not None:
+            raise ModelError(f"{spec} names its weights itself; leave {weights} out.")
+        path = named.weights
+    interpreter = interpreter or Interpreter(Path(sys.executable))
+    begin = time.perf_counter()
+    with Lab(Subject(named, path, dict(options), interpreter, settings)) as lab:
+        trial = Trial(lab, quick=quick)
+        checks = []
+        for number, rule in enumerate(rules):
+            if progress is not None:
+                progress(number, len(rules), rule.name)
+            checks.append(_run(rule, trial))
+        if progress is not None:
+            progress(len(rules), len(rules), "")
+    return Report(
+        model=_facts(trial),
+        quick=quick,
+        checks=tuple(checks),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _chosen(only: Iterable[str] | None, skip: Iterable[str] | None) -> list[_Rule]:
+    wanted = _known(only) if only else set(CHECKS)
+    left_out = _known(skip or ())
+    never = [name for name in _NEVER_SKIPPED if name in left_out]
+    if never:
+        raise UnknownNameError(
+            f"{', '.join(never)} can't be skipped: all other checks build on it."
+        )
+    # Backwards, so that needs of needs are found in one go.
+    for rule in reversed(_RULES):
+        if rule.name in wanted:
+            wanted.update(rule.needs)
+            if rule.name in _USES_SHAPES:
+                wanted.update(_SHAPED)
+    return [rule for rule in _RULES if rule.name in wanted - left_out]
+
+
+def _known(names: Iterable[str]) -> set[str]:
+    found = set(names)
+    for name in sorted(found - set(CHECKS)):
+        raise UnknownNameError(f"There is no check {name!r}. {did_you_mean(name, list(CHECKS))}")
+    return found
+
+
+def _run(rule: _Rule, trial: Trial) -> CheckResult:
+    begin = time.perf_counter()
+    finding = _finding(rule, trial)
+    trial.findings[rule.name] = finding
+    return CheckResult(
+        name=rule.name,
+        verdict=finding.verdict,
+        expected=finding.expected,
+        found=finding.found,
+        remedy=finding.remedy,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _finding(rule: _Rule, trial: Trial) -> Finding:
+    expected = (rule.run.__doc__ or "").strip().rstrip(".")
+    known = trial.findings
+    missing = [name for name in rule.needs if name in known and known[name].blocks]
+    missing += trial.failed(*rule.unless)
+    if missing:
+        cause = known[missing[0]]
+        # Of a row of checks that build on each other, the first that went wrong is named.
+        why = cause.found if cause.verdict == "skipped" else f"as {missing[0]} isn't right"
+        return skipped(expected, why, blocks=True)
+    if rule.long and trial.quick:
+        return skipped(expected, "--quick leaves out 20 minutes of audio")
+    try:
+        return rule.run(trial)
+    except CannotRunError:
+        raise
+    except HearError as problem:
+        return error(expected, str(problem), _remedy(problem))
+
+
+def _remedy(problem: HearError) -> str:
+    if isinstance(problem, CallFailedError) or isinstance(problem.__cause__, CallFailedError):
+        return "Mend what the last line names; the lines above it say where it is."
+    if isinstance(problem, ModelError):
+        return (
+            "The process of the model ended: what it printed says where. Make the same call in a "
+            "Python of your own, under python -X faulthandler."
+        )
+    return "Return what docs/models.md says, for any audio."
+
+
+def _facts(trial: Trial) -> ModelFacts:
+    lab, loaded = trial.lab, trial.loaded
+    subject = lab.subject
+    peak_mb, peak_of = trial.peak_mb or (None, None)
+    return ModelFacts(
+        name=subject.named.name,
+        spec=subject.named.spec,
+        weights=str(subject.weights) if subject.weights else None,
+        options=dict(lab.converted or subject.options),
+        python=str(subject.interpreter.python),
+        kind=loaded.kind if loaded else None,
+        device=loaded.device if loaded else None,
+        sample_rate=trial.sample_rate or None,
+        scene_embedding_size=trial.sizes.get(SCENE),
+        timestamp_embedding_size=trial.sizes.get(TIMESTAMPS),
+        hop_ms=trial.hop_ms or None,
+        load_s=loaded.seconds if loaded else None,
+        peak_memory_mb=peak_mb,
+        peak_memory_of=peak_of,
+        versions=dict(loaded.versions) if loaded else {},
+    )
+
+
+def _weights_path(weights: str | Path | None) -> Path | None:
+    if weights is None or str(weights) == "":
+        return None
+    path = user_path(weights)
+    if not path.exists():
+        raise ModelError(f"There are no weights at {weights}: no such file or folder.")
+    return path.resolve()

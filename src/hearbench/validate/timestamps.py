@@ -1,0 +1,181 @@
+"""The timestamps of white noise: unit, spacing, beginning and end."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hearbench.validate.report import Finding, error, passed, skipped, warning
+from hearbench.validate.shapes import LENGTHS_S
+from hearbench.validate.trial import Trial
+
+__all__ = [
+    "check_timestamp_end",
+    "check_timestamp_hop",
+    "check_timestamp_spacing",
+    "check_timestamp_start",
+    "check_timestamp_unit",
+]
+
+_SPACING_MS = 1.0
+_LONGEST_HOP_MS = 50.0
+# What the evaluation refuses; beyond it a late start is an error.
+_LATEST_START_MS = 500.0
+# Rounding of float32.
+_SLACK_MS = 0.01
+_END_SLACK_MS = 1.0
+_UNITS = {
+    "seconds": "multiply them by 1000",
+    "samples": "multiply them by 1000 / sample_rate",
+    "microseconds": "divide them by 1000",
+    "numbers of frames": "multiply them by the hop in ms",
+}
+
+
+def check_timestamp_unit(trial: Trial) -> Finding:
+    """They are in milliseconds."""
+    expected = "milliseconds"
+    longest = trial.frames[LENGTHS_S[-1]]
+    times = longest.times_ms[0]
+    if len(times) < 2:
+        return skipped(expected, f"{longest.duration_ms / 1000:g} s of audio have a single frame")
+    last, hop = float(times[-1]), trial.hop_ms
+    shown = f"the last of {len(times)} is {last:.6g} for {longest.duration_ms:.0f} ms of audio"
+    unit = _other_unit(trial)
+    if unit is not None:
+        return error(
+            expected,
+            f"{shown}: they look like {unit}",
+            f"Return the frames' centres in ms: {_UNITS[unit]}.",
+        )
+    return passed(expected, f"the last is at {last:.6g}, hop {hop:.6g}")
+
+
+def check_timestamp_spacing(trial: Trial) -> Finding:
+    """They ascend at a regular hop."""
+    expected = "ascending, each hop within 1 ms of their mean"
+    worst = 0.0
+    for frames in trial.frames.values():
+        for times in frames.times_ms:
+            hops = np.diff(times)
+            where = f"for {frames.duration_ms / 1000:g} s of audio"
+            if not np.isfinite(times).all():
+                return error(
+                    expected, f"NaN or infinity {where}", "Return the frames' centres in ms."
+                )
+            if len(hops) and hops.min() <= 0:
+                at = int(hops.argmin())
+                return error(
+                    expected,
+                    f"{where} frame {at} is at {times[at]:.3f} and frame {at + 1} at "
+                    f"{times[at + 1]:.3f} ms",
+                    "Return the centres in the order of the frames.",
+                )
+            apart = np.abs(hops - hops.mean()) if len(hops) else np.zeros(1)
+            worst = max(worst, float(apart.max()))
+            if worst > _SPACING_MS:
+                at = int(apart.argmax())
+                return error(
+                    expected,
+                    f"{where} frames {at} and {at + 1} are {hops[at]:.3f} ms apart, on average "
+                    f"it is {hops.mean():.3f} ms",
+                    "Look for padding, or blocks that are joined, in the model's framing. Rounding "
+                    "to samples can't be the cause.",
+                )
+    if not trial.hop_ms:
+        return passed(expected, "a single frame per clip")
+    return passed(expected, f"hop {trial.hop_ms:.6g} ms, within {worst:.2g} ms")
+
+
+def check_timestamp_hop(trial: Trial) -> Finding:
+    """The hop is 50 ms at most."""
+    expected = "at most 50 ms"
+    if not trial.hop_ms:
+        return skipped(expected, "a single frame per clip")
+    found = f"{trial.hop_ms:.6g} ms"
+    if trial.hop_ms > _LONGEST_HOP_MS + _SLACK_MS:
+        return warning(
+            expected,
+            found,
+            "Event tasks are scored with a collar of 50 ms, and nothing can be placed more finely "
+            "than frames are. Take frames more often; a model for scene tasks alone needn't.",
+        )
+    return passed(expected, found)
+
+
+def check_timestamp_start(trial: Trial) -> Finding:
+    """The first is within one hop of the clip's beginning."""
+    expected = "the first within one hop of the clip's beginning"
+    first = max(float(frames.times_ms[:, 0].max()) for frames in trial.frames.values())
+    early = min(float(frames.times_ms[:, 0].min()) for frames in trial.frames.values())
+    remedy = (
+        "Pad the audio by half a frame in front, so that the first frame is centred on 0 ms, and "
+        "count centres from the clip's beginning."
+    )
+    if early < -max(trial.hop_ms / 2, _END_SLACK_MS):
+        return error(expected, f"{early:.6g} ms, before the clip begins", remedy, blocks=False)
+    found = f"{first:.6g} ms"
+    if first > max(trial.hop_ms, _LATEST_START_MS) and trial.hop_ms:
+        return error(expected, f"{found}, which event tasks refuse", remedy, blocks=False)
+    if first > trial.hop_ms + _SLACK_MS and trial.hop_ms:
+        return warning(expected, f"{found}, hop {trial.hop_ms:.6g} ms", remedy)
+    return passed(expected, found)
+
+
+def check_timestamp_end(trial: Trial) -> Finding:
+    """The last is within one hop, and 50 ms, of the clip's end, and not beyond it."""
+    expected = "the last within one hop and 50 ms of the clip's end"
+    allowed = min(trial.hop_ms or _LONGEST_HOP_MS, _LONGEST_HOP_MS)
+    gaps = {
+        (frames.duration_ms, len(times)): frames.duration_ms - float(times[-1])
+        for frames in trial.frames.values()
+        for times in frames.times_ms
+    }
+    (duration_ms, count), least = min(gaps.items(), key=lambda item: item[1])
+    if least < -_END_SLACK_MS:
+        return error(
+            expected,
+            f"{-least:.6g} ms beyond the end of {duration_ms / 1000:g} s, frame {count} of {count}",
+            "Drop the frames that are padding alone. If it grows with the clip's length, look for "
+            "a wrong sample rate or hop in the conversion to ms.",
+        )
+    (duration_ms, _), most = max(gaps.items(), key=lambda item: item[1])
+    if most > allowed + _SLACK_MS:
+        return warning(
+            expected,
+            f"{most:.6g} ms before the end of {duration_ms / 1000:g} s",
+            "Pad the audio by half a frame behind, so that there are frames up to the clip's end: "
+            "events there have none now.",
+        )
+    return passed(expected, f"at most {most:.4g} ms before it")
+
+
+def _other_unit(trial: Trial) -> str | None:
+    """The unit in which timestamps advance with the audio, if it isn't the millisecond."""
+    frames = [found for found in trial.frames.values() if found.times_ms.shape[1] > 1]
+    last = np.array([found.times_ms[0, -1] for found in frames])
+    duration_s = np.array([found.duration_ms / 1000 for found in frames])
+    count = np.array([found.times_ms.shape[1] for found in frames])
+    if not np.isfinite(last).all():
+        return None
+    hop_s = duration_s / count
+    candidates = {
+        "seconds": duration_s,
+        "samples": duration_s * trial.sample_rate,
+        "microseconds": duration_s * 1e6,
+    }
+    if _near(last, duration_s * 1000, hop_s * 1000):
+        return None
+    for unit, ends in candidates.items():
+        if _near(last, ends, ends / duration_s * hop_s):
+            return unit
+    # Only where they advance by one: a hop of 1 ms is none of these.
+    if abs(trial.hop_ms - 1.0) < 1e-3 and bool((count < duration_s * 500).all()):
+        return "numbers of frames"
+    return None
+
+
+def _near(last: npt.NDArray[np.float64], ends: npt.NDArray[np.float64], hop: object) -> bool:
+    """Whether last timestamps are where clips end, give or take some frames."""
+    slack = 3 * np.asarray(hop) + 0.1 * ends
+    return bool((np.abs(last - ends) <= slack).all())

@@ -1,0 +1,200 @@
+"""What the checks of one validation share: the model's process, and what is known so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hearbench.errors import EmbeddingError, ModelError
+from hearbench.models.engine import Answer, Returned
+from hearbench.validate.lab import SCENE, TIMESTAMPS, Imported, Lab, LoadedFacts
+from hearbench.validate.report import Finding
+
+__all__ = ["Frames", "Trial", "clips_text"]
+
+Array = npt.NDArray[np.float32]
+_MS_PER_S = 1000.0
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Timestamp embeddings of clips of one length.
+
+    Attributes:
+        embeddings: (n_clips, n_frames, size).
+        times_ms: (n_clips, n_frames).
+        duration_ms: Of each clip.
+    """
+
+    embeddings: Array
+    times_ms: npt.NDArray[np.float64]
+    duration_ms: float
+
+
+@dataclass
+class Trial:
+    """One validation.
+
+    Attributes:
+        lab: Runs the model.
+        quick: Whether what needs 20 minutes of audio is left out.
+        findings: Of the checks so far, by name.
+        imported: What its import showed.
+        loaded: What ``load_model`` gave.
+        sample_rate: In Hz, once known.
+        sizes: By function, as the model says; those that it says.
+        answers: Raw answers for white noise, by function and length in s.
+        frames: Of these, once their shapes are right.
+        scenes: Likewise.
+        hop_ms: Mean time between timestamps; 0 where no clip has two frames.
+        long: What came of 20 minutes, once run.
+        peak_mb: Most memory with 20 minutes, and of what.
+        repeats: How far embeddings are apart from call to call, by function, once measured.
+        earlier: Embeddings of the clips of ``behaviour`` by a process that has ended.
+    """
+
+    lab: Lab
+    quick: bool = False
+    findings: dict[str, Finding] = field(default_factory=dict)
+    imported: Imported | None = None
+    loaded: LoadedFacts | None = None
+    sample_rate: int = 0
+    sizes: dict[str, int] = field(default_factory=dict)
+    answers: dict[tuple[str, float], Answer] = field(default_factory=dict)
+    frames: dict[float, Frames] = field(default_factory=dict)
+    scenes: Array | None = None
+    hop_ms: float = 0.0
+    long: object | None = None
+    peak_mb: tuple[float, Literal["GPU", "process"]] | None = None
+    repeats: dict[str, float] | None = None
+    earlier: dict[str, Array] = field(default_factory=dict)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether audio is put on a GPU."""
+        return self.loaded is not None and self.loaded.device != "cpu"
+
+    def failed(self, *names: str) -> list[str]:
+        """Those of some checks that found an error."""
+        return [
+            name
+            for name in names
+            if name in self.findings and self.findings[name].verdict == "error"
+        ]
+
+    def usable(self) -> tuple[str, ...]:
+        """The functions whose results have the right shapes, as far as that was checked."""
+        checks = {TIMESTAMPS: "timestamp-shapes", SCENE: "scene-shapes"}
+        return tuple(name for name, check in checks.items() if not self.failed(check))
+
+    def call(self, function: str, audio: Array) -> Answer:
+        """Calls a function of the API on clips.
+
+        Raises:
+            ModelError: It fails; the message says on what.
+        """
+        try:
+            return self.lab.call(function, audio)
+        except ModelError as error:
+            # A traceback begins on a line of its own.
+            text = f"\n{error}" if str(error).startswith(" ") else f" {error}"
+            raise ModelError(
+                f"{function} on {clips_text(audio, self.sample_rate)}:{text}"
+            ) from error
+
+    def timestamps(self, audio: Array) -> Frames:
+        """Timestamp embeddings of clips.
+
+        Raises:
+            ModelError: The function fails.
+            EmbeddingError: It returns other than embeddings and timestamps that fit each other.
+        """
+        answer = self.call(TIMESTAMPS, audio)
+        duration_ms = audio.shape[1] * _MS_PER_S / self.sample_rate
+        return frames_of(answer, len(audio), duration_ms, clips_text(audio, self.sample_rate))
+
+    def scene(self, audio: Array) -> Array:
+        """Scene embeddings (n_clips, size) of clips.
+
+        Raises:
+            ModelError: The function fails.
+            EmbeddingError: It returns another shape, or no numbers.
+        """
+        where = clips_text(audio, self.sample_rate)
+        return scenes_of(self.call(SCENE, audio), len(audio), where)
+
+    def embed(self, function: str, audio: Array) -> Array:
+        """Embeddings of either function.
+
+        Raises:
+            ModelError, EmbeddingError: As of ``timestamps`` and ``scene``.
+        """
+        return self.scene(audio) if function == SCENE else self.timestamps(audio).embeddings
+
+
+def frames_of(answer: Answer, n_clips: int, duration_ms: float, where: str) -> Frames:
+    """The frames in an answer.
+
+    Raises:
+        EmbeddingError: There are none, or shapes that don't fit.
+    """
+    if not answer.is_tuple or len(answer.items) != 2:
+        count = len(answer.items)
+        what = f"{count} values" if answer.is_tuple else f"one {answer.items[0].facts.kind}"
+        raise EmbeddingError(f"{TIMESTAMPS} on {where} returned {what}, not two.")
+    embeddings = _numbers(answer.items[0], f"the embeddings of {TIMESTAMPS} on {where}")
+    times = _numbers(answer.items[1], f"the timestamps of {TIMESTAMPS} on {where}")
+    if embeddings.ndim != 3 or times.ndim != 2 or embeddings.shape[:2] != times.shape:
+        raise EmbeddingError(
+            f"{TIMESTAMPS} on {where} returned embeddings {embeddings.shape} and timestamps "
+            f"{times.shape}."
+        )
+    if len(embeddings) != n_clips:
+        raise EmbeddingError(f"{TIMESTAMPS} on {where} returned embeddings {embeddings.shape}.")
+    if embeddings.shape[1] == 0:
+        raise EmbeddingError(f"{TIMESTAMPS} on {where} returned no frame.")
+    if embeddings.shape[2] == 0:
+        raise EmbeddingError(f"{TIMESTAMPS} on {where} returned embeddings of no numbers.")
+    return Frames(_float32(embeddings), times.astype(np.float64), duration_ms)
+
+
+def scenes_of(answer: Answer, n_clips: int, where: str) -> Array:
+    """The scene embeddings in an answer.
+
+    Raises:
+        EmbeddingError: There are none, or of another shape.
+    """
+    if answer.is_tuple:
+        raise EmbeddingError(
+            f"{SCENE} on {where} returned a tuple of {len(answer.items)} values, not an array."
+        )
+    embeddings = _numbers(answer.items[0], f"the embeddings of {SCENE} on {where}")
+    if embeddings.ndim != 2 or len(embeddings) != n_clips or embeddings.shape[1] == 0:
+        raise EmbeddingError(f"{SCENE} on {where} returned embeddings {embeddings.shape}.")
+    return _float32(embeddings)
+
+
+def clips_text(audio: Array, sample_rate: int) -> str:
+    """``"2 clips of 1.07 s"``."""
+    clips = "one clip" if len(audio) == 1 else f"{len(audio)} clips"
+    n_samples = audio.shape[1]
+    if not sample_rate:
+        return f"{clips} of {n_samples} samples"
+    seconds = n_samples / sample_rate
+    if round(seconds, 2) * sample_rate == n_samples:
+        return f"{clips} of {seconds:g} s"
+    return f"{clips} of {seconds:.3f} s ({n_samples} samples)"
+
+
+def _numbers(value: Returned, what: str) -> npt.NDArray[np.generic]:
+    if value.array is None:
+        raise EmbeddingError(f"{what} hold no numbers but are {value.facts.kind}: {value.problem}.")
+    return value.array
+
+
+def _float32(array: npt.NDArray[np.generic]) -> Array:
+    with np.errstate(over="ignore"):  # what doesn't fit becomes infinite, and is found there
+        return array.astype(np.float32, copy=False)

@@ -1,0 +1,268 @@
+"""A picture of label-efficiency curves: scores by labelled training clips.
+
+A panel per task, a colour per model; shares of the clips on a solid line with discs, clips per
+label on a dashed one with squares. A band is the interval of the mean over repeats. The score
+with all training clips is a dotted line, with a diamond at their number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hearbench.errors import HearError
+from hearbench.files import atomic_write
+from hearbench.results.curve import Curve, CurvePoint
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["XAxis", "draw_curves", "write_curve_plot"]
+
+XAxis = Literal["clips", "shots"]
+
+# Told apart by colour-blind people as well (Okabe and Ito, "Color Universal Design", 2008).
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+_INK = "#333333"
+_PANEL_IN = (6.4, 4.2)
+_DPI = 120
+_ENDINGS = (".png", ".svg", ".pdf")
+_STYLES: Mapping[str, tuple[Any, str]] = {"fraction": ("-", "o"), "shots": ((0, (5, 2)), "s")}
+_SERIES = {"fraction": "share of the training clips", "shots": "clips per label"}
+# Ticks whose numbers of clips are closer than by this factor would be written over each other.
+_APART = 1.35
+
+
+def write_curve_plot(
+    curves: Mapping[str, Mapping[str, Curve]],
+    path: Path,
+    *,
+    score: str | None = None,
+    x: XAxis = "clips",
+) -> None:
+    """Draws curves into a ``.png``, ``.svg`` or ``.pdf``, by the file's ending.
+
+    Arguments and errors as of `draw_curves`.
+
+    Raises:
+        HearError: The ending is another, or the file can't be written.
+    """
+    ending = path.suffix.lower()
+    if ending not in _ENDINGS:
+        raise HearError(f"{path}: plots are written as .png, .svg or .pdf; choose such a name.")
+    figure = draw_curves(curves, score=score, x=x)
+    from matplotlib import rc_context
+
+    # Without the time, and with names that aren't drawn by lot: the same curves, the same file.
+    metadata: dict[str, dict[str, Any]] = {
+        ".svg": {"Date": None},
+        ".pdf": {"CreationDate": None},
+    }
+    try:
+        with rc_context({"svg.hashsalt": "curves"}), atomic_write(path) as file:
+            figure.savefig(file, format=ending[1:], dpi=_DPI, metadata=metadata.get(ending))
+    except OSError as error:
+        raise HearError(f"{path} can't be written: {error.strerror}.") from error
+
+
+def draw_curves(
+    curves: Mapping[str, Mapping[str, Curve]], *, score: str | None = None, x: XAxis = "clips"
+) -> Figure:
+    """Draws the curves of one or several models, a panel per task.
+
+    Args:
+        curves: By task and, in it, by what a model is to be called.
+        score: Which; by default each task's primary one.
+        x: Labelled training clips, or clips per label, where shares of the clips have no place.
+
+    Raises:
+        HearError: matplotlib isn't installed, a task hasn't that score, or there is nothing to
+            draw.
+    """
+    figure_class = _figure_class()
+    if not curves or not all(curves.values()):
+        raise HearError("There are no curves to draw.")
+    models = list(dict.fromkeys(model for by_model in curves.values() for model in by_model))
+    colours = {model: _COLOURS[i % len(_COLOURS)] for i, model in enumerate(models)}
+    columns = min(len(curves), 3 if len(curves) > 4 else 2)
+    rows = -(-len(curves) // columns)
+    width, height = _PANEL_IN
+    figure = figure_class(
+        figsize=(width * columns, height * rows + 0.8 + 0.2 * -(-len(models) // (3 * columns))),
+        dpi=_DPI,
+        layout="constrained",
+        facecolor="white",
+    )
+    grid = figure.add_gridspec(rows, columns)
+    series: set[str] = set()
+    for i, (task, by_model) in enumerate(curves.items()):
+        axes = figure.add_subplot(grid[divmod(i, columns)])
+        series |= _panel(axes, task, by_model, colours, score, x)
+    _legend(figure, colours, series, curves, columns)
+    return figure
+
+
+def _figure_class() -> type[Figure]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise HearError(
+            "Drawing curves needs matplotlib, which isn't installed. Install it with "
+            "`pip install 'hearbench[plot]'`."
+        ) from error
+    return Figure
+
+
+def _panel(
+    axes: Axes,
+    task: str,
+    by_model: Mapping[str, Curve],
+    colours: Mapping[str, str],
+    score: str | None,
+    x: XAxis,
+) -> set[str]:
+    """Draws one task, and says which series it has."""
+    name = score or next(iter(by_model.values())).primary_score
+    ticks: dict[float, str] = {}
+    drawn: set[str] = set()
+    for model, curve in by_model.items():
+        if name not in curve.maximise:
+            raise HearError(f"{task} has no score {name!r}; it has {', '.join(curve.maximise)}.")
+        for series, points in _by_series(curve, x).items():
+            _line(axes, points, name, series, colours[model], x)
+            drawn.add(series)
+            ticks.update({_place(point, x): _tick(point, x) for point in points})
+        _all_clips(axes, curve, name, colours[model], x, ticks)
+    if not drawn:
+        raise HearError(f"{task} has no points by shots; draw them by clips.")
+    axes.set_xscale("log")
+    _ticks(axes, ticks)
+    better = "" if next(iter(by_model.values())).maximise[name] else " (less is better)"
+    axes.set_ylabel(f"{name}{better}", parse_math=False)
+    axes.set_xlabel("labelled training clips" if x == "clips" else "labelled clips per label")
+    axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_title(task, fontsize=11, loc="left", color=_INK, parse_math=False)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return drawn
+
+
+def _by_series(curve: Curve, x: XAxis) -> dict[str, list[CurvePoint]]:
+    found: dict[str, list[CurvePoint]] = {}
+    for point in curve.points:
+        if x == "clips" or point.series == "shots":
+            found.setdefault(point.series, []).append(point)
+    return {series: sorted(points, key=lambda p: _place(p, x)) for series, points in found.items()}
+
+
+def _place(point: CurvePoint, x: XAxis) -> float:
+    return point.n_clips if x == "clips" else float(point.part.shots or 0)
+
+
+def _tick(point: CurvePoint, x: XAxis) -> str:
+    return f"{_place(point, x):,.0f}"
+
+
+def _line(
+    axes: Axes, points: Sequence[CurvePoint], name: str, series: str, colour: str, x: XAxis
+) -> None:
+    style, marker = _STYLES[series]
+    places = [_place(point, x) for point in points]
+    scores = [point.scores[name] for point in points]
+    axes.plot(
+        places,
+        [score.mean for score in scores],
+        color=colour,
+        linestyle=style,
+        marker=marker,
+        markersize=5,
+        linewidth=1.6,
+    )
+    bands = [
+        (place, score.low, score.high)
+        for place, score in zip(places, scores, strict=True)
+        if score.low is not None and score.high is not None
+    ]
+    if bands:
+        at, low, high = zip(*bands, strict=True)
+        axes.fill_between(at, low, high, color=colour, alpha=0.18, linewidth=0)
+        # A band of one point has no area.
+        axes.vlines(at, low, high, color=colour, linewidth=1.0, alpha=0.6)
+
+
+def _all_clips(
+    axes: Axes, curve: Curve, name: str, colour: str, x: XAxis, ticks: dict[float, str]
+) -> None:
+    whole = curve.all_clips
+    if whole is None or math.isnan(whole.scores[name]):
+        return
+    axes.axhline(whole.scores[name], color=colour, linewidth=1.0, linestyle=":")
+    if x == "clips":
+        axes.plot(whole.n_clips, whole.scores[name], color=colour, marker="D", markersize=6)
+        ticks[whole.n_clips] = f"{whole.n_clips:,.0f}"
+
+
+def _ticks(axes: Axes, ticks: Mapping[float, str]) -> None:
+    """Numbers at the points, as far as they have room; the least and the largest always do."""
+    from matplotlib.ticker import NullFormatter, NullLocator
+
+    places = sorted(ticks)
+    shown = [places[-1]]
+    for place in places[:-1]:
+        before = [other for other in shown if other < place]
+        room = all(place / other >= _APART for other in before) and places[-1] / place >= _APART
+        if room:
+            shown.append(place)
+    axes.set_xticks(sorted(shown), [ticks[place] for place in sorted(shown)])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlim(places[0] / 1.15, places[-1] * 1.15)
+
+
+def _legend(
+    figure: Figure,
+    colours: Mapping[str, str],
+    series: set[str],
+    curves: Mapping[str, Mapping[str, Curve]],
+    columns: int,
+) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = [
+        Line2D([], [], color=colour, linewidth=2.5) for colour in colours.values()
+    ]
+    labels = list(colours)
+    for name in ("fraction", "shots"):
+        if name in series:
+            style, marker = _STYLES[name]
+            handles.append(Line2D([], [], color=_INK, linestyle=style, marker=marker, markersize=5))
+            labels.append(_SERIES[name])
+    everything = [curve for by_model in curves.values() for curve in by_model.values()]
+    levels = sorted({curve.level for curve in everything})
+    if any(
+        score.low is not None for c in everything for p in c.points for score in p.scores.values()
+    ):
+        handles.append(Patch(facecolor=_INK, alpha=0.18))
+        shown = " or ".join(f"{100 * level:g} %" for level in levels)
+        labels.append(f"{shown} interval of the mean over repeats")
+    if any(curve.all_clips for curve in everything):
+        handles.append(Line2D([], [], color=_INK, linestyle=":", marker="D", markersize=5))
+        labels.append("all training clips")
+    legend = figure.legend(
+        handles,
+        # What begins with an underscore would be left out.
+        [f" {label}" if label.startswith("_") else label for label in labels],
+        loc="outside lower left",
+        ncols=min(len(handles), 2 * columns),
+        frameon=False,
+        fontsize=9,
+        alignment="left",
+        handlelength=3.2,
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)

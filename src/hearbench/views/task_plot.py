@@ -1,0 +1,321 @@
+"""A picture of what a task is made of: labels, splits, durations and events.
+
+Drawn with matplotlib's objects and no state of pyplot, like the events' figure.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hearbench.errors import HearError
+from hearbench.files import atomic_write
+from hearbench.tasks.stats import TaskStats
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_task_stats", "write_task_plot"]
+
+# Told apart by colour-blind people as well (Okabe and Ito, "Color Universal Design", 2008).
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
+_INK = "#333333"
+_WIDTH_IN = 13.0
+_DPI = 120
+# The most labels that each get a bar with a name; of more, these many of both ends do.
+_MOST_NAMED = 60
+_MOST_FREQUENT, _LEAST_FREQUENT = 25, 15
+# So few labels need no column of their own.
+_FEW = 8
+_FEWEST_LANES = 4  # so that the bars of two labels aren't beams
+_BINS = 40
+# Where the greatest is this many times the least, an axis is logarithmic.
+_WIDE = 50.0
+_LONGEST_NAME = 28
+_LINE = 150  # characters across the figure
+_ENDINGS = (".png", ".svg", ".pdf")
+
+
+def write_task_plot(stats: TaskStats, path: Path) -> None:
+    """Draws a task into a ``.png``, ``.svg`` or ``.pdf``, by the file's ending.
+
+    Raises:
+        HearError: matplotlib isn't installed, the ending is another, or the file can't be
+            written.
+    """
+    ending = path.suffix.lower()
+    if ending not in _ENDINGS:
+        raise HearError(f"{path}: plots are written as .png, .svg or .pdf; choose such a name.")
+    figure = draw_task_stats(stats)
+    from matplotlib import rc_context
+
+    # Without the time, and with names that aren't drawn by lot: the same task, the same file.
+    metadata: dict[str, dict[str, Any]] = {
+        ".svg": {"Date": None},
+        ".pdf": {"CreationDate": None},
+    }
+    try:
+        with rc_context({"svg.hashsalt": stats.name}), atomic_write(path) as file:
+            figure.savefig(file, format=ending[1:], dpi=_DPI, metadata=metadata.get(ending))
+    except OSError as error:
+        raise HearError(f"{path} can't be written: {error.strerror}.") from error
+
+
+def draw_task_stats(stats: TaskStats) -> Figure:
+    """Draws the labels, splits and durations of a task, and an event task's events.
+
+    Every label has a bar, the most frequent on top; of more than 60 labels the most and the
+    least frequent do, beside a curve of all.
+
+    Raises:
+        HearError: matplotlib isn't installed.
+    """
+    figure_class = _figure_class()
+    shown, hidden = _shown(stats)
+    events = stats.kind == "event"
+    few = len(shown) <= _FEW
+    panels = 2 if few else 2 + bool(hidden) + events
+    height_in = 1.7 + max(0 if few else (len(shown) + bool(hidden)) * 0.2, panels * 2.1)
+    figure = figure_class(
+        figsize=(_WIDTH_IN, height_in), dpi=_DPI, layout="constrained", facecolor="white"
+    )
+    colours = _colours(len(stats.splits))
+    grid = figure.add_gridspec(panels, 2, width_ratios=(1.0 if few else 1.15, 1.0))
+    labels = figure.add_subplot(grid[0, 0] if few else grid[:, 0])
+    if few:
+        below = [grid[1, 0], grid[1, 1]] if events else [grid[1, :]]
+        places = iter([grid[0, 1], *below])
+    else:
+        places = iter([grid[i, 1] for i in range(panels)])
+    _label_bars(labels, stats, shown, hidden, colours)
+    if hidden:
+        _rank_curve(figure.add_subplot(next(places)), stats, colours)
+    _clips_per_split(figure.add_subplot(next(places)), stats, colours)
+    _durations(figure.add_subplot(next(places)), stats.durations_s, colours, "clips")
+    if events:
+        _durations(figure.add_subplot(next(places)), stats.event_durations_s, colours, "events")
+    # Names are the user's: a dollar sign in them begins no formula.
+    figure.suptitle(
+        f"{stats.name}: {_count(stats.clips, 'clip')}, {_hours(stats.hours)}, "
+        f"{_count(len(stats.labels), 'label')}, {stats.prediction_type} {stats.kind} task",
+        fontsize=13,
+        fontweight="bold",
+        x=0.01,
+        ha="left",
+        parse_math=False,
+    )
+    _legend(figure, stats, colours)
+    return figure
+
+
+def _figure_class() -> type[Figure]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise HearError(
+            "Drawing tasks needs matplotlib, which isn't installed. Install it with "
+            "`pip install 'hearbench[plot]'`."
+        ) from error
+    return Figure
+
+
+def _colours(n_splits: int) -> list[Any]:
+    if n_splits <= len(_COLOURS):
+        return list(_COLOURS[:n_splits])
+    from matplotlib import colormaps
+
+    # Folds have an order, and so have these.
+    return [colormaps["viridis"](x) for x in np.linspace(0.0, 0.95, n_splits)]
+
+
+def _shown(stats: TaskStats) -> tuple[list[int], int]:
+    """The labels that get a bar, and how many don't."""
+    order = stats.by_frequency()
+    if len(order) <= _MOST_NAMED:
+        return order, 0
+    shown = order[:_MOST_FREQUENT] + order[-_LEAST_FREQUENT:]
+    return shown, len(order) - len(shown)
+
+
+def _label_bars(
+    axes: Axes, stats: TaskStats, shown: Sequence[int], hidden: int, colours: Sequence[Any]
+) -> None:
+    # A lane is left empty where labels are left out.
+    lanes = np.arange(len(shown)) + np.where(
+        np.arange(len(shown)) < _MOST_FREQUENT, 0, bool(hidden)
+    )
+    counts = stats.counts[:, list(shown)]
+    lefts = np.zeros(len(shown))
+    for row, colour in zip(counts, colours, strict=True):
+        axes.barh(lanes, row, left=lefts, height=0.8, color=colour, linewidth=0)
+        lefts += row
+    most = max(float(lefts.max()), 1.0)
+    for lane, total in zip(lanes, lefts, strict=True):
+        axes.text(
+            _beside(total, most),
+            float(lane),
+            f"{int(total):,}",
+            va="center",
+            fontsize=7,
+            color=_INK,
+        )
+    axes.set_yticks(lanes, [_short(stats.labels[label]) for label in shown], parse_math=False)
+    axes.tick_params(axis="y", length=0, labelsize=9 if len(shown) <= 24 else 8)
+    n_lanes = len(shown) + bool(hidden)
+    axes.set_ylim(max(n_lanes, _FEWEST_LANES) - 0.4, -0.6)
+    axes.set_xlim(0.0, most * 1.1)
+    axes.set_xlabel(f"{stats.counted} with the label" if stats.kind == "scene" else "events")
+    _whole(axes.xaxis)
+    title = f"{stats.counted.capitalize()} per label"
+    if hidden:
+        title += f": the {_MOST_FREQUENT} most and the {_LEAST_FREQUENT} least frequent"
+        axes.text(
+            most * 0.01,
+            _MOST_FREQUENT,
+            f"… {hidden} more labels between",
+            va="center",
+            fontsize=8,
+            style="italic",
+            color=_INK,
+        )
+    _dress(axes, title)
+
+
+def _beside(total: float, most: float) -> float:
+    """Where the number beside a bar begins."""
+    return total + most * 0.008
+
+
+def _rank_curve(axes: Axes, stats: TaskStats, colours: Sequence[Any]) -> None:
+    order = stats.by_frequency()
+    ranks = np.arange(1, len(order) + 1)
+    counts = stats.counts[:, order]
+    totals = counts.sum(axis=0)
+    axes.plot(ranks, totals, color=_INK, linewidth=1.2, label="all splits")
+    if len(counts) <= len(_COLOURS):
+        for row, colour in zip(counts, colours, strict=True):
+            axes.plot(ranks, np.where(row > 0, row, np.nan), ".", color=colour, markersize=3.5)
+    else:
+        low, high = counts.min(axis=0), counts.max(axis=0)
+        axes.fill_between(ranks, low, high, color="#56B4E9", alpha=0.5, label="range of the splits")
+    if totals.max() > _WIDE * max(int(totals.min()), 1):
+        axes.set_yscale("symlog", linthresh=1)
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(0, len(order) + 1)
+    axes.set_xlabel("label, by rank of frequency")
+    axes.set_ylabel(stats.counted)
+    axes.legend(frameon=False, fontsize=8, loc="upper right")
+    _dress(axes, f"All {len(order)} labels by frequency")
+
+
+def _clips_per_split(axes: Axes, stats: TaskStats, colours: Sequence[Any]) -> None:
+    lanes = np.arange(len(stats.splits))
+    clips = [split.clips for split in stats.splits]
+    axes.barh(lanes, clips, height=0.7, color=list(colours), linewidth=0)
+    for lane, split in zip(lanes, stats.splits, strict=True):
+        text = f"{split.clips:,} ({_hours(split.hours)})"
+        if split.unlabelled:
+            text += f", {split.unlabelled:,} unlabelled"
+        axes.text(
+            _beside(split.clips, max(clips)), float(lane), text, va="center", fontsize=8, color=_INK
+        )
+    axes.set_yticks(lanes, [_short(split.name) for split in stats.splits], parse_math=False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(lanes) - 0.4, -0.6)
+    axes.set_xlim(0.0, max(clips) * 1.45)
+    axes.set_xlabel("clips")
+    _whole(axes.xaxis)
+    _dress(axes, "Clips per split")
+
+
+def _durations(
+    axes: Axes, durations_s: Sequence[npt.NDArray[np.float64]], colours: Sequence[Any], what: str
+) -> None:
+    everything = np.concatenate(list(durations_s)) if durations_s else np.empty(0)
+    title = f"Durations of {what}"
+    axes.set_xlabel("duration (s)")
+    axes.set_ylabel(what)
+    if len(everything) == 0:
+        _dress(axes, title)
+        axes.text(0.5, 0.5, f"no {what}", transform=axes.transAxes, ha="center", color=_INK)
+        return
+    shortest, longest = float(everything.min()), float(everything.max())
+    if longest - shortest < 0.001:
+        title += f": all {shortest:.4g} s"
+        half = max(shortest * 0.01, 0.001)
+        edges = np.array([shortest - half, shortest + half])
+        axes.set_xlim(0.0, max(shortest * 1.5, 4 * half))
+    elif shortest > 0 and longest > _WIDE * shortest:
+        edges = np.geomspace(shortest, longest, _BINS + 1)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _position: f"{value:g}")
+    else:
+        edges = np.linspace(shortest, longest, _BINS + 1)
+    _whole(axes.yaxis)
+    axes.hist(list(durations_s), bins=list(edges), stacked=True, color=list(colours), linewidth=0)
+    if longest - shortest >= 0.001:
+        median = float(np.median(everything))
+        axes.axvline(median, color=_INK, linewidth=1.0, linestyle=(0, (4, 3)))
+        title += f": {shortest:.3g} to {longest:.3g} s, median (dashed) {median:.3g} s"
+    _dress(axes, title)
+
+
+def _whole(axis: Axis) -> None:
+    """Ticks at whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10], integer=True))
+    axis.set_major_formatter(lambda value, _position: f"{value:,.0f}")
+
+
+def _dress(axes: Axes, title: str) -> None:
+    axes.set_title(title, fontsize=10, loc="left", color=_INK, parse_math=False)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _legend(figure: Figure, stats: TaskStats, colours: Sequence[Any]) -> None:
+    from matplotlib.patches import Patch
+
+    figure.legend(
+        [Patch(facecolor=colour) for colour in colours],
+        [_short(split.name) for split in stats.splits],
+        loc="outside lower left",
+        ncols=min(len(colours), 10),
+        frameon=False,
+        fontsize=9,
+        title=_missing(stats),
+        title_fontsize=9,
+        alignment="left",
+    )
+
+
+def _missing(stats: TaskStats) -> str:
+    missing = stats.missing
+    if not missing:
+        return "Every split holds every label."
+    parts = [f"{split} lacks {len(labels)}" for split, labels in missing.items()]
+    return textwrap.fill(f"Labels that a split doesn't hold: {', '.join(parts)}.", _LINE)
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= _LONGEST_NAME else f"{label[: _LONGEST_NAME - 1]}…"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _hours(hours: float) -> str:
+    if hours < 1 / 60:
+        return f"{hours * 3600:.3g} s"
+    if hours < 1:
+        return f"{hours * 60:.3g} min"
+    return f"{hours:.3g} h" if hours < 100 else f"{hours:,.0f} h"

@@ -1,0 +1,119 @@
+"""A model's module: imported, and searched for the three functions of the API."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+__all__ = [
+    "API_FUNCTIONS",
+    "Target",
+    "files_below",
+    "import_target",
+    "missing_functions",
+    "package_places",
+    "submodules_with",
+]
+
+# What a module must have to be a model.
+API_FUNCTIONS = ("load_model", "get_scene_embeddings", "get_timestamp_embeddings")
+
+
+class Target(NamedTuple):
+    """What a user called a model, before anything is imported.
+
+    Attributes:
+        place: An import name, or the path of a file.
+        is_file: Which of them.
+        attribute: Of an object within the module that has the functions, or "".
+    """
+
+    place: str
+    is_file: bool
+    attribute: str
+
+
+def import_target(target: Target) -> tuple[ModuleType, Any]:
+    """Imports a module, in a process that has no other model.
+
+    Modules beside a file can be imported by it.
+
+    Returns:
+        The module, and the object with the functions: itself, or an attribute of it.
+
+    Raises:
+        Exception: Whatever the module raises.
+    """
+    if target.is_file:
+        path = Path(target.place)
+        sys.path.insert(0, str(path.parent))
+        name = "_hearbench_model_" + path.stem
+        spec = importlib.util.spec_from_file_location(name, str(path))
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{path} can't be imported as a Python module.")
+        module = importlib.util.module_from_spec(spec)
+        # Registered, as dataclasses and pickled weights look their module up by name.
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    else:
+        module = importlib.import_module(target.place)
+    if not target.attribute:
+        return module, module
+    return module, functools.reduce(getattr, target.attribute.split("."), module)
+
+
+def missing_functions(api: Any) -> list[str]:
+    """The functions of the API that an object doesn't have."""
+    return [name for name in API_FUNCTIONS if not callable(getattr(api, name, None))]
+
+
+def package_places(module: ModuleType) -> list[str]:
+    """The folders of an imported module's top-level package, or its one file."""
+    top = sys.modules[module.__name__.partition(".")[0]]
+    folders = sorted(str(item) for item in getattr(top, "__path__", []))
+    file = getattr(top, "__file__", None)
+    return folders or ([str(file)] if file else [])
+
+
+def files_below(folder: Path, modules: Mapping[str, ModuleType]) -> set[Path]:
+    """The files of a folder that modules were imported from."""
+    files = {getattr(module, "__file__", None) for module in list(modules.values())}
+    paths = {Path(str(file)) for file in files if file}
+    return {path for path in paths if folder in path.parents}
+
+
+def submodules_with(module: ModuleType, names: Iterable[str]) -> list[str]:
+    """The submodules of a package whose source binds all of some names, without importing any."""
+    wanted = set(names)
+    found = []
+    for location in getattr(module, "__path__", []):
+        folder = Path(location)
+        for path in sorted(folder.rglob("*.py")):
+            if wanted <= _bound_names(path):
+                parts = path.relative_to(folder).with_suffix("").parts
+                parts = parts[:-1] if parts[-1] == "__init__" else parts
+                found.append(".".join((module.__name__, *parts)))
+    return [name for name in found if name != module.__name__]
+
+
+def _bound_names(path: Path) -> set[str]:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return set()  # a file that can't be parsed isn't a model to propose
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names.update(item.asname or item.name for item in node.names)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            names.update(item.id for item in ast.walk(node) if isinstance(item, ast.Name))
+    return names

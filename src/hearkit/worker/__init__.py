@@ -1,7 +1,0 @@
-"""What runs beside a model, also in an interpreter that has no hearkit.
-
-The package is sent as it is into a model's own environment, under the name ``hearkit_worker``,
-and hearkit uses the same code for models in its own process. So it runs on Python 3.7 and later,
-imports nothing but the standard library, numpy and the model's framework, and itself only
-relatively.
-"""
