@@ -107,7 +107,7 @@ def test_it_loads_nothing_and_runs_nothing(report: RunReport) -> None:
 
 def test_figures_stand_in_it(report: RunReport) -> None:
     text = read(report_page(report)).text
-    for expected in ("40.0 x real time", "2.0 GiB", "88 %", "512 MiB", "hearbench", "numpy"):
+    for expected in ("40.0 x real time", "2 GiB", "88 %", "512 MiB", "hearbench", "numpy"):
         assert expected in text
     assert "GPU busy" in text
     without = summarise([(Path("a"), score(made_up_predictions("esc50-v2.0.0-full")))])

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from hearbench.amounts import data_size
 from hearbench.cli import options as o
 from hearbench.cli.running import verb
 from hearbench.cli.tables import output_console
@@ -101,7 +102,7 @@ def cache_verb(context: typer.Context, cache: o.CacheDir = None, json: o.Json = 
     from rich.table import Table
     from rich.text import Text
 
-    title = Text(f"{settings.cache_dir}: {_size(total)}")
+    title = Text(f"{settings.cache_dir}: {data_size(total)}")
     table = Table(title=title, title_justify="left")
     table.box = box.SIMPLE_HEAD
     table.add_column("kind")
@@ -109,7 +110,7 @@ def cache_verb(context: typer.Context, cache: o.CacheDir = None, json: o.Json = 
     table.add_column("size", justify="right")
     table.add_column("what")
     for row in rows:
-        size = _size(sum(entry.bytes for entry in entries if entry.kind == row["kind"]))
+        size = data_size(sum(entry.bytes for entry in entries if entry.kind == row["kind"]))
         table.add_row(str(row["kind"]), str(row["entries"]), size, str(row["about"]))
     output_console().print(table)
 
@@ -157,17 +158,17 @@ def clear(
         removed = [{"kind": e.kind, "path": str(e.path), "bytes": e.bytes} for e in entries]
         answer_json({"removed": removed, "bytes": total})
     else:
-        typer.echo(f"Removed {_counted(len(entries))}, {_size(total)}.")
+        typer.echo(f"Removed {_counted(len(entries))}, {data_size(total)}.")
 
 
 def _ask(entries: Sequence[_Entry], total: int) -> None:
     for entry in entries[:20]:
-        say(f"  {entry.path} ({_size(entry.bytes)})")
+        say(f"  {entry.path} ({data_size(entry.bytes)})")
     if len(entries) > 20:
         say(f"  and {len(entries) - 20} more")
     if not sys.stdin.isatty():
         raise HearError("Nothing was removed: there is nobody to ask. Add --yes.")
-    if not typer.confirm(f"Remove {_counted(len(entries))}, {_size(total)}?", err=True):
+    if not typer.confirm(f"Remove {_counted(len(entries))}, {data_size(total)}?", err=True):
         raise HearError("Nothing was removed.")
 
 
@@ -229,12 +230,3 @@ def _remove(root: Path, entry: _Entry) -> None:
             parent.rmdir()
     except OSError as error:
         raise HearError(f"{entry.path} can't be removed: {error.strerror}.") from error
-
-
-def _size(count: int) -> str:
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"

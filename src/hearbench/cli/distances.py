@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hearbench.amounts import duration
 from hearbench.cli.evaluation import each_task
 from hearbench.cli.kept import kept, of_other_embeddings, result_folder
 from hearbench.cli.stages import embed_task, find_task
 from hearbench.cli.tables import number, output_console
 from hearbench.cli.terminal import Reporter
 from hearbench.errors import TaskError
-from hearbench.report.words import duration
 from hearbench.settings import Settings
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hearbench.amounts import data_size
 from hearbench.errors import UnknownNameError
 from hearbench.settings import Settings
 
@@ -106,10 +107,6 @@ def show_catalog(rows: Sequence[dict[str, Any]], *, small: bool) -> None:
     console.print(Text(" ".join(hint for hint in hints if hint)))
 
 
-def _size(size_bytes: int) -> str:
-    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
-
-
 # By importance; of a narrow terminal the last ones are the first to go.
 _COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "task": lambda row: str(row["task"]),
@@ -120,7 +117,7 @@ _COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "hours": lambda row: "" if row["hours"] is None else f"{row['hours']:.1f}",
     "first score": lambda row: str(row["scores"][0]),
     "domain": lambda row: str(row["domain"]),
-    "size": lambda row: "" if row["bytes_at_48000"] is None else _size(row["bytes_at_48000"]),
+    "size": lambda row: "" if row["bytes_at_48000"] is None else data_size(row["bytes_at_48000"]),
     "from": lambda row: ", ".join(row["from"]),
     "licence": lambda row: str(row["licence"]),
 }

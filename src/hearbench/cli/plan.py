@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hearbench.amounts import duration, memory_size
 from hearbench.cli import options as o
 from hearbench.cli import places
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.stages import named_tasks
 from hearbench.cli.terminal import Reporter, answer_json, say
 from hearbench.errors import HearError
-from hearbench.report.words import duration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -231,8 +231,8 @@ def _by_task(plan: Plan) -> Table:
         ]
         cells += [
             _sum(task.stages),
-            _size(sum(stage.disk_bytes for stage in task.stages)),
-            _size(max(stage.memory_bytes or 0 for stage in task.stages)),
+            memory_size(sum(stage.disk_bytes for stage in task.stages)),
+            memory_size(max(stage.memory_bytes or 0 for stage in task.stages)),
         ]
         table.add_row(*map(Text, cells))
     return table
@@ -256,8 +256,8 @@ def _cells(stage: StageEstimate) -> list[str]:
         stage.stage,
         "not known" if seconds is None else duration(seconds.expected),
         "" if seconds is None else _range(seconds),
-        _size(stage.disk_bytes) if stage.disk_bytes else "",
-        "" if stage.memory_bytes is None else _size(stage.memory_bytes),
+        memory_size(stage.disk_bytes) if stage.disk_bytes else "",
+        "" if stage.memory_bytes is None else memory_size(stage.memory_bytes),
     ]
 
 
@@ -267,13 +267,6 @@ def _from(stage: StageEstimate, details: bool) -> list[str]:
 
 def _range(seconds: Seconds) -> str:
     return f"{duration(seconds.low)} to {duration(seconds.high)}"
-
-
-def _size(size_bytes: int) -> str:
-    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
-        if size_bytes >= unit:
-            return f"{size_bytes / unit:.3g} {name}"
-    return f"{size_bytes} B"
 
 
 def _lines(plan: Plan) -> list[tuple[str, str]]:
@@ -291,9 +284,10 @@ def _lines(plan: Plan) -> list[tuple[str, str]]:
                 "bold",
             ),
             (
-                f"Disk: {_size(total.disk_bytes)} kept, at most {_size(total.disk_high_bytes)}, "
-                f"of {_size(machine.disk_free_bytes)} free. Memory: up to "
-                f"{_size(total.memory_bytes)} of {_size(machine.memory_free_bytes)} free.",
+                f"Disk: {memory_size(total.disk_bytes)} kept, at most "
+                f"{memory_size(total.disk_high_bytes)}, of {memory_size(machine.disk_free_bytes)} free. "
+                f"Memory: up to {memory_size(total.memory_bytes)} of "
+                f"{memory_size(machine.memory_free_bytes)} free.",
                 "",
             ),
             (

@@ -59,7 +59,8 @@ def _show(found: RunReport) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from hearbench.report.words import duration, mebibytes, percent
+    from hearbench.amounts import duration
+    from hearbench.report.words import mebibytes, percent
 
     console = output_console()
     table = Table(box=box.SIMPLE_HEAD)
@@ -81,8 +82,9 @@ def _show(found: RunReport) -> None:
 
 def _stages(result: ResultReport) -> tuple[str, ...]:
     """Time and throughput of each stage."""
+    from hearbench.amounts import duration
     from hearbench.report.summary import STAGES
-    from hearbench.report.words import duration, rate
+    from hearbench.report.words import rate
 
     cells = []
     for stage in STAGES:

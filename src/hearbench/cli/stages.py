@@ -8,11 +8,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hearbench.amounts import duration
 from hearbench.cli.intervals import write_uncertainty
 from hearbench.cli.kept import Inputs, kept_result, seed_folder
 from hearbench.cli.options import ProbePlan
 from hearbench.cli.terminal import Reporter
-from hearbench.report.words import duration
 from hearbench.settings import Settings
 
 if TYPE_CHECKING:

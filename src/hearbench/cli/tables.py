@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hearbench.amounts import duration
 from hearbench.cli.intervals import read_uncertainty
 from hearbench.cli.result_notes import notes_on
-from hearbench.report.words import duration
 
 if TYPE_CHECKING:
     from rich.console import Console

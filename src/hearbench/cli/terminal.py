@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from hearbench.report.words import duration
+from hearbench.amounts import duration
 
 if TYPE_CHECKING:
     from rich.console import Console

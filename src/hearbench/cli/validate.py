@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hearbench.amounts import duration
 from hearbench.cli import options as o
 from hearbench.cli import places
 from hearbench.cli.running import INTERRUPTED, answers_only, verb
 from hearbench.cli.tables import output_console
 from hearbench.cli.terminal import Reporter, answer_json, say
 from hearbench.errors import ModelError
-from hearbench.report.words import duration
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -14,6 +14,7 @@ import psutil
 import torch
 
 from hearbench._version import __version__
+from hearbench.amounts import memory_size
 from hearbench.embeddings.batches import batch_clips
 from hearbench.embeddings.manifest import Dtype
 from hearbench.embeddings.store import MANIFEST, read_manifest
@@ -390,4 +391,4 @@ def _existing(path: Path) -> Path:
 
 
 def _gb(size_bytes: float | None) -> str:
-    return f"{(size_bytes or 0) / (1 << 30):.3g} GiB"
+    return memory_size(size_bytes or 0)

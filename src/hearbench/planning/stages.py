@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hearbench.amounts import data_size, duration, significant
 from hearbench.planning.audio_speed import FileSpeed, ModelSpeed
 from hearbench.planning.facts import TaskFacts
 from hearbench.planning.probe_speed import GroupSpeed, ProbeSpeed
@@ -47,7 +48,7 @@ def _around(seconds: float) -> Seconds:
 
 
 def _rate(s_per_audio_s: float) -> str:
-    return f"{1 / max(s_per_audio_s, 1e-9):.3g}x realtime"
+    return f"{significant(1 / max(s_per_audio_s, 1e-9))}x realtime"
 
 
 def fetch_and_check(
@@ -69,8 +70,9 @@ def fetch_and_check(
                 passing_bytes=archive if facts.ready_made else 0,
                 memory_bytes=None,
                 made_from=(
-                    f"{facts.n_clips} clips of {facts.clip_s:.3g} s at {facts.source_rate} Hz by "
-                    f"the catalog; an archive of {known}, at {download_bytes_per_s / 1e6:g} MB/s"
+                    f"{facts.n_clips} clips of {significant(facts.clip_s)} s at "
+                    f"{facts.source_rate} Hz by the catalog; an archive of {known}, at "
+                    f"{data_size(download_bytes_per_s)}/s"
                     if facts.ready_made
                     else "the catalog's numbers; only the prepared audio is counted, at "
                     f"{facts.source_rate} Hz, not the corpus"
@@ -164,9 +166,13 @@ def embed(facts: TaskFacts, given: Embedding) -> StageEstimate:
         passing_bytes=0,
         memory_bytes=given.base_bytes + ahead + shards + more,
         made_from=(
-            f"{speed.calls} calls of {speed.clips} x {speed.clip_s:.3g} s of noise at "
+            f"{speed.calls} calls of {speed.clips} x {significant(speed.clip_s)} s of noise at "
             f"{_rate(speed.s_per_audio_s)}; {speed.embedding_size} numbers per "
-            + (f"frame, {speed.frames_per_s:.3g} frames/s" if speed.frames_per_s else "clip")
+            + (
+                f"frame, {significant(speed.frames_per_s)} frames/s"
+                if speed.frames_per_s
+                else "clip"
+            )
         ),
     )
 
@@ -321,7 +327,8 @@ def _of_winner(group: GroupSpeed, fold: _Fold, stopping: Stopping) -> _Epochs:
 def _probe_from(speed: ProbeSpeed, stopping: Stopping) -> str:
     shape = speed.shape
     steps = ", ".join(
-        f"{len(group.points)} networks {group.points[0].hidden_layers} deep {group.step_s:.2g} s"
+        f"{len(group.points)} networks {group.points[0].hidden_layers} deep "
+        f"{duration(group.step_s)}"
         for group in speed.groups
     )
     points = [point for group in speed.groups for point in group.points]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
+from hearbench.amounts import duration
 from hearbench.report.style import STYLE
 from hearbench.report.summary import STAGES, ResultReport, RunReport
-from hearbench.report.words import duration, mebibytes, moment, percent, rate
+from hearbench.report.words import mebibytes, moment, percent, rate
 from hearbench.results.record import StageRecord
 
 __all__ = ["report_page"]

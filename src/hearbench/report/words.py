@@ -1,4 +1,4 @@
-"""Times, rates and sizes as a reader wants them."""
+"""Rates, shares and moments as a reader wants them."""
 
 from __future__ import annotations
 
@@ -6,29 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from hearbench.amounts import memory_size, significant
+
 if TYPE_CHECKING:
     from hearbench.results.record import StageRecord
 
-__all__ = ["duration", "mebibytes", "moment", "percent", "rate"]
+__all__ = ["mebibytes", "moment", "percent", "rate"]
 
 _MOMENT = "%Y-%m-%d %H:%M UTC"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as ``0 s``, ``0.3 ms``, ``12 ms``, ``8.2 s``, ``3 min 05 s`` or ``2 h 10 min``."""
-    if not seconds:
-        return "0 s"
-    if seconds < 0.00995:
-        return f"{1000 * seconds:.1f} ms"
-    if seconds < 0.0995:
-        return f"{1000 * seconds:.0f} ms"
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02d} min"
 
 
 def rate(stages: Sequence[StageRecord], *, short: bool = False) -> str:
@@ -51,9 +36,7 @@ def rate(stages: Sequence[StageRecord], *, short: bool = False) -> str:
 
 def mebibytes(size_mb: float | None) -> str:
     """MiB as ``374 MiB`` or ``12.3 GiB``; empty where it isn't known."""
-    if size_mb is None:
-        return ""
-    return f"{size_mb:.0f} MiB" if size_mb < 1000 else f"{size_mb / 1024:.1f} GiB"
+    return "" if size_mb is None else memory_size(size_mb * (1 << 20))
 
 
 def percent(share: float) -> str:
@@ -76,6 +59,8 @@ def moment(text: str) -> str:
 
 
 def _three_digits(value: float) -> str:
-    if value >= 100:
+    if value >= 99.95:
         return f"{value:,.0f}".replace(",", " ")
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    if value >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if value >= 0.1 else significant(value)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hearbench.amounts import data_size
 from hearbench.audio.decode import read_excerpt16, read_mono16, sample_rate_of
 from hearbench.audio.encode import is_whole_wav16, write_wav16
 from hearbench.audio.resample import resample16
@@ -72,8 +73,8 @@ def check_room(
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise TaskError(
-            f"There is no room for {recipe.folder_name}: {needed / 1e9:.2f} GB of audio are still "
-            f"to be written to {folder}, and {free / 1e9:.2f} GB are free. Make room, choose "
+            f"There is no room for {recipe.folder_name}: {data_size(needed)} of audio are still "
+            f"to be written to {folder}, and {data_size(free)} are free. Make room, choose "
             "another folder or fewer sample rates."
         )
 

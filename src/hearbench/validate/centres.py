@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hearbench.amounts import significant
 from hearbench.validate.behaviour import repeats
 from hearbench.validate.lab import TIMESTAMPS
 from hearbench.validate.localise import Aligned, Answered, align, answered
@@ -99,7 +100,7 @@ def _judged(found: Aligned, at_ms: list[float], hop_ms: float) -> Finding:
     if abs(grows_ms) > 2 * max(least, width / 2):
         return error(
             _EXPECTED,
-            f"timestamps advance by {speed:.3g} ms per ms of audio",
+            f"timestamps advance by {significant(speed)} ms per ms of audio",
             "Look for a wrong sample rate or hop in the conversion of frames to ms, or frames "
             "that aren't in the order of time.",
         )

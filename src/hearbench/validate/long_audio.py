@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hearbench.amounts import memory_size
 from hearbench.embeddings.align import check_timestamps
 from hearbench.errors import EmbeddingError, HearError
 from hearbench.models.engine import Memory
@@ -120,7 +121,7 @@ def check_memory(trial: Trial) -> Finding:
     memory = run.memory or Memory(None, None)
     if memory.device_mb:
         trial.peak_mb = (memory.device_mb, "GPU")
-        found = f"peak {memory.device_mb / 1024:.2f} GiB allocated on the GPU"
+        found = f"peak {memory_size(memory.device_mb * (1 << 20))} allocated on the GPU"
         return (
             error(expected, found, remedy)
             if memory.device_mb > LIMIT_MB
@@ -130,8 +131,8 @@ def check_memory(trial: Trial) -> Finding:
         return skipped(expected, "this system doesn't tell what a process uses")
     trial.peak_mb = (memory.resident_mb, "process")
     found = (
-        f"peak {memory.resident_mb / 1024:.2f} GiB resident in the model's process, on a CPU, with "
-        "its libraries, the audio and the embeddings"
+        f"peak {memory_size(memory.resident_mb * (1 << 20))} resident in the model's process, "
+        "on a CPU, with its libraries, the audio and the embeddings"
     )
     if memory.resident_mb > LIMIT_MB:
         return warning(expected, found, f"{remedy} On a GPU it may be less: try --device cuda.")

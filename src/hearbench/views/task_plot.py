@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hearbench.amounts import significant
 from hearbench.errors import HearError
 from hearbench.files import atomic_write
 from hearbench.tasks.stats import TaskStats
@@ -248,7 +249,7 @@ def _durations(
         return
     shortest, longest = float(everything.min()), float(everything.max())
     if longest - shortest < 0.001:
-        title += f": all {shortest:.4g} s"
+        title += f": all {significant(shortest, 4)} s"
         half = max(shortest * 0.01, 0.001)
         edges = np.array([shortest - half, shortest + half])
         axes.set_xlim(0.0, max(shortest * 1.5, 4 * half))
@@ -263,7 +264,8 @@ def _durations(
     if longest - shortest >= 0.001:
         median = float(np.median(everything))
         axes.axvline(median, color=_INK, linewidth=1.0, linestyle=(0, (4, 3)))
-        title += f": {shortest:.3g} to {longest:.3g} s, median (dashed) {median:.3g} s"
+        title += f": {significant(shortest)} to {significant(longest)} s, "
+        title += f"median (dashed) {significant(median)} s"
     _dress(axes, title)
 
 
@@ -315,7 +317,7 @@ def _count(n: int, what: str) -> str:
 
 def _hours(hours: float) -> str:
     if hours < 1 / 60:
-        return f"{hours * 3600:.3g} s"
+        return f"{significant(hours * 3600)} s"
     if hours < 1:
-        return f"{hours * 60:.3g} min"
-    return f"{hours:.3g} h" if hours < 100 else f"{hours:,.0f} h"
+        return f"{significant(hours * 60)} min"
+    return f"{significant(hours)} h" if hours < 100 else f"{hours:,.0f} h"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+from hearbench.amounts import data_size
 from hearbench.errors import TaskError
 from hearbench.files import atomic_folder
 from hearbench.tasks.parallel import Progress
@@ -134,12 +135,12 @@ class Unpacking:
         self._needed_bytes = needed_bytes
         if needed_bytes > self._free_bytes - _RESERVE_BYTES:
             needs = "with what comes next it needs at least" if at_least else "it needs"
-            taken = f", {_size(self.written_bytes)} of them taken by what was unpacked so far "
+            taken = f", {data_size(self.written_bytes)} of them taken by what was unpacked so far "
             taken += "(and is removed again)"
             raise UnwritableError(
-                f"There is no room to unpack {self.shown}: {needs} {_size(needed_bytes)}, "
-                f"{_size(self._free_bytes)} are free in {self.folder.parent}"
-                f"{taken if self.written_bytes else ''}, and {_size(_RESERVE_BYTES)} must stay "
+                f"There is no room to unpack {self.shown}: {needs} {data_size(needed_bytes)}, "
+                f"{data_size(self._free_bytes)} are free in {self.folder.parent}"
+                f"{taken if self.written_bytes else ''}, and {data_size(_RESERVE_BYTES)} must stay "
                 "free. Free some, or choose another folder (HEARBENCH_CACHE names that of the "
                 "cache)."
             )
@@ -152,8 +153,8 @@ class Unpacking:
         """
         if unpacked_bytes > self._most_bytes:
             raise TaskError(
-                f"{self.shown} is refused: its {_size(self._size_bytes)} would unpack to "
-                f"{_size(unpacked_bytes)} or more, over {_MAX_RATIO} times as much, which no "
+                f"{self.shown} is refused: its {data_size(self._size_bytes)} would unpack to "
+                f"{data_size(unpacked_bytes)} or more, over {_MAX_RATIO} times as much, which no "
                 f"corpus does. It is damaged or made to fill the disk. {REMEDY} If you do trust "
                 "it, unpack it by hand."
             )
@@ -244,8 +245,9 @@ class Unpacking:
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             raise UnwritableError(
                 f"The disk is full: unpacking {self.shown} into {self.folder.parent} needs "
-                f"{_size(self._needed_bytes)} or more, of which {_size(self.written_bytes)} were "
-                "written (and are removed again). Free some, or choose another folder."
+                f"{data_size(self._needed_bytes)} or more, of which "
+                f"{data_size(self.written_bytes)} were written (and are removed "
+                "again). Free some, or choose another folder."
             ) from error
         reason = error.strerror or error if isinstance(error, OSError) else error
         kind = UnwritableError if is_about_the_place(error) else TaskError
@@ -259,12 +261,3 @@ def _write_all(out: io.FileIO, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[out.write(view) :]
-
-
-def _size(n_bytes: int) -> str:
-    value = float(n_bytes)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}" if unit != "bytes" else f"{n_bytes} bytes"
-        value /= 1000
-    return f"{value:.1f} TB"
