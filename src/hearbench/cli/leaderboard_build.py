@@ -59,20 +59,24 @@ def build(
         from hearbench.leaderboard.csv_file import read_table
         from hearbench.leaderboard.official import official_table
         from hearbench.leaderboard.site import ScoreInterval, build_site, interval_of
+        from hearbench.results.seeds import seed_folders
 
         table = official_table() if csv is None else read_table(csv)
         own: list[Result] = []
         intervals: dict[tuple[str, str], ScoreInterval] = {}
+        seeds: dict[tuple[str, str], tuple[int, ...]] = {}
         for text in results or ():
             for row, found in _own(text):
                 _say_what_is_left_out(row)
                 table = _with_own(table, row)
                 for folder, result in found.items():
                     own.append(result)
+                    key = result.model.name, result.task.name
+                    seeds[key] = tuple(each.seed for _, each in seed_folders(folder))
                     interval = interval_of(folder)
                     if interval is not None:
-                        intervals[result.model.name, result.task.name] = interval
-        files = build_site(table, out, results=own, intervals=intervals)
+                        intervals[key] = interval
+        files = build_site(table, out, results=own, intervals=intervals, seeds=seeds)
     index = out / "index.html"
     if json:
         models = sorted({result.model.name for result in own})

@@ -285,8 +285,8 @@ def _lines(plan: Plan) -> list[tuple[str, str]]:
             ),
             (
                 f"Disk: {memory_size(total.disk_bytes)} kept, at most "
-                f"{memory_size(total.disk_high_bytes)}, of {memory_size(machine.disk_free_bytes)} free. "
-                f"Memory: up to {memory_size(total.memory_bytes)} of "
+                f"{memory_size(total.disk_high_bytes)}, of {memory_size(machine.disk_free_bytes)} "
+                f"free. Memory: up to {memory_size(total.memory_bytes)} of "
                 f"{memory_size(machine.memory_free_bytes)} free.",
                 "",
             ),

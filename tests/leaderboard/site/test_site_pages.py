@@ -185,7 +185,8 @@ def test_own_model(site: Path) -> None:
     ]
     assert (
         "hearbench evaluate mine \\\n    --task esc50-v2.0.0-full \\\n"
-        "    --task esc50-v2.0.0-small \\\n    --task tfds_gtzan-1.0.0-full" in read.words
+        "    --task esc50-v2.0.0-small \\\n    --task tfds_gtzan-1.0.0-full \\\n"
+        "    --protocol hear2021 --seed 42 --precision float32 --out results" in read.words
     )
 
 

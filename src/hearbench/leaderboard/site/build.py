@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hearbench._version import __version__
+from hearbench.amounts import duration, significant
 from hearbench.errors import HearError
 from hearbench.leaderboard.site.figures import FEWEST_SCORES, PaperFigures, figures_of
 from hearbench.leaderboard.site.folder import check_replaceable, write_folder
@@ -17,6 +18,7 @@ from hearbench.leaderboard.site.numbers import digits
 from hearbench.leaderboard.site.own import own_models
 from hearbench.leaderboard.site.plots import correlation_plot, heat_map, scatter
 from hearbench.leaderboard.table import Table
+from hearbench.report.words import mebibytes
 from hearbench.results import Result
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ def build_site(
     *,
     results: Sequence[Result] = (),
     intervals: Mapping[tuple[str, str], ScoreInterval] | None = None,
+    seeds: Mapping[tuple[str, str], tuple[int, ...]] | None = None,
     figures: PaperFigures | None = None,
     generated: dt.date | None = None,
 ) -> list[Path]:
@@ -51,6 +54,7 @@ def build_site(
             that no score of the table is made of is shown apart from those that are.
         intervals: Of the results' first scores, by the names of model and task, where they are
             known; see `interval_of`.
+        seeds: Of the trainings, likewise, where they are more than the results' own.
         figures: The paper's figures; by default they are computed from the table.
         generated: A date to show at the foot of each page.
 
@@ -64,7 +68,7 @@ def build_site(
             one name.
     """
     check_replaceable(out)
-    own = own_models(results, intervals)
+    own = own_models(results, intervals, seeds)
     # Imported here, as it needs libraries that come with the extra.
     environment, plotly = _environment(), _plotly()
     from hearbench.leaderboard.site.pages import Content
@@ -150,7 +154,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["digits"] = digits
+    for form in (digits, duration, mebibytes, significant):
+        environment.filters[form.__name__] = form
     # Keys stay as they come; Jinja's own filter would sort them.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment

@@ -29,11 +29,13 @@ class OwnModel:
         name: Its name.
         results: One per task, by the names of the tasks.
         intervals: Of their first scores, by the names of the tasks, where they are known.
+        seeds: Of the trainings, by the names of the tasks, where there are more than the results'.
     """
 
     name: str
     results: tuple[Result, ...]
     intervals: Mapping[str, ScoreInterval] = field(default_factory=dict)
+    seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def behind(self, column: str, score: float | None) -> tuple[Result, ...]:
         """The results that a score of the table is the mean of; none if it isn't."""
@@ -69,7 +71,23 @@ class OwnModel:
         }
 
     def command(self) -> str:
-        """How the results are made again, a line per task; paths without their folders."""
+        """How the results are made again: a command for all that were made alike.
+
+        Each has a line per task. Paths are without their folders.
+        """
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for result in self.results:
+            seeds = self.seeds.get(result.task.name, (result.seed,))
+            alike.setdefault(_ways(result, seeds), []).append(result.task.name)
+        model = shlex.join(self._model_words())
+        commands = []
+        for ways, tasks in alike.items():
+            lines = [model, *(shlex.join(["--task", task]) for task in tasks)]
+            lines.append(f"{shlex.join(ways)} --out results")
+            commands.append(" \\\n    ".join(lines))
+        return "\n".join(commands)
+
+    def _model_words(self) -> list[str]:
         model = self.results[0].model
         words = ["hearbench", "evaluate", _without_folders(model.spec)]
         if model.weights is not None:
@@ -77,19 +95,20 @@ class OwnModel:
         for key, value in model.options.items():
             text = str(value).lower() if isinstance(value, bool) else _without_folders(str(value))
             words += ["--option", f"{key}={text}"]
-        tasks = [shlex.join(["--task", result.task.name]) for result in self.results]
-        return " \\\n    ".join([shlex.join(words), *tasks])
+        return words
 
 
 def own_models(
     results: Sequence[Result],
     intervals: Mapping[tuple[str, str], ScoreInterval] | None = None,
+    seeds: Mapping[tuple[str, str], tuple[int, ...]] | None = None,
 ) -> dict[str, OwnModel]:
     """Results by their models, in the order of the names.
 
     Args:
         results: Of any models.
         intervals: Of their first scores, by the names of model and task.
+        seeds: Of the trainings, likewise.
 
     Raises:
         ResultError: Two results are of the same model and task, or two models share a name.
@@ -107,11 +126,13 @@ def own_models(
                 "or source differ. Evaluate one of them under another --name."
             )
         tasks[result.task.name] = result
-    known: dict[str, dict[str, ScoreInterval]] = {}
-    for (name, task), interval in (intervals or {}).items():
-        known.setdefault(name, {})[task] = interval
     return {
-        name: OwnModel(name, tuple(tasks[task] for task in sorted(tasks)), known.get(name, {}))
+        name: OwnModel(
+            name,
+            tuple(tasks[task] for task in sorted(tasks)),
+            {task: value for (model, task), value in (intervals or {}).items() if model == name},
+            {task: value for (model, task), value in (seeds or {}).items() if model == name},
+        )
         for name, tasks in sorted(found.items())
     }
 
@@ -135,6 +156,35 @@ def _without_folders(text: str) -> str:
     is_path = ntpath.isabs(rest) or rest.startswith((".", "~", "/")) or ".py" in rest
     # Of Windows or not, whichever system this is built on.
     return text[:start] + ntpath.basename(rest) if is_path else text
+
+
+def _ways(result: Result, seeds: Sequence[int]) -> tuple[str, ...]:
+    """Options of ``hearbench evaluate`` that decide how embeddings became a score."""
+    name, subset = result.protocol.name, result.protocol.subset
+    base, _, part = name.removesuffix("]").partition("[")
+    words = ["--protocol", base]
+    for piece in part.split(",") if part else ():
+        key, _, value = piece.partition("=")
+        if key == "first":
+            words += ["--grid-points", value]
+        elif subset is None or key not in type(subset).model_fields:
+            words += ["--only", piece]
+    if subset is not None:
+        words += ["--shots", str(subset.shots)] if subset.shots else []
+        words += ["--train-fraction", f"{subset.fraction:g}"] if subset.fraction else []
+        words += ["--repeats", str(subset.repeat + 1)]
+    if result.protocol.is_random:
+        # A repeat trains with a seed of its own, counted from the run's.
+        words += ["--seed", str(seeds[0] - (subset.repeat if subset else 0))]
+        # Those that follow the first without a gap, as one run makes them.
+        count = 1
+        while count < len(seeds) and seeds[count] == seeds[0] + count:
+            count += 1
+        words += ["--seeds", str(count)] if count > 1 else []
+    words += ["--precision", result.precision]
+    if result.embeddings.dtype != "float32":
+        words += ["--dtype", result.embeddings.dtype]
+    return tuple(words)
 
 
 def _joined(words: Iterable[str]) -> str:
