@@ -72,7 +72,13 @@ def test_p_is_that_of_a_paired_t_test_over_clips(out: Path) -> None:
     assert pair.difference == pytest.approx(0.65)
     assert pair.std == pytest.approx(error * math.sqrt(99 / 95), rel=0.04)
     half = stats.t.ppf(0.975, 95) * pair.std
+    assert (pair.low_alone, pair.high_alone) == pytest.approx((0.65 - half, 0.65 + half))
+    # Of two tests of which both find a difference one is the first and one the last.
+    divisor = 2 if pair.p == min(task.pairs[0].p for task in found.tasks) else 1
+    half = stats.t.ppf(1 - 0.025 / divisor, 95) * pair.std
     assert (pair.low, pair.high) == pytest.approx((0.65 - half, 0.65 + half))
+    assert pair.p == pair.p_bootstrap
+    assert math.isnan(pair.p_permutation)
     assert pair.p == pytest.approx(2 * stats.t.sf(0.65 / pair.std, 95))
 
 
@@ -86,6 +92,55 @@ def test_p_values_are_corrected_over_tasks_and_pairs(out: Path) -> None:
         least = max(least, min(1.0, (len(order) - i) * pair.p))
         assert pair.p_holm == pytest.approx(least)
         assert (pair.better is not None) == (least <= 0.05)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models that differ by little and by much, on tasks of three kinds of score."""
+    folder = tmp_path_factory.mktemp("many")
+    for i, wrong in enumerate((0, 0, 1, 3, 5, 12)):
+        for task in (ESC50, DCASE, FSD50K):
+            write_made_up_result(folder, task, model=f"m{i}", wrong=wrong)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("test", "level", "baseline"),
+    [
+        ("bootstrap", 0.5, None),
+        ("bootstrap", 0.95, None),
+        ("bootstrap", 0.999, "m3"),
+        ("permutation", 0.5, "best"),
+        ("permutation", 0.95, None),
+    ],
+)
+def test_words_p_intervals_and_ranks_never_contradict_each_other(
+    many: Path, test: str, level: float, baseline: str | None
+) -> None:
+    found = compare([many], test=test, level=level, baseline=baseline, n_resamples=200)
+    wide = 0
+    for task in found.tasks:
+        better = {frozenset((p.model_a, p.model_b)): p.better for p in task.pairs}
+        for pair in task.pairs:
+            assert (pair.better is None) == (pair.low <= 0 <= pair.high), pair
+            assert (pair.better is None) == (pair.p_holm > 1 - level), pair
+            assert (pair.better is None) == (pair.verdict == "no difference shown")
+            # What is corrected holds what isn't.
+            assert pair.low <= pair.low_alone <= pair.difference <= pair.high_alone <= pair.high
+            known = [p for p in (pair.p_bootstrap, pair.p_permutation) if not math.isnan(p)]
+            assert pair.p == max(known)
+            assert len(known) == 1 + (test == "permutation")
+            wide += pair.high > pair.high_alone
+        for own in task.scores:
+            ahead = [w for names, w in better.items() if own.model in names and w is not None]
+            assert own.rank_low == 1 + sum(winner != own.model for winner in ahead)
+            assert own.rank_high == 6 - sum(winner == own.model for winner in ahead)
+            assert own.rank_low <= own.rank <= own.rank_high
+    assert wide
+    for standing in found.standings:
+        each = [s for task in found.tasks for s in task.scores if s.model == standing.model]
+        assert standing.low == pytest.approx(np.mean([s.rank_low for s in each]))
+        assert standing.high == pytest.approx(np.mean([s.rank_high for s in each]))
 
 
 def test_permutations_agree_with_all_permutations(out: Path) -> None:

@@ -14,6 +14,7 @@ from hearbench.stats.paired import (
     bootstrap_p_value,
     difference_interval,
     holm,
+    holm_divisors,
     permutation_p_value,
     pooled_event_clip_score,
     pooled_scene_clip_score,
@@ -194,3 +195,27 @@ def test_holm_by_hand_and_without_tests_that_were_not_made() -> None:
     assert math.isnan(found[1])
     assert found[[0, 2]] == pytest.approx([0.02, 0.02])
     assert holm([]).shape == (0,)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.05, 0.001])
+def test_an_interval_at_holms_level_leaves_out_0_where_holm_rejects(alpha: float) -> None:
+    rng = np.random.default_rng(int(1000 * alpha))
+    for _ in range(200):
+        z = rng.normal(0, 3, rng.integers(1, 9)).round(int(rng.integers(0, 4)))
+        p = 2 * stats.norm.sf(np.abs(z))
+        p[rng.random(len(p)) < 0.1] = math.nan
+        adjusted, divisors = holm(p.tolist()), holm_divisors(p.tolist(), alpha)
+        for one, corrected, divisor, raw in zip(z, adjusted, divisors, p, strict=True):
+            if math.isnan(raw):
+                continue
+            half = stats.norm.ppf(1 - alpha / divisor / 2)
+            assert (abs(one) > half) == (corrected <= alpha)
+            assert 1 <= divisor <= np.count_nonzero(~np.isnan(p))
+
+
+def test_divisors_by_hand() -> None:
+    # 0.01 <= 0.05 / 4, 0.015 <= 0.05 / 3, and 0.03 > 0.05 / 2 ends it.
+    found = holm_divisors([0.03, 0.01, 0.9, 0.015, math.nan], 0.05)
+    assert found.tolist() == [2, 4, 2, 3, 2]
+    assert holm_divisors([], 0.05).tolist() == []
+    assert holm_divisors([0.02, 0.01], 0.05).tolist() == [1, 2]

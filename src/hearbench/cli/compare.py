@@ -39,7 +39,7 @@ def compare(
         typer.Option(
             "--test",
             metavar="bootstrap|permutation",
-            help="Where p comes from; permutation asks about the test clips alone.",
+            help="Where p comes from; with permutation the larger one of both counts.",
         ),
     ] = "bootstrap",
     resamples: Annotated[
@@ -50,7 +50,9 @@ def compare(
             help="Of the test clips; of permutations there may be more.",
         ),
     ] = 2000,
-    level: Annotated[float, typer.Option("--level", help="Of intervals and tests.")] = 0.95,
+    level: Annotated[
+        float, typer.Option("--level", help="Of an interval alone, and of all tests together.")
+    ] = 0.95,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the resamples.")] = 0,
     plot: Annotated[
         Path | None,
@@ -65,7 +67,7 @@ def compare(
     """Compares models on the test clips that they share.
 
     Says of every pair and task which model is better, or that the clips can't show it: by the
-    stored predictions, with intervals, p-values corrected for their number, and mean ranks.
+    stored predictions, with p-values, intervals and ranks corrected for their number.
     Further seeds of a result count. See docs/comparing.md.
     """
     with answers_only():

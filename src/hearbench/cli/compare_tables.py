@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["show_comparison"]
 
+# Where fewer would tell another side of 0, or of the tests' level.
+_MOST_DIGITS = 9
+_TESTS = {
+    "bootstrap": "bootstrap of the test clips",
+    "permutation": "permutations and bootstrap of the test clips, the larger one",
+}
+
 
 def show_comparison(found: Comparison) -> None:
     """Prints scores and differences per task, then all tasks together."""
@@ -72,15 +79,15 @@ def _differences(console: Console, task: TaskComparison, found: Comparison) -> N
     table = _table()
     table.add_column("pair", overflow="fold")
     table.add_column("difference", justify="right", no_wrap=True)
-    table.add_column(_level(found), justify="right", no_wrap=True)
+    table.add_column("interval", justify="right", no_wrap=True)
     table.add_column("p", justify="right", no_wrap=True)
     table.add_column("verdict", min_width=20)
     for pair in task.pairs:
         table.add_row(
             Text(f"{pair.model_a}\n− {pair.model_b}"),
             _signed(pair.difference),
-            _interval(pair.low, pair.high, signed=True),
-            _p(pair.p_holm),
+            _difference_interval(pair),
+            _p(pair.p_holm, 1 - found.level),
             Text(pair.verdict, style=_style(pair)),
         )
     console.print(table)
@@ -114,8 +121,9 @@ def _legend(found: Comparison) -> list[str]:
         return []
     corrected = f"corrected for {n} comparisons (Holm)" if n > 1 else "of one comparison"
     notes = [
-        f"p: by {found.test} of the test clips, {corrected}; a difference at p <= "
-        f"{1 - found.level:.3g}.",
+        f"p: by {_TESTS[found.test]}, {corrected}; a difference at p <= {1 - found.level:.3g}.",
+        "interval: of a difference, widened by the same correction, so that it leaves out 0 where "
+        "there is one; rank: in brackets all that no verdict speaks against.",
         "better, worse: comparisons with such a difference; ahead: with the better score.",
     ]
     single = sorted(
@@ -137,22 +145,33 @@ def _table() -> Table:
     return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
 
 
-def _interval(low: float, high: float, *, signed: bool = False) -> str:
+def _interval(low: float, high: float) -> str:
     if math.isnan(low) or math.isnan(high):
         return "unknown"
-    form = _signed if signed else number
-    return f"{form(low)} to {form(high)}"
+    return f"{number(low)} to {number(high)}"
+
+
+def _difference_interval(pair: PairDifference) -> str:
+    if math.isnan(pair.low) or math.isnan(pair.high):
+        return "unknown"
+    # With as many digits as show an end that isn't 0 to be none.
+    digits = 3
+    while digits < _MOST_DIGITS and any(
+        end != 0 and round(end, digits) == 0 for end in (pair.low, pair.high)
+    ):
+        digits += 1
+    return f"{_signed(pair.low, digits)} to {_signed(pair.high, digits)}"
 
 
 def _level(found: Comparison) -> str:
     return f"{100 * found.level:.4g} % interval"
 
 
-def _signed(value: float) -> str:
+def _signed(value: float, digits: int = 3) -> str:
     if not math.isfinite(value):
         return number(value)
-    text = f"{value:+.3f}"
-    return "0.000" if float(text) == 0 else text
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text
 
 
 def _size(value: float) -> str:
@@ -166,10 +185,16 @@ def _rank(rank: float, low: float, high: float, *, digits: int) -> str:
     return f"{ends[0]} ({ends[1]} to {ends[2]})"
 
 
-def _p(value: float) -> str:
+def _p(value: float, alpha: float) -> str:
+    """A corrected p, with as many digits as show on which side of the tests' level it is."""
     if math.isnan(value):
         return "unknown"
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
+    if value < 0.001 <= alpha:
+        return "<0.001"
+    digits = 3
+    while digits < _MOST_DIGITS and (round(value, digits) <= alpha) != (value <= alpha):
+        digits += 1
+    return f"{value:.{digits}f}"
 
 
 def _style(pair: PairDifference) -> str:

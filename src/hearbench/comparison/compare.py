@@ -7,15 +7,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from hearbench.comparison.conclusions import RawPair, judged, raw_pair, task_comparison
 from hearbench.comparison.evidence import Evidence, read_evidence, score_of
 from hearbench.comparison.reading import Entrant, read_entrants
 from hearbench.comparison.record import Comparison, PairDifference
 from hearbench.comparison.standings import mean_ranks, standings
 from hearbench.errors import HearError, ResultError
-from hearbench.stats.paired import holm
+from hearbench.stats.paired import holm, holm_divisors
 
 __all__ = ["BEST", "TESTS", "compare"]
 
@@ -45,11 +43,12 @@ def compare(
         score: By name; None for each task's first.
         baseline: The model that all others are compared with, as it is shown, or ``best`` for the
             one with the best mean rank; None for all pairs.
-        test: ``bootstrap``, or ``permutation``, which asks more precisely but about the test
-            clips alone.
+        test: ``bootstrap``, or ``permutation``, with which a difference must stand in a test by
+            swapping predictions as well, which is more precise but about the test clips alone.
         n_resamples: Resamples of the test clips, at least 2; and permutations, of which there
             are more where the correction for many comparisons needs them.
-        level: Of the intervals, between 0 and 1; 1 minus it is the level of the tests.
+        level: Of an interval alone, between 0 and 1; 1 minus it is the level of all tests
+            together, by which the intervals of differences are widened.
         seed: Decides the resamples.
 
     Raises:
@@ -91,14 +90,14 @@ def compare(
                     n_permutations=n_permutations,
                 )
             )
-    ranks = mean_ranks(names, evidence, level)
     if baseline == BEST and BEST not in names:
-        baseline = _best(names, ranks.mean.tolist())
+        baseline = _best(names, mean_ranks(names, evidence, {}).mean.tolist())
     pairs = {
-        each.task: [raw_pair(each, a, b, level, test) for a, b in _pairs(each.entrants, baseline)]
+        each.task: [raw_pair(each, a, b, test) for a, b in _pairs(each.entrants, baseline)]
         for each in evidence
     }
     concluded = _corrected(evidence, pairs, level)
+    ranks = mean_ranks(names, evidence, concluded)
     n_tests = sum(not math.isnan(pair.p) for of_task in pairs.values() for pair in of_task)
     if test == "permutation" and n_tests:
         notes += _coarse(n_permutations, n_tests, level)
@@ -174,10 +173,11 @@ def _corrected(
     evidence: Sequence[Evidence], pairs: dict[str, list[RawPair]], level: float
 ) -> dict[str, tuple[PairDifference, ...]]:
     raw = [(each, pair) for each in evidence for pair in pairs[each.task]]
-    p_holm = holm([pair.p for _, pair in raw]) if raw else np.zeros(0)
+    p_values = [pair.p for _, pair in raw]
+    corrected = zip(holm(p_values).tolist(), holm_divisors(p_values, 1 - level), strict=True)
     found: dict[str, list[PairDifference]] = {each.task: [] for each in evidence}
-    for (each, pair), p in zip(raw, p_holm.tolist(), strict=True):
-        found[each.task].append(judged(each, pair, p, level))
+    for (each, pair), (p, divisor) in zip(raw, corrected, strict=True):
+        found[each.task].append(judged(each, pair, p, float(divisor), level))
     return {task: tuple(listed) for task, listed in found.items()}
 
 

@@ -15,8 +15,9 @@ from hearbench.comparison.record import (
     TaskResolution,
     TaskScore,
 )
-from hearbench.comparison.standings import TaskRanks
-from hearbench.results.variance import NO_VARIANCE, Term, variance_of
+from hearbench.comparison.standings import TaskRanks, mean_score
+from hearbench.results.variance import NO_VARIANCE, Term, Variance, variance_of
+from hearbench.stats.intervals import Interval
 from hearbench.stats.paired import difference_interval
 from hearbench.stats.resolution import resolution
 
@@ -30,70 +31,92 @@ _NO_WIDTH = 1e-6
 
 @dataclass(frozen=True)
 class RawPair:
-    """A difference before the correction for the number of tests.
+    """A difference before anything is concluded from it.
 
     Attributes:
         a: Position of the one model among the task's.
         b: Position of the other.
         difference: A's score minus B's; NaN if it is undefined.
-        std: Standard deviation; NaN if unknown, as all that follow.
-        low: The interval's lower end.
-        high: Its upper end.
-        p: Of no difference.
+        variance: Of the difference; None if unknown.
+        reach: How large a difference can be.
+        p_bootstrap: p of no difference, by resampling; NaN if unknown.
+        p_permutation: The same by swapping predictions; NaN if unknown or not asked for.
     """
 
     a: int
     b: int
     difference: float
-    std: float
-    low: float
-    high: float
-    p: float
+    variance: Variance | None
+    reach: float
+    p_bootstrap: float
+    p_permutation: float
+
+    @property
+    def p(self) -> float:
+        """The larger one of what is known: a difference must stand in both.
+
+        Permutations know of the test clips alone, resamples of seeds and folds as well.
+        """
+        known = [p for p in (self.p_bootstrap, self.p_permutation) if not math.isnan(p)]
+        return max(known, default=math.nan)
+
+    def interval(self, level: float) -> Interval:
+        """The interval of the difference by resampling; NaN if unknown."""
+        if self.variance is None:
+            return Interval(math.nan, math.nan)
+        if self.variance.total <= NO_VARIANCE:  # nothing varies
+            found = difference_interval(
+                self.difference,
+                np.full(2, self.difference),
+                n_clips=self.variance.n_clips,
+                level=level,
+                # Such that what a score can take is as far apart as that.
+                bounds=(0.0, self.reach),
+            )
+        else:
+            found = self.variance.interval(self.difference, level)
+        return Interval(max(-self.reach, found.low), min(self.reach, found.high))
 
 
-def raw_pair(evidence: Evidence, a: int, b: int, level: float, test: str) -> RawPair:
-    """The difference of two models, its interval and p.
+def raw_pair(evidence: Evidence, a: int, b: int, test: str) -> RawPair:
+    """The difference of two models and what is known of it.
 
     Args:
         evidence: Of the task.
         a: Position of the one model.
         b: Position of the other.
-        level: Of the interval.
         test: ``bootstrap`` or ``permutation``.
     """
     points, replicates = evidence.resampled.points, evidence.resampled.replicates
-    difference = _mean(points[a]) - _mean(points[b])
+    difference = mean_score(points[a]) - mean_score(points[b])
     terms = [Term(points[a], replicates[a]), Term(points[b], replicates[b], -1.0)]
     variance = variance_of(terms, evidence.n_clips)
-    p = math.nan
-    # Among infinite scores there is nothing to be reached by swapping.
-    if math.isfinite(difference) and test == "permutation":
-        p = evidence.by_swapping[min(a, b), max(a, b)]
-    if variance is None:
-        return RawPair(a, b, difference, math.nan, math.nan, math.nan, p)
-    interval = variance.interval(difference, level)
-    if variance.total <= NO_VARIANCE:  # they agree on all clips
-        gains = replicates[a].mean(axis=(0, 1)) - replicates[b].mean(axis=(0, 1))
-        interval = difference_interval(
-            difference,
-            gains,
-            n_clips=evidence.n_clips,
-            level=level,
-            bounds=evidence.resampled.bounds,
-        )
-    if test == "bootstrap":
-        p = variance.p_value(difference)
     # Two scores in [0, 1] differ by 1 at most.
     lowest, highest = evidence.resampled.bounds
     reach = highest - lowest
-    low, high = max(-reach, interval.low), min(reach, interval.high)
-    return RawPair(a, b, difference, math.sqrt(variance.total), low, high, p)
+    by_swapping = math.nan
+    # Among infinite scores there is nothing to be reached by swapping.
+    if math.isfinite(difference) and test == "permutation":
+        by_swapping = evidence.by_swapping[min(a, b), max(a, b)]
+    by_resampling = math.nan if variance is None else variance.p_value(difference, reach)
+    return RawPair(a, b, difference, variance, reach, by_resampling, by_swapping)
 
 
-def judged(evidence: Evidence, pair: RawPair, p_holm: float, level: float) -> PairDifference:
-    """A difference in words."""
+def judged(
+    evidence: Evidence, pair: RawPair, p_holm: float, divisor: float, level: float
+) -> PairDifference:
+    """A difference in words, with an interval that says the same.
+
+    Args:
+        evidence: Of the task.
+        pair: The difference.
+        p_holm: Its p, corrected for all differences.
+        divisor: By which the correction divided the level of this one's test.
+        level: Of an interval alone; 1 minus it is the level of all tests together.
+    """
     a, b = (evidence.entrants[i].name for i in (pair.a, pair.b))
     better: str | None = None
+    alone, together = pair.interval(level), pair.interval(1 - (1 - level) / divisor)
     if math.isnan(p_holm):
         verdict = "can't be judged, as a score is undefined or infinite"
     elif p_holm <= 1 - level:
@@ -101,17 +124,23 @@ def judged(evidence: Evidence, pair: RawPair, p_holm: float, level: float) -> Pa
         verdict = f"{better} is better"
     else:
         verdict = NO_DIFFERENCE
+        # A p that isn't the resamples' own may leave 0 where they don't.
+        together = Interval(min(together.low, 0.0), max(together.high, 0.0))
     return PairDifference(
         model_a=a,
         model_b=b,
         difference=pair.difference,
-        std=pair.std,
-        low=pair.low,
-        high=pair.high,
+        std=math.nan if pair.variance is None else math.sqrt(pair.variance.total),
+        low=together.low,
+        high=together.high,
         p=pair.p,
         p_holm=p_holm,
         better=better,
         verdict=verdict,
+        low_alone=alone.low,
+        high_alone=alone.high,
+        p_bootstrap=pair.p_bootstrap,
+        p_permutation=pair.p_permutation,
     )
 
 
@@ -135,7 +164,7 @@ def task_comparison(
 def _score(evidence: Evidence, i: int, ranks: TaskRanks, level: float) -> TaskScore:
     entrant = evidence.entrants[i]
     points, replicates = evidence.resampled.points[i], evidence.resampled.replicates[i]
-    mean = _mean(points)
+    mean = mean_score(points)
     variance = variance_of([Term(points, replicates)], evidence.n_clips)
     std = low = high = math.nan
     if variance is not None:
@@ -155,11 +184,6 @@ def _score(evidence: Evidence, i: int, ranks: TaskRanks, level: float) -> TaskSc
         rank_low=rank_low,
         rank_high=rank_high,
     )
-
-
-def _mean(points: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
-    with np.errstate(invalid="ignore"):  # infinities of both signs
-        return float(points.mean(axis=1).mean())
 
 
 def _resolution(evidence: Evidence, level: float) -> TaskResolution | None:

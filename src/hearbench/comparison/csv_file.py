@@ -17,6 +17,7 @@ __all__ = ["COLUMNS", "write_comparison_csv"]
 COLUMNS = (
     *("task", "score", "n_clips", "model_a", "model_b", "mean_a", "mean_b", "difference"),
     *("low", "high", "p", "p_holm", "better"),
+    *("low_alone", "high_alone", "p_bootstrap", "p_permutation"),
 )
 
 
@@ -36,11 +37,13 @@ def write_comparison_csv(found: Comparison, path: Path) -> None:
                 *(means[pair.model_a], means[pair.model_b], pair.difference),
                 *(pair.low, pair.high, pair.p, pair.p_holm),
             )
+            alone = (pair.low_alone, pair.high_alone, pair.p_bootstrap, pair.p_permutation)
             writer.writerow(
                 (
                     *(task.task, task.score, task.n_clips, pair.model_a, pair.model_b),
                     *("" if math.isnan(value) else repr(value) for value in numbers),
                     pair.better or "",
+                    *("" if math.isnan(value) else repr(value) for value in alone),
                 )
             )
     try:

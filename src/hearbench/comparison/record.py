@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -35,8 +36,8 @@ class TaskScore(_Record):
         is_random: Whether other seeds would give other scores.
         protocol: By which it was evaluated.
         rank: Among the task's models; 1 is the best.
-        rank_low: The interval of the rank, its better end.
-        rank_high: Its worse end.
+        rank_low: The best rank that no verdict speaks against.
+        rank_high: The worst one.
     """
 
     model: str
@@ -60,12 +61,18 @@ class PairDifference(_Record):
         model_b: The other.
         difference: A's score minus B's.
         std: Standard deviation of the difference; NaN if unknown.
-        low: The interval's lower end; NaN if unknown.
+        low: Lower end of the interval that is corrected as p is: it leaves out 0 if and only if one
+            model is better. NaN if unknown.
         high: Its upper end.
-        p: Of the hypothesis that there is no difference; NaN if unknown.
+        p: Of the hypothesis that there is no difference, the larger one of ``p_bootstrap`` and
+            ``p_permutation``; NaN if unknown.
         p_holm: The same, corrected for all pairs and tasks.
         better: The better model; None if the clips can't show one.
         verdict: In words.
+        low_alone: Lower end of the interval of this difference alone, not corrected.
+        high_alone: Its upper end.
+        p_bootstrap: By resampling the test clips, with seeds and folds; not corrected.
+        p_permutation: By swapping predictions on the test clips; NaN if that wasn't asked for.
     """
 
     model_a: str
@@ -78,6 +85,10 @@ class PairDifference(_Record):
     p_holm: Number
     better: str | None
     verdict: str
+    low_alone: Number = math.nan
+    high_alone: Number = math.nan
+    p_bootstrap: Number = math.nan
+    p_permutation: Number = math.nan
 
 
 class TaskResolution(_Record):
@@ -127,8 +138,8 @@ class ModelStanding(_Record):
     Attributes:
         model: Its name.
         mean_rank: Over the tasks that all models have; NaN without such a task.
-        low: The interval of the mean rank, its better end.
-        high: Its worse end.
+        low: The best mean rank that no verdict speaks against.
+        high: The worst one.
         n_tasks: How many tasks the rank is of.
         n_pairs: Comparisons with another model on a task, all tasks counted.
         ahead: In how many of these its score is the better one; equal scores count half.
@@ -160,7 +171,8 @@ class Comparison(_Record):
         models: Their names, as shown.
         baseline: The one that all others are compared with; None for all pairs.
         test: ``bootstrap`` or ``permutation``.
-        level: Of the intervals; a corrected p of at most 1 minus it is a difference.
+        level: Of the intervals of scores and of single differences; a corrected p of at most 1
+            minus it is a difference.
         n_resamples: Resamples of the test clips, or permutations.
         resampling_seed: Decided them.
         n_tests: Comparisons that the correction is for.

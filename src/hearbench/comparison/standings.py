@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hearbench.comparison.evidence import Evidence
-from hearbench.comparison.record import ModelStanding, TaskComparison
-from hearbench.stats.ranks import ranks_with_intervals
+from hearbench.comparison.record import ModelStanding, PairDifference, TaskComparison
+from hearbench.stats.ranks import rank_intervals, ranks
 
-__all__ = ["TaskRanks", "mean_ranks", "standings"]
+__all__ = ["TaskRanks", "mean_ranks", "mean_score", "standings"]
 
 _Floats = npt.NDArray[np.float64]
 
@@ -25,9 +25,9 @@ class TaskRanks:
     Attributes:
         n_tasks: How many tasks have a score of every model.
         mean: (n_models,) mean rank over these; NaN without any.
-        low: (n_models,) the interval's better end.
-        high: (n_models,) its worse end.
-        of_task: Per task and model, rank, better end and worse end; NaN where undefined.
+        low: (n_models,) the best mean rank that no verdict speaks against.
+        high: (n_models,) the worst one.
+        of_task: Per task and model, rank, best rank and worst rank; NaN where undefined.
     """
 
     n_tasks: int
@@ -37,55 +37,48 @@ class TaskRanks:
     of_task: dict[str, dict[str, tuple[float, float, float]]]
 
 
-def mean_ranks(names: Sequence[str], evidence: Sequence[Evidence], level: float) -> TaskRanks:
+def mean_ranks(
+    names: Sequence[str],
+    evidence: Sequence[Evidence],
+    pairs: Mapping[str, Sequence[PairDifference]],
+) -> TaskRanks:
     """Ranks on each task and, over those that have a score of every model, their mean.
-
-    The intervals are of resamples of every task's test clips, the same for all models.
 
     Args:
         names: Of all models.
         evidence: Of the tasks, each with some of the models or all.
-        level: Of the intervals.
+        pairs: By task, what was concluded; none of a task to have ranks of which nothing is sure.
     """
     of_task: dict[str, dict[str, tuple[float, float, float]]] = {}
-    points, replicates, maximise = [], [], []
+    whole: list[_Floats] = []
     for each in evidence:
-        own = np.array([_mean(p) for p in each.resampled.points])
-        with np.errstate(invalid="ignore"):
-            again = np.stack([r.mean(axis=(0, 1)) for r in each.resampled.replicates])
-        found = ranks_with_intervals(
-            own[:, None], again[:, None], maximise=[each.maximise], level=level
-        )
+        own = [entrant.name for entrant in each.entrants]
+        scores = np.array([mean_score(p) for p in each.resampled.points])
+        better = np.zeros((len(own), len(own)), dtype=bool)
+        for pair in pairs.get(each.task, ()):
+            if pair.better is not None:
+                other = pair.model_b if pair.better == pair.model_a else pair.model_a
+                better[own.index(pair.better), own.index(other)] = True
+        rank = ranks(scores[:, None], maximise=[each.maximise])[:, 0]
+        found = np.stack([rank, *rank_intervals(~np.isnan(scores), better)], axis=1)
         of_task[each.task] = {
-            entrant.name: (
-                float(found.per_task[i, 0]),
-                float(found.per_task_low[i, 0]),
-                float(found.per_task_high[i, 0]),
-            )
-            for i, entrant in enumerate(each.entrants)
+            name: (row[0], row[1], row[2]) for name, row in zip(own, found.tolist(), strict=True)
         }
-        if len(each.entrants) == len(names) and not np.isnan(own).any():
-            points.append(own)
-            replicates.append(again)
-            maximise.append(each.maximise)
-    if not points:
-        unknown = np.full(len(names), math.nan)
-        return TaskRanks(0, unknown, unknown, unknown, of_task)
-    overall = ranks_with_intervals(
-        np.stack(points, axis=1), np.stack(replicates, axis=1), maximise=maximise, level=level
-    )
-    return TaskRanks(len(points), overall.mean, overall.mean_low, overall.mean_high, of_task)
+        if len(own) == len(names) and not np.isnan(scores).any():
+            whole.append(found)
+    mean = np.mean(whole, axis=0) if whole else np.full((len(names), 3), math.nan)
+    return TaskRanks(len(whole), mean[:, 0], mean[:, 1], mean[:, 2], of_task)
 
 
 def standings(
-    names: Sequence[str], tasks: Sequence[TaskComparison], ranks: TaskRanks
+    names: Sequence[str], tasks: Sequence[TaskComparison], places: TaskRanks
 ) -> tuple[ModelStanding, ...]:
     """Each model over all tasks."""
-    return tuple(_standing(i, name, tasks, ranks) for i, name in enumerate(names))
+    return tuple(_standing(i, name, tasks, places) for i, name in enumerate(names))
 
 
 def _standing(
-    i: int, name: str, tasks: Sequence[TaskComparison], ranks: TaskRanks
+    i: int, name: str, tasks: Sequence[TaskComparison], places: TaskRanks
 ) -> ModelStanding:
     ahead, n_pairs, better, worse = 0.0, 0, 0, 0
     for task in tasks:
@@ -99,10 +92,10 @@ def _standing(
             worse += pair.better not in (None, name)
     return ModelStanding(
         model=name,
-        mean_rank=float(ranks.mean[i]),
-        low=float(ranks.low[i]),
-        high=float(ranks.high[i]),
-        n_tasks=ranks.n_tasks,
+        mean_rank=float(places.mean[i]),
+        low=float(places.low[i]),
+        high=float(places.high[i]),
+        n_tasks=places.n_tasks,
         n_pairs=n_pairs,
         ahead=ahead,
         clearly_better=better,
@@ -110,6 +103,7 @@ def _standing(
     )
 
 
-def _mean(points: _Floats) -> float:
-    with np.errstate(invalid="ignore"):
+def mean_score(points: _Floats) -> float:
+    """A score over seeds and folds, (n_seeds, n_folds)."""
+    with np.errstate(invalid="ignore"):  # infinities of both signs
         return float(points.mean(axis=1).mean())

@@ -108,12 +108,21 @@ class Variance:
             bounds=bounds,
         )
 
-    def p_value(self, estimate: float) -> float:
-        """Two-sided, of the hypothesis that what is estimated is 0."""
+    def p_value(self, estimate: float, reach: float = math.inf) -> float:
+        """Two-sided, of the hypothesis that what is estimated is 0.
+
+        Args:
+            estimate: What has this variance.
+            reach: How large it could be at most. Where nothing varies, p is one minus the level at
+                which the interval of `hearbench.stats.paired.difference_interval` touches 0.
+        """
         # No more can be said than if every clip had spoken for the same model.
         least = min(1.0, 2.0 ** (1 - self.n_clips))
         if self.total <= NO_VARIANCE:
-            return 1.0 if abs(estimate) <= math.sqrt(NO_VARIANCE) else least
+            if abs(estimate) <= math.sqrt(NO_VARIANCE):
+                return 1.0
+            share = min(1.0, abs(estimate) / reach) if math.isfinite(reach) else 1.0
+            return max(least, min(1.0, 2 * (1 - share) ** self.n_clips))
         p = float(2 * stats.t.sf(abs(estimate) / math.sqrt(self.total), self.degrees))
         return max(least, p)
 

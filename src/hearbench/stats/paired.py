@@ -19,6 +19,7 @@ __all__ = [
     "bootstrap_p_value",
     "difference_interval",
     "holm",
+    "holm_divisors",
     "permutation_p_value",
     "pooled_event_clip_score",
     "pooled_scene_clip_score",
@@ -204,6 +205,33 @@ def _difference(
     for score in scores:
         found += (score(mixture) - score(other)) / len(scores)
     return found
+
+
+def holm_divisors(p_values: Sequence[float], alpha: float) -> npt.NDArray[np.float64]:
+    """By how much Holm's method divides the level at which it looks at each test.
+
+    It goes through the tests by their p-values, divides alpha by the number of those that are
+    still to be looked at, and stops at the first that isn't below: that one and all after it are
+    judged at the level at which it stopped. So an interval of the level ``1 - alpha / divisor``
+    leaves out 0 if and only if `holm`'s adjusted value is at most alpha, provided that it is of
+    the same test as p. Source: Strassburger and Bretz, "Compatible simultaneous lower confidence
+    bounds for the Holm procedure", Statistics in Medicine 27(24), 2008, for those that aren't
+    rejected.
+
+    Args:
+        p_values: Of each test; NaN for a test that couldn't be made, whose divisor is that of
+            those that aren't rejected.
+        alpha: The level of all tests together.
+    """
+    adjusted = holm(p_values)
+    rejected = adjusted <= alpha
+    left = int((~np.isnan(adjusted) & ~rejected).sum())
+    divisors = np.full(adjusted.shape, max(1.0, float(left)))
+    p = np.asarray(p_values, dtype=np.float64)
+    ahead = np.flatnonzero(rejected)
+    order = ahead[np.argsort(p[ahead], kind="stable")]
+    divisors[order] = left + np.arange(len(order), 0, -1)
+    return divisors
 
 
 def holm(p_values: Sequence[float]) -> npt.NDArray[np.float64]:

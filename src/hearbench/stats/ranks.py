@@ -1,88 +1,57 @@
-"""Ranks of models over tasks, and how sure they are."""
+"""Ranks of models, and which of them are sure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-__all__ = ["Ranks", "ranks_with_intervals"]
+__all__ = ["rank_intervals", "ranks"]
 
 _Floats = npt.NDArray[np.float64]
 
 _WORST = float(np.finfo(np.float64).max)
 
 
-@dataclass(frozen=True)
-class Ranks:
-    """Ranks of n_models models; 1 is the best, equal scores share the mean of their ranks.
-
-    Attributes:
-        per_task: (n_models, n_tasks); NaN where a model has no score.
-        per_task_low: Likewise, the interval's end that is better.
-        per_task_high: Likewise, the end that is worse.
-        mean: (n_models,) mean over the tasks that a model has.
-        mean_low: Likewise.
-        mean_high: Likewise.
-    """
-
-    per_task: _Floats
-    per_task_low: _Floats
-    per_task_high: _Floats
-    mean: _Floats
-    mean_low: _Floats
-    mean_high: _Floats
-
-
-def ranks_with_intervals(
-    estimates: _Floats, replicates: _Floats, *, maximise: Sequence[bool], level: float = 0.95
-) -> Ranks:
-    """Ranks of the scores, and percentile intervals of the ranks in each resample.
-
-    A task's clips are resampled for all models alike, tasks independently of each other.
+def ranks(scores: _Floats, *, maximise: Sequence[bool]) -> _Floats:
+    """Ranks of models on tasks; 1 is the best, equal scores share the mean of their ranks.
 
     Args:
-        estimates: (n_models, n_tasks) scores; NaN where a model has none.
-        replicates: (n_models, n_tasks, n_resamples) of the same.
+        scores: (n_models, n_tasks); NaN where a model has none.
         maximise: Per task, whether higher is better.
-        level: Between 0 and 1.
+
+    Returns:
+        (n_models, n_tasks); NaN where a model has no score.
     """
-    sign = np.where(np.asarray(maximise, dtype=bool), -1.0, 1.0)
-    per_task = _ranks(estimates * sign)
-    missing = np.isnan(estimates)
-    of_resamples = _ranks(np.where(missing[:, :, None], np.nan, replicates) * sign[:, None])
-    tail = [(1 - level) / 2, (1 + level) / 2]
-    per_task_low, per_task_high = _quantiles(of_resamples, tail)
-    mean_low, mean_high = _quantiles(_mean(of_resamples, 1), tail)
-    return Ranks(per_task, per_task_low, per_task_high, _mean(per_task, 1), mean_low, mean_high)
-
-
-def _ranks(costs: _Floats) -> _Floats:
-    """Ranks along axis 0, of those that aren't NaN."""
+    costs = scores * np.where(np.asarray(maximise, dtype=bool), -1.0, 1.0)
     # NaN after everything else, the infinitely bad too.
     sortable = np.nan_to_num(costs, nan=np.inf, posinf=_WORST, neginf=-_WORST)
-    ranks: _Floats = stats.rankdata(sortable, axis=0).astype(np.float64)
-    ranks[np.isnan(costs)] = np.nan
-    return ranks
-
-
-def _mean(ranks: _Floats, axis: int) -> _Floats:
-    there = ~np.isnan(ranks)
-    n = there.sum(axis=axis)
-    total = np.where(there, ranks, 0.0).sum(axis=axis)
-    found: _Floats = np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)
+    found: _Floats = stats.rankdata(sortable, axis=0).astype(np.float64)
+    found[np.isnan(costs)] = np.nan
     return found
 
 
-def _quantiles(values: _Floats, tail: Sequence[float]) -> tuple[_Floats, _Floats]:
-    """Along the last axis; NaN for a row that is all NaN."""
-    shape = values.shape[:-1]
-    low, high = np.full(shape, np.nan), np.full(shape, np.nan)
-    for at in np.ndindex(shape):
-        defined = values[at][~np.isnan(values[at])]
-        if len(defined):
-            low[at], high[at] = np.quantile(defined, tail)
-    return low, high
+def rank_intervals(
+    defined: npt.NDArray[np.bool_], better: npt.NDArray[np.bool_]
+) -> tuple[_Floats, _Floats]:
+    """Between which ranks each model is, given which pairs are known to differ.
+
+    Behind a model are at least those that are known to be worse, and before it at least those
+    that are known to be better. If no "is better" is false, with a probability of 95 % say, then
+    all these intervals hold at once with that probability. Source: Mohamad, Goeman and van Zwet,
+    "Simultaneous Confidence Intervals for Ranks with Application to Ranking Institutions",
+    Biometrics 78(1), 2022.
+
+    Args:
+        defined: (n_models,) whether a model has a score.
+        better: (n_models, n_models) whether the model of the row is known to be better than that
+            of the column.
+
+    Returns:
+        The better end and the worse end, each (n_models,); NaN where there is no score.
+    """
+    best = 1.0 + better.sum(axis=0)
+    worst = float(defined.sum()) - better.sum(axis=1)
+    return np.where(defined, best, np.nan), np.where(defined, worst, np.nan)
