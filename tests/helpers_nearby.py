@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from hearbench.models.other_process import CallFailedError
+from hearbench.models.shared_arrays import open_places
 from hearbench.worker.arrays import SharedArrays
 from hearbench.worker.session import Session, SessionError
 
@@ -26,8 +27,8 @@ class Nearby:
     _session: Session | None = None
 
     def __init__(self, *asked: Any, **more: Any) -> None:  # noqa: ARG002
-        self._folder = tempfile.TemporaryDirectory(prefix="hearbench-test-")
-        self.arrays = SharedArrays(self._folder.name)
+        self._places = open_places()
+        self.arrays = SharedArrays(self._places)
         # One for all, as what it hears through can't be taken out of an interpreter again.
         Nearby._session = Nearby._session or Session(self.arrays)
         self.session = Nearby._session
@@ -69,4 +70,5 @@ class Nearby:
         for name in set(sys.modules) - set(self._known):
             if str(TESTS) in str(getattr(sys.modules[name], "__file__", "")):
                 del sys.modules[name]
-        self._folder.cleanup()
+        for file in self._places.values():
+            os.close(file)

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import platform
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,11 +22,14 @@ import pytest
 from helpers_models import noise, write_model
 
 from hearbench.errors import HearError, ModelError
+from hearbench.models import shared_arrays
 from hearbench.models.loaded import Interpreter
 from hearbench.models.loading import load_model
 from hearbench.models.other_process import CallFailedError, OtherProcess
 from hearbench.models.sandbox import _bubblewrap, sandboxed
+from hearbench.models.sandbox_start import swapped
 from hearbench.settings import Settings
+from hearbench.worker.arrays import PLACES
 
 _SHELL = "/bin/sh"
 # What it finds is the message of its own failure: an import that succeeds says nothing.
@@ -84,13 +91,10 @@ def no_probe() -> Iterator[None]:
 def _run(
     arguments: Sequence[str],
     *readable: Path,
-    writable: Sequence[Path] = (),
     hidden: Sequence[Path] = (),
     allowed: Sequence[Path] = (),
 ) -> subprocess.CompletedProcess[str]:
-    command = sandboxed(
-        arguments, readable=readable, writable=writable, hidden=hidden, allowed=allowed
-    )
+    command = sandboxed(arguments, readable=readable, hidden=hidden, allowed=allowed)
     return subprocess.run(command, capture_output=True, text=True, timeout=30)
 
 
@@ -100,9 +104,9 @@ def _shell(script: str, *readable: Path, **more: Any) -> str:
     return done.stdout
 
 
-def _findings(folder: Path, given: dict[str, object]) -> dict[str, Any]:
-    folder.mkdir()
-    (folder / "probe.py").write_text(textwrap.dedent(_PROBE))
+def _findings(folder: Path, given: dict[str, object], probe: str = _PROBE) -> dict[str, Any]:
+    folder.mkdir(exist_ok=True)
+    (folder / "probe.py").write_text(probe)
     (folder / "given.json").write_text(json.dumps(given))
     process = OtherProcess(Interpreter(Path(sys.executable), sandbox=True), "probe", [folder])
     try:
@@ -185,7 +189,7 @@ def test_a_hidden_folder_is_empty_within_a_readable_one(tmp_path: Path) -> None:
     )
     for path in (cache, cache / "tasks" / "labels.json", cache / "w.pt"):
         with pytest.raises(HearError, match=r"lies in .*cache, which belongs to the benchmark"):
-            sandboxed([_SHELL], readable=[path], writable=[], allowed=allowed, **more)
+            sandboxed([_SHELL], readable=[path], allowed=allowed, **more)
 
 
 @pytest.mark.usefixtures("bubblewrap")
@@ -194,10 +198,10 @@ def test_folders_that_hold_everything_are_refused(tmp_path: Path, home: Path) ->
     for path in (Path("/"), home, tmp_path, tmp_path / "link", home / "sub" / ".."):
         (home / "sub").mkdir(exist_ok=True)
         with pytest.raises(HearError, match=r"holds your home folder.*folder of its own"):
-            sandboxed([_SHELL], readable=[path], writable=[])
+            sandboxed([_SHELL], readable=[path])
     for path in (Path("/var/tmp"), Path("/dev/shm")):  # noqa: S108
         with pytest.raises(HearError, match="everybody's temporary files"):
-            sandboxed([_SHELL], readable=[path], writable=[])
+            sandboxed([_SHELL], readable=[path])
     # A folder at home is as good as any other.
     (home / "sub" / "x").write_text("content")
     assert _shell(f"cat {home}/sub/x", home / "sub") == "content"
@@ -240,14 +244,6 @@ def test_an_interpreter_may_be_a_link_from_anywhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("bubblewrap")
-def test_what_is_written_into_writable_folders_arrives(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    _shell(f"echo written > {out}/x", out, writable=[out])
-    assert (out / "x").read_text() == "written\n"
-
-
-@pytest.mark.usefixtures("bubblewrap")
 def test_the_exit_status_is_told_and_an_abort_is_heard() -> None:
     assert _run([_SHELL, "-c", "exit 3"]).returncode == 3
     assert _run([_SHELL, "-c", "kill -SEGV $$"]).returncode == 128 + signal.SIGSEGV
@@ -258,7 +254,6 @@ def test_the_exit_status_is_told_and_an_abort_is_heard() -> None:
     command = sandboxed(
         [sys.executable, "-c", script],
         readable=[Path(sys.prefix), Path(sys.base_prefix)],
-        writable=[],
     )
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
@@ -295,35 +290,174 @@ def test_nothing_outlives_a_killed_parent(tmp_path: Path) -> None:
     from hearbench.models.loaded import Interpreter
     interpreter = Interpreter(Path(sys.executable), sandbox=True)
     process = OtherProcess(interpreter, "sleeper", [Path({str(model.parent)!r})])
-    print(process._code, process._folder, flush=True)
+    print(flush=True)
     process.ask("import", "it", place={str(model)!r}, is_file=True, attribute="")
     """
+    empty = tmp_path / "temporary"
+    empty.mkdir()
     with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", textwrap.dedent(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(empty)},
     ) as parent:
         assert parent.stdout is not None
-        code, folder = parent.stdout.readline().split()
-        # The shell has become bubblewrap, which has a second process and the worker below it.
+        assert parent.stdout.readline() == "\n"
+        # What started it has become bubblewrap, which has a second process and the worker below it.
         family = psutil.Process(parent.pid).children(recursive=True)
         assert len(family) == 3
+        links = [os.readlink(path) for path in Path(f"/proc/{parent.pid}/fd").iterdir()]
+        assert len([link for link in links if link.endswith(" (deleted)")]) == len(PLACES)
         parent.kill()
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
-    # Killed, it couldn't remove them.
-    for left in (code, folder):
-        shutil.rmtree(left)
+    # Killed, it could remove nothing, neither there nor in memory.
+    assert not [*empty.iterdir()]
+
+
+_WALL = """
+import ctypes, json, os, socket
+import numpy
+
+def attempt(path, flags):
+    try:
+        os.close(os.open(path, flags))
+        return "opened"
+    except OSError as error:
+        return type(error).__name__
+
+def below(folder):
+    return [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names]
+
+def namespace():
+    libc = ctypes.CDLL(None, use_errno=True)
+    return libc.unshare(0x10000000)
+
+def key():
+    libc = ctypes.CDLL(None)
+    return libc.syscall(250, 10, 0xfffffffd, b"user", b"hearbench-test", 0)
+
+wall = ["/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/vm/drop_caches",
+        "/proc/sysrq-trigger", "/proc/kcore", "/proc/kmsg", "/proc/1/mem", "/dev/mem", "/dev/kmsg",
+        "/dev/tty", "/etc/passwd", "/sys/devices/system/cpu/online", "/sys/fs/cgroup/cgroup.procs"]
+outside = ("/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs", "/sys", "/etc", "/usr/bin")
+opened = [path for path in wall if attempt(path, os.O_WRONLY) == "opened"]
+# Of its own processes pid 1 is the sandbox's own, as confined as this one.
+opened = [path for path in opened if path != "/proc/1/mem"]
+opened += [path for folder in outside for path in below(folder)
+           if attempt(path, os.O_WRONLY | os.O_NONBLOCK) == "opened"]
+read = [path for path in ("/proc/kcore", "/proc/kmsg", "/proc/kpagecount", "/proc/keys",
+                          "/proc/kallsyms") if attempt(path, os.O_RDONLY) == "opened"]
+files = [path for path in ("/proc/self/fd/%d" % number for number in range(3, 256))
+         if os.path.islink(path)]
+raise RuntimeError(json.dumps({
+    "opened": opened, "read": read, "namespace": namespace(), "key": key(),
+    "environment": sorted(os.environ), "secrets": [value for value in os.environ.values()
+                                                   if "secret" in value],
+    "files": [os.readlink(path).split(":")[0].split(" ")[0] for path in files],
+    "privileges": [line.split()[1] for line in open("/proc/self/status")
+                   if line.startswith("NoNewPrivs")],
+    "user": os.stat("/tmp").st_uid,
+}))
+"""
+_SECRETS = ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "TF_VAR_password", "NVIDIA_API_KEY", "MY_OWN")
+
+
+@pytest.mark.usefixtures("bubblewrap")
+def test_a_model_can_change_nothing_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in _SECRETS:
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    if platform.machine() == "x86_64":
+        # A key of this session: who has it finds it.
+        libc = ctypes.CDLL(None)
+        libc.syscall(250, 1, None)
+        libc.syscall(248, b"user", b"hearbench-test", b"x", 1, -3)
+        assert libc.syscall(250, 10, -3, b"user", b"hearbench-test", 0) > 0
+    # Only root sees it outside, and may leave nothing to be read by others.
+    (tmp_path / "model").mkdir(mode=0o700)
+    found = _findings(tmp_path / "model", {}, _WALL)
+    assert found.pop("opened") == found.pop("read") == found.pop("secrets") == []
+    assert found.pop("namespace") == found.pop("key") == -1
+    assert not {*_SECRETS} & {*found["environment"]}
+    assert {"PATH", "HOME", "TMPDIR", "OMP_NUM_THREADS"} <= {*found.pop("environment")}
+    assert found.pop("privileges") == ["1"]
+    # The places of arrays, and the pipes to this process: all the descriptors that it got.
+    places = {str(shared_arrays._folder() or tempfile.gettempdir()), "pipe"}
+    assert {re.sub(r"/?#\d+$", "", file) for file in found.pop("files")} <= places
+    assert found == {"user": os.geteuid()}
+
+
+@pytest.mark.usefixtures("bubblewrap")
+def test_outside_a_sandbox_of_root_belongs_to_nobody() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root is exchanged")
+    command = sandboxed([_SHELL, "-c", "echo; read x"], readable=[])
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"
+        family = [psutil.Process(process.pid)]
+        family += family[0].children(recursive=True)
+        assert len(family) == 3
+        for one in family:
+            assert {*one.uids(), *one.gids()} == {61184}
+            assert not [line for line in _status(one.pid, "Groups") if line]
+        process.communicate(b"\n", timeout=20)
+
+
+@pytest.mark.usefixtures("bubblewrap", "no_probe")
+def test_a_sandbox_of_an_ordinary_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    python, become = Path("/usr/bin/python3"), shutil.which("setpriv")
+    if os.geteuid() != 0 or become is None or not python.exists():
+        pytest.skip("needs root, setpriv and the system's Python")
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    monkeypatch.setattr(sys, "executable", str(python))
+    script = "id -u; unshare -U id; echo x >/proc/sys/kernel/core_pattern; cat /proc/kallsyms"
+    command = sandboxed([_SHELL, "-c", script], readable=[])
+    command = [become, "--reuid=65534", "--regid=65534", "--clear-groups", *command]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.stdout == "65534\n"
+    errors = done.stderr.splitlines()
+    assert [line.rpartition(": ")[2] for line in errors[1:]] == [
+        "Read-only file system",
+        "Permission denied",
+    ]
+    assert "unshare failed" in errors[0]
+
+
+def _status(pid: int, key: str) -> list[str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.partition(":")[2].split() for line in lines if line.startswith(f"{key}:"))
+
+
+@pytest.mark.parametrize(
+    "known", ["0 0 4294967295", "0 100000 65536", "0 1000 1\n1 100000 65536", "0 5 61185\n"]
+)
+def test_root_and_nobody_have_each_others_place_and_all_others_their_own(known: str) -> None:
+    found: dict[tuple[int, int], int] = {}
+    for line in swapped(known, 61184).splitlines():
+        first, outside, count = map(int, line.split())
+        assert not any(first < end and start < first + count for start, end in found)
+        found[first, first + count] = outside
+    ends = [line.split() for line in known.splitlines()]
+    assert sum(end - start for start, end in found) == sum(int(end[2]) for end in ends)
+    assert found.pop((0, 1)) == 61184
+    assert found.pop((61184, 61185)) == 0
+    assert all(outside == start for (start, _), outside in found.items())
 
 
 @pytest.mark.usefixtures("no_probe")
 def test_without_bubblewrap_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HearError, match=r"no bwrap on the PATH\. Install the package"):
-        sandboxed([_SHELL], readable=[], writable=[])
+        sandboxed([_SHELL], readable=[])
     fake = tmp_path / "bwrap"
     fake.write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
     fake.chmod(0o755)
     with pytest.raises(HearError, match=r"uid map: Permission denied\nIt needs user namespaces"):
-        sandboxed([_SHELL], readable=[], writable=[])
+        sandboxed([_SHELL], readable=[])
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(HearError, match="no sandbox for models on darwin, only on Linux"):
-        sandboxed([_SHELL], readable=[], writable=[])
+        sandboxed([_SHELL], readable=[])

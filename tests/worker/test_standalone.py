@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import hearbench.worker
+from hearbench.models.shared_arrays import open_places
 
 FOLDER = Path(hearbench.worker.__file__).parent
 FILES = sorted(FOLDER.glob("*.py"))
@@ -67,13 +69,17 @@ def test_it_starts_without_hearbench(tmp_path: Path) -> None:
         "from hearbench_worker.serve import main; main()"
     )
     commands = '{"number": 5, "do": "memory", "with": {}}\n'
+    files = [*open_places().values()]
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code, str(tmp_path), "0"],
+        [sys.executable, "-I", "-S", "-c", code, ",".join(map(str, files)), "0"],
         input=commands,
         capture_output=True,
         text=True,
         timeout=60,
+        pass_fds=files,
     )
+    for file in files:
+        os.close(file)
     assert done.returncode == 0, done.stderr
     start, answer, end = done.stdout.split("\n")
     assert (start, end) == ("", "")

@@ -10,13 +10,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,20 +29,24 @@ from hearbench.models.answers import FORMS, Fault, Form, Violations
 from hearbench.models.interpreter import describe_interpreter
 from hearbench.models.loaded import Interpreter
 from hearbench.models.pipes import Lines, Tail, printable
-from hearbench.models.shared_arrays import read_shared, write_shared
+from hearbench.models.shared_arrays import open_places, read_shared, write_shared
 
 __all__ = ["CallFailedError", "OtherProcess"]
 
+# From where it lies, under a name of its own, and with nothing of hearbench around it.
 _BOOT = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from hearbench_worker.serve import main; "
-    "del sys.path[0]; sys.path[:] = [item for item in sys.path if item]; main()"
+    "import sys, importlib.util as u; name = 'hearbench_worker'; folder = sys.argv[1]; "
+    "spec = u.spec_from_file_location("
+    "name, folder + '/__init__.py', submodule_search_locations=[folder]); "
+    "sys.modules[name] = u.module_from_spec(spec); spec.loader.exec_module(sys.modules[name]); "
+    "from hearbench_worker.serve import main; "
+    "sys.path[:] = [item for item in sys.path if item]; main()"
 )
+_CODE = Path(hearbench.worker.__file__).parent
 # Variables that say where this interpreter's packages are, which another has none of.
 _OWN_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV")
 # Those that say where the benchmark's data is, or make tests of it.
 _OWN_PREFIXES = ("HEARBENCH_", "COV_", "PYTEST_")
-_MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108
-_LEAST_FREE_BYTES = 2 << 30
 # Of a stack that Python writes when it crashes: the boot line, and what no reader needs.
 _NOISE = ('  File "<string>", line 1 in <module>', "Extension modules:")
 _START_S, _END_S = 120.0, 5.0
@@ -93,33 +95,30 @@ class OtherProcess:
         self._number = 0
         self._ended = ""
         described = describe_interpreter(interpreter.python)
-        self._folder = Path(tempfile.mkdtemp(prefix="hearbench-", dir=_shared_folder()))
-        self._code = Path(tempfile.mkdtemp(prefix="hearbench-"))
-        shutil.copytree(
-            Path(hearbench.worker.__file__).parent,
-            self._code / "hearbench_worker",
-            ignore=shutil.ignore_patterns("__pycache__"),
-        )
-        limit = int((interpreter.memory_gb or 0) * (1 << 30))
-        command = [str(interpreter.python), "-B", "-c", _BOOT]
-        command += [str(self._code), str(self._folder), str(limit)]
+        self._most_bytes = int((interpreter.memory_gb or 0) * (1 << 30))
+        self._places = open_places()
+        files = tuple(self._places.values())
+        self._free_places = weakref.finalize(self, _close, files)
+        command = [str(interpreter.python), "-B", "-c", _BOOT, str(_CODE)]
+        command += [",".join(map(str, files)), str(self._most_bytes)]
         environment = _environment(interpreter.python)
         if interpreter.sandbox:
-            from hearbench.models.sandbox import sandboxed
+            from hearbench.models.sandbox import sandbox_environment, sandboxed
 
             command = sandboxed(
                 command,
-                readable=[*described.folders, self._code, *interpreter.readable, *readable],
-                writable=[self._folder],
+                readable=[*described.folders, _CODE, *interpreter.readable, *readable],
                 hidden=hidden,
-                allowed=allowed,
+                allowed=[*allowed, _CODE],
             )
+            environment = sandbox_environment(environment)
         self._process = subprocess.Popen(  # noqa: S603
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
+            pass_fds=files,
             start_new_session=True,
         )
         commands, answers, prints = _pipes(self._process)
@@ -127,7 +126,7 @@ class OtherProcess:
         self._lines = Lines(answers)
         self._tail = Tail(prints)
         # Also where nobody calls close, at the latest when this interpreter ends.
-        self._finalizer = weakref.finalize(self, _end, self._process, (self._folder, self._code))
+        self._finalizer = weakref.finalize(self, _end, self._process)
         if self._answer_line("to start", _START_S).strip():
             raise self.nonsense("its start")
         self.guard(hidden)
@@ -200,17 +199,18 @@ class OtherProcess:
             )
 
     @property
-    def folder(self) -> Path:
-        """Where audio and embeddings lie."""
-        return self._folder
+    def places(self) -> Mapping[str, int]:
+        """Descriptors of the files where audio and embeddings lie, by the names of the places."""
+        return self._places
 
     def hand_over(self, audio: npt.NDArray[np.float32]) -> None:
         """Puts audio (n_clips, n_samples) where the process expects it.
 
         Raises:
-            OSError: There is no room, or something else is in its place.
+            OSError: There is no room.
         """
-        write_shared(self._folder, "audio", audio)
+        self.check_alive()
+        write_shared(self._places["audio"], audio)
 
     def take(self, name: str, dtype: str, shape: Sequence[int]) -> npt.NDArray[np.generic]:
         """A copy of the array that the process says to have left.
@@ -218,7 +218,8 @@ class OtherProcess:
         Raises:
             OSError, ValueError, TypeError, OverflowError: There is no such array.
         """
-        return read_shared(self._folder, name, dtype, shape)
+        self.check_alive()
+        return read_shared(self._places[name], dtype, shape, self._most_bytes or None)
 
     def check_alive(self) -> None:
         """Fails if the process was ended.
@@ -238,6 +239,7 @@ class OtherProcess:
         """Ends the process."""
         self._ended = self._ended or "it was closed."
         self._finalizer()
+        self._free_places()
         self._lines.finish()
 
     def _answer_line(self, what: str, timeout_s: float) -> str:
@@ -278,6 +280,7 @@ class OtherProcess:
 
     def _ends(self, how: str) -> ModelError:
         self._finalizer()
+        self._free_places()
         self._lines.finish()
         self._tail.finish(_END_S)
         self._ended = f"it {how}"
@@ -294,7 +297,7 @@ class OtherProcess:
 
 def _not_of_the_worker(line: str) -> bool:
     """Whether a printed line is the model's: stacks begin with the frames that called it."""
-    return "hearbench_worker" not in line and not line.startswith(_NOISE)
+    return f'File "{_CODE}' not in line and not line.startswith(_NOISE)
 
 
 def _environment(python: Path) -> dict[str, str]:
@@ -304,14 +307,6 @@ def _environment(python: Path) -> dict[str, str]:
         for key, value in os.environ.items()
         if key not in own and not key.startswith(_OWN_PREFIXES)
     }
-
-
-def _shared_folder() -> str | None:
-    """A folder in memory if there is one with room, or else that of temporary files."""
-    if not _MEMORY_FOLDER.is_dir() or not os.access(_MEMORY_FOLDER, os.W_OK):
-        return None
-    room = shutil.disk_usage(_MEMORY_FOLDER).free >= _LEAST_FREE_BYTES
-    return str(_MEMORY_FOLDER) if room else None
 
 
 def _when(what: str) -> str:
@@ -332,7 +327,7 @@ def _started_by(pid: int) -> list[psutil.Process]:
         return []  # it has ended, and nobody knows whose they were
 
 
-def _end(process: subprocess.Popen[bytes], folders: Sequence[Path]) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(OSError):
         _pipes(process)[0].close()
     started = _started_by(process.pid)
@@ -343,5 +338,8 @@ def _end(process: subprocess.Popen[bytes], folders: Sequence[Path]) -> None:
             other.kill()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_END_S)
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _close(files: Sequence[int]) -> None:
+    for file in files:
+        os.close(file)

@@ -3,7 +3,8 @@
 The root of such a process is an empty folder in memory. The system's programs and libraries and
 what the model needs to read are mounted into it, read-only and at their own places; the home
 folder and that of temporary files are there, empty, and what is written there is gone with the
-process. It has no network, and sees no other process.
+process. It has no network, sees no other process, and of the environment a short list. Started by
+root it belongs to nobody (see :mod:`hearbench.models.sandbox_start`).
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hearbench.errors import HearError
 
-__all__ = ["sandboxed"]
+__all__ = ["sandbox_environment", "sandboxed"]
 
 _SYSTEM = (
     *(f"/{name}" for name in ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")),
@@ -35,22 +36,50 @@ _SYSTEM = (
 _GPU_NODES = ("nvidia*", "dri", "kfd")
 # Drivers look up there which GPUs there are.
 _GPU_FACTS = ("/sys/bus/pci", "/sys/class", "/sys/dev", "/sys/devices", "/sys/module")
-_NAMESPACES = ("user", "ipc", "pid", "net", "uts")
+_START = Path(__file__).with_name("sandbox_start.py")
+# No account has one of these numbers: systemd lends them to services without one.
+_NOBODIES = range(61184, 65520)
 _CONFINED = (
-    *(f"--unshare-{name}" for name in _NAMESPACES),
-    "--unshare-cgroup-try",
+    *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
     *("--cap-drop", "ALL"),
     "--die-with-parent",
 )
-# A process that hangs is told to abort, which makes it say where it is. All of its group hear it,
-# and bubblewrap would die of it, and the process with it, before it has said anything.
-_DEAF = ("/bin/sh", "-c", 'trap "" ABRT; exec "$@"', "sh")
+# Of what the kernel tells and takes there: what says more than a model needs, and what it may not
+# even try to change.
+_HIDDEN_PROC = (
+    *("acpi", "kallsyms", "kcore", "key-users", "keys", "kmsg", "kpagecgroup", "kpagecount"),
+    *("kpageflags", "latency_stats", "sched_debug", "scsi", "slabinfo", "timer_list"),
+    "vmallocinfo",
+)
+_KEPT_PROC = ("bus", "driver", "fs", "irq", "sys", "sysrq-trigger", "tty")
+# What a model may learn of the environment: where things are, how numbers are shown, and what
+# libraries go by. None of these holds a secret; prefixes such as TF_ or NVIDIA_ may.
+_VARIABLES = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TERM", "COLUMNS", "LINES"),
+        *("LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"),
+        *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_HOME", "CUDA_PATH"),
+        *("CUDA_LAUNCH_BLOCKING", "CUDA_MODULE_LOADING", "CUBLAS_WORKSPACE_CONFIG"),
+        *("NVIDIA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE", "ROCM_PATH", "HIP_VISIBLE_DEVICES"),
+        *("ROCR_VISIBLE_DEVICES", "HSA_OVERRIDE_GFX_VERSION", "ZE_AFFINITY_MASK"),
+        *("TORCH_HOME", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ENABLE_MPS_FALLBACK"),
+        *("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TFHUB_CACHE_DIR"),
+        *("TRANSFORMERS_CACHE", "KERAS_BACKEND", "KERAS_HOME", "TF_CPP_MIN_LOG_LEVEL"),
+        *("TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS", "TF_FORCE_GPU_ALLOW_GROWTH"),
+        *("TF_USE_LEGACY_KERAS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+        *("XLA_FLAGS", "JAX_PLATFORMS", "NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "MPLBACKEND"),
+        *("OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
+        *("NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS", "RAYON_NUM_THREADS", "GOMP_CPU_AFFINITY"),
+        *("MALLOC_ARENA_MAX", "PYTHONPATH", "PYTHONHOME", "PYTHONHASHSEED", "PYTHONWARNINGS"),
+        *("PYTHONUTF8", "PYTHONIOENCODING", "PYTHONUNBUFFERED", "PYTHONFAULTHANDLER"),
+    }
+)
+_VARIABLE_PREFIXES = ("LC_", "OMP_", "MKL_", "KMP_")
 _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
-_READ, _WRITE, _EMPTY, _CLOSED = "read", "write", "empty", "closed"
+_READ, _EMPTY, _CLOSED = "read", "empty", "closed"
 _DEV, _PROC, _DEVICE = "dev", "proc", "device"
 _OPTIONS = {
     _READ: "--ro-bind",
-    _WRITE: "--bind",
     _EMPTY: "--tmpfs",
     _CLOSED: "--tmpfs",
     _DEV: "--dev",
@@ -61,11 +90,19 @@ _MOST_LINKS = 40  # as the kernel does
 _PROBE_S = 30
 
 
+def sandbox_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Of the variables of an environment those that a command in a sandbox gets."""
+    return {
+        key: value
+        for key, value in variables.items()
+        if key in _VARIABLES or key.startswith(_VARIABLE_PREFIXES)
+    }
+
+
 def sandboxed(
     command: Sequence[str],
     *,
     readable: Sequence[Path],
-    writable: Sequence[Path],
     hidden: Sequence[Path] = (),
     allowed: Sequence[Path] = (),
 ) -> list[str]:
@@ -77,7 +114,6 @@ def sandboxed(
     Args:
         command: The program's path and its arguments.
         readable: Files and folders that it may read; those that aren't there don't count.
-        writable: Folders that it may also write in.
         hidden: Folders that are empty for it, also where they are part of readable ones.
         allowed: Of what lies in hidden folders, what may be readable.
 
@@ -85,7 +121,7 @@ def sandboxed(
         HearError: This system has no sandbox; something readable holds much that is none of the
             command's business, or lies in a hidden folder.
     """
-    program = _bubblewrap()
+    confined = _bubblewrap()
     plan = _Plan()
     for place in _SYSTEM:
         plan.add(place, _READ)
@@ -93,7 +129,7 @@ def sandboxed(
         plan.add(place, kind)
     if _home() != "/":
         plan.add(_home(), _EMPTY)
-    nodes = [node for pattern in _GPU_NODES for node in Path("/dev").glob(pattern)]
+    nodes = [*_gpu_nodes()]
     for node in nodes:
         plan.add(node, _DEVICE)
     for place in _GPU_FACTS if nodes else ():
@@ -110,9 +146,7 @@ def sandboxed(
     for path in map(Path, os.environ.get("LD_LIBRARY_PATH", "").split(":")):
         if path.is_absolute() and not _problem(path, closed, opened):
             plan.add(path, _READ)
-    for path in writable:
-        plan.add(path, _WRITE)
-    arguments = [*_DEAF, program, *_CONFINED, *plan.arguments()]
+    arguments = [*confined, *plan.arguments(), *_proc_arguments()]
     current = os.path.realpath(Path.cwd())
     arguments += ["--chdir", current if plan.has(current) else "/"]
     arguments += ["--setenv", "TMPDIR", "/tmp"]  # noqa: S108
@@ -132,13 +166,13 @@ class _Plan:
         real = self._follow(os.path.join(Path.cwd(), place))  # noqa: PTH118
         if not os.path.exists(real) or (kind == _READ and _is_special(real)):  # noqa: PTH110
             return
-        # What is to be written stays so if it is named once more.
-        if not (kind == _READ and self._kinds.get(real) in (_WRITE, _CLOSED)):
+        # What is hidden stays so if it is named once more.
+        if not (kind == _READ and self._kinds.get(real) == _CLOSED):
             self._kinds[real] = kind
 
     def has(self, folder: str) -> bool:
         """Whether a folder, by its real path, is there within as it is outside."""
-        if self._kind_at(folder) in (_READ, _WRITE):
+        if self._kind_at(folder) == _READ:
             return True
         return any(_is_within(place, folder) for place in self._mounted())
 
@@ -149,7 +183,7 @@ class _Plan:
             if not self.has(place):
                 lines[place] = ["--dir", place]
         for place, target in self._links.items():
-            if self._kind_at(place) not in (_READ, _WRITE, _PROC, _DEV):
+            if self._kind_at(place) not in (_READ, _PROC, _DEV):
                 lines[place] = ["--symlink", target, place]
         mounted = self._mounted()
         for place, kind in mounted.items():
@@ -169,7 +203,7 @@ class _Plan:
             if kind == _READ and around == _READ:
                 continue
             # Elsewhere there is nothing to be hidden.
-            if kind == _CLOSED and around not in (_READ, _WRITE):
+            if kind == _CLOSED and around != _READ:
                 continue
             found[place] = kind
         return found
@@ -218,8 +252,8 @@ def _problem(path: Path, closed: Sequence[str], opened: Sequence[str]) -> str:
 
 
 @functools.cache
-def _bubblewrap() -> str:
-    """The path of bubblewrap's program, which has been seen to work.
+def _bubblewrap() -> tuple[str, ...]:
+    """The beginning of a command that bubblewrap confines, which has been seen to work.
 
     Raises:
         HearError: It isn't there, or the system doesn't let it work.
@@ -232,20 +266,20 @@ def _bubblewrap() -> str:
             "A sandbox needs bubblewrap, and there is no bwrap on the PATH. Install the package "
             "bubblewrap with the system's package manager (apt, dnf, pacman, zypper, apk)."
         )
-    command = [program, *_CONFINED, "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]
+    user = _nobody() if os.geteuid() == 0 else 0
+    groups = ",".join(map(str, _gpu_groups())) if user else ""
+    command = [sys.executable, "-I", "-S", str(_START), str(user), groups, program, *_CONFINED]
     try:
-        done = subprocess.run(  # noqa: S603
-            [*command, "--", "/bin/sh", "-c", ":"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_PROBE_S,
-            check=False,
-        )
-        reason = (
-            (done.stderr.strip() or f"exit status {done.returncode}") if done.returncode else ""
-        )
+        if user:
+            command += ["--cap-add", "CAP_DAC_READ_SEARCH"]
+        else:
+            command += ["--unshare-user"]
+            # Within it nobody needs another, and kernels had holes there.
+            if "--disable-userns" in _asked([program, "--help"]).stdout:
+                command += ["--disable-userns"]
+        everything = ["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]
+        done = _asked([*command, *everything, *_proc_arguments(), "--", "/bin/sh", "-c", ":"])
+        reason = done.stderr.strip() or f"exit status {done.returncode}" if done.returncode else ""
     except (OSError, subprocess.TimeoutExpired) as error:
         reason = str(error)
     if reason:
@@ -257,7 +291,60 @@ def _bubblewrap() -> str:
             "Containers mostly forbid them; run hearbench outside, or in one that is allowed to "
             "make namespaces and to mount /proc."
         )
-    return program
+    return tuple(command)
+
+
+def _asked(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=_PROBE_S,
+        check=False,
+    )
+
+
+def _nobody() -> int:
+    """The number of a user, and group, that no account has; 0 where this system lends none.
+
+    That is so in a namespace of few users, whose root is none of the system's.
+    """
+    maps = [Path(f"/proc/self/{kind}_map").read_text().splitlines() for kind in ("uid", "gid")]
+    for number in _NOBODIES:
+        if all(any(_holds(line, number) for line in lines) for lines in maps):
+            return number
+    return 0
+
+
+def _holds(line: str, number: int) -> bool:
+    first, _, count = map(int, line.split())
+    return first <= number < first + count
+
+
+def _gpu_groups() -> list[int]:
+    """The groups that may use the GPUs, where that isn't everybody."""
+    found = {place.stat().st_gid for node in _gpu_nodes() for place in (node, *node.glob("*"))}
+    return sorted(found - {0})
+
+
+def _gpu_nodes() -> Iterator[Path]:
+    for pattern in _GPU_NODES:
+        yield from Path("/dev").glob(pattern)
+
+
+def _proc_arguments() -> list[str]:
+    """Options that hide parts of /proc from the command, and have it change nothing of others."""
+    arguments = []
+    for name in _KEPT_PROC:
+        arguments += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
+    for place in (f"/proc/{name}" for name in _HIDDEN_PROC):
+        if os.path.isdir(place):  # noqa: PTH112
+            arguments += ["--tmpfs", place, "--remount-ro", place]
+        elif os.path.exists(place):  # noqa: PTH110
+            arguments += ["--ro-bind", "/dev/null", place]
+    return arguments
 
 
 def _home() -> str:

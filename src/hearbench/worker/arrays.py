@@ -1,25 +1,28 @@
-"""Arrays in a folder that two processes share, so that nothing is copied through a pipe."""
+"""Arrays in files that two processes share, so that nothing is copied through a pipe."""
 
 from __future__ import annotations
 
+import mmap
 import os
-from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-__all__ = ["SharedArrays"]
+__all__ = ["PLACES", "SharedArrays"]
+
+PLACES = ("audio", "item0", "item1", "item2", "item3")
+"""Names of the places: of what a model is handed, and of the first values that it returns."""
 
 
 class SharedArrays:
-    """Named places for arrays, each a file that only grows and stays mapped.
+    """Named places for arrays, each an open file that only grows and stays mapped.
 
     Args:
-        folder: Best one that is kept in memory.
+        files: A descriptor for each place, best of a file that is kept in memory.
     """
 
-    def __init__(self, folder: str) -> None:
-        self.folder = Path(folder)
+    def __init__(self, files: Mapping[str, int]) -> None:
+        self._files = dict(files)
         self._mapped: dict[str, Any] = {}
 
     def new(self, name: str, dtype: str, shape: Sequence[int]) -> Any:
@@ -28,16 +31,13 @@ class SharedArrays:
         Raises:
             OSError: There is no room.
         """
-        path = self.folder / name
-        size_bytes = _size_bytes(dtype, shape)
-        with open(path, "r+b" if path.exists() else "w+b") as file:  # noqa: PTH123
-            have = os.fstat(file.fileno()).st_size
-            if have < size_bytes:
-                # Without it a write beyond what the system has would kill the process.
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(file.fileno(), 0, size_bytes)
-                else:
-                    file.truncate(size_bytes)
+        file, size_bytes = self._files[name], _size_bytes(dtype, shape)
+        if os.fstat(file).st_size < size_bytes:
+            # Without it a write beyond what the system has would kill the process.
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file, 0, size_bytes)
+            else:
+                os.ftruncate(file, size_bytes)
         return self.open(name, dtype, shape)
 
     def open(self, name: str, dtype: str, shape: Sequence[int]) -> Any:
@@ -47,8 +47,8 @@ class SharedArrays:
             return np.zeros(tuple(shape), dtype)
         # Mapped once, as the first touch of every page of a map costs more than its copy.
         if name not in self._mapped or self._mapped[name].size < size_bytes:
-            self._mapped[name] = np.memmap(self.folder / name, dtype=np.uint8, mode="r+")
-        return np.asarray(self._mapped[name])[:size_bytes].view(dtype).reshape(tuple(shape))
+            self._mapped[name] = np.frombuffer(mmap.mmap(self._files[name], 0), np.uint8)
+        return self._mapped[name][:size_bytes].view(dtype).reshape(tuple(shape))
 
 
 def _size_bytes(dtype: str, shape: Sequence[int]) -> int:

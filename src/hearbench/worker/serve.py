@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Any, Callable
 
-from .arrays import SharedArrays
+from .arrays import PLACES, SharedArrays
 from .memory import limit_memory
 from .session import Session, SessionError
 
@@ -28,10 +28,12 @@ _LOOK_S = 1.0
 def main() -> None:
     """Serves until the commands end.
 
-    Arguments of the program: the folder of shared arrays, and the limit of memory in bytes, 0 for
-    none.
+    Arguments of the program: the descriptors of the places of shared arrays, with commas between
+    them, and the limit of memory in bytes, 0 for none.
     """
-    folder, limit = sys.argv[-2], int(sys.argv[-1])
+    files, limit = [int(file) for file in sys.argv[-2].split(",")], int(sys.argv[-1])
+    for file in files:
+        os.set_inheritable(file, False)  # what the model starts has no business with them
     _end_with_parent()
     commands = os.fdopen(os.dup(0), "r", encoding="utf-8")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -44,7 +46,7 @@ def main() -> None:
     faulthandler.enable()
     if limit:
         limit_memory(limit)
-    session = Session(SharedArrays(folder))
+    session = Session(SharedArrays(dict(zip(PLACES, files))))
     known: dict[str, Callable[..., dict[str, Any]]] = {
         "guard": session.guard,
         "import": session.import_model,

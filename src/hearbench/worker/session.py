@@ -9,7 +9,7 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from .arrays import SharedArrays
+from .arrays import PLACES, SharedArrays
 from .backends import Backend, BackendError, TorchBackend, auto_device, backend_of, loading_on
 from .effects import ImportWatch, random_digests, seeded_perhaps
 from .importing import (
@@ -146,7 +146,7 @@ class Session:
         seconds = time.perf_counter() - begin
         values, is_tuple = take_apart(result, function)
         return {
-            "items": [self._hand_over(f"item{i}", value) for i, value in enumerate(values[:4])],
+            "items": [self._hand_over(*pair) for pair in zip(PLACES[1:], values)],
             "count": len(values),
             "is_tuple": is_tuple,
             "seconds": seconds,
