@@ -29,6 +29,14 @@ _FORMS = [
     ("ogg", "OPUS", 2),
     ("mp3", "MPEG_LAYER_III", 1),
     ("aiff", "PCM_16", 6),
+    ("au", "ULAW", 1),
+    ("caf", "ALAC_16", 1),
+    ("w64", "GSM610", 1),
+    ("rf64", "PCM_16", 1),
+    ("nist", "PCM_24", 1),
+    ("voc", "PCM_16", 2),
+    ("svx", "PCM_S8", 1),
+    ("sds", "PCM_16", 1),
 ]
 
 

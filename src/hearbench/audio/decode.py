@@ -13,19 +13,21 @@ from __future__ import annotations
 
 import io
 import os
-import struct
+import re
 import wave
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from hearbench.audio.encode import MOST_SAMPLES
+from hearbench.audio.ffmpeg import mpeg_stream, rate_by_ffmpeg, read_with_ffmpeg
+from hearbench.audio.whole import cut_off, ogg_streams, refuse_cut_off
 from hearbench.errors import AudioError
-
-if TYPE_CHECKING:
-    from av.audio.stream import AudioStream
 
 __all__ = ["read_excerpt16", "read_float32", "read_mono16", "sample_rate_of"]
 
@@ -33,9 +35,21 @@ _FULL_SCALE = 32768.0
 # Subtypes that are 16 bits at most once decoded: integers all the way, as in ffmpeg.
 _NARROW = frozenset({"PCM_16", "PCM_U8", "PCM_S8", "ULAW", "ALAW"})
 _WIDE = frozenset({"PCM_24", "PCM_32"})
-# Sizes that writers put into the header of a stream whose length they don't know.
-_UNKNOWN_SIZES = frozenset({0, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF})
 _MOST_CHANNELS = 2
+_BLOCK_VALUES = 1 << 20  # at a time, of all channels
+# Subtypes whose number of samples libsndfile estimates, or takes from what may be any number.
+_ESTIMATED = frozenset({"MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "VORBIS", "OPUS"})
+_UNKNOWN_FRAMES = 1 << 62
+# What decoders of MPEG audio may leave out at begin and end, by a header of 12 bits each.
+_LONGEST_GAPS = 2 * 4096
+# libsndfile reads what is there, and only notes in its log what the header promises.
+_COUNTS = {
+    "AVR": re.compile(r"^  Frames +: (\d+)", re.MULTILINE),
+    "MPC2K": re.compile(r"^  Frames +: (\d+)", re.MULTILINE),
+    "MAT5": re.compile(r"^ +Rows : \d+ +Cols : (\d+)", re.MULTILINE),
+    "WVE": re.compile(r"^Data length (\d+) should be", re.MULTILINE),
+}
+_TRUNCATED = re.compile(r"^\*\*\* File seems to be truncated", re.MULTILINE)  # of MAT4
 
 
 def read_mono16(path: Path) -> tuple[npt.NDArray[np.int16], int]:
@@ -48,18 +62,24 @@ def read_mono16(path: Path) -> tuple[npt.NDArray[np.int16], int]:
         AudioError: The file is missing, empty, damaged, cut off, or has no audio.
     """
     _refuse_unreadable(path)
-    with path.open("rb") as file:
-        _refuse_truncated(path, file)
-    try:
-        with soundfile.SoundFile(_name(path)) as file:
-            if file.channels <= _MOST_CHANNELS:
-                x = _mono16(path, file)
-                # A stream whose writer never came back to fill in its length looks empty.
-                if len(x) > 0:
-                    return x, int(file.samplerate)
-    except soundfile.LibsndfileError as error:
-        return _read_with_ffmpeg(path, str(error.error_string))
-    return _read_with_ffmpeg(path, "")
+    with _one_error(path):
+        with path.open("rb") as content:
+            streams = ogg_streams(path, content)
+            refuse_cut_off(path, content)
+        refusal, promised = "", None
+        try:
+            if len(streams) > 1:
+                return _joined(path, streams)
+            with _opened(path) as file:
+                if file.channels <= _MOST_CHANNELS:
+                    promised = _promised(file)
+                    x = _mono16(path, file)
+                    # A stream whose writer never came back to fill in its length looks empty.
+                    if len(x) > 0 and _is_all(path, file, len(x)):
+                        return x, int(file.samplerate)
+        except soundfile.LibsndfileError as error:
+            refusal = str(error.error_string)
+        return read_with_ffmpeg(path, refusal, promised)
 
 
 def read_excerpt16(path: Path, start: int, n_samples: int) -> tuple[npt.NDArray[np.int16], int]:
@@ -77,19 +97,17 @@ def read_excerpt16(path: Path, start: int, n_samples: int) -> tuple[npt.NDArray[
         AudioError: The file is missing, damaged, in another format, or ends before the part does.
     """
     _refuse_unreadable(path)
-    try:
-        with soundfile.SoundFile(_name(path)) as file:
-            end = start + n_samples
-            if start < 0 or n_samples < 1 or end > file.frames:
-                raise AudioError(
-                    f"{path} has {file.frames} samples; {start} to {end} aren't there."
-                )
-            if file.channels > _MOST_CHANNELS:
-                raise AudioError(f"{path} has {file.channels} channels; parts are read of 1 or 2.")
-            file.seek(start)
-            return _mono16(path, file, n_samples), int(file.samplerate)
-    except soundfile.LibsndfileError as error:
-        raise AudioError(f"{path} can't be decoded: {error.error_string}") from error
+    with _one_error(path), _opened(path) as file:
+        end = start + n_samples
+        if start < 0 or n_samples < 1 or end > file.frames:
+            raise AudioError(f"{path} has {file.frames} samples; {start} to {end} aren't there.")
+        if file.channels > _MOST_CHANNELS:
+            raise AudioError(f"{path} has {file.channels} channels; parts are read of 1 or 2.")
+        file.seek(start)
+        x = _mono16(path, file, n_samples)
+        if len(x) < n_samples:
+            raise AudioError(f"{path} has {start + len(x)} samples; {end} aren't there.")
+        return x, int(file.samplerate)
 
 
 def sample_rate_of(path: Path) -> int:
@@ -99,19 +117,12 @@ def sample_rate_of(path: Path) -> int:
         AudioError: The file is missing, empty, no audio, or names no rate.
     """
     _refuse_unreadable(path)
-    try:
-        return int(soundfile.info(_name(path)).samplerate)
-    except soundfile.LibsndfileError as error:
-        refusal = str(error.error_string)
-    import av  # slow to import, and most corpora never need it
-
-    try:
-        with av.open(str(path)) as container:
-            if container.streams.audio and (rate := _rate(container.streams.audio[0])):
-                return rate
-    except (av.FFmpegError, ValueError) as error:
-        raise AudioError(f"{path} can't be decoded: {refusal} {error}") from error
-    raise AudioError(f"{path} holds no audio with a sample rate.")
+    with _one_error(path):
+        try:
+            with _opened(path) as file:
+                return int(file.samplerate)
+        except soundfile.LibsndfileError:
+            return rate_by_ffmpeg(path)
 
 
 def read_float32(path: Path, *, expected_rate: int | None = None) -> npt.NDArray[np.float32]:
@@ -144,7 +155,7 @@ def prepared_wav(path: Path, data: bytes) -> tuple[npt.NDArray[np.int16], int]:
     """
     if not data:
         raise AudioError(f"{path} is empty (0 bytes).")
-    _refuse_truncated(path, io.BytesIO(data))
+    refuse_cut_off(path, io.BytesIO(data))
     plain = _plain_wav(data)
     x, rate = _wav_by_libsndfile(path, data) if plain is None else plain
     if len(x) == 0:
@@ -171,17 +182,13 @@ def _plain_wav(data: bytes) -> tuple[npt.NDArray[np.int16], int] | None:
 
 
 def _wav_by_libsndfile(path: Path, data: bytes) -> tuple[npt.NDArray[np.int16], int]:
-    try:
-        with soundfile.SoundFile(_InMemory(data)) as file:
-            if file.channels != 1 or file.subtype != "PCM_16":
-                raise AudioError(
-                    f"{path} has {file.channels} channels of {file.subtype}; the audio of a "
-                    "prepared task is 16-bit mono."
-                )
-            x: npt.NDArray[np.int16] = file.read(dtype="int16")
-            return x, int(file.samplerate)
-    except soundfile.LibsndfileError as error:
-        raise AudioError(f"{path} can't be decoded: {error.error_string}") from error
+    with _one_error(path), _Sequential(_InMemory(data)) as file:
+        if file.channels != 1 or file.subtype != "PCM_16":
+            raise AudioError(
+                f"{path} has {file.channels} channels of {file.subtype}; the audio of a "
+                "prepared task is 16-bit mono."
+            )
+        return _mono16(path, file), int(file.samplerate)
 
 
 class _InMemory(io.BytesIO):
@@ -198,9 +205,37 @@ class _InMemory(io.BytesIO):
             return self.tell()
 
 
-def _name(path: Path) -> str | bytes:
-    """A path as libsndfile can be given it; on most systems names needn't be text."""
-    return str(path) if os.name == "nt" else os.fsencode(path)
+class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is read from its begin to its end.
+
+    Otherwise soundfile allocates what the header claims, refuses formats that can't be jumped
+    about in, and jumps to the same place again after each read, which changes what some decoders
+    give next.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _opened(path: Path) -> _Sequential:
+    if path.suffix.lower() == ".raw":  # by that name soundfile wants to be told what is in there
+        return _Sequential(_InMemory(path.read_bytes()))
+    # On most systems names needn't be text.
+    return _Sequential(str(path) if os.name == "nt" else os.fsencode(path))
+
+
+@contextmanager
+def _one_error(path: Path) -> Iterator[None]:
+    """Lets nothing but an AudioError through: decoders of damaged files raise all kinds."""
+    try:
+        yield
+    except AudioError:
+        raise
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{path} can't be decoded: {error.error_string}") from error
+    except Exception as error:
+        said = str(error) or type(error).__name__
+        raise AudioError(f"{path} can't be decoded: {said}") from error
 
 
 def _refuse_unreadable(path: Path) -> None:
@@ -215,58 +250,109 @@ def _refuse_unreadable(path: Path) -> None:
         raise AudioError(f"{path} can't be read: {error}.") from error
 
 
-def _refuse_truncated(path: Path, file: BinaryIO) -> None:
-    """Raises where a WAV's header promises more samples than the file holds.
-
-    Decoders pass over this without a word, and a clip that lost its end would be scored.
-    """
-    header = file.read(12)
-    if len(header) < 12 or header[:4] != b"RIFF" or header[8:] != b"WAVE":
-        return
-    while len(chunk := file.read(8)) == 8:
-        name, size = struct.unpack("<4sI", chunk)
-        begin = file.tell()
-        if name == b"data":
-            there = file.seek(0, io.SEEK_END) - begin
-            if size > there and size not in _UNKNOWN_SIZES:
-                raise AudioError(
-                    f"{path} is damaged: its header promises {size} bytes of samples, "
-                    f"{there} are there."
-                )
-            return
-        file.seek(begin + size + size % 2)  # chunks begin at even places
+def _promised(file: soundfile.SoundFile) -> int | None:
+    """How many samples a file has by its header, where that is a count and no estimate."""
+    if file.subtype in _ESTIMATED or file.frames >= _UNKNOWN_FRAMES:
+        return None
+    log = file.extra_info
+    found = _COUNTS[file.format].findall(log) if file.format in _COUNTS else []
+    return max(int(file.frames), *map(int, found[-1:]), 0)
 
 
 def _mono16(
     path: Path, file: soundfile.SoundFile, n_samples: int | None = None
 ) -> npt.NDArray[np.int16]:
     """The next ``n_samples``, or all, as mono."""
-    frames = int(file.frames) if n_samples is None else n_samples
-    if file.subtype in _NARROW:
-        narrow: npt.NDArray[np.int16] = file.read(frames, dtype="int16", always_2d=True)
-        _refuse_short(path, file, frames, len(narrow))
-        if file.channels == 1:
-            return np.ascontiguousarray(narrow[:, 0])
-        left, right = narrow[:, 0].astype(np.int32), narrow[:, 1].astype(np.int32)
-        return ((left + right + 1) >> 1).astype(np.int16)
-    if file.subtype in _WIDE:
-        wide: npt.NDArray[np.int32] = file.read(frames, dtype="int32", always_2d=True)
-        _refuse_short(path, file, frames, len(wide))
-        if file.channels == 1:
-            return (wide[:, 0] >> 16).astype(np.int16)
-        return _from_float(path, wide.astype(np.float32) * np.float32(2.0**-31))
-    dtype = "float64" if file.subtype == "DOUBLE" else "float32"
-    return _from_float(
-        path, file.read(-1 if n_samples is None else frames, dtype=dtype, always_2d=True)
-    )
-
-
-def _refuse_short(path: Path, file: soundfile.SoundFile, promised: int, there: int) -> None:
-    # Only lossless formats: elsewhere the header's count is an estimate.
-    if there < promised:
-        raise AudioError(
-            f"{path} is damaged: {there} of {promised} samples can be decoded ({file.format})."
+    if n_samples is None and _TRUNCATED.search(file.extra_info):
+        raise cut_off(path, f"there is less than its header promises ({file.format})")
+    narrow, wide = file.subtype in _NARROW, file.subtype in _WIDE
+    dtype = "int16" if narrow else "int32" if wide else "float32"
+    if file.subtype == "DOUBLE":
+        dtype = "float64"
+    parts: list[npt.NDArray[np.int16]] = []
+    there = 0
+    for block in _blocks(file, dtype, n_samples):
+        there += len(block)
+        if there > MOST_SAMPLES:
+            raise AudioError(f"{path} is longer than a WAV file can be; cut it.")
+        parts.append(
+            _narrow(block) if narrow else _wide(path, block) if wide else _from_float(path, block)
         )
+    promised = _promised(file)
+    if n_samples is None and promised is not None and there < promised:
+        raise cut_off(path, f"{there} of {promised} samples can be decoded ({file.format})")
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _blocks(
+    file: soundfile.SoundFile, dtype: str, n_samples: int | None
+) -> Iterator[npt.NDArray[Any]]:
+    """The next samples, (n, n_channels), in blocks: a header may claim any number of them."""
+    most = max(1, _BLOCK_VALUES // file.channels)
+    while True:
+        wanted = most if n_samples is None else min(most, n_samples)
+        block = file.read(wanted, dtype=dtype, always_2d=True)
+        yield block
+        n_samples = None if n_samples is None else n_samples - len(block)
+        if len(block) < wanted or n_samples == 0:
+            return
+
+
+def _is_all(path: Path, file: soundfile.SoundFile, n_samples: int) -> bool:
+    """Whether what libsndfile decoded is all of a file.
+
+    Of MPEG audio libsndfile takes the length from a header, or from the first frame and the
+    file's size; frames beyond it are left out.
+
+    Raises:
+        AudioError: The file lost its end.
+    """
+    if not file.subtype.startswith("MPEG"):
+        return True
+    stream = mpeg_stream(path)
+    if stream is None:
+        return True
+    short = n_samples < int(file.frames)
+    if stream.is_cut_off:
+        raise cut_off(path, f"{stream.frames} of {stream.promised_frames} frames are there")
+    if short and stream.missing_bytes:
+        raise cut_off(path, f"the last {stream.missing_bytes} bytes are missing")
+    left_out = _LONGEST_GAPS if stream.promised_frames is not None else 0
+    least = stream.samples - left_out - stream.samples_per_frame
+    return not stream.is_continued and n_samples >= least
+
+
+def _joined(path: Path, streams: Sequence[tuple[int, int]]) -> tuple[npt.NDArray[np.int16], int]:
+    """The samples of streams one after the other in a file, of which libsndfile reads the first."""
+    data = path.read_bytes()
+    parts, rates = [], set()
+    for begin, end in streams:
+        with _Sequential(_InMemory(data[begin:end])) as file:
+            if file.channels > _MOST_CHANNELS:
+                return read_with_ffmpeg(path, "", None)
+            parts.append(_mono16(path, file))
+            rates.add(int(file.samplerate))
+    if len(rates) > 1:
+        raise AudioError(f"{path} is joined from streams of different rates: {sorted(rates)} Hz.")
+    x = np.concatenate(parts)
+    if len(x) == 0:
+        raise AudioError(f"{path} holds no samples.")
+    return x, rates.pop()
+
+
+def _narrow(x: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+    """Integers of 16 bits (n_samples, 1 or 2) to mono."""
+    if x.shape[1] == 1:
+        return np.ascontiguousarray(x[:, 0])
+    left, right = x[:, 0].astype(np.int32), x[:, 1].astype(np.int32)
+    return ((left + right + 1) >> 1).astype(np.int16)
+
+
+def _wide(path: Path, x: npt.NDArray[np.int32]) -> npt.NDArray[np.int16]:
+    """Integers of more bits (n_samples, 1 or 2), in the upper ones of 32, to mono int16."""
+    if x.shape[1] == 1:
+        return (x[:, 0] >> 16).astype(np.int16)
+    return _from_float(path, x.astype(np.float32) * np.float32(2.0**-31))
 
 
 def _from_float(path: Path, x: npt.NDArray[np.floating]) -> npt.NDArray[np.int16]:
@@ -280,35 +366,3 @@ def _from_float(path: Path, x: npt.NDArray[np.floating]) -> npt.NDArray[np.int16
         raise AudioError(f"{path} is damaged: it holds samples that are no numbers (NaN).")
     samples: npt.NDArray[np.int16] = scaled.astype(np.int16)
     return samples
-
-
-def _rate(stream: AudioStream) -> int:
-    """A stream's rate in Hz; 0 where it names none, or has no decoder that could tell."""
-    return int(getattr(stream, "rate", 0) or 0)
-
-
-def _read_with_ffmpeg(path: Path, refusal: str) -> tuple[npt.NDArray[np.int16], int]:
-    """Decodes with ffmpeg; ``refusal`` is what libsndfile said about the file, if anything."""
-    import av  # slow to import, and most corpora never need it
-
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise AudioError(f"{path} holds no audio.")
-            stream = container.streams.audio[0]
-            if not _rate(stream):
-                raise AudioError(f"{path} is damaged: it names no sample rate.")
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=stream.rate)
-            parts = [
-                part.to_ndarray()[0]
-                for frame in container.decode(stream)
-                for part in resampler.resample(frame)
-            ]
-            parts.extend(part.to_ndarray()[0] for part in resampler.resample(None))
-            rate = int(stream.rate)
-    except (av.FFmpegError, ValueError) as error:
-        said = " ".join(f"{refusal} {error}".split())
-        raise AudioError(f"{path} can't be decoded: {said}") from error
-    if not parts or sum(map(len, parts)) == 0:
-        raise AudioError(f"{path} holds no samples.")
-    return np.concatenate(parts).astype(np.int16, copy=False), rate

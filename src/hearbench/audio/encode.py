@@ -12,7 +12,7 @@ import numpy.typing as npt
 from hearbench.errors import AudioError
 from hearbench.files import atomic_write
 
-__all__ = ["is_whole_wav16", "write_wav16"]
+__all__ = ["MOST_SAMPLES", "is_whole_wav16", "write_wav16"]
 
 _BYTES_PER_SAMPLE = 2
 _PCM = 1
@@ -20,6 +20,9 @@ _FMT_BYTES = 16
 _HEADER_BYTES = 36  # what the RIFF size counts besides the samples
 _HEADER = "<4sI4s4sIHHIIHH4sI"
 _MOST_BYTES = 0xFFFFFFFF - _HEADER_BYTES
+
+MOST_SAMPLES = _MOST_BYTES // _BYTES_PER_SAMPLE
+"""The number of samples that a 16-bit mono WAV can hold."""
 
 
 def write_wav16(path: Path, x: npt.NDArray[np.int16], rate: int, *, durable: bool = True) -> None:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from hearbench.amounts import data_size
 from hearbench.audio.decode import read_excerpt16, read_mono16, sample_rate_of
-from hearbench.audio.encode import is_whole_wav16, write_wav16
-from hearbench.audio.resample import resample16
+from hearbench.audio.encode import MOST_SAMPLES, is_whole_wav16, write_wav16
+from hearbench.audio.resample import resample16, resampled_length
 from hearbench.audio.shape import pad_or_trim, samples_of
 from hearbench.errors import AudioError, TaskError
 from hearbench.settings import Settings
@@ -108,12 +108,22 @@ def write_clips(
             return None
         try:
             x, rate_in = _read(source)
+            n = len(x)
+            if recipe.sample_duration_s is not None:
+                n = samples_of(recipe.sample_duration_s, rate_in)
+            # A clip may be shorter than a sample at a low rate; a damaged header names any rate.
+            for rate in (rate_in, *wanted):
+                length = resampled_length(n, rate_in, rate)
+                if not 1 <= length <= MOST_SAMPLES:
+                    raise AudioError(
+                        f"{source.path} gives {n} samples of {rate_in} Hz, which are {length} at "
+                        f"{rate} Hz; a clip of a task has 1 to {MOST_SAMPLES}."
+                    )
+            x = pad_or_trim(x, n)
+            for rate, target in wanted.items():
+                write_wav16(target, resample16(x, rate_in, rate), rate, durable=False)
         except AudioError as error:
             return name, str(error)
-        if recipe.sample_duration_s is not None:
-            x = pad_or_trim(x, samples_of(recipe.sample_duration_s, rate_in))
-        for rate, target in wanted.items():
-            write_wav16(target, resample16(x, rate_in, rate), rate, durable=False)
         return None
 
     results = in_threads(write, sources.items(), workers=settings.workers, progress=progress)
