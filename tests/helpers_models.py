@@ -58,8 +58,8 @@ def get_timestamp_embeddings(audio, model):
 
 def engine_of(model: Model) -> InProcess:
     """What runs a model of this process, with the loaded module."""
-    assert isinstance(model.engine, InProcess)
-    return model.engine
+    assert isinstance(model.engine.engine, InProcess)
+    return model.engine.engine
 
 
 def write_model(folder: Path, source: str = STATS, name: str = "stats", extra: str = "") -> Path:

@@ -71,12 +71,13 @@ def test_objects_in_a_module(
     monkeypatch.syspath_prepend(str(file.parent))
     model = load_model("two_models:large", settings=settings)
     assert model.scene(np.ones((1, 4), np.float32)).tolist() == [[1200, 1200]]
-    # A change of the module is another model.
-    file.write_text(TWO.replace("Api(100)", "Api(101)"))
-    monkeypatch.delitem(sys.modules, "two_models")
-    assert load_model("two_models:large", settings=settings).digest != model.digest
-    for name in ("two_models", "scale_of"):
-        monkeypatch.delitem(sys.modules, name)
+    # A change of the module is another model, also in the same process.
+    file.write_text(TWO.replace("Api(100)", "Api(1001)"))
+    changed = load_model("two_models:large", settings=settings)
+    assert changed.digest != model.digest
+    assert changed.scene(np.ones((1, 4), np.float32)).tolist() == [[12012, 12012]]
+    assert model.scene(np.ones((1, 4), np.float32)).tolist() == [[1200, 1200]]
+    assert not {"two_models", "scale_of"} & set(sys.modules)
 
 
 @pytest.mark.parametrize(

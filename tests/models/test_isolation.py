@@ -142,9 +142,9 @@ def test_what_goes_wrong_is_said(model: Model, what: int, message: str) -> None:
 
 def test_a_hang_ends_and_says_where(path: Path, settings: Settings) -> None:
     model = load_model(path, settings=settings, interpreter=replace(HERE, timeout_s=15))
-    assert isinstance(model.engine, Worker)
-    model.engine.process.interpreter = replace(HERE, timeout_s=1)
-    pid = model.engine.process.pid
+    assert isinstance(model.engine.engine, Worker)
+    model.engine.engine.process.interpreter = replace(HERE, timeout_s=1)
+    pid = model.engine.engine.process.pid
     with pytest.raises(
         ModelError,
         match=r"(?s)no answer during get_scene_embeddings within 1 s.*"
@@ -299,8 +299,8 @@ def test_the_worker_gets_no_variables_of_the_benchmark(
 
 def test_a_forgotten_model_takes_its_process_with_it(path: Path, settings: Settings) -> None:
     model = load_model(path, settings=settings, interpreter=HERE)
-    assert isinstance(model.engine, Worker)
-    pid, files = model.engine.process.pid, [*model.engine.process.places.values()]
+    assert isinstance(model.engine.engine, Worker)
+    pid, files = model.engine.engine.process.pid, [*model.engine.engine.process.places.values()]
     assert psutil.pid_exists(pid)
     assert {os.fstat(file).st_nlink for file in files} == {0}  # they have no name
     del model
@@ -323,7 +323,7 @@ def test_a_killed_parent_takes_its_workers_with_it(tmp_path: Path, path: Path) -
         "from hearbench.settings import Settings\n"
         "s = Settings(cache_dir=Path(sys.argv[2]), device='cpu')\n"
         "m = load_model(sys.argv[1], settings=s, interpreter=Interpreter(Path(sys.executable)))\n"
-        "print(m.engine.process.pid, flush=True); time.sleep(60)\n"
+        "print(m.engine.engine.process.pid, flush=True); time.sleep(60)\n"
     )
     command = [sys.executable, "-c", code, str(path), str(tmp_path / "c")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -384,8 +384,8 @@ def test_answers_that_can_not_be_are_no_arrays(
 def test_arrays_that_were_never_written_take_no_memory(path: Path, settings: Settings) -> None:
     limited = replace(HERE, memory_gb=1.0)
     model = load_model(path, settings=settings, interpreter=limited)
-    assert isinstance(model.engine, Worker)
-    process = model.engine.process
+    assert isinstance(model.engine.engine, Worker)
+    process = model.engine.engine.process
     assert model.scene(noise(2, 0.1, 16000)).shape == (2, 3)
     os.truncate(process.places["item0"], 0)
     with pytest.raises(ValueError, match="less than 24 bytes"):

@@ -85,7 +85,7 @@ def test_keras_on_torch_is_a_torch_module(tmp_path: Path) -> None:
         "found, ms = model.timestamps(audio)\n"
         "expected, expected_ms = torch_model.timestamps(audio)\n"
         "assert abs(found - expected).max() < 1e-3 and (ms == expected_ms).all()\n"
-        "print(type(model.engine.backend).__name__)"
+        "print(type(model.engine.engine.backend).__name__)"
     )
     done = run(code, tmp_path, KERAS_BACKEND="torch")
     assert done.stdout.strip() == "TorchBackend", done.stderr

@@ -180,8 +180,11 @@ def _compute(
     settings: Settings,
     progress: Progress | None,
 ) -> list[ShardRecord]:
-    model.engine.guard([place.task.folder, settings.cache_dir])
     folder = place.folder / SHARDS
+    if any(finished_record(folder, shard) is None for shard in shards):
+        # What it gives mustn't depend on the tasks that it was called for before.
+        model.renew()
+    model.engine.guard([place.task.folder, settings.cache_dir])
     return Run(model, place.task, folder, shards, place.dtype, settings.workers, progress).compute()
 
 

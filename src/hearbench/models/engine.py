@@ -6,7 +6,8 @@ process, ``hearbench.models.isolation`` has the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +21,7 @@ from hearbench.worker.backends import Backend
 from hearbench.worker.memory import peak_resident_mb
 from hearbench.worker.values import Facts, facts_of, take_apart, to_numpy
 
-__all__ = ["Answer", "Engine", "InProcess", "Memory", "Returned"]
+__all__ = ["Answer", "Engine", "InProcess", "Memory", "Renewed", "Returned"]
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,18 @@ class InProcess:
         Raises:
             ModelError: The model's own code failed, with the end of its traceback.
         """
+        if self.loaded is None:
+            raise ModelError("The model was closed.")
         with self.scope:
             try:
                 result = self.backend.call(getattr(self.module, function), audio, self.loaded)
-            except Exception as error:
+                # What comes back may be an object of the model's own class.
+                values, is_tuple = take_apart(result, function)
+                return Answer(tuple(_returned(value) for value in values), is_tuple)
+            except KeyboardInterrupt:
+                raise  # the user's
+            except BaseException as error:  # sys.exit, too, would end hearbench
                 raise ModelError(call_traceback(error)) from error
-        values, is_tuple = take_apart(result, function)
-        return Answer(tuple(_returned(value) for value in values), is_tuple)
 
     def memory(self) -> Memory:
         """The peak of this process so far, which is more than this model's own."""
@@ -140,7 +146,67 @@ class InProcess:
         """Does nothing: code in this process can read what this process can."""
 
     def close(self) -> None:
-        """Does nothing: the model goes with its last reference."""
+        """Lets the model go, so that its memory is free for another."""
+        self.module = self.loaded = None
+        self.scope.modules.clear()
+        gc.collect()
+
+
+class Renewed:
+    """An engine for a model that is loaded anew when one that nobody has called is wanted.
+
+    A model's functions may change it, so that what it gives depends on the calls before.
+
+    Args:
+        engine: Runs the model that was loaded first.
+        load: Loads another, in all things like it.
+    """
+
+    def __init__(self, engine: Engine, load: Callable[[], Engine]) -> None:
+        self.engine = engine
+        self._load = load
+        self._is_new = True
+        self._guarded: list[Path] = []
+
+    @property
+    def device(self) -> str:
+        """Where audio is put, as torch names it."""
+        return self.engine.device
+
+    def call(self, function: str, audio: npt.NDArray[np.float32]) -> Answer:
+        """Calls a function of the API on audio (n_clips, n_samples).
+
+        Raises:
+            ModelError: The model's own code failed; the message says how.
+        """
+        self._is_new = False
+        return self.engine.call(function, audio)
+
+    def memory(self) -> Memory:
+        """The peak so far."""
+        return self.engine.memory()
+
+    def guard(self, folders: Sequence[Path]) -> None:
+        """Says which folders the model has no business in."""
+        self._guarded = [*dict.fromkeys([*self._guarded, *folders])]
+        self.engine.guard(folders)
+
+    def renew(self) -> None:
+        """Loads the model anew if it was called; before, the other one is let go.
+
+        Raises:
+            ModelError: It can't be loaded again, or has changed meanwhile.
+        """
+        if self._is_new:
+            return
+        self.engine.close()
+        self.engine = self._load()
+        self.engine.guard(self._guarded)
+        self._is_new = True
+
+    def close(self) -> None:
+        """Ends what runs for the model alone."""
+        self.engine.close()
 
 
 def _returned(value: Any) -> Returned:

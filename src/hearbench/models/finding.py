@@ -12,14 +12,14 @@ from __future__ import annotations
 import functools
 import importlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hearbench.errors import HearError, ModelError
-from hearbench.models.source import SourceScope, call_traceback, import_path
+from hearbench.errors import ModelError
+from hearbench.models.source import SourceScope, call_traceback, import_path, model_code
 from hearbench.settings import user_path
 from hearbench.worker.importing import (
     API_FUNCTIONS,
@@ -89,25 +89,34 @@ def parse_name(spec: str) -> NamedModel:
     return NamedModel(spec, target, f"{name}.{attribute}" if attribute else name)
 
 
-def find_model(named: NamedModel) -> FoundModel:
+def find_model(named: NamedModel, begin: Mapping[str, Any] | None = None) -> FoundModel:
     """Imports what a model's name stands for.
+
+    Args:
+        named: The name.
+        begin: Settings of the process with which the model begins.
 
     Raises:
         ModelError: There is no such thing, it fails on import, or lacks functions of the API.
     """
-    module, scope = _module(named)
-    api: Any = module
-    if named.target.attribute:
-        try:
-            with scope:
-                api = functools.reduce(getattr, named.target.attribute.split("."), module)
-        except AttributeError as error:
-            raise _no_attribute(named, str(error)) from error
-    missing = missing_functions(api)
-    if missing:
-        raise lacks_api(
-            named, missing, submodules_with(module, API_FUNCTIONS) if api is module else []
-        )
+    target = named.target
+    scope = SourceScope(Path(target.place).parent if target.is_file else None, begin)
+
+    def failure(error: BaseException) -> ModelError:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        return import_error(named, missing, call_traceback(error))
+
+    with model_code(scope, failure):
+        api = module = _module(target, scope)
+        if target.attribute:
+            try:
+                api = functools.reduce(getattr, target.attribute.split("."), module)
+            except AttributeError as error:
+                raise _no_attribute(named, str(error)) from error
+        missing = missing_functions(api)
+        if missing:
+            below = submodules_with(module, API_FUNCTIONS) if api is module else []
+            raise lacks_api(named, missing, below)
     return FoundModel(api, module, scope)
 
 
@@ -146,17 +155,10 @@ def _no_attribute(named: NamedModel, text: str) -> ModelError:
     return ModelError(f"{place} has no attribute {attribute!r}: {text}.")
 
 
-def _module(named: NamedModel) -> tuple[ModuleType, SourceScope]:
-    target = named.target
-    try:
-        if target.is_file:
-            return import_path(Path(target.place))
-        return importlib.import_module(target.place), SourceScope(None)
-    except HearError:
-        raise
-    except (Exception, SystemExit) as error:
-        missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        raise import_error(named, missing, call_traceback(error)) from error
+def _module(target: Target, scope: SourceScope) -> Any:
+    if target.is_file:
+        return import_path(Path(target.place), scope)
+    return importlib.import_module(target.place)
 
 
 def _huggingface(text: str) -> NamedModel:

@@ -20,7 +20,7 @@ from hearbench.files import is_file
 from hearbench.models.engine import Answer, Memory, Returned
 from hearbench.models.environments import FOLDER as ENVIRONMENTS
 from hearbench.models.finding import NamedModel, import_error, lacks_api
-from hearbench.models.loaded import Interpreter, Loaded, load_error
+from hearbench.models.loaded import Interpreter, Loaded, Shown, load_error
 from hearbench.models.options import OptionValue, signature_of
 from hearbench.models.other_process import CallFailedError, OtherProcess
 from hearbench.models.pipes import printable
@@ -191,20 +191,10 @@ def load_there(
         raise
 
 
-class _Shown:
-    """A value that stayed in the other process."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __repr__(self) -> str:
-        return self.text
-
-
 def _attributes(said: Mapping[str, Mapping[str, Any]]) -> object:
     return SimpleNamespace(
         **{
-            name: _Shown(value.get("repr", "")) if value.get("value") is None else value["value"]
+            name: Shown(value.get("repr", "")) if value.get("value") is None else value["value"]
             for name, value in said.items()
             if value["there"]
         }

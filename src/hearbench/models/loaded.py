@@ -11,7 +11,7 @@ from hearbench.models.engine import Engine
 from hearbench.models.finding import NamedModel
 from hearbench.models.options import OptionValue
 
-__all__ = ["Interpreter", "Loaded", "load_error"]
+__all__ = ["Interpreter", "Loaded", "Shown", "load_error"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,20 @@ class Loaded:
     engine: Engine
     n_weights: int
     environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Shown:
+    """A value of the model's own class, of which only a text is known.
+
+    Args:
+        text: What its ``repr`` gave.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 def load_error(named: NamedModel, weights: Path | None, text: str) -> ModelError:

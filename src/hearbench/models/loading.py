@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import operator
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import numpy as np
 
 from hearbench.digest import digest_file, digest_json, short
-from hearbench.errors import HearError, ModelError
+from hearbench.errors import ModelError
 from hearbench.files import is_file
-from hearbench.models.engine import InProcess
+from hearbench.models.engine import Engine, InProcess, Renewed
 from hearbench.models.finding import NamedModel, find_model, parse_name
-from hearbench.models.loaded import Interpreter, Loaded, load_error
+from hearbench.models.loaded import Interpreter, Loaded, Shown, load_error
 from hearbench.models.options import OptionValue, option_suffix, signature_of
+from hearbench.models.process_state import RANDOM, read_settings
 from hearbench.models.protocol import Model
 from hearbench.models.rates import SAMPLE_RATES
-from hearbench.models.source import call_traceback, package_digest, scope_digest
+from hearbench.models.source import call_traceback, model_code, package_digest, scope_digest
 from hearbench.settings import Settings, user_path
 from hearbench.worker.backends import BackendError, backend_of, loading_on
 from hearbench.worker.signature import parameters_of
@@ -63,17 +70,54 @@ def load_model(
         if weights_path is not None:
             raise ModelError(f"{spec} names its weights itself; leave {weights} out.")
         weights_path = named.weights
-    if interpreter is None:
-        loaded = _load_here(named, weights_path, options, settings)
-    else:
+    begin: dict[str, Any] = {}
+
+    def load(*, again: bool = False) -> Loaded:
         from hearbench.models.isolation import load_there
 
-        loaded = load_there(named, weights_path, options, settings, interpreter)
+        if interpreter is not None:
+            return load_there(named, weights_path, options, settings, interpreter)
+        try:
+            return _load_here(named, weights_path, options, settings, begin)
+        except ModelError:
+            if not again:
+                raise
+        # Some code runs only once in a process, as it registers something in a library.
+        here = Interpreter(Path(sys.executable))
+        return load_there(named, weights_path, options, settings, here)
+
+    if interpreter is None:
+        import torch  # noqa: F401 - before the model does it, so that its settings can be put back
+
+        begin.update((name, value) for name, value in read_settings().items() if name in RANDOM)
+    loaded = load()
     try:
-        return _described(named, weights_path, loaded)
+        return _described(named, weights_path, loaded, load)
     except ModelError:
         loaded.engine.close()
         raise
+
+
+class _Load(Protocol):
+    def __call__(self, *, again: bool) -> Loaded: ...
+
+
+def _load_again(
+    load: _Load,
+    named: NamedModel,
+    weights: Path | None,
+    options: Mapping[str, OptionValue],
+    expected: tuple[str, str | None],
+) -> Engine:
+    """Loads another model like the first, once it is sure that nothing else lies there now."""
+    again = load(again=True)
+    if (again.source_digest, _weights_digest(named.target.place, weights, options)) != expected:
+        again.engine.close()
+        raise ModelError(
+            f"{named.name}: the model's source or weights have changed since it was loaded. Run "
+            "the same command again to evaluate it as it is now."
+        )
+    return again.engine
 
 
 def _load_here(
@@ -81,34 +125,50 @@ def _load_here(
     weights: Path | None,
     given: Mapping[str, OptionValue],
     settings: Settings,
+    begin: Mapping[str, Any],
 ) -> Loaded:
-    found = find_model(named)
+    found = find_model(named, begin)
     api, scope, device = found.api, found.scope, settings.torch_device()
-    signature = signature_of(parameters_of(api.load_model), named.name)
-    options = signature.convert(given)
-    with scope, loading_on(device):
+
+    def failure(error: BaseException) -> ModelError:
+        return load_error(named, weights, call_traceback(error))
+
+    with model_code(scope, failure), loading_on(device):
+        signature = signature_of(parameters_of(api.load_model), named.name)
+        options = signature.convert(given)
         positional = signature.positional(str(weights) if weights else None, options)
-        try:
-            loaded = api.load_model(*positional, **options)
-        except HearError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise load_error(named, weights, call_traceback(error)) from error
+        loaded = api.load_model(*positional, **options)
         try:
             backend = backend_of(loaded, device, named.name)
         except BackendError as error:
             raise ModelError(str(error)) from error
-    # After loading, so that modules imported while loading count.
-    own = scope.folder is None
-    source = package_digest(found.module.__name__) if own else scope_digest(scope)
+        attributes = SimpleNamespace(**{name: _read(loaded, name) for name in _ATTRIBUTES})
+        n_weights = weight_count(loaded)
+        # After loading, so that modules imported while loading count.
+        source = package_digest(found.module.__name__) if scope.folder is None else ""
     engine = InProcess(api, loaded, backend, scope)
-    return Loaded(options, loaded, source, engine, weight_count(loaded))
+    return Loaded(options, attributes, source or scope_digest(scope), engine, n_weights)
 
 
-def _described(named: NamedModel, weights: Path | None, loaded: Loaded) -> Model:
+_ATTRIBUTES = ("sample_rate", "scene_embedding_size", "timestamp_embedding_size")
+
+
+def _read(loaded: object, name: str) -> object:
+    """An attribute as a number of Python's, or a text, as its class may be the model's own."""
+    value = getattr(loaded, name, None)
+    if value is None or isinstance(value, bool):
+        return value
+    with contextlib.suppress(TypeError):
+        return operator.index(value)
+    return float(value) if isinstance(value, float | np.floating) else Shown(repr(value))
+
+
+def _described(named: NamedModel, weights: Path | None, loaded: Loaded, load: _Load) -> Model:
     options = loaded.options
     name = _folder_name(named.name, options)
     weights_digest = _weights_digest(named.target.place, weights, options)
+    expected = loaded.source_digest, weights_digest
+    again = functools.partial(_load_again, load, named, weights, options, expected)
     identity: dict[str, object] = {
         "name": name,
         "options": dict(options),
@@ -130,7 +190,7 @@ def _described(named: NamedModel, weights: Path | None, loaded: Loaded) -> Model
         weights_digest=weights_digest,
         source_digest=loaded.source_digest,
         n_weights=loaded.n_weights,
-        engine=loaded.engine,
+        engine=Renewed(loaded.engine, again),
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hearbench.errors import EmbeddingError, ModelError
-from hearbench.models.engine import Answer, Engine, Returned
+from hearbench.models.engine import Answer, Renewed, Returned
 from hearbench.models.options import OptionValue
 
 __all__ = ["Model"]
@@ -51,7 +51,7 @@ class Model:
     weights_digest: str | None
     source_digest: str
     n_weights: int
-    engine: Engine = field(repr=False, compare=False)
+    engine: Renewed = field(repr=False, compare=False)
 
     @property
     def device(self) -> str:
@@ -113,8 +113,16 @@ class Model:
         centres_ms = self._array(function, "timestamps", answer.items[1], embeddings.shape[:2])
         return embeddings, centres_ms
 
+    def renew(self) -> None:
+        """Loads the model anew if one of its functions was called, as that may have changed it.
+
+        Raises:
+            ModelError: It can't be loaded again, or its files have changed meanwhile.
+        """
+        self.engine.renew()
+
     def close(self) -> None:
-        """Ends the process of a model that has one of its own."""
+        """Lets the model go, and ends its process if it has one of its own."""
         self.engine.close()
 
     def _call(self, function: str, audio: npt.NDArray[np.float32]) -> Answer:

@@ -1,4 +1,4 @@
-"""A model's source code: found, imported, digested, searched for the API.
+"""A model's source code: imported, kept apart from that of others, digested.
 
 A model given as a path is imported under a name of its own, and the modules beside it are
 importable by it, and by it alone: two models may each have a ``utils.py`` beside them.
@@ -6,16 +6,21 @@ importable by it, and by it alone: two models may each have a ``utils.py`` besid
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable
+import sysconfig
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType, TracebackType
+from typing import Any
 
 from hearbench.digest import digest_bytes, digest_file, digest_json
-from hearbench.errors import ModelError
+from hearbench.errors import HearError, ModelError
+from hearbench.models.process_state import ProcessState
 from hearbench.worker.importing import files_below, package_places
 from hearbench.worker.tracebacks import own_traceback
 
@@ -24,6 +29,7 @@ __all__ = [
     "call_traceback",
     "files_digest",
     "import_path",
+    "model_code",
     "package_digest",
     "places_digest",
     "scope_digest",
@@ -38,33 +44,57 @@ _PREFIX = "_hearbench_model_"
 _OWN_FILES = ("source.py", "finding.py", "loading.py", "protocol.py", "engine.py")
 
 
+# Names in `sys.modules` that compiled libraries make for themselves.
+_INTERNAL = ("_", "cython_runtime", "swig_runtime_data")
+_PACKAGES = ("site-packages", "dist-packages")
+_LIBRARIES = tuple(
+    Path(sysconfig.get_paths()[kind]) for kind in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+# Only one model's code runs at a time, as the settings of a process are those of all its threads.
+_RUNNING = threading.RLock()
+
+
 class SourceScope:
-    """Makes the modules of one folder importable inside ``with`` blocks, and private to them.
+    """Gives a model's code its own modules and its own settings of the process.
+
+    Both hold inside ``with`` blocks and nowhere else. A model's own modules are those that are
+    first imported within the scope from other places than where libraries are installed, so that
+    two models may each have their ``utils``. Settings are those of
+    `hearbench.models.process_state`.
 
     Args:
-        folder: The folder, or None for a scope that does nothing.
+        folder: A folder whose modules are importable by the model; None if there is none.
+        begin: Settings with which the model begins.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None = None, begin: Mapping[str, Any] | None = None) -> None:
         self.folder = folder
         self.modules: dict[str, ModuleType] = {}
+        self.state = ProcessState(begin)
         self._names = _importable_names(folder) - _SHARED if folder else set()
         self._hidden: dict[str, ModuleType] = {}
-        self._before: set[str] = set()
+        self._before: dict[str, ModuleType] = {}
         self._depth = 0
 
     def __enter__(self) -> None:
+        _RUNNING.acquire()
         self._depth += 1
-        if self.folder is None or self._depth > 1:
+        if self._depth > 1:
             return
+        self.state.enter()
+        modules = sys.modules
         # Modules of the same names that belong to others step aside meanwhile.
-        if not self._names.isdisjoint(sys.modules):
-            for name in [*sys.modules]:
-                if name.partition(".")[0] in self._names and not self._owns(sys.modules[name]):
-                    self._hidden[name] = sys.modules.pop(name)
-        sys.modules.update(self.modules)
-        self._before = set(sys.modules) - set(self.modules)
-        sys.path.insert(0, str(self.folder))
+        if not self._names.isdisjoint(modules):
+            for name in [*modules]:
+                if name.partition(".")[0] in self._names and not self._owns(modules[name]):
+                    self._hidden[name] = modules.pop(name)
+        for name, module in self.modules.items():
+            if modules.get(name, module) is not module:
+                self._hidden[name] = modules[name]
+        modules.update(self.modules)
+        self._before = modules.copy()
+        if self.folder is not None and str(self.folder) not in sys.path:
+            sys.path.insert(0, str(self.folder))
 
     def __exit__(
         self,
@@ -72,36 +102,105 @@ class SourceScope:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._depth -= 1
-        if self.folder is None or self._depth:
-            return
-        if str(self.folder) in sys.path:
-            sys.path.remove(str(self.folder))
-        for name in set(sys.modules) - self._before:
-            if self._owns(sys.modules[name]):
-                self.modules[name] = sys.modules[name]
-                if not name.startswith(_PREFIX):
-                    del sys.modules[name]
-        sys.modules.update(self._hidden)
-        self._hidden = {}
+        try:
+            self._depth -= 1
+            if self._depth == 0:
+                self._keep_modules()
+                self.state.leave()
+        finally:
+            _RUNNING.release()
+
+    def _keep_modules(self) -> None:
+        """Takes the model's modules out of the process's, and puts others' back."""
+        modules, before = sys.modules, self._before
+        # What is imported comes last, so that mostly there is nothing to look through.
+        if len(modules) != len(before) or next(reversed(modules)) != next(reversed(before)):
+            for name in [name for name in modules if modules[name] is not before.get(name)]:
+                if self._is_own(name, replaced=name in before):
+                    if name in before and name not in self.modules:
+                        self._hidden[name] = before[name]
+                    self.modules[name] = modules[name]
+            for name in before.keys() - modules.keys():
+                if self.modules.pop(name, None) is None:
+                    modules[name] = before[name]
+        for name in self.modules:
+            if not name.startswith(_PREFIX):
+                modules.pop(name, None)
+        modules.update(self._hidden)
+        self._hidden, self._before = {}, {}
+
+    def _is_own(self, name: str, *, replaced: bool) -> bool:
+        top = name.partition(".")[0]
+        if name in self.modules or top in self.modules or self._owns(sys.modules[name]):
+            return True
+        if replaced:  # by a stand-in, perhaps
+            return not _is_library(name, sys.modules[name])
+        # A part of a package that others have imported is as much theirs.
+        return top not in self._before and not _is_library(top, sys.modules.get(top))
 
     def _owns(self, module: ModuleType) -> bool:
-        file = getattr(module, "__file__", None)
-        places = [file] if file else list(getattr(module, "__path__", []))
-        return any(self.folder in Path(place).parents for place in places)
+        if self.folder is None:
+            return False
+        paths = [Path(place) for place in _places(module)]
+        # A virtual environment may lie in the model's folder.
+        return any(
+            self.folder in path.parents
+            and not set(_PACKAGES) & set(path.relative_to(self.folder).parts)
+            for path in paths
+        )
 
 
-def import_path(path: Path) -> tuple[ModuleType, SourceScope]:
+def _places(module: object) -> list[str]:
+    file = getattr(module, "__file__", None)
+    places = [file] if file else list(getattr(module, "__path__", None) or ())
+    return [place for place in places if isinstance(place, str)]
+
+
+def _is_library(name: str, module: object) -> bool:
+    """Whether a module is one that the process holds once: of Python, or installed."""
+    places = _places(module)
+    if not places:
+        # Programs make stand-ins of this kind; so do compiled libraries, for themselves.
+        return name.startswith(_INTERNAL) or getattr(module, "__spec__", None) is not None
+    path = Path(places[0])
+    return (
+        name.partition(".")[0] in _SHARED
+        or bool(set(_PACKAGES) & set(path.parts))
+        or any(folder in path.parents for folder in _LIBRARIES)
+    )
+
+
+@contextlib.contextmanager
+def model_code(
+    scope: SourceScope, error_of: Callable[[BaseException], HearError]
+) -> Iterator[None]:
+    """The scope of a model, in which all that its code raises becomes an error of hearbench.
+
+    That includes ``sys.exit``, which would end hearbench; only an interrupt is the user's.
+
+    Args:
+        scope: The scope.
+        error_of: Makes the error.
+    """
+    with scope:
+        try:
+            yield
+        except (HearError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise error_of(error) from error
+
+
+def import_path(path: Path, scope: SourceScope) -> ModuleType:
     """Imports a ``.py`` file under a name of its own.
 
-    Returns:
-        The module, and the scope in which its functions must be called.
+    Args:
+        path: The file, resolved.
+        scope: Of its folder; in it the module's functions must be called.
 
     Raises:
         OSError, Exception: Whatever the file raises.
     """
-    path = path.resolve()
-    scope = SourceScope(path.parent)
     importlib.invalidate_caches()
     name = f"{_PREFIX}{digest_bytes(str(path).encode())[:12]}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -112,7 +211,7 @@ def import_path(path: Path) -> tuple[ModuleType, SourceScope]:
         # Registered, as dataclasses and pickled weights look their module up by name.
         sys.modules[name] = scope.modules[name] = module
         spec.loader.exec_module(module)
-    return module, scope
+    return module
 
 
 def scope_digest(scope: SourceScope) -> str:

@@ -315,7 +315,7 @@ class Planner:
         """Of all processes while it embeds."""
         own = self._own_bytes()
         peak = round((speed.peak_memory_mb or 0) * _MIB)
-        return max(own, peak) if isinstance(model.engine, InProcess) else own + peak
+        return max(own, peak) if isinstance(model.engine.engine, InProcess) else own + peak
 
     def _left_to_resample(self, facts: TaskFacts, sample_rate: int) -> float:
         """The share of the clips that isn't there at a rate.

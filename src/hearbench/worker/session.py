@@ -81,16 +81,14 @@ class Session:
         self.watch.begin_import(self._target)
         try:
             self._module, self._api = import_target(self._target)
-        except AttributeError as error:
-            raise SessionError(own_traceback(error)) from error
-        except (Exception, SystemExit) as error:
+            missing_names = missing_functions(self._api)
+        except BaseException as error:
             missing = error.name if isinstance(error, ModuleNotFoundError) else None
             raise SessionError(own_traceback(error), missing) from error
         finally:
             effects: dict[str, Any] = dict(self.watch.end())
         after = random_digests()
         effects["random"] = seeded_perhaps(before, after)
-        missing_names = missing_functions(self._api)
         below: list[str] = []
         if missing_names and self._api is self._module:
             below = submodules_with(self._module, API_FUNCTIONS)
@@ -112,23 +110,26 @@ class Session:
         with loading_on(wanted):
             try:
                 self._loaded = self._api.load_model(*positional, **options)
-            except (Exception, SystemExit) as error:
-                raise SessionError(own_traceback(error)) from error
-            self._has_returned = True
-            # Loading may have been what imported the framework.
-            wanted = auto_device() if device == "auto" else device
-            try:
+                self._has_returned = True
+                # Loading may have been what imported the framework.
+                wanted = auto_device() if device == "auto" else device
                 self._backend = backend_of(self._loaded, wanted, name)
+                seconds = time.perf_counter() - begin
+                # Attributes may be properties, which are the model's code as well.
+                attributes = {key: _described(self._loaded, key) for key in _ATTRIBUTES}
+                n_weights = weight_count(self._loaded)
             except BackendError as error:
                 raise SessionError(str(error)) from error
+            except BaseException as error:
+                raise SessionError(own_traceback(error)) from error
         return {
             "kind": kind_of(self._loaded),
             "device": self._backend.device,
-            "seconds": time.perf_counter() - begin,
-            "attributes": {key: _described(self._loaded, key) for key in _ATTRIBUTES},
+            "seconds": seconds,
+            "attributes": attributes,
             "sources": self._sources(),
             "versions": _versions(),
-            "n_weights": weight_count(self._loaded),
+            "n_weights": n_weights,
         }
 
     def call(self, function: str, shape: Sequence[int]) -> dict[str, Any]:
@@ -141,16 +142,13 @@ class Session:
             result = self._backend.call(
                 getattr(self._api, function), np.asarray(audio), self._loaded
             )
-        except (Exception, SystemExit) as error:
+            seconds = time.perf_counter() - begin
+            # What comes back may be an object of the model's own class.
+            values, is_tuple = take_apart(result, function)
+            items = [self._hand_over(*pair) for pair in zip(PLACES[1:], values)]
+        except BaseException as error:
             raise SessionError(own_traceback(error)) from error
-        seconds = time.perf_counter() - begin
-        values, is_tuple = take_apart(result, function)
-        return {
-            "items": [self._hand_over(*pair) for pair in zip(PLACES[1:], values)],
-            "count": len(values),
-            "is_tuple": is_tuple,
-            "seconds": seconds,
-        }
+        return {"items": items, "count": len(values), "is_tuple": is_tuple, "seconds": seconds}
 
     def returned(self) -> dict[str, Any]:
         """What ``load_model`` returned, also where it is no model."""
@@ -171,7 +169,7 @@ class Session:
             tensor = torch.from_numpy(audio).to(self._backend.device)
             with torch.enable_grad():
                 result = getattr(self._api, function)(tensor, self._loaded)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             raise SessionError(own_traceback(error)) from error
         values, _ = take_apart(result, function)
         return {"requires_grad": any(facts_of(value).requires_grad for value in values)}

@@ -1,0 +1,75 @@
+"""The settings of this process that a model's code may change, read and put back.
+
+Models share one process with each other and with the probe. What one of them sets for the whole
+process, as a default type, a seed or a folder, is its own affair: it has it whenever its code
+runs, and nobody else has it.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from hearbench.models.framework_settings import numpy_settings, tensorflow_settings, torch_settings
+from hearbench.models.python_settings import Setting, python_settings, system_settings
+
+__all__ = ["RANDOM", "ProcessState", "all_settings", "read_settings"]
+
+
+class ProcessState:
+    """What one model has changed of the process's settings.
+
+    Between ``enter`` and ``leave`` its own values hold, and outside of these what was before.
+
+    Args:
+        begin: Values with which it begins, by the names of `all_settings`; elsewhere it begins with
+            what it finds.
+    """
+
+    def __init__(self, begin: Mapping[str, Any] | None = None) -> None:
+        self.own = dict(begin or {})
+        self._others: dict[str, Any] = {}
+
+    def enter(self) -> None:
+        """Sets what is the model's own."""
+        self._others = read_settings()
+        for name, value in self.own.items():
+            if name in self._others and self._others[name] != value:
+                all_settings()[name].set(value)
+
+    def leave(self) -> None:
+        """Keeps what the model has changed, and puts back what was before."""
+        now, others = read_settings(), self._others
+        for name, setting in all_settings().items():
+            if name not in now:
+                continue
+            before = others.get(name, setting.default)
+            if name in self.own or now[name] != before:
+                self.own[name] = now[name]
+            if now[name] != before:
+                setting.set(before)
+        self._others = {}
+
+
+def read_settings() -> dict[str, Any]:
+    """All settings of what is imported, by name."""
+    modules = sys.modules
+    return {name: one.get() for name, one in all_settings().items() if one.library in modules}
+
+
+# Global random generators, which every copy of a model finds in the same state.
+RANDOM = ("random", "numpy.random", "torch.random", "torch.cuda.random")
+
+
+@functools.cache
+def all_settings() -> Mapping[str, Setting]:
+    """All that is looked after, by name, in the order in which it is put back."""
+    return {
+        **python_settings(),
+        **system_settings(),
+        **numpy_settings(),
+        **torch_settings(),
+        **tensorflow_settings(),
+    }
