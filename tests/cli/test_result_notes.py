@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,29 @@ def test_several_tasks_are_told_of_in_one_line(model: Path, task: Path, tmp_path
     lines = [line for line in shown.stdout.splitlines() if "training steps" in line]
     assert len(lines) == 1
     assert lines[0].startswith("tones-1.0.0-full, others-1.0.0-full: the probes took ")
+
+
+def test_why_a_score_of_events_is_undefined(model: Path, tmp_path: Path) -> None:
+    events = make_event_task(tmp_path / "events")
+    quick = ("--protocol", "faster", "--grid-points", 1)
+    _, _, result = evaluate(model, events, tmp_path / "out", *quick)
+    path = tmp_path / "out/stats/beeps-1.0.0-full/result.json"
+    name = result.primary_score
+    summary = result.scores[name]
+    nothing = {"mean": math.nan, "per_fold": {"test": math.nan}}
+    for undefined, said in (
+        (("precision",), "no event was predicted."),
+        (("recall",), "the clips hold no event."),
+        (("precision", "recall"), "the clips hold no event."),
+        ((), "no event was predicted, or the clips hold none."),
+    ):
+        parts = {
+            part: each.model_copy(update=nothing if part in undefined else {})
+            for part, each in summary.parts.items()
+        }
+        changed = summary.model_copy(update={**nothing, "parts": parts})
+        notes = notes_on([(path, result.model_copy(update={"scores": {name: changed}}))])
+        assert f"beeps-1.0.0-full: {name} is undefined on test: there, {said}" in notes
+    untrained = result.folds[0].model_copy(update={"validation_score": math.nan})
+    notes = notes_on([(path, result.model_copy(update={"folds": (untrained,)}))])
+    assert any("(no event was predicted, or the clips hold none)" in note for note in notes)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hearbench.results import Result
-    from hearbench.results.record import FoldResult
+    from hearbench.results.record import FoldResult, ScoreSummary
 
 __all__ = ["notes_on"]
 
@@ -17,6 +17,11 @@ __all__ = ["notes_on"]
 _FEW_STEPS = 100
 # Where a protocol allows that many, a short training ended because it had nothing more to learn.
 _AMPLE_STEPS = 500
+# What leaves scores undefined, by the kind of task.
+_UNDEFINED = {
+    "scene": "a label that no clip has, or every clip",
+    "event": "no event was predicted, or the clips hold none",
+}
 
 
 def notes_on(results: Sequence[tuple[Path, Result]]) -> list[str]:
@@ -101,17 +106,19 @@ def _undefined(result: Result) -> list[str]:
     if untrained:
         notes.append(
             f"{result.task.name}: nothing could be chosen for {', '.join(untrained)}, as "
-            f"{result.primary_score} is undefined on the validation clips (a label that no clip "
-            "has, or every clip); so all scores there are undefined."
+            f"{result.primary_score} is undefined on the validation clips "
+            f"({_UNDEFINED[result.kind]}); so all scores there are undefined."
         )
     for name, summary in result.scores.items():
         undefined = [split for split, value in summary.per_fold.items() if math.isnan(value)]
         rest = [split for split in undefined if split not in untrained]
-        if rest:
-            notes.append(
-                f"{result.task.name}: {name} is undefined on {', '.join(rest)}: there, some label "
-                "is that of no clip, or of every clip."
-            )
+        reasons: dict[str, list[str]] = {}
+        for split in rest:
+            reasons.setdefault(_reason(result, summary, split), []).append(split)
+        notes += [
+            f"{result.task.name}: {name} is undefined on {', '.join(splits)}: there, {reason}."
+            for reason, splits in reasons.items()
+        ]
         infinite = [split for split, value in summary.per_fold.items() if math.isinf(value)]
         if infinite:
             notes.append(
@@ -119,3 +126,17 @@ def _undefined(result: Result) -> list[str]:
                 "label is told apart without an error."
             )
     return notes
+
+
+def _reason(result: Result, summary: ScoreSummary, split: str) -> str:
+    """Why a score is undefined on a test split."""
+
+    def lacks(part: str) -> bool:
+        found = summary.parts.get(part)
+        return found is not None and math.isnan(found.per_fold.get(split, math.nan))
+
+    if result.kind == "scene":
+        return "some label is that of no clip, or of every clip"
+    if lacks("recall"):
+        return "the clips hold no event"
+    return "no event was predicted" if lacks("precision") else _UNDEFINED["event"]
