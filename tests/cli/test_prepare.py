@@ -104,6 +104,35 @@ def test_bad_input(change: dict[str, str], said: str, corpus: Path) -> None:
     assert answer.stdout == ""
 
 
+def test_an_archive_for_the_audio_folder(corpus: Path) -> None:
+    (corpus / "sounds.zip").touch()
+    answer = hearbench(
+        "prepare", "--from-csv", corpus / "clips.csv", "--audio", corpus / "sounds.zip",
+        "--name", "two", "--out", corpus / "data",
+    )  # fmt: skip
+    assert answer.code == 2
+    assert "sounds.zip is no folder but an archive; unpack it" in " ".join(answer.stderr.split())
+
+
+def test_clips_without_a_label_are_asked_about(corpus: Path) -> None:
+    path = corpus / "clips.csv"
+    path.write_text(path.read_text().replace("low3.wav,low", "low3.wav,"))
+    command = (
+        "prepare", "--from-csv", path, "--audio", corpus / "audio", "--name", "two",
+        "--out", corpus / "data", "--mode", "small",
+    )  # fmt: skip
+    answer = hearbench(*command)
+    assert answer.code == 2
+    assert "1 of 40 clips has no label (low3.wav)" in " ".join(answer.stderr.split())
+    assert not (corpus / "data").exists()
+    answer = hearbench(*command, "--multilabel", "--json")
+    assert answer.code == 0, answer.stderr
+    assert answer.json["prediction_type"] == "multilabel"
+    refused = hearbench("prepare", "esc50", "--multilabel")
+    assert refused.code == 2
+    assert "--multilabel only goes with --from-csv or --from-hf" in refused.stderr
+
+
 def libricount(folder: Path, count: int = 40) -> Path:
     """A corpus of the catalog, small and not the official one; the folder that holds it."""
     rng = np.random.default_rng(1)

@@ -11,7 +11,7 @@ from hearbench.tasks.clip_table import read_clip_table
 @pytest.fixture
 def audio(tmp_path: Path) -> Path:
     folder = tmp_path / "audio"
-    for name in ("a.wav", "b.wav", "x/c.wav", "y/c.wav", "x_c.wav", "d.v2.flac"):
+    for name in ("b\\s.wav", "a.wav", "b.wav", "x/c.wav", "y/c.wav", "x_c.wav", "d.v2.flac"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
     return folder
@@ -59,6 +59,9 @@ def table(audio: Path, content: str | bytes) -> Path:
         ('path,label\n"a.wav,x\n', "no valid CSV at line 2"),
         ("path,label\na.wav,x\n".encode("utf-16"), "not in UTF-8"),
         (b"path,label\na.wav,caf\xe9\n", "not in UTF-8"),
+        ("path,label\nx\\c.wav,x\n", "line 2: .*write paths with slashes"),
+        ("path,label\nb\\s.wav,x\n", "can have .*line 2: a backslash in .*s.wav"),
+        (f"path,label\na.wav,{'x' * 100_001}\n", "can't be .*line 2: more than 100000 char"),
     ],
 )
 def test_a_bad_list_is_one_clear_error(audio: Path, content: str | bytes, said: str) -> None:
@@ -91,7 +94,8 @@ def test_a_list_from_a_spreadsheet(audio: Path) -> None:
         (audio / "b.wav", "b", "z"),
     ]
     assert not found.has_events
-    assert not found.is_multilabel
+    assert not found.has_several
+    assert found.unlabelled == ()
 
 
 def test_stems_are_unique(audio: Path) -> None:
@@ -116,14 +120,55 @@ def test_folds(audio: Path, values: list[str], expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "multilabel"),
-    [("a.wav,x\nb.wav,y", False), ("a.wav,x\na.wav,y\nb.wav,y", True), ("a.wav,x\nb.wav,", True)],
+    ("content", "several", "unlabelled"),
+    [
+        ("a.wav,x\nb.wav,y", False, []),
+        ("a.wav,x\na.wav,y\nb.wav,y", True, []),
+        ("a.wav,x\nb.wav,", False, ["b.wav"]),
+    ],
 )
-def test_several_labels_or_none_make_it_multilabel(
-    audio: Path, content: str, multilabel: bool
+def test_several_labels_or_none(
+    audio: Path, content: str, several: bool, unlabelled: list[str]
 ) -> None:
     found = read_clip_table(table(audio, f"path,label\n{content}\n"), audio)
-    assert found.is_multilabel is multilabel
+    assert found.has_several is several
+    assert [path.name for path in found.unlabelled] == unlabelled
+
+
+def test_files_may_be_missing(audio: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = table(audio, "path,label\na.wav,x\ngone.wav,y\n")
+    found = read_clip_table(path, audio, missing_ok=True)
+    assert [clip.path.name for clip in found.clips] == ["a.wav", "gone.wav"]
+    assert "1 of the 2 files" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tar.gz", "x.wav"])
+def test_a_file_for_the_audio_folder(audio: Path, name: str) -> None:
+    (audio / name).touch()
+    said = "a file" if name == "x.wav" else "an archive; unpack"
+    with pytest.raises(TaskError, match=f"no folder but {said}"):
+        read_clip_table(table(audio, "path,label\na.wav,x\n"), audio / name)
+
+
+@pytest.mark.parametrize(
+    ("times", "refused"),
+    [
+        (["0.3,0.8", "1.1,1.6"], True),
+        (["0,0.5"], True),
+        (["12,12", "500,500"], False),  # onsets alone
+        (["0.3,0.8", "1200,1200.5"], False),
+        (["0.3,1.5"], False),  # looked at again beside the audio
+        (["300,800"], False),
+    ],
+)
+def test_times_in_seconds(audio: Path, times: list[str], refused: bool) -> None:
+    rows = "".join(f"a.wav,x,{pair}\n" for pair in times)
+    path = table(audio, f"path,label,start_ms,end_ms\n{rows}")
+    if refused:
+        with pytest.raises(TaskError, match=r"clips\.csv.*in seconds"):
+            read_clip_table(path, audio)
+    else:
+        assert len(read_clip_table(path, audio).clips) == len(times)
 
 
 def test_events(audio: Path) -> None:

@@ -261,7 +261,12 @@ def test_integers_stay_integers(tmp_path: Path, settings: Settings) -> None:
 def test_clips_without_a_label(
     labels: list[Any], kind: Any, tmp_path: Path, settings: Settings
 ) -> None:
-    task = make(saved(tmp_path / "d", clips(labels, kind)), settings)
+    source = saved(tmp_path / "d", clips(labels, kind))
+    with pytest.raises(
+        TaskError, match=r"20 of 40 clips have no label \(train row 1, .*multilabel"
+    ):
+        make(source, settings)
+    task = make(source, settings, multilabel=True)
     assert task.metadata.prediction_type == "multilabel"
     assert Counter(items for files in task.splits.values() for items in files.values()) == {
         ("a",): 10,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from hearbench.errors import AudioError
 from hearbench.files import atomic_write
 
-__all__ = ["MOST_SAMPLES", "is_whole_wav16", "write_wav16"]
+__all__ = ["MOST_SAMPLES", "is_whole_wav16", "length_of_wav16", "write_wav16"]
 
 _BYTES_PER_SAMPLE = 2
 _PCM = 1
@@ -65,6 +65,15 @@ def write_wav16(path: Path, x: npt.NDArray[np.int16], rate: int, *, durable: boo
     with atomic_write(path, durable=durable) as file:
         file.write(header)
         file.write(x.astype("<i2", copy=False).tobytes())
+
+
+def length_of_wav16(path: Path) -> int:
+    """The number of samples in a file that :func:`write_wav16` wrote, by its size.
+
+    Raises:
+        OSError: The file can't be looked at.
+    """
+    return max(0, path.stat().st_size - _HEADER_BYTES - 8) // _BYTES_PER_SAMPLE
 
 
 def is_whole_wav16(path: Path) -> bool:

@@ -152,6 +152,14 @@ def prepare(
         int | None,
         typer.Option("--folds", metavar="N", help="Number of folds for new_split_kfold; 5."),
     ] = None,
+    multilabel: Annotated[
+        bool,
+        typer.Option(
+            "--multilabel",
+            help="Take clips without a label although none has several: a clip has any number of "
+            "labels.",
+        ),
+    ] = False,
     mirror: o.Mirror = None,
     cache: o.CacheDir = None,
     workers: o.Workers = None,
@@ -178,6 +186,7 @@ def prepare(
         scores=tuple(score or ()),
         split_mode=split_mode,
         nfolds=folds,
+        multilabel=multilabel,
         sample_rates=rates,
     )
     _check_sources(names, from_csv, from_hf)
@@ -210,6 +219,7 @@ def prepare(
             "--score": score,
             "--split-mode": split_mode,
             "--folds": folds,
+            "--multilabel": multilabel,
         },
         "--from-csv or --from-hf",
     )

@@ -30,6 +30,7 @@ class OwnSettings:
     scores: tuple[str, ...]
     split_mode: str | None
     nfolds: int | None
+    multilabel: bool
     sample_rates: tuple[int, ...]
 
     def checked_name(self) -> str:
@@ -155,6 +156,7 @@ def prepare_csv(
             sample_rates=own.sample_rates,
             split_mode=split_mode,
             nfolds=own.nfolds if own.nfolds is not None else 5,
+            multilabel=own.multilabel,
             skip_corrupt=skip_corrupt,
             settings=settings,
             progress=progress,
@@ -205,6 +207,7 @@ def prepare_hf(
             sample_rates=own.sample_rates,
             split_mode=split_mode,
             nfolds=own.nfolds if own.nfolds is not None else 5,
+            multilabel=own.multilabel,
             skip_corrupt=skip_corrupt,
             settings=settings,
             progress=progress,

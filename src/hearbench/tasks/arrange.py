@@ -18,6 +18,7 @@ from hearbench.files import is_file
 from hearbench.tasks.clips import Clip, Event, Excerpt
 from hearbench.tasks.problems import Problems
 from hearbench.tasks.recipe import SMALL, Recipe
+from hearbench.tasks.spec import filename_problem, label_problem
 from hearbench.tasks.splits import (
     ORDER_SEED,
     TRAIN_VALID_TEST,
@@ -30,7 +31,8 @@ from hearbench.tasks.splits import (
 
 __all__ = ["Arrangement", "Source", "arrange", "looks_integer"]
 
-_INTEGER = re.compile(r"0|-?[1-9][0-9]*")
+# Python doesn't read integers of more than 4300 digits.
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,3999}")
 _FEWEST_FOLDS = 3
 
 
@@ -110,11 +112,20 @@ def _checked(
     files: dict[str, _File] = {}
     stems: dict[tuple[Path, Excerpt | None], str] = {}
     events = recipe.embedding_type == "event"
+    labels: set[str] = set()
     for row in rows:
         stem, path, label = row.filestem, row.path, row.label
         file = files.get(stem)
+        if label is not None and label not in labels:
+            labels.add(label)
+            if slip := label_problem(label):
+                problems.add("labels that can't be", f"{slip} in {label!r:.60} of {path}")
         if file is None:
             file = files[stem] = _File(row)
+            if slip := filename_problem(f"{stem}.wav"):
+                problems.add(
+                    "names that no file of a task can have", f"{slip} in {stem!r} of {path}"
+                )
             if path not in there:
                 there[path] = exists(path)
             if stems.setdefault((path, row.excerpt), stem) != stem:

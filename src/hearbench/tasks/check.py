@@ -23,12 +23,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from hearbench.audio.encode import length_of_wav16
 from hearbench.files import SYNTAX_ERRORS, is_file
 from hearbench.settings import Settings
 from hearbench.tasks.clips import Event
 from hearbench.tasks.inventory import FileFacts, wav_facts
 from hearbench.tasks.problems import Problems
-from hearbench.tasks.spec import TaskMetadata, is_plain_name
+from hearbench.tasks.spec import TaskMetadata, filename_problem, is_plain_name
 
 __all__ = ["METADATA", "VOCABULARY", "FolderContent", "Items", "Splits", "read_task_folder"]
 
@@ -40,6 +41,9 @@ Items = tuple[str, ...] | tuple[Event, ...]
 Splits = dict[str, dict[str, Items]]
 
 _LONGEST_INDEX = 18
+# Published events end somewhat after their clip at times. Scoring takes time and memory until
+# the last event's end, so a slip by some powers of ten mustn't get that far.
+_LATEST_END_MS = 3_600_000.0
 _FEWEST_FOLDS = 3  # one to test, one to validate, one to train
 
 
@@ -62,18 +66,28 @@ class FolderContent:
     problems: Problems = field(default_factory=Problems)
 
 
-def read_task_folder(folder: Path, settings: Settings) -> FolderContent:
-    """Reads and checks a task folder; never raises for what is wrong in it, but lists it."""
+def read_task_folder(
+    folder: Path, settings: Settings, *, metadata: str = METADATA
+) -> FolderContent:
+    """Reads and checks a task folder; never raises for what is wrong in it, but lists it.
+
+    Args:
+        folder: The folder.
+        settings: Where the cache is, and how many threads.
+        metadata: Name of the file of metadata, which is another while a task is being made.
+    """
     content = FolderContent()
-    content.metadata = _read_metadata(folder, content.problems)
+    content.metadata = _read_metadata(folder / metadata, content.problems)
     content.vocabulary = _read_vocabulary(folder, content.problems)
     if content.metadata is not None:
         _check_split_names(content.metadata, content.problems)
         for split in content.metadata.splits:
-            if _is_file_name(split):
+            if not filename_problem(split):
                 content.splits[split] = _read_split(folder, split, content)
         _check_once(content.splits, content.problems)
     _check_audio(folder, content, settings)
+    if content.metadata is not None and content.metadata.embedding_type == "event":
+        _check_ends(folder, content)
     return content
 
 
@@ -105,9 +119,9 @@ def _read_json(path: Path, problems: Problems) -> Any:
     return value
 
 
-def _read_metadata(folder: Path, problems: Problems) -> TaskMetadata | None:
+def _read_metadata(path: Path, problems: Problems) -> TaskMetadata | None:
     before = len(problems)
-    value = _read_json(folder / METADATA, problems)
+    value = _read_json(path, problems)
     if value is None and len(problems) > before:
         return None
     try:
@@ -161,10 +175,6 @@ def _index(text: str) -> int | None:
     return int(text)
 
 
-def _is_file_name(name: str) -> bool:
-    return bool(name) and name not in {".", ".."} and not set(name) & {"/", "\\", "\0"}
-
-
 def _check_split_names(metadata: TaskMetadata, problems: Problems) -> None:
     kind = f"entries of {METADATA} that are wrong"
     splits = metadata.splits
@@ -174,7 +184,7 @@ def _check_split_names(metadata: TaskMetadata, problems: Problems) -> None:
             text = getattr(metadata, key)
             problems.add(kind, f"{key}: {text!r} can't be part of a folder's name")
     for split in splits:
-        if not _is_file_name(split):
+        if filename_problem(split):
             problems.add(kind, f"splits: {split!r} can't name a file")
     if len(set(splits)) < len(splits):
         problems.add(kind, f"splits: a name stands twice in {list(splits)}")
@@ -203,7 +213,7 @@ def _read_split(folder: Path, split: str, content: FolderContent) -> dict[str, I
     files: dict[str, Items] = {}
     for name, items in value.items():
         where = f"{split}/{name}"
-        if not _is_file_name(name):
+        if filename_problem(name):
             problems.add("file names that are paths", f"{split}: {name!r}")
             continue
         if not isinstance(items, list):
@@ -323,3 +333,22 @@ def _check_rate(
                 "audio of another rate than its folder", f"{rate}/{name} has {fact.sample_rate} Hz"
             )
     return facts
+
+
+def _check_ends(folder: Path, content: FolderContent) -> None:
+    """Notes events that end so long after their clip that they can't be meant."""
+    for rate, audio in content.audio.items():
+        for split, files in content.splits.items():
+            for name, items in files.items():
+                last_ms = max((item.end_ms for item in items if isinstance(item, Event)), default=0)
+                if last_ms <= _LATEST_END_MS or f"{split}/{name}" not in audio:
+                    continue
+                # Other writers' headers are longer, but never by an hour.
+                n_samples = length_of_wav16(folder / str(rate) / split / name)
+                clip_ms = 1000.0 * n_samples / rate
+                if last_ms > clip_ms + _LATEST_END_MS:
+                    content.problems.add(
+                        "events that end more than an hour after their clip",
+                        f"{last_ms:g} ms in {rate}/{split}/{name} of {clip_ms:.0f} ms",
+                    )
+        return  # the same events at every rate

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import logging
 import math
 import os
 import re
@@ -22,7 +23,9 @@ from hearbench.errors import TaskError
 from hearbench.files import is_file
 from hearbench.registry import did_you_mean
 from hearbench.tasks.clips import Clip
+from hearbench.tasks.event_times import seconds_error
 from hearbench.tasks.problems import Problems
+from hearbench.tasks.spec import filename_problem, label_problem
 from hearbench.tasks.splits import TRAIN_VALID_TEST, named_folds
 
 __all__ = ["ClipTable", "read_clip_table"]
@@ -31,6 +34,8 @@ _NEEDED = ("path", "label")
 _TIMES = ("start_ms", "end_ms")
 _COLUMNS = (*_NEEDED, "split", "fold", *_TIMES)
 _FOLD = re.compile(r"fold(\d+)")
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".rar", ".7z")
+_SHORTEST_MS = 1.0
 _REMEDY = "Mend the file and run the same again."
 
 
@@ -52,10 +57,14 @@ class ClipTable:
         return "start_ms" in self.columns
 
     @property
-    def is_multilabel(self) -> bool:
-        """Whether some clip has no label, or more than one."""
-        counts = Counter(clip.path for clip in self.clips)
-        return any(n > 1 for n in counts.values()) or any(c.label is None for c in self.clips)
+    def has_several(self) -> bool:
+        """Whether some clip has more than one label."""
+        return any(n > 1 for n in Counter(clip.path for clip in self.clips).values())
+
+    @property
+    def unlabelled(self) -> tuple[Path, ...]:
+        """The files of clips without a label or event."""
+        return tuple(clip.path for clip in self.clips if clip.label is None)
 
 
 @dataclass(frozen=True)
@@ -68,19 +77,19 @@ class _Row:
     end_ms: float | None
 
 
-def read_clip_table(path: Path, audio_dir: Path) -> ClipTable:
+def read_clip_table(path: Path, audio_dir: Path, *, missing_ok: bool = False) -> ClipTable:
     """Reads and checks a list of clips.
 
     Args:
         path: The CSV file, in UTF-8.
         audio_dir: The folder that its paths are relative to.
+        missing_ok: Whether files may be missing, as in the mode ``small``.
 
     Raises:
         TaskError: It can't be read or used; the message lists what is wrong on which lines.
     """
     heading = f"{path} can't be used as a list of clips; wrong are:"
-    if not audio_dir.is_dir():
-        raise TaskError(f"The audio folder {audio_dir} is not there.")
+    _check_audio_dir(audio_dir)
     problems = Problems()
     lines = _read_lines(path)
     header = [name.strip().lower() for name in lines[0][1]]
@@ -89,7 +98,12 @@ def read_clip_table(path: Path, audio_dir: Path) -> ClipTable:
         raise problems.error(heading, _REMEDY)
     rows = _parse(lines[1:], header, problems)
     files = {row.path: audio_dir / row.path for row in rows}
-    _check_files(rows, files, problems)
+    if not missing_ok:
+        _check_files(rows, files, problems)
+    elif missing := sum(not is_file(file) for file in files.values()):
+        logging.getLogger(__name__).warning(
+            "%d of the %d files of %s are missing, and left out", missing, len(files), path
+        )
     _check_rows(rows, "start_ms" in header, problems)
     homes = _homes(rows, header, problems)
     stems = _unique_stems(rows, problems)
@@ -99,11 +113,26 @@ def read_clip_table(path: Path, audio_dir: Path) -> ClipTable:
         problems.add("labels", "there are none")
     if problems:
         raise problems.error(heading, _REMEDY)
+    _refuse_seconds(path, rows)
     clips = tuple(
         Clip(files[r.path], stems[r.path], r.label, homes.get(r.home), r.start_ms, r.end_ms)
         for r in rows
     )
     return ClipTable(clips, frozenset(header) & frozenset(_COLUMNS))
+
+
+def _check_audio_dir(folder: Path) -> None:
+    try:
+        if folder.is_dir():
+            return
+        if folder.exists():
+            what = "a file"
+            if folder.name.lower().endswith(_ARCHIVES):
+                what = "an archive; unpack it and name the folder that comes out of it"
+            raise TaskError(f"The audio folder {folder} is no folder but {what}.")
+    except (OSError, ValueError) as error:
+        raise TaskError(f"The audio folder {folder} can't be read: {error}.") from error
+    raise TaskError(f"The audio folder {folder} is not there.")
 
 
 def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
@@ -176,6 +205,8 @@ def _parse(
             problems.add("rows without a path", f"line {line}")
             continue
         label = values["label"] or None
+        if label is not None and (slip := label_problem(label)):
+            problems.add("labels that can't be", f"line {line}: {slip} in {label!r:.60}")
         times = [_time(values.get(name, ""), name, line, problems) for name in _TIMES]
         given = [bool(values.get(name)) for name in _TIMES]
         if "start_ms" in header and label is None and any(given):
@@ -208,7 +239,10 @@ def _check_files(rows: Sequence[_Row], files: dict[str, Path], problems: Problem
     for row in rows:
         if row.path in missing:
             missing.discard(row.path)  # the first line that names it is enough
-            problems.add("files that are missing", f"line {row.line}: {files[row.path]}")
+            hint = ""
+            if is_file(Path(str(files[row.path]).replace("\\", "/"))):
+                hint = " (write paths with slashes, not with backslashes)"
+            problems.add("files that are missing", f"line {row.line}: {files[row.path]}{hint}")
 
 
 def _check_rows(rows: Sequence[_Row], events: bool, problems: Problems) -> None:
@@ -275,6 +309,10 @@ def _unique_stems(rows: Sequence[_Row], problems: Problems) -> dict[str, str]:
     }
     first: dict[str, str] = {}
     for path, stem in stems.items():
+        if slip := filename_problem(f"{stem}.wav"):
+            problems.add(
+                "names that no file of a task can have", f"line {lines[path]}: {slip} in {path}"
+            )
         if stem in first:
             problems.add(
                 "files that would have the same name in the task",
@@ -282,3 +320,18 @@ def _unique_stems(rows: Sequence[_Row], problems: Problems) -> dict[str, str]:
             )
         first.setdefault(stem, path)
     return stems
+
+
+def _refuse_seconds(path: Path, rows: Sequence[_Row]) -> None:
+    """Refuses times that are seconds by the looks of them; others are compared with the audio.
+
+    Events without a length say nothing: only their onsets count.
+    """
+    times = [
+        (r.start_ms, r.end_ms) for r in rows if r.start_ms is not None and r.end_ms is not None
+    ]
+    longest = max((end - start for start, end in times), default=0.0)
+    last = max((end for _, end in times), default=0.0)
+    if 0 < longest < _SHORTEST_MS and last < 1000 * _SHORTEST_MS:
+        why = f"none is longer than {longest:g} ms, and the last one ends at {last:g} ms"
+        raise seconds_error(str(path), why)

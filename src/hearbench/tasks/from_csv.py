@@ -7,9 +7,10 @@ from pathlib import Path
 
 from hearbench.settings import Settings
 from hearbench.tasks.clip_table import ClipTable, read_clip_table
-from hearbench.tasks.own_recipe import agreed_split_mode, own_recipe
+from hearbench.tasks.own_recipe import agreed_multilabel, agreed_split_mode, own_recipe
 from hearbench.tasks.parallel import Progress
 from hearbench.tasks.prepare import prepare_task
+from hearbench.tasks.recipe import SMALL
 from hearbench.tasks.spec import SplitMode
 
 __all__ = ["prepare_from_csv"]
@@ -28,6 +29,7 @@ def prepare_from_csv(
     sample_rates: Sequence[int] = (),
     split_mode: SplitMode | None = None,
     nfolds: int = 5,
+    multilabel: bool = False,
     skip_corrupt: bool = False,
     settings: Settings | None = None,
     progress: Progress | None = None,
@@ -35,9 +37,9 @@ def prepare_from_csv(
     """Makes a task out of a list of clips and returns its folder.
 
     The kind of task follows from the list: with ``start_ms`` and ``end_ms`` it is an event task;
-    else a scene task, multilabel if a clip has several labels or none. With a column ``split``
-    the splits that are missing are cut out of train; with ``fold`` the folds stay as they are;
-    with neither the clips are split by the reference's rules.
+    else a scene task, multilabel if a clip has several labels or ``multilabel`` says so. With a
+    column ``split`` the splits that are missing are cut out of train; with ``fold`` the folds stay
+    as they are; with neither the clips are split by the reference's rules.
 
     Args:
         csv: The list; its columns are described in :mod:`hearbench.tasks.clip_table`.
@@ -45,7 +47,8 @@ def prepare_from_csv(
         name: Name of the task.
         out: Folder that takes ``tasks/<name>-<version>-<mode>/``.
         version: Version of the corpus.
-        mode: Which part of the corpus it is; ``small`` lets labels be missing from splits.
+        mode: Which part of the corpus it is; ``small`` lets labels be missing from splits, and
+            files be missing.
         duration_s: Length in seconds that every clip is padded or trimmed to; without it the
             clips keep their lengths.
         scores: Names of the scores, the one to optimise first; the benchmark's usual ones by
@@ -55,6 +58,7 @@ def prepare_from_csv(
         split_mode: ``trainvaltest`` (80/10/10, the default) or ``new_split_kfold``, for a list
             without ``split`` and ``fold``.
         nfolds: Number of folds for ``new_split_kfold``.
+        multilabel: Makes a scene task multilabel whose clips have a label at most, some none.
         skip_corrupt: Leaves out clips that can't be decoded; the metadata names them.
         settings: Where the cache is, and how many threads; by default from the environment.
         progress: Called as ``progress(done, total)`` with numbers of clips.
@@ -63,13 +67,19 @@ def prepare_from_csv(
         TaskError: The list, the settings or some audio can't be used, or the folder holds
             something else; the message lists all that is wrong.
     """
-    table = read_clip_table(csv, audio_dir)
+    table = read_clip_table(csv, audio_dir, missing_ok=mode == SMALL)
     recipe = own_recipe(
         name,
         version=version,
         mode=mode,
         kind="event" if table.has_events else "scene",
-        multilabel=table.has_events or table.is_multilabel,
+        multilabel=table.has_events
+        or agreed_multilabel(
+            several=table.has_several,
+            unlabelled=[path.name for path in table.unlabelled],
+            n_clips=len({clip.path for clip in table.clips}),
+            wanted=multilabel,
+        ),
         split_mode=_split_mode(table, split_mode, csv),
         nfolds=nfolds,
         duration_s=duration_s,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from hearbench.tasks.hf_columns import (
     read_labels,
 )
 from hearbench.tasks.hf_source import dataset_splits, identity_of
-from hearbench.tasks.own_recipe import agreed_split_mode, own_recipe
+from hearbench.tasks.own_recipe import agreed_multilabel, agreed_split_mode, own_recipe
 from hearbench.tasks.parallel import Progress
 from hearbench.tasks.prepare import prepare_task
 from hearbench.tasks.problems import Problems
@@ -67,6 +67,7 @@ def prepare_from_hf(
     sample_rates: Sequence[int] = (),
     split_mode: SplitMode | None = None,
     nfolds: int = 5,
+    multilabel: bool = False,
     skip_corrupt: bool = False,
     settings: Settings | None = None,
     progress: Progress | None = None,
@@ -78,9 +79,10 @@ def prepare_from_hf(
     goes on; files that it only names are read where they lie. Clips are named
     ``<split>-<row>-<original stem>``, with rows counted from 0.
 
-    The task is multilabel if the label column holds lists, or if some clip has no label (None,
-    empty text, or -1 of a ClassLabel). A dataset with one split is split by the reference's
-    rules; of several, those that are missing are cut out of train, and folds stay as they are.
+    The task is multilabel if the label column holds lists, or ``multilabel`` says so: then clips
+    may have no label (None, empty text, or -1 of a ClassLabel), which is refused otherwise. A
+    dataset with one split is split by the reference's rules; of several, those that are missing
+    are cut out of train, and folds stay as they are.
 
     Args:
         source: A folder that ``save_to_disk`` wrote, another folder that ``load_dataset``
@@ -108,6 +110,7 @@ def prepare_from_hf(
         split_mode: ``trainvaltest`` (80/10/10, the default) or ``new_split_kfold``, for a dataset
             with one split.
         nfolds: Number of folds for ``new_split_kfold``.
+        multilabel: Makes a task multilabel whose clips have a label at most, some none.
         skip_corrupt: Leaves out clips that can't be decoded; the metadata names them.
         settings: Where the cache is, and how many threads; by default from the environment.
         progress: Called as ``progress(done, total)``; every clip counts twice, once when its
@@ -144,7 +147,8 @@ def prepare_from_hf(
         version=version,
         mode=mode,
         kind="scene",
-        multilabel=_is_multilabel(labels.values()),
+        # Where labels can't be read, that is what there is to say.
+        multilabel=bool(problems) or _is_multilabel(labels, multilabel),
         split_mode=_split_mode(homes, fold_column, split_mode, source),
         nfolds=nfolds,
         duration_s=duration_s,
@@ -242,8 +246,18 @@ def _split_mode(
     )
 
 
-def _is_multilabel(labels: Iterable[Labels]) -> bool:
-    return any(split.lists or not all(split.rows) for split in labels)
+def _is_multilabel(labels: Mapping[str, Labels], wanted: bool) -> bool:
+    return agreed_multilabel(
+        several=any(split.lists for split in labels.values()),
+        unlabelled=[
+            f"{name} row {row}"
+            for name, split in labels.items()
+            for row, texts in enumerate(split.rows)
+            if not texts
+        ],
+        n_clips=sum(len(split.rows) for split in labels.values()),
+        wanted=wanted,
+    )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from hearbench.tasks.naming import catalog_folder
 from hearbench.tasks.recipe import Recipe
 from hearbench.tasks.spec import EmbeddingType, PredictionType, SplitMode, default_scores
 
-__all__ = ["agreed_split_mode", "own_recipe"]
+__all__ = ["agreed_multilabel", "agreed_split_mode", "own_recipe"]
 
 
 def own_recipe(
@@ -49,6 +49,33 @@ def own_recipe(
         scores=tuple(scores) or default_scores(kind, prediction),
         sample_rates=tuple(sample_rates),
     )
+
+
+def agreed_multilabel(
+    *, several: bool, unlabelled: Sequence[str], n_clips: int, wanted: bool
+) -> bool:
+    """Whether a scene task is multilabel.
+
+    Args:
+        several: Whether some clip has several labels, or could have.
+        unlabelled: Clips without a label, as messages name them.
+        n_clips: How many clips there are.
+        wanted: Whether the user says that it is.
+
+    Raises:
+        TaskError: It is so only because labels are missing, which may well be a slip: the task
+            would be trained and scored differently.
+    """
+    if unlabelled and not several and not wanted:
+        shown = ", ".join(unlabelled[:3]) + (", ..." if len(unlabelled) > 3 else "")
+        verb = "has" if len(unlabelled) == 1 else "have"
+        raise TaskError(
+            f"{len(unlabelled)} of {n_clips} clips {verb} no label ({shown}), and no clip has more "
+            "than one. Without them the task is multiclass, with them it is multilabel, which is "
+            "trained and scored differently. Give each a label or drop it; or ask for a "
+            "multilabel task with --multilabel (multilabel=True in Python)."
+        )
+    return several or wanted or bool(unlabelled)
 
 
 def agreed_split_mode(

@@ -23,8 +23,9 @@ from hearbench.errors import TaskError
 from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX, only_one, write_json, write_text
 from hearbench.settings import Settings
 from hearbench.tasks.arrange import Arrangement, arrange
-from hearbench.tasks.check import METADATA, VOCABULARY
+from hearbench.tasks.check import METADATA, VOCABULARY, read_task_folder
 from hearbench.tasks.clips import Clip
+from hearbench.tasks.event_times import check_event_times
 from hearbench.tasks.inventory import content_digests
 from hearbench.tasks.locate import TASKS_FOLDER, UNFINISHED
 from hearbench.tasks.parallel import Progress
@@ -91,6 +92,7 @@ def prepare_task(
         if not recipe.sample_rates:
             rates = (highest_rate(arrangement.sources, recipe, settings),)
             recipe = replace(recipe, sample_rates=rates)
+            recipe.refuse_bad()
         inputs = _inputs_digest(arrangement, recipe, origin, settings)
         lock = folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}.lock")
         with only_one(lock) as alone:
@@ -107,7 +109,10 @@ def prepare_task(
                 record: dict[str, Any] = {"version": __version__, "inputs": inputs}
                 if origin is not None:
                     record.update(origin.record)
-                _finish(folder, arrangement, corrupt, recipe, record)
+                kept = _without(arrangement, corrupt, recipe)
+                if recipe.embedding_type == "event":
+                    check_event_times(folder, kept, recipe)
+                _finish(folder, kept, corrupt, recipe, record, settings)
             (folder / UNFINISHED).unlink(missing_ok=True)
     except OSError as error:
         raise TaskError(f"The task can't be written to {folder}: {error}.") from error
@@ -263,19 +268,31 @@ def _without(arrangement: Arrangement, corrupt: Mapping[str, str], recipe: Recip
 
 def _finish(
     folder: Path,
-    arrangement: Arrangement,
+    kept: Arrangement,
     corrupt: Mapping[str, str],
     recipe: Recipe,
     record: Mapping[str, Any],
+    settings: Settings,
 ) -> None:
-    """Writes the labels, and at last the metadata."""
-    kept = _without(arrangement, corrupt, recipe)
+    """Writes the labels, and at last the metadata, once all was read and checked as in loading.
+
+    Raises:
+        TaskError: The task couldn't be loaded.
+    """
     _write_labels(folder, kept)
     provenance = dict(record)
     if corrupt:
         provenance[_SKIPPED] = sorted(corrupt)
     metadata = recipe.metadata(tuple(kept.splits))
-    write_json(folder / METADATA, {**metadata, _PROVENANCE: provenance})
+    unchecked = folder / f"{TEMPORARY_PREFIX}{METADATA}"
+    write_json(unchecked, {**metadata, _PROVENANCE: provenance})
+    problems = read_task_folder(folder, settings, metadata=unchecked.name).problems
+    if problems:
+        raise problems.error(
+            f"{recipe.folder_name} isn't finished, as it couldn't be loaded; wrong are:",
+            "Mend these in the corpus and run the same again.",
+        )
+    unchecked.rename(folder / METADATA)
 
 
 def _write_labels(folder: Path, arrangement: Arrangement) -> None:
@@ -285,6 +302,10 @@ def _write_labels(folder: Path, arrangement: Arrangement) -> None:
 
 
 def _csv(rows: Iterable[tuple[object, object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    lines = []
+    for row in rows:
+        text = io.StringIO()
+        # Fields are quoted that hold a character of the line's end; both must be.
+        csv.writer(text, lineterminator="\r\n").writerow(row)
+        lines.append(text.getvalue().removesuffix("\r\n") + "\n")
+    return "".join(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -111,14 +111,7 @@ def write_clips(
             n = len(x)
             if recipe.sample_duration_s is not None:
                 n = samples_of(recipe.sample_duration_s, rate_in)
-            # A clip may be shorter than a sample at a low rate; a damaged header names any rate.
-            for rate in (rate_in, *wanted):
-                length = resampled_length(n, rate_in, rate)
-                if not 1 <= length <= MOST_SAMPLES:
-                    raise AudioError(
-                        f"{source.path} gives {n} samples of {rate_in} Hz, which are {length} at "
-                        f"{rate} Hz; a clip of a task has 1 to {MOST_SAMPLES}."
-                    )
+            _check_lengths(source.path, n, rate_in, wanted)
             x = pad_or_trim(x, n)
             for rate, target in wanted.items():
                 write_wav16(target, resample16(x, rate_in, rate), rate, durable=False)
@@ -134,3 +127,14 @@ def _read(source: Source) -> tuple[npt.NDArray[np.int16], int]:
     if source.excerpt is None:
         return read_mono16(source.path)
     return read_excerpt16(source.path, source.excerpt.start, source.excerpt.n_samples)
+
+
+def _check_lengths(path: Path, n: int, rate_in: int, rates: Iterable[int]) -> None:
+    """Refuses a clip shorter than a sample at a low rate, or of a rate that can't be."""
+    for rate in (rate_in, *rates):
+        length = resampled_length(n, rate_in, rate)
+        if not 1 <= length <= MOST_SAMPLES:
+            raise AudioError(
+                f"{path} gives {n} samples of {rate_in} Hz, which are {length} at {rate} Hz; a "
+                f"clip of a task has 1 to {MOST_SAMPLES}."
+            )

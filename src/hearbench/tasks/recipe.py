@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hearbench.audio.shape import samples_of
 from hearbench.tasks.problems import Problems
 from hearbench.tasks.spec import (
     EmbeddingType,
@@ -125,6 +126,10 @@ class Recipe:
         duration = self.sample_duration_s
         if duration is not None and not (math.isfinite(duration) and duration > 0):
             problems.add(kind, f"a duration must be a positive number of seconds, not {duration}")
+        elif duration is not None:
+            for rate in self.sample_rates:
+                if samples_of(duration, rate) < 1:
+                    problems.add(kind, f"{duration:g} s are less than a sample at {rate} Hz")
         if self.max_duration_s is not None and duration is None:
             problems.add(kind, "a total duration needs a duration of the clips")
         for rate in self.sample_rates:

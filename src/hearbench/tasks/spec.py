@@ -19,7 +19,9 @@ __all__ = [
     "SplitMode",
     "TaskMetadata",
     "default_scores",
+    "filename_problem",
     "is_plain_name",
+    "label_problem",
     "score_problems",
 ]
 
@@ -39,6 +41,8 @@ _SCORE_GROUPS: dict[EmbeddingType, str] = {
     "scene": "hearbench.scores",
     "event": "hearbench.event_scores",
 }
+_CHARACTERS = {"/": "a slash", "\\": "a backslash", "\0": "a NUL"}
+_LONGEST_LABEL = 100_000  # Python's reader of CSV takes fields up to 131072
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 NonEmpty = Annotated[str, Field(min_length=1)]
@@ -88,6 +92,31 @@ class TaskMetadata(BaseModel):
 def is_plain_name(text: str) -> bool:
     """Whether a text is safe as part of a folder's name on every system."""
     return _PLAIN_NAME.fullmatch(text) is not None
+
+
+def filename_problem(name: str) -> str | None:
+    """What keeps a text from naming a file of a task on any system; None if nothing does."""
+    if name in {"", ".", ".."}:
+        return "no name"
+    return _bad_character(name, "/\\\0")
+
+
+def label_problem(label: str) -> str | None:
+    """What keeps a text from being a label in ``labelvocabulary.csv``; None if nothing does."""
+    if len(label) > _LONGEST_LABEL:
+        return f"more than {_LONGEST_LABEL} characters"
+    return _bad_character(label, "\0")
+
+
+def _bad_character(text: str, bad: str) -> str | None:
+    for character in bad:
+        if character in text:
+            return _CHARACTERS[character]
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "half a character (a lone surrogate)"
+    return None
 
 
 def default_scores(kind: EmbeddingType, prediction: PredictionType) -> tuple[str, ...]:
