@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-STALL_S = 20.0  # longer than any test waits, and the end of it if the test is gone
+STALL_S = 240.0  # longer than any test waits, and the end of it if the test is gone
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _met(self) -> bool:
         try:
             if self.source.meeting is not None:
-                self.source.meeting.wait(5)
+                self.source.meeting.wait(60)
         except threading.BrokenBarrierError:
             return False
         return True

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from hearbench import errors
 from hearbench.digest import digest_bytes, digest_file, digest_json, short
@@ -86,7 +89,7 @@ def test_a_lock_is_one_processes(tmp_path: Path) -> None:
                 assert not alone
             if kill:  # with the process goes its lock, though not the file
                 first.kill()
-            first.communicate(timeout=30)
+            first.communicate(timeout=120)
         assert path.exists() is kill
         with only_one(path) as alone:
             assert alone
@@ -191,3 +194,16 @@ def test_a_mapped_array_is_copied_in_parts(tmp_path: Path, monkeypatch: pytest.M
     np.testing.assert_array_equal(files.mapped_rows(mapped[3:], 1, 3), values[4:6])
     files.write_npy(tmp_path / "c.npy", mapped[3:])
     np.testing.assert_array_equal(np.load(tmp_path / "c.npy"), values[3:])
+
+
+def test_no_property_is_timed() -> None:
+    usual = hypothesis_settings.get_profile("untimed")
+    assert hypothesis_settings.default == usual
+    assert usual.deadline is None
+    assert HealthCheck.too_slow in usual.suppress_health_check
+    for path in Path(__file__).parent.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert set(re.findall(r"\bdeadline=(\w+)", text)) <= {"None"}, path
+        # What a test names takes the place of what the profile has.
+        for named in re.findall(r"suppress_health_check=\[([^\]]*)\]", text):
+            assert "too_slow" in named, path

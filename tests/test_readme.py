@@ -15,7 +15,7 @@ import tasks_table
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_TIMEOUT_S = 300
+_TIMEOUT_S = 900
 
 
 def blocks(language: str) -> list[str]:

@@ -176,7 +176,9 @@ def test_a_stream_of_unknown_length_is_read_to_its_end(tmp_path: Path) -> None:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(st.data())
 def test_no_damage_escapes_as_another_error(tmp_path: Path, data: st.DataObject) -> None:

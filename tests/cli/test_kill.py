@@ -55,7 +55,7 @@ class Evaluation:
 
     def finish(self) -> None:
         process = self.begin()
-        process.join(60)
+        process.join(300)
         assert process.exitcode == 0, (self.folder / "log").read_text()
 
     @property
@@ -81,7 +81,7 @@ class Evaluation:
 
 
 def wait_until(true: Callable[[], bool], process: BaseProcess) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not true() and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.005)
 

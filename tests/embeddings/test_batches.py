@@ -133,7 +133,10 @@ def test_few_large_batches_wait(task: PreparedTask, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(batches, "read_batch", noted)
     stream = read_ahead(batches_of(plan_shards(task, 16000, 8)), 16000, workers=8)
     next(stream)
-    time.sleep(0.05)
+    until = time.monotonic() + 60
+    while len(begun) < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.05)  # for a third that shouldn't be
     assert len(begun) == 2
     stream.close()
 

@@ -107,7 +107,7 @@ def test_a_model_in_a_process_of_its_own(
     tmp_path: Path, settings: Settings, task: PreparedTask
 ) -> None:
     path = limited(tmp_path, settings, 4)
-    there = Interpreter(Path(sys.executable), timeout_s=60)
+    there = Interpreter(Path(sys.executable), timeout_s=300)
     model = load_model(path, settings=settings, interpreter=there)
     try:
         store = embed(model, task, settings=settings)

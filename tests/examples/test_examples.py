@@ -17,7 +17,7 @@ from hearbench.settings import Settings
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NOTEBOOK = EXAMPLES / "first_steps.ipynb"
 _EXECUTE = "from nbclient.cli import main; main()"
-_TIMEOUT_S = 300
+_TIMEOUT_S = 900
 
 
 @pytest.fixture(scope="module")

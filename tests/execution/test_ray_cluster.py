@@ -86,6 +86,12 @@ def under_way(diary: Path) -> set[str]:
     return {pid for pid, what in last.items() if what == "begins"}
 
 
+def trained(cache: Path) -> set[Path]:
+    """The trainings that a cache has."""
+    folder = cache / "probes"
+    return {path.relative_to(folder) for path in folder.rglob("*.finished.npz")}
+
+
 def kill(node: Any) -> None:
     """Ends a node's processes at once: those that work, and the one that started them."""
     raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
@@ -203,13 +209,18 @@ def test_nodes_with_caches_of_their_own(cluster: Any, tmp_path: Path) -> None:
     told = run(there, "there", "own-cache")
     assert "embedding with" not in told
     assert told.count("embeddings found in the cache") == 4
-    # Both worked, and each has what it needed of the other's.
+    # Both embedded, as the slow model waits until two do.
     diary = tmp_path / "ray.diary"
     assert len({line.split()[0] for line in diary.read_text().splitlines()}) >= 2
-    for node in ("first-cache", "second-cache"):
-        for kind, pattern in (("embeddings", "*.npy"), ("probes", "*.finished.npz")):
-            assert list((tmp_path / node / kind).rglob(pattern)), (node, kind)
+    nodes = [tmp_path / "first-cache", tmp_path / "second-cache"]
+    for node in nodes:
+        assert list((node / "embeddings").rglob("*.npy")), node
     run(common, "here", "other-cache")
+    # Which of them trained what is Ray's affair; together they trained all, with what they needed
+    # of each other's embeddings.
+    expected = trained(tmp_path / "other-cache")
+    assert expected
+    assert set.union(*map(trained, nodes)) == expected
     pairs = sorted(path.relative_to(tmp_path / "here") for path in tmp_path.glob("here/*/*/"))
     assert len(pairs) == 4
     for pair in pairs:

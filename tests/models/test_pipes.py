@@ -37,7 +37,7 @@ def test_who_writes_without_end_has_to_wait() -> None:
     # A few pieces of 4 MiB wait, and what the pipe itself holds; not all of 100 MiB.
     assert sum(written) < 40 << 20
     lines.finish()
-    assert stopped.wait(20)
+    assert stopped.wait(120)
 
 
 def test_the_tail_is_short_and_fit_for_a_terminal() -> None:

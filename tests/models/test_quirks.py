@@ -38,7 +38,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Interpreter:
     packages = next(folder.glob("lib/python*/site-packages"))
     here = Path(np.__file__).parents[1]
     (packages / "quirky.pth").write_text(f"{here}\n{QUIRKY}\n")
-    return Interpreter(folder / "bin" / "python", timeout_s=60)
+    return Interpreter(folder / "bin" / "python", timeout_s=300)
 
 
 def load(
@@ -100,7 +100,7 @@ def test_another_process_gives_the_same_numbers(
     one_thread: None,
 ) -> None:
     monkeypatch.syspath_prepend(str(QUIRKY))
-    other = installed if quirk.is_package else Interpreter(Path(sys.executable), timeout_s=60)
+    other = installed if quirk.is_package else Interpreter(Path(sys.executable), timeout_s=300)
     here = load(quirk, checkpoint, settings)
     there = load(quirk, checkpoint, settings, other)
     try:

@@ -59,14 +59,14 @@ def test_a_small_run_is_foretold(
     arrays = sum(file.bytes for shard in store.manifest.shards for file in shard.files)
     # As much again for the records of clips this small.
     assert arrays < stages["embed"].disk_bytes < arrays + 100 * facts.n_clips + 4000
-    started = time.perf_counter()
+    started, computing = time.perf_counter(), time.process_time()
     predictions = fit_probe(store, ASKED.protocol, settings=settings)
-    seconds = time.perf_counter() - started
+    seconds, computing = time.perf_counter() - started, time.process_time() - computing
     foretold = stages["probe"].seconds
     assert foretold is not None
-    # Wide enough for a machine that does other things meanwhile.
-    least = foretold.low / (5 if kind == "scene" else 40)
-    assert least < seconds < 5 * foretold.high
+    # A machine that does other things makes it take longer, whether before or now.
+    assert foretold.low / (5 if kind == "scene" else 40) < seconds
+    assert computing < 5 * foretold.high
     # A fold whose score is undefined at first is given up early.
     assert predictions.folds[0].outcome.epochs == (40 if kind == "scene" else 5)
     assert plan.total.disk_bytes == sum(stage.disk_bytes for stage in found.stages)

@@ -264,7 +264,7 @@ def test_wrong_timestamps_stop_the_embedding(
 
 
 PEAK = """
-import resource, sys
+import sys
 from pathlib import Path
 import numpy as np, torch
 from hearbench.embeddings.frames import ClipFrames
@@ -274,9 +274,10 @@ from hearbench.probe.events import Postprocessing
 from hearbench.probe.protocol import GridPoint
 from hearbench.probe.search import train
 from hearbench.tasks.clips import Event
+from hearbench.worker.memory import peak_resident_mb
 torch.set_num_threads(1)
 path, n_clips, n_frames, size, budget = Path(sys.argv[1]), *map(int, sys.argv[2:])
-base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+base = peak_resident_mb()  # getrusage goes on from the process that started this one
 header = np.lib.format.open_memmap(path, mode="r").offset
 clips = []
 for i in range(n_clips):
@@ -288,7 +289,7 @@ data = frame_data(clips[:-1], clips[-1:], ("a", "b"), grid=[Postprocessing(250, 
                   batch_size=1024, device="cpu", dtype=torch.float32, max_memory_bytes=budget)
 point = GridPoint(hidden_dim=16, max_epochs=1, check_every=1)
 train({1: [point]}, data, Objective(lambda *_: 0.5, True), fold=0, dtype=torch.float32)
-print(data.resident, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) * 1024)
+print(data.resident, int((peak_resident_mb() - base) * (1 << 20)))
 """
 
 

@@ -26,7 +26,7 @@ def test_each_takes_every_step_in_order_and_never_two_at_once(count: int, thread
 
 def test_several_work_at_the_same_time_with_their_share_of_threads() -> None:
     # Passes only once both are there; would wait for ever one after the other.
-    together = threading.Barrier(2, timeout=10)
+    together = threading.Barrier(2, timeout=120)
     shares = []
 
     def take(_: int, __: int) -> None:

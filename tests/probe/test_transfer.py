@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,7 +43,7 @@ class _Copied:
         self.done = done
 
     def synchronize(self) -> None:
-        self.done.result(10)
+        self.done.result(120)
 
 
 class _Computed:
@@ -63,12 +63,12 @@ class LateLane:
         computing: Items whose computation nobody has waited for.
     """
 
-    def __init__(self, delay_s: float = 0.002) -> None:
+    def __init__(self, wait: Callable[[], object] = lambda: time.sleep(0.002)) -> None:
         self.buffers: list[tuple[int, torch.dtype]] = []
         self.begun = 0
         self.computing = 0
         self.most_computing = 0
-        self._delay_s = delay_s
+        self._wait = wait
         self._pool = ThreadPoolExecutor(1)
 
     def buffer(self, count: int, dtype: torch.dtype) -> torch.Tensor:
@@ -82,7 +82,7 @@ class LateLane:
         tensors = tuple(torch.full_like(one, -1) for one in sources)
 
         def late() -> None:
-            time.sleep(self._delay_s)
+            self._wait()
             for tensor, one in zip(tensors, sources, strict=True):
                 tensor.copy_(one)
 
@@ -133,8 +133,10 @@ def test_no_more_than_two_are_copied_ahead() -> None:
 def test_a_buffer_that_was_not_fetched_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     # The counter-example: without waiting, late copies find the next items' numbers.
     monkeypatch.setattr(_Copied, "synchronize", lambda _: None)
-    given, lane = items(20), LateLane(0.02)
+    all_are_given = threading.Event()
+    given, lane = items(20), LateLane(lambda: all_are_given.wait(120))
     found = list(stream_through(lane, iter(given)))
+    all_are_given.set()
     lane._pool.shutdown()
     assert any(
         not np.array_equal(u.numpy(), x) for (x, _), (u, _) in zip(given, found, strict=True)
@@ -181,7 +183,7 @@ def test_a_probe_is_the_same_bits_whatever_way_its_data_came(
     def by_lane(
         _: torch.device, given: Iterator[tuple[npt.NDArray[Any], ...]], __: int = 4
     ) -> Iterator[tuple[torch.Tensor, ...]]:
-        used.append(LateLane(0.0002))
+        used.append(LateLane(lambda: time.sleep(0.0002)))
         return stream_through(used[-1], given)
 
     for module in (frames, scenes):

@@ -25,7 +25,7 @@ from hearbench.models.onnx_spec import read_spec
 from hearbench.models.other_process import OtherProcess
 from hearbench.settings import Settings
 
-HERE = Interpreter(Path(sys.executable), timeout_s=60)
+HERE = Interpreter(Path(sys.executable), timeout_s=300)
 _SPEC = """
 sample_rate = 16000
 embedding_size = 288
@@ -169,5 +169,5 @@ def test_what_a_model_started_ends_with_it(tmp_path: Path, settings: Settings) -
     left = psutil.Process(model.n_weights)
     assert left.is_running()
     model.close()
-    psutil.wait_procs([left], timeout=10)
+    psutil.wait_procs([left], timeout=60)
     assert not left.is_running() or left.status() == psutil.STATUS_ZOMBIE

@@ -35,7 +35,7 @@ from hearbench.tasks.inventory import md5_digests
 
 CONTENT = random.Random(1).randbytes(100_000)
 OTHER = random.Random(2).randbytes(120_000)
-SWIFT = RetryPolicy(attempts=3, attempts_in_all=12, first_wait_s=0.0, read_timeout_s=0.4)
+SWIFT = RetryPolicy(attempts=3, attempts_in_all=12, first_wait_s=0.0)
 
 
 @pytest.fixture
@@ -152,6 +152,9 @@ def test_what_is_wrong_once_is_made_good(
     ranges: list[str | None] | None,
 ) -> None:
     source.faults["a.bin"] = list(faults)
+    # Only a server that stalls is to be waited for in vain; a busy machine isn't one.
+    stalls = any(fault.kind == "stall" for fault in faults)
+    policy = dataclasses.replace(SWIFT, read_timeout_s=1.0) if stalls else SWIFT
     if ranges is None:
         # one answer of another version is wrong as it is, and said to be
         with pytest.raises(DownloadError, match=md5_hex(OTHER)):
@@ -159,7 +162,7 @@ def test_what_is_wrong_once_is_made_good(
         assert names(tmp_path / "out") == []
         ranges = [None, "bytes=9000-", None]
         source.faults["a.bin"] = []
-    get(source, tmp_path / "out", settings)
+    get(source, tmp_path / "out", settings, policy=policy)
     assert (tmp_path / "out/a.bin").read_bytes() == CONTENT
     assert source.ranges("a.bin") == ranges
     assert names(tmp_path / "out") == ["a.bin"]
@@ -291,7 +294,7 @@ def test_a_server_that_asks_to_wait(
     source.faults["a.bin"] = [Fault("status", 429, {"Retry-After": "1"})]
     begin = time.monotonic()
     get(source, tmp_path / "1", settings)
-    assert 1.0 <= time.monotonic() - begin < 5
+    assert time.monotonic() - begin >= 1.0
     assert len(source.asked) == 2
     assert caplog.records == []  # over before anybody wonders
     source.faults["a.bin"] = [Fault("status", 503, {"Retry-After": "4000"})]
@@ -414,11 +417,10 @@ def test_all_failures_are_said_at_once(source: Source, tmp_path: Path, settings:
         "c.bin": [Fault("status", 404, late=True)],
     }
     wanted = [remote(source, name) for name in ("a.bin", "b.bin", "c.bin", "d.bin")]
-    patient = dataclasses.replace(SWIFT, first_wait_s=30.0, read_timeout_s=10.0)
-    begin = time.monotonic()
+    # Longer than the server stalls, which it does until the end of the test.
+    patient = dataclasses.replace(SWIFT, first_wait_s=600.0, read_timeout_s=600.0)
     with pytest.raises(DownloadError) as raised:
         fetch(wanted, tmp_path, settings=settings, at_once=3, policy=patient)
-    assert time.monotonic() - begin < 8
     heading, *failed, left, by_hand = str(raised.value).splitlines()
     assert heading == "2 of 4 files can't be fetched:"
     assert failed == [
@@ -602,12 +604,11 @@ def test_an_interruption(source: Source, tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, str(tmp_path), file.url, str(file.md5)]
     process = subprocess.Popen(command)
     try:
-        assert source.stalled.wait(20)
+        assert source.stalled.wait(120)
         time.sleep(0.2)
-        begin = time.monotonic()
         process.send_signal(signal.SIGINT)
-        assert process.wait(15) == 130
-        assert time.monotonic() - begin < 8
+        # Sooner than it would have tried again by itself.
+        assert process.wait(RetryPolicy().read_timeout_s - 1) == 130
     finally:
         process.kill()
         process.wait()

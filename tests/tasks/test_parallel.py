@@ -31,7 +31,7 @@ def test_after_an_error_nothing_more_is_begun() -> None:
             begun += 1
         if i == 3:
             raise ValueError("three")
-        time.sleep(0.005)
+        time.sleep(0.05)
 
     with pytest.raises(ValueError, match="three"):
         in_threads(work, range(1000), workers=2)

@@ -31,7 +31,7 @@ from hearbench.tasks.store import load_task
 
 TASK = "tones-1.0.0-full"
 ARCHIVE = f"hear2021-{TASK}-48000.tar.gz"
-SWIFT = RetryPolicy(attempts=3, first_wait_s=0.0, read_timeout_s=2.0)
+SWIFT = RetryPolicy(attempts=3, first_wait_s=0.0)
 
 
 @pytest.fixture

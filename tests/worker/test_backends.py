@@ -58,7 +58,7 @@ def run(code: str, tmp_path: Path, **environment: str) -> subprocess.CompletedPr
         capture_output=True,
         text=True,
         env={**home, "HEARBENCH_DEVICE": "cpu", **environment},
-        timeout=120,
+        timeout=600,
     )
 
 

@@ -75,7 +75,7 @@ def test_it_starts_without_hearbench(tmp_path: Path) -> None:
         input=commands,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         pass_fds=files,
     )
     for file in files:

@@ -32,7 +32,7 @@ print(json.dumps(effects))
 def watched(code: str, folder: Path) -> tuple[dict[str, list[str]], str]:
     program = PROGRAM.format(code=code)
     done = subprocess.run(
-        [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, list[str]] = json.loads(done.stdout)

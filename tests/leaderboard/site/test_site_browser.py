@@ -120,7 +120,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     started = webdriver.Chrome(options=options, service=Service(chromedriver))
-    started.set_page_load_timeout(30)
+    started.set_page_load_timeout(120)
     try:
         yield started
     finally:
@@ -260,7 +260,7 @@ def test_compare_two(browser: Browser) -> None:
     assert browser.fragment == "models=openl3,crepe"
     assert browser.one("#compare").text == "Compare 2"
     browser.one("#compare").click()
-    WebDriverWait(browser.driver, 10).until(lambda _: browser.all("#compared tbody tr"))
+    WebDriverWait(browser.driver, 120).until(lambda _: browser.all("#compared tbody tr"))
     heads = [head.text.split("\n")[0] for head in browser.all("#compared thead th")]
     assert heads == ["Task", "OpenL3", "CREPE"]
     rows = {
@@ -305,11 +305,11 @@ def test_theme(browser: Browser) -> None:
         browser.open("plots.html")
         assert background() == dark
         tick = "#heat-map .ytick text"
-        WebDriverWait(browser.driver, 20).until(lambda _: browser.all(tick))
+        WebDriverWait(browser.driver, 120).until(lambda _: browser.all(tick))
         fill = "return getComputedStyle(document.querySelector(arguments[0])).fill"
         assert browser.run(fill, tick) == "rgb(230, 237, 243)"
         browser.choose("#theme", "light")
-        WebDriverWait(browser.driver, 20).until(
+        WebDriverWait(browser.driver, 120).until(
             lambda _: browser.run(fill, tick) == "rgb(27, 31, 36)"
         )
         browser.choose("#theme", "auto")
@@ -321,7 +321,7 @@ def test_theme(browser: Browser) -> None:
 def test_figures_are_drawn(browser: Browser) -> None:
     browser.open("plots.html")
     for name in ("heat-map", "task-correlations", "model-correlations", "task-map", "model-map"):
-        WebDriverWait(browser.driver, 20).until(
+        WebDriverWait(browser.driver, 120).until(
             lambda _, name=name: browser.all(f"#{name} .main-svg")  # type: ignore[misc]
         )
     names = browser.run(

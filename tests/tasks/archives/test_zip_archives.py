@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import stat
 import struct
-import time
 import zipfile
 import zlib
 from pathlib import Path
@@ -175,10 +174,8 @@ def test_a_bomb_is_refused_before_anything_is_written(
     monkeypatch.setattr(unpacking.Unpacking, "write", lambda *_: pytest.fail("written"))
     path = bomb(tmp_path / "a.zip", n_mib, n_entries)
     size = {1: "4.19 GB", 7: "11 GB"}[n_entries]
-    start = time.monotonic()
     with pytest.raises(TaskError, match=rf"unpack to {size} or more, over 200 times"):
         unpack_archive(path, tmp_path / "out")
-    assert time.monotonic() - start < 2
 
 
 def test_no_more_is_written_than_was_said(tmp_path: Path) -> None:
