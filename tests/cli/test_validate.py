@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -67,30 +68,50 @@ def test_what_could_not_run(model: Path, arguments: list[str], told: str) -> Non
     assert answer.stdout == ""
 
 
-def test_an_interrupt_ends_the_model(tmp_path: Path) -> None:
-    path = write_model(tmp_path, extra="import time\ndef load_model(p=''):\n    time.sleep(60)")
+HANGS = """
+import os, time
+
+def get_timestamp_embeddings(audio, model):
+    with open(os.environ["BEGUN"] + ".tmp", "w") as file:
+        file.write(str(os.getpid()))
+    os.replace(os.environ["BEGUN"] + ".tmp", os.environ["BEGUN"])
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_what_was_found_and_ends_the_model(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    source = STATS.replace("scene_embedding_size = 3", "scene_embedding_size = 3.0")
+    path, begun = write_model(tmp_path, source, extra=HANGS), tmp_path / "begun"
+    as_json = ["--json"] if number == signal.SIGTERM else []
     process = subprocess.Popen(
-        [sys.executable, "-m", "hearbench.cli", "validate", str(path)],
+        [sys.executable, "-m", "hearbench.cli", "validate", str(path), *as_json],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        env={**os.environ, "PYTHONWARNINGS": "ignore", "BEGUN": str(begun), "COLUMNS": "100"},
     )
-    found: list[psutil.Process] = []
-    end = time.monotonic() + 20
-    while not found and time.monotonic() < end:
-        time.sleep(0.1)
-        found = [
-            child
-            for child in psutil.Process(process.pid).children()
-            if any("hearbench_worker" in text for text in child.cmdline())
-        ]
-    assert found, "the model's process has not been started"
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=20)
+    end = time.monotonic() + 240
+    while not begun.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    assert begun.exists(), process.communicate()
+    worker = psutil.Process(int(begun.read_text()))
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
-    assert stdout == ""
     assert "Interrupted" in stderr
-    psutil.wait_procs(found, timeout=5)
-    assert not found[0].is_running()
+    assert "Traceback" not in stderr
+    if as_json:
+        told = json.loads(stdout)
+        verdicts = {check["name"]: check["verdict"] for check in told["checks"]}
+        assert (told["valid"], told["complete"]) == (False, False)
+        assert (verdicts["load"], verdicts["scene-size"]) == ("pass", "error")
+        assert verdicts["timestamp-shapes"] == verdicts["finite"] == "skipped"
+    else:
+        assert "found: 3.0 (float)" in stdout
+        assert "skipped (the validation was stopped before): timestamp-shapes, " in stdout
+        assert stdout.splitlines()[-1].startswith("stopped: 1 error, ")
+    psutil.wait_procs([worker], timeout=60)
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE

@@ -16,13 +16,13 @@ from helpers_models import write_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hearbench.errors import HearError, ModelError
+from hearbench.errors import HearError
 from hearbench.models.finding import parse_name
 from hearbench.models.isolation import Worker, load_there
 from hearbench.models.loaded import Interpreter, Loaded
 from hearbench.models.loading import load_model
 from hearbench.models.onnx_spec import read_spec
-from hearbench.models.other_process import OtherProcess
+from hearbench.models.other_process import EndedWhy, OtherProcess, ProcessEndedError
 from hearbench.settings import Settings
 
 HERE = Interpreter(Path(sys.executable), timeout_s=300)
@@ -119,9 +119,9 @@ class _Forger(OtherProcess):
         done: dict[str, Any] = answer["done"]
         return done
 
-    def _ends(self, how: str) -> ModelError:
+    def _ends(self, how: str, why: EndedWhy = "crashed") -> ProcessEndedError:
         self.closed = True
-        return ModelError(f"The process of {self.name} {how}")
+        return ProcessEndedError(f"The process of {self.name} {how}", why)
 
     def close(self) -> None:
         self.closed = True

@@ -5,19 +5,32 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers_models import STATS, write_model
+from helpers_nearby import Nearby
 
-from hearbench.errors import ModelError, UnknownNameError
+from hearbench.errors import EmbeddingError, ModelError, UnknownNameError
 from hearbench.models.loaded import Interpreter
+from hearbench.models.other_process import CallFailedError, ProcessEndedError
 from hearbench.settings import Settings
 from hearbench.validate import CHECKS, Report, validate_model
+from hearbench.validate.remedies import RAISED, remedy_for
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(cache_dir=tmp_path / "cache", device="cpu")
+
+
+BAD = Path(__file__).resolve().parents[1] / "bad_models"
+
+
+@pytest.fixture
+def nearby(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models run in this process."""
+    monkeypatch.setattr("hearbench.models.isolation.OtherProcess", Nearby)
 
 
 def test_names() -> None:
@@ -169,3 +182,134 @@ def test_what_cannot_run_is_raised(tmp_path: Path, settings: Settings) -> None:
 def test_an_option_that_is_not_there(tmp_path: Path, settings: Settings) -> None:
     with pytest.raises(ModelError, match="no option 'hop'"):
         validate_model(write_model(tmp_path, SLOW), settings=settings, hop=3)
+
+
+@pytest.mark.usefixtures("nearby")
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
+def test_what_was_found_before_it_was_stopped_is_told(
+    tmp_path: Path, settings: Settings, stop: type[BaseException]
+) -> None:
+    told: list[Report] = []
+
+    def progress(_done: int, _all: int, check: str) -> None:
+        if check == "timestamp-size":
+            raise stop
+
+    source = STATS.replace("scene_embedding_size = 3", "scene_embedding_size = 3.0")
+    with pytest.raises(stop):
+        validate_model(
+            write_model(tmp_path, source), settings=settings, progress=progress, stopped=told.append
+        )
+    (report,) = told
+    assert [check.name for check in report.checks] == list(CHECKS)
+    done = report.checks[: CHECKS.index("timestamp-size")]
+    assert [check.name for check in done if check.verdict != "pass"] == ["scene-size"]
+    assert {check.verdict for check in report.checks[len(done) :]} == {"skipped"}
+    assert "stopped" in report.checks[-1].found
+    assert not report.complete
+    assert report.model.sample_rate == 16000
+    # No error so far is not the same as valid.
+    whole = validate_model(write_model(tmp_path), settings=settings, only=["scene-size"])
+    assert whole.complete
+    assert whole.valid
+    assert not whole.model_copy(update={"complete": False}).valid
+
+
+@pytest.mark.usefixtures("nearby")
+@pytest.mark.parametrize("device", ["cpu", "cuda:77"])
+def test_what_cannot_be_validated_has_no_report(tmp_path: Path, device: str) -> None:
+    told: list[Report] = []
+    spec = write_model(tmp_path) if device != "cpu" else "a_module_that_nobody_has"
+    with pytest.raises(ModelError):
+        validate_model(
+            spec, settings=Settings(tmp_path / "cache", device=device), stopped=told.append
+        )
+    assert told == []
+
+
+@pytest.mark.usefixtures("nearby")
+def test_the_order_of_calls_is_told_whichever_check_finds_it(settings: Settings) -> None:
+    path = BAD / "scene_fails_after_timestamps.py"
+    asked = {"settings": settings, "only": ["timestamp-shapes", "scene-shapes"]}
+    report = validate_model(path, **asked)  # type: ignore[arg-type]
+    assert [check.name for check in report.errors] == ["state"]
+    assert report.check("scene-shapes").verdict == "pass"
+    assert [check.name for check in report.checks][-1] == "state"
+    assert "hooks are left over" in report.errors[0].found
+    # Without it, a check finds what it finds.
+    report = validate_model(path, **asked, skip=["state"])  # type: ignore[arg-type]
+    assert [check.name for check in report.errors] == ["scene-shapes"]
+
+
+class Crashing(Nearby):
+    """A process that ends where its model raises."""
+
+    def ask(self, do: str, _what: str, **arguments: Any) -> dict[str, Any]:
+        try:
+            return super().ask(do, _what, **arguments)
+        except CallFailedError as error:
+            text = f"The process was ended by SIGABRT:\n{error}"
+            raise ProcessEndedError(text, "crashed") from None
+
+
+def test_a_crash_after_other_calls_is_told_as_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hearbench.models.isolation.OtherProcess", Crashing)
+    report = validate_model(
+        BAD / "scene_fails_after_timestamps.py", settings=settings, only=["scene-shapes", "finite"]
+    )
+    assert [check.name for check in report.errors] == ["state"]
+    found = report.errors[0].found
+    assert "get_scene_embeddings works when called first, and fails after get_timestamp" in found
+    assert "SIGABRT" in found
+    assert report.check("scene-shapes").verdict == "pass"
+    assert report.check("finite").found == "as state isn't right"
+
+
+FAILS_AND_NAN = """
+def get_scene_embeddings(audio, model):
+    if not audio.any():
+        raise ValueError("nothing to hear")
+    return torch.stack([audio.mean(1), audio.std(1), 0 / audio.std(1)], 1)
+"""
+
+
+@pytest.mark.usefixtures("nearby")
+def test_the_advice_fits_what_happened(tmp_path: Path, settings: Settings) -> None:
+    def advice(path: Path, check: str) -> str:
+        report = validate_model(path, settings=settings, quick=True, only=[check])
+        assert report.check(check).verdict == "error"
+        return report.check(check).remedy
+
+    assert advice(BAD / "raises_on_silence.py", "finite") == RAISED
+    numbers = advice(BAD / "nan_on_silence.py", "finite")
+    assert "small constant" in numbers
+    assert advice(write_model(tmp_path, extra=FAILS_AND_NAN), "finite") in (
+        f"{RAISED} {numbers}",
+        f"{numbers} {RAISED}",
+    )
+    # The lengths are the cause only if not all of them fail.
+    short = advice(BAD / "fails_on_50_ms.py", "lengths")
+    assert "shorter than a frame" in short
+    alone = advice(BAD / "needs_a_batch.py", "lengths")
+    assert RAISED in alone
+    assert "not the length" in alone
+    assert "zeros" not in alone
+
+
+def test_every_end_has_its_remedy() -> None:
+    ends = [
+        ProcessEndedError("it ended", "crashed"),
+        ProcessEndedError("it ended", "hung"),
+        ProcessEndedError("it ended", "nonsense"),
+        ProcessEndedError("it ended", "read"),
+    ]
+    wrapped = ModelError("get_scene_embeddings on one clip: it ended")
+    wrapped.__cause__ = ends[1]
+    remedies = [remedy_for(end) for end in ends]
+    assert len({*remedies, RAISED}) == 5
+    assert "--timeout" in remedies[1]
+    assert remedy_for(wrapped) == remedies[1]
+    assert remedy_for(CallFailedError("ValueError", None)) == RAISED
+    assert "docs/models.md" in remedy_for(EmbeddingError("returned embeddings (3,)"))

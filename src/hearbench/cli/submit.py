@@ -168,6 +168,7 @@ def _validated(
             only=None,
             skip=None,
             progress=progress,
+            stopped=None,
             **card.options,
         )
 

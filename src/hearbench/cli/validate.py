@@ -24,7 +24,7 @@ __all__ = ["validate"]
 
 _INVALID = 1
 _STYLES = {"pass": "green", "warning": "yellow", "error": "bold red"}
-_RESERVED = ("spec", "settings", "interpreter", "quick", "only", "skip", "progress")
+_RESERVED = (*("spec", "settings", "interpreter", "quick", "only", "skip", "progress", "stopped"),)
 
 
 @verb(
@@ -62,22 +62,25 @@ def validate(
     """Checks a model: the API, its timestamps, odd audio, memory.
 
     The model runs in a process of its own. Exit codes: 0 valid, perhaps with warnings; 1 not
-    valid; 2 it could not run, as there is no such module, file, interpreter or device.
+    valid; 2 it could not run, as there is no such module, file, interpreter or device; 130
+    interrupted: what was found until then is shown.
     docs/validator.md says what each check is about.
     """
     from hearbench.validate import validate_model
 
-    with answers_only():
-        given = o.pairs(option, "--option")
-        for key in (*_RESERVED, "weights"):
-            if key in given:
-                raise ModelError(f"An option named {key!r} can't be handed to a model.")
-        settings = o.settings_of(cache, device)
-        reporter = Reporter()
-        interpreter = places.interpreter_of(
-            python, env, sandbox, timeout, model_memory, readable, (), settings, reporter
-        )
-        try:
+    # What was found before something stopped it.
+    so_far: list[Report] = []
+    try:
+        with answers_only():
+            given = o.pairs(option, "--option")
+            for key in (*_RESERVED, "weights"):
+                if key in given:
+                    raise ModelError(f"An option named {key!r} can't be handed to a model.")
+            settings = o.settings_of(cache, device)
+            reporter = Reporter()
+            interpreter = places.interpreter_of(
+                python, env, sandbox, timeout, model_memory, readable, (), settings, reporter
+            )
             with reporter.checks(f"validating {model}") as progress:
                 report = validate_model(
                     model,
@@ -88,17 +91,26 @@ def validate(
                     only=only,
                     skip=skip,
                     progress=progress,
+                    stopped=so_far.append,
                     **given,
                 )
-        except KeyboardInterrupt as error:
+    except BaseException as error:
+        for unfinished in so_far:
+            _answer(unfinished, json)
+        if isinstance(error, KeyboardInterrupt):
             say("Interrupted; the model's process has been ended.")
             raise typer.Exit(INTERRUPTED) from error
+        raise
+    _answer(report, json)
+    if not report.valid:
+        raise typer.Exit(_INVALID)
+
+
+def _answer(report: Report, json: bool) -> None:
     if json:
         answer_json(report.model_dump(mode="json"))
     else:
         _show(report)
-    if not report.valid:
-        raise typer.Exit(_INVALID)
 
 
 def _show(report: Report) -> None:
@@ -178,5 +190,5 @@ def _summary(report: Report) -> str:
     if n_skipped:
         counts.append(f"{n_skipped} skipped")
     more = f": {', '.join(counts)}" if counts else ""
-    verdict = "valid" if report.valid else "not valid"
+    verdict = "valid" if report.valid else "not valid" if report.complete else "stopped"
     return f"{verdict}{more} ({duration(report.seconds)})"

@@ -16,7 +16,7 @@ import sys
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ from hearbench.models.loaded import Interpreter
 from hearbench.models.pipes import Lines, Tail, printable
 from hearbench.models.shared_arrays import open_places, read_shared, write_shared
 
-__all__ = ["CallFailedError", "OtherProcess"]
+__all__ = ["CallFailedError", "EndedWhy", "OtherProcess", "ProcessEndedError"]
 
 # From where it lies, under a name of its own, and with nothing of hearbench around it.
 _BOOT = (
@@ -52,6 +52,9 @@ _NOISE = ('  File "<string>", line 1 in <module>', "Extension modules:")
 _START_S, _END_S = 120.0, 5.0
 _SIGNAL_CODE = 128
 
+EndedWhy = Literal["crashed", "hung", "nonsense", "read"]
+"""Why a process ended."""
+
 
 class CallFailedError(ModelError):
     """A command failed in the worker's process, which goes on.
@@ -63,6 +66,19 @@ class CallFailedError(ModelError):
     def __init__(self, text: str, missing: str | None) -> None:
         super().__init__(text)
         self.missing = missing
+
+
+class ProcessEndedError(ModelError):
+    """The worker's process crashed, or was ended.
+
+    Attributes:
+        why: Which of them: ``crashed``, ``hung``, ``nonsense`` for an answer that can't be
+            understood, ``read`` for a file that belongs to the benchmark.
+    """
+
+    def __init__(self, text: str, why: EndedWhy) -> None:
+        super().__init__(text)
+        self.why = why
 
 
 class OtherProcess:
@@ -183,9 +199,11 @@ class OtherProcess:
         found: dict[str, Any] = answer
         return found
 
-    def nonsense(self, what: str) -> ModelError:
+    def nonsense(self, what: str) -> ProcessEndedError:
         """Ends the process for an answer that can't be understood; the error to be raised."""
-        return self._ends(f"gave an answer that can't be understood {_when(what)}, and was ended.")
+        return self._ends(
+            f"gave an answer that can't be understood {_when(what)}, and was ended.", "nonsense"
+        )
 
     def guard(self, folders: Sequence[Path]) -> None:
         """Has reads below folders refused and told of, but for what is allowed there."""
@@ -254,7 +272,7 @@ class OtherProcess:
             raise self._crashed(what)
         return line
 
-    def _crashed(self, what: str) -> ModelError:
+    def _crashed(self, what: str) -> ProcessEndedError:
         try:
             code = self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
@@ -267,7 +285,7 @@ class OtherProcess:
             ending = f"ended itself with exit code {code}"
         return self._ends(f"{ending} {_when(what)}.")
 
-    def _hangs(self, what: str, timeout_s: float) -> ModelError:
+    def _hangs(self, what: str, timeout_s: float) -> ProcessEndedError:
         # The worker writes where it is when it is told to abort.
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGABRT)
@@ -275,23 +293,25 @@ class OtherProcess:
             self._process.wait(_END_S)
         return self._ends(
             f"gave no answer {_when(what)} within {timeout_s:g} s and was ended. Allow more time "
-            "with --timeout if it is merely slow."
+            "with --timeout if it is merely slow.",
+            "hung",
         )
 
-    def _ends(self, how: str) -> ModelError:
+    def _ends(self, how: str, why: EndedWhy = "crashed") -> ProcessEndedError:
         self._finalizer()
         self._free_places()
         self._lines.finish()
         self._tail.finish(_END_S)
         self._ended = f"it {how}"
-        return ModelError(f"The process of {self.name} {how}{self.last_lines()}")
+        return ProcessEndedError(f"The process of {self.name} {how}{self.last_lines()}", why)
 
     def _check_violations(self, paths: Sequence[str]) -> None:
         if paths:
             more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
             raise self._ends(
                 f"tried to read {printable(paths[0])}{more}, which belongs to the benchmark, and "
-                "was ended. A model sees the audio that it is handed, and nothing else of a task."
+                "was ended. A model sees the audio that it is handed, and nothing else of a task.",
+                "read",
             )
 
 

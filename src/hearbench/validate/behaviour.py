@@ -65,8 +65,11 @@ def check_batch_independence(trial: Trial) -> Finding:
 
 
 def check_state(trial: Trial) -> Finding:
-    """A call changes nothing for those that follow."""
-    expected = "neither function changes what the other returns later"
+    """A call changes nothing for those that follow.
+
+    A function that fails for what was called before it is told of here, whichever check found it.
+    """
+    expected = "each function works and returns the same whatever was called before"
     if len(trial.usable()) < 2:
         return skipped(expected, "it takes both functions, and one fails")
     limit = _SAME_ON_GPU if trial.on_gpu else _SAME

@@ -24,10 +24,21 @@ from hearbench.models.other_process import CallFailedError, OtherProcess
 from hearbench.settings import Settings
 from hearbench.worker.signature import Parameter
 
-__all__ = ["SCENE", "TIMESTAMPS", "CannotRunError", "Imported", "Lab", "LoadedFacts", "Subject"]
+__all__ = [
+    "SCENE",
+    "TIMESTAMPS",
+    "Call",
+    "CannotRunError",
+    "Imported",
+    "Lab",
+    "LoadedFacts",
+    "Subject",
+]
 
 # The two functions of the API that make embeddings.
 SCENE, TIMESTAMPS = "get_scene_embeddings", "get_timestamp_embeddings"
+# How much audio of earlier calls is kept.
+_KEPT_BYTES = 64 << 20
 
 
 class CannotRunError(ModelError):
@@ -51,6 +62,19 @@ class Subject:
     options: Mapping[str, OptionValue]
     interpreter: Interpreter
     settings: Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A function of the API, and the clips that it was handed.
+
+    Attributes:
+        function: Its name.
+        audio: (n_clips, n_samples).
+    """
+
+    function: str
+    audio: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -97,10 +121,16 @@ class Lab:
 
     Args:
         subject: What runs.
+
+    Attributes:
+        n_calls: How many the latest process has had.
+        calls: The latest of them, in order, as far as their audio isn't too long to be kept.
     """
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
+        self.n_calls = 0
+        self.calls: list[Call] = []
         self.converted: dict[str, OptionValue] = {}
         self._process: OtherProcess | None = None
         self._parameters: list[Parameter] | None = None
@@ -132,6 +162,7 @@ class Lab:
             ModelError: The process crashed or hangs.
         """
         self.end()
+        self.n_calls, self.calls = 0, []
         subject = self.subject
         target = subject.named.target
         try:
@@ -197,6 +228,7 @@ class Lab:
             ModelError: It fails, crashes or hangs. The next call has a fresh process.
         """
         worker = self._ready()
+        self._note(Call(function, audio))
         try:
             return worker.call(function, audio)
         except ModelError as error:
@@ -210,6 +242,7 @@ class Lab:
             ModelError: As of ``call``.
         """
         worker = self._ready()
+        self._note(Call(function, audio))
         worker.process.hand_over(audio)
         try:
             said = worker.process.ask(
@@ -227,6 +260,12 @@ class Lab:
             ModelError: It has ended.
         """
         return self._ready().memory()
+
+    def _note(self, call: Call) -> None:
+        self.n_calls += 1
+        while self.calls and sum(one.audio.nbytes for one in self.calls) > _KEPT_BYTES:
+            del self.calls[0]
+        self.calls.append(call)
 
     def _after(self, error: ModelError, worker: Worker) -> None:
         # An exception leaves a process as it was, but on a GPU an error may spoil all that follow.

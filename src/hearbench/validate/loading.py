@@ -10,6 +10,7 @@ from hearbench.models.finding import import_error
 from hearbench.models.other_process import CallFailedError
 from hearbench.models.rates import SAMPLE_RATES
 from hearbench.validate.lab import SCENE, TIMESTAMPS, CannotRunError
+from hearbench.validate.remedies import RAISED
 from hearbench.validate.report import Finding, error, passed, skipped, warning
 from hearbench.validate.trial import Trial
 from hearbench.worker.importing import API_FUNCTIONS
@@ -56,7 +57,7 @@ def check_import(trial: Trial) -> Finding:
                 "among the dependencies of the model's package."
             )
         else:
-            remedy = "Mend what the last line names; the lines above it say where it is."
+            remedy = RAISED
         return error(expected, str(fault), remedy)
     return passed(expected, "without an error")
 
@@ -92,7 +93,7 @@ def check_load(trial: Trial) -> Finding:
     except CallFailedError as fault:
         kind, roots = lab.returned()
         if kind is None:
-            remedy = "Mend what the last line names; the lines above it say where it is."
+            remedy = RAISED
             if weights is None:
                 remedy += " If it needs its weights, hand them over with --weights."
             return error(expected, str(fault), remedy)

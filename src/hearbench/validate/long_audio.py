@@ -60,7 +60,7 @@ class LongRun:
         memory: The peak after both.
     """
 
-    problems: dict[str, str]
+    problems: dict[str, HearError]
     times_ms: Numbers | None
     finite: dict[str, bool]
     heard: tuple[tuple[Numbers, Numbers], ...]
@@ -72,7 +72,8 @@ def long_run(trial: Trial) -> LongRun:
     """Hands 20 minutes to the model, once for all checks."""
     if isinstance(trial.long, LongRun):
         return trial.long
-    rate, problems = trial.sample_rate, {}
+    rate = trial.sample_rate
+    problems: dict[str, HearError] = {}
     sounds_ms = tuple(_sounds(start_ms, trial.hop_ms, rate) for start_ms in (_EARLY_MS, _LATE_MS))
     # Long enough to be heard by frames that don't overlap.
     sound_ms = float(np.clip(1.5 * trial.hop_ms, _SOUND_MS, 1000.0))
@@ -91,12 +92,12 @@ def long_run(trial: Trial) -> LongRun:
             heard = tuple(_around(frames, places_ms) for places_ms in sounds_ms)
             del frames
     except HearError as problem:
-        problems[TIMESTAMPS] = str(problem)
+        problems[TIMESTAMPS] = problem
     try:
         if SCENE in usable:
             finite[SCENE] = bool(np.isfinite(trial.scene(audio)).all())
     except HearError as problem:
-        problems[SCENE] = str(problem)
+        problems[SCENE] = problem
     if not problems:
         memory = trial.lab.memory()
     trial.long = LongRun(problems, times_ms, finite, heard, sounds_ms, memory)
@@ -114,7 +115,8 @@ def check_memory(trial: Trial) -> Finding:
         "attention over all frames takes memory as the square of the length."
     )
     if run.problems:
-        function, text = next(iter(run.problems.items()))
+        function, problem = next(iter(run.problems.items()))
+        text = str(problem)
         if any(sign in text.lower() for sign in _OUT_OF_MEMORY):
             return error(expected, text, remedy)
         return skipped(expected, f"{function} fails on 20 minutes, see lengths")

@@ -96,6 +96,7 @@ class Report(_Record):
         model: What is known of it.
         quick: Whether checks that need 20 minutes of audio were left out.
         checks: In the order in which they ran.
+        complete: Whether nothing stopped the validation.
         seconds: Wall-clock time.
     """
 
@@ -103,13 +104,14 @@ class Report(_Record):
     model: ModelFacts
     quick: bool
     checks: tuple[CheckResult, ...]
+    complete: bool = True
     seconds: float
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def valid(self) -> bool:
-        """Whether no check found an error."""
-        return not self.errors
+        """Whether no check found an error, as far as all have run."""
+        return self.complete and not self.errors
 
     @property
     def errors(self) -> tuple[CheckResult, ...]:

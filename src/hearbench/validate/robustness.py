@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,6 +11,7 @@ from hearbench.embeddings.align import check_timestamps
 from hearbench.errors import EmbeddingError, HearError
 from hearbench.validate.lab import SCENE, TIMESTAMPS
 from hearbench.validate.long_audio import LONG_S, long_run
+from hearbench.validate.remedies import remedy_for
 from hearbench.validate.report import Finding, error, passed, skipped
 from hearbench.validate.shapes import LENGTHS_S, NOTHING_USABLE
 from hearbench.validate.signals import dc, samples, silence, square, white_noise
@@ -22,6 +25,11 @@ _LONGER = ((61.0, 1),)
 _LEVEL = 0.5
 _SHORT_UP_TO_S, _LONG_FROM_S = 0.9, 5.0
 _CLIP_S = 2.0
+_CONSTANT = (
+    "Add a small constant before a logarithm, a root or a division (1e-6), also where a clip is "
+    "normalised by its own level."
+)
+_BLOCKS = "Work through long audio in blocks of bounded length, up to its end."
 _TIMES = (
     "timestamp-unit",
     "timestamp-spacing",
@@ -31,47 +39,71 @@ _TIMES = (
 )
 
 
+@dataclass(frozen=True)
+class _Problem:
+    """What is wrong with a function's answer to a clip.
+
+    Attributes:
+        text: In words.
+        remedy: What to do about it, whatever the clip.
+        length_s: Of the clip.
+        finite: Whether it isn't just NaN or infinity.
+    """
+
+    text: str
+    remedy: str
+    length_s: float
+    finite: bool = True
+
+
 def check_lengths(trial: Trial) -> Finding:
     """Every length from 50 ms to 20 minutes."""
     expected = "embeddings for 50 ms to 20 minutes of audio, odd lengths too"
     if not trial.usable():
         return skipped(expected, NOTHING_USABLE)
     lengths = _LENGTHS if trial.quick else _LENGTHS + _LONGER
-    problems: dict[str, list[str]] = {}
-    failing_s = []
+    problems: dict[str, list[_Problem]] = {}
     for length_s, more in lengths:
         n_samples = max(1, samples(length_s, trial.sample_rate) + more)
         clip = white_noise(1, n_samples, _LEVEL)
         for function in trial.usable():
-            problem = _problem(trial, function, clip)
-            if problem:
+            problem = _problem(trial, function, clip, length_s)
+            if problem is not None:
                 problems.setdefault(function, []).append(problem)
-                failing_s.append(length_s)
+    tried = len(lengths) + (not trial.quick)
     if not trial.quick:
-        for function, text in _long_problems(trial).items():
-            problems.setdefault(function, []).append(text)
-            failing_s.append(LONG_S)
+        for function, problem in _long_problems(trial).items():
+            problems.setdefault(function, []).append(problem)
     if problems:
         told = []
         for several in problems.values():
             rest = f"\nand at {len(several) - 1} other lengths" if len(several) > 1 else ""
-            told.append(several[0] + rest)
-        return error(expected, "\n".join(told), _remedy(failing_s), blocks=False)
-    tried = len(lengths) + (not trial.quick)
+            told.append(several[0].text + rest)
+        return error(expected, "\n".join(told), _remedy(problems, tried), blocks=False)
     last = "10 s (--quick)" if trial.quick else "20 minutes"
     only = "" if len(trial.usable()) == 2 else f" ({trial.usable()[0]} alone)"
     return passed(expected, f"{tried} lengths up to {last}{only}")
 
 
-def _remedy(failing_s: list[float]) -> str:
-    if min(failing_s) > _LONG_FROM_S:
-        return "Work through long audio in blocks of bounded length, up to its end."
-    if max(failing_s) < _SHORT_UP_TO_S:
-        return (
+def _remedy(problems: dict[str, list[_Problem]], tried: int) -> str:
+    """What to do about clips of several lengths: about the lengths, if it is these."""
+    found = [problem for several in problems.values() for problem in several]
+    remedies = list(dict.fromkeys(problem.remedy for problem in found if problem.remedy))
+    if all(len(several) == tried for several in problems.values()):
+        # The checks of shapes have had two clips and four at a time, at full level.
+        remedies.append("It is not the length: each of these is a clip by itself, at half level.")
+    elif min(problem.length_s for problem in found) > _LONG_FROM_S:
+        remedies.append(_BLOCKS)
+    elif max(problem.length_s for problem in found) < _SHORT_UP_TO_S:
+        remedies.append(
             "Pad clips that are shorter than a frame with zeros, and make at least one frame of "
             "any clip; leave out standard deviations over a single frame."
         )
-    return "Pad audio with zeros to the length that the framing needs, and drop what it adds."
+    elif any(problem.finite for problem in found):
+        remedies.append(
+            "Pad audio with zeros to the length that the framing needs, and drop what it adds."
+        )
+    return " ".join(remedies)
 
 
 def check_finite(trial: Trial) -> Finding:
@@ -87,39 +119,41 @@ def check_finite(trial: Trial) -> Finding:
     }
     bad = _noise_not_finite(trial)
     for what, clip in clips.items():
-        bad += [told for function in trial.usable() if (told := _told(trial, function, what, clip))]
-    if bad:
+        bad += [_at(trial, function, what, clip) for function in trial.usable()]
+    told = {text: remedy for text, remedy in bad if text}
+    if told:
         return error(
             expected,
-            "; ".join(bad) if all("\n" not in text for text in bad) else "\n".join(bad),
-            "Add a small constant before a logarithm, a root or a division (1e-6), also where a "
-            "clip is normalised by its own level.",
+            ("\n" if any("\n" in text for text in told) else "; ").join(told),
+            " ".join(dict.fromkeys(told.values())),
             blocks=False,
         )
     return passed(expected, "no NaN, no infinity")
 
 
-def _told(trial: Trial, function: str, what: str, clip: npt.NDArray[np.float32]) -> str:
+def _noise_not_finite(trial: Trial) -> list[tuple[str, str]]:
+    frames = trial.frames.get(LENGTHS_S[-1])
+    have = {TIMESTAMPS: frames.embeddings if frames else None, SCENE: trial.scenes}
+    return [
+        (f"{counts} for white noise ({function})", _CONSTANT)
+        for function, embeddings in have.items()
+        if embeddings is not None and (counts := _not_finite(embeddings))
+    ]
+
+
+def _at(trial: Trial, function: str, what: str, clip: npt.NDArray[np.float32]) -> tuple[str, str]:
+    """What is wrong with a function's embeddings of a clip, and what to do; empty if nothing is."""
     try:
         counts = _not_finite(trial.embed(function, clip))
     except HearError as problem:
-        return f"{what}: {problem}"
-    return f"{counts} for {what} ({function})" if counts else ""
+        return f"{what}: {problem}", remedy_for(problem)
+    return (f"{counts} for {what} ({function})", _CONSTANT) if counts else ("", "")
 
 
-def _noise_not_finite(trial: Trial) -> list[str]:
-    frames = trial.frames.get(LENGTHS_S[-1])
-    have = {TIMESTAMPS: frames.embeddings if frames else None, SCENE: trial.scenes}
-    bad = []
-    for function, embeddings in have.items():
-        counts = "" if embeddings is None else _not_finite(embeddings)
-        if counts:
-            bad.append(f"{counts} for white noise ({function})")
-    return bad
-
-
-def _problem(trial: Trial, function: str, clip: npt.NDArray[np.float32]) -> str:
-    """What is wrong with a function's embeddings of a clip; empty if nothing is."""
+def _problem(
+    trial: Trial, function: str, clip: npt.NDArray[np.float32], length_s: float
+) -> _Problem | None:
+    """What is wrong with a function's embeddings of a clip."""
     where = f"{function} on {clips_text(clip, trial.sample_rate)}"
     try:
         if function == SCENE:
@@ -132,19 +166,27 @@ def _problem(trial: Trial, function: str, clip: npt.NDArray[np.float32]) -> str:
                 try:
                     check_timestamps(frames.times_ms[0], frames.duration_ms)
                 except EmbeddingError as problem:
-                    return f"{where}: {problem}"
+                    return _Problem(f"{where}: {problem}", "", length_s)
     except HearError as problem:
-        return str(problem)
+        # An answer of the wrong shape is a matter of the length, or else is said in full.
+        shape = isinstance(problem, EmbeddingError)
+        return _Problem(str(problem), "" if shape else remedy_for(problem), length_s)
     counts = _not_finite(embeddings)
-    return f"{where}: {counts}" if counts else ""
+    return _Problem(f"{where}: {counts}", _CONSTANT, length_s, finite=False) if counts else None
 
 
-def _long_problems(trial: Trial) -> dict[str, str]:
+def _long_problems(trial: Trial) -> dict[str, _Problem]:
     run = long_run(trial)
-    problems = dict(run.problems)
+    minutes = f"{LONG_S / 60:g} minutes"
+    problems = {
+        function: _Problem(str(problem), remedy_for(problem), LONG_S)
+        for function, problem in run.problems.items()
+    }
     for function, finite in run.finite.items():
         if not finite:
-            problems[function] = f"{function} on {LONG_S / 60:g} minutes: NaN or infinity"
+            problems[function] = _Problem(
+                f"{function} on {minutes}: NaN or infinity", _CONSTANT, LONG_S, finite=False
+            )
     if TIMESTAMPS in run.finite and TIMESTAMPS not in problems and run.times_ms is not None:
         # Times past the end are drift, which has a check of its own.
         duration_ms = LONG_S * 1000
@@ -153,7 +195,7 @@ def _long_problems(trial: Trial) -> dict[str, str]:
             try:
                 check_timestamps(within, duration_ms)
             except EmbeddingError as problem:
-                problems[TIMESTAMPS] = f"{TIMESTAMPS} on {LONG_S / 60:g} minutes: {problem}"
+                problems[TIMESTAMPS] = _Problem(f"{TIMESTAMPS} on {minutes}: {problem}", "", LONG_S)
     return problems
 
 

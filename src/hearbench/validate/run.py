@@ -16,7 +16,6 @@ from hearbench.errors import HearError, ModelError, UnknownNameError
 from hearbench.models.finding import parse_name
 from hearbench.models.loaded import Interpreter
 from hearbench.models.options import OptionValue
-from hearbench.models.other_process import CallFailedError
 from hearbench.registry import did_you_mean
 from hearbench.settings import Settings, user_path
 from hearbench.validate import (
@@ -29,13 +28,18 @@ from hearbench.validate import (
     timestamps,
 )
 from hearbench.validate.lab import SCENE, TIMESTAMPS, CannotRunError, Lab, Subject
+from hearbench.validate.order import CallOrderError, OrderFault
+from hearbench.validate.remedies import remedy_for
 from hearbench.validate.report import CheckResult, Finding, ModelFacts, Report, error, skipped
 from hearbench.validate.trial import Trial
 
-__all__ = ["CHECKS", "Progress", "validate_model"]
+__all__ = ["CHECKS", "Progress", "Stopped", "validate_model"]
 
 Progress = Callable[[int, int, str], None]
 """Called with the number of checks done, that of all, and the name of the next, or ""."""
+
+Stopped = Callable[[Report], None]
+"""Called with the report of a validation that was stopped; what it didn't get to is skipped."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class _Rule:
     long: bool = False
 
 
+# The check that tells of functions that fail for what was called before them.
+ORDER = "state"
 _LOADED = ("model-kind", "sample-rate")
 _SHAPED = ("timestamp-shapes", "scene-shapes")
 
@@ -82,7 +88,7 @@ _RULES = (
     _Rule("gradients", shapes.check_gradients, _LOADED),
     _Rule("finite", robustness.check_finite, _LOADED),
     _Rule("batch-independence", behaviour.check_batch_independence, _LOADED),
-    _Rule("state", behaviour.check_state, _LOADED),
+    _Rule(ORDER, behaviour.check_state, _LOADED),
     _Rule("determinism", behaviour.check_determinism, _LOADED),
     _Rule("timestamp-centres", centres.check_timestamp_centres, ("timestamp-spacing",)),
     _Rule("memory", long_audio.check_memory, _LOADED, long=True),
@@ -126,6 +132,7 @@ def validate_model(
     only: Collection[str] | None = None,
     skip: Collection[str] | None = None,
     progress: Progress | None = None,
+    stopped: Stopped | None = None,
     **options: OptionValue,
 ) -> Report:
     """Checks whether a model follows the HEAR API, and whether its scores could be trusted.
@@ -141,6 +148,8 @@ def validate_model(
         only: Names of checks to run, with those that they need. By default all.
         skip: Names of checks to leave out.
         progress: Told which check comes next.
+        stopped: Told what was found so far if something stops the validation, an interruption
+            or an error, before that is raised.
         **options: Further keywords of the module's ``load_model``.
 
     Returns:
@@ -161,21 +170,32 @@ def validate_model(
         path = named.weights
     interpreter = interpreter or Interpreter(Path(sys.executable))
     begin = time.perf_counter()
+    checks: list[CheckResult] = []
+
+    def report() -> Report:
+        return Report(
+            model=_facts(trial),
+            quick=quick,
+            checks=_with_order([*checks, *map(_not_run, rules[len(checks) :])], trial.order),
+            complete=len(checks) == len(rules),
+            seconds=time.perf_counter() - begin,
+        )
+
     with Lab(Subject(named, path, dict(options), interpreter, settings)) as lab:
-        trial = Trial(lab, quick=quick)
-        checks = []
-        for number, rule in enumerate(rules):
+        trial = Trial(lab, quick=quick, finds_order=ORDER not in (skip or ()))
+        try:
+            for number, rule in enumerate(rules):
+                if progress is not None:
+                    progress(number, len(rules), rule.name)
+                checks.append(_run(rule, trial))
             if progress is not None:
-                progress(number, len(rules), rule.name)
-            checks.append(_run(rule, trial))
-        if progress is not None:
-            progress(len(rules), len(rules), "")
-    return Report(
-        model=_facts(trial),
-        quick=quick,
-        checks=tuple(checks),
-        seconds=time.perf_counter() - begin,
-    )
+                progress(len(rules), len(rules), "")
+        except BaseException as error:
+            # What can't be validated as it was asked for has no report.
+            if stopped is not None and ("load" in trial.findings or not _cannot_run(error)):
+                stopped(report())
+            raise
+        return report()
 
 
 def _chosen(only: Iterable[str] | None, skip: Iterable[str] | None) -> list[_Rule]:
@@ -217,7 +237,7 @@ def _run(rule: _Rule, trial: Trial) -> CheckResult:
 
 
 def _finding(rule: _Rule, trial: Trial) -> Finding:
-    expected = (rule.run.__doc__ or "").strip().rstrip(".")
+    expected = _expected(rule)
     known = trial.findings
     missing = [name for name in rule.needs if name in known and known[name].blocks]
     missing += trial.failed(*rule.unless)
@@ -232,19 +252,46 @@ def _finding(rule: _Rule, trial: Trial) -> Finding:
         return rule.run(trial)
     except CannotRunError:
         raise
+    except CallOrderError:
+        return skipped(expected, f"as {ORDER} isn't right")
     except HearError as problem:
-        return error(expected, str(problem), _remedy(problem))
+        return error(expected, str(problem), remedy_for(problem))
 
 
-def _remedy(problem: HearError) -> str:
-    if isinstance(problem, CallFailedError) or isinstance(problem.__cause__, CallFailedError):
-        return "Mend what the last line names; the lines above it say where it is."
-    if isinstance(problem, ModelError):
-        return (
-            "The process of the model ended: what it printed says where. Make the same call in a "
-            "Python of your own, under python -X faulthandler."
-        )
-    return "Return what docs/models.md says, for any audio."
+def _not_run(rule: _Rule) -> CheckResult:
+    return CheckResult(
+        name=rule.name,
+        verdict="skipped",
+        expected=_expected(rule),
+        found="the validation was stopped before",
+    )
+
+
+def _with_order(checks: list[CheckResult], fault: OrderFault | None) -> tuple[CheckResult, ...]:
+    """The checks, with what was found of the order of calls by whichever of them."""
+    if fault is None:
+        return tuple(checks)
+    (rule,) = (rule for rule in _RULES if rule.name == ORDER)
+    seconds = sum(check.seconds for check in checks if check.name == ORDER)
+    told = CheckResult(
+        name=ORDER,
+        verdict="error",
+        expected=_expected(rule),
+        found=fault.text,
+        remedy="Keep what belongs to one call in local variables: a call may leave nothing behind "
+        "that another trips over, and may need nothing that another has left.",
+        seconds=seconds,
+    )
+    others = [check for check in checks if check.name != ORDER]
+    return tuple(sorted([*others, told], key=lambda check: CHECKS.index(check.name)))
+
+
+def _expected(rule: _Rule) -> str:
+    return (rule.run.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+
+
+def _cannot_run(error: BaseException) -> bool:
+    return isinstance(error, CannotRunError)
 
 
 def _facts(trial: Trial) -> ModelFacts:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from hearbench.errors import EmbeddingError, ModelError
+from hearbench.errors import EmbeddingError, HearError, ModelError
 from hearbench.models.engine import Answer, Returned
-from hearbench.validate.lab import SCENE, TIMESTAMPS, Imported, Lab, LoadedFacts
+from hearbench.validate.lab import SCENE, TIMESTAMPS, CannotRunError, Imported, Lab, LoadedFacts
+from hearbench.validate.order import OTHER, CallOrderError, OrderFault, order_fault
 from hearbench.validate.report import Finding
 
 __all__ = ["Frames", "Trial", "clips_text"]
 
 Array = npt.NDArray[np.float32]
+T = TypeVar("T")
 _MS_PER_S = 1000.0
+_NUMBERS = re.compile(r"\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class Trial:
     Attributes:
         lab: Runs the model.
         quick: Whether what needs 20 minutes of audio is left out.
+        finds_order: Whether a call that fails is tried as the first call, too.
         findings: Of the checks so far, by name.
         imported: What its import showed.
         loaded: What ``load_model`` gave.
@@ -54,10 +61,13 @@ class Trial:
         peak_mb: Most memory with 20 minutes, and of what.
         repeats: How far embeddings are apart from call to call, by function, once measured.
         earlier: Embeddings of the clips of ``behaviour`` by a process that has ended.
+        order: A function that fails for what was called before it, once found.
+        latest: What the latest call returned.
     """
 
     lab: Lab
     quick: bool = False
+    finds_order: bool = True
     findings: dict[str, Finding] = field(default_factory=dict)
     imported: Imported | None = None
     loaded: LoadedFacts | None = None
@@ -71,6 +81,9 @@ class Trial:
     peak_mb: tuple[float, Literal["GPU", "process"]] | None = None
     repeats: dict[str, float] | None = None
     earlier: dict[str, Array] = field(default_factory=dict)
+    order: OrderFault | None = None
+    latest: Answer | None = None
+    _always: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def on_gpu(self) -> bool:
@@ -90,31 +103,15 @@ class Trial:
         checks = {TIMESTAMPS: "timestamp-shapes", SCENE: "scene-shapes"}
         return tuple(name for name, check in checks.items() if not self.failed(check))
 
-    def call(self, function: str, audio: Array) -> Answer:
-        """Calls a function of the API on clips.
-
-        Raises:
-            ModelError: It fails; the message says on what.
-        """
-        try:
-            return self.lab.call(function, audio)
-        except ModelError as error:
-            # A traceback begins on a line of its own.
-            text = f"\n{error}" if str(error).startswith(" ") else f" {error}"
-            raise ModelError(
-                f"{function} on {clips_text(audio, self.sample_rate)}:{text}"
-            ) from error
-
     def timestamps(self, audio: Array) -> Frames:
         """Timestamp embeddings of clips.
 
         Raises:
             ModelError: The function fails.
             EmbeddingError: It returns other than embeddings and timestamps that fit each other.
+            CallOrderError: Whether it does depends on what was called before.
         """
-        answer = self.call(TIMESTAMPS, audio)
-        duration_ms = audio.shape[1] * _MS_PER_S / self.sample_rate
-        return frames_of(answer, len(audio), duration_ms, clips_text(audio, self.sample_rate))
+        return self._in_order(self._frames, audio)
 
     def scene(self, audio: Array) -> Array:
         """Scene embeddings (n_clips, size) of clips.
@@ -122,17 +119,111 @@ class Trial:
         Raises:
             ModelError: The function fails.
             EmbeddingError: It returns another shape, or no numbers.
+            CallOrderError: Whether it does depends on what was called before.
         """
-        where = clips_text(audio, self.sample_rate)
-        return scenes_of(self.call(SCENE, audio), len(audio), where)
+        return self._in_order(self._scenes, audio)
 
     def embed(self, function: str, audio: Array) -> Array:
         """Embeddings of either function.
 
         Raises:
-            ModelError, EmbeddingError: As of ``timestamps`` and ``scene``.
+            ModelError, EmbeddingError, CallOrderError: As of ``timestamps`` and ``scene``.
         """
         return self.scene(audio) if function == SCENE else self.timestamps(audio).embeddings
+
+    def anyhow_timestamps(self, audio: Array) -> Frames:
+        """As ``timestamps``, if need be in a process that has called nothing before.
+
+        Raises:
+            ModelError, EmbeddingError: As of ``timestamps``.
+        """
+        return self._anyhow(TIMESTAMPS, self._frames, audio)
+
+    def anyhow_scene(self, audio: Array) -> Array:
+        """As ``scene``, if need be in a process that has called nothing before.
+
+        Raises:
+            ModelError, EmbeddingError: As of ``scene``.
+        """
+        return self._anyhow(SCENE, self._scenes, audio)
+
+    def gradients(self, function: str, audio: Array) -> bool:
+        """Whether what a function returns carries gradients where the caller leaves them on.
+
+        Raises:
+            ModelError, EmbeddingError: The function fails.
+            CallOrderError: Whether a function works depends on what was called before.
+        """
+        if self.order is not None:
+            raise CallOrderError
+        try:
+            return self.lab.gradients(function, audio)
+        except ModelError:
+            # Whether it is the gradients, or what was called before.
+            self.embed(function, audio)
+            raise
+
+    def _in_order(self, read: Callable[[Array], T], audio: Array) -> T:
+        if self.order is not None:
+            raise CallOrderError
+        try:
+            return read(audio)
+        except CannotRunError:
+            raise
+        except HearError as problem:
+            # Without a call it was loading it anew that failed.
+            way = _way(self.lab.calls[-1].function if self.lab.calls else "", problem)
+            if self.finds_order and self.lab.calls and way not in self._always:
+                latest = self.latest
+                self.order = order_fault(self.lab, problem, self._read, self._shown)
+                if self.order is not None:
+                    raise CallOrderError from problem
+                self.latest = latest
+                self._always.add(way)
+            raise
+
+    def _anyhow(self, function: str, read: Callable[[Array], T], audio: Array) -> T:
+        try:
+            return self._in_order(read, audio)
+        except CallOrderError:
+            self.lab.end()
+        with contextlib.suppress(ModelError, EmbeddingError):
+            return read(audio)
+        # One that works only once another has been called, or at the second call.
+        with contextlib.suppress(ModelError, EmbeddingError):
+            self._read(OTHER[function], audio)
+        return read(audio)
+
+    def _read(self, function: str, audio: Array) -> object:
+        return self._scenes(audio) if function == SCENE else self._frames(audio)
+
+    def _frames(self, audio: Array) -> Frames:
+        answer = self._call(TIMESTAMPS, audio)
+        duration_ms = audio.shape[1] * _MS_PER_S / self.sample_rate
+        return frames_of(answer, len(audio), duration_ms, self._shown(audio))
+
+    def _scenes(self, audio: Array) -> Array:
+        return scenes_of(self._call(SCENE, audio), len(audio), self._shown(audio))
+
+    def _call(self, function: str, audio: Array) -> Answer:
+        self.latest = None
+        try:
+            self.latest = self.lab.call(function, audio)
+        except CannotRunError:
+            raise
+        except ModelError as error:
+            # A traceback begins on a line of its own.
+            text = f"\n{error}" if str(error).startswith(" ") else f" {error}"
+            raise ModelError(f"{function} on {self._shown(audio)}:{text}") from error
+        return self.latest
+
+    def _shown(self, audio: Array) -> str:
+        return clips_text(audio, self.sample_rate)
+
+
+def _way(function: str, problem: HearError) -> tuple[str, str]:
+    """How a function fails: its last line, whatever the clips."""
+    return function, _NUMBERS.sub("#", str(problem).rpartition("\n")[2])
 
 
 def frames_of(answer: Answer, n_clips: int, duration_ms: float, where: str) -> Frames:

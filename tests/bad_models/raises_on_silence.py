@@ -1,0 +1,17 @@
+"""Raises for a clip without any sound."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import base
+import torch
+from base import get_timestamp_embeddings, load_model
+
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+
+
+def get_scene_embeddings(audio: torch.Tensor, model: Any) -> torch.Tensor:
+    if not audio.any():
+        raise ValueError("nothing to hear")
+    return base.get_scene_embeddings(audio, model)
