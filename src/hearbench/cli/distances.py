@@ -65,10 +65,12 @@ class EvaluatedDistances:
         results: The path of each distance.json with its content, in the order of the tasks.
         failed: What went wrong: the model and the task as the user named them, the task None
             where it was the model itself, and the message.
+        unforeseen: Errors among these that are bugs, or the system's.
     """
 
     results: list[tuple[Path, DistanceResult]] = field(default_factory=list)
     failed: list[tuple[str, str | None, str]] = field(default_factory=list)
+    unforeseen: list[Exception] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """The stable form that programs read."""

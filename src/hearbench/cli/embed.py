@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from hearbench.cli import options as o
 from hearbench.cli import places
+from hearbench.cli.evaluation import each_task
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.stages import embed_task
 from hearbench.cli.terminal import Reporter, answer_json
-from hearbench.errors import HearError
+
+if TYPE_CHECKING:
+    from hearbench.tasks.store import PreparedTask
 
 __all__ = ["embed_verb"]
+
+
+@dataclass
+class _Embedded:
+    """What came of several tasks: descriptions of their embeddings, and what went wrong."""
+
+    results: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[tuple[str, str | None, str]] = field(default_factory=list)
+    unforeseen: list[Exception] = field(default_factory=list)
 
 
 @verb(
@@ -42,8 +55,7 @@ def embed_verb(
     They stay in the cache, where `hearbench evaluate` and `hearbench probe` find them. A run that
     was stopped goes on from its last finished shard.
     """
-    stores: list[dict[str, Any]] = []
-    failed: list[dict[str, str]] = []
+    embedded = _Embedded()
     with answers_only():
         settings = o.settings_of(cache, device, workers)
         stored_as = o.checked_dtype(dtype)
@@ -52,24 +64,30 @@ def embed_verb(
             python, env, sandbox, timeout, model_memory, readable, task, settings, reporter
         )
         loaded = o.get_model(model, weights, option, settings, interpreter)
-        from hearbench.tasks.store import load_task
 
-        for text in dict.fromkeys(task):
-            try:
-                prepared = load_task(text, settings=settings)
-                store = embed_task(loaded, prepared, stored_as, settings, reporter)
-            except HearError as error:
-                failed.append({"task": text, "error": str(error)})
-                reporter.line(f"error: {text}: {error}" if len(task) > 1 else f"error: {error}")
-                continue
-            stores.append(_described(store.folder, store.digest, store.manifest))
-        loaded.close()
+        def look(text: str) -> tuple[Path, PreparedTask]:
+            from hearbench.tasks.store import load_task
+
+            prepared = load_task(text, settings=settings)
+            return prepared.folder, prepared
+
+        def work(prepared: PreparedTask) -> None:
+            store = embed_task(loaded, prepared, stored_as, settings, reporter)
+            embedded.results.append(_described(store.folder, store.digest, store.manifest))
+
+        try:
+            each_task(model, task, look, work, embedded, reporter)
+        finally:
+            loaded.close()
     if json:
-        answer_json({"embeddings": stores, "failed": failed})
+        failed = [{"task": text, "error": error} for _, text, error in embedded.failed]
+        answer_json({"embeddings": embedded.results, "failed": failed})
     else:
-        for found in stores:
+        for found in embedded.results:
             typer.echo(f"{found['folder']}  {found['digest']}")
-    if failed:
+    if embedded.unforeseen:
+        raise embedded.unforeseen[0]
+    if embedded.failed:
         raise typer.Exit(BAD_INPUT)
 
 

@@ -200,7 +200,7 @@ def show_evaluated(evaluated: Evaluated) -> None:
 
 
 def finish(evaluated: Finished, show: Callable[[], None], *, as_json: bool) -> None:
-    """Gives the answer, and ends with code 2 if a task failed.
+    """Gives the answer, and ends with code 2 if a task failed, or as errors end that are bugs.
 
     Args:
         evaluated: What came of all models and tasks.
@@ -219,6 +219,9 @@ def finish(evaluated: Finished, show: Callable[[], None], *, as_json: bool) -> N
                 f"{len(evaluated.failed)} of {total} {what} failed: {', '.join(names)}. "
                 "See the errors above."
             )
+    if evaluated.unforeseen:
+        raise evaluated.unforeseen[0]
+    if evaluated.failed:
         raise typer.Exit(BAD_INPUT)
 
 

@@ -20,6 +20,7 @@ from hearbench.cli.stages import embed_task, find_task, missing_seeds, probe_sto
 from hearbench.cli.terminal import Reporter
 from hearbench.errors import HearError
 from hearbench.settings import Settings
+from hearbench.worker.tracebacks import own_traceback
 
 if TYPE_CHECKING:
     from hearbench.cli.few_labels import FewLabels
@@ -37,6 +38,7 @@ __all__ = [
     "each_task",
     "evaluate_models",
     "evaluate_tasks",
+    "note_failure",
 ]
 
 
@@ -49,11 +51,13 @@ class Evaluated:
         curves: The path of each curve.json with its content, where few labels were learned from.
         failed: What went wrong: the model and the task as the user named them, the task None
             where it was the model itself, and the message.
+        unforeseen: Errors among these that are bugs, or the system's.
     """
 
     results: list[tuple[Path, Result]] = field(default_factory=list)
     curves: list[tuple[Path, Curve]] = field(default_factory=list)
     failed: list[tuple[str, str | None, str]] = field(default_factory=list)
+    unforeseen: list[Exception] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """The stable form that programs read."""
@@ -107,6 +111,24 @@ class Gathered(Protocol):
     def failed(self) -> list[tuple[str, str | None, str]]:
         """Model, task (None where it was the model itself) and message of what went wrong."""
 
+    @property
+    def unforeseen(self) -> list[Exception]:
+        """Errors that are bugs, or the system's: one of them ends the command when all is done."""
+
+
+def note_failure(evaluated: Gathered, spec: str, task: str | None, error: Exception) -> str:
+    """Keeps what went wrong with a model or one of its tasks, so that the others can go on.
+
+    Returns:
+        What to say of it: its message, or the end of its traceback if nobody foresaw it.
+    """
+    text = str(error)
+    if not isinstance(error, HearError):
+        evaluated.unforeseen.append(error)
+        text = f"hearbench itself fails:\n{own_traceback(error)}"
+    evaluated.failed.append((spec, task, text))
+    return text
+
 
 G = TypeVar("G", bound=Gathered)
 
@@ -143,11 +165,10 @@ def evaluate_models(
             continue
         try:
             model = load(spec)
-        except HearError as bad:
+        except Exception as bad:
             if len(specs) == 1:
                 raise
-            evaluated.failed.append((spec, None, str(bad)))
-            reporter.line(f"error: {spec}: {bad}")
+            reporter.line(f"error: {spec}: {note_failure(evaluated, spec, None, bad)}")
             continue
         try:
             evaluate(model, left, evaluated)
@@ -169,6 +190,9 @@ def each_task(
 ) -> None:
     """Looks at all tasks, then works on those that need it; one that fails stops no other.
 
+    That holds for errors that nobody foresaw as well. They are kept, so that one of them ends the
+    command with its traceback, once the rest is done.
+
     Args:
         spec: The model, as the user named it.
         tasks: As the user named them.
@@ -184,9 +208,9 @@ def each_task(
     def attempt(task: str, do: Callable[[], None]) -> None:
         try:
             do()
-        except HearError as error:
-            evaluated.failed.append((spec, task, str(error)))
-            reporter.line(f"error: {error}" if len(shown) == 1 else f"error: {task}: {error}")
+        except Exception as error:  # noqa: BLE001 - told here, and again at the end
+            said = note_failure(evaluated, spec, task, error)
+            reporter.line(f"error: {said}" if len(shown) == 1 else f"error: {task}: {said}")
 
     def note(text: str) -> None:
         found = look(text)
