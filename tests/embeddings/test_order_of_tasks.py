@@ -123,7 +123,9 @@ def alone(place: Path) -> dict[str, bytes]:
 
 
 @hypothesis_settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(
     models=st.lists(st.sampled_from(sorted(MODELS)), min_size=1, max_size=3, unique=True),

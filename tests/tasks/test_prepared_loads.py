@@ -133,7 +133,7 @@ def test_odd_names(name: str, tmp_path: Path, settings: Settings) -> None:
 @bounded(
     max_examples=25,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(
     labels=st.lists(st.text(max_size=6) | st.sampled_from(ODD[:20]), min_size=1, max_size=4),
