@@ -17,7 +17,17 @@ ROOT = Path(hearbench.__file__).parent
 # As in docs/design.md: a part may import itself and what stands before it.
 LAYERS = (
     {"worker"},
-    {"_version", "amounts", "digest", "errors", "files", "registry", "settings", "toml"},
+    {
+        "_version",
+        "amounts",
+        "digest",
+        "errors",
+        "files",
+        "registry",
+        "settings",
+        "strict_json",
+        "toml",
+    },
     {"audio"},
     {"tasks"},
     {"models"},

@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 from hearbench.errors import ResultError
 from hearbench.files import SYNTAX_ERRORS
 from hearbench.leaderboard.cells import model_problem, text_problem, url_problem
+from hearbench.leaderboard.letters import invisible_letter
 from hearbench.toml import tomllib
 
 __all__ = ["CARD_FILE", "Card", "Pretraining"]
@@ -39,7 +40,19 @@ def _fits(*checks: Callable[[str], str | None]) -> AfterValidator:
 
 
 def _printable(text: str) -> str | None:
-    return None if text.isprintable() else f"{text!r} has characters that can't be seen"
+    return _seen(text, joining=False)
+
+
+def _readable(text: str) -> str | None:
+    """As `_printable`, of running text of several lines."""
+    return _seen("".join(c for c in text if c not in "\n\r\t"), joining=True)
+
+
+def _seen(text: str, *, joining: bool) -> str | None:
+    hidden = invisible_letter(text, joining=joining)
+    if hidden is None:
+        return None
+    return f"has a character that can't be seen (U+{ord(hidden):04X}), or that hides others"
 
 
 def _filled_in(text: str) -> str:
@@ -62,7 +75,12 @@ Name = Annotated[
     _fits(text_problem, model_problem),
 ]
 Address = Annotated[str, Field(max_length=500), _fits(text_problem, url_problem)]
-Text = Annotated[str, Field(min_length=1, max_length=20_000), AfterValidator(_filled_in)]
+Text = Annotated[
+    str,
+    Field(min_length=1, max_length=20_000),
+    AfterValidator(_filled_in),
+    _fits(_readable),
+]
 
 
 class Card(BaseModel):
@@ -101,7 +119,9 @@ class Card(BaseModel):
     paper: Address = ""
     description: Text
     pretraining: Pretraining
-    pretraining_data: Annotated[str, Field(max_length=5000), AfterValidator(_filled_in)] = ""
+    pretraining_data: Annotated[
+        str, Field(max_length=5000), AfterValidator(_filled_in), _fits(_readable)
+    ] = ""
     api: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?$", max_length=200)]
     options: dict[str, str | int | float | bool] = Field(default_factory=dict)
     weights_url: Address = ""

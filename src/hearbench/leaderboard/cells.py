@@ -11,6 +11,7 @@ import re
 import unicodedata
 from urllib.parse import urlsplit
 
+from hearbench.leaderboard.letters import invisible_letter, is_invisible
 from hearbench.leaderboard.table import OFFICIAL_ROUND
 
 __all__ = [
@@ -38,7 +39,7 @@ def name_key(model: str) -> str:
     Spaces and what can't be seen don't count.
     """
     folded = unicodedata.normalize("NFKC", model).casefold()
-    return "".join(letter for letter in folded if letter.isprintable() and not letter.isspace())
+    return "".join(letter for letter in folded if letter != " " and not is_invisible(letter))
 
 
 def text_problem(text: str) -> str | None:
@@ -46,11 +47,12 @@ def text_problem(text: str) -> str | None:
     for letter in text:
         if letter in _PARTING:
             return f"{_shown(text)} has {_PARTING[letter]}, which a cell can't hold; take it out"
-        if not letter.isprintable():
-            return (
-                f"{_shown(text)} has a character that can't be seen (U+{ord(letter):04X}); take it "
-                "out"
-            )
+    hidden = invisible_letter(text)
+    if hidden is not None:
+        return (
+            f"{_shown(text)} has a character that can't be seen (U+{ord(hidden):04X}), or that "
+            "hides others; take it out"
+        )
     if text != text.strip():
         return f"{_shown(text)} begins or ends with a space; take it away"
     if len(text) > _LONGEST:
@@ -128,4 +130,5 @@ def score_of(text: str) -> float:
 
 
 def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+    shown = repr(text if len(text) <= 60 else f"{text[:57]}...")
+    return "".join(f"\\u{ord(c):04x}" if is_invisible(c) else c for c in shown)

@@ -8,6 +8,8 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from hearbench.errors import ResultError
+from hearbench.files import SYNTAX_ERRORS
+from hearbench.strict_json import strict_json
 
 __all__ = ["read_record"]
 
@@ -40,7 +42,7 @@ def read_record(kind: type[R], path: Path, name: str, what: str) -> R:
                 f"{file} is not {what}: it has more than {_MOST_BYTES >> 20} MiB. Look what "
                 "wrote it there."
             )
-        return kind.model_validate_json(content)
+        return kind.model_validate(strict_json(content))
     except OSError as error:
         raise ResultError(f"{file} can't be read: {error.strerror}.") from error
     except ValidationError as error:
@@ -48,4 +50,8 @@ def read_record(kind: type[R], path: Path, name: str, what: str) -> R:
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ResultError(
             f"{file} is not {what} of format version 1: {where}: {first['msg']}."
+        ) from error
+    except SYNTAX_ERRORS as error:
+        raise ResultError(
+            f"{file} is not {what} of format version 1: the file is not valid JSON: {error}."
         ) from error

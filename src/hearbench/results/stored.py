@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from hearbench.errors import HearError, ResultError
 from hearbench.files import SYNTAX_ERRORS, read_npy
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.results.record import FoldResult
+from hearbench.strict_json import strict_json
 
 __all__ = [
     "REMEDY",
@@ -147,7 +147,7 @@ def read_json(file: Path, kind: TypeAdapter[T], remedy: str = REMEDY) -> T:
     try:
         if file.stat().st_size > _MOST_JSON_BYTES:
             raise ResultError(f"{file} is larger than it can be. {remedy}")
-        return kind.validate_python(json.loads(file.read_bytes()))
+        return kind.validate_python(strict_json(file.read_bytes()))
     except OSError as error:
         raise ResultError(f"{file} can't be read: {error.strerror}. {remedy}") from error
     except ValidationError as error:
