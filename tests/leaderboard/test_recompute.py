@@ -118,6 +118,9 @@ def test_a_frame_that_was_changed(event: Path) -> None:
 
 def test_a_reference_that_was_changed(event: Path) -> None:
     shutil.copy(event / "predictions/test.events.json", event / "predictions/test.reference.json")
+    with pytest.raises(ResultError, match=r"per_label\.json: event_onset_200ms_fms\.f_measure"):
+        recompute(event)
+    (event / "predictions/test.per_label.json").unlink()
     assert score_differences(Result.read(event).scores, recompute(event))
     with pytest.raises(ResultError, match="has other events than dcase2016_task2"):
         recompute(event, made_up_task(DCASE))

@@ -36,6 +36,8 @@ from hearbench.tasks.store import PreparedTask, load_task
 from hearbench.validate import CHECKS
 from hearbench.validate.report import CheckResult, ModelFacts, Report
 
+TODAY = dt.datetime.now(dt.timezone.utc).date()
+VERSIONS = {"python": "3.11.7", "torch": "2.9"}
 CARD = Card(
     model="Bands <b>",
     team="Tones",
@@ -85,7 +87,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     first = Result.read(next(iter(results.values())))
     submission = Submission(
         hearbench_version=first.hearbench_version,
-        created=dt.date(2026, 1, 31),
+        created=TODAY,
         card=CARD,
         model=MeasuredModel(
             n_weights=1234567,
@@ -95,7 +97,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
             hop_ms=50.0,
             digest=first.model.digest,
             weights_digest=None,
-            versions={"python": "3.11.7", "torch": "2.9"},
+            versions=VERSIONS,
         ),
         scores=dict.fromkeys(COLUMNS),
         tasks=tuple(sorted(results)),
@@ -115,6 +117,7 @@ def report(verdict: Any = "warning") -> Report:
         scene_embedding_size=16,
         timestamp_embedding_size=16,
         hop_ms=50.0,
+        versions=VERSIONS,
     )
     found = dict.fromkeys(CHECKS, "pass") | {"timestamp-hop": verdict}
     checks = [
@@ -215,7 +218,7 @@ def edited_event(bundle: Path) -> None:
 
 def other_row(bundle: Path) -> None:
     path = bundle / "row.csv"
-    path.write_text(path.read_text().replace("2026-01-31,,", "2026-01-31,0.99,"))
+    path.write_text(path.read_text().replace(f"{TODAY},,", f"{TODAY},0.99,"))
 
 
 def score_from_nowhere(bundle: Path) -> None:

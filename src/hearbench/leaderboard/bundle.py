@@ -18,6 +18,7 @@ from hearbench.digest import digest_file
 from hearbench.errors import ResultError
 from hearbench.files import atomic_folder, write_json, write_text
 from hearbench.leaderboard.csv_file import format_table
+from hearbench.leaderboard.layout import result_files
 from hearbench.leaderboard.submission import Submission, pull_request
 from hearbench.leaderboard.table import COLUMNS, Table
 from hearbench.validate.report import Report
@@ -53,7 +54,7 @@ def write_bundle(
         results: By task, the folder of its result.
 
     Raises:
-        ResultError: There is something else at ``out``.
+        ResultError: There is something else at ``out``, or a file of a result is missing.
     """
     if out.exists() and not (out / SUBMISSION).is_file() and any(out.iterdir()):
         raise ResultError(f"{out} holds something that is no submission. Choose another --out.")
@@ -65,13 +66,26 @@ def write_bundle(
         write_text(folder / REQUEST, pull_request(submission, warning_lines(report)))
         write_json(folder / VALIDATION, report.model_dump(mode="json", exclude={"valid"}))
         for task, place in results.items():
-            shutil.copytree(place, folder / RESULTS / task, copy_function=shutil.copyfile)
+            # Curves, plots and whatever else a folder of results may hold isn't submitted.
+            for name in result_files(place):
+                target = folder / RESULTS / task / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _copy(place / name, target)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         lines = [f"{digest_file(path)}  {path.relative_to(folder).as_posix()}" for path in files]
         write_text(folder / CHECKSUMS, "\n".join(lines) + "\n")
     if out.exists():
         shutil.rmtree(out)
     new.rename(out)
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise ResultError(
+            f"{source} can't be submitted: {error.strerror}. Evaluate the task again."
+        ) from error
 
 
 def warning_lines(report: Report) -> list[str]:

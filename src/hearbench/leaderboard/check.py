@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
@@ -22,14 +24,16 @@ from hearbench.leaderboard.bundle import (
     warning_lines,
 )
 from hearbench.leaderboard.cells import name_key
+from hearbench.leaderboard.contradictions import date_contradiction
 from hearbench.leaderboard.counted import counted_tasks
 from hearbench.leaderboard.csv_file import format_table
+from hearbench.leaderboard.layout import extra_problems, link_problems, walk
+from hearbench.leaderboard.letters import invisible_letter, is_invisible, look, mixed_scripts
 from hearbench.leaderboard.own_row import own_row
-from hearbench.leaderboard.plausible import check_plausible
-from hearbench.leaderboard.recompute import recompute, score_differences
 from hearbench.leaderboard.submission import Submission, pull_request
+from hearbench.leaderboard.submitted_result import check_result
 from hearbench.leaderboard.table import COLUMNS, Table
-from hearbench.results import RESULT_FILE, Result
+from hearbench.results import RESULT_FILE
 from hearbench.results.reading import read_record
 from hearbench.tasks.spec import is_plain_name
 from hearbench.tasks.store import PreparedTask
@@ -40,9 +44,10 @@ __all__ = ["BundleReport", "check_bundle"]
 
 _R = TypeVar("_R", bound=BaseModel)
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
-_MOST_FILES = 2000
 _MOST_TEXT_BYTES = 4 << 20
 _LONGEST_TEXT = 500
+# Without these the validator knows nothing of a model.
+_MUST_RUN = ("import", "api-functions", "load", "model-kind", "sample-rate")
 
 
 @dataclass(frozen=True)
@@ -70,28 +75,39 @@ class BundleReport:
 
 
 def check_bundle(
-    bundle: Path, table: Table, task_of: Callable[[str], PreparedTask | None]
+    bundle: Path,
+    table: Table,
+    task_of: Callable[[str], PreparedTask | None],
+    *,
+    today: dt.date | None = None,
 ) -> BundleReport:
     """Checks a submission against itself, the tasks and the leaderboard.
 
-    Checksums; the record and the row against the results; every score against one computed again
-    from the stored predictions, with the task's labels where the task is there; the protocol and
-    completeness of results; the validator's report; the model's name against the table's.
+    Which files there are, and their checksums; the record and the row against the results; every
+    score against one computed again from the stored predictions, with the task's labels where the
+    task is there; the protocol and completeness of results, and whether what they say can all be
+    true; the validator's report; the model's name against the table's.
 
     Args:
         bundle: Its folder.
         table: The leaderboard that it is to be added to.
         task_of: Finds a prepared task by its name; None where it isn't there.
+        today: Nothing is of a later day; by default what the clock says, in UTC.
     """
+    today = today or dt.datetime.now(dt.timezone.utc).date()
     problems: list[str] = []
     notes: list[str] = []
     if not bundle.is_dir():
         return BundleReport(None, (f"{bundle} is no folder.",), (), (), ())
-    links = _link_problems(bundle)
+    try:
+        paths = list(walk(bundle))
+    except (ResultError, OSError) as error:
+        return BundleReport(None, (_plain(str(error)),), (), (), ())
+    links = link_problems(paths, bundle)
     if links:
         # What they lead to is nobody's to be read, nor to be shown.
-        return BundleReport(None, tuple(links), (), (), ())
-    problems += _checksum_problems(bundle)
+        return BundleReport(None, tuple(map(_plain, links)), (), (), ())
+    problems += _checksum_problems(bundle, paths)
     submission = _record(bundle / SUBMISSION, Submission, "a submission", problems)
     report = _record(bundle / VALIDATION, Report, "a report of the validator", problems)
     if report is not None:
@@ -105,11 +121,16 @@ def check_bundle(
     folders = sorted(path.parent for path in (bundle / RESULTS).glob(f"*/{RESULT_FILE}"))
     recomputed: list[str] = []
     labelled: list[str] = []
+    known = {SUBMISSION, ROW, REQUEST, VALIDATION, CHECKSUMS}
     for folder in folders:
-        found = list(_result_problems(folder, submission, task_of, labelled))
-        problems += [f"{RESULTS}/{folder.name}: {problem}" for problem in found]
-        if not found:
+        checked = check_result(folder, submission, task_of, today)
+        problems += [f"{RESULTS}/{folder.name}: {problem}" for problem in checked.problems]
+        known |= {f"{RESULTS}/{folder.name}/{name}" for name in checked.files}
+        if not checked.problems:
             recomputed.append(folder.name)
+        if checked.is_labelled:
+            labelled.append(folder.name)
+    problems += extra_problems(paths, bundle, known)
     missing = [name for name in recomputed if name not in labelled]
     if missing:
         notes.append(
@@ -122,9 +143,11 @@ def check_bundle(
             f"{', '.join(elsewhere)} aren't on the leaderboard, so any protocol is taken for them."
         )
     if submission is not None:
+        problems += _said_problems(submission, today)
         problems += _row_problems(bundle, submission, folders)
         problems += _request_problems(bundle, submission, report)
         notes += _table_notes(submission, table)
+        notes += _letter_notes(submission)
     return BundleReport(
         submission,
         tuple(map(_plain, problems)),
@@ -150,39 +173,28 @@ def _text(path: Path) -> str:
     """
     if path.stat().st_size > _MOST_TEXT_BYTES:
         raise ValueError("it is larger than it can be")
-    return path.read_text(encoding="utf-8")
+    # With its lines' ends as they are.
+    return path.read_bytes().decode("utf-8")
 
 
-def _link_problems(bundle: Path) -> list[str]:
-    return [
-        f"{path.relative_to(bundle).as_posix()} is neither a file nor a folder. Links can't be "
-        "submitted."
-        for path in sorted(bundle.rglob("*"))
-        if path.is_symlink() or not (path.is_file() or path.is_dir())
-    ]
-
-
-def _checksum_problems(bundle: Path) -> Iterator[str]:
+def _checksum_problems(bundle: Path, paths: list[Path]) -> Iterator[str]:
     try:
         lines = _text(bundle / CHECKSUMS).splitlines()
     except (OSError, ValueError) as error:
         yield f"{CHECKSUMS} can't be read: {error}."
         return
-    said = {}
+    said: dict[str, str] = {}
     for line in lines:
         match = _LINE.fullmatch(line)
         if match is None:
             yield f"{CHECKSUMS} has a line that is none of sha256sum: {line[:100]!r}."
             return
+        if match[2] in said:
+            yield f"{CHECKSUMS} lists {match[2][:100]} twice."
+            return
         said[match[2]] = match[1]
-    there = {}
-    for path in sorted(bundle.rglob("*")):
-        name = path.relative_to(bundle).as_posix()
-        if path.is_file() and name != CHECKSUMS:
-            there[name] = path
-    if len(there) > _MOST_FILES:
-        yield f"There are {len(there)} files; {_MOST_FILES} are the most."
-        return
+    there = {path.relative_to(bundle).as_posix(): path for path in paths if path.is_file()}
+    there.pop(CHECKSUMS, None)
     for name in sorted(said.keys() - there.keys()):
         yield f"{name} is missing, which {CHECKSUMS} lists."
     for name in sorted(there.keys() - said.keys()):
@@ -192,53 +204,19 @@ def _checksum_problems(bundle: Path) -> Iterator[str]:
             yield f"{name} was changed after the submission was made: its checksum is another."
 
 
-def _result_problems(
-    folder: Path,
-    submission: Submission | None,
-    task_of: Callable[[str], PreparedTask | None],
-    labelled: list[str],
-) -> Iterator[str]:
-    try:
-        result = Result.read(folder)
-        if result.task.name != folder.name:
-            yield f"its result is of {result.task.name}."
-            return
-        if submission is not None and result.model.digest != submission.model.digest:
-            yield "its result is of another model or checkpoint than the submission."
-        task = task_of(result.task.name)
-        if task is not None:
-            rate = result.model.sample_rate
-            if rate in task.sample_rates and task.digest(rate) != result.task.digest:
-                yield f"it was made from another version of {task.name} than the one here."
-                return
-            yield from _task_differences(result, task)
-        check_plausible(result, folder)
-        yield from score_differences(result.scores, recompute(folder, task))
-        if task is not None:
-            labelled.append(folder.name)
-    except HearError as error:
-        yield str(error)
-
-
-def _task_differences(result: Result, task: PreparedTask) -> Iterator[str]:
-    """What a result says of its task that the task itself says otherwise."""
-    tests = sorted(fold.test for fold in task.folds())
-    if sorted(fold.test for fold in result.folds) != tests:
-        yield f"its test splits aren't the task's: {', '.join(tests)}."
-    if list(result.scores) != list(task.metadata.evaluation):
-        yield f"its scores aren't the task's: {', '.join(task.metadata.evaluation)}."
-    if result.primary_score != task.metadata.evaluation[0]:
-        yield f"its first score isn't the task's: {task.metadata.evaluation[0]}."
-    if result.kind != task.kind:
-        yield f"it is of another kind than the task: {task.kind}."
-
-
 def _report_problems(report: Report, submission: Submission | None) -> Iterator[str]:
     if report.errors:
         failed = ", ".join(check.name for check in report.errors)
         yield f"{VALIDATION}: the model isn't valid: {failed}."
     if sorted(check.name for check in report.checks) != sorted(CHECKS):
         yield f"{VALIDATION} doesn't hold all checks of the validator, each once."
+    skipped = [check.name for check in report.checks if check.verdict == "skipped"]
+    without = [name for name in _MUST_RUN if name in skipped]
+    if without or 2 * len(skipped) > len(CHECKS):
+        yield (
+            f"{VALIDATION}: {len(skipped)} of {len(CHECKS)} checks were skipped, "
+            f"{', '.join(without or skipped)} among them, so that it says nothing of the model."
+        )
     if submission is None:
         return
     said, model = submission.model, report.model
@@ -247,6 +225,8 @@ def _report_problems(report: Report, submission: Submission | None) -> Iterator[
         ("scene embedding size", said.scene_embedding_size, model.scene_embedding_size),
         ("timestamp embedding size", said.timestamp_embedding_size, model.timestamp_embedding_size),
         ("hop", said.hop_ms, model.hop_ms),
+        ("versions", said.versions, model.versions),
+        ("options", _texts(submission.card.options), _texts(model.options)),
     ):
         if stated != found:
             yield f"{SUBMISSION} and {VALIDATION} differ in the {what}: {stated} and {found}."
@@ -298,12 +278,62 @@ def _table_notes(submission: Submission, table: Table) -> Iterator[str]:
     for old in table:
         if name_key(old.model) == key:
             yield f"{old.model} is on the leaderboard already and would be replaced."
+        elif look(old.model) == look(row.model):
+            yield f"{row.model} looks like {old.model}, which is on the leaderboard already."
+
+
+def _letter_notes(submission: Submission) -> Iterator[str]:
+    """Texts in which letters of several alphabets are mixed, as by whoever wants to be another."""
+    card = submission.card
+    host = urlsplit(card.url).hostname or ""
+    for what, text in (("model", card.model), ("team", card.team), ("address", host)):
+        scripts = mixed_scripts(text)
+        if scripts:
+            yield f"The {what}, {text}, mixes letters of several alphabets: {', '.join(scripts)}."
+        elif what == "address" and not host.isascii():
+            yield f"The address, {host!a}, isn't in Latin letters."
+
+
+def _said_problems(submission: Submission, today: dt.date) -> Iterator[str]:
+    """What can't be, or shouldn't be, in a submission's record."""
+    wrong = date_contradiction(submission.created, today, SUBMISSION)
+    if wrong:
+        yield wrong
+    model = submission.model
+    sizes = (model.sample_rate, model.scene_embedding_size, model.timestamp_embedding_size)
+    if min(sizes) < 1 or model.n_weights < 0 or not (model.hop_ms is None or model.hop_ms > 0):
+        yield f"{SUBMISSION}: the model has a rate, a size, a hop or weights that can't be."
+    for text in _all_texts(submission.model_dump(mode="json")):
+        hidden = invisible_letter("".join(c for c in text if c not in "\n\r\t"), joining=True)
+        if hidden is not None:
+            yield (
+                f"{SUBMISSION}: {text[:60]} has a character that can't be seen "
+                f"(U+{ord(hidden):04X}), or that hides others."
+            )
+            return
+
+
+def _all_texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _all_texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _all_texts(item)
+
+
+def _texts(options: Mapping[str, object]) -> dict[str, str]:
+    """Options as they are written on a command line."""
+    return {key: str(value).lower() for key, value in options.items()}
 
 
 def _plain(text: str) -> str:
     """A text of somebody else on one line, without what would steer a terminal."""
     shown = "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        "\N{REPLACEMENT CHARACTER}" if is_invisible(letter) else letter
         for letter in " ".join(text.split())
     )
     return shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_LONGEST_TEXT]} ..."

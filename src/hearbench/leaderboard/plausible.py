@@ -1,20 +1,24 @@
 """Numbers of a submitted result that no evaluation gives, found before anything is computed.
 
-Computing scores again trusts that times are finite and that a median filter spans some frames.
-Whoever edits a result can say otherwise, and would have a maintainer's machine fail or work for
-hours.
+Computing scores again takes as long as its numbers say: a second of a clip costs as much as a
+second of audio would, whether there was any. Whoever edits a result can say otherwise, and would
+have a maintainer's machine fail or work for hours. So all that the work depends on is bounded
+here, most of it by the size of the files that came with it.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hearbench.errors import ResultError
-from hearbench.results.record import RESULT_FILE, FoldResult, Result
-from hearbench.results.stored import REMEDY, read_array
+from hearbench.metrics.event_lists import EventArrays
+from hearbench.results.record import RESULT_FILE, FoldResult, PostprocessingRecord, Result
+from hearbench.results.stored import REMEDY, read_array, read_clips, read_events, read_labels
 from hearbench.tasks.spec import is_plain_name
 
 __all__ = ["check_plausible"]
@@ -23,9 +27,20 @@ _FOLDER = "predictions"
 # Of a median filter, over all clips of a split: so many frames per frame that there is, or so many
 # in all if that is more. Each takes a few dozen bytes.
 _MOST_PER_FRAME, _MOST_FRAMES = 16, 1 << 20
+_LONGEST_CLIP_S = 24 * 3600.0
+_EARLIEST_S = -60.0
+# Where a task says how long its clips are, how much longer frames may go on: models pad.
+_LONGER_BY_S = 60.0
+# Seconds of clips times labels, over all clips of a split, that are compared; or so many per frame
+# and label, if that is more.
+_MOST_CELLS, _MOST_CELLS_PER_FRAME = 1 << 25, 16
+# Annotated events in a split, or one in every frame and label, if that is more.
+_MOST_EVENTS = 1 << 18
+# Pairs of an annotated and a found event of a label that are within the widest collar.
+_MOST_PAIRS, _WIDEST_COLLAR_S = 1 << 25, 0.2
 
 
-def check_plausible(result: Result, folder: Path) -> None:
+def check_plausible(result: Result, folder: Path, clip_s: float | None = None) -> None:
     """Refuses a result whose scores can't be computed again in the time that it should take.
 
     What else can be wrong with the files is for `hearbench.leaderboard.recompute` to find.
@@ -33,48 +48,130 @@ def check_plausible(result: Result, folder: Path) -> None:
     Args:
         result: The result.
         folder: Where it lies, with ``predictions/``.
+        clip_s: The length of every clip of the task, in seconds; None where it isn't known.
 
     Raises:
-        ResultError: It has no labels, or times or filters that can't be; or its timestamps can't
-            be read.
+        ResultError: It has no labels, or times, filters or numbers of events that can't be; or
+            what it takes to see that can't be read.
     """
     if result.n_labels < 1:
         raise ResultError(f"{folder / RESULT_FILE} says that there are no labels. {REMEDY}")
     if result.kind != "event":
         return
+    place = folder / _FOLDER
+    tests = [fold.test for fold in result.folds if is_plain_name(fold.test)]
+    splits = read_clips(place)
+    labels = read_labels(place, result.n_labels)
     for fold in result.folds:
-        if fold.postprocessing is not None and is_plain_name(fold.test):
-            _check_times(fold, fold.postprocessing.median_filter_ms, folder)
-            duration_ms = fold.postprocessing.min_duration_ms
-            if not (math.isfinite(duration_ms) and duration_ms >= 0):
-                raise ResultError(
-                    f"{folder / RESULT_FILE} says that events of {fold.test} last {duration_ms} ms "
-                    f"or more, which isn't a duration. {REMEDY}"
-                )
+        if fold.test not in tests or fold.test not in splits:
+            continue
+        file = place / f"{fold.test}.timestamps.npy"
+        times = _times(file, clip_s)
+        starts = _starts(place / f"{fold.test}.bounds.npy", len(times))
+        if fold.postprocessing is not None:
+            _check_filter(fold.test, fold.postprocessing, times, starts, folder / RESULT_FILE)
+        _check_events(fold, splits[fold.test], labels, len(times), place)
 
 
-def _check_times(fold: FoldResult, median_filter_ms: float, folder: Path) -> None:
-    file = folder / _FOLDER / f"{fold.test}.timestamps.npy"
-    times, bounds = read_array(file), read_array(folder / _FOLDER / f"{fold.test}.bounds.npy")
+def _times(file: Path, clip_s: float | None) -> npt.NDArray[np.floating[Any]]:
+    times = read_array(file)
     if times.ndim != 1 or not np.issubdtype(times.dtype, np.floating):
         raise ResultError(f"{file} holds {times.dtype} {times.shape}, and not times. {REMEDY}")
     if not np.isfinite(times).all():
         raise ResultError(f"{file} holds times that are no numbers. {REMEDY}")
+    most_s = _LONGEST_CLIP_S if clip_s is None else clip_s + _LONGER_BY_S
+    _check_times(times, most_s, file)
+    return times
+
+
+def _check_times(times_ms: npt.NDArray[np.floating[Any]], most_s: float, file: Path) -> None:
+    for wrong in (times_ms.max(initial=0.0), times_ms.min(initial=0.0)):
+        if not 1000 * _EARLIEST_S <= wrong <= 1000 * most_s:
+            raise ResultError(
+                f"{file} has a time of {float(wrong):g} ms, which isn't within a clip: from "
+                f"{1000 * _EARLIEST_S:.0f} to {1000 * most_s:.0f} ms. {REMEDY}"
+            )
+
+
+def _starts(file: Path, n_frames: int) -> npt.NDArray[np.int64]:
+    """Where each clip's frames begin and end, as far as that can be said."""
+    bounds = read_array(file)
     if bounds.ndim != 1 or not np.issubdtype(bounds.dtype, np.integer):
-        return
-    starts = np.clip(bounds, 0, len(times)).astype(np.int64)
+        return np.zeros(1, dtype=np.int64)
+    starts: npt.NDArray[np.int64] = np.clip(bounds, 0, n_frames).astype(np.int64)
+    return starts
+
+
+def _check_filter(
+    test: str,
+    way: PostprocessingRecord,
+    times: npt.NDArray[np.floating[Any]],
+    starts: npt.NDArray[np.int64],
+    file: Path,
+) -> None:
     first, last = starts[:-1], starts[1:] - 1
     longer = last > first
     spans_ms = times[last[longer]] - times[first[longer]]
     with np.errstate(all="ignore"):
-        widths = median_filter_ms * (last - first)[longer] / spans_ms
+        widths = way.median_filter_ms * (last - first)[longer] / spans_ms
         width = float(np.sum(np.abs(widths)))
     # A comparison with NaN is false.
     fits = width <= max(_MOST_PER_FRAME * len(times), _MOST_FRAMES)
-    if not (
-        math.isfinite(median_filter_ms) and median_filter_ms >= 0 and (fits or not len(widths))
-    ):
+    if not (fits or not len(widths)):
         raise ResultError(
-            f"{folder / RESULT_FILE}: a median filter of {median_filter_ms:g} ms doesn't fit the "
-            f"frames of {fold.test}. {REMEDY}"
+            f"{file}: a median filter of {way.median_filter_ms:g} ms doesn't fit the frames of "
+            f"{test}. {REMEDY}"
         )
+
+
+def _check_events(
+    fold: FoldResult, clips: Sequence[str], labels: Sequence[str], n_frames: int, place: Path
+) -> None:
+    lists = []
+    cells = n_frames * len(labels)
+    for what in ("reference", "events"):
+        file = place / f"{fold.test}.{what}.json"
+        events = read_events(file, clips, labels)
+        if len(events) > max(_MOST_EVENTS, cells):
+            raise ResultError(
+                f"{file} has {len(events)} events, and there are {n_frames} frames of "
+                f"{len(labels)} labels. {REMEDY}"
+            )
+        for times in (events.onset_ms, events.offset_ms):
+            _check_times(times, _LONGEST_CLIP_S, file)
+        lists.append(events)
+    reference, estimate = lists
+    lengths = np.zeros(max(1, len(clips)))
+    for events in lists:
+        np.maximum.at(lengths, events.clip, events.offset_s)
+        # What an event covers is counted by itself, too.
+        lengths += np.bincount(
+            events.clip,
+            np.maximum(0.0, events.offset_s - events.onset_s) / max(1, len(labels)),
+            len(lengths),
+        )
+    seconds = float(lengths.sum())
+    if seconds * len(labels) > max(_MOST_CELLS, _MOST_CELLS_PER_FRAME * cells):
+        raise ResultError(
+            f"{place / f'{fold.test}.reference.json'} and {fold.test}.events.json are of "
+            f"{seconds:.0f} s of {len(labels)} labels, and there are {n_frames} frames. {REMEDY}"
+        )
+    pairs = _pairs(reference, estimate, len(labels))
+    if pairs > max(_MOST_PAIRS, cells):
+        raise ResultError(
+            f"{place / f'{fold.test}.reference.json'} has events of which {pairs} could be those "
+            f"that were found. {REMEDY}"
+        )
+
+
+def _pairs(reference: EventArrays, estimate: EventArrays, n_labels: int) -> int:
+    """How many pairs of events of a clip and label have onsets within the widest collar."""
+    if not len(reference) or not len(estimate):
+        return 0
+    # Clip and label one after the other on one axis, far enough apart.
+    apart = 2 * (_LONGEST_CLIP_S - _EARLIEST_S)
+    keys = np.sort((estimate.clip * n_labels + estimate.label) * apart + estimate.onset_s)
+    wanted = (reference.clip * n_labels + reference.label) * apart + reference.onset_s
+    collar = 2 * _WIDEST_COLLAR_S
+    found = np.searchsorted(keys, wanted + collar) - np.searchsorted(keys, wanted - collar)
+    return int(found.sum())

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from hearbench.errors import HearError, ResultError
+from hearbench.files import json_safe
 from hearbench.metrics import get_event_score, get_scene_score
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.probe.events import Postprocessing, events_from_frames
@@ -25,6 +27,7 @@ from hearbench.results.stored import (
     read_array,
     read_clips,
     read_events,
+    read_json,
     read_labels,
     read_probabilities,
     read_targets,
@@ -33,9 +36,10 @@ from hearbench.tasks.clips import Event
 from hearbench.tasks.spec import is_plain_name
 from hearbench.tasks.store import PreparedTask
 
-__all__ = ["has_predictions", "recompute", "score_differences"]
+__all__ = ["content_difference", "has_predictions", "recompute", "score_differences"]
 
 _FOLDER = "predictions"
+_ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 def has_predictions(folder: Path) -> bool:
@@ -101,6 +105,38 @@ def score_differences(
                 problems.append(f"{name}, {what}: {_text(a)} is stated, {_text(b)} is right")
                 break
     return problems
+
+
+def content_difference(stated: Any, right: Any, where: str = "") -> str | None:
+    """The place of the first difference between two values of JSON, rounding aside.
+
+    Args:
+        stated: The one.
+        right: The other.
+        where: Of both, for the answer.
+
+    Returns:
+        None if there is none.
+    """
+    if isinstance(right, Mapping) and isinstance(stated, Mapping):
+        for key in dict.fromkeys([*right, *stated]):
+            place = f"{where}.{key}".lstrip(".")
+            if key not in right or key not in stated:
+                return place
+            found = content_difference(stated[key], right[key], place)
+            if found is not None:
+                return found
+        return None
+    if isinstance(right, list | tuple) and isinstance(stated, list | tuple):
+        if len(right) != len(stated):
+            return where
+        pairs = enumerate(zip(stated, right, strict=True))
+        differences = (content_difference(a, b, f"{where}.{i}") for i, (a, b) in pairs)
+        return next((each for each in differences if each is not None), None)
+    kinds = {type(value) for value in (stated, right)}
+    if kinds <= {int, float}:
+        return None if same_number(float(stated), float(right)) else where
+    return None if stated == right and len(kinds) == 1 else where
 
 
 def _pairs(said: ScoreSummary, found: ScoreSummary) -> list[tuple[str, float | None, float | None]]:
@@ -210,6 +246,11 @@ def _event_fold(
             f"{place / names['bounds']} doesn't say where the frames of {len(clips)} clips begin. "
             f"{REMEDY}"
         )
+    if fold.n_clips != len(clips):
+        raise ResultError(
+            f"{place / 'clips.json'} has {len(clips)} clips of {fold.test}, and the result "
+            f"{fold.n_clips}. {REMEDY}"
+        )
     shape = (len(times), len(labels))
     probabilities = read_probabilities(place / f"{fold.test}.npy", shape, fold, "frames")
     reference, estimate = (
@@ -224,10 +265,10 @@ def _event_fold(
                 f"{place / f'{fold.test}.events.json'} has events, though there was nothing to "
                 f"find them with. {REMEDY}"
             )
-        parts = (get_event_score(name).parts_in_results for name in result.scores)
+        _parts(result, reference, estimate, labels, place / f"{fold.test}.per_label.json")
         return {
-            name: dict.fromkeys(own, math.nan)
-            for name, own in zip(result.scores, parts, strict=True)
+            name: dict.fromkeys(get_event_score(name).parts_in_results, math.nan)
+            for name in result.scores
         }
     way = Postprocessing(fold.postprocessing.median_filter_ms, fold.postprocessing.min_duration_ms)
     try:
@@ -239,14 +280,29 @@ def _event_fold(
             f"{place / f'{fold.test}.events.json'} has other events than the probabilities in "
             f"{fold.test}.npy give. {REMEDY}"
         )
+    parts = _parts(result, reference, found, labels, place / f"{fold.test}.per_label.json")
     return {
-        name: {
-            part: float(value)
-            for part, value in get_event_score(name).parts(reference, found, labels).items()
-            if part in get_event_score(name).parts_in_results
-        }
+        name: {part: float(parts[name][part]) for part in get_event_score(name).parts_in_results}
         for name in result.scores
     }
+
+
+def _parts(
+    result: Result,
+    reference: EventArrays,
+    estimate: EventArrays,
+    labels: Sequence[str],
+    file: Path,
+) -> dict[str, dict[str, Any]]:
+    """All parts of each score; what a file says of them, if there is one, must be the same."""
+    found = {
+        name: get_event_score(name).parts(reference, estimate, labels) for name in result.scores
+    }
+    if file.is_file():
+        where = content_difference(read_json(file, _ANYTHING), json_safe(found))
+        if where is not None:
+            raise ResultError(f"{file}: {where} isn't what the events give. {REMEDY}")
+    return found
 
 
 def _check_clips(splits: Mapping[str, Sequence[str]], task: PreparedTask, place: Path) -> None:

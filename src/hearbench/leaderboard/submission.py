@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from hearbench.leaderboard.card import Card
 from hearbench.leaderboard.counted import tasks_of
+from hearbench.leaderboard.letters import is_invisible
 from hearbench.leaderboard.table import COLUMNS, Row
 
 __all__ = ["MeasuredModel", "Submission", "missing_columns", "pull_request"]
@@ -161,7 +162,8 @@ def _inline(text: str) -> str:
         text = text.replace(letter, written)
     for letter in "`[]":
         text = text.replace(letter, f"\\{letter}")
-    return " ".join(text.split())
+    shown = " ".join(text.split())
+    return "".join("\N{REPLACEMENT CHARACTER}" if is_invisible(c) else c for c in shown)
 
 
 def _block(text: str) -> str:

@@ -1,0 +1,243 @@
+"""What a result says of itself that can't all be true, or that no evaluation writes.
+
+Nothing here needs the predictions: how long each grid point was trained follows from when it stops,
+a validation lies where its score can be, and the first fold is where the grid was tried.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hearbench.metrics import get_event_score, get_scene_score
+from hearbench.probe.events import Postprocessing, postprocessing_grid
+from hearbench.probe.protocol import DEFAULT_SEED, GridPoint, Protocol
+from hearbench.results.record import FoldResult, GridResult, PostprocessingRecord, Result
+from hearbench.tasks.spec import EVENT_SCORES, SCENE_SCORES
+
+__all__ = ["contradictions", "counted_contradictions", "date_contradiction"]
+
+_UNBOUNDED = ("d_prime",)
+_ENDS = ("patience", "max_epochs", "undefined_score", "raced")
+_MOST_SECONDS = 1e10
+_FIRST_DAY = dt.date(2021, 1, 1)
+
+
+def contradictions(
+    result: Result,
+    *,
+    params: Mapping[str, Any] | None = None,
+    on_loss: bool | None = None,
+    today: dt.date,
+) -> Iterator[str]:
+    """What can't be, in sentences.
+
+    Args:
+        result: The result.
+        params: ``evaluation_params`` of its task's metadata, if the task is known; for one without
+            any, an empty mapping.
+        on_loss: Whether the validation loss chose; None if that isn't known.
+        today: No result is of a later day.
+    """
+    yield from _facts(result, today)
+    ways = None if params is None else set(postprocessing_grid(params))
+    possible = (False, True) if on_loss is None else (on_loss,)
+    # Of what isn't known, whatever explains more of what is there.
+    yield from min((list(_outcomes(result, ways, loss)) for loss in possible), key=len)
+    for fold in result.folds:
+        if fold.test_loss < 0 or math.isinf(fold.test_loss):
+            yield f"{fold.test} has a loss of {fold.test_loss:g}."
+        if fold.n_clips < 1:
+            yield f"{fold.test} has {fold.n_clips} clips."
+
+
+def _outcomes(result: Result, ways: set[Postprocessing] | None, on_loss: bool) -> Iterator[str]:
+    """What of the trainings can't be."""
+    points = tuple(outcome.point for outcome in result.grid)
+    if points != result.protocol.grid:
+        yield "its grid isn't that of the protocol that it names."
+        return
+    if not 0 <= result.chosen < len(points):
+        yield f"it chose grid point {result.chosen} of {len(points)}."
+        return
+    low, high = _range(result, on_loss)
+    for i, outcome in enumerate(result.grid):
+        where = f"grid point {i}"
+        yield from _training(outcome, result.protocol, outcome.ended, where)
+        yield from _validation(outcome, result, (low, high), where)
+        yield from _way(outcome.postprocessing, result, ways, where)
+    first, winner = result.folds[0], result.grid[result.chosen]
+    if _fared(first) != _fared(winner):
+        yield f"{first.test} isn't what became of the grid point that was chosen there."
+    yield from _choice(result, on_loss)
+    for fold in result.folds[1:]:
+        yield from _training(fold, result.protocol, None, fold.test, winner.point)
+        yield from _validation(fold, result, (low, high), fold.test)
+        yield from _way(fold.postprocessing, result, ways, fold.test)
+
+
+def counted_contradictions(result: Result) -> Iterator[str]:
+    """What of a result for the leaderboard isn't as the published ones are."""
+    if result.seed != DEFAULT_SEED:
+        yield (
+            f"it was trained with seed {result.seed}; the leaderboard's results are of seed "
+            f"{DEFAULT_SEED}, so that nobody can look for a lucky one."
+        )
+    if result.precision != "float32":
+        yield f"its probe was trained in {result.precision}; the leaderboard's are in float32."
+
+
+def date_contradiction(day: dt.date, today: dt.date, what: str) -> str | None:
+    """Whether something can't be of a day."""
+    if day > today + dt.timedelta(days=1):
+        return f"{what} is of {day.isoformat()}, and today is {today.isoformat()}."
+    if day < _FIRST_DAY:
+        return f"{what} is of {day.isoformat()}, before the benchmark began."
+    return None
+
+
+def _facts(result: Result, today: dt.date) -> Iterator[str]:
+    if result.kind not in ("scene", "event"):
+        yield f"it is of the kind {result.kind!r}, which there isn't."
+    if result.prediction_type not in ("multiclass", "multilabel"):
+        yield f"its predictions are {result.prediction_type!r}, which there isn't."
+    if result.embeddings.kind != result.kind:
+        yield f"it is of {result.kind} embeddings, and those that it names are of another kind."
+    model = result.model
+    size = model.scene_embedding_size
+    if result.kind == "event":
+        size = model.timestamp_embedding_size
+    if result.embeddings.size != size:
+        yield f"its embeddings have {result.embeddings.size} numbers, and the model's {size}."
+    if result.embeddings.dtype not in ("float32", "float16"):
+        yield f"its embeddings are stored as {result.embeddings.dtype!r}, which there isn't."
+    if model.sample_rate < 1 or size < 1:
+        yield f"its model has a rate of {model.sample_rate} Hz and embeddings of {size} numbers."
+    if result.precision not in ("float32", "bfloat16"):
+        yield f"its precision is {result.precision!r}, which there isn't."
+    if result.seed < 0:
+        yield f"its seed is {result.seed}."
+    took = result.resources
+    if set(took.fold_s) != {fold.test for fold in result.folds}:
+        yield "its times aren't those of its test splits."
+    for seconds in (took.embed_s, took.probe_s, took.audio_s, *took.fold_s.values()):
+        if not 0 <= seconds <= _MOST_SECONDS:
+            yield f"it says that something took {seconds:g} s."
+            break
+    try:
+        day = dt.datetime.fromisoformat(took.created).date()
+    except ValueError:
+        yield f"it was written at {took.created!r}, which is no time."
+        return
+    wrong = date_contradiction(day, today, "it")
+    if wrong:
+        yield wrong
+
+
+def _fared(one: FoldResult | GridResult) -> tuple[Any, ...]:
+    score = None if math.isnan(one.validation_score) else one.validation_score
+    return score, one.best_epoch, one.epochs, one.postprocessing
+
+
+def _training(
+    one: FoldResult | GridResult,
+    protocol: Protocol,
+    ended: str | None,
+    where: str,
+    point: Any = None,
+) -> Iterator[str]:
+    """Whether a training can have ended after so many epochs, the best so long before."""
+    point = one.point if isinstance(one, GridResult) else point
+    epochs, best = one.epochs, one.best_epoch
+    shown = f"{where} was trained for {epochs} epochs, the best after {best}"
+    if not isinstance(point, GridPoint):
+        if (epochs, best) != (0, 0) or ended not in ("asked", None):
+            yield f"{shown}, and neighbours aren't trained."
+        return
+    possible = _ENDS if ended is None else (ended,)
+    if not any(_can_end(epochs, best, point, protocol, end) for end in possible):
+        yield (
+            f"{shown}, and ended by {ended or 'any rule'}: that can't be with at most "
+            f"{point.max_epochs} epochs, a validation every {point.check_every} and a patience of "
+            f"{point.patience}."
+        )
+    elif (best == 0) != math.isnan(one.validation_score):
+        yield f"{shown}, with a validation of {one.validation_score:g}."
+
+
+def _can_end(epochs: int, best: int, point: GridPoint, protocol: Protocol, ended: str) -> bool:
+    every, waited = point.check_every, epochs - best
+    if not 0 <= best <= epochs <= point.max_epochs or best % every:
+        return False
+    if ended == "max_epochs":
+        # Trained until no other validation is to come.
+        last = max(1, point.max_epochs // every * every)
+        return epochs == last and waited <= point.patience * every
+    if epochs < 1 or epochs % every:
+        return False
+    if ended == "patience":
+        return waited == point.patience * every
+    if ended == "undefined_score":
+        return protocol.nan_ends_point and waited <= point.patience * every
+    return ended == "raced" and protocol.racing is not None and waited < point.patience * every
+
+
+def _range(result: Result, on_loss: bool) -> tuple[float, float]:
+    """Between which numbers a validation can be."""
+    name = result.primary_score
+    if on_loss:
+        return 0.0, math.inf
+    if name in (*SCENE_SCORES, *EVENT_SCORES) and name not in _UNBOUNDED:
+        return 0.0, 1.0 if _maximises(result) else math.inf
+    return -math.inf, math.inf
+
+
+def _maximises(result: Result) -> bool:
+    get = get_scene_score if result.kind == "scene" else get_event_score
+    return get(result.primary_score).maximise
+
+
+def _validation(
+    one: FoldResult | GridResult, result: Result, between: tuple[float, float], where: str
+) -> Iterator[str]:
+    score, (low, high) = one.validation_score, between
+    # Where the very first validation was undefined, the worst that there is.
+    worst = math.isinf(score) and result.protocol.nan_ends_point and one.best_epoch == one.epochs
+    if math.isnan(score) or low <= score <= high or worst:
+        return
+    yield f"{where} has a validation of {score:g}, which isn't in {low:g} to {high:g}."
+
+
+def _way(
+    found: PostprocessingRecord | None,
+    result: Result,
+    ways: set[Postprocessing] | None,
+    where: str,
+) -> Iterator[str]:
+    if found is None:
+        return
+    if result.kind != "event":
+        yield f"{where} was made into events, and the task has none."
+    elif ways is not None and (
+        Postprocessing(found.median_filter_ms, found.min_duration_ms) not in ways
+    ):
+        yield (
+            f"{where} was made into events by a filter of {found.median_filter_ms:g} ms and a "
+            f"duration of {found.min_duration_ms:g} ms, which the task doesn't have."
+        )
+
+
+def _choice(result: Result, on_loss: bool) -> Iterator[str]:
+    """Whether the first of the best validations was chosen."""
+    sign = 1 if _maximises(result) and not on_loss else -1
+    merits = [
+        -math.inf if math.isnan(outcome.validation_score) else sign * outcome.validation_score
+        for outcome in result.grid
+    ]
+    if merits.index(max(merits)) != result.chosen:
+        yield (
+            f"it used grid point {result.chosen}, and another one was the first of those that were "
+            "best in validation."
+        )

@@ -1,0 +1,211 @@
+"""One result of a submission, against itself, its task and the rest of the submission."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from hearbench.errors import HearError
+from hearbench.files import json_safe
+from hearbench.leaderboard.contradictions import contradictions, counted_contradictions
+from hearbench.leaderboard.counted import counted_tasks
+from hearbench.leaderboard.layout import FORM, appended_problems, result_files
+from hearbench.leaderboard.plausible import check_plausible
+from hearbench.leaderboard.recompute import content_difference, recompute, score_differences
+from hearbench.leaderboard.submission import Submission
+from hearbench.results.files import reference_form
+from hearbench.results.record import Result
+from hearbench.results.seeds import seed_folders
+from hearbench.results.stored import read_json
+from hearbench.results.uncertainty import UNCERTAINTY_FILE, Uncertainty, uncertainty
+from hearbench.tasks.naming import catalog_task
+from hearbench.tasks.store import PreparedTask
+
+__all__ = ["CheckedResult", "check_result"]
+
+_ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
+# With more it would take too long to be computed again.
+_MOST_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class CheckedResult:
+    """What was found of a result.
+
+    Attributes:
+        problems: Why it can't be taken.
+        files: Those that belong to it, as paths within its folder; whatever there is where that
+            can't be told.
+        is_labelled: Whether its labels were compared with the task's own.
+    """
+
+    problems: tuple[str, ...]
+    files: tuple[str, ...]
+    is_labelled: bool
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of a task without a result: from the task itself, or from the catalog.
+
+    Attributes:
+        params: ``evaluation_params`` of its metadata; None if the task isn't known.
+        on_loss: Whether the validation loss chooses; None likewise.
+        clip_s: The length of every clip; None where lengths vary, and likewise.
+    """
+
+    params: Mapping[str, Any] | None = None
+    on_loss: bool | None = None
+    clip_s: float | None = None
+
+
+def check_result(
+    folder: Path,
+    submission: Submission | None,
+    task_of: Callable[[str], PreparedTask | None],
+    today: dt.date,
+) -> CheckedResult:
+    """Checks a result and those of further seeds below it.
+
+    Args:
+        folder: Of the result, called as its task.
+        submission: That it belongs to; None if it can't be read.
+        task_of: Finds a prepared task by its name; None where it isn't there.
+        today: Nothing is of a later day.
+    """
+    everything = tuple(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    try:
+        files = tuple(result_files(folder))
+        read = seed_folders(folder)
+    except HearError as error:
+        return CheckedResult((str(error),), everything, False)
+    problems = []
+    task = None
+    for place, result in read:
+        where = "" if place == folder else f"seeds/{place.name}: "
+        try:
+            if result.task.name != folder.name:
+                problems.append(f"{where}its result is of {result.task.name}.")
+                break
+            task = task_of(result.task.name)
+            if place != folder and place.name != str(result.seed):
+                problems.append(f"{where}it is of seed {result.seed}.")
+            found = [
+                *_submission_differences(result, submission),
+                *_problems(result, place, task, today),
+            ]
+            problems += [f"{where}{problem}" for problem in found]
+        except HearError as error:
+            problems.append(f"{where}{error}")
+    if not problems:
+        try:
+            problems += appended_problems(folder, list(files))
+            problems += _uncertainty_differences(folder)
+        except HearError as error:
+            problems.append(str(error))
+    if folder.name in counted_tasks():
+        problems += counted_contradictions(read[0][1])
+    return CheckedResult(tuple(problems), files, task is not None and not problems)
+
+
+def _submission_differences(result: Result, submission: Submission | None) -> Iterator[str]:
+    if submission is None:
+        return
+    own, said = result.model, submission.model
+    if own.digest != said.digest:
+        yield "its result is of another model or checkpoint than the submission."
+    for what, found, stated in (
+        ("weights", own.weights_digest, said.weights_digest),
+        ("sample rate", own.sample_rate, said.sample_rate),
+        ("scene embedding size", own.scene_embedding_size, said.scene_embedding_size),
+        ("timestamp embedding size", own.timestamp_embedding_size, said.timestamp_embedding_size),
+    ):
+        if found != stated:
+            yield f"its model's {what} is {found}, and the submission's {stated}."
+    written = dt.datetime.fromisoformat(result.resources.created).date()
+    if written > submission.created + dt.timedelta(days=1):
+        yield f"it was written on {written.isoformat()}, after the submission."
+
+
+def _problems(
+    result: Result, folder: Path, task: PreparedTask | None, today: dt.date
+) -> Iterator[str]:
+    known = _known(result.task.name, task)
+    yield from contradictions(result, params=known.params, on_loss=known.on_loss, today=today)
+    if task is not None:
+        rate = result.model.sample_rate
+        if rate in task.sample_rates and task.digest(rate) != result.task.digest:
+            yield f"it was made from another version of {task.name} than the one here."
+            return
+        yield from _task_differences(result, task)
+    check_plausible(result, folder, known.clip_s)
+    differences = score_differences(result.scores, recompute(folder, task))
+    yield from differences
+    if not differences:
+        yield from _form_differences(result, folder)
+
+
+def _known(name: str, task: PreparedTask | None) -> _Known:
+    if task is not None:
+        said = task.metadata
+        return _Known(
+            said.evaluation_params or {},
+            not said.use_scoring_for_early_stopping,
+            said.sample_duration,
+        )
+    found = catalog_task(name)
+    if found is None:
+        return _Known()
+    spec, mode = found
+    params = {str(key): value for key, value in (spec.evaluation_params or {}).items()}
+    return _Known(params, not spec.use_scoring_for_early_stopping, spec.duration_of(mode))
+
+
+def _task_differences(result: Result, task: PreparedTask) -> Iterator[str]:
+    """What a result says of its task that the task itself says otherwise."""
+    tests = sorted(fold.test for fold in task.folds())
+    if sorted(fold.test for fold in result.folds) != tests:
+        yield f"its test splits aren't the task's: {', '.join(tests)}."
+    splits = {fold.test: (fold.valid, fold.train) for fold in task.folds()}
+    for fold in result.folds:
+        if splits.get(fold.test, (fold.valid, fold.train)) != (fold.valid, fold.train):
+            yield f"{fold.test} wasn't trained and validated on the splits that it should be."
+    if list(result.scores) != list(task.metadata.evaluation):
+        yield f"its scores aren't the task's: {', '.join(task.metadata.evaluation)}."
+    if result.primary_score != task.metadata.evaluation[0]:
+        yield f"its first score isn't the task's: {task.metadata.evaluation[0]}."
+    if result.kind != task.kind:
+        yield f"it is of another kind than the task: {task.kind}."
+    if result.prediction_type != task.metadata.prediction_type:
+        yield f"its predictions aren't {task.metadata.prediction_type}, as the task's."
+
+
+def _form_differences(result: Result, folder: Path) -> Iterator[str]:
+    """What the published evaluation's own form says otherwise."""
+    stated = read_json(folder / FORM, _ANYTHING)
+    where = content_difference(stated, json_safe(reference_form(result)))
+    if where is not None:
+        yield f"{FORM}: {where} isn't what the result says."
+
+
+def _uncertainty_differences(folder: Path) -> Iterator[str]:
+    if not (folder / UNCERTAINTY_FILE).is_file():
+        return
+    said = Uncertainty.read(folder)
+    if not 2 <= said.n_resamples <= _MOST_RESAMPLES or not 0.5 <= said.level < 1:
+        yield (
+            f"{UNCERTAINTY_FILE} is of {said.n_resamples} resamples and the level {said.level:g}; "
+            f"hearbench makes {_MOST_RESAMPLES}."
+        )
+        return
+    found = uncertainty(
+        folder, n_resamples=said.n_resamples, level=said.level, seed=said.resampling_seed
+    )
+    where = content_difference(said.model_dump(mode="json"), found.model_dump(mode="json"))
+    if where is not None:
+        yield f"{UNCERTAINTY_FILE}: {where} isn't what the predictions give."
