@@ -13,7 +13,7 @@ from hearbench.leaderboard.counted import counted_tasks
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.probe.events import Postprocessing, events_from_frames
 from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction, Predictions
-from hearbench.probe.protocol import HEAR2021, Protocol
+from hearbench.probe.protocol import HEAR2021, GridPoint, Protocol
 from hearbench.probe.search import Outcome
 from hearbench.results import score, write_result
 from hearbench.tasks.catalog import TaskSpec
@@ -80,7 +80,7 @@ def made_up_predictions(
     on_loss = not task.metadata.use_scoring_for_early_stopping
     outcomes = tuple(
         # The third is the best, whether more is better or less.
-        Outcome(point, abs(i - 2) / 10 if on_loss else 0.9 - abs(i - 2) / 10, 3, 63, "patience",
+        Outcome(point, abs(i - 2) / 10 if on_loss else 0.9 - abs(i - 2) / 10, *_epochs(point),
                 way if event else None)
         for i, point in enumerate(own.networks)
     )  # fmt: skip
@@ -107,6 +107,14 @@ def made_up_predictions(
         protocol=own, seed=42, precision="float32", device="cpu", grid=outcomes, chosen=chosen,
         folds=tuple(build(task, fold, outcomes[chosen], wrong, rng) for fold in task.folds()),
     )  # fmt: skip
+
+
+def _epochs(point: GridPoint) -> tuple[int, int, str]:
+    """The best epoch, how many were trained and why no more, if the first validation was best."""
+    every = point.check_every
+    patient = every * (1 + point.patience)
+    last = point.max_epochs // every * every
+    return (every, patient, "patience") if patient <= last else (every, last, "max_epochs")
 
 
 def _scene_fold(

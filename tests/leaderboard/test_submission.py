@@ -110,7 +110,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 def report(verdict: Any = "warning") -> Report:
     facts = ModelFacts(
-        name="m",
+        name="bands",
         spec="m",
         python="p",
         sample_rate=16000,

@@ -70,7 +70,7 @@ def submit(
     protocol: o.ProtocolName = "hear2021",
     seed: o.Seed = 42,
     device: o.Device = None,
-    precision: o.Precision = "auto",
+    precision: o.Precision = "float32",
     only: o.Only = None,
     grid_points: o.GridPoints = None,
     quick: Annotated[

@@ -33,7 +33,7 @@ from hearbench.leaderboard.own_row import own_row
 from hearbench.leaderboard.submission import Submission, pull_request
 from hearbench.leaderboard.submitted_result import check_result
 from hearbench.leaderboard.table import COLUMNS, Table
-from hearbench.results import RESULT_FILE
+from hearbench.results import RESULT_FILE, Result
 from hearbench.results.reading import read_record
 from hearbench.tasks.spec import is_plain_name
 from hearbench.tasks.store import PreparedTask
@@ -123,7 +123,7 @@ def check_bundle(
     labelled: list[str] = []
     known = {SUBMISSION, ROW, REQUEST, VALIDATION, CHECKSUMS}
     for folder in folders:
-        checked = check_result(folder, submission, task_of, today)
+        checked = check_result(folder, submission, report, task_of, today)
         problems += [f"{RESULTS}/{folder.name}: {problem}" for problem in checked.problems]
         known |= {f"{RESULTS}/{folder.name}/{name}" for name in checked.files}
         if not checked.problems:
@@ -258,12 +258,15 @@ def _row_problems(bundle: Path, submission: Submission, folders: list[Path]) -> 
         yield f"There are no results in {RESULTS}/."
         return
     try:
-        own = own_row(folders, card.model, url=card.url, submitted=submission.created.isoformat())
+        # Read already, and computed again.
+        results = [Result.read(folder) for folder in folders]
+        day = submission.created.isoformat()
+        own = own_row(results, card.model, url=card.url, submitted=day)
     except HearError as error:
         yield str(error)
         return
     for refusal in own.refused:
-        yield f"{Path(refusal.where).parent.name}: {refusal.reason}"
+        yield str(refusal)
     for column, said, found in zip(COLUMNS, stated.scores, own.row.scores, strict=True):
         if said != found:
             yield f"{column}: the row says {_shown(said)}, the results give {_shown(found)}."

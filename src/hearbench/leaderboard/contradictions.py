@@ -17,7 +17,7 @@ from hearbench.probe.protocol import DEFAULT_SEED, GridPoint, Protocol
 from hearbench.results.record import FoldResult, GridResult, PostprocessingRecord, Result
 from hearbench.tasks.spec import EVENT_SCORES, SCENE_SCORES
 
-__all__ = ["contradictions", "counted_contradictions", "date_contradiction"]
+__all__ = ["contradictions", "counted_contradictions", "date_contradiction", "day_of"]
 
 _UNBOUNDED = ("d_prime",)
 _ENDS = ("patience", "max_epochs", "undefined_score", "raced")
@@ -98,6 +98,14 @@ def date_contradiction(day: dt.date, today: dt.date, what: str) -> str | None:
     return None
 
 
+def day_of(result: Result) -> dt.date | None:
+    """The day on which a result was written; None if what it says is no time."""
+    try:
+        return dt.datetime.fromisoformat(result.resources.created).date()
+    except ValueError:
+        return None
+
+
 def _facts(result: Result, today: dt.date) -> Iterator[str]:
     if result.kind not in ("scene", "event"):
         yield f"it is of the kind {result.kind!r}, which there isn't."
@@ -122,17 +130,16 @@ def _facts(result: Result, today: dt.date) -> Iterator[str]:
     took = result.resources
     if set(took.fold_s) != {fold.test for fold in result.folds}:
         yield "its times aren't those of its test splits."
-    for seconds in (took.embed_s, took.probe_s, took.audio_s, *took.fold_s.values()):
+    spans = (took.embed_s, took.probe_s, took.audio_s, *took.fold_s.values())
+    for seconds in (*spans, *(stage.seconds for stage in took.stages)):
         if not 0 <= seconds <= _MOST_SECONDS:
             yield f"it says that something took {seconds:g} s."
             break
-    try:
-        day = dt.datetime.fromisoformat(took.created).date()
-    except ValueError:
+    day = day_of(result)
+    wrong = None if day is None else date_contradiction(day, today, "it")
+    if day is None:
         yield f"it was written at {took.created!r}, which is no time."
-        return
-    wrong = date_contradiction(day, today, "it")
-    if wrong:
+    elif wrong:
         yield wrong
 
 

@@ -15,7 +15,7 @@ from hearbench.results.uncertainty import UNCERTAINTY_FILE
 __all__ = ["FORM", "appended_problems", "extra_problems", "link_problems", "result_files", "walk"]
 
 FORM = "test.predicted-scores.json"
-_MOST_FILES = 2000
+_MOST_FILES = 20_000
 _MOST_BYTES = 64 << 30
 
 

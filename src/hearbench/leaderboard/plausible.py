@@ -35,7 +35,7 @@ _LONGER_BY_S = 60.0
 # and label, if that is more.
 _MOST_CELLS, _MOST_CELLS_PER_FRAME = 1 << 25, 16
 # Annotated events in a split, or one in every frame and label, if that is more.
-_MOST_EVENTS = 1 << 18
+_MOST_EVENTS = 1 << 16
 # Pairs of an annotated and a found event of a label that are within the widest collar.
 _MOST_PAIRS, _WIDEST_COLLAR_S = 1 << 25, 0.2
 

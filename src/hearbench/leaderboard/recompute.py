@@ -107,13 +107,17 @@ def score_differences(
     return problems
 
 
-def content_difference(stated: Any, right: Any, where: str = "") -> str | None:
+def content_difference(
+    stated: Any, right: Any, where: str = "", *, close: float = 1e-9
+) -> str | None:
     """The place of the first difference between two values of JSON, rounding aside.
 
     Args:
         stated: The one.
         right: The other.
         where: Of both, for the answer.
+        close: By how much two numbers may differ, as a share of the larger one or, if that is less
+            than 1, in all.
 
     Returns:
         None if there is none.
@@ -123,7 +127,7 @@ def content_difference(stated: Any, right: Any, where: str = "") -> str | None:
             place = f"{where}.{key}".lstrip(".")
             if key not in right or key not in stated:
                 return place
-            found = content_difference(stated[key], right[key], place)
+            found = content_difference(stated[key], right[key], place, close=close)
             if found is not None:
                 return found
         return None
@@ -131,11 +135,12 @@ def content_difference(stated: Any, right: Any, where: str = "") -> str | None:
         if len(right) != len(stated):
             return where
         pairs = enumerate(zip(stated, right, strict=True))
-        differences = (content_difference(a, b, f"{where}.{i}") for i, (a, b) in pairs)
+        differences = (content_difference(a, b, f"{where}.{i}", close=close) for i, (a, b) in pairs)
         return next((each for each in differences if each is not None), None)
     kinds = {type(value) for value in (stated, right)}
     if kinds <= {int, float}:
-        return None if same_number(float(stated), float(right)) else where
+        a, b = float(stated), float(right)
+        return None if math.isclose(a, b, rel_tol=close, abs_tol=close) else where
     return None if stated == right and len(kinds) == 1 else where
 
 

@@ -138,7 +138,7 @@ def pull_request(submission: Submission, warnings: Sequence[str]) -> str:
     lines += ["", "| task | score |", "| --- | --- |"]
     for column, score in zip(COLUMNS, row.scores, strict=True):
         value = (
-            f"{score:.4f}"
+            f"{score + 0.0:.4f}"  # as otherwise -0.0 keeps its sign
             if score is not None
             else _inline(submission.missing.get(column, "not run"))
         )

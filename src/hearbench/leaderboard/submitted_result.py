@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from hearbench.errors import HearError
 from hearbench.files import json_safe
-from hearbench.leaderboard.contradictions import contradictions, counted_contradictions
+from hearbench.leaderboard.contradictions import contradictions, counted_contradictions, day_of
 from hearbench.leaderboard.counted import counted_tasks
 from hearbench.leaderboard.layout import FORM, appended_problems, result_files
 from hearbench.leaderboard.plausible import check_plausible
@@ -25,12 +25,14 @@ from hearbench.results.stored import read_json
 from hearbench.results.uncertainty import UNCERTAINTY_FILE, Uncertainty, uncertainty
 from hearbench.tasks.naming import catalog_task
 from hearbench.tasks.store import PreparedTask
+from hearbench.validate.report import Report
 
 __all__ = ["CheckedResult", "check_result"]
 
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 # With more it would take too long to be computed again.
 _MOST_RESAMPLES = 2000
+_CLOSE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class _Known:
 def check_result(
     folder: Path,
     submission: Submission | None,
+    report: Report | None,
     task_of: Callable[[str], PreparedTask | None],
     today: dt.date,
 ) -> CheckedResult:
@@ -75,6 +78,7 @@ def check_result(
     Args:
         folder: Of the result, called as its task.
         submission: That it belongs to; None if it can't be read.
+        report: The validator's report of the submission's model; None likewise.
         task_of: Finds a prepared task by its name; None where it isn't there.
         today: Nothing is of a later day.
     """
@@ -97,6 +101,7 @@ def check_result(
                 problems.append(f"{where}it is of seed {result.seed}.")
             found = [
                 *_submission_differences(result, submission),
+                *_report_differences(result, report),
                 *_problems(result, place, task, today),
             ]
             problems += [f"{where}{problem}" for problem in found]
@@ -127,16 +132,25 @@ def _submission_differences(result: Result, submission: Submission | None) -> It
     ):
         if found != stated:
             yield f"its model's {what} is {found}, and the submission's {stated}."
-    written = dt.datetime.fromisoformat(result.resources.created).date()
-    if written > submission.created + dt.timedelta(days=1):
+    written = day_of(result)
+    if written is not None and written > submission.created + dt.timedelta(days=1):
         yield f"it was written on {written.isoformat()}, after the submission."
+
+
+def _report_differences(result: Result, report: Report | None) -> Iterator[str]:
+    if report is not None and result.model.name != report.model.name:
+        yield (
+            f"its model is called {result.model.name}, and the one that was validated "
+            f"{report.model.name}."
+        )
 
 
 def _problems(
     result: Result, folder: Path, task: PreparedTask | None, today: dt.date
 ) -> Iterator[str]:
     known = _known(result.task.name, task)
-    yield from contradictions(result, params=known.params, on_loss=known.on_loss, today=today)
+    wrong = list(contradictions(result, params=known.params, on_loss=known.on_loss, today=today))
+    yield from wrong
     if task is not None:
         rate = result.model.sample_rate
         if rate in task.sample_rates and task.digest(rate) != result.task.digest:
@@ -146,7 +160,7 @@ def _problems(
     check_plausible(result, folder, known.clip_s)
     differences = score_differences(result.scores, recompute(folder, task))
     yield from differences
-    if not differences:
+    if not wrong and not differences:
         yield from _form_differences(result, folder)
 
 
@@ -206,6 +220,8 @@ def _uncertainty_differences(folder: Path) -> Iterator[str]:
     found = uncertainty(
         folder, n_resamples=said.n_resamples, level=said.level, seed=said.resampling_seed
     )
-    where = content_difference(said.model_dump(mode="json"), found.model_dump(mode="json"))
+    # Sums over resamples are in float32, and rounded otherwise on other processors.
+    stated, right = (record.model_dump(mode="json") for record in (said, found))
+    where = content_difference(stated, right, close=_CLOSE)
     if where is not None:
         yield f"{UNCERTAINTY_FILE}: {where} isn't what the predictions give."
