@@ -193,6 +193,19 @@ def test_a_comment_that_was_cut_off_does_no_harm(tmp_path: Path) -> None:
     assert np.array_equal(read(tmp_path, behind), read(tmp_path, data))
 
 
+@pytest.mark.parametrize("chunk", [b"LIST\0\0\0\0", b"bext\x04\0\0\0abcd", b"odd \x01\0\0\0a\0"])
+def test_other_chunks_before_the_samples(tmp_path: Path, chunk: bytes) -> None:
+    data = by_soundfile("WAV", "PCM_16")
+    more = data[:12] + chunk + data[12:]
+    assert np.array_equal(read(tmp_path, more), read(tmp_path, data))
+    refused(tmp_path, more[: len(more) // 2])
+
+
+def test_a_file_of_nothing_but_chunks(tmp_path: Path) -> None:
+    refused(tmp_path, b"RIFF\xff\xff\xff\xffWAVE" + b"LIST\0\0\0\0" * 200_000)
+    refused(tmp_path, b"\0\0\0\x08free" * 200_000)
+
+
 def mp3(mode: str, *, header: bool = True) -> bytes:
     """MP3 of 88200 samples in 78 frames, with or without the frame that counts them."""
     file = io.BytesIO()

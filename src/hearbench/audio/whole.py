@@ -26,6 +26,7 @@ _ASF_TAIL = b"\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c"
 _BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"})
 _NEEDED_BOXES = frozenset({b"moov", b"mdat", b"moof"})
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_MOST_CHUNKS = 100_000  # so that a file made of nothing but chunks can't keep anybody busy
 _VOC = b"Creative Voice File\x1a"
 _OGG = struct.Struct("<4sBBqIIIB")
 _SDS_HEADER, _SDS_PACKET = 21, 127
@@ -67,7 +68,7 @@ def refuse_cut_off(path: Path, file: BinaryIO) -> None:
             raise cut_off(
                 path, f"its header promises {promised} bytes of samples, {there} are there"
             )
-    if (end := _first_end(header, file, size)) is not None and end < size:
+    if (end := _first_end(header, file, size)) is not None and 8 < end < size:
         file.seek(end)
         if file.read(4) == header[:4]:
             raise AudioError(
@@ -148,25 +149,28 @@ def _chunks(layout: _Layout, file: BinaryIO, end: int) -> Iterator[tuple[int, in
     head_bytes = layout.id_bytes + number.size
     begin, long_size = layout.begin, None
     missing = set(layout.needed or ())
-    while begin + head_bytes <= end:
+    for _ in range(_MOST_CHUNKS):
+        if begin + head_bytes > end:
+            return
         file.seek(begin)
         head = file.read(head_bytes)
         name, size = head[: layout.id_bytes], number.unpack(head[layout.id_bytes :])[0]
         if name == b"ds64":  # of a WAV beyond 4 GB, whose data chunk can't say its size
             long_size = struct.unpack("<8xQ", file.read(16))[0] if begin + 24 <= end else None
+        n_bytes = number.size
         if name == b"data" and long_size is not None and size == 0xFFFFFFFF:
-            size, unknown = long_size, long_size == 0 or _is_unknown(long_size, 8)
-        else:
-            unknown = _is_unknown(size, number.size)
-        if layout.counts_itself and not unknown:
-            size -= head_bytes
-            if size < 0:
-                return
+            size, n_bytes = long_size, 8
         needed = layout.needed is None or name in layout.needed
-        if needed and not unknown:
+        if _is_unknown(size, n_bytes) and (needed or size > 0):
+            return
+        if layout.counts_itself:
+            size -= head_bytes
+        if size < 0:
+            return
+        if needed:
             yield size, end - begin - head_bytes
         missing.discard(name)
-        if unknown or (layout.needed is not None and not missing):
+        if layout.needed is not None and not missing:
             return
         begin += head_bytes + size
         begin += -begin % layout.aligned
@@ -186,7 +190,9 @@ def _is_unknown(size: int, n_bytes: int) -> bool:
 def _boxes(file: BinaryIO, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Name, begin and length of the boxes of MP4, M4A and QuickTime."""
     begin = 0
-    while begin + 8 <= end:
+    for _ in range(_MOST_CHUNKS):
+        if begin + 8 > end:
+            return
         file.seek(begin)
         size, name = struct.unpack(">I4s", file.read(8))
         if size == 1 and begin + 16 <= end:
