@@ -31,7 +31,7 @@ def test_labels_are_those_of_the_definition(
     expected = np.zeros((n_frames, 3), dtype=np.uint8)
     for i, t in enumerate(timestamps):
         for event in listed:
-            if event.start_ms <= t <= event.end_ms:
+            if event.start_ms <= t < event.end_ms + 0.0001:
                 expected[i, LABELS[event.label]] = 1
     np.testing.assert_array_equal(frame_labels(listed, timestamps, LABELS), expected)
 
@@ -42,6 +42,27 @@ def test_both_ends_are_included_and_gaps_are_missed() -> None:
     assert found[:, 1].tolist() == [0, 1, 1, 0]
     assert not found[:, 0].any()
     assert found.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("end_ms", "last"),
+    [
+        (150.0, 3),
+        (149.9999999, 3),
+        (149.99990001, 3),
+        (149.9999, 2),  # 149.9999 + 0.0001 is 150 in double, which is left out
+        (149.99989, 2),
+        (149.9, 2),
+        (100.0, 2),
+    ],
+)
+def test_an_end_just_below_a_timestamp_still_counts(end_ms: float, last: int) -> None:
+    timestamps = np.arange(6) * 50.0
+    on = frame_labels([Event("a", 50.0, end_ms)], timestamps, LABELS)[:, 0]
+    assert on.tolist() == [int(1 <= i <= last) for i in range(6)]
+    # A beginning has no such tolerance.
+    late = frame_labels([Event("a", 50.00000001, end_ms)], timestamps, LABELS)[:, 0]
+    assert late.tolist() == [int(2 <= i <= last) for i in range(6)]
 
 
 def test_a_clip_without_events_has_no_labels() -> None:

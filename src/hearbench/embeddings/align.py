@@ -1,7 +1,8 @@
 """Events and frames in one time: which labels are on at which timestamp.
 
 Conventions: times are in ms from the start of the clip. A label is on at a timestamp t if an
-event of it has ``start <= t <= end``, both ends included, as in the published evaluation.
+event of it has ``start <= t < end + 0.0001``, as in the published evaluation: the end itself
+counts, and so does one that lies up to 0.0001 ms below a timestamp.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from hearbench.tasks.clips import Event
 
 __all__ = ["check_timestamps", "frame_labels"]
 
+# The published evaluation adds it to an event's end and then leaves the end out.
+_PAST_END_MS = 0.0001
 _SPACING_TOLERANCE_MS = 1.0
 _END_TOLERANCE_MS = 1.0
 _LATEST_START_MS = 500.0
@@ -45,7 +48,8 @@ def frame_labels(
         times = np.asarray(timestamps_ms, dtype=np.float64)
         column = np.array([labels[event.label] for event in events])
         starts = np.searchsorted(times, [event.start_ms for event in events], side="left")
-        stops = np.searchsorted(times, [event.end_ms for event in events], side="right")
+        ends = np.array([event.end_ms for event in events], dtype=np.float64) + _PAST_END_MS
+        stops = np.searchsorted(times, ends, side="left")
         # An event between two timestamps has its stop before its start, or at it.
         np.add.at(changes, (starts, column), 1)
         np.add.at(changes, (np.maximum(starts, stops), column), -1)
