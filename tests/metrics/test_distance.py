@@ -392,3 +392,27 @@ print(peak_resident_mb() - before)
     )
     # 64 MiB of counters, and a few blocks. All distances alone would be 244 MiB, or 1526.
     assert float(done.stdout) < 176
+
+
+@pytest.mark.parametrize("largest", [1e30, 1e36, 3.4e38])
+def test_distances_that_would_overflow_are_ranked_all_the_same(largest: float) -> None:
+    rng = np.random.default_rng(8)
+    x = rng.standard_normal((40, 700))
+    x = (x / np.abs(x).max() * largest).astype(np.float32)
+    labels = rng.integers(0, 4, 40)
+    sameness = Sameness.of(np.eye(4, dtype=np.int64)[labels], multilabel=False)
+    found = measure_distances(x, sameness)
+    distances = cdist(x.astype(np.float64), x.astype(np.float64), "cityblock")
+    pairs = np.triu_indices(40, 1)
+    same = (labels[:, None] == labels)[pairs]
+    expected = roc_auc_score(same, -distances[pairs])
+    assert found.pairs.auc == pytest.approx(expected, abs=1e-4)
+    for query in range(40):
+        others = np.arange(40) != query
+        precision = average_precision_score(
+            labels[others] == labels[query], -distances[query][others]
+        )
+        assert found.retrieval.average_precision[query] == pytest.approx(precision, abs=1e-3)
+    # In the embeddings' own unit, though float32 may not hold it.
+    assert distances[pairs].min() < found.eer_threshold < distances[pairs].max()
+    assert 0 < standard_errors(x, sameness, found).auc < 0.2

@@ -63,3 +63,20 @@ def test_they_survive_a_file(standardise: bool) -> None:
     x = torch.from_numpy(embeddings(5))
     assert torch.equal(again(x), inputs(x))
     assert torch.equal(again.offset, inputs.offset)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1.0, 1e12, 1e30])
+def test_any_scale_is_standardised(scale: float) -> None:
+    drawn = np.random.default_rng(0).standard_normal((100, 3)) + np.array([0, 5, -200])
+    x = (drawn * scale).astype(np.float32)
+    inputs = Inputs.of(moments_of(x, 33), "cpu", standardise=True)
+    expected = StandardScaler().fit_transform(drawn)
+    np.testing.assert_allclose(inputs(torch.from_numpy(x)).numpy(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_one_huge_embedding_leaves_the_others_what_they_are() -> None:
+    x = embeddings()
+    x[7, 1] = 1e30
+    inputs = Inputs.of(moments_of(x, 50), "cpu", standardise=False)
+    np.testing.assert_array_equal(inputs(torch.from_numpy(x)).numpy(), x)
+    assert not inputs.offset.any()

@@ -3,7 +3,8 @@
 The distance of two clips is the unnormalised L1 distance of their scene embeddings, the sum of
 the absolute differences of their numbers. It is computed in float32, as embeddings are: each
 difference is rounded to 24 bits and so is every step of the sum, whose order is torch's and may
-differ between kinds of processors. Distances are equal where these numbers are, bit for bit.
+differ between kinds of processors. Distances are equal where these numbers are, bit for bit. Where
+sums might not fit, all embeddings are divided by one power of two before.
 
 All pairs count: nothing is searched approximately and no pair is left out. Memory stays bounded,
 as queries go in blocks and pairs are counted per distinct distance.
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hearbench.metrics.distance_blocks import Sameness, key_blocks
+from hearbench.metrics.distance_blocks import Sameness, key_blocks, key_scale
 from hearbench.metrics.pair_counts import PairCounts
 from hearbench.metrics.retrieval import RetrievalScores, retrieval_scores
 from hearbench.metrics.same_different import SameDifferent, SameDifferentSum
@@ -39,11 +40,18 @@ class DistanceMeasures:
 
     Attributes:
         retrieval: Per clip; NaN where it isn't a query.
-        pairs: Over all pairs.
+        pairs: Over all pairs; distances in it are those of the embeddings times ``scale``.
+        scale: See `hearbench.metrics.distance_blocks.key_scale`.
     """
 
     retrieval: RetrievalScores
     pairs: SameDifferent
+    scale: float = 1.0
+
+    @property
+    def eer_threshold(self) -> float:
+        """The distance at which the equal error rate is reached, or the largest below that."""
+        return self.pairs.eer_threshold / self.scale
 
     @property
     def n_queries(self) -> int:
@@ -106,7 +114,9 @@ def measure_distances(
             if progress is not None:
                 progress(int(block[-1]) + 1, n_clips)
         total.add(counts.counts())
-    return DistanceMeasures(RetrievalScores(average, precision), total.result())
+    return DistanceMeasures(
+        RetrievalScores(average, precision), total.result(), key_scale(embeddings)
+    )
 
 
 def _count(counts: PairCounts, keys: npt.NDArray[np.uint32], block: npt.NDArray[np.int64]) -> int:

@@ -7,6 +7,7 @@ are, so keys are ordered by distance, and among equal distances those that diffe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SELF", "Sameness", "key_blocks", "rows_per_block"]
+__all__ = ["SELF", "Sameness", "key_blocks", "key_scale", "rows_per_block"]
 
 SELF = np.uint32(0xFFFFFFFF)
 """The key of a clip with itself: above that of every distance, an infinite one included."""
 
 _PAIRS_PER_BLOCK = 1 << 21
+# Twice the largest number of an embedding times its size is less than float32's largest.
+_MOST_SUM = float(np.finfo(np.float32).max) / 4
 _ONE = np.uint32(1)
 
 
@@ -62,6 +65,19 @@ def rows_per_block(n_clips: int) -> int:
     return max(1, _PAIRS_PER_BLOCK // max(1, n_clips))
 
 
+def key_scale(embeddings: npt.NDArray[np.floating]) -> float:
+    """What embeddings are multiplied by before distances are taken.
+
+    1, or a power of two that is less where a sum of differences might not fit into float32.
+    """
+    if not embeddings.size:
+        return 1.0
+    largest = max(float(embeddings.max()), -float(embeddings.min()))
+    if largest < _MOST_SUM / embeddings.shape[1]:
+        return 1.0
+    return 2.0 ** -math.frexp(4 * embeddings.shape[1])[1]
+
+
 def key_blocks(
     embeddings: npt.NDArray[np.float32],
     sameness: Sameness,
@@ -72,7 +88,8 @@ def key_blocks(
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]]:
     """The keys of some clips with all clips.
 
-    The distances of the next block are computed by torch's threads while a block is in use.
+    The distances of the next block are computed by torch's threads while a block is in use; they
+    are those of the embeddings times `key_scale`.
 
     Args:
         embeddings: (n_clips, size), finite.
@@ -89,6 +106,9 @@ def key_blocks(
 
     n_clips = len(embeddings)
     step = block_rows or rows_per_block(n_clips)
+    scale = key_scale(embeddings)
+    if scale != 1:
+        embeddings = (embeddings.astype(np.float64) * scale).astype(np.float32)
     clips = torch.from_numpy(np.ascontiguousarray(embeddings, dtype=np.float32)).to(device)
     threads = torch.get_num_threads()
 

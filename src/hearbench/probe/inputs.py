@@ -9,10 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = ["Inputs", "Moments"]
+__all__ = ["LARGE", "SMALL", "Inputs", "Moments"]
 
-# A feature that doesn't vary in training is centred, and otherwise left as it is.
+LARGE, SMALL = 1e15, 1e-15
+"""Between these, sums of millions of squares are exact enough in float32; else they overflow, or
+vanish."""
+
+# A feature that doesn't vary in training is centred, and otherwise left as it is: one whose
+# deviation is so small a share of its mean, squared, is rounding.
 _FLAT = 1e-12
+_LEAST_STD = float(np.finfo(np.float32).tiny)
 
 
 class Moments:
@@ -29,6 +35,7 @@ class Moments:
         self._origin: npt.NDArray[np.float64] | None = None
         self._squares = np.zeros(size, dtype=np.float64)
         self._shifted = np.zeros(size, dtype=np.float64)
+        self._largest = np.float32(0)
 
     def add(self, x: npt.NDArray[np.floating], *, squares: bool = True) -> None:
         """Takes in a block (n, size)."""
@@ -36,12 +43,18 @@ class Moments:
             return
         self._count += len(x)
         self._sum += x.sum(axis=0, dtype=np.float64)
+        self._largest = max(self._largest, -x.min(), x.max())
         if squares:
             if self._origin is None:
                 self._origin = x[0].astype(np.float64)
             about = x - self._origin
             self._shifted += about.sum(axis=0)
             self._squares += np.square(about).sum(axis=0)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether a number is so large that subtracting a mean would leave nothing of others."""
+        return bool(self._largest > LARGE)
 
     @property
     def mean(self) -> npt.NDArray[np.float32]:
@@ -52,7 +65,8 @@ class Moments:
     def std(self) -> npt.NDArray[np.float32]:
         """(size,) float32, of the population (ddof 0); 1 for a feature that doesn't vary."""
         variance = self._squares / self._count - np.square(self._shifted / self._count)
-        varies = variance > _FLAT * np.maximum(1.0, np.square(self.mean.astype(np.float64)))
+        varies = variance > _FLAT * np.square(self._sum / self._count)
+        varies &= variance > _LEAST_STD**2
         return np.sqrt(np.where(varies, variance, 1.0)).astype(np.float32)
 
 
@@ -61,7 +75,7 @@ class Inputs:
     """The embedding minus its training mean, and divided by its deviation where that is asked for.
 
     Attributes:
-        mean: (n_features,) float32, subtracted.
+        mean: (n_features,) float32, subtracted; 0 where it would swallow other embeddings.
         std: (n_features,) float32, divided by; None where embeddings aren't standardised.
     """
 
@@ -107,7 +121,10 @@ class Inputs:
     @classmethod
     def of(cls, moments: Moments, device: str, *, standardise: bool) -> Inputs:
         """From the training embeddings' moments."""
+        mean = moments.mean
+        if moments.is_large and not standardise:
+            mean = np.zeros_like(mean)
         return cls(
-            torch.from_numpy(moments.mean).to(device),
+            torch.from_numpy(mean).to(device),
             torch.from_numpy(moments.std).to(device) if standardise else None,
         )

@@ -2,8 +2,9 @@
 
 The `k` nearest training embeddings vote with their labels. What is predicted for a label is its
 share of the votes; nearer neighbours count slightly more, by so little that they decide between
-equal votes alone. Distances are exact and in float32; queries and training examples are gone
-through block by block, so that memory stays bounded.
+equal votes alone. Distances are exact and in float32, or in float64 where embeddings are so large
+or small that squares would overflow or vanish; queries and training examples are gone through
+block by block, so that memory stays bounded.
 
 Source: Cover and Hart, "Nearest Neighbor Pattern Classification", IEEE Transactions on
 Information Theory 13(1), 1967.
@@ -17,12 +18,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (PyTorch's own convention)
 
 from hearbench.probe.data import TrainingData
+from hearbench.probe.inputs import LARGE, SMALL
 from hearbench.probe.network import mean_losses
 from hearbench.probe.protocol import NeighbourPoint
 
 __all__ = ["Neighbours"]
 
 _QUERIES = 2048
+# Below it PyTorch's normalisation takes this for the length.
+_LEAST_NORM = 1e-12
 # Shares of votes are held off 0 and 1 by this, so that the loss stays finite.
 _LEAST = 1e-6
 
@@ -39,8 +43,12 @@ class Neighbours:
         self._points = list(points)
         self._data = data
         self._offset = data.inputs.offset
-        votes = torch.cat([self._multi_hot(y) for _, y in data.epoch(1)])
-        self._votes = votes.to(torch.bool)
+        self._largest = 0.0
+        votes = []
+        for x, y in data.epoch(1):
+            votes.append(self._multi_hot(y))
+            self._largest = max(self._largest, _largest(x))
+        self._votes = torch.cat(votes).to(torch.bool)
 
     def _multi_hot(self, y: torch.Tensor) -> torch.Tensor:
         return y if self._data.multilabel else F.one_hot(y, self._data.n_labels)
@@ -83,10 +91,11 @@ class Neighbours:
     def _nearest(self, x: torch.Tensor, metric: str, k: int) -> torch.Tensor:
         """Positions (n, k) of the nearest training examples, the nearest first."""
         k = min(k, len(self._votes))
-        query = self._prepared(x, metric)
+        wide = metric != "cosine" and not SMALL < max(self._largest, _largest(x)) < LARGE
+        query = self._prepared(x, metric, wide=wide)
         best = torch.full((len(x), 0), torch.inf, device=x.device)
         where = torch.zeros((len(x), 0), dtype=torch.long, device=x.device)
-        for start, block in self._blocks(metric):
+        for start, block in self._blocks(metric, wide=wide):
             distances = torch.cat([best, _distances(query, block, metric)], dim=1)
             positions = torch.arange(start, start + len(block), device=x.device)
             positions = torch.cat([where, positions.expand(len(x), -1)], dim=1)
@@ -94,15 +103,32 @@ class Neighbours:
             where = positions.gather(1, chosen)
         return where
 
-    def _blocks(self, metric: str) -> Iterator[tuple[int, torch.Tensor]]:
+    def _blocks(self, metric: str, *, wide: bool) -> Iterator[tuple[int, torch.Tensor]]:
         start = 0
         for x, _ in self._data.epoch(1):
-            yield start, self._prepared(x, metric)
+            yield start, self._prepared(x, metric, wide=wide)
             start += len(x)
 
-    def _prepared(self, x: torch.Tensor, metric: str) -> torch.Tensor:
+    def _prepared(self, x: torch.Tensor, metric: str, *, wide: bool) -> torch.Tensor:
         # The angle is that of the embeddings as they are; the other distances don't see an offset.
-        return F.normalize(x + self._offset) if metric == "cosine" else x
+        if metric == "cosine":
+            return _directions(x + self._offset)
+        return x.double() if wide else x
+
+
+def _largest(x: torch.Tensor) -> float:
+    return float(x.abs().max()) if x.numel() else 0.0
+
+
+def _directions(x: torch.Tensor) -> torch.Tensor:
+    """Embeddings (n, n_features) as unit vectors; zeros stay zeros."""
+    found = F.normalize(x)
+    largest = x.abs().amax(dim=1)
+    odd = (largest >= LARGE) | ((largest <= _LEAST_NORM) & (largest > 0))
+    if odd.any():
+        rows = x[odd].double()
+        found[odd] = (rows / rows.norm(dim=1, keepdim=True)).float()
+    return found
 
 
 def _distances(query: torch.Tensor, block: torch.Tensor, metric: str) -> torch.Tensor:
