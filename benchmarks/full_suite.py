@@ -86,6 +86,7 @@ TASKS = (
     StoreSpec(
         "maestro", even(185, 5), 88, "event_onset_50ms_fms",
         clip_frames=2400, events_per_s=10.0, on_loss=True,
+        param_grid={"max_epochs": [50], "check_val_every_n_epoch": [1]},
     ),
     StoreSpec("mridangam_stroke", even(6977, 5), 10, "top1_acc"),
     StoreSpec("mridangam_tonic", even(6977, 5), 6, "top1_acc"),
@@ -188,7 +189,7 @@ def stacks_of(
     """The stacks of a task, its batches per epoch, and the seconds that reading a fold took."""
     protocol = get_protocol("hear2021")
 
-    protocol = protocol.for_task(spec.name)
+    protocol = protocol.for_task(spec.name, store.task.metadata.evaluation_params)
     device = settings.torch_device()
     budget = settings.memory_budget_bytes()
     kind = kind_of(store, protocol, device=device, max_memory_bytes=budget)

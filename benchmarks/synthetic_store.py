@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,7 @@ class StoreSpec:
         hop_ms: Between its frames.
         events_per_s: Of its clips.
         on_loss: Whether the validation loss chooses.
+        param_grid: What the task changes in the protocol's grid.
     """
 
     name: str
@@ -50,6 +51,7 @@ class StoreSpec:
     hop_ms: float = 50.0
     events_per_s: float = 1.0
     on_loss: bool = False
+    param_grid: Mapping[str, Sequence[float]] | None = None
 
     @property
     def n_folds(self) -> int:
@@ -182,6 +184,7 @@ def _task(
         splits=tuple(spec.splits),
         sample_duration=None,
         evaluation=(spec.score,),
+        evaluation_params={"task_specific_param_grid": spec.param_grid},
         use_scoring_for_early_stopping=not spec.on_loss,
     )
     labels = tuple(str(i) for i in range(spec.n_labels))

@@ -72,7 +72,7 @@ def made_up_predictions(
 ) -> Predictions:
     """Predictions for a task: of each test split so many clips are taken for another label."""
     task = made_up_task(name, seed)
-    own = protocol.for_task(task.metadata.task_name)
+    own = protocol.for_task(task.metadata.task_name, task.metadata.evaluation_params)
     event = task.kind == "event"
     grid_values = task.metadata.evaluation_params or {}
     ways = grid_values.get("event_postprocessing_grid", {})

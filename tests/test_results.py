@@ -6,17 +6,24 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from helpers_models import write_model
 from helpers_tasks import make_scene_task
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from sklearn.metrics import accuracy_score, average_precision_score
 
 from hearbench import embed, fit_probe, load_model, load_task, score
 from hearbench.errors import ResultError
+from hearbench.leaderboard.recompute import recompute, score_differences
 from hearbench.probe.predictions import Predictions
 from hearbench.probe.protocol import GridPoint, Protocol
 from hearbench.results import Number, Result, reference_form, write_result
+from hearbench.results.over_folds import mean_std
 from hearbench.settings import Settings
 
 PROTOCOL = Protocol(
@@ -111,11 +118,30 @@ def test_the_published_form_has_its_keys(tmp_path: Path, settings: Settings) -> 
     assert set(form["aggregated_scores"]) == {f"{k}_{p}" for k in keys for p in ("mean", "std")}
     assert form["aggregated_scores"]["test_score_mean"] == pytest.approx(result.primary.mean)
     assert form["fold02"]["test_score"] == form["fold02"]["test_top1_acc"]
-    assert form["hparams"]["hidden_dim"] == 8
+    # Epochs from 0, as PyTorch Lightning counts them.
+    assert form["fold01"]["epoch"] == result.folds[1].best_epoch - 1
+    assert form["fold01"]["epoch"] in {1, 3}
+    hparams = form["hparams"]
+    assert "xavier_uniform_" in hparams.pop("initialization")
+    assert list(hparams.items()) == [
+        ("batch_size", 1024),
+        ("check_val_every_n_epoch", 2),
+        ("dropout", 0.1),
+        ("embedding_norm", str(torch.nn.Identity)),
+        ("hidden_dim", 8),
+        ("hidden_layers", 1),
+        ("hidden_norm", str(torch.nn.BatchNorm1d)),
+        ("lr", 0.001),
+        ("max_epochs", 4),
+        ("norm_after_activation", False),
+        ("optim", str(torch.optim.Adam)),
+        ("patience", 2),
+    ]
     assert form["score_mode"] == "max"
+    assert reference_form(result, on_loss=True)["score_mode"] == "min"
 
 
-def test_undefined_folds_make_an_undefined_score_in_valid_json(
+def test_undefined_folds_are_left_out_and_written_as_valid_json(
     tmp_path: Path, settings: Settings
 ) -> None:
     predictions = predictions_of(tmp_path, settings)
@@ -128,19 +154,47 @@ def test_undefined_folds_make_an_undefined_score_in_valid_json(
     )
     broken = dataclasses.replace(predictions, folds=(blank, *predictions.folds[1:]))
     result = score(broken)
-    assert math.isnan(result.primary.mean)
+    for summary in result.scores.values():
+        with np.errstate(invalid="ignore"):  # pandas' deviation of infinities
+            column = pd.Series(list(summary.per_fold.values()))
+            assert summary.mean == pytest.approx(column.mean(), nan_ok=True, abs=1e-12)
+            assert summary.std == pytest.approx(column.std(), nan_ok=True, abs=1e-12)
+    assert "no prediction for the test split fold00" in result.notes[0]
     path = write_result(result, broken, tmp_path / "out")
 
     def no_constants(name: str) -> float:
         raise AssertionError(f"{name} is not JSON")
 
     raw = json.loads(path.read_text(), parse_constant=no_constants)
-    assert raw["scores"]["top1_acc"]["mean"] is None
     assert raw["scores"]["top1_acc"]["per_fold"]["fold00"] is None
     json.loads(
         (tmp_path / "out/test.predicted-scores.json").read_text(), parse_constant=no_constants
     )
-    assert math.isnan(Result.read(path).primary.mean)
+    assert Result.read(path).primary.mean == result.primary.mean
+    assert score_differences(result.scores, recompute(tmp_path / "out")) == []
+
+
+@given(
+    st.lists(
+        st.one_of(st.floats(-100, 100), st.sampled_from([math.nan, math.inf, -math.inf])),
+        min_size=2,
+        max_size=7,
+    )
+)
+@settings_of_hypothesis(deadline=None)
+def test_means_and_deviations_are_those_of_pandas(values: list[float]) -> None:
+    mean, std = mean_std(values)
+    with np.errstate(invalid="ignore"):
+        column = pd.Series(values)
+        assert mean == pytest.approx(column.mean(), nan_ok=True, rel=1e-9, abs=1e-9)
+        assert std == pytest.approx(column.std(), nan_ok=True, rel=1e-9, abs=1e-6)
+
+
+def test_the_mean_leaves_out_an_undefined_fold() -> None:
+    assert mean_std([0.5, math.nan, 0.7]) == pytest.approx((0.6, 0.1414213562))
+    assert mean_std([math.nan, 0.7]) == pytest.approx((0.7, math.nan), nan_ok=True)
+    assert mean_std([math.nan, math.nan]) == pytest.approx((math.nan, math.nan), nan_ok=True)
+    assert mean_std([0.7]) == (0.7, None)
 
 
 class Holder(BaseModel):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import json
 import re
 import sys
 import types
@@ -103,7 +104,7 @@ def _shown(kind: Any) -> str:
     if origin is typing.Annotated:
         return _shown(arguments[0])
     if origin is Literal:
-        return " or ".join(f"`{value}`" for value in arguments)
+        return " or ".join(f"`{json.dumps(v) if v is False else v}`" for v in arguments)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(dict.fromkeys(_shown(each) for each in arguments))
     if origin in (tuple, list):

@@ -207,7 +207,8 @@ def test_an_undefined_validation_is_explained(model: Path, tmp_path: Path) -> No
         "evaluate", model, "--task", folder, "--out", tmp_path / "out", "--grid-points", 1
     )
     assert answer.code == 0
-    assert "nothing could be chosen for test, as aucroc is undefined" in answer.stdout
+    shown = " ".join(answer.stdout.split())
+    assert "No validation was defined for the test split test (epoch 3), as aucroc" in shown
 
 
 def test_only_restricts_the_grid(model: Path, task: Path, tmp_path: Path) -> None:
@@ -316,3 +317,42 @@ def test_a_task_whose_name_is_a_path(model: Path, task: Path, tmp_path: Path) ->
     answer = evaluate(model, folder, tmp_path / "out")
     assert answer.code == 2
     assert "../../tones" in answer.stderr
+
+
+def test_a_tasks_own_grid_is_tried_and_kept(model: Path, tmp_path: Path) -> None:
+    grid = {"max_epochs": [2], "check_val_every_n_epoch": [1], "hidden_layers": [0, 1], "lr": [0.1]}
+    params = {"task_specific_param_grid": grid}
+    folder = make_scene_task(tmp_path / "t", evaluation_params=params)
+    out = tmp_path / "out"
+    answer = hearbench("evaluate", model, "--task", folder, "--out", out, "--json")
+    assert answer.code == 0, answer.stderr
+    path = Path(answer.json["results"][0]["path"])
+    result = json.loads(path.read_text())
+    points = [entry["point"] for entry in result["grid"]]
+    # ParameterGrid of scikit-learn, shuffled by random.Random(42).
+    expected = [(1, "uniform"), (0, "normal"), (1, "normal"), (0, "uniform")]
+    assert sorted((p["hidden_layers"], p["initialization"]) for p in points) == sorted(expected)
+    assert {(p["lr"], p["max_epochs"], p["check_every"]) for p in points} == {(0.1, 2, 1)}
+    assert result["protocol"]["name"] == "hear2021"
+    written = path.stat().st_mtime_ns
+    again = hearbench("evaluate", model, "--task", folder, "--out", out)
+    assert "kept" in again.stderr
+    assert path.stat().st_mtime_ns == written
+    metadata = json.loads((folder / "task_metadata.json").read_text())
+    metadata["evaluation_params"]["task_specific_param_grid"]["max_epochs"] = [3]
+    (folder / "task_metadata.json").write_text(json.dumps(metadata))
+    other = hearbench("evaluate", model, "--task", folder, "--out", out)
+    assert other.code == 2
+    assert "the protocol hear2021 of other content" in " ".join(other.stderr.split())
+
+
+def test_a_grid_that_leaves_nothing_to_validate_is_told_before_embedding(
+    model: Path, tmp_path: Path
+) -> None:
+    params = {"task_specific_param_grid": {"max_epochs": [2]}}
+    folder = make_scene_task(tmp_path / "t", evaluation_params=params)
+    answer = hearbench("evaluate", model, "--task", folder, "--out", tmp_path / "out")
+    assert answer.code == 2
+    assert "would never validate" in answer.stderr
+    assert not list((tmp_path / "out").rglob("result.json"))
+    assert "embedd" not in answer.stderr

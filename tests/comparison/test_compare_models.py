@@ -337,3 +337,34 @@ def test_permutations_are_enough_for_the_correction(out: Path) -> None:
     assert found.n_tests > 1
     # 20 permutations could not give a corrected p of 0.05.
     assert min(pair.p_holm for task in found.tasks for pair in task.pairs) <= 0.05
+
+
+def without_fold(name: str, which: int, wrong: int, out: Path, model: str) -> None:
+    """A result that has no score on one test split."""
+    predictions = made_up_predictions(name, wrong=wrong, model=model)
+    folds = list(predictions.scene_folds())
+    folds[which] = dataclasses.replace(
+        folds[which],
+        probabilities=np.full_like(folds[which].probabilities, np.nan),
+        loss=math.nan,
+    )
+    gap = dataclasses.replace(predictions, folds=tuple(folds))
+    write_result(score(gap), gap, out / model / name)
+
+
+@pytest.mark.parametrize("test", ["bootstrap", "permutation"])
+def test_undefined_folds_are_left_out_of_differences(tmp_path: Path, test: str) -> None:
+    without_fold(ESC50, 1, 3, tmp_path, "gap")
+    write_made_up_result(tmp_path, ESC50, model="whole", wrong=11)
+    found = compare([tmp_path], n_resamples=300, test=test)
+    (task,) = found.tasks
+    # Every fold has 20 clips, of which as many are wrong.
+    assert {s.model: s.mean for s in task.scores} == pytest.approx({"gap": 0.85, "whole": 0.45})
+    (pair,) = task.pairs
+    assert pair.difference == pytest.approx(0.4)
+    assert pair.better == "gap"
+    assert 0 < pair.low < 0.4 < pair.high
+    assert {s.model: s.rank for s in task.scores} == {"gap": 1, "whole": 2}
+    assert all(s.rank_low <= s.rank <= s.rank_high for s in task.scores)
+    assert task.resolution is not None
+    assert any("undefined on 1 of 5 test splits" in note for note in task.notes)

@@ -207,3 +207,42 @@ def test_intervals_of_the_auc_and_of_map_cover_what_they_should() -> None:
             assert interval is not None
             covered += int(interval.low <= truth <= interval.high)
         assert 0.93 <= covered / 200 <= 0.99
+
+
+CONSTANT = """
+import torch
+class Model(torch.nn.Module):
+    sample_rate = 16000
+    scene_embedding_size = timestamp_embedding_size = 3
+def load_model(path=""):
+    return Model()
+def get_scene_embeddings(audio, model):
+    return torch.full((len(audio), 3), 7.0)
+def get_timestamp_embeddings(audio, model):
+    return torch.full((len(audio), 1, 3), 7.0), torch.zeros(len(audio), 1)
+"""
+
+
+def test_equal_embeddings_are_told_of(tmp_path: Path, settings: Settings) -> None:
+    model = load_model(str(write_model(tmp_path, CONSTANT)), settings=settings)
+    task = load_task(make_scene_task(tmp_path, folds=True), settings=settings)
+    result = distance_scores(embed(model, task, settings=settings), settings=settings)
+    assert "All clips of fold00, fold01, fold02 have the same embedding" in result.notes[0]
+    assert result.scores["same_different_auc"].mean == 0.5
+
+
+def test_a_fold_without_a_score_is_left_out(tmp_path: Path, settings: Settings) -> None:
+    path = make_scene_task(tmp_path, clips_per_label=6, folds=True)
+    file = path / "fold01.json"
+    # All clips of a fold of one label: none is different from another.
+    labels = json.loads(file.read_text())
+    file.write_text(json.dumps({name: ["a"] for name in labels}))
+    result = distance_scores(store_of(path, tmp_path, settings), settings=settings)
+    auc = result.scores["same_different_auc"]
+    values = [auc.per_fold["fold00"], auc.per_fold["fold02"]]
+    assert math.isnan(auc.per_fold["fold01"])
+    assert auc.mean == pytest.approx(np.mean(values))
+    assert auc.std == pytest.approx(np.std(values, ddof=1))
+    assert auc.standard_error is not None
+    assert auc.interval is not None
+    assert auc.interval.low < auc.mean < auc.interval.high

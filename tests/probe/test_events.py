@@ -190,11 +190,14 @@ def test_grids() -> None:
         "task_specific_param_grid": {"max_epochs": [50]},
     }
     assert postprocessing_grid(maestro) == (Postprocessing(150, 50),)
+    # What a grid leaves out isn't that of the default grid.
+    assert postprocessing_grid({"event_postprocessing_grid": {"min_duration": [50]}}) == (
+        Postprocessing(150, 50),
+    )
+    assert postprocessing_grid({"event_postprocessing_grid": {}}) == (Postprocessing(150, 60),)
     assert postprocessing_grid({"event_postprocessing_grid": {"median_filter_ms": [0, 100]}}) == (
-        Postprocessing(0, 125),
-        Postprocessing(0, 250),
-        Postprocessing(100, 125),
-        Postprocessing(100, 250),
+        Postprocessing(0, 60),
+        Postprocessing(100, 60),
     )
 
 

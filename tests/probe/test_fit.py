@@ -1,6 +1,7 @@
 """The whole of a probe on small stores: folds, the choice, resuming, independence of caches."""
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 
@@ -9,13 +10,16 @@ import pytest
 import torch
 from helpers_models import BANDS, write_model
 from helpers_tasks import make_scene_task
+from sklearn.metrics import roc_auc_score
 
-from hearbench import embed, fit_probe, load_model, load_task
+from hearbench import embed, fit_probe, load_model, load_task, score
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import ProbeError, UnknownNameError
+from hearbench.leaderboard.recompute import recompute, score_differences
 from hearbench.metrics.classification import top1_accuracy
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.protocol import GridPoint, Protocol
+from hearbench.results import Result, write_result
 from hearbench.settings import Settings
 
 SMALL = Protocol(
@@ -111,19 +115,36 @@ def test_a_stopped_probe_goes_on_to_the_same_result(
         assert (a.loss, a.outcome) == (b.loss, b.outcome)
 
 
-def test_an_undefined_score_is_told_as_undefined(tmp_path: Path, settings: Settings) -> None:
+def test_points_without_a_defined_validation_are_tested_all_the_same(
+    tmp_path: Path, settings: Settings
+) -> None:
     # The validation split lacks a label, so the area under its curve doesn't exist.
     store = store_of(tmp_path, settings, multilabel=True, scores=["aucroc"], clips_per_label=2)
     files = dict(store.task.splits["valid"])
     narrowed = {name: labels[:1] for name, labels in files.items() if labels[0] != "c"}
     splits = {**store.task.splits, "valid": {name: narrowed.get(name, ("a",)) for name in files}}
     broken = dataclasses.replace(store, task=dataclasses.replace(store.task, splits=splits))
-    (fold,) = fit_probe(broken, SMALL, settings=settings).folds
-    assert np.isnan(fold.probabilities).all()
-    assert math.isnan(fold.loss)
-    assert fold.outcome.ended == "undefined_score"
+    strict = fit_probe(broken, SMALL, settings=settings)
+    assert strict.chosen == 0
+    assert [(o.validation_score, o.best_epoch, o.ended) for o in strict.grid] == [
+        (-math.inf, 2, "undefined_score")
+    ] * 4
+    (fold,) = strict.scene_folds()
+    result = score(strict)
+    assert result.primary.mean == pytest.approx(roc_auc_score(fold.targets, fold.probabilities))
+    assert fold.loss > 0
+    assert "4 of 4 grid points ended early" in result.notes[0]
+    assert "test (epoch 2)" in result.notes[1]
+    # Once more, of what was kept.
+    again = fit_probe(broken, SMALL, settings=settings)
+    np.testing.assert_array_equal(again.folds[0].probabilities, fold.probabilities)
+    path = write_result(result, strict, tmp_path / "out")
+    raw = json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert raw["folds"][0]["validation_score"] == "-Infinity"
+    assert Result.read(path).grid[0].validation_score == -math.inf
+    assert score_differences(result.scores, recompute(tmp_path / "out")) == []
     lenient = SMALL.model_copy(update={"nan_ends_point": False, "name": "lenient"})
-    (fold,) = fit_probe(broken, lenient, settings=settings).folds
+    (fold,) = fit_probe(broken, lenient, settings=settings).scene_folds()
     assert not np.isnan(fold.probabilities).any()
 
 

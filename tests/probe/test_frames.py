@@ -225,7 +225,7 @@ def test_memory_changes_nothing_but_where_frames_are(tmp_path: Path, settings: S
     np.testing.assert_array_equal(roomy.folds[0].probabilities, narrow.folds[0].probabilities)
 
 
-def test_a_model_that_finds_nothing_is_dropped_and_said_so(
+def test_a_model_that_finds_nothing_ends_early_and_it_is_said_so(
     tmp_path: Path, settings: Settings
 ) -> None:
     # No event is long enough to be kept, so the F-measure doesn't exist.
@@ -243,10 +243,13 @@ def test_a_model_that_finds_nothing_is_dropped_and_said_so(
         fit_probe(store, SMALL.model_copy(update={"nan_ends_point": True}), settings=settings)
     )
     assert math.isnan(strict.primary.mean)
-    assert math.isnan(strict.folds[0].test_loss)
+    assert strict.scores["segment_1s_er"].mean == pytest.approx(1.0)  # all that there is missed
+    assert strict.folds[0].test_loss > 0
+    assert strict.folds[0].postprocessing is not None
     assert [point.ended for point in strict.grid] == ["undefined_score"] * 3
-    assert "3 of 3 grid points were dropped" in strict.notes[0]
-    assert "no score" in strict.notes[1]
+    assert [point.validation_score for point in strict.grid] == [-math.inf] * 3
+    assert "3 of 3 grid points ended early" in strict.notes[0]
+    assert "No validation was defined" in strict.notes[1]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hearbench import embed, fit_probe, load_model, load_task, score
 from hearbench.probe.data import ProbeData, resident_data
 from hearbench.probe.neighbours import Neighbours
 from hearbench.probe.objective import Objective
-from hearbench.probe.protocol import KNN, NeighbourPoint
+from hearbench.probe.protocol import KNN, NeighbourPoint, get_protocol
 from hearbench.settings import Settings
 
 N_LABELS = 4
@@ -122,3 +122,99 @@ def test_a_whole_task(tmp_path: Path, settings: Settings, kind: str) -> None:
     np.testing.assert_allclose(
         again.folds[0].probabilities, predictions.folds[0].probabilities, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean", "l1"])
+@pytest.mark.parametrize("exponent", [-130, -90, -40, 40, 63, 100, 116])
+def test_embeddings_of_any_size_have_the_same_neighbours(metric: Any, exponent: int) -> None:
+    scale = np.float32(2.0**exponent)
+    x, y = sets(300, 0)
+    valid_x, valid_y = sets(120, 1)
+    # Whole numbers, which a power of two leaves as exact as they are.
+    x, valid_x = np.round(x * 64) + 1, np.round(valid_x * 64) + 1
+    data = resident_data(
+        [x * scale],
+        [y],
+        valid_x * scale,
+        valid_y,
+        multilabel=False,
+        batch_size=64,
+        device="cpu",
+        dtype=torch.float32,
+    )
+    plain = KNeighborsClassifier(1, metric="manhattan" if metric == "l1" else metric)
+    plain.fit(x, y.argmax(axis=1))
+    found = shares([NeighbourPoint(k=1, metric=metric)], data)[0].argmax(axis=1)
+    distances, _ = plain.kneighbors(valid_x, 2)
+    clear = distances[:, 1] - distances[:, 0] > 1e-3 * distances[:, 0]
+    assert clear.sum() > 90
+    assert (found == plain.predict(valid_x))[clear].all()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean", "l1"])
+@pytest.mark.parametrize("where", ["train", "valid"])
+def test_one_huge_embedding_changes_no_other(metric: Any, where: str) -> None:
+    x, y = sets(300, 0)
+    valid_x, valid_y = sets(120, 1)
+    (x if where == "train" else valid_x)[5, 2] = -3e37
+    data = resident_data(
+        [x],
+        [y],
+        valid_x,
+        valid_y,
+        multilabel=False,
+        batch_size=64,
+        device="cpu",
+        dtype=torch.float32,
+    )
+    plain = KNeighborsClassifier(
+        1, metric="manhattan" if metric == "l1" else metric, algorithm="brute"
+    )
+    plain.fit(x.astype(np.float64), y.argmax(axis=1))
+    found = shares([NeighbourPoint(k=1, metric=metric)], data)[0].argmax(axis=1)
+    expected = plain.predict(valid_x.astype(np.float64))
+    usual = np.arange(120) != (5 if where == "valid" else -1)
+    assert (found == expected)[usual].mean() > 0.98
+    assert np.isfinite(shares([NeighbourPoint(k=3, metric=metric)], data)).all()
+
+
+CONSTANT = """
+import torch
+class Model(torch.nn.Module):
+    sample_rate = 16000
+    scene_embedding_size = timestamp_embedding_size = 3
+def load_model(path=""):
+    return Model()
+def get_scene_embeddings(audio, model):
+    return torch.full((len(audio), 3), 7.0)
+def get_timestamp_embeddings(audio, model):
+    ms = 50.0 + 100 * torch.arange(20)
+    return torch.full((len(audio), 20, 3), 7.0), ms.expand(len(audio), 20)
+"""
+
+
+@pytest.mark.parametrize("kind", ["scene", "event"])
+def test_a_constant_embedding_is_noted(tmp_path: Path, settings: Settings, kind: str) -> None:
+    make = make_scene_task if kind == "scene" else make_event_task
+    task = load_task(make(tmp_path, folds=True), settings=settings)
+    store = embed(
+        load_model(str(write_model(tmp_path, CONSTANT)), settings=settings), task, settings=settings
+    )
+    notes = score(fit_probe(store, KNN, settings=settings)).notes
+    what = "clips" if kind == "scene" else "frames"
+    assert [note for note in notes if f"All {what} of fold00, fold01, fold02 have the same" in note]
+
+
+def test_embeddings_that_overflow_a_network_are_noted(tmp_path: Path, settings: Settings) -> None:
+    task = load_task(make_scene_task(tmp_path), settings=settings)
+    notes = {}
+    for name, factor in (("usual", "1.0"), ("huge", "1e30"), ("tiny", "1e-30")):
+        source = BANDS.replace("return torch.log", f"return {factor} * torch.log")
+        (tmp_path / name).mkdir()
+        model = load_model(str(write_model(tmp_path / name, source)), settings=settings)
+        store = embed(model, task, settings=settings)
+        for protocol in ("linear", "knn", "hear2021-standardised"):
+            short = get_protocol(protocol).restricted(first=1)
+            notes[name, protocol] = score(fit_probe(store, short, settings=settings)).notes
+    told = {key for key, found in notes.items() if any("largest number" in n for n in found)}
+    assert told == {("huge", "linear"), ("tiny", "linear")}

@@ -1,4 +1,6 @@
 import itertools
+import random
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -14,6 +16,7 @@ from hearbench.probe.protocol import (
     get_protocol,
     protocol_names,
 )
+from hearbench.tasks.catalog import get_spec
 
 
 def test_hear2021_tries_the_published_points_in_the_published_order() -> None:
@@ -35,8 +38,6 @@ def test_hear2021_tries_the_published_points_in_the_published_order() -> None:
 
 
 def test_points_are_enumerated_as_scikit_learn_does() -> None:
-    import random
-
     values = {"lr": (0.1, 0.2), "hidden_layers": (0, 1), "patience": (1, 2, 3)}
     expected = [GridPoint(**point) for point in ParameterGrid(values)]
     random.Random(42).shuffle(expected)
@@ -65,10 +66,115 @@ def test_a_misspelled_protocol_is_answered_with_the_right_one() -> None:
 
 def test_tasks_have_changes_of_their_own() -> None:
     assert {p.check_every for p in HEAR2021.for_task("dcase2016_task2").networks} == {10}
-    maestro = HEAR2021.for_task("maestro").networks
-    assert {(p.check_every, p.max_epochs) for p in maestro} == {(1, 50)}
     assert HEAR2021.for_task("esc50") is HEAR2021
-    assert HEAR2021.for_task("maestro").name == "hear2021"
+    # Only its metadata make maestro special, and any other task with the same.
+    assert HEAR2021.for_task("maestro") is HEAR2021
+    catalog = {
+        str(key): value for key, value in (get_spec("maestro").evaluation_params or {}).items()
+    }
+    for name in ("maestro", "mine"):
+        applied = HEAR2021.for_task(name, catalog)
+        assert {(p.check_every, p.max_epochs) for p in applied.networks} == {(1, 50)}
+        assert applied.name == "hear2021"
+        assert len(applied.grid) == 8
+
+
+PUBLISHED: dict[str, list[Any]] = {
+    "hidden_layers": [1, 2],
+    "hidden_dim": [1024],
+    "dropout": [0.1],
+    "lr": [3.2e-3, 1e-3, 3.2e-4, 1e-4],
+    "patience": [20],
+    "max_epochs": [500],
+    "check_val_every_n_epoch": [3],
+    "initialization": ["uniform", "normal"],
+}
+PUBLISHED_CHANGES: dict[str, dict[str, list[Any]]] = {
+    "hear2021": {},
+    "racing": {},
+    "fast": {"max_epochs": [10, 50], "check_val_every_n_epoch": [3, 10]},
+    "faster": {
+        "hidden_layers": [0, 1],
+        "hidden_dim": [64, 128],
+        "patience": [1, 3],
+        "max_epochs": [10],
+        "check_val_every_n_epoch": [1],
+    },
+}
+
+
+def published_grid(protocol: str, task: str, own: dict[str, list[Any]]) -> list[GridPoint]:
+    """Eight of the combinations, after all that changes the values, as scikit-learn has them."""
+    values = {**PUBLISHED, **PUBLISHED_CHANGES[protocol]}
+    if task == "dcase2016_task2":
+        values["check_val_every_n_epoch"] = [10]
+    combined = list(ParameterGrid({**values, **own}))
+    random.Random(42).shuffle(combined)
+    return [
+        GridPoint(check_every=point.pop("check_val_every_n_epoch"), **point)
+        for point in combined[:8]
+    ]
+
+
+@pytest.mark.parametrize("protocol", list(PUBLISHED_CHANGES))
+@pytest.mark.parametrize("task", ["dcase2016_task2", "mine"])
+@pytest.mark.parametrize(
+    "own",
+    [
+        {},
+        {"max_epochs": [50], "check_val_every_n_epoch": [1]},
+        {"hidden_layers": [1, 2, 3], "lr": [0.1, 0.01]},
+        {"dropout": [0.0, 0.5], "patience": [5], "max_epochs": [30, 20]},
+        {"lr": [1], "initialization": ["normal"], "hidden_layers": [0]},
+        {"hidden_dim": [8, 16, 32]},
+    ],
+)
+def test_values_of_a_task_enter_before_the_draw(
+    protocol: str, task: str, own: dict[str, list[Any]]
+) -> None:
+    applied = get_protocol(protocol).for_task(task, {"task_specific_param_grid": own, "x": 1})
+    assert list(applied.networks) == list(dict.fromkeys(published_grid(protocol, task, own)))
+    # Applied twice is applied once, and so is one that comes back from a file.
+    read = Protocol.model_validate_json(applied.model_dump_json())
+    assert read == applied
+    assert read.for_task(task, {"task_specific_param_grid": own}).grid == applied.grid
+
+
+def test_restrictions_hold_for_what_a_task_draws() -> None:
+    params = {"task_specific_param_grid": {"lr": [0.1, 0.01], "batch_size": [64]}}
+    whole = HEAR2021.for_task("mine", params)
+    assert whole.batch_size == 64
+    assert HEAR2021.restricted(first=2).for_task("mine", params).grid == whole.grid[:2]
+    two = HEAR2021.restricted(only={"hidden_layers": 2}, first=1).for_task("mine", params)
+    assert two.networks == tuple(p for p in whole.networks if p.hidden_layers == 2)[:1]
+    assert two.name == "hear2021[first=1,hidden_layers=2]"
+    with pytest.raises(ProbeError, match="mine"):
+        HEAR2021.restricted(only={"lr": 1e-3}).for_task("mine", params)
+
+
+def test_protocols_of_named_points_and_of_neighbours_take_what_they_can() -> None:
+    own = Protocol(name="own", grid=(GridPoint(lr=0.5), GridPoint(lr=0.1, hidden_layers=2)))
+    params = {"task_specific_param_grid": {"lr": [0.1, 0.2], "max_epochs": [7]}}
+    found = [(p.lr, p.hidden_layers, p.max_epochs) for p in own.for_task("x", params).networks]
+    assert found == [(0.1, 1, 7), (0.2, 1, 7), (0.1, 2, 7)]
+    assert get_protocol("knn").for_task("x", params) is get_protocol("knn")
+    linear = get_protocol("linear").for_task(
+        "x", {"task_specific_param_grid": {"hidden_layers": [1, 2], "max_epochs": [9]}}
+    )
+    assert {(p.hidden_layers, p.max_epochs) for p in linear.networks} == {(0, 9)}
+
+
+def test_points_that_would_never_be_validated_are_refused() -> None:
+    with pytest.raises(ProbeError, match="at most 2 epochs"):
+        HEAR2021.for_task("x", {"task_specific_param_grid": {"max_epochs": [500, 2]}})
+
+
+def test_results_of_the_first_versions_are_of_the_same_protocol() -> None:
+    # They knew one more task by its name, which is applied in a result.
+    old = HEAR2021.model_copy(update={"task_changes": {"maestro": {"max_epochs": 50}}})
+    assert old == HEAR2021
+    assert HEAR2021.model_copy(update={"batch_size": 512}) != HEAR2021
+    assert HEAR2021 != "hear2021"
 
 
 def test_restricting_names_what_is_left() -> None:

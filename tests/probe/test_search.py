@@ -1,6 +1,7 @@
 """Training of a fold's grid: stopping, ties, undefined scores, resuming; scores against a plain
 loop over the same protocol."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -8,12 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from plain_loop import plain_train
 
 from hearbench.metrics.classification import top1_accuracy
 from hearbench.probe.checkpoint import Checkpoint
-from hearbench.probe.data import ProbeData, resident_data
-from hearbench.probe.objective import Objective
+from hearbench.probe.data import ProbeData, probabilities, resident_data
+from hearbench.probe.network import ProbeStack
+from hearbench.probe.objective import Objective, Validation
 from hearbench.probe.protocol import GridPoint, by_shape
 from hearbench.probe.search import Trained, train
 
@@ -81,14 +85,127 @@ def test_without_a_validation_there_is_no_score() -> None:
     assert trained.weights is None
 
 
-def test_an_undefined_score_ends_the_point_with_the_worst_result() -> None:
-    # Three points are validated in turn: the first is undefined at its second validation.
-    values = [0.9, 0.2, 0.1, math.nan, 0.3, 0.1] + [0.0] * 100
-    trained = run(grid(), scripted(values))
+def test_an_undefined_score_ends_the_point_and_keeps_what_was_best_before() -> None:
+    # Three points are validated in turn: the first is undefined at its third validation.
+    values = iter([0.9, 0.2, 0.1, 0.5, 0.3, 0.1, math.nan, 0.3, 0.1] + [0.0] * 100)
+    seen: list[npt.NDArray[np.float32]] = []
+
+    def measure(chances: npt.NDArray[np.float32], _: object) -> float:
+        seen.append(chances)
+        return next(values)
+
+    data = fold()
+    trained = run(grid(), Objective(measure, maximise=True), data=data)
     first = trained.outcomes[0]
-    assert math.isnan(first.validation_score)
-    assert (first.epochs, first.best_epoch, first.ended) == (4, 0, "undefined_score")
-    assert trained.best == 1
+    assert (first.validation_score, first.best_epoch) == (0.9, 2)
+    assert (first.epochs, first.ended) == (6, "undefined_score")
+    assert trained.best == 0
+    # The weights are those of its first validation.
+    stack = ProbeStack(
+        grid()[:1],
+        [0],
+        offset=data.inputs.offset,
+        n_labels=5,
+        multilabel=False,
+        dtype=torch.float32,
+    )
+    assert trained.weights is not None
+    stack.restore(0, trained.weights)
+    chances = probabilities(stack.predict(data.valid_x)[0], False)
+    np.testing.assert_allclose(chances, seen[0], atol=1e-6)
+    assert np.abs(chances - seen[3]).max() > 1e-3
+
+
+def published_rule(
+    values: list[list[float]], patience: int, *, maximise: bool
+) -> tuple[list[tuple[float, int, int]], int]:
+    """Best score, number of its validation and validations done per point; and who wins.
+
+    As the published code's library puts it: the first validation is kept whatever it is, a NaN
+    as the worst infinity; another replaces it if it is truly better; and training stops where a
+    score isn't finite, or after so many validations that aren't better than the best one.
+    """
+    worst = -math.inf if maximise else math.inf
+    found = []
+    for scores in values:
+        best, at, since, done = worst, 0, 0, 0
+        for number, score in enumerate(scores, start=1):
+            done = number
+            own = worst if math.isnan(score) else score
+            better = own > best if maximise else own < best
+            since = 0 if better else since + 1
+            if better or number == 1:
+                best, at = own, number
+            if not math.isfinite(score) or since >= patience:
+                break
+        found.append((best, at, done))
+    ranked = sorted(range(len(found)), key=lambda i: found[i][0], reverse=maximise)
+    return found, ranked[0]
+
+
+@given(
+    values=st.lists(
+        st.lists(
+            st.sampled_from([0.0, 0.25, 0.5, 0.5, 0.75, math.nan, math.inf, -math.inf]),
+            min_size=5,
+            max_size=5,
+        ),
+        min_size=3,
+        max_size=3,
+    ),
+    maximise=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_points_end_and_win_as_published(values: list[list[float]], maximise: bool) -> None:
+    waiting: dict[int, list[float]] = {i: list(each) for i, each in enumerate(values)}
+
+    class Scripted(ProbeData):
+        def validate(self, stack, which, objective):  # type: ignore[no-untyped-def]  # noqa: ARG002
+            # The points in training, by their learning rates.
+            rates = [point.lr for point in grid()]
+            at = [rates.index(stack.points[i].lr) for i in which]
+            return [Validation(waiting[i].pop(0)) for i in at]
+
+    x, y = sets(20)
+    plain = resident_data(
+        [x], [y], x, y, multilabel=False, batch_size=64, device="cpu", dtype=torch.float32
+    )
+    data = Scripted(**{f.name: getattr(plain, f.name) for f in dataclasses.fields(plain)})
+    objective = Objective(top1_accuracy, maximise=maximise)
+    points = grid(max_epochs=5, check_every=1, patience=2, hidden_dim=2)
+    trained = run(points, objective, data=data)
+    expected, best = published_rule(values, 2, maximise=maximise)
+    found = [(o.validation_score, o.best_epoch, o.epochs) for o in trained.outcomes]
+    assert found == expected
+    assert trained.best == best
+    assert trained.weights is not None
+
+
+def test_undefined_from_the_start_is_tested_all_the_same_and_survives_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hearbench.probe.checkpoint._SHARE_OF_TIME", 1e9)
+    nan = math.nan
+    # In turn: the second point ends at once, the third at its second validation, the first last.
+    values = [nan, nan, 0.0, nan]
+    error = Objective(lambda *_: values.pop(0), maximise=False)
+    points = grid(check_every=2)
+    points[0] = points[0].model_copy(update={"check_every": 6})
+    path = tmp_path / "state.npz"
+
+    def stop(epoch: int, *_: object) -> None:
+        if epoch >= 4:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run(points, error, checkpoint=Checkpoint(path, every_s=0.0), progress=stop)
+    values[:] = [nan, nan]
+    trained = run(points, error, checkpoint=Checkpoint(path, every_s=1e9))
+    assert [o.ended for o in trained.outcomes] == ["undefined_score"] * 3
+    scores = [(o.validation_score, o.best_epoch) for o in trained.outcomes]
+    assert scores == [(math.inf, 6), (math.inf, 2), (math.inf, 2)]
+    assert trained.best == 0
+    assert trained.weights is not None
 
 
 def test_other_protocols_count_undefined_as_zero() -> None:
@@ -125,9 +242,6 @@ def test_the_best_validations_weights_are_kept() -> None:
     trained = run(grid(), data=data)
     assert trained.best is not None
     assert trained.weights is not None
-    from hearbench.probe.data import probabilities
-    from hearbench.probe.network import ProbeStack
-
     stack = ProbeStack(
         [grid()[trained.best]],
         [0],

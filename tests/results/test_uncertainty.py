@@ -239,3 +239,39 @@ def test_no_folder_and_no_range(tmp_path: Path) -> None:
         ResultError, match="is not a record of uncertainty of format version 1: model"
     ):
         Uncertainty.read(tmp_path)
+
+
+def test_an_undefined_fold_is_left_out(tmp_path: Path) -> None:
+    """As if there were only the other folds, whose clips are the same."""
+    predictions = made_up_predictions(ESC50, wrong=6)
+    folds = predictions.scene_folds()
+    blank = dataclasses.replace(
+        folds[1], probabilities=np.full_like(folds[1].probabilities, np.nan), loss=math.nan
+    )
+    with_gap = dataclasses.replace(predictions, folds=(folds[0], blank, *folds[2:]))
+    result = score(with_gap)
+    defined = [v for i, v in enumerate(result.primary.per_fold.values()) if i != 1]
+    assert result.primary.mean == pytest.approx(np.mean(defined))
+    assert result.primary.std == pytest.approx(np.std(defined, ddof=1))
+    write_result(result, with_gap, tmp_path / "gap")
+    found = uncertainty(tmp_path / "gap").scores["top1_acc"]
+    assert found.mean == pytest.approx(result.primary.mean)
+    assert math.isnan(found.per_fold["fold01"])
+    assert found.folds is not None
+    assert found.clips is not None
+    assert found.folds.n == 4
+    assert found.folds.std == pytest.approx(np.std(defined, ddof=1))
+    assert found.clips.n == sum(len(fold.clips) for fold in folds) - len(folds[1].clips)
+    half = stats.t.ppf(0.975, 3) * np.std(defined, ddof=1) / 2
+    assert found.folds.interval.high == pytest.approx(min(1, np.mean(defined) + half))
+    assert any("undefined on fold01, which the mean leaves out" in note for note in found.notes)
+    assert found.total is not None
+    assert found.total.std > 0
+    # With one seed where it is defined and one where it isn't, there is no interval.
+    second = dataclasses.replace(predictions, seed=43)
+    write_result(score(second), second, tmp_path / "gap/seeds/43")
+    mixed = uncertainty(tmp_path / "gap").scores["top1_acc"]
+    assert mixed.per_seed == pytest.approx(
+        {42: result.primary.mean, 43: np.mean([*defined, score(second).primary.per_fold["fold01"]])}
+    )
+    assert mixed.total is None

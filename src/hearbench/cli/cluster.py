@@ -315,7 +315,7 @@ def _wanted(
         for text, place in places.items():
             try:
                 task = load_task(text, settings=settings, download=False)
-                check_evaluable(task)
+                check_evaluable(task, batch.plan)
                 seeds = _seeds(batch, model, task)
             except HearError:
                 continue
@@ -345,7 +345,7 @@ def _seeds(batch: Batch, model: Model, task: PreparedTask) -> tuple[int, ...]:
         task=task.digest(model.sample_rate),
         dtype=batch.dtype,
         plan=batch.plan,
-        task_name=task.metadata.task_name,
+        metadata=task.metadata,
         seed=batch.plan.seed,
     )
     folder = result_folder(batch.out, model.name, batch.name, task.name)

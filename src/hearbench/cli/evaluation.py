@@ -269,7 +269,7 @@ def evaluate_tasks(
 
     def look(text: str) -> tuple[Path, _Work] | None:
         task = find_task(text, settings, reporter)
-        check_evaluable(task)
+        check_evaluable(task, plan)
         if few:
             check_few_labels(few, task)
         folder = result_folder(out, model.name, name, task.name)
@@ -278,7 +278,7 @@ def evaluate_tasks(
             task=task.digest(model.sample_rate),
             dtype=dtype,
             plan=plan,
-            task_name=task.metadata.task_name,
+            metadata=task.metadata,
             seed=plan.seed,
         )
         missing = missing_seeds(folder, inputs, overwrite=overwrite)

@@ -16,7 +16,9 @@ from hearbench.errors import ResultError
 
 if TYPE_CHECKING:
     from hearbench.distance import DistanceResult
+    from hearbench.probe.protocol import Protocol as ProbeProtocol
     from hearbench.results import Result
+    from hearbench.tasks.spec import TaskMetadata
     from hearbench.tasks.store import PreparedTask
 
 __all__ = [
@@ -52,7 +54,7 @@ class Inputs:
         task: Digest of the task at the model's rate.
         dtype: Of the embeddings on disk.
         plan: How the probe is trained.
-        task_name: Without version and mode.
+        metadata: Of the task.
         seed: Of the training.
     """
 
@@ -60,22 +62,46 @@ class Inputs:
     task: str
     dtype: str
     plan: ProbePlan
-    task_name: str
+    metadata: TaskMetadata
     seed: int
 
     def differences(self, result: Result) -> list[str]:
         """In what a result was made from something else."""
-        protocol = self.plan.protocol.for_task(self.task_name)
+        protocol = applied(self.plan, self.metadata)
         found = of_other_embeddings(self, result)
         if result.protocol != protocol:
             same_name = result.protocol.name == protocol.name
             more = " of other content" if same_name else f" instead of {protocol.name}"
             found.append(f"the protocol {result.protocol.name}{more}")
+        if _follows_earlier_rule(result):
+            found.append("an earlier version's rule for undefined scores")
         if result.seed != self.seed:
             found.append(f"seed {result.seed} instead of {self.seed}")
         if result.precision != self.plan.precision:
             found.append(f"training in {result.precision} instead of {self.plan.precision}")
         return found
+
+
+def _follows_earlier_rule(result: Result) -> bool:
+    """Whether undefined scores were treated as earlier versions did, so that scores are others."""
+    from hearbench.results.over_folds import mean_std, same_number
+
+    # Nothing was left of a grid point with an undefined validation, and no mean with such a fold.
+    if any(each.ended == "undefined_score" and not each.best_epoch for each in result.grid):
+        return True
+    return not all(
+        same_number(summary.mean, mean_std(list(summary.per_fold.values()))[0])
+        for summary in result.scores.values()
+    )
+
+
+def applied(plan: ProbePlan, metadata: TaskMetadata) -> ProbeProtocol:
+    """The plan's protocol as it is applied to a task.
+
+    Raises:
+        ProbeError: Nothing is left of its grid, or some of its points aren't validated.
+    """
+    return plan.protocol.for_task(metadata.task_name, metadata.evaluation_params)
 
 
 def of_other_embeddings(inputs: _MadeFrom, result: Result | DistanceResult) -> list[str]:
@@ -111,11 +137,12 @@ def seed_folder(folder: Path, plan: ProbePlan, seed: int) -> Path:
     return folder if seed == plan.seed else folder / SEEDS_FOLDER / str(seed)
 
 
-def check_evaluable(task: PreparedTask) -> None:
+def check_evaluable(task: PreparedTask, plan: ProbePlan | None) -> None:
     """Finds out before hours of embedding what would fail after them.
 
     Raises:
         UnknownNameError: It asks for a score that doesn't exist.
+        ProbeError: Nothing is left of the protocol's grid, or some of its points aren't validated.
     """
     from hearbench.metrics import get_event_score, get_scene_score
 
@@ -124,6 +151,8 @@ def check_evaluable(task: PreparedTask) -> None:
             get_scene_score(name)
         else:
             get_event_score(name)
+    if plan is not None:
+        applied(plan, task.metadata)
 
 
 def kept_result(folder: Path, inputs: Inputs, *, overwrite: bool) -> Result | None:

@@ -119,7 +119,7 @@ def _from_store(
 
     manifest = read_manifest(folder)
     task = _task_of(manifest, task_text, settings)
-    check_evaluable(task)
+    check_evaluable(task, plan)
     store = EmbeddingStore.open(folder, task)
     target = result_folder(out, manifest.model.name, name, task.name)
     inputs = Inputs(
@@ -127,7 +127,7 @@ def _from_store(
         task=manifest.task.digest,
         dtype=manifest.dtype,
         plan=plan,
-        task_name=task.metadata.task_name,
+        metadata=task.metadata,
         seed=plan.seed,
     )
     missing = missing_seeds(target, inputs, overwrite=overwrite)

@@ -30,7 +30,10 @@ def notes_on(results: Sequence[tuple[Path, Result]]) -> list[str]:
     Args:
         results: The path of each ``result.json`` with its content.
     """
-    notes = [note for _, result in results for note in _undefined(result)]
+    notes = []
+    for _, result in results:
+        notes += [f"{result.task.name}: {note}" for note in result.notes]
+        notes += _undefined(result)
     short = {path: _few_steps(result, path.parent) for path, result in results}
     steps = [number for found in short.values() for number in found]
     if steps:
@@ -100,8 +103,13 @@ def _n_frames(fold: FoldResult, folder: Path) -> int | None:
 
 
 def _undefined(result: Result) -> list[str]:
-    """Why scores are undefined or infinite, one sentence per cause."""
+    """Why scores are undefined or infinite, where the result's own notes don't say it."""
     untrained = [fold.test for fold in result.folds if math.isnan(fold.validation_score)]
+    blank = [
+        fold.test
+        for fold in result.folds
+        if fold.test not in untrained and math.isnan(fold.test_loss)
+    ]
     notes = []
     if untrained:
         notes.append(
@@ -111,7 +119,7 @@ def _undefined(result: Result) -> list[str]:
         )
     for name, summary in result.scores.items():
         undefined = [split for split, value in summary.per_fold.items() if math.isnan(value)]
-        rest = [split for split in undefined if split not in untrained]
+        rest = [split for split in undefined if split not in (*untrained, *blank)]
         reasons: dict[str, list[str]] = {}
         for split in rest:
             reasons.setdefault(_reason(result, summary, split), []).append(split)

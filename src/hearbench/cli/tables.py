@@ -145,7 +145,7 @@ def _show_sources(shown: Sequence[_Shown], console: Console) -> None:
             cells = (
                 _part(score.clips, None),
                 _part(score.seeds, len(each.seeds)),
-                _part(score.folds, len(score.per_fold)),
+                _part(score.folds, score.folds.n if score.folds else None),
                 _part(score.total, None),
             )
             table.add_row(Text(each.result.task.name), Text(name), *cells)

@@ -173,7 +173,7 @@ class Reporter:
                     f"fold {fold + 1} of {n_folds}" if n_folds > 1 else "",
                     f"epoch {epoch} of at most {max_epochs}",
                     what,
-                    "" if math.isnan(best) else f"best {best:.3f}",
+                    f"best {best:.3f}" if math.isfinite(best) else "",
                 ]
                 # Folds count alike; within one, training mostly stops before the last epoch.
                 update(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from hearbench.comparison.evidence import Evidence
 from hearbench.comparison.record import (
@@ -15,7 +16,8 @@ from hearbench.comparison.record import (
     TaskResolution,
     TaskScore,
 )
-from hearbench.comparison.standings import TaskRanks, mean_score
+from hearbench.comparison.standings import TaskRanks
+from hearbench.results.over_folds import common_folds, mean_of_seeds
 from hearbench.results.variance import NO_VARIANCE, Term, Variance, variance_of
 from hearbench.stats.intervals import Interval
 from hearbench.stats.paired import difference_interval
@@ -88,7 +90,9 @@ def raw_pair(evidence: Evidence, a: int, b: int, test: str) -> RawPair:
         test: ``bootstrap`` or ``permutation``.
     """
     points, replicates = evidence.resampled.points, evidence.resampled.replicates
-    difference = mean_score(points[a]) - mean_score(points[b])
+    # Folds that only one of them has a score on would compare other clips.
+    there = common_folds(points[a], points[b])
+    difference = mean_of_seeds(points[a][:, there]) - mean_of_seeds(points[b][:, there])
     terms = [Term(points[a], replicates[a]), Term(points[b], replicates[b], -1.0)]
     variance = variance_of(terms, evidence.n_clips)
     # Two scores in [0, 1] differ by 1 at most.
@@ -164,7 +168,7 @@ def task_comparison(
 def _score(evidence: Evidence, i: int, ranks: TaskRanks, level: float) -> TaskScore:
     entrant = evidence.entrants[i]
     points, replicates = evidence.resampled.points[i], evidence.resampled.replicates[i]
-    mean = mean_score(points)
+    mean = mean_of_seeds(points)
     variance = variance_of([Term(points, replicates)], evidence.n_clips)
     std = low = high = math.nan
     if variance is not None:
@@ -186,12 +190,25 @@ def _score(evidence: Evidence, i: int, ranks: TaskRanks, level: float) -> TaskSc
     )
 
 
+def _sizes(evidence: Evidence, there: npt.NDArray[np.bool_]) -> list[int]:
+    """Test clips of some folds."""
+    return [n for n, wanted in zip(evidence.n_clips, there.tolist(), strict=True) if wanted]
+
+
 def _resolution(evidence: Evidence, level: float) -> TaskResolution | None:
-    means = [replicates.mean(axis=(0, 1)) for replicates in evidence.resampled.replicates]
+    resampled = list(zip(evidence.resampled.points, evidence.resampled.replicates, strict=True))
+    # A model without any fold has nothing to tell.
+    resampled = [each for each in resampled if common_folds(each[0]).any()]
+    if len(resampled) < 2:
+        return None
+    there = common_folds(*(points for points, _ in resampled))
+    if not there.any():
+        return None
+    means = [replicates[:, there].mean(axis=(0, 1)) for _, replicates in resampled]
     usable = [mean for mean in means if np.isfinite(mean).all()]
     if len(usable) < 2:
         return None
-    found = resolution(np.stack(usable), n_clips=list(evidence.n_clips), level=level)
+    found = resolution(np.stack(usable), n_clips=_sizes(evidence, there), level=level)
     if not found.alone > _NO_WIDTH:
         return None
     if found.paired > _NO_WIDTH * found.alone:
@@ -206,7 +223,7 @@ def _notes(evidence: Evidence) -> list[str]:
     protocols: dict[str, list[str]] = {}
     for entrant in evidence.entrants:
         protocol = entrant.first[task].protocol
-        protocols.setdefault(protocol.model_dump_json(), []).append(entrant.name)
+        protocols.setdefault(protocol.recorded(), []).append(entrant.name)
     if len(protocols) > 1:
         said = "; ".join(
             f"{', '.join(names)} by {_protocol(evidence, names[0])}" for names in protocols.values()
@@ -218,9 +235,18 @@ def _notes(evidence: Evidence) -> list[str]:
         evidence.resampled.replicates,
         strict=True,
     ):
-        if np.isnan(points).any():
+        there = common_folds(points)
+        if not there.any():
             notes.append(f"{task}: {evidence.score} of {entrant.name} is undefined.")
-        elif np.isinf(points).any():
+            continue
+        if not there.all():
+            notes.append(
+                f"{task}: {evidence.score} of {entrant.name} is undefined on "
+                f"{int((~there).sum())} of {len(there)} test splits, which are left out; "
+                "differences are over the test splits that both models have."
+            )
+            points, replicates = points[:, there], replicates[:, there]
+        if np.isinf(points).any():
             notes.append(f"{task}: {evidence.score} of {entrant.name} is infinite.")
         elif not np.isfinite(replicates).all():
             bad = int((~np.isfinite(replicates)).any(axis=(0, 1)).sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -140,13 +141,17 @@ def _by_swapping(
     pairs = list(zip(a, b, strict=True)) if len(a) == len(b) else list(itertools.product(a, b))
     pooled: list[list[ClipScore]] = []
     for split in like.splits:
+        if any(math.isnan(_split(each, split).points[score]) for each in (*a, *b)):
+            continue  # left out of the means as well
         scores = []
         for one, other in pairs:
             both = _pooled(score, split, _split(one, split), _split(other, split), like.labels)
             if both is None:
-                return float("nan")
+                return math.nan
             scores.append(both)
         pooled.append(scores)
+    if not pooled:
+        return math.nan
     with np.errstate(invalid="ignore"):  # differences of infinite scores
         return permutation_p_value(pooled, n_permutations=n_permutations, seed=seed)
 

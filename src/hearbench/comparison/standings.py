@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from hearbench.comparison.evidence import Evidence
 from hearbench.comparison.record import ModelStanding, PairDifference, TaskComparison
+from hearbench.results.over_folds import mean_of_seeds
 from hearbench.stats.ranks import rank_intervals, ranks
 
-__all__ = ["TaskRanks", "mean_ranks", "mean_score", "standings"]
+__all__ = ["TaskRanks", "mean_ranks", "standings"]
 
 _Floats = npt.NDArray[np.float64]
 
@@ -53,7 +54,7 @@ def mean_ranks(
     whole: list[_Floats] = []
     for each in evidence:
         own = [entrant.name for entrant in each.entrants]
-        scores = np.array([mean_score(p) for p in each.resampled.points])
+        scores = np.array([mean_of_seeds(p) for p in each.resampled.points])
         better = np.zeros((len(own), len(own)), dtype=bool)
         for pair in pairs.get(each.task, ()):
             if pair.better is not None:
@@ -101,9 +102,3 @@ def _standing(
         clearly_better=better,
         clearly_worse=worse,
     )
-
-
-def mean_score(points: _Floats) -> float:
-    """A score over seeds and folds, (n_seeds, n_folds)."""
-    with np.errstate(invalid="ignore"):  # infinities of both signs
-        return float(points.mean(axis=1).mean())

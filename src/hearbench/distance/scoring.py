@@ -51,6 +51,7 @@ class _Measured:
         test: Its name.
         n_clips: Its clips.
         n_unlabelled: Those without a label.
+        is_constant: Whether all have the same embedding.
         measures: What was measured.
         errors: Standard errors.
         seconds: That it took.
@@ -59,6 +60,7 @@ class _Measured:
     test: str
     n_clips: int
     n_unlabelled: int
+    is_constant: bool
     measures: DistanceMeasures
     errors: StandardErrors
     seconds: float
@@ -200,6 +202,7 @@ def _measure(
         test=test,
         n_clips=n_clips,
         n_unlabelled=int((~targets.any(axis=1)).sum()),
+        is_constant=n_clips > 1 and bool((embeddings == embeddings[:1]).all()),
         measures=measures,
         errors=errors,
         seconds=time.perf_counter() - begun,
@@ -215,15 +218,17 @@ def _summaries(measured: Sequence[_Measured], level: float) -> dict[str, Distanc
     ) -> DistanceSummary:
         per_fold = {one.test: value(one.measures) for one in measured}
         mean, std = mean_std(list(per_fold.values()))
-        spread = mean_error([error(one.errors) for one in measured])
-        n_clips = sum(one.n_clips for one in measured)
+        # Of the test splits whose score is defined, as the mean is.
+        defined = [one for one in measured if not math.isnan(per_fold[one.test])]
+        spread = mean_error([error(one.errors) for one in defined])
+        n_clips = sum(one.n_clips for one in defined)
         return DistanceSummary(
             mean=mean,
             std=std,
             per_fold=per_fold,
             maximise=maximise,
             standard_error=spread,
-            interval=share_interval(mean, spread, n_clips, len(measured), level),
+            interval=share_interval(mean, spread, n_clips, len(defined), level),
         )
 
     return {
@@ -262,7 +267,7 @@ def _split(one: _Measured) -> DistanceSplit:
         n_queries=one.measures.n_queries,
         n_same=one.measures.pairs.n_same,
         n_different=one.measures.pairs.n_different,
-        eer_threshold=one.measures.pairs.eer_threshold,
+        eer_threshold=one.measures.eer_threshold,
     )
 
 
@@ -281,6 +286,12 @@ def _notes(measured: Sequence[_Measured]) -> tuple[str, ...]:
         )
     if any(unlabelled.values()):
         notes.append(f"Clips without a label are the same as no other clip: {where(unlabelled)}.")
+    constant = [one.test for one in measured if one.is_constant]
+    if constant:
+        notes.append(
+            f"All clips of {', '.join(constant)} have the same embedding: all distances are 0, and "
+            "the scores say nothing but how often clips are the same."
+        )
     for missing, names in (
         ("same", [one.test for one in measured if not one.measures.pairs.n_same]),
         ("different", [one.test for one in measured if not one.measures.pairs.n_different]),

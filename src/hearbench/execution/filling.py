@@ -106,20 +106,24 @@ def filling(wanted: Wanted, left: set[str]) -> Flow:
 
 
 def _training(wanted: Wanted, training: Training, store: str, left: set[str]) -> Flow:
+    metadata = wanted.task.metadata
+    # What a grid is drawn from isn't in its JSON, so the task's part in it is settled before.
+    protocol = training.protocol.for_task(metadata.task_name, metadata.evaluation_params)
+
     def unit(number: int, points: Sequence[int]) -> TrainFold:
         return TrainFold(
             task=wanted.place,
             store=store,
-            protocol=training.protocol.model_dump_json(),
+            protocol=protocol.model_dump_json(),
             seeds=training.seeds,
             precision=training.precision,
             number=number,
             points=tuple(points),
         )
 
-    networks = training.protocol.for_task(wanted.task.metadata.task_name).networks
+    networks = protocol.networks
     # What one shape reaches decides when points of the next are given up by racing.
-    groups = [range(len(networks))] if training.protocol.racing else by_shape(networks)
+    groups = [range(len(networks))] if protocol.racing else by_shape(networks)
     left.update(_names((yield [unit(0, points) for points in groups])))
     left.update(_names((yield [unit(i, ()) for i in range(1, len(wanted.task.folds()))])))
 

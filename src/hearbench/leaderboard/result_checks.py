@@ -24,6 +24,7 @@ from hearbench.leaderboard.recompute import (
 )
 from hearbench.metrics import get_event_score, get_scene_score
 from hearbench.probe.events import Postprocessing, postprocessing_grid
+from hearbench.probe.objective import Objective
 from hearbench.probe.protocol import HEAR2021
 from hearbench.results.over_folds import mean_std, same_number
 from hearbench.results.record import RESULT_FILE, PartSummary, Result
@@ -56,7 +57,7 @@ def result_problems(result: Result, task: CountedTask, folder: Path | None) -> l
 
 
 def _protocol_problems(result: Result, task: CountedTask) -> list[str]:
-    wanted = HEAR2021.for_task(task.spec.name)
+    wanted = HEAR2021.for_task(task.spec.name, _params(task))
     name = result.protocol.name
     if name.startswith(f"{wanted.name}["):
         return [
@@ -76,6 +77,10 @@ def _protocol_problems(result: Result, task: CountedTask) -> list[str]:
             f"{_DTYPE}. {_AGAIN}"
         ]
     return []
+
+
+def _params(task: CountedTask) -> dict[str, Any]:
+    return {str(key): value for key, value in (task.spec.evaluation_params or {}).items()}
 
 
 def _fold_problems(result: Result, task: CountedTask) -> list[str]:
@@ -114,16 +119,15 @@ def _choice_problems(result: Result, task: CountedTask) -> list[str]:
     # Which way is better is the score's own affair, whatever the file says.
     scene = result.kind == "scene"
     score = (get_scene_score if scene else get_event_score)(result.primary_score)
-    sign = 1 if score.maximise and not on_loss else -1
-    merits = [sign * outcome.validation_score for outcome in result.grid]
-    if math.isnan(merits[result.chosen]):
+    objective = Objective(score, score.maximise, on_loss)
+    merits = [objective.goodness(outcome.validation_score) for outcome in result.grid]
+    if math.isnan(result.grid[result.chosen].validation_score):
         return [f"the grid point that it used has no validation. {_AGAIN}"]
-    # A comparison with NaN, of a point that was dropped, is false.
-    if any(merit > merits[result.chosen] for merit in merits):
+    # Of equal ones the first wins.
+    if merits.index(max(merits)) != result.chosen:
         return [f"another grid point than the one it used was better in validation. {_AGAIN}"]
     if result.kind == "event":
-        params = task.spec.evaluation_params or {}
-        ways = postprocessing_grid({str(key): value for key, value in params.items()})
+        ways = postprocessing_grid(_params(task))
         for fold in result.folds:
             own = fold.postprocessing
             if own and Postprocessing(own.median_filter_ms, own.min_duration_ms) not in ways:

@@ -150,7 +150,7 @@ class Planner:
                     ),
                 )
             )
-        protocol = asked.protocol.for_task(facts.task_name)
+        protocol = asked.protocol.for_task(facts.task_name, facts.evaluation_params)
         budget = settings.memory_budget_bytes()
         stages.append(
             s.probe(

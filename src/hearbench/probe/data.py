@@ -7,6 +7,7 @@ cut from that order in every epoch alike.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -180,9 +181,13 @@ def validations(
     """
     if objective.on_loss:
         return [Validation(loss) for loss in predictor.losses(logits, y).tolist()]
-    return [
-        Validation(objective.function(probabilities(one, multilabel), targets)) for one in logits
-    ]
+    found = []
+    for one in logits:
+        chances = probabilities(one, multilabel)
+        # A ranking has a place for NaN too, but it says nothing.
+        score = objective.function(chances, targets) if np.isfinite(chances).all() else math.nan
+        found.append(Validation(score))
+    return found
 
 
 def resident_data(

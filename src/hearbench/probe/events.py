@@ -27,9 +27,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hearbench.errors import ProbeError, TaskError
+from hearbench.errors import ProbeError
 from hearbench.metrics.blocks import blocks_of
 from hearbench.metrics.event_lists import EventArrays, concatenate_events
+from hearbench.tasks.evaluation_params import evaluation_params
 
 __all__ = [
     "DEFAULT_POSTPROCESSING",
@@ -66,46 +67,27 @@ DEFAULT_POSTPROCESSING = (Postprocessing(250, 125), Postprocessing(250, 250))
 
 
 def postprocessing_grid(
-    evaluation_params: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
 ) -> tuple[Postprocessing, ...]:
     """The grid of a task: its own, or the default of a filter of 250 ms and 125 or 250 ms.
 
     Args:
-        evaluation_params: Of the task's metadata. Its ``event_postprocessing_grid`` is
-            ``{"median_filter_ms": [...], "min_duration": [...]}``, all in ms; either may be
-            left out, and is then as in the default grid.
+        params: ``evaluation_params`` of the task's metadata. Its ``event_postprocessing_grid`` is
+            ``{"median_filter_ms": [...], "min_duration": [...]}``, all in ms. Where it leaves one
+            of them out, that is 150 ms for the filter and 60 ms for the duration.
 
     Raises:
         TaskError: The grid has other keys, or values that aren't lists of finite numbers from
             0 up.
     """
-    own = (evaluation_params or {}).get("event_postprocessing_grid")
+    own = evaluation_params(params).event_postprocessing_grid
     if own is None:
         return DEFAULT_POSTPROCESSING
-    values: dict[str, list[float]] = {"median_filter_ms": [250], "min_duration": [125, 250]}
-    if not isinstance(own, Mapping) or not set(own) <= set(values):
-        raise TaskError(
-            f"event_postprocessing_grid in the task's evaluation_params is {own!r}; it can have "
-            "lists of numbers for median_filter_ms and min_duration, and nothing else."
-        )
-    for key, listed in own.items():
-        if not isinstance(listed, list | tuple) or not listed or not all(map(_is_length, listed)):
-            raise TaskError(
-                f"event_postprocessing_grid in the task's evaluation_params has {listed!r} for "
-                f"{key}; give a list of numbers in ms, from 0 up."
-            )
-        values[key] = list(listed)
     return tuple(
         Postprocessing(median_ms, duration_ms)
-        for median_ms in values["median_filter_ms"]
-        for duration_ms in values["min_duration"]
+        for median_ms in own.median_filter_ms
+        for duration_ms in own.min_duration
     )
-
-
-def _is_length(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) and value >= 0
 
 
 def best_postprocessing(

@@ -10,6 +10,7 @@ import torch
 
 from hearbench.digest import digest_json, short
 from hearbench.embeddings.store import EmbeddingStore
+from hearbench.probe.embedding_notes import embedding_notes
 from hearbench.probe.kinds import kind_of
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction, Predictions
@@ -22,7 +23,7 @@ from hearbench.worker.memory import peak_resident_mb
 
 __all__ = ["PROBE_FORMAT", "ProbeProgress", "fit_probe", "fit_probes", "plan_of", "work_folder"]
 
-PROBE_FORMAT = 3
+PROBE_FORMAT = 4
 """Raised whenever the numbers that a training gives change, so that none are mixed."""
 
 
@@ -82,7 +83,7 @@ def plan_of(
     """
     task = store.task
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
-    protocol = protocol.for_task(task.metadata.task_name)
+    protocol = protocol.for_task(task.metadata.task_name, task.metadata.evaluation_params)
     device = settings.torch_device()
     dtype = resolve_precision(precision, device)
     folders = {
@@ -206,6 +207,7 @@ def fit_probes(
                     device_utilisation=learned.device_utilisation,
                 )
             )
+    notes = embedding_notes(store, protocol)
     return tuple(
         Predictions(
             task=store.task,
@@ -219,6 +221,7 @@ def fit_probes(
             grid=grids[seed],
             chosen=points[seed][0],
             folds=tuple(predictions[seed]),
+            notes=notes,
         )
         for seed in seeds
     )

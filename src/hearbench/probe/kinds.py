@@ -85,7 +85,7 @@ class TaskKind(TypingProtocol):
         seconds: float,
         folder: Path,
     ) -> FoldPrediction | EventFoldPrediction:
-        """The test split by what was chosen; None if no grid point had a defined score.
+        """The test split by what was chosen; None if no grid point was validated.
 
         Large predictions are put into the folder.
         """
@@ -195,6 +195,8 @@ class _SceneKind(_Kind):
             of_each = chosen.predictor.losses(logits, torch.from_numpy(labels).to(self.device))
             loss = float(of_each[0])
             chances = probabilities(logits[0], self.multilabel)
+            if not np.isfinite(chances).all():
+                chances, loss = np.full_like(chances, np.nan), math.nan
         return FoldPrediction(fold, clips, chances, targets, loss, outcome, seconds)
 
 
@@ -247,11 +249,12 @@ class _EventKind(_Kind):
         shape = (len(times), self.n_labels)
         reference = EventArrays.from_clips([clip.events for clip in clips], self.task.vocabulary)
         estimate, loss = EventArrays.from_rows(()), math.nan
-        if chosen is None or outcome.postprocessing is None:
-            chances = np.broadcast_to(np.float32(np.nan), shape)
-        else:
-            chances, loss = self._chances(fold, chosen, clips, shape, folder)
-            estimate = events_in_parts(chances, bounds, times, outcome.postprocessing)
+        chances = np.broadcast_to(np.float32(np.nan), shape)
+        if chosen is not None and outcome.postprocessing is not None:
+            found, found_loss = self._chances(fold, chosen, clips, shape, folder)
+            if not math.isnan(found_loss):
+                chances, loss = found, found_loss
+                estimate = events_in_parts(chances, bounds, times, outcome.postprocessing)
         names = tuple(clip.frames.clip for clip in clips)
         return EventFoldPrediction(
             fold, names, bounds, times, chances, reference, estimate, loss, outcome, seconds
@@ -265,6 +268,7 @@ class _EventKind(_Kind):
         shape: tuple[int, int],
         folder: Path,
     ) -> tuple[npt.NDArray[np.float32], float]:
+        """Probabilities of all frames, and their loss: NaN if a probability isn't finite."""
         place = None
         if 4 * shape[0] * shape[1] >= _LARGE_BYTES:
             folder.mkdir(parents=True, exist_ok=True)
@@ -274,7 +278,7 @@ class _EventKind(_Kind):
         def pieces() -> Iterator[npt.NDArray[np.float32]]:
             predicted = predict_frames(chosen.predictor, chosen.inputs, clips, self.task.vocabulary)
             for piece, loss in predicted:
-                losses.append(loss * len(piece))
+                losses.append(loss * len(piece) if np.isfinite(piece).all() else math.nan)
                 yield piece
 
         chances = gather_rows(pieces(), shape, place)

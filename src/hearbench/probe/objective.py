@@ -20,13 +20,19 @@ class Objective:
             reference, estimated events and vocabulary (event tasks), to a number.
         maximise: Whether higher is better.
         on_loss: Select by the validation loss instead of the function.
-        nan_ends_point: Whether NaN ends a grid point, or counts as 0.
+        nan_ends_point: Whether a score that isn't finite ends a grid point, where NaN is the worst
+            score; or NaN counts as 0.
     """
 
     function: Callable[..., float]
     maximise: bool
     on_loss: bool = False
     nan_ends_point: bool = True
+
+    @property
+    def worst(self) -> float:
+        """The worst score there is, an infinity."""
+        return -math.inf if self.maximise and not self.on_loss else math.inf
 
     def goodness(self, value: float) -> float:
         """The value turned so that higher is better, and NaN the worst."""

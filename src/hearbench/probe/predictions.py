@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,16 +17,27 @@ from hearbench.tasks.store import FoldSplit, PreparedTask
 __all__ = ["EventFoldPrediction", "FoldPrediction", "Predictions"]
 
 
+class _Fold:
+    loss: float
+    outcome: Outcome
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether there is no prediction, so that every score is undefined."""
+        return math.isnan(self.loss) or math.isnan(self.outcome.validation_score)
+
+
 @dataclass(frozen=True)
-class FoldPrediction:
+class FoldPrediction(_Fold):
     """The test split of one training of a scene task.
 
     Attributes:
         fold: The splits.
         clips: File names, in the order of the rows.
-        probabilities: (n_clips, n_labels) float32; NaN if no grid point had a defined score.
+        probabilities: (n_clips, n_labels) float32; all are NaN if there is no prediction, as no
+            grid point was validated or what it predicts isn't finite.
         targets: (n_clips, n_labels) multi-hot.
-        loss: Mean loss on the test split.
+        loss: Mean loss on the test split; NaN if there is no prediction.
         outcome: How the chosen grid point fared in this training.
         seconds: Time that it took, the grid included.
         peak_memory_mb: The most memory that the process had had resident by then, MiB; None where
@@ -48,7 +60,7 @@ class FoldPrediction:
 
 
 @dataclass(frozen=True)
-class EventFoldPrediction:
+class EventFoldPrediction(_Fold):
     """The test split of one training of an event task.
 
     Attributes:
@@ -56,11 +68,11 @@ class EventFoldPrediction:
         clips: File names, in the order of their frames.
         bounds: (n_clips + 1,) first frame of each clip, and the number of frames.
         timestamps_ms: (n_frames,) float64.
-        probabilities: (n_frames, n_labels) float32, on disk if it is large; NaN if no grid
-            point had a defined score.
+        probabilities: (n_frames, n_labels) float32, on disk if it is large; all are NaN if there
+            is no prediction, as of scene tasks.
         reference: The annotated events.
         estimate: The events that were found with the best validation's postprocessing.
-        loss: Mean loss on the test split's frames.
+        loss: Mean loss on the test split's frames; NaN if there is no prediction.
         outcome: How the chosen grid point fared in this training.
         seconds: Time that it took, the grid included.
         peak_memory_mb: The most memory that the process had had resident by then, MiB; None where
@@ -101,6 +113,7 @@ class Predictions:
         grid: How every grid point fared on the first fold, in the protocol's order.
         chosen: Position of the one that trained the other folds.
         folds: One per test split, all of the task's kind.
+        notes: What a reader of the scores should know of the embeddings, in sentences.
     """
 
     task: PreparedTask
@@ -114,6 +127,7 @@ class Predictions:
     grid: tuple[Outcome, ...]
     chosen: int
     folds: tuple[FoldPrediction | EventFoldPrediction, ...]
+    notes: tuple[str, ...] = ()
 
     def scene_folds(self) -> tuple[FoldPrediction, ...]:
         """The folds of a scene task; empty for an event task."""

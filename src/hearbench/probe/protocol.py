@@ -17,15 +17,16 @@ and the behaviour of the evaluation code that was published with it.
 from __future__ import annotations
 
 import itertools
-import random
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from hearbench.errors import ProbeError
+from hearbench.probe.grid import Cut, GridPoint, NeighbourPoint, by_shape, draw_grid
 from hearbench.probe.subset import TrainSubset
 from hearbench.registry import Registry, did_you_mean
+from hearbench.tasks.evaluation_params import BatchSize, evaluation_params
 
 __all__ = [
     "DEFAULT_SEED",
@@ -47,70 +48,8 @@ __all__ = [
     "protocol_names",
 ]
 
-# Of runs that name no other, and of the draws of grids.
+# Of runs that name no other.
 DEFAULT_SEED = 42
-
-
-class GridPoint(BaseModel):
-    """One set of hyperparameters of the probe.
-
-    Attributes:
-        hidden_layers: Number of hidden layers, 0 for a linear probe.
-        hidden_dim: Width of each.
-        initialization: Xavier's, uniform or normal.
-        lr: Adam's learning rate.
-        dropout: Share of a hidden layer's units that is dropped.
-        max_epochs: Passes over the training clips at most.
-        check_every: Epochs between validations.
-        patience: Validations without improvement after which it stops.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    hidden_layers: int = Field(default=1, ge=0, le=16)
-    hidden_dim: int = Field(default=1024, ge=1)
-    initialization: Literal["uniform", "normal"] = "uniform"
-    lr: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    max_epochs: int = Field(default=500, ge=1)
-    check_every: int = Field(default=3, ge=1)
-    patience: int = Field(default=20, ge=1)
-
-    @property
-    def shape(self) -> tuple[int, int, float]:
-        """What networks must share to be trained as one: layers, width and dropout."""
-        return (self.hidden_layers, self.hidden_dim, self.dropout)
-
-    def label(self) -> str:
-        """A short form for tables, e.g. ``2 x 1024, normal, lr 3.2e-04``."""
-        size = f"{self.hidden_layers} x {self.hidden_dim}" if self.hidden_layers else "linear"
-        return f"{size}, {self.initialization}, lr {self.lr:.1e}"
-
-
-def by_shape(points: Sequence[GridPoint]) -> list[list[int]]:
-    """Positions of the points that can be trained together, in order of appearance."""
-    groups: dict[tuple[int, int, float], list[int]] = {}
-    for i, point in enumerate(points):
-        groups.setdefault(point.shape, []).append(i)
-    return list(groups.values())
-
-
-class NeighbourPoint(BaseModel):
-    """One way to label by the nearest training embeddings.
-
-    Attributes:
-        k: How many vote, each with its own labels.
-        metric: Cosine, Euclidean or L1 distance.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    k: int = Field(ge=1)
-    metric: Literal["cosine", "euclidean", "l1"] = "cosine"
-
-    def label(self) -> str:
-        """A short form for tables, e.g. ``10 neighbours, cosine``."""
-        return f"{self.k} neighbour{'s' if self.k > 1 else ''}, {self.metric}"
 
 
 class Racing(BaseModel):
@@ -134,14 +73,17 @@ class Racing(BaseModel):
 class Protocol(BaseModel):
     """How embeddings become a score.
 
+    Two protocols are equal if they train alike: what they would change for tasks of certain names
+    isn't looked at, as it has been applied in a result.
+
     Attributes:
         name: What results call it. A changed protocol has another name.
         grid: The points that are tried, in order; of equal validation scores the first wins.
             All are of networks, or all of neighbours.
         batch_size: Clips (or frames) per training step.
-        task_changes: Hyperparameters that a task overrides for every grid point, by task name.
-        nan_ends_point: Whether an undefined validation score ends a grid point with the worst
-            possible score (the published behaviour), or counts as 0.
+        task_changes: Hyperparameters that a task fixes for every grid point, by task name.
+        nan_ends_point: Whether a validation score that isn't finite ends a grid point, for which
+            the best before it counts (the published behaviour); or an undefined one counts as 0.
         shuffle: Whether the training examples come in another order in every epoch. Clips of an
             event task do, and their frames within some tens of thousands.
         standardise: Whether embeddings are centred and divided by their standard deviation,
@@ -154,13 +96,41 @@ class Protocol(BaseModel):
 
     name: str
     grid: tuple[GridPoint, ...] | tuple[NeighbourPoint, ...] = Field(min_length=1)
-    batch_size: int = Field(default=1024, ge=2)
+    batch_size: BatchSize = 1024
     task_changes: Mapping[str, Mapping[str, int | float]] = Field(default_factory=dict)
     nan_ends_point: bool = True
     shuffle: bool = False
     standardise: bool = False
     racing: Racing | None = None
     subset: TrainSubset | None = None
+    # What the grid is drawn from, which a task can change: the values of each hyperparameter, of
+    # whose combinations eight are tried; None where the points are named one by one. And the parts
+    # of that which it was restricted to, one after the other. Neither is in files.
+    _values: Mapping[str, tuple[Any, ...]] | None = PrivateAttr(default=None)
+    _cuts: tuple[Cut, ...] = PrivateAttr(default=())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Protocol) and self.recorded() == other.recorded()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def recorded(self) -> str:
+        """All that decides how it trains, as JSON."""
+        return self.model_dump_json(exclude={"task_changes"})
+
+    @classmethod
+    def drawn(cls, name: str, values: Mapping[str, Sequence[Any]], **changes: Any) -> Protocol:
+        """A protocol whose grid is drawn from the combinations of some values.
+
+        Args:
+            name: Its name.
+            values: By hyperparameter.
+            **changes: Other attributes.
+        """
+        lists = {key: tuple(each) for key, each in values.items()}
+        made = cls(name=name, grid=draw_grid(lists), **changes)
+        made._values = lists
+        return made
 
     @property
     def networks(self) -> tuple[GridPoint, ...]:
@@ -194,14 +164,65 @@ class Protocol(BaseModel):
             parts.append(f"a part of the training clips ({self.subset.label()})")
         return "; ".join(parts)
 
-    def for_task(self, task_name: str) -> Protocol:
-        """The protocol with that task's own changes applied to its grid."""
-        changes = self.task_changes.get(task_name)
-        if not changes:
+    def for_task(self, task_name: str, params: Mapping[str, Any] | None = None) -> Protocol:
+        """The protocol as it is applied to a task.
+
+        The values that the task's name or its metadata give take the place of the protocol's
+        before the grid is drawn from them; those of the metadata come last. A protocol without
+        hidden layers stays without them.
+
+        Args:
+            task_name: Without version and mode.
+            params: The task's ``evaluation_params``, of which ``task_specific_param_grid`` counts.
+
+        Raises:
+            TaskError: That grid can't be.
+            ProbeError: Nothing is left of the grid, or some of its points aren't validated.
+        """
+        own = evaluation_params(params, events=False).task_specific_param_grid
+        changes: dict[str, Sequence[Any]] = {
+            key: (value,) for key, value in self.task_changes.get(task_name, {}).items()
+        }
+        changes |= own.values() if own else {}
+        if not changes or not self.networks:
             return self
-        grid = tuple(point.model_copy(update=dict(changes)) for point in self.networks)
-        # Points may have become alike.
-        return self.model_copy(update={"grid": tuple(dict.fromkeys(grid)) or self.grid})
+        batch_size = changes.pop("batch_size", (self.batch_size,))[0]
+        if not any(point.hidden_layers for point in self.networks):
+            changes.pop("hidden_layers", None)
+        grid = self._changed(changes)
+        if not grid:
+            raise ProbeError(
+                f"No grid point of {self.name!r} is left for {task_name}, whose metadata sets "
+                f"{_listed(changes)}. Restrict the grid otherwise."
+            )
+        blind = next((point for point in grid if point.max_epochs < point.check_every), None)
+        if blind is not None:
+            raise ProbeError(
+                f"{self.name!r} would never validate {task_name}: at most {blind.max_epochs} "
+                f"epochs are trained, and every {blind.check_every} of them is followed by a "
+                "validation. Change task_specific_param_grid in its task_metadata.json, or choose "
+                "another protocol."
+            )
+        return self.model_copy(update={"grid": grid, "batch_size": batch_size})
+
+    def _changed(self, changes: Mapping[str, Sequence[Any]]) -> tuple[GridPoint, ...]:
+        if self._values is not None:
+            drawn: Sequence[Any] = draw_grid({**self._values, **changes})
+            for cut in self._cuts:
+                drawn = cut.of(drawn)
+            return tuple(dict.fromkeys(drawn))
+        changed = []
+        for point in self.networks:
+            have = point.model_dump()
+            # A point that has one of the values keeps it, so that nothing changes the next time.
+            lists = [
+                (have[key],) if have[key] in values else values for key, values in changes.items()
+            ]
+            changed += [
+                GridPoint(**{**have, **dict(zip(changes, chosen, strict=True))})
+                for chosen in itertools.product(*lists)
+            ]
+        return tuple(dict.fromkeys(changed))
 
     def with_subset(self, subset: TrainSubset) -> Protocol:
         """The same, learning from a part of the training clips, under a name that says so."""
@@ -223,32 +244,27 @@ class Protocol(BaseModel):
         """
         if not first and not only:
             return self
-        grid: Sequence[GridPoint | NeighbourPoint] = self.grid
-        wanted = dict(only or {})
-        for key in wanted:
-            if key not in type(grid[0]).model_fields:
-                known = sorted(type(grid[0]).model_fields)
+        cut = Cut(first=first, only=dict(only or {}))
+        for key in cut.only:
+            if key not in type(self.grid[0]).model_fields:
+                known = sorted(type(self.grid[0]).model_fields)
                 raise ProbeError(f"{key!r} is no hyperparameter. {did_you_mean(key, known)}")
-        grid = [
-            point
-            for point in grid
-            if all(_same(getattr(point, key), value) for key, value in wanted.items())
-        ]
-        if first is not None:
-            grid = grid[:first]
+        grid = cut.of(self.grid)
         if not grid:
-            described = ", ".join(f"{key}={value}" for key, value in wanted.items())
+            described = ", ".join(f"{key}={value}" for key, value in cut.only.items())
             points = "\n".join(f"  {point.label()}" for point in self.grid)
             raise ProbeError(
                 f"No grid point of {self.name!r} has {described}. Its points are:\n{points}"
             )
         if len(grid) == len(self.grid):
             return self
-        parts = [f"first={first}"] if first is not None else []
-        parts += [f"{key}={value}" for key, value in wanted.items()]
-        return self.model_copy(
-            update={"name": _with_part(self.name, ",".join(parts)), "grid": tuple(grid)}
-        )
+        part = self.model_copy(update={"name": _with_part(self.name, cut.label()), "grid": grid})
+        part._cuts = (*self._cuts, cut)  # noqa: SLF001 (another of this class)
+        return part
+
+
+def _listed(changes: Mapping[str, Sequence[Any]]) -> str:
+    return ", ".join(f"{key} {' or '.join(map(str, each))}" for key, each in changes.items())
 
 
 def _with_part(name: str, part: str) -> str:
@@ -256,66 +272,32 @@ def _with_part(name: str, part: str) -> str:
     return f"{name.removesuffix(']')},{part}]" if name.endswith("]") else f"{name}[{part}]"
 
 
-def _same(have: Any, want: Any) -> bool:
-    if isinstance(have, str):
-        return have == str(want)
-    try:
-        return float(have) == float(want)
-    except ValueError:
-        return False
-
-
-def draw_grid(values: Mapping[str, Sequence[Any]], count: int = 8) -> tuple[GridPoint, ...]:
-    """The first ``count`` points of the full grid in the published random order.
-
-    The points are enumerated with their names sorted and the last name varying fastest, then
-    shuffled by ``random.Random(42)``. The published scores were all made with that seed, so it
-    is part of the protocol: another seed of a run changes the training and not the grid.
-    """
-    names = sorted(values, key=_published_name)
-    points = [
-        GridPoint(**dict(zip(names, combination, strict=True)))
-        for combination in itertools.product(*(values[name] for name in names))
-    ]
-    random.Random(DEFAULT_SEED).shuffle(points)
-    return tuple(points[:count])
-
-
-def _published_name(name: str) -> str:
-    # The enumeration sorts by the names that the published code used.
-    return {"check_every": "check_val_every_n_epoch"}.get(name, name)
-
-
 _FULL_GRID: Mapping[str, Sequence[Any]] = {
     "hidden_layers": (1, 2),
     "lr": (3.2e-3, 1e-3, 3.2e-4, 1e-4),
     "initialization": ("uniform", "normal"),
 }
-_TASK_CHANGES: Mapping[str, Mapping[str, int | float]] = {
-    "dcase2016_task2": {"check_every": 10},
-    "maestro": {"check_every": 1, "max_epochs": 50},
-}
+# The one task that the published code knows by its name; others say it in their metadata.
+_TASK_CHANGES: Mapping[str, Mapping[str, int | float]] = {"dcase2016_task2": {"check_every": 10}}
 
 # As published: the protocol, and its two smaller grids.
-HEAR2021 = Protocol(name="hear2021", grid=draw_grid(_FULL_GRID), task_changes=_TASK_CHANGES)
-FAST = Protocol(
-    name="fast",
-    grid=draw_grid({**_FULL_GRID, "max_epochs": (10, 50), "check_every": (3, 10)}),
+HEAR2021 = Protocol.drawn("hear2021", _FULL_GRID, task_changes=_TASK_CHANGES)
+FAST = Protocol.drawn(
+    "fast",
+    {**_FULL_GRID, "max_epochs": (10, 50), "check_every": (3, 10)},
     task_changes=_TASK_CHANGES,
     nan_ends_point=False,
 )
-FASTER = Protocol(
-    name="faster",
-    grid=draw_grid(
-        {
-            **_FULL_GRID,
-            "hidden_layers": (0, 1),
-            "hidden_dim": (64, 128),
-            "patience": (1, 3),
-            "max_epochs": (10,),
-            "check_every": (1,),
-        }
-    ),
+FASTER = Protocol.drawn(
+    "faster",
+    {
+        **_FULL_GRID,
+        "hidden_layers": (0, 1),
+        "hidden_dim": (64, 128),
+        "patience": (1, 3),
+        "max_epochs": (10,),
+        "check_every": (1,),
+    },
     task_changes=_TASK_CHANGES,
     nan_ends_point=False,
 )
@@ -324,11 +306,7 @@ FASTER = Protocol(
 SHUFFLED = HEAR2021.model_copy(update={"name": "hear2021-shuffled", "shuffle": True})
 STANDARDISED = HEAR2021.model_copy(update={"name": "hear2021-standardised", "standardise": True})
 RACING = HEAR2021.model_copy(update={"name": "racing", "racing": Racing()})
-LINEAR = Protocol(
-    name="linear",
-    grid=draw_grid({**_FULL_GRID, "hidden_layers": (0,)}),
-    task_changes=_TASK_CHANGES,
-)
+LINEAR = Protocol.drawn("linear", {**_FULL_GRID, "hidden_layers": (0,)}, task_changes=_TASK_CHANGES)
 KNN = Protocol(
     name="knn",
     grid=tuple(

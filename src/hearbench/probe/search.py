@@ -37,11 +37,13 @@ class Outcome:
 
     Attributes:
         point: The grid point.
-        validation_score: Its best (a loss where the objective is one); NaN if there was none.
+        validation_score: Its best (a loss where the objective is one); the worst there is, an
+            infinity, if the first validation was undefined already; NaN if there was none.
         best_epoch: The epoch after which it was validated, 0 if there was none.
         epochs: How many it was trained.
-        ended: ``"patience"``, ``"max_epochs"``, ``"undefined_score"``, ``"raced"`` (given up
-            because it couldn't win any more), or ``"asked"`` (neighbours, which don't learn).
+        ended: ``"patience"``, ``"max_epochs"``, ``"undefined_score"`` (a validation that wasn't
+            finite), ``"raced"`` (given up because it couldn't win any more), or ``"asked"``
+            (neighbours, which don't learn).
         postprocessing: The way from frames to events of that validation (event tasks).
     """
 
@@ -74,7 +76,7 @@ class Trained:
     Attributes:
         outcomes: One per point.
         best: The position of the one with the best validation, the first of equals; None if
-            none is defined.
+            there was no validation.
         weights: Its weights.
     """
 
@@ -191,18 +193,18 @@ def _train_epoch(state: _State, data: TrainingData, dropouts: Mapping[int, Dropo
 def _validate(state: _State, due: list[int], data: TrainingData, objective: Objective) -> None:
     for i, validation in zip(due, data.validate(state.stack, due, objective), strict=True):
         run, score = state.runs[i], validation.score
-        if math.isnan(score) and objective.nan_ends_point:
-            run.best_score, run.best_epoch, run.weights = math.nan, 0, {}
-            run.postprocessing = None
-            run.ended = "undefined_score"
-            continue
-        score = 0.0 if math.isnan(score) else score
-        if objective.goodness(score) > objective.goodness(run.best_score):
+        if math.isnan(score):
+            score = objective.worst if objective.nan_ends_point else 0.0
+        # The first one counts whatever it is, so that there are weights to test.
+        if not run.weights or objective.goodness(score) > objective.goodness(run.best_score):
             run.best_score, run.best_epoch, run.waited = score, state.epoch, 0
             run.weights = state.stack.snapshot(i)
             run.postprocessing = validation.postprocessing
         else:
             run.waited += 1
+        if objective.nan_ends_point and not math.isfinite(score):
+            run.ended = "undefined_score"
+            continue
         if run.waited >= run.point.patience:
             run.ended = "patience"
 

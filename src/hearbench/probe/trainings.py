@@ -90,7 +90,7 @@ class Learned:
     Attributes:
         outcomes: In the points' order.
         best: Position of the best validation.
-        chosen: What predicts; None if no point had a defined score.
+        chosen: What predicts; None if no point was validated.
         seconds: That it took.
         device_utilisation: Mean share of the time in which the GPU was busy, 0 to 1; None on a
             CPU, and where it isn't known.
@@ -358,7 +358,7 @@ def _best(outcomes: Sequence[Outcome], goodness: Callable[[float], float]) -> in
 def _network(
     plan: Plan, point: GridPoint, outcome: Outcome, units: Sequence[_Unit]
 ) -> Chosen | None:
-    """The best validation's network; None if no grid point had a defined score."""
+    """The best validation's network; None if no grid point was validated."""
     if math.isnan(outcome.validation_score):
         return None
     unit = next(

@@ -235,7 +235,7 @@ def _event_split(
     reference = read_events(place / f"{fold.test}.reference.json", ordered, labels)
     scores: dict[str, ClipScore | None] = dict.fromkeys(wanted)
     estimate = None
-    if not math.isnan(fold.validation_score):
+    if not (math.isnan(fold.validation_score) or math.isnan(fold.test_loss)):
         estimate = read_events(place / f"{fold.test}.events.json", ordered, labels)
         scores = {
             name: event_clip_score(name, reference, estimate, len(ordered), labels)

@@ -220,6 +220,9 @@ def _point(
 
 def _score(values: Mapping[int, float], goal: float | None, level: float) -> CurveScore:
     mean, std = mean_std(list(values.values()))
+    # Unlike folds: that a repeat has no score says something of that many clips.
+    if std is not None and any(map(math.isnan, values.values())):
+        mean = std = math.nan
     interval = mean_interval(list(values.values()), level)
     low, high = interval or (None, None)
     reached = mean / goal if goal is not None and goal > 0 and math.isfinite(goal) else None

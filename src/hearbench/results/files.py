@@ -10,12 +10,21 @@ from hearbench.errors import ResultError
 from hearbench.files import write_json, write_npy
 from hearbench.metrics import get_event_score
 from hearbench.probe.predictions import EventFoldPrediction, Predictions
+from hearbench.probe.protocol import NeighbourPoint
 from hearbench.results.over_folds import mean_std
 from hearbench.results.record import RESULT_FILE, Result
 
 __all__ = ["reference_form", "write_result"]
 
 _REFERENCE_FILE = "test.predicted-scores.json"
+
+# Hyperparameters of the published code that have one value, as it writes them.
+_FIXED = {
+    "embedding_norm": "<class 'torch.nn.modules.linear.Identity'>",
+    "hidden_norm": "<class 'torch.nn.modules.batchnorm.BatchNorm1d'>",
+    "norm_after_activation": False,
+    "optim": "<class 'torch.optim.adam.Adam'>",
+}
 
 
 def write_result(result: Result, predictions: Predictions, folder: Path) -> Path:
@@ -39,15 +48,23 @@ def write_result(result: Result, predictions: Predictions, folder: Path) -> Path
         write_json(
             place / "clips.json", {fold.fold.test: list(fold.clips) for fold in predictions.folds}
         )
-        write_json(folder / _REFERENCE_FILE, reference_form(result))
+        on_loss = not predictions.task.metadata.use_scoring_for_early_stopping
+        write_json(folder / _REFERENCE_FILE, reference_form(result, on_loss=on_loss))
         write_json(folder / RESULT_FILE, result.model_dump(mode="json"))
     except OSError as error:
         raise ResultError(f"The result can't be written to {folder}: {error.strerror}.") from error
     return folder / RESULT_FILE
 
 
-def reference_form(result: Result) -> dict[str, Any]:
-    """The content of ``test.predicted-scores.json``, as the published evaluation wrote it."""
+def reference_form(result: Result, *, on_loss: bool = False) -> dict[str, Any]:
+    """The content of ``test.predicted-scores.json``, as the published evaluation wrote it.
+
+    Epochs are counted from 0 and hyperparameters have its names, those that never change included.
+
+    Args:
+        result: The result.
+        on_loss: Whether the validation loss chose, and not the first score.
+    """
     parts: dict[str, dict[str, float]] = {}
     for fold in result.folds:
         scores = {f"test_{name}": s.per_fold[fold.test] for name, s in result.scores.items()}
@@ -59,7 +76,7 @@ def reference_form(result: Result) -> dict[str, Any]:
             "test_score": scores[f"test_{result.primary_score}"],
             "test_loss": fold.test_loss,
             "validation_score": fold.validation_score,
-            "epoch": fold.best_epoch,
+            "epoch": max(0, fold.best_epoch - 1),
             "time_in_min": result.resources.fold_s[fold.test] / 60,
         }
     whole: dict[str, Any] = dict(parts)
@@ -72,14 +89,27 @@ def reference_form(result: Result) -> dict[str, Any]:
         whole["aggregated_scores"] = aggregated
     return {
         **whole,
-        "hparams": {
-            **result.grid[result.chosen].point.model_dump(),
-            "batch_size": result.protocol.batch_size,
-        },
+        "hparams": _hyperparameters(result),
         "postprocessing": _reference_postprocessing(result),
-        "score_mode": "max" if result.primary.maximise else "min",
+        "score_mode": "max" if result.primary.maximise and not on_loss else "min",
         "embedding_path": result.resources.embeddings_path,
     }
+
+
+def _hyperparameters(result: Result) -> dict[str, Any]:
+    """By the published names, sorted as there; those of neighbours, which it hasn't, by ours."""
+    point = result.grid[result.chosen].point
+    if isinstance(point, NeighbourPoint):
+        return point.model_dump()
+    names = {"check_every": "check_val_every_n_epoch"}
+    found = {names.get(name, name): value for name, value in point.model_dump().items()}
+    found |= {
+        **_FIXED,
+        "batch_size": result.protocol.batch_size,
+        # The published code writes what Python prints, the address in memory included.
+        "initialization": f"<function xavier_{point.initialization}_ at 0x0>",
+    }
+    return dict(sorted(found.items()))
 
 
 def _reference_postprocessing(result: Result) -> list[list[str | float]]:

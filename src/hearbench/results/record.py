@@ -48,8 +48,8 @@ class PartSummary(_Record):
     """One number over the test splits.
 
     Attributes:
-        mean: Unweighted mean over test splits.
-        std: Sample standard deviation over folds (ddof 1); None with a single test split.
+        mean: Unweighted mean over test splits, those that are undefined left out.
+        std: Sample standard deviation over these folds (ddof 1); None with a single test split.
         per_fold: By test split.
     """
 
@@ -90,9 +90,10 @@ class FoldResult(_Record):
         valid: The split that chose.
         train: The splits that were learned from.
         n_clips: Clips in the test split.
-        test_loss: Mean loss on it.
-        validation_score: The best validation of the chosen grid point.
-        best_epoch: After which epoch that was; 0 if no validation was defined.
+        test_loss: Mean loss on it; null if there is no prediction.
+        validation_score: The best validation of the chosen grid point; the worst there is, an
+            infinity, if the first one was undefined already.
+        best_epoch: After which epoch that was, from 1; 0 if there was no validation.
         epochs: How many were trained.
         postprocessing: Of the best validation, with which the test was scored (event tasks).
     """
@@ -113,11 +114,12 @@ class GridResult(_Record):
 
     Attributes:
         point: Its hyperparameters.
-        validation_score: Its best validation; null where a validation was undefined.
-        best_epoch: After which epoch.
+        validation_score: Its best validation; the worst there is, an infinity, if the first one was
+            undefined already. Null in results of earlier versions wherever one was undefined.
+        best_epoch: After which epoch, from 1.
         epochs: How many were trained.
-        ended: ``patience``, ``max_epochs``, ``undefined_score``, ``raced`` (given up early) or
-            ``asked`` (neighbours, which aren't trained).
+        ended: ``patience``, ``max_epochs``, ``undefined_score`` (a validation that wasn't
+            finite), ``raced`` (given up early) or ``asked`` (neighbours, which aren't trained).
         postprocessing: Of the best validation (event tasks).
     """
 

@@ -91,7 +91,7 @@ def _summary(name: str, predictions: Predictions) -> ScoreSummary:
                 {
                     fold.fold.test: metric(fold.probabilities, fold.targets)
                     for fold in predictions.scene_folds()
-                    if not _is_undefined(fold)
+                    if not fold.is_blank
                 },
                 predictions,
             ),
@@ -102,7 +102,7 @@ def _summary(name: str, predictions: Predictions) -> ScoreSummary:
     found = {
         fold.fold.test: event_metric.parts(fold.reference, fold.estimate, labels)
         for fold in predictions.event_folds()
-        if not _is_undefined(fold)
+        if not fold.is_blank
     }
     by_part = {
         part: _over_folds({test: parts[part] for test, parts in found.items()}, predictions)
@@ -115,10 +115,6 @@ def _summary(name: str, predictions: Predictions) -> ScoreSummary:
     )
 
 
-def _is_undefined(fold: FoldPrediction | EventFoldPrediction) -> bool:
-    return math.isnan(fold.outcome.validation_score)
-
-
 def _over_folds(values: Mapping[str, float], predictions: Predictions) -> dict[str, Any]:
     tests = [fold.fold.test for fold in predictions.folds]
     per_fold = {test: float(values.get(test, math.nan)) for test in tests}
@@ -129,20 +125,33 @@ def _over_folds(values: Mapping[str, float], predictions: Predictions) -> dict[s
 def _notes(predictions: Predictions) -> tuple[str, ...]:
     notes = []
     event = predictions.task.kind == "event"
-    why = "a validation predicted no event at all, so that" if event else "in a validation"
-    dropped = sum(outcome.ended == "undefined_score" for outcome in predictions.grid)
-    if dropped:
+    why = "it predicted no event at all" if event else "a label may be that of no clip or of all"
+    ended = [each for each in predictions.grid if each.ended == "undefined_score"]
+    if ended:
         notes.append(
-            f"{dropped} of {len(predictions.grid)} grid points were dropped: {why} the score was "
-            f"undefined, which ends a grid point under {predictions.protocol.name!r}."
+            f"{len(ended)} of {len(predictions.grid)} grid points ended early, as "
+            f"{predictions.protocol.name!r} has it, at a validation whose score was undefined or "
+            f"infinite ({why}). What counts of each is the best validation before."
         )
-    undefined = [fold.fold.test for fold in predictions.folds if _is_undefined(fold)]
-    if undefined:
+    first = [
+        f"{fold.fold.test} (epoch {fold.outcome.best_epoch})"
+        for fold in predictions.folds
+        if fold.outcome.ended == "undefined_score" and _is_worst(fold.outcome, predictions)
+    ]
+    if first:
         notes.append(
-            f"No grid point had a defined validation score for the test split "
-            f"{', '.join(undefined)}, so there is no score. Other protocols count undefined "
-            "validations as 0 and go on."
+            f"No validation was defined for the test split {', '.join(first)}, as "
+            f"{predictions.task.metadata.evaluation[0]} is undefined there. What was tested is the "
+            "network as it was after its first one. Such a score says little. Other protocols "
+            "count undefined validations as 0 and go on."
         )
+    blank = [fold.fold.test for fold in predictions.folds if fold.is_blank]
+    if blank:
+        notes.append(
+            f"There is no prediction for the test split {', '.join(blank)}, so there is no score: "
+            "what the network answers isn't finite, or there was no validation."
+        )
+    notes += predictions.notes
     reduced = predictions.embeddings.reduced_batch
     if reduced is not None:
         notes.append(
@@ -152,6 +161,18 @@ def _notes(predictions: Predictions) -> tuple[str, ...]:
             "influence each other."
         )
     return tuple(notes)
+
+
+def _is_worst(outcome: Outcome, predictions: Predictions) -> bool:
+    """Whether nothing better than an undefined validation was reached."""
+    score = outcome.validation_score
+    if not math.isinf(score):
+        return False
+    metadata = predictions.task.metadata
+    name = metadata.evaluation[0]
+    get = get_scene_score if predictions.task.kind == "scene" else get_event_score
+    lower_is_better = not metadata.use_scoring_for_early_stopping or not get(name).maximise
+    return (score > 0) == lower_is_better
 
 
 def _fold_result(fold: FoldPrediction | EventFoldPrediction) -> FoldResult:

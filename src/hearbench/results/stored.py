@@ -70,7 +70,7 @@ def read_labels(place: Path, n_labels: int) -> list[str]:
 def read_probabilities(
     file: Path, shape: tuple[int, int], fold: FoldResult, rows: str
 ) -> npt.NDArray[np.floating[Any]] | None:
-    """Probabilities (n_clips or n_frames, n_labels); None where no probe could be chosen.
+    """Probabilities (n_clips or n_frames, n_labels); None where there is no prediction.
 
     Args:
         file: The array.
@@ -89,7 +89,7 @@ def read_probabilities(
         )
     if rows == "clips" and fold.n_clips != shape[0]:
         raise ResultError(f"{file} has {shape[0]} clips, and the result {fold.n_clips}. {REMEDY}")
-    undefined = math.isnan(fold.validation_score)
+    undefined = math.isnan(fold.validation_score) or math.isnan(fold.test_loss)
     if undefined and bool(np.isnan(found).all()):
         return None
     # A comparison with NaN is false.

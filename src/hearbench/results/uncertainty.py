@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
 from hearbench.results.clip_scores import ClipScores, read_clip_scores
+from hearbench.results.over_folds import common_folds, mean_of_seeds, means_over_folds
 from hearbench.results.reading import read_record
 from hearbench.results.record import Number
 from hearbench.results.resampled import resampled
@@ -57,7 +58,8 @@ class Source(_Record):
     """What one source does to a mean score.
 
     Attributes:
-        n: How many clips, seeds or folds there are; None of all sources together.
+        n: How many clips, seeds or folds there are, of folds that are defined; None of all
+            sources together.
         std: Of clips and of all together, the standard deviation of the mean; of seeds, the
             sample standard deviation over seeds of the mean over folds; of folds, that over folds
             of the mean over seeds.
@@ -77,8 +79,8 @@ class ScoreUncertainty(_Record):
 
     Attributes:
         maximise: Whether higher is better.
-        mean: Over seeds and folds.
-        per_seed: Means over folds, by seed.
+        mean: Over seeds and the folds that are defined.
+        per_seed: Means over these folds, by seed.
         per_fold: Means over seeds, by test split.
         clips: What another choice of test clips would change.
         seeds: What other seeds would; None with one seed.
@@ -186,16 +188,18 @@ def _of_score(
     sizes = [len(split.clips) for split in read[0].splits]
     found = resampled(name, [read], n_resamples=n_resamples, seed=seed)
     points, replicates = found.points[0], found.replicates[0]
+    mean, per_seed = mean_of_seeds(points), means_over_folds(points)
     with np.errstate(invalid="ignore"):  # infinities of both signs
-        mean = float(points.mean(axis=1).mean())
-        per_seed, per_fold = points.mean(axis=1), points.mean(axis=0)
+        per_fold = points.mean(axis=0)
     variance = variance_of([Term(points, replicates)], sizes)
+    there = common_folds(points)
+    n_clips = int(np.asarray(sizes)[there].sum())
     return ScoreUncertainty(
         maximise=read[0].result.scores[name].maximise,
         mean=mean,
         per_seed=dict(zip(seeds, per_seed.tolist(), strict=True)),
         per_fold=dict(zip(splits, per_fold.tolist(), strict=True)),
-        **_sources(mean, per_seed, per_fold, variance, sum(sizes), level, found.bounds),
+        **_sources(mean, per_seed, per_fold[there], variance, n_clips, level, found.bounds),
         notes=tuple(
             _notes(name, points, replicates, variance, splits, read[0].result.protocol.is_random)
         ),
@@ -270,12 +274,18 @@ def _notes(
     splits: Sequence[str],
     is_random: bool,
 ) -> list[str]:
-    n_seeds, n_folds = points.shape
+    n_seeds = len(points)
     notes = []
-    for what, mask in (("undefined", np.isnan(points)), ("infinite", np.isinf(points))):
-        where = [split for i, split in enumerate(splits) if mask[:, i].any()]
-        if where:
-            notes.append(f"{name} is {what} on {', '.join(where)}, so it has no interval.")
+    undefined, infinite = (
+        [splits[i] for i in np.flatnonzero(mask.any(axis=0)).tolist()]
+        for mask in (np.isnan(points), np.isinf(points))
+    )
+    if undefined:
+        told = "so it has no interval" if variance is None else "which the mean leaves out"
+        notes.append(f"{name} is undefined on {', '.join(undefined)}, {told}.")
+    if infinite:
+        notes.append(f"{name} is infinite on {', '.join(infinite)}, so it has no interval.")
+    defined = common_folds(points)
     if variance is None and not notes:
         notes.append(_resamples_note(name, replicates))
     if n_seeds == 2:
@@ -288,7 +298,7 @@ def _notes(
             "One seed: how much the luck of the training changes the score isn't known. "
             "Evaluate with --seeds 3 or more."
         )
-    if n_folds == 1:
+    if defined.sum() == 1:
         notes.append(
             "One test split: how much another choice of training clips changes the score isn't "
             "known."

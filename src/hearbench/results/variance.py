@@ -130,22 +130,28 @@ class Variance:
 def variance_of(terms: Sequence[Term], n_clips: Sequence[int]) -> Variance | None:
     """The variance of a sum of means over seeds and folds; see the module.
 
-    Resamples in which a score is undefined are left out.
+    A fold on which a model's score is undefined with every seed is left out, and so are resamples
+    in which a score is.
 
     Args:
         terms: One model, or the two of a difference, with the same folds and resamples.
         n_clips: Test clips of each fold.
 
     Returns:
-        None if a score is undefined or infinite, or is infinite in a resample, or undefined in
-        more than half of them.
+        None if nothing is left, if a score is infinite, or undefined with some seeds of a fold
+        only, or is infinite in a resample, or undefined in more than half of them.
     """
-    if not all(np.isfinite(term.points).all() for term in terms):
+    there = ~np.any([np.isnan(term.points).all(axis=0) for term in terms], axis=0)
+    if not there.all():
+        terms = [
+            Term(term.points[:, there], term.replicates[:, there], term.sign) for term in terms
+        ]
+    if not there.any() or not all(np.isfinite(term.points).all() for term in terms):
         return None
     replicates = _usable([term.replicates for term in terms])
     if replicates is None:
         return None
-    sizes = np.asarray(n_clips, dtype=np.float64)
+    sizes = np.asarray(n_clips, dtype=np.float64)[there]
     n_folds = len(sizes)
     # A resample's variance has n clips in the place of n - 1.
     larger = sizes / np.maximum(1.0, sizes - 1)

@@ -129,7 +129,8 @@ def _read_metadata(path: Path, problems: Problems) -> TaskMetadata | None:
     except ValidationError as error:
         for item in error.errors():
             place = ".".join(map(str, item["loc"])) or "the whole"
-            problems.add(f"entries of {METADATA} that are wrong", f"{place}: {item['msg']}")
+            message = item["msg"].removeprefix("Value error, ").removesuffix(".")
+            problems.add(f"entries of {METADATA} that are wrong", f"{place}: {message}")
         return None
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hearbench.audio.shape import samples_of
+from hearbench.errors import TaskError
+from hearbench.tasks.evaluation_params import evaluation_params
 from hearbench.tasks.problems import Problems
 from hearbench.tasks.spec import (
     EmbeddingType,
@@ -46,7 +48,7 @@ class Recipe:
         split_percentage: Percentages of train, valid and test; 80, 10 and 10 by default.
         max_duration_s: Total duration in seconds that is kept of every split, or of each by
             its name; None keeps all.
-        evaluation_params: Postprocessing of event tasks, as the protocol names it.
+        evaluation_params: What the task changes in the protocol, as its metadata say it.
         use_scoring_for_early_stopping: False where the validation loss is to choose.
     """
 
@@ -123,6 +125,10 @@ class Recipe:
             problems.add(kind, "no score is named")
         for problem in score_problems(self.scores, self.embedding_type):
             problems.add(kind, problem.rstrip("."))
+        try:
+            evaluation_params(self.evaluation_params, events=self.embedding_type == "event")
+        except TaskError as error:
+            problems.add(kind, str(error).rstrip("."))
         duration = self.sample_duration_s
         if duration is not None and not (math.isfinite(duration) and duration > 0):
             problems.add(kind, f"a duration must be a positive number of seconds, not {duration}")

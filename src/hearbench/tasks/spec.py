@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from hearbench.errors import TaskError
 from hearbench.registry import did_you_mean
+from hearbench.tasks.evaluation_params import evaluation_params
 
 __all__ = [
     "EVENT_SCORES",
@@ -64,7 +66,8 @@ class TaskMetadata(BaseModel):
         splits: Names of the splits, in the order of the protocol.
         sample_duration: Length of every clip in seconds; None where lengths vary.
         evaluation: Names of the scores; the first one is optimised.
-        evaluation_params: Postprocessing of an event task, where it says so.
+        evaluation_params: What it changes in the protocol: ``event_postprocessing_grid`` of an
+            event task, and ``task_specific_param_grid``; other keys are ignored.
         use_scoring_for_early_stopping: False where the validation loss chooses instead.
     """
 
@@ -82,6 +85,17 @@ class TaskMetadata(BaseModel):
     evaluation: Annotated[tuple[NonEmpty, ...], Field(min_length=1)]
     evaluation_params: dict[str, Any] | None = None
     use_scoring_for_early_stopping: bool = True
+
+    @field_validator("evaluation_params")
+    @classmethod
+    def _check_params(
+        cls, value: dict[str, Any] | None, info: ValidationInfo
+    ) -> dict[str, Any] | None:
+        try:
+            evaluation_params(value, events=info.data.get("embedding_type") == "event")
+        except TaskError as error:
+            raise ValueError(str(error).removeprefix("evaluation_params: ")) from error
+        return value
 
     @property
     def name(self) -> str:

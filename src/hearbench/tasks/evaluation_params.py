@@ -1,0 +1,161 @@
+"""What ``evaluation_params`` of a task's metadata change in the protocol.
+
+Source: the metadata of the published tasks (Turian et al., "HEAR: Holistic Evaluation of Audio
+Representations", PMLR 176, 2022). The keys of both grids are the published code's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from hearbench.errors import TaskError
+
+__all__ = [
+    "BatchSize",
+    "Dropout",
+    "EvaluationParams",
+    "HiddenDim",
+    "HiddenLayers",
+    "Initialization",
+    "LearningRate",
+    "ParamGrid",
+    "PostprocessingGrid",
+    "Whole",
+    "evaluation_params",
+]
+
+HiddenLayers = Annotated[int, Field(ge=0, le=16)]
+HiddenDim = Annotated[int, Field(ge=1)]
+Initialization = Literal["uniform", "normal"]
+LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+Whole = Annotated[int, Field(ge=1)]
+BatchSize = Annotated[int, Field(ge=2)]
+
+_LengthMs = Annotated[int | float, Field(ge=0, allow_inf_nan=False)]
+
+# Combinations of a task's values; they multiply with those of the protocol.
+_MOST_POINTS = 10_000
+
+T = TypeVar("T")
+_Values = Annotated[
+    list[T],
+    BeforeValidator(lambda value: list(value) if isinstance(value, tuple) else value),
+    Field(min_length=1),
+]
+
+
+class _Grid(BaseModel):
+    # Strict, as JSON's true would be the number 1 otherwise and a text might be a number.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class PostprocessingGrid(_Grid):
+    """The ways from frames to events that are tried; all of their combinations.
+
+    Attributes:
+        median_filter_ms: Lengths of the median filter, 0 for none.
+        min_duration: Shortest events that are kept, in ms.
+    """
+
+    # As in the published code, where a grid leaves one of them out.
+    median_filter_ms: _Values[_LengthMs] = [150.0]
+    min_duration: _Values[_LengthMs] = [60.0]
+
+
+class ParamGrid(_Grid):
+    """The hyperparameters that a task changes: the values that points are drawn from.
+
+    Attributes:
+        hidden_layers: Numbers of hidden layers.
+        hidden_dim: Widths of these.
+        dropout: Shares of units that are dropped.
+        lr: Learning rates.
+        patience: Validations without improvement after which it stops.
+        max_epochs: Epochs at most.
+        check_val_every_n_epoch: Epochs between validations.
+        batch_size: Examples per step; one value.
+        initialization: Xavier's, uniform or normal.
+        norm_after_activation: What there is: normalisation comes before the activation.
+    """
+
+    hidden_layers: _Values[HiddenLayers] | None = None
+    hidden_dim: _Values[HiddenDim] | None = None
+    dropout: _Values[Dropout] | None = None
+    lr: _Values[LearningRate] | None = None
+    patience: _Values[Whole] | None = None
+    max_epochs: _Values[Whole] | None = None
+    check_val_every_n_epoch: _Values[Whole] | None = None
+    batch_size: Annotated[_Values[BatchSize], Field(max_length=1)] | None = None
+    initialization: _Values[Initialization] | None = None
+    norm_after_activation: _Values[Literal[False]] | None = None
+
+    @model_validator(mode="after")
+    def _can_be_tried(self) -> ParamGrid:
+        if math.prod(len(values) for values in self.values().values()) > _MOST_POINTS:
+            raise ValueError(f"its values have more than {_MOST_POINTS} combinations")
+        epochs, every = self.max_epochs, self.check_val_every_n_epoch
+        if epochs and every and min(epochs) < max(every):
+            raise ValueError(
+                f"with max_epochs {min(epochs)} and check_val_every_n_epoch {max(every)} there "
+                "would be no validation"
+            )
+        return self
+
+    def values(self) -> dict[str, list[Any]]:
+        """The lists that are there, by the names of a grid point's fields."""
+        names = {"check_val_every_n_epoch": "check_every"}
+        given = self.model_dump(exclude_none=True, exclude={"norm_after_activation"})
+        return {names.get(name, name): values for name, values in given.items()}
+
+
+class EvaluationParams(BaseModel):
+    """What a task changes; other keys are ignored.
+
+    Attributes:
+        event_postprocessing_grid: Of an event task; None for the default.
+        task_specific_param_grid: Of every task; None changes nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    event_postprocessing_grid: PostprocessingGrid | None = None
+    task_specific_param_grid: ParamGrid | None = None
+
+
+def evaluation_params(values: Mapping[str, Any] | None, *, events: bool = True) -> EvaluationParams:
+    """Reads ``evaluation_params``.
+
+    Args:
+        values: Of the task's metadata.
+        events: Whether it is an event task, whose postprocessing is looked at as well.
+
+    Raises:
+        TaskError: A grid has other keys, or values that can't be.
+    """
+    wanted = ["task_specific_param_grid", *(["event_postprocessing_grid"] if events else [])]
+    given = {key: value for key, value in (values or {}).items() if key in wanted}
+    try:
+        return EvaluationParams.model_validate(given)
+    except ValidationError as error:
+        listed = [_problem(item["loc"], item["type"], item["msg"]) for item in error.errors()]
+        raise TaskError(f"evaluation_params: {'; '.join(listed)}.") from error
+
+
+def _problem(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    where = ".".join(map(str, place))
+    if kind == "extra_forbidden":
+        grid = PostprocessingGrid if place[0] == "event_postprocessing_grid" else ParamGrid
+        return f"{where} can't be set by a task, only {', '.join(sorted(grid.model_fields))}"
+    return f"{where}: {message.removeprefix('Value error, ')}"
