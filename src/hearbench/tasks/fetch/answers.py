@@ -21,7 +21,15 @@ _RANGE_MISSED = re.compile(r"bytes\s+\*/(\d{1,18})", re.ASCII)
 
 
 class BrokenError(Exception):
-    """A body that ended before its end."""
+    """A body that ended before its end.
+
+    Attributes:
+        slow: Whether it was given up because hardly anything came.
+    """
+
+    def __init__(self, why: str, *, slow: bool = False) -> None:
+        super().__init__(why)
+        self.slow = slow
 
 
 class Span(NamedTuple):

@@ -21,8 +21,10 @@ __all__ = [
     "place_of",
     "reason_of",
     "retry_after_s",
+    "shown",
 ]
 
+_LONGEST_SHOWN = 200
 _DEEPEST = 10  # how far an error's causes are followed; they are three or four deep
 
 
@@ -57,7 +59,10 @@ class RetryPolicy:
         longest_retry_after_s: What a server may ask for with Retry-After; if it asks for more,
             that is an error.
         connect_timeout_s: For a connection to be made.
-        read_timeout_s: Between two packets.
+        read_timeout_s: Between two packets; with the time for a connection, the most that the head
+            of an answer may take.
+        slow_s: How long a body may come more slowly than at the least speed.
+        least_bytes_per_s: The least speed.
     """
 
     attempts: int = 5
@@ -68,6 +73,8 @@ class RetryPolicy:
     longest_retry_after_s: float = 300.0
     connect_timeout_s: float = 15.0
     read_timeout_s: float = 60.0
+    slow_s: float = 60.0
+    least_bytes_per_s: int = 1000
 
     def wait_s(self, failures: int, asked_s: float | None, generator: random.Random) -> float:
         """The wait after so many failures in a row, if the server asked for ``asked_s``."""
@@ -96,12 +103,21 @@ class PassingError(Exception):
     Attributes:
         asked_s: The wait that the server asked for, in seconds.
         common: Whether other files of that host would fail alike.
+        idle: Whether the try counts as one that brought nothing, though a little may have come.
     """
 
-    def __init__(self, why: str, *, asked_s: float | None = None, common: bool = False) -> None:
+    def __init__(
+        self,
+        why: str,
+        *,
+        asked_s: float | None = None,
+        common: bool = False,
+        idle: bool = False,
+    ) -> None:
         super().__init__(why)
         self.asked_s = asked_s
         self.common = common
+        self.idle = idle
 
 
 class StoppedError(Exception):
@@ -128,6 +144,11 @@ def is_http(url: str) -> bool:
 def place_of(file: RemoteFile, mirror: str | None) -> str:
     """The address that a file is fetched from, its own or the mirror's."""
     return file.url if mirror is None else f"{mirror.rstrip('/')}/{quote(file.name)}"
+
+
+def shown(text: str) -> str:
+    """What a server says, short enough for a message."""
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def retry_after_s(header: str | None) -> float | None:

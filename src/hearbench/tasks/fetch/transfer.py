@@ -8,23 +8,23 @@ the wrong md5 is fetched once more from the start.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from hearbench._version import __version__
 from hearbench.tasks.fetch.answers import (
     BrokenError,
-    blocks,
     is_chunked,
     length_of,
     missed_whole,
     span_of,
 )
+from hearbench.tasks.fetch.listening import Listener
 from hearbench.tasks.fetch.part import Part, PartNotes, free_bytes, open_part
 from hearbench.tasks.fetch.remote import (
     PassingError,
@@ -32,10 +32,9 @@ from hearbench.tasks.fetch.remote import (
     RetryPolicy,
     StoppedError,
     TransferError,
-    is_bad_certificate,
     is_http,
-    reason_of,
     retry_after_s,
+    shown,
 )
 from hearbench.tasks.inventory import md5_of
 
@@ -46,6 +45,8 @@ __all__ = ["Transfer"]
 
 _OK, _PARTIAL, _NOT_SATISFIABLE = 200, 206, 416
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
+_RESERVE_BYTES = 256 << 20  # left free, for the system and whatever else runs
+_LOOK_BYTES = 16 << 20  # between two looks at what is free
 _TOLD_WAIT_S = 2.0  # a shorter wait is over before anybody wonders
 
 
@@ -87,22 +88,20 @@ class Transfer:
             TransferError: It can't be had, or isn't what it should be.
             StoppedError: It was told to stop; what came is kept.
         """
-        import requests
-
         if not is_http(self._url):
             raise TransferError("is no http or https address")
         try:
-            with requests.Session() as session, open_part(self._target) as part:
-                self._fetch(session, part)
+            with open_part(self._target) as part:
+                self._fetch(part)
         except OSError as error:
             raise TransferError(f"{self._target}: {error}", by_hand=False) from error
         return self._target
 
-    def _fetch(self, session: requests.Session, part: Part) -> None:
+    def _fetch(self, part: Part) -> None:
         """Receives the file, if need be once more from the start, and finishes it."""
         again = True
         while True:
-            self._receive(session, part)
+            self._receive(part)
             wrong = self._what_is_wrong(part)
             if wrong is None:
                 part.finish()
@@ -112,17 +111,17 @@ class Transfer:
                 raise TransferError(wrong)
             again, self._trouble = False, wrong
 
-    def _receive(self, session: requests.Session, part: Part) -> None:
+    def _receive(self, part: Part) -> None:
         """Tries until all of the file is there."""
         generator = random.Random()
         failures, furthest = 0, part.size
         for attempt in range(1, self._policy.attempts_in_all + 1):
             self._go_on()
             try:
-                self._try(session, part)
+                self._try(part)
             except PassingError as error:
                 self._trouble = str(error)
-                failures = 1 if part.size > furthest else failures + 1
+                failures = 1 if part.size > furthest and not error.idle else failures + 1
                 furthest = max(furthest, part.size)
                 last = attempt == self._policy.attempts_in_all
                 if last or failures >= self._policy.attempts:
@@ -152,7 +151,7 @@ class Transfer:
         if self._stop.is_set():
             raise StoppedError(self._trouble)
 
-    def _try(self, session: requests.Session, part: Part) -> None:
+    def _try(self, part: Part) -> None:
         offset = self._begin(part)
         notes = part.notes() if offset else None
         if notes is not None and offset == self._whole(notes):
@@ -164,11 +163,14 @@ class Transfer:
             headers["Range"] = f"bytes={offset}-"
             if notes.validator:
                 headers["If-Range"] = notes.validator
-        with self._get(session, headers) as response:
+        with contextlib.closing(Listener(self._url, headers, self._policy)) as listener:
+            response = listener.answer()
             if response.status_code == _OK:
-                self._take_whole(response, part)
+                size = self._begin_whole(response, part)
+                self._take(listener, part, size)
             elif response.status_code == _PARTIAL and notes is not None:
-                self._take_rest(response, part, notes)
+                whole, end = self._begin_rest(response, part, notes)
+                self._take(listener, part, whole, end)
             elif response.status_code == _NOT_SATISFIABLE and notes is not None:
                 self._take_none(response, part, notes)
             else:
@@ -190,26 +192,8 @@ class Transfer:
         """The file's length in bytes, if anybody said it."""
         return notes.size_bytes if self._file.size_bytes is None else self._file.size_bytes
 
-    def _get(self, session: requests.Session, headers: dict[str, str]) -> requests.Response:
-        from requests import exceptions
-
-        timeout_s = (self._policy.connect_timeout_s, self._policy.read_timeout_s)
-        try:
-            return session.get(self._url, headers=headers, stream=True, timeout=timeout_s)
-        except exceptions.InvalidSchema as error:
-            raise TransferError(f"leads to what is no http or https address: {error}") from error
-        except (exceptions.ConnectionError, exceptions.Timeout) as error:
-            why = f"no answer from {urlsplit(self._url).netloc}: {reason_of(error)}"
-            if is_bad_certificate(error):
-                raise TransferError(why, common=True) from error
-            raise PassingError(why, common=True) from error
-        except exceptions.ChunkedEncodingError as error:  # a redirect that was cut off
-            raise PassingError(f"the connection broke: {reason_of(error)}") from error
-        except exceptions.RequestException as error:
-            raise TransferError(reason_of(error)) from error
-
-    def _take_whole(self, response: requests.Response, part: Part) -> None:
-        """Receives all of the file, from the start."""
+    def _begin_whole(self, response: requests.Response, part: Part) -> int | None:
+        """Prepares to receive all of the file, from the start; its length, if it was said."""
         size = length_of(response)
         if size is not None:
             self._check_size(size, part)
@@ -227,10 +211,16 @@ class Transfer:
                 size_bytes=size,
             )
         )
-        self._take(response, part, size)
+        return size
 
-    def _take_rest(self, response: requests.Response, part: Part, notes: PartNotes) -> None:
-        """Receives what is missing, if the answer is about that and about the same file."""
+    def _begin_rest(
+        self, response: requests.Response, part: Part, notes: PartNotes
+    ) -> tuple[int | None, int]:
+        """Prepares to receive what is missing, if the answer is about that and the same file.
+
+        Returns:
+            The length of the file, if anybody said it, and where the answer ends.
+        """
         span = span_of(response)
         if span is None or span.start != part.size or span.end <= part.size:
             raise self._another(part)
@@ -243,7 +233,7 @@ class Transfer:
             raise self._another(part)
         self._check_room(span.end - part.size)
         self._doubtful = True
-        self._take(response, part, whole, span.end)
+        return whole, span.end
 
     def _take_none(self, response: requests.Response, part: Part, notes: PartNotes) -> None:
         """Nothing is left to send; whether that is because all of it is here."""
@@ -255,23 +245,32 @@ class Transfer:
         self._doubtful = True
 
     def _take(
-        self, response: requests.Response, part: Part, whole: int | None, end: int | None = None
+        self, listener: Listener, part: Part, whole: int | None, end: int | None = None
     ) -> None:
+        """Receives a body and appends it, up to where it may go and not a byte further."""
+        known = self._file.size_bytes
         end = whole if end is None else end
+        looked = part.size
         self._report(part.size, whole)
         try:
-            for block in blocks(response):
+            for block in listener.blocks():
                 if end is not None and part.size + len(block) > end:
                     part.discard()
                     raise PassingError("the server sent more than it said")
+                if known is not None and part.size + len(block) > known:
+                    part.discard()
+                    raise TransferError(f"has more than the {known} bytes that are expected")
+                if end is None and part.size - looked >= _LOOK_BYTES:
+                    looked = part.size
+                    self._check_reserve(part)
                 part.append(block)
                 self._trouble = None
                 self._report(part.size, whole)
                 self._go_on()
         except BrokenError as error:
             why = f"the connection broke after {part.size} bytes: {error}"
-            raise PassingError(why) from error
-        whole = self._file.size_bytes if whole is None else whole
+            raise PassingError(why, idle=error.slow) from error
+        whole = known if whole is None else whole
         if whole is not None and part.size < whole:
             raise PassingError(f"the connection broke after {part.size} of {whole} bytes")
 
@@ -288,9 +287,9 @@ class Transfer:
         return PassingError("the server did not go on with the same file")
 
     def _refuse(self, response: requests.Response) -> None:
-        why = f"the server says {response.status_code} {response.reason or ''}".rstrip()
+        why = f"the server says {response.status_code} {shown(response.reason or '')}".rstrip()
         if response.url != self._url:
-            why += f" at {response.url}, where it leads to"
+            why += f" at {shown(response.url)}, where it leads to"
         if response.status_code in _PASSING:
             raise PassingError(why, asked_s=retry_after_s(response.headers.get("Retry-After")))
         raise TransferError(why)
@@ -308,6 +307,18 @@ class Transfer:
                 f"needs {needed} bytes more, and the disk of {self._target.parent} has {free} "
                 "free. Make room, and run the same again.",
                 by_hand=False,
+            )
+
+    def _check_reserve(self, part: Part) -> None:
+        """Of what nobody knows the length there may be more than a disk can hold."""
+        free = free_bytes(self._target.parent)
+        if free < _RESERVE_BYTES:
+            raise TransferError(
+                f"the server doesn't say how long it is; {part.size} bytes came and are kept, and "
+                f"the disk of {self._target.parent} has only {free} free. Make room, and run the "
+                "same again.",
+                by_hand=False,
+                common=True,
             )
 
     def _check_that_it_can_be_told(self, response: requests.Response, size: int | None) -> None:
