@@ -207,3 +207,18 @@ def test_no_property_is_timed() -> None:
         # What a test names takes the place of what the profile has.
         for named in re.findall(r"suppress_health_check=\[([^\]]*)\]", text):
             assert "too_slow" in named, path
+
+
+@pytest.mark.parametrize("name", ["cpu", "cpu:0", "cuda", "cuda:7", "mps", "xpu:1", "auto"])
+def test_devices_are_called(name: str) -> None:
+    assert Settings.from_environment(device=name).device == name
+
+
+@pytest.mark.parametrize(
+    "name", ["gpu", "CPU", "cuda:-1", "cuda:x", "cuda:", "cuda:99999", "meta", "cpu\n", "a" * 999]
+)
+def test_nothing_else_is_a_device(name: str) -> None:
+    for given in ({"device": name}, {"environment": {"HEARBENCH_DEVICE": name}}):
+        with pytest.raises(HearError, match=r"No device is called .*cpu; cuda") as caught:
+            Settings.from_environment(**given)
+        assert len(str(caught.value)) < 400

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ __all__ = ["Settings", "available_cores", "user_path"]
 # A path with nothing at it, or with something that may not be looked at, is still a path.
 _NO_PATH = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
 _LONGEST_SHOWN = 80
+# As torch names what computes for it; TensorFlow's are understood by the same names.
+_DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu)(:\d{1,4})?", re.ASCII)
 
 
 def available_cores() -> int:
@@ -50,6 +53,16 @@ def _no_path(text: str | Path, why: str | None) -> HearError:
     if len(shown) > _LONGEST_SHOWN:
         shown = f"{shown[:_LONGEST_SHOWN]}..."
     return HearError(f"{shown!r} can't be a path: {why}. Give the path of a file or folder.")
+
+
+def _device_name(text: str) -> str:
+    if _DEVICE.fullmatch(text):
+        return text
+    raise HearError(
+        f"No device is called {text[:_LONGEST_SHOWN]!r}. They are cpu; cuda, or cuda:1 for the "
+        "second GPU of NVIDIA or AMD and so on; mps for Apple's; xpu for Intel's; and auto for a "
+        "GPU if there is one."
+    )
 
 
 @dataclass(frozen=True)
@@ -90,7 +103,7 @@ class Settings:
         The variables are ``HEARBENCH_CACHE``, ``HEARBENCH_DEVICE`` and ``HEARBENCH_MIRROR``.
 
         Raises:
-            HearError: The cache's folder can't be a path.
+            HearError: The cache's folder can't be a path, or no device is called so.
         """
         env = os.environ if environment is None else environment
         if cache_dir is None:
@@ -98,7 +111,7 @@ class Settings:
             cache_dir = Path(named) if named else platformdirs.user_cache_path("hearbench")
         return cls(
             cache_dir=user_path(cache_dir).resolve(),
-            device=device or env.get("HEARBENCH_DEVICE") or "auto",
+            device=_device_name(device or env.get("HEARBENCH_DEVICE") or "auto"),
             workers=workers if workers is not None else available_cores(),
             max_memory_gb=max_memory_gb,
             mirror=mirror or env.get("HEARBENCH_MIRROR") or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import warnings
@@ -35,7 +36,7 @@ from hearbench.cli import (
     validate,
 )
 from hearbench.cli.running import INTERRUPTED, interrupted
-from hearbench.cli.terminal import show_warning
+from hearbench.cli.terminal import LogLines, show_warning
 
 __all__ = ["app", "run"]
 
@@ -96,6 +97,8 @@ def run() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     if not sys.warnoptions:
         _quieten_warnings()
+    # Where nobody has said otherwise, it is shown as all else is.
+    logging.lastResort = LogLines(logging.WARNING)
     try:
         app()
     except KeyboardInterrupt:

@@ -18,7 +18,7 @@ from hearbench.amounts import data_size
 from hearbench.cli import options as o
 from hearbench.cli.running import verb
 from hearbench.cli.tables import output_console
-from hearbench.cli.terminal import answer_json, say
+from hearbench.cli.terminal import answer_json, answer_line, say
 from hearbench.errors import HearError, UnknownNameError
 from hearbench.registry import did_you_mean
 from hearbench.settings import Settings
@@ -158,7 +158,7 @@ def clear(
         removed = [{"kind": e.kind, "path": str(e.path), "bytes": e.bytes} for e in entries]
         answer_json({"removed": removed, "bytes": total})
     else:
-        typer.echo(f"Removed {_counted(len(entries))}, {data_size(total)}.")
+        answer_line(f"Removed {_counted(len(entries))}, {data_size(total)}.")
 
 
 def _ask(entries: Sequence[_Entry], total: int) -> None:

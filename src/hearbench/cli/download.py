@@ -9,7 +9,7 @@ import typer
 
 from hearbench.cli import options as o
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
-from hearbench.cli.terminal import Reporter, Steps, TellDownload, answer_json, say
+from hearbench.cli.terminal import Reporter, Steps, TellDownload, answer_json, answer_line, say
 from hearbench.errors import HearError, UnknownNameError
 
 __all__ = ["download"]
@@ -83,7 +83,7 @@ def download(
     else:
         for name in folders:
             if name in done:
-                typer.echo(str(done[name]))
+                answer_line(str(done[name]))
     if len(folders) > 1:
         lost = [name for name in folders if name in failed]
         what = f"; failed: {', '.join(lost)}" if lost else ""

@@ -13,7 +13,7 @@ from hearbench.cli import places
 from hearbench.cli.evaluation import each_task
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.stages import embed_task
-from hearbench.cli.terminal import Reporter, answer_json
+from hearbench.cli.terminal import Reporter, answer_json, answer_line
 
 if TYPE_CHECKING:
     from hearbench.tasks.store import PreparedTask
@@ -84,7 +84,7 @@ def embed_verb(
         answer_json({"embeddings": embedded.results, "failed": failed})
     else:
         for found in embedded.results:
-            typer.echo(f"{found['folder']}  {found['digest']}")
+            answer_line(f"{found['folder']}  {found['digest']}")
     if embedded.unforeseen:
         raise embedded.unforeseen[0]
     if embedded.failed:

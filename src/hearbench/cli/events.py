@@ -10,7 +10,7 @@ import typer
 from hearbench.cli import options as o
 from hearbench.cli.running import answers_only, verb
 from hearbench.cli.tables import number, output_console
-from hearbench.cli.terminal import answer_json, say
+from hearbench.cli.terminal import answer_json, answer_line, say
 
 __all__ = ["app"]
 
@@ -90,7 +90,7 @@ def plot(
         )
         return
     counts = ", ".join(f"{count} {status}" for status, count in drawn.counts.items())
-    typer.echo(f"{out}: {counts}")
+    answer_line(f"{out}: {counts}")
     for note in drawn.notes:
         say(note)
 
@@ -133,19 +133,19 @@ def _show(scores: dict[str, Any]) -> None:
             )
     output_console().print(table)
     notes = scores["onset"]["pooled"]
-    typer.echo(
+    answer_line(
         f"{scores['n_clips']} clips; {notes['Nref']} notes in the reference, {notes['Nsys']} "
         "predicted."
     )
     if scores["n_undefined"]:
-        typer.echo(
+        answer_line(
             f"Clips without a note in either, left out of the means: {scores['n_undefined']}."
         )
     lengthened = scores["lengthened"]
     if any(lengthened.values()):
-        typer.echo(
+        answer_line(
             "Notes without a length, taken as 0.01 ms long: "
             f"{lengthened['reference']} in the reference, {lengthened['estimate']} predicted."
         )
     if not scores["labels_as_midi"]:
-        typer.echo("Labels aren't MIDI note numbers; each counts as a pitch of its own.")
+        answer_line("Labels aren't MIDI note numbers; each counts as a pitch of its own.")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hearbench.cli.running import verb
+from hearbench.cli.terminal import answer_line
 
 __all__ = ["init_model"]
 
@@ -29,6 +30,6 @@ def init_model(
 
     folder = Path(name) if out is None else out
     for path in write_skeleton(name, folder):
-        typer.echo(path)
+        answer_line(path)
     module = f"{name.replace('-', '_')}.hear"
-    typer.echo(f"\nNext: python -m pip install -e {folder}, then hearbench validate {module}")
+    answer_line(f"\nNext: python -m pip install -e {folder}, then hearbench validate {module}")

@@ -22,7 +22,7 @@ from hearbench.cli.leaderboard_choice import (
     say_what_is_left_out,
 )
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
-from hearbench.cli.terminal import answer_json, say
+from hearbench.cli.terminal import answer_json, answer_line, say
 from hearbench.errors import ResultError
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def figures(
         from hearbench.leaderboard.paper import paper_figures
 
         write_json(out, paper_figures(_table(csv)))
-    typer.echo(out)
+    answer_line(out)
 
 
 def _table(csv: Path | None) -> Table:
@@ -239,11 +239,11 @@ def _tell(row: Row, before: Row | None, csv: Path, *, as_json: bool) -> None:
         answer["scores"] = dict(zip(COLUMNS, row.scores, strict=True))
         answer_json(answer)
         return
-    typer.echo(f"{csv}: {done} {row.model}, {len(COLUMNS) - len(missing)} of {len(COLUMNS)} tasks")
+    answer_line(f"{csv}: {done} {row.model}, {len(COLUMNS) - len(missing)} of {len(COLUMNS)} tasks")
     if before is not None and before != row:
         for column, old, new in zip(COLUMNS, before.scores, row.scores, strict=True):
             if old != new:
-                typer.echo(f"  {column}: {_shown(old)} -> {_shown(new)}")
+                answer_line(f"  {column}: {_shown(old)} -> {_shown(new)}")
     if missing:
         say(f"No result for {', '.join(missing)}; their cells are empty.")
 

@@ -9,7 +9,7 @@ import typer
 
 from hearbench.cli import options as o
 from hearbench.cli.running import answers_only, verb
-from hearbench.cli.terminal import answer_json, say
+from hearbench.cli.terminal import answer_json, answer_line, say
 from hearbench.errors import ResultError
 from hearbench.settings import user_path
 
@@ -82,7 +82,7 @@ def build(
         models = sorted({result.model.name for result in own})
         answer_json({"index": str(index), "files": len(files), "models": len(table), "own": models})
     else:
-        typer.echo(index)
+        answer_line(index)
 
 
 def _own(text: str) -> list[tuple[OwnRow, dict[Path, Result]]]:

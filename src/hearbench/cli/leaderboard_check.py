@@ -9,7 +9,7 @@ import typer
 
 from hearbench.cli import options as o
 from hearbench.cli.running import answers_only, verb
-from hearbench.cli.terminal import Reporter, answer_json
+from hearbench.cli.terminal import Reporter, answer_json, answer_line
 
 if TYPE_CHECKING:
     from hearbench.leaderboard.check import BundleReport
@@ -103,13 +103,13 @@ def _as_json(report: BundleReport) -> dict[str, object]:
 
 def _show(bundle: Path, report: BundleReport) -> None:
     for problem in report.problems:
-        typer.echo(f"problem: {problem}")
+        answer_line(f"problem: {problem}")
     for note in report.notes:
-        typer.echo(f"note: {note}")
+        answer_line(f"note: {note}")
     if report.recomputed:
-        typer.echo(f"scores computed again, and equal: {', '.join(report.recomputed)}")
+        answer_line(f"scores computed again, and equal: {', '.join(report.recomputed)}")
     if report.ok:
-        typer.echo(f"{bundle} can be taken.")
+        answer_line(f"{bundle} can be taken.")
     else:
         n = len(report.problems)
-        typer.echo(f"{bundle} can't be taken: {n} problem{'' if n == 1 else 's'}.")
+        answer_line(f"{bundle} can't be taken: {n} problem{'' if n == 1 else 's'}.")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hearbench.cli.running import verb
+from hearbench.cli.terminal import answer_line
 from hearbench.errors import HearError
 
 __all__ = ["export"]
@@ -44,7 +45,7 @@ def export(
     if out is not None:
         with atomic_write(out) as file:
             file.write(data)
-        typer.echo(out)
+        answer_line(out)
     elif form == "parquet":
         raise HearError("parquet is for a file; name one with --out.")
     else:

@@ -14,7 +14,7 @@ from hearbench.cli import options as o
 from hearbench.cli.list_tasks import catalog_rows, show_catalog, task_rows
 from hearbench.cli.running import verb
 from hearbench.cli.tables import output_console
-from hearbench.cli.terminal import answer_json
+from hearbench.cli.terminal import answer_json, answer_line
 from hearbench.errors import HearError, UnknownNameError
 from hearbench.registry import did_you_mean
 from hearbench.settings import Settings
@@ -77,7 +77,7 @@ def list_verb(
         if kind == "catalog":
             show_catalog(rows, small=small)
         elif not rows:
-            typer.echo(f"No {kind} in {settings.cache_dir if folder is None else folder}.")
+            answer_line(f"No {kind} in {settings.cache_dir if folder is None else folder}.")
         else:
             _show(kind, rows)
 

@@ -135,7 +135,7 @@ DtypeName = Annotated[
 ]
 Device = Annotated[
     str | None,
-    typer.Option("--device", help="cpu, cuda, cuda:1, ...; by default a GPU if there is one."),
+    typer.Option("--device", help="cpu, cuda, cuda:1, mps, ...; by default a GPU if there is one."),
 ]
 CacheDir = Annotated[
     Path | None,
@@ -217,7 +217,7 @@ def settings_of(
     """Settings, once it is sure that the cache can be written.
 
     Raises:
-        HearError: It can't.
+        HearError: It can't, or no device is called so.
     """
     settings = Settings.from_environment(
         cache_dir=cache,
@@ -256,9 +256,11 @@ def check_device(settings: Settings) -> str:
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        from hearbench.worker.backends import torch_devices
+
         raise HearError(
-            f"The device {device!r} can't be used: {reason} Choose one that is here, as cpu."
+            f"The device {device!r} can't be used. Here are {', '.join(torch_devices())}; torch "
+            f"says: {str(error).splitlines()[0]}"
         ) from error
     return device
 

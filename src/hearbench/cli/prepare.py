@@ -13,7 +13,7 @@ from hearbench.cli import options as o
 from hearbench.cli.cluster_prepare import prepare_on_cluster
 from hearbench.cli.preparing import CatalogSource, OwnSettings, prepare_csv, prepare_hf, rates_of
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
-from hearbench.cli.terminal import Reporter, answer_json, say
+from hearbench.cli.terminal import Reporter, answer_json, answer_line, say
 from hearbench.errors import HearError
 
 if TYPE_CHECKING:
@@ -365,7 +365,7 @@ def _facts(task: PreparedTask) -> dict[str, Any]:
 def _tell(task: PreparedTask) -> None:
     sizes = {split: len(files) for split, files in task.splits.items()}
     clips = ", ".join(f"{split} {size}" for split, size in sizes.items())
-    typer.echo(str(task.folder))
+    answer_line(str(task.folder))
     say(
         f"{task.name}: {sum(sizes.values())} clips ({clips}), {len(task.vocabulary)} labels, "
         f"{task.metadata.prediction_type}, optimised for {task.metadata.evaluation[0]}"

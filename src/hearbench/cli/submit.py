@@ -14,7 +14,7 @@ from hearbench.cli import options as o
 from hearbench.cli import places
 from hearbench.cli.evaluation import Evaluated, evaluate_tasks
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
-from hearbench.cli.terminal import Reporter, say
+from hearbench.cli.terminal import Reporter, answer_line, say
 from hearbench.errors import HearError, ResultError
 from hearbench.settings import Settings, user_path
 
@@ -217,6 +217,6 @@ def _write(out: Path, card: Card, model: Model, report: Report, evaluated: Evalu
 def _show(out: Path, submission: Submission) -> None:
     scores: Sequence[float | None] = submission.row().scores
     there = sum(score is not None for score in scores)
-    typer.echo(f"{out}: {submission.card.model}, {there} of {len(scores)} columns")
-    typer.echo(f"  pull request: {out / 'pull_request.md'}")
-    typer.echo(f"  check it:     hearbench leaderboard check {out}")
+    answer_line(f"{out}: {submission.card.model}, {there} of {len(scores)} columns")
+    answer_line(f"  pull request: {out / 'pull_request.md'}")
+    answer_line(f"  check it:     hearbench leaderboard check {out}")

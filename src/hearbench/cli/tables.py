@@ -27,10 +27,10 @@ _PIPE_WIDTH = 200
 
 def output_console() -> Console:
     """A console on stdout; wide where it isn't a terminal, so that nothing is folded."""
-    from rich.console import Console
+    from hearbench.cli.console import PlainConsole
 
     width = None if sys.stdout.isatty() else max(_PIPE_WIDTH, shutil.get_terminal_size().columns)
-    return Console(highlight=False, width=width)
+    return PlainConsole(width=width)
 
 
 def number(value: float) -> str:

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+import typer
+
 from hearbench.amounts import duration
+from hearbench.models.pipes import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +27,16 @@ if TYPE_CHECKING:
     from hearbench.embeddings.compute import Progress as TellEmbed
     from hearbench.probe.fit import ProbeProgress
 
-__all__ = ["Reporter", "Steps", "answer_json", "error_console", "say", "show_warning"]
+__all__ = [
+    "LogLines",
+    "Reporter",
+    "Steps",
+    "answer_json",
+    "answer_line",
+    "error_console",
+    "say",
+    "show_warning",
+]
 
 TellDownload = Callable[[str, int, int | None], None]
 """Called with a file's name, the bytes done and, if known, those in all."""
@@ -31,14 +44,27 @@ TellDownload = Callable[[str, int, int | None], None]
 
 def error_console() -> Console:
     """A console on stderr as it is now."""
-    from rich.console import Console
+    from hearbench.cli.console import PlainConsole
 
-    return Console(stderr=True, highlight=False)
+    return PlainConsole(stderr=True)
 
 
 def say(text: str) -> None:
-    """A line on stderr, as it is: no markup, no wrapping."""
-    error_console().print(text, markup=False, soft_wrap=True)
+    """A line on stderr, without wrapping."""
+    error_console().print(text, soft_wrap=True)
+
+
+def answer_line(text: object) -> None:
+    """A line of the answer on stdout."""
+    typer.echo(printable(str(text)))
+
+
+class LogLines(logging.Handler):
+    """Shows what is logged as lines on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Shows one message."""
+        say(self.format(record))
 
 
 def answer_json(value: Any) -> None:
@@ -78,7 +104,7 @@ class Reporter:
 
     def line(self, text: str) -> None:
         """A line that stays."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(text, soft_wrap=True)
 
     @contextmanager
     def files(self, what: str) -> Iterator[Callable[[int, int], None]]:

@@ -194,7 +194,9 @@ def load_there(
 def _attributes(said: Mapping[str, Mapping[str, Any]]) -> object:
     return SimpleNamespace(
         **{
-            name: Shown(value.get("repr", "")) if value.get("value") is None else value["value"]
+            name: Shown(printable(value.get("repr", "")))
+            if value.get("value") is None
+            else value["value"]
             for name, value in said.items()
             if value["there"]
         }

@@ -23,6 +23,7 @@ __all__ = [
     "auto_device",
     "backend_of",
     "loading_on",
+    "torch_devices",
 ]
 
 # What torch's own allocator gives; kernels may sum in another order on memory aligned less.
@@ -63,10 +64,10 @@ class TorchBackend(Backend):
             # A model without parameters can be moved to a device that isn't there.
             torch.empty(0, device=device)
             model.to(device)
-        except (RuntimeError, AssertionError) as error:
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
             raise BackendError(
-                f"The model can't be moved to the device {device!r}: {error}. Choose a device "
-                "that is here, such as cpu."
+                f"The model can't be moved to the device {device!r}: {_first_line(error)}. Its "
+                f"torch has {', '.join(torch_devices())} here."
             ) from error
         self.device = _device_of(model, device)
 
@@ -159,6 +160,21 @@ def backend_of(model: Any, device: str, name: str) -> Backend:
     )
 
 
+def torch_devices() -> list[str]:
+    """The devices that torch can use here, the CPU first."""
+    import torch
+
+    found = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    # Old ones have neither.
+    mps = getattr(torch.backends, "mps", None)
+    if mps is not None and mps.is_available():
+        found.append("mps")
+    xpu = getattr(torch, "xpu", None)
+    if xpu is not None and xpu.is_available():
+        found += [f"xpu:{index}" for index in range(xpu.device_count())]
+    return found
+
+
 def auto_device() -> str:
     """A GPU if the framework that is imported sees one, or else the CPU."""
     torch = sys.modules.get("torch")
@@ -196,6 +212,11 @@ def loading_on(device: str) -> Iterator[None]:
         return
     with tf.device(place):
         yield
+
+
+def _first_line(error: BaseException) -> str:
+    # After it torch lists all the ways in which it can't be done.
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _device_of(model: Any, asked: str) -> str:
