@@ -242,6 +242,47 @@ def test_mp3_with_a_count_of_frames(tmp_path: Path, mode: str) -> None:
         refused(tmp_path, data[:-lost])
 
 
+def test_mp3_that_libsndfile_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise soundfile.LibsndfileError(1)
+
+    data = mp3("VARIABLE")
+    monkeypatch.setattr("hearbench.audio.decode._opened", refuse)
+    assert len(read(tmp_path, data)) == 88200
+    refused(tmp_path, data[: len(data) // 2])
+
+
+def test_mp3_whose_frames_were_never_counted(tmp_path: Path) -> None:
+    data = bytearray(mp3("VARIABLE"))
+    at = data.index(b"Xing") + 8
+    data[at : at + 4] = bytes(4)
+    assert len(read(tmp_path, bytes(data))) >= 88200
+
+
+@pytest.mark.parametrize("n", [1, 2, 30])
+@pytest.mark.parametrize("kind", ["WAV", "AU", "AIFF", "FLAC", "W64", "CAF", "VOC", "OGG"])
+def test_short_files(tmp_path: Path, kind: str, n: int) -> None:
+    subtype = "VORBIS" if kind == "OGG" else "PCM_16" if kind == "FLAC" else None
+    file = io.BytesIO()
+    x = np.full((n, 2), 0.25)
+    soundfile.write(file, x, 44100, format=kind, subtype=subtype)
+    assert len(read(tmp_path, file.getvalue())) == n
+    smallest = io.BytesIO()
+    soundfile.write(smallest, x, 44100, format="AU", subtype="PCM_S8")
+    assert read(tmp_path, smallest.getvalue()).tolist() == [8192] * n
+
+
+@pytest.mark.parametrize("kind", ["WAV", "AU", "AIFF", "RF64", "W64", "CAF", "VOC", "NIST", "SDS"])
+def test_nothing_but_a_part_of_a_header(tmp_path: Path, kind: str) -> None:
+    data = by_soundfile(kind, "PCM_16")
+    path = tmp_path / "a.wav"
+    for n in (*range(1, 64), 500):
+        path.write_bytes(data[:n])
+        for look in (read_mono16, read_float32):
+            with pytest.raises(AudioError, match=r"a\.wav"):
+                look(path)
+
+
 def vbri(data: bytes, frames: int) -> bytes:
     """The same with the header of another maker, of which libsndfile knows nothing."""
     begin = data.index(b"\xff\xfb")

@@ -314,7 +314,7 @@ def _is_all(path: Path, file: soundfile.SoundFile, n_samples: int) -> bool:
         return True
     short = n_samples < int(file.frames)
     if stream.is_cut_off:
-        raise cut_off(path, f"{stream.frames} of {stream.promised_frames} frames are there")
+        raise cut_off(path, stream.what_is_missing)
     if short and stream.missing_bytes:
         raise cut_off(path, f"the last {stream.missing_bytes} bytes are missing")
     left_out = _LONGEST_GAPS if stream.promised_frames is not None else 0

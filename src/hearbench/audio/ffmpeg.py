@@ -60,6 +60,11 @@ class MpegStream:
         return self.promised_frames is not None and self.frames < self.promised_frames - 1
 
     @property
+    def what_is_missing(self) -> str:
+        """How many frames there are and should be."""
+        return f"{self.frames} of {self.promised_frames} frames are there"
+
+    @property
     def is_continued(self) -> bool:
         """Whether there are more frames than the header says, as in files that were joined."""
         return self.promised_frames is not None and self.frames > self.promised_frames + 1
@@ -135,6 +140,9 @@ def read_with_ffmpeg(
                 raise AudioError(f"{path} is damaged: it names no sample rate.")
             if container.format.name in _COUNTED and stream.duration and stream.time_base:
                 promised = int(stream.duration * stream.time_base * rate)
+            stream_of_mpeg = mpeg_stream(path) if container.format.name == "mp3" else None
+            if stream_of_mpeg is not None and stream_of_mpeg.is_cut_off:
+                raise cut_off(path, stream_of_mpeg.what_is_missing)
             resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
             for frame in [*container.decode(stream), None]:
                 for part in resampler.resample(frame):
@@ -192,5 +200,5 @@ def _by_header(path: Path, first: int, size: int) -> tuple[int | None, int]:
         if not flags & _HAS_FRAMES:
             return None, 0
         missing = begin + starts[0] + n_bytes - end if flags & _HAS_BYTES else 0
-        return frames, max(0, missing)
+        return frames or None, max(0, missing)  # 0 by a writer that never came back to count
     return None, 0

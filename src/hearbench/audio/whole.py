@@ -93,7 +93,7 @@ def _promises(header: bytes, file: BinaryIO, size: int) -> Iterator[tuple[int, i
                 yield promised, size - begin
     elif header.startswith(_EBML):
         yield from _segment(header, size)
-    elif header[:4] in {b".snd", b"dns."}:
+    elif header[:4] in {b".snd", b"dns."} and len(header) >= 12:
         begin, promised = struct.unpack(">II" if header[:1] == b"." else "<II", header[4:12])
         if not _is_unknown(promised, 4):
             yield promised, max(0, size - begin)
@@ -305,7 +305,7 @@ def ogg_streams(path: Path, file: BinaryIO) -> list[tuple[int, int]]:
         place = page_end
     if unfinished:
         raise cut_off(path, "the page that ends its stream is missing")
-    return list(zip(begins, [*begins[1:], end], strict=True))
+    return list(zip(begins, [*begins[1:], end][: len(begins)], strict=True))
 
 
 def _next_page(file: BinaryIO, begin: int, end: int) -> int:
