@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_models import BANDS, write_model
-from helpers_tasks import make_scene_task
+from helpers_tasks import make_event_task, make_scene_task
 from sklearn.metrics import roc_auc_score
 
 from hearbench import embed, fit_probe, load_model, load_task, score
@@ -20,6 +20,7 @@ from hearbench.metrics.classification import top1_accuracy
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.protocol import GridPoint, Protocol
 from hearbench.results import Result, write_result
+from hearbench.results.uncertainty import uncertainty
 from hearbench.settings import Settings
 
 SMALL = Protocol(
@@ -146,6 +147,30 @@ def test_points_without_a_defined_validation_are_tested_all_the_same(
     lenient = SMALL.model_copy(update={"nan_ends_point": False, "name": "lenient"})
     (fold,) = fit_probe(broken, lenient, settings=settings).scene_folds()
     assert not np.isnan(fold.probabilities).any()
+
+
+@pytest.mark.parametrize("kind", ["scene", "event"])
+def test_answers_that_are_not_finite_have_no_score(
+    tmp_path: Path, settings: Settings, kind: str
+) -> None:
+    source = BANDS.replace("return torch.log", "return 5e37 * torch.log")
+    make = make_scene_task if kind == "scene" else make_event_task
+    task = load_task(make(tmp_path), settings=settings)
+    model = load_model(str(write_model(tmp_path, source)), settings=settings)
+    store = embed(model, task, settings=settings)
+    hidden = SMALL.model_copy(update={"grid": SMALL.grid[:2]})
+    predictions = fit_probe(store, hidden, settings=settings)
+    (fold,) = predictions.folds
+    assert np.isnan(fold.probabilities).all()
+    assert math.isnan(fold.loss)
+    result = score(predictions)
+    assert all(math.isnan(summary.mean) for summary in result.scores.values())
+    notes = " ".join(result.notes)
+    assert "isn't finite" in notes
+    assert "The largest number in the embeddings" in notes
+    write_result(result, predictions, tmp_path / "out")
+    assert score_differences(result.scores, recompute(tmp_path / "out")) == []
+    assert math.isnan(uncertainty(tmp_path / "out").scores[result.primary_score].mean)
 
 
 def test_progress_tells_folds_and_epochs(tmp_path: Path, settings: Settings) -> None:

@@ -125,13 +125,14 @@ def _over_folds(values: Mapping[str, float], predictions: Predictions) -> dict[s
 def _notes(predictions: Predictions) -> tuple[str, ...]:
     notes = []
     event = predictions.task.kind == "event"
-    why = "it predicted no event at all" if event else "a label may be that of no clip or of all"
+    why = "no event was predicted" if event else "some label is that of no clip, or of all"
     ended = [each for each in predictions.grid if each.ended == "undefined_score"]
     if ended:
         notes.append(
             f"{len(ended)} of {len(predictions.grid)} grid points ended early, as "
             f"{predictions.protocol.name!r} has it, at a validation whose score was undefined or "
-            f"infinite ({why}). What counts of each is the best validation before."
+            f"infinite ({why}, or what a network answers isn't finite). What counts of each is the "
+            "best validation before."
         )
     first = [
         f"{fold.fold.test} (epoch {fold.outcome.best_epoch})"
