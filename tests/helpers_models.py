@@ -76,3 +76,13 @@ def noise(
     """White noise (clips, samples) of standard deviation 0.1."""
     shape = (clips, round(duration_s * sample_rate))
     return np.random.default_rng(seed).normal(0, 0.1, shape).astype(np.float32)
+
+
+def calls(model: Model) -> list[int]:
+    """The clips of each call that a model has put into its ``SEEN``, after those of the signal."""
+    seen: list[int] = engine_of(model).module.SEEN
+    of_signal = [model.check(kind) for kind in model._checks]
+    failed = sum(check.fingerprint.state == "failed" for check in of_signal)
+    first = 2 * len(of_signal) - failed
+    assert seen[:first] == [1] * first
+    return seen[first:]

@@ -52,6 +52,7 @@ RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 # What loads and calls models, of which no baseline knows anything.
 MACHINERY = {
     *("engine", "finding", "loaded", "loading", "options", "protocol", "source"),
+    *("fingerprint", "identity", "reading"),
     *(
         "answers",
         "environments",

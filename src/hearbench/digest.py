@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-__all__ = ["digest_bytes", "digest_file", "digest_json", "short"]
+__all__ = ["digest_bytes", "digest_file", "digest_json", "digest_tree", "short"]
 
 _BLOCK_BYTES = 1 << 20
 
@@ -28,6 +29,32 @@ def digest_file(path: Path) -> str:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def digest_tree(folder: Path) -> str:
+    """The digest of all files of a folder: their names within it and their content.
+
+    Links are followed. A folder that is found a second time, as in a circle, counts by where it
+    was found first.
+    """
+    names: dict[Path, str | None] = {}
+    seen: dict[str, str] = {}
+    for place, folders, files in os.walk(folder, followlinks=True):
+        here = Path(place)
+        real = os.path.realpath(place)
+        if real in seen:
+            names[here] = seen[real]
+            folders.clear()
+            continue
+        seen[real] = here.relative_to(folder).as_posix()
+        folders.sort()
+        names.update({here / name: None for name in files if (here / name).is_file()})
+    return digest_json(
+        [
+            [str(path.relative_to(folder)), digest_file(path) if first is None else f"as {first}"]
+            for path, first in sorted(names.items())
+        ]
+    )
 
 
 def digest_json(value: Any) -> str:

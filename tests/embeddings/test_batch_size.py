@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from helpers_models import engine_of, write_model
+from helpers_models import calls, write_model
 from helpers_tasks import make_event_task, make_scene_task
 
 from hearbench.embeddings import batches, run
@@ -66,7 +66,7 @@ def embedded(
     monkeypatch.setattr(run, "times_larger", lambda _: times)
     model = load_model(model_file(folder, embedding, most), settings=settings)
     own = Settings(folder / "cache", "cpu", 2)
-    return embed(model, task, settings=own), engine_of(model).module.SEEN
+    return embed(model, task, settings=own), calls(model)
 
 
 def same(one: EmbeddingStore, other: EmbeddingStore, atol: float) -> bool:
@@ -159,12 +159,12 @@ def test_a_store_that_was_begun_otherwise_goes_on(
     monkeypatch.setattr(run, "times_larger", lambda _: 4)
     assert store_folder(model, task, settings=settings) == folder
     store = embed(model, task, settings=settings)
-    assert engine_of(model).module.SEEN == [3, 3, 3, 3, 12, 3, 3, 3, 3, 12]
+    assert calls(model) == [3, 3, 3, 3, 12, 3, 3, 3, 3, 12]
     assert [shard.enlarged_batch for shard in store.manifest.shards] == [None, 12, 12]
     assert same(plain, store, 1e-5)
     monkeypatch.setattr(run, "times_larger", lambda _: 1)
     assert embed(model, task, settings=settings).digest == store.digest
-    assert len(engine_of(model).module.SEEN) == 10
+    assert len(calls(model)) == 10
 
 
 def test_events_too(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +175,7 @@ def test_events_too(tmp_path: Path, settings: Settings, monkeypatch: pytest.Monk
         monkeypatch.setattr(run, "times_larger", lambda _, times=times: times)
         model = load_model(write_model(tmp_path / name, extra=EVENTS), settings=settings)
         stores.append(embed(model, task, settings=Settings(tmp_path / name, "cpu", 2)))
-    assert engine_of(model).module.SEEN[:4] == [2, 1, 1, 2]
+    assert calls(model)[:4] == [2, 1, 1, 2]
     assert stores[1].manifest.enlarged_batch == 2
     for split in task.splits:
         for one, other in zip(*(s.timestamps(split) for s in stores), strict=True):

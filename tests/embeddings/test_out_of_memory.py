@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers_models import engine_of, write_model
+from helpers_models import calls, write_model
 from helpers_tasks import make_event_task, make_scene_task
 
 from hearbench.embeddings import batches
@@ -55,7 +55,7 @@ def test_half_as_many_clips_at_a_time_from_then_on(
     model = load_model(limited(tmp_path, settings, 4, error), settings=settings)
     store = embed(model, task, settings=settings)
     # One batch of 12 clips per split: 12 and 6 are too many, 3 fit, also in the next splits.
-    seen = engine_of(model).module.SEEN
+    seen = calls(model)
     assert seen == [12, 6, 3, 3, 3, 3, *[3] * 8]
     assert store.manifest.reduced_batch == 3
     assert [shard.reduced_batch for shard in store.manifest.shards] == [3, 3, 3]
@@ -74,7 +74,7 @@ def test_a_remainder_that_fits_whole_is_not_reduced(
     names = missing_shards(model, task, settings=settings)
     embed_shards(model, task, names[:3], settings=settings)
     # Shards of 5, 5 and 2 clips.
-    assert engine_of(model).module.SEEN == [5, 3, 2, 3, 2, 2]
+    assert calls(model) == [5, 3, 2, 3, 2, 2]
     store = embed(model, task, settings=settings)
     sizes = [shard.reduced_batch for shard in store.manifest.shards]
     assert sizes == [3, 3, None, 3, 3, None, 3, 3, None]
@@ -127,7 +127,7 @@ def test_one_clip_that_does_not_fit_is_named(
     with pytest.raises(EmbeddingError, match=message) as caught:
         embed(model, task, settings=settings)
     assert "Tried to allocate 2.00 GiB" in str(caught.value)
-    assert engine_of(model).module.SEEN == [12, 6, 3, 2, 1]
+    assert calls(model) == [12, 6, 3, 2, 1]
 
 
 def test_other_errors_are_not_tried_again(
@@ -137,7 +137,7 @@ def test_other_errors_are_not_tried_again(
     model = load_model(limited(tmp_path, settings, 4, error), settings=settings)
     with pytest.raises(ModelError, match="shapes differ"):
         embed(model, task, settings=settings)
-    assert engine_of(model).module.SEEN == [12]
+    assert calls(model) == [12]
 
 
 @pytest.mark.parametrize(

@@ -265,7 +265,7 @@ def test_nodes_without_a_common_disk(
     )
     spec = write_model(tmp_path, BANDS, "bands")
     model = load_model(spec, settings=settings)
-    choice = ModelChoice(str(spec), None, (), None, model.digest)
+    choice = ModelChoice(str(spec), None, (), None, model.digest, "scene")
     training = Training(get_protocol("faster").restricted(first=4), (7, 8), "float32")
     task = load_task(folder, settings=settings)
     caches = [dataclasses.replace(settings, cache_dir=tmp_path / name) for name in ("n0", "n1")]

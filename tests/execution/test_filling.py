@@ -52,7 +52,7 @@ def wanted(tmp_path: Path, settings: Settings) -> Wanted:
     )
     spec = write_model(tmp_path, BANDS, "bands")
     model = load_model(spec, settings=settings)
-    choice = ModelChoice(str(spec), None, (), None, model.digest)
+    choice = ModelChoice(str(spec), None, (), None, model.digest, "scene")
     protocol = get_protocol("faster").restricted(first=4)
     training = Training(protocol, (7, 8), "float32")
     task = load_task(place)

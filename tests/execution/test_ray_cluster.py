@@ -260,7 +260,8 @@ def test_what_a_cluster_can_and_cannot_do(tmp_path: Path, settings: Settings) ->
     pytest.importorskip("ray")
     spec = write_model(tmp_path / "m", STATS, "ends", ENDS)
     task = str(make_scene_task(tmp_path / "t"))
-    choice = ModelChoice(str(spec), None, (), None, load_model(spec, settings=settings).digest)
+    digest = load_model(spec, settings=settings).digest
+    choice = ModelChoice(str(spec), None, (), None, digest, "scene")
     unit = FinishStore(choice, TaskPlace("tones-1.0.0-full", task), "float32")
     with ray_cluster(settings, share=Share(retries=0)) as cluster:
         cluster.submit(unit)

@@ -303,13 +303,6 @@ def _wanted(
         model = batch.load(spec)
     except HearError:
         return {}
-    choice = ModelChoice(
-        spec=spec,
-        weights=batch.weights,
-        options=tuple(pairs(batch.options, "--option").items()),
-        interpreter=batch.interpreter,
-        digest=model.digest,
-    )
     found = {}
     try:
         for text, place in places.items():
@@ -327,6 +320,14 @@ def _wanted(
                 if folder.is_dir():
                     exchange.push(folder.relative_to(settings.cache_dir).as_posix(), folder)
             plan = batch.plan
+            choice = ModelChoice(
+                spec=spec,
+                weights=batch.weights,
+                options=tuple(pairs(batch.options, "--option").items()),
+                interpreter=batch.interpreter,
+                digest=model.check(task.kind).digest,
+                kind=task.kind,
+            )
             training = Training(plan.protocol, seeds, plan.precision) if plan and seeds else None
             found[spec, text] = Wanted(
                 choice, model.sample_rate, task, place, batch.dtype, training
@@ -341,7 +342,8 @@ def _seeds(batch: Batch, model: Model, task: PreparedTask) -> tuple[int, ...]:
     if batch.plan is None:
         return ()
     inputs = Inputs(
-        model=model.digest,
+        model=model.check(task.kind).digest,
+        fingerprint=model.check(task.kind).fingerprint,
         task=task.digest(model.sample_rate),
         dtype=batch.dtype,
         plan=batch.plan,

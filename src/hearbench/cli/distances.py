@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hearbench.distance import DistanceResult, DistanceSummary
     from hearbench.embeddings.manifest import Dtype
     from hearbench.embeddings.store import EmbeddingStore
+    from hearbench.models.fingerprint import Fingerprint
     from hearbench.models.protocol import Model
     from hearbench.tasks.store import PreparedTask
 
@@ -43,12 +44,14 @@ class DistanceInputs:
     """What a result of distances is made from.
 
     Attributes:
-        model: Digest of the model.
+        model: Digest of the model, with what its function reads when it is called.
+        fingerprint: What the model makes of a fixed signal.
         task: Digest of the task at the model's rate.
         dtype: Of the embeddings on disk.
     """
 
     model: str
+    fingerprint: Fingerprint | None
     task: str
     dtype: str
 
@@ -168,7 +171,10 @@ def evaluate_distances(
             reporter.line(f"{task.name}: skipped. {error}")
             return None
         folder = result_folder(out, model.name, name, task.name)
-        inputs = DistanceInputs(model.digest, task.digest(model.sample_rate), dtype)
+        check = model.check(task.kind)
+        inputs = DistanceInputs(
+            check.digest, check.fingerprint, task.digest(model.sample_rate), dtype
+        )
         there = kept_distances(folder, inputs, overwrite=overwrite)
         if there is None:
             return folder, task

@@ -274,7 +274,8 @@ def evaluate_tasks(
             check_few_labels(few, task)
         folder = result_folder(out, model.name, name, task.name)
         inputs = Inputs(
-            model=model.digest,
+            model=model.check(task.kind).digest,
+            fingerprint=model.check(task.kind).fingerprint,
             task=task.digest(model.sample_rate),
             dtype=dtype,
             plan=plan,

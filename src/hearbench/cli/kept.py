@@ -16,6 +16,7 @@ from hearbench.errors import ResultError
 
 if TYPE_CHECKING:
     from hearbench.distance import DistanceResult
+    from hearbench.models.fingerprint import Fingerprint
     from hearbench.probe.protocol import Protocol as ProbeProtocol
     from hearbench.results import Result
     from hearbench.tasks.spec import TaskMetadata
@@ -40,6 +41,8 @@ class _MadeFrom(Protocol):
     @property
     def model(self) -> str: ...
     @property
+    def fingerprint(self) -> Fingerprint | None: ...
+    @property
     def task(self) -> str: ...
     @property
     def dtype(self) -> str: ...
@@ -50,7 +53,8 @@ class Inputs:
     """What a result is made from.
 
     Attributes:
-        model: Digest of the model.
+        model: Digest of the model, with what its function reads when it is called.
+        fingerprint: What the model makes of a fixed signal; None if that isn't known.
         task: Digest of the task at the model's rate.
         dtype: Of the embeddings on disk.
         plan: How the probe is trained.
@@ -59,6 +63,7 @@ class Inputs:
     """
 
     model: str
+    fingerprint: Fingerprint | None
     task: str
     dtype: str
     plan: ProbePlan
@@ -106,10 +111,7 @@ def applied(plan: ProbePlan, metadata: TaskMetadata) -> ProbeProtocol:
 
 def of_other_embeddings(inputs: _MadeFrom, result: Result | DistanceResult) -> list[str]:
     """In what the embeddings of a result of any kind are others: model, task and dtype."""
-    found = []
-    if result.model.digest != inputs.model:
-        weights = f", weights {result.model.weights}" if result.model.weights else ""
-        found.append(f"another model or checkpoint ({result.model.spec}{weights})")
+    found = result.model.differences(inputs.model, inputs.fingerprint)
     if result.task.digest != inputs.task:
         found.append("other content of the task")
     if result.embeddings.dtype != inputs.dtype:

@@ -123,7 +123,8 @@ def _from_store(
     store = EmbeddingStore.open(folder, task)
     target = result_folder(out, manifest.model.name, name, task.name)
     inputs = Inputs(
-        model=manifest.model.digest,
+        model=manifest.model.called_digest or manifest.model.digest,
+        fingerprint=manifest.model.fingerprint,
         task=manifest.task.digest,
         dtype=manifest.dtype,
         plan=plan,

@@ -80,6 +80,8 @@ def embed_task(
             f"{task.name}: embedded {duration(manifest.audio_s)} of audio in "
             f"{duration(manifest.seconds)}"
         )
+        for note in manifest.notes:
+            reporter.once(f"note: {note}")
     return store
 
 

@@ -101,6 +101,13 @@ class Reporter:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or error_console()
+        self._told: set[str] = set()
+
+    def once(self, text: str) -> None:
+        """As `line`, of a text that it hasn't said yet."""
+        if text not in self._told:
+            self._told.add(text)
+            self.line(text)
 
     def line(self, text: str) -> None:
         """A line that stays."""

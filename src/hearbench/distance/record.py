@@ -150,7 +150,9 @@ class DistanceResult(_Record):
         return read_record(cls, path, DISTANCE_FILE, "a result of distances")
 
     def same_as(self, other: DistanceResult) -> bool:
-        """Whether both say the same but for what they took."""
-        return self.model_dump_json(exclude={"resources"}) == other.model_dump_json(
-            exclude={"resources"}
+        """Whether both say the same but for what they took, and rounding in a fixed signal."""
+        ours, theirs = (
+            one.model_dump_json(exclude={"resources": True, "model": {"fingerprint"}})
+            for one in (self, other)
         )
+        return ours == theirs

@@ -148,7 +148,7 @@ def distance_scores(
         primary_score="retrieval_mAP",
         scores=_summaries(measured, level),
         splits=tuple(_split(one) for one in measured),
-        notes=_notes(measured),
+        notes=(*_notes(measured), *manifest.notes),
         resources=DistanceResources(
             created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
             embed_s=manifest.seconds,

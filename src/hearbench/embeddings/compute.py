@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -20,10 +20,16 @@ from hearbench.embeddings.manifest import (
 )
 from hearbench.embeddings.run import EmbedProgress, Progress, Run
 from hearbench.embeddings.shards import finished_record
-from hearbench.embeddings.store import MANIFEST, SHARDS, EmbeddingStore
+from hearbench.embeddings.store import (
+    FINGERPRINT,
+    MANIFEST,
+    SHARDS,
+    EmbeddingStore,
+    read_fingerprint,
+)
 from hearbench.errors import EmbeddingError
 from hearbench.files import write_text
-from hearbench.models.protocol import Model
+from hearbench.models.protocol import Check, Model
 from hearbench.settings import Settings
 from hearbench.tasks.store import PreparedTask, with_rate
 
@@ -145,18 +151,31 @@ def store_folder(
     model: Model, task: PreparedTask, *, settings: Settings, dtype: Dtype = "float32"
 ) -> Path:
     """Where the embeddings of a model of a task are or would be."""
-    return _folder(model, task, _key(model, task, dtype), settings)
+    folder, _, _ = _locate(model, task, dtype, settings)
+    return folder
 
 
 @dataclass(frozen=True)
 class _Place:
-    """A store that is finished or to be filled."""
+    """A store that is finished or to be filled.
+
+    Attributes:
+        folder: Its folder.
+        key: The digest by which that is named.
+        task: With audio at the model's rate.
+        dtype: Of the embeddings on disk.
+        shards: All of them.
+        check: What the model's first calls show.
+        others: Stores of models that look the same and embed differently.
+    """
 
     folder: Path
     key: str
     task: PreparedTask
     dtype: Dtype
     shards: Sequence[Shard]
+    check: Check
+    others: int
 
     @property
     def is_finished(self) -> bool:
@@ -167,10 +186,10 @@ def _place(model: Model, task: PreparedTask, dtype: Dtype, settings: Settings) -
     if dtype not in get_args(Dtype):
         raise EmbeddingError(f"Embeddings are stored as {' or '.join(get_args(Dtype))}: {dtype!r}.")
     task = with_rate(task, model.sample_rate, settings=settings)
-    key = _key(model, task, dtype)
+    folder, key, others = _locate(model, task, dtype, settings)
     sizes = {"scene": model.scene_embedding_size, "event": model.timestamp_embedding_size}
     shards = plan_shards(task, model.sample_rate, sizes[task.kind])
-    return _Place(_folder(model, task, key, settings), key, task, dtype, shards)
+    return _Place(folder, key, task, dtype, shards, model.check(task.kind), others)
 
 
 def _compute(
@@ -180,28 +199,41 @@ def _compute(
     settings: Settings,
     progress: Progress | None,
 ) -> list[ShardRecord]:
+    if not (place.folder / FINGERPRINT).is_file():
+        made = place.check.fingerprint.model_dump_json()
+        write_text(place.folder / FINGERPRINT, made + "\n")
     folder = place.folder / SHARDS
     if any(finished_record(folder, shard) is None for shard in shards):
         # What it gives mustn't depend on the tasks that it was called for before.
-        model.renew()
+        model.begin(place.task.kind)
     model.engine.guard([place.task.folder, settings.cache_dir])
     return Run(model, place.task, folder, shards, place.dtype, settings.workers, progress).compute()
 
 
-def _key(model: Model, task: PreparedTask, dtype: Dtype) -> str:
-    return digest_json(
-        {
-            "format_version": FORMAT_VERSION,
-            "task": task.digest(model.sample_rate),
-            "model": model.digest,
-            "kind": task.kind,
-            "dtype": dtype,
-        }
-    )
+def _locate(
+    model: Model, task: PreparedTask, dtype: Dtype, settings: Settings
+) -> tuple[Path, str, int]:
+    """Folder and key of a store, and how many others there are that only look the same.
 
-
-def _folder(model: Model, task: PreparedTask, key: str, settings: Settings) -> Path:
-    return settings.cache_dir / "embeddings" / task.name / model.name / short(key)
+    These stay where they are, as other processes may read them, and are found again by their model.
+    """
+    model.engine.guard([task.folder, settings.cache_dir])
+    check = model.check(task.kind)
+    identity: dict[str, object] = {
+        "format_version": FORMAT_VERSION,
+        "task": task.digest(model.sample_rate),
+        "model": check.digest,
+        "kind": task.kind,
+        "dtype": dtype,
+    }
+    others = 0
+    while True:
+        key = digest_json({**identity, "others": others} if others else identity)
+        folder = settings.cache_dir / "embeddings" / task.name / model.name / short(key)
+        known = read_fingerprint(folder)
+        if known is None or known.matches(check.fingerprint):
+            return folder, key, others
+        others += 1
 
 
 def _manifest(model: Model, place: _Place, records: Sequence[ShardRecord]) -> Manifest:
@@ -222,6 +254,8 @@ def _manifest(model: Model, place: _Place, records: Sequence[ShardRecord]) -> Ma
             source_digest=model.source_digest,
             options=dict(model.options),
             digest=model.digest,
+            called_digest=None if place.check.digest == model.digest else place.check.digest,
+            fingerprint=place.check.fingerprint,
             sample_rate=model.sample_rate,
             scene_embedding_size=model.scene_embedding_size,
             timestamp_embedding_size=model.timestamp_embedding_size,
@@ -233,7 +267,18 @@ def _manifest(model: Model, place: _Place, records: Sequence[ShardRecord]) -> Ma
         peak_memory_mb=_most(record.peak_memory_mb for record in records),
         peak_device_memory_mb=_most(record.peak_device_memory_mb for record in records),
         shards=tuple(records),
+        notes=tuple(_notes(model, place)),
     )
+
+
+def _notes(model: Model, place: _Place) -> Iterator[str]:
+    yield from place.check.notes
+    if place.others:
+        yield (
+            f"{model.name} embeds a fixed signal differently than a model whose name, options, "
+            "weights and source are the same, and whose embeddings are in the cache. So they "
+            "weren't used, and what tells the two apart isn't known."
+        )
 
 
 def _most(sizes_mb: Iterable[float | None]) -> float | None:

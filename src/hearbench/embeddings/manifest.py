@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from hearbench.digest import digest_json
+from hearbench.models.fingerprint import Fingerprint
 
 __all__ = [
     "FORMAT_VERSION",
@@ -99,7 +100,14 @@ class ShardRecord(_Record):
 
 
 class ModelRecord(_Record):
-    """Which model made the embeddings; attributes as of ``hearbench.models.protocol.Model``."""
+    """Which model made the embeddings; attributes as of ``hearbench.models.protocol.Model``.
+
+    Attributes:
+        called_digest: As `digest`, with what the model has read when its function was called; None
+            where that is nothing.
+        fingerprint: What the model makes of a short fixed signal; None in records of earlier
+            versions.
+    """
 
     name: str
     spec: str
@@ -111,6 +119,24 @@ class ModelRecord(_Record):
     sample_rate: int
     scene_embedding_size: int
     timestamp_embedding_size: int
+    called_digest: str | None = None
+    fingerprint: Fingerprint | None = None
+
+    def differences(self, digest: str, fingerprint: Fingerprint | None) -> list[str]:
+        """In what it isn't the record of a model that has been called.
+
+        Args:
+            digest: Of the model, with what its function reads.
+            fingerprint: What it makes of the signal; None if that isn't known.
+        """
+        if digest != (self.called_digest or self.digest):
+            weights = f", weights {self.weights}" if self.weights else ""
+            return [f"another model or checkpoint ({self.spec}{weights})"]
+        if fingerprint is None or self.fingerprint is None:
+            return []
+        if fingerprint.matches(self.fingerprint):
+            return []
+        return [f"another model ({self.spec}): it embeds a fixed signal differently now"]
 
 
 class TaskRecord(_Record):
@@ -145,6 +171,7 @@ class Manifest(_Record):
             doesn't tell.
         peak_device_memory_mb: Most memory of one on the GPU, in MiB.
         shards: In the order of the task's splits and files.
+        notes: What a reader should know of the model's inputs, in sentences.
     """
 
     format_version: Literal[1] = 1
@@ -161,6 +188,7 @@ class Manifest(_Record):
     peak_memory_mb: float | None
     peak_device_memory_mb: float | None
     shards: tuple[ShardRecord, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def reduced_batch(self) -> int | None:

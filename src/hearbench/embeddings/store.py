@@ -1,6 +1,7 @@
 """Reading a finished store of embeddings.
 
     <cache>/embeddings/<task>/<model>/<key>/
+        fingerprint.json  what its model makes of a fixed signal; written first
         manifest.json     what made it, and its shards; written last
         shards/*.npy      arrays, named by split, number and content
         shards/*.json     a record per shard, by which an interrupted run goes on
@@ -22,12 +23,21 @@ from hearbench.embeddings.manifest import FileRecord, Manifest, ShardRecord
 from hearbench.embeddings.shards import is_whole
 from hearbench.errors import EmbeddingError
 from hearbench.files import read_npy
+from hearbench.models.fingerprint import Fingerprint
 from hearbench.tasks.store import PreparedTask
 
-__all__ = ["MANIFEST", "SHARDS", "EmbeddingStore", "read_manifest"]
+__all__ = [
+    "FINGERPRINT",
+    "MANIFEST",
+    "SHARDS",
+    "EmbeddingStore",
+    "read_fingerprint",
+    "read_manifest",
+]
 
 MANIFEST = "manifest.json"
 SHARDS = "shards"
+FINGERPRINT = "fingerprint.json"
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -49,6 +59,14 @@ def read_manifest(folder: Path) -> Manifest:
             f"({error.error_count()} problems, first: {error.errors()[0]['msg']}). "
             f"Delete {folder} and embed again."
         ) from error
+
+
+def read_fingerprint(folder: Path) -> Fingerprint | None:
+    """That of the model whose embeddings are in a folder; None where it isn't known."""
+    try:
+        return Fingerprint.model_validate_json((folder / FINGERPRINT).read_bytes())
+    except (OSError, ValidationError):
+        return None  # a new store, or one of an earlier version, which had none
 
 
 @dataclass(frozen=True)

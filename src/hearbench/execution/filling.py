@@ -98,11 +98,11 @@ def filling(wanted: Wanted, left: set[str]) -> Flow:
     # A single one is embedded when the store is finished.
     if len(names) > 1:
         yield [EmbedShards(model, task, dtype, part) for part in _parts(names)]
-    (store,) = yield [FinishStore(model, task, dtype)]
-    left.add(str(store))
+    stores = [*_names((yield [FinishStore(model, task, dtype)]))]
+    left.update(stores)
     # Neighbours learn nothing that could be kept.
     if wanted.training is not None and not wanted.training.protocol.neighbours:
-        yield from _training(wanted, wanted.training, str(store), left)
+        yield from _training(wanted, wanted.training, stores[-1], left)
 
 
 def _training(wanted: Wanted, training: Training, store: str, left: set[str]) -> Flow:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from hearbench.errors import ModelError
 from hearbench.execution.task_place import TaskPlace
@@ -72,7 +72,8 @@ class ModelChoice:
         weights: Likewise.
         options: Keywords of the model's own ``load_model``, as text.
         interpreter: Another Python that runs it.
-        digest: Of the model as it was loaded where the evaluation was started.
+        digest: Of the model where the evaluation was started, called for the kind of task.
+        kind: The kind of task.
     """
 
     spec: str
@@ -80,6 +81,7 @@ class ModelChoice:
     options: tuple[tuple[str, str], ...]
     interpreter: Interpreter | None
     digest: str
+    kind: Literal["scene", "event"]
 
     @contextmanager
     def loaded(self, settings: Settings) -> Iterator[Model]:
@@ -98,10 +100,11 @@ class ModelChoice:
             **dict(self.options),
         )
         try:
-            if model.digest != self.digest:
+            if model.check(self.kind).digest != self.digest:
                 raise ModelError(
                     f"{self.spec} is another model on this node than where the evaluation was "
-                    "started: its source, weights or options differ. Bring the node up to date."
+                    "started: its source, weights or options differ, or other files or variables "
+                    "that it reads. Bring the node up to date."
                 )
             yield model
         finally:
@@ -237,7 +240,10 @@ class FinishStore(_OnStore):
         return f"{self.task.name}: finishing embeddings of {self.model.spec}"
 
     def run(self, settings: Settings, exchange: Exchange) -> object:
-        """The store's folder, relative to the cache."""
+        """Folders relative to the cache, a tuple: the store's comes last.
+
+        Those before it are of models that only look the same, by which it is found.
+        """
         from hearbench.embeddings.compute import embed
 
         with self.model.loaded(settings) as model:
@@ -247,7 +253,7 @@ class FinishStore(_OnStore):
                 embed(model, work.task, settings=settings, dtype=self.dtype)
             # Also what an earlier run left in this cache alone.
             exchange.push(work.entry, work.folder)
-        return work.entry
+        return work.entries
 
 
 @dataclass(frozen=True)
@@ -318,13 +324,13 @@ class _Work:
         task: The task.
         sample_rate: That of the model.
         folder: Of the store.
-        entry: The same relative to the cache.
+        entries: The same relative to the cache, after those of models that only look the same.
     """
 
     task: PreparedTask
     sample_rate: int
     folder: Path
-    entry: str
+    entries: tuple[str, ...]
     settings: Settings
     exchange: Exchange
 
@@ -335,10 +341,21 @@ class _Work:
         from hearbench.embeddings.compute import store_folder
 
         task = place.load(settings, exchange)
-        folder = store_folder(model, task, settings=settings, dtype=dtype)
-        entry = _entry(folder, settings)
-        exchange.pull(entry, folder)
-        return cls(task, model.sample_rate, folder, entry, settings, exchange)
+        entries: list[str] = []
+        while True:
+            folder = store_folder(model, task, settings=settings, dtype=dtype)
+            entry = _entry(folder, settings)
+            if entry in entries:
+                break
+            # What others left there may turn out to be of a model that only looks the same.
+            entries.append(entry)
+            exchange.pull(entry, folder)
+        return cls(task, model.sample_rate, folder, tuple(entries), settings, exchange)
+
+    @property
+    def entry(self) -> str:
+        """The store's folder relative to the cache."""
+        return self.entries[-1]
 
     @property
     def finished(self) -> bool:

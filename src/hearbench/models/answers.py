@@ -84,11 +84,19 @@ class _Memory(Form):
     device_mb: float | None
 
 
+class _Reads(Form):
+    files: list[str]
+    variables: dict[str, str | None]
+    packages: dict[str, list[str]]
+    unseen: list[str]
+
+
 FORMS: dict[str, type[Form]] = {
     "import": _Import,
     "load": _Load,
     "returned": _Returned,
     "gradients": _Gradients,
     "memory": _Memory,
+    "reads": _Reads,
 }
 """By command; the arrays of a call are compared with what lies in their places instead."""

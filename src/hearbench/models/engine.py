@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hearbench.errors import ModelError
+from hearbench.models.identity import Seen
+from hearbench.models.reading import Reading
 from hearbench.models.source import SourceScope, call_traceback
 from hearbench.worker.backends import Backend
 from hearbench.worker.memory import peak_resident_mb
@@ -93,6 +96,10 @@ class Engine(Protocol):
         """Says which folders the model has no business in."""
         ...
 
+    def seen(self) -> Seen:
+        """What the model has read so far beside its source."""
+        ...
+
     def close(self) -> None:
         """Ends what runs for the model alone."""
         ...
@@ -106,13 +113,22 @@ class InProcess:
         loaded: What its ``load_model`` returned.
         backend: Of its framework.
         scope: In which its functions must be called.
+        reading: Notes what it reads; None for a model of hearbench's own.
     """
 
-    def __init__(self, module: Any, loaded: Any, backend: Backend, scope: SourceScope) -> None:
+    def __init__(
+        self,
+        module: Any,
+        loaded: Any,
+        backend: Backend,
+        scope: SourceScope,
+        reading: Reading | None = None,
+    ) -> None:
         self.module = module
         self.loaded = loaded
         self.backend = backend
         self.scope = scope
+        self.reading = reading
 
     @property
     def device(self) -> str:
@@ -127,7 +143,7 @@ class InProcess:
         """
         if self.loaded is None:
             raise ModelError("The model was closed.")
-        with self.scope:
+        with self.scope, self.reading.recording() if self.reading else nullcontext():
             try:
                 result = self.backend.call(getattr(self.module, function), audio, self.loaded)
                 # What comes back may be an object of the model's own class.
@@ -145,6 +161,13 @@ class InProcess:
     def guard(self, folders: Sequence[Path]) -> None:
         """Does nothing: code in this process can read what this process can."""
 
+    def seen(self) -> Seen:
+        """What the model has read so far beside its source."""
+        if self.reading is None:
+            return Seen()
+        with self.scope:
+            return self.reading.seen()
+
     def close(self) -> None:
         """Lets the model go, so that its memory is free for another."""
         self.module = self.loaded = None
@@ -160,12 +183,17 @@ class Renewed:
     Args:
         engine: Runs the model that was loaded first.
         load: Loads another, in all things like it.
+
+    Attributes:
+        ready_for: The kind of task whose function was called on a new model with a fixed signal,
+            and no other since; None if it isn't so.
     """
 
     def __init__(self, engine: Engine, load: Callable[[], Engine]) -> None:
         self.engine = engine
         self._load = load
         self._is_new = True
+        self.ready_for: str | None = None
         self._guarded: list[Path] = []
 
     @property
@@ -179,7 +207,7 @@ class Renewed:
         Raises:
             ModelError: The model's own code failed; the message says how.
         """
-        self._is_new = False
+        self._is_new, self.ready_for = False, None
         return self.engine.call(function, audio)
 
     def memory(self) -> Memory:
@@ -202,7 +230,11 @@ class Renewed:
         self.engine.close()
         self.engine = self._load()
         self.engine.guard(self._guarded)
-        self._is_new = True
+        self._is_new, self.ready_for = True, None
+
+    def seen(self) -> Seen:
+        """What the model has read so far beside its source."""
+        return self.engine.seen()
 
     def close(self) -> None:
         """Ends what runs for the model alone."""

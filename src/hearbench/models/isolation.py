@@ -20,8 +20,9 @@ from hearbench.files import is_file
 from hearbench.models.engine import Answer, Memory, Returned
 from hearbench.models.environments import FOLDER as ENVIRONMENTS
 from hearbench.models.finding import NamedModel, import_error, lacks_api
+from hearbench.models.identity import Seen, seen_of
 from hearbench.models.loaded import Interpreter, Loaded, Shown, load_error
-from hearbench.models.options import OptionValue, signature_of
+from hearbench.models.options import OptionValue, handed_over, signature_of
 from hearbench.models.other_process import CallFailedError, OtherProcess
 from hearbench.models.pipes import printable
 from hearbench.models.source import files_digest, places_digest
@@ -40,11 +41,16 @@ class Worker:
     Args:
         process: Which has loaded it.
         device: Where it puts audio.
+        source: Files and folders of the model's source; None for a model of hearbench's own, of
+            which nothing else is looked at.
     """
 
-    def __init__(self, process: OtherProcess, device: str) -> None:
+    def __init__(
+        self, process: OtherProcess, device: str, source: Sequence[Path] | None = None
+    ) -> None:
         self.process = process
         self._device = device
+        self._source = source
 
     @property
     def device(self) -> str:
@@ -86,6 +92,19 @@ class Worker:
         """Has reads below folders refused and told of."""
         self.process.guard(folders)
 
+    def seen(self) -> Seen:
+        """What the model has read so far beside its source."""
+        if self._source is None:
+            return Seen()
+        said = self.process.ask("reads", "a question about files")
+        said["unseen"] = [printable(text) for text in said["unseen"]]
+        return seen_of(
+            said,
+            self._source,
+            readable=self.process.readable,
+            libraries=self.process.libraries,
+        )
+
     def close(self) -> None:
         """Ends the process."""
         self.process.close()
@@ -121,7 +140,7 @@ def start_process(
     """
     own = [Path(named.target.place).parent] if named.target.is_file else []
     own += [weights] if weights else []
-    named_files = [Path(str(value)) for value in options.values() if _is_there(value)]
+    named_files = [Path(str(value)) for value in handed_over(options).values() if _is_there(value)]
     return OtherProcess(
         interpreter,
         named.name,
@@ -171,17 +190,19 @@ def load_there(
                 "load",
                 "load_model",
                 positional=list(positional),
-                options=options,
+                options=handed_over(options),
                 device=settings.device,
                 name=named.name,
             )
         except CallFailedError as error:
             raise load_error(named, weights, str(error)) from error
-        engine = Worker(process, done["device"])
+        source = _source_places(done["sources"], named)
+        watched = not named.target.place.startswith("hearbench.models.")
+        engine = Worker(process, done["device"], source if watched else None)
         return Loaded(
             options,
             _attributes(done["attributes"]),
-            _sources_digest(done["sources"], named),
+            _sources_digest(source, named),
             engine,
             done["n_weights"],
             done["versions"],
@@ -203,16 +224,21 @@ def _attributes(said: Mapping[str, Mapping[str, Any]]) -> object:
     )
 
 
-def _sources_digest(said: Mapping[str, Any], named: NamedModel) -> str:
-    """Over the model's source, of what the process says only what can be part of it."""
+def _source_places(said: Mapping[str, Any], named: NamedModel) -> list[Path]:
+    """Files or folders of the model's source: of what the process says what can be part of it."""
     if named.target.is_file:
         folder = Path(named.target.place).parent
         paths = {Path(file) for file in said.get("files", ())}
-        return files_digest(folder, [path for path in paths if _is_source(path, folder)])
+        return sorted(path for path in paths if _is_source(path, folder))
     places = [Path(place) for place in said.get("places", ())]
     top = named.target.place.partition(".")[0]
-    own = [str(place) for place in places if top in (place.name, place.stem) and _is_there(place)]
-    return places_digest(own) if own else digest_json([])
+    return [place for place in places if top in (place.name, place.stem) and _is_there(place)]
+
+
+def _sources_digest(source: Sequence[Path], named: NamedModel) -> str:
+    if named.target.is_file:
+        return files_digest(Path(named.target.place).parent, source)
+    return places_digest(map(str, source)) if source else digest_json([])
 
 
 def _is_source(path: Path, folder: Path) -> bool:

@@ -7,23 +7,38 @@ import functools
 import operator
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
 
 import numpy as np
 
-from hearbench.digest import digest_file, digest_json, short
+from hearbench.digest import digest_file, digest_json, digest_tree, short
 from hearbench.errors import ModelError
-from hearbench.files import is_file
 from hearbench.models.engine import Engine, InProcess, Renewed
 from hearbench.models.finding import NamedModel, find_model, parse_name
+from hearbench.models.identity import Seen
 from hearbench.models.loaded import Interpreter, Loaded, Shown, load_error
-from hearbench.models.options import OptionValue, option_suffix, signature_of
+from hearbench.models.options import (
+    OptionValue,
+    handed_over,
+    named_files,
+    named_places,
+    option_suffix,
+    signature_of,
+)
 from hearbench.models.process_state import RANDOM, read_settings
 from hearbench.models.protocol import Model
 from hearbench.models.rates import SAMPLE_RATES
-from hearbench.models.source import call_traceback, model_code, package_digest, scope_digest
+from hearbench.models.reading import Reading
+from hearbench.models.source import (
+    call_traceback,
+    model_code,
+    package_digest,
+    scope_digest,
+    source_places,
+)
 from hearbench.settings import Settings, user_path
 from hearbench.worker.backends import BackendError, backend_of, loading_on
 from hearbench.worker.signature import parameters_of
@@ -108,14 +123,16 @@ def _load_again(
     weights: Path | None,
     options: Mapping[str, OptionValue],
     expected: tuple[str, str | None],
+    seen: Seen,
 ) -> Engine:
     """Loads another model like the first, once it is sure that nothing else lies there now."""
     again = load(again=True)
-    if (again.source_digest, _weights_digest(named.target.place, weights, options)) != expected:
+    found = again.source_digest, _weights_digest(named.target.place, weights, options)
+    if found != expected or again.engine.seen().contradicts(seen):
         again.engine.close()
         raise ModelError(
-            f"{named.name}: the model's source or weights have changed since it was loaded. Run "
-            "the same command again to evaluate it as it is now."
+            f"{named.name}: the model's source, weights or other files have changed since it was "
+            "loaded. Run the same command again to evaluate it as it is now."
         )
     return again.engine
 
@@ -127,17 +144,25 @@ def _load_here(
     settings: Settings,
     begin: Mapping[str, Any],
 ) -> Loaded:
-    found = find_model(named, begin)
+    # hearbench's own modules say which files they take.
+    watched = not named.target.place.startswith(_OWN)
+    reading = Reading(named.target, [settings.cache_dir]) if watched else None
+    recording = reading.recording if reading else nullcontext
+    with recording():
+        found = find_model(named, begin)
     api, scope, device = found.api, found.scope, settings.torch_device()
 
     def failure(error: BaseException) -> ModelError:
         return load_error(named, weights, call_traceback(error))
 
     with model_code(scope, failure), loading_on(device):
+        if reading:
+            reading.imported(found.module)
         signature = signature_of(parameters_of(api.load_model), named.name)
         options = signature.convert(given)
         positional = signature.positional(str(weights) if weights else None, options)
-        loaded = api.load_model(*positional, **options)
+        with recording():
+            loaded = api.load_model(*positional, **handed_over(options))
         try:
             backend = backend_of(loaded, device, named.name)
         except BackendError as error:
@@ -146,7 +171,10 @@ def _load_here(
         n_weights = weight_count(loaded)
         # After loading, so that modules imported while loading count.
         source = package_digest(found.module.__name__) if scope.folder is None else ""
-    engine = InProcess(api, loaded, backend, scope)
+        places = source_places(found.module, scope)
+    if reading:
+        reading.loaded(places if scope.folder is None else source_places(found.module, scope))
+    engine = InProcess(api, loaded, backend, scope, reading)
     return Loaded(options, attributes, source or scope_digest(scope), engine, n_weights)
 
 
@@ -167,14 +195,19 @@ def _described(named: NamedModel, weights: Path | None, loaded: Loaded, load: _L
     options = loaded.options
     name = _folder_name(named.name, options)
     weights_digest = _weights_digest(named.target.place, weights, options)
+    # What is named by its place counts by its content.
+    places = named_places(options)
+    plain = {key: value for key, value in options.items() if key not in places}
+    seen = loaded.engine.seen()
     expected = loaded.source_digest, weights_digest
-    again = functools.partial(_load_again, load, named, weights, options, expected)
+    again = functools.partial(_load_again, load, named, weights, options, expected, seen)
     identity: dict[str, object] = {
-        "name": name,
-        "options": dict(options),
-        "files": _option_files(options),
+        "name": _folder_name(named.name, plain),
+        "options": plain,
+        "files": named_files(options),
         "weights": weights_digest,
         "source": loaded.source_digest,
+        **seen.identity(),
     }
     if loaded.environment:
         identity["environment"] = dict(loaded.environment)
@@ -191,6 +224,7 @@ def _described(named: NamedModel, weights: Path | None, loaded: Loaded, load: _L
         source_digest=loaded.source_digest,
         n_weights=loaded.n_weights,
         engine=Renewed(loaded.engine, again),
+        seen=seen,
     )
 
 
@@ -215,19 +249,7 @@ def _weights_digest(
     if module is not None and hasattr(module, "weight_files"):
         named: list[Path] = module.weight_files(weights)
         return digest_json([[path.name, digest_file(path)] for path in named])
-    if weights.is_file():
-        return digest_file(weights)
-    files = sorted(path for path in weights.rglob("*") if path.is_file())
-    return digest_json([[str(path.relative_to(weights)), digest_file(path)] for path in files])
-
-
-def _option_files(options: Mapping[str, OptionValue]) -> dict[str, str]:
-    """Digests of options that name a file, whose content may change under the same name."""
-    return {
-        key: digest_file(Path(value))
-        for key, value in options.items()
-        if isinstance(value, str) and is_file(value)
-    }
+    return digest_file(weights) if weights.is_file() else digest_tree(weights)
 
 
 def _folder_name(base: str, options: Mapping[str, OptionValue]) -> str:

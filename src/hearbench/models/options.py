@@ -6,21 +6,36 @@ annotation where the default is None.
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from hearbench.errors import ModelError
+from hearbench.digest import digest_file, digest_tree
+from hearbench.errors import HearError, ModelError
+from hearbench.files import is_file
 from hearbench.registry import did_you_mean
+from hearbench.settings import user_path
 from hearbench.worker.signature import Parameter
 
-__all__ = ["OptionValue", "Signature", "option_suffix", "signature_of"]
+__all__ = [
+    "OptionValue",
+    "Signature",
+    "handed_over",
+    "named_files",
+    "named_places",
+    "option_suffix",
+    "signature_of",
+]
 
 # What an option can hold, as a command line and JSON can say it.
 OptionValue = str | int | float | bool
 
 _PATH_WORDS = ("path", "file", "weights", "checkpoint", "ckpt")
+_PLACE_WORDS = (*_PATH_WORDS, "dir", "folder", "root")
 _TYPES: dict[str, type[OptionValue]] = {"str": str, "int": int, "float": float, "bool": bool}
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
@@ -83,7 +98,13 @@ class Signature:
                     f"{value!r}."
                 )
             wanted = self.options.get(key, str)
-            converted[key] = self._parse(key, value, wanted) if isinstance(value, str) else value
+            own = self._parse(key, value, wanted) if isinstance(value, str) else value
+            if isinstance(own, float) and not math.isfinite(own):
+                raise ModelError(
+                    f"{self.name}: option {key} should be a finite number and is {own}, which "
+                    "results can't record."
+                )
+            converted[key] = own
         return converted
 
     def _parse(self, key: str, text: str, wanted: type[OptionValue]) -> OptionValue:
@@ -121,3 +142,49 @@ def signature_of(parameters: Sequence[Parameter] | None, name: str) -> Signature
 def option_suffix(options: Mapping[str, OptionValue]) -> str:
     """``"-k=v-k2=v2"``, sorted by name, with what a folder's name can't hold as ``_``."""
     return "".join(_UNSAFE.sub("_", f"-{key}={value}") for key, value in sorted(options.items()))
+
+
+def named_places(options: Mapping[str, OptionValue]) -> dict[str, Path]:
+    """The whole paths of what options name by its place, by option.
+
+    A word is none, though a file or folder of that name may happen to be here, unless the
+    option's name says that it is a path.
+    """
+    places = {key: _place(key, value) for key, value in options.items()}
+    return {key: place for key, place in places.items() if place is not None}
+
+
+def handed_over(options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+    """The options as the model gets them: with whole paths."""
+    return {**options, **{key: str(place) for key, place in named_places(options).items()}}
+
+
+def named_files(options: Mapping[str, OptionValue]) -> dict[str, str]:
+    """Digests of options that name a file or folder, whose content may change."""
+    files = {k: Path(v) for k, v in options.items() if isinstance(v, str) and is_file(v)}
+    found = {}
+    for key, place in {**files, **named_places(options)}.items():
+        if place.is_file():
+            found[key] = digest_file(place)
+        # Of a folder in which much else goes on only what the model reads there counts.
+        elif place.is_dir() and place not in (Path.cwd(), *Path.cwd().parents):
+            found[key] = digest_tree(place)
+    return found
+
+
+def _place(key: str, value: OptionValue) -> Path | None:
+    """What an option names by its place, if there is such a thing."""
+    if not isinstance(value, str) or not value:
+        return None
+    is_place = (
+        value.startswith((".", "~"))
+        or any(separator in value for separator in (os.sep, os.altsep) if separator)
+        or any(word in key.lower() for word in _PLACE_WORDS)
+        or bool(Path(value).suffix)
+    )
+    try:
+        # Not resolved: a link's own name may say what it is.
+        path = Path(os.path.abspath(user_path(value)))  # noqa: PTH100
+        return path if is_place and path.exists() else None
+    except HearError:
+        return None  # too long, or with a character that no path has

@@ -94,6 +94,10 @@ class OtherProcess:
     Raises:
         ModelError: The interpreter can't be used, or the process doesn't start.
         HearError: There is no sandbox on this system.
+
+    Attributes:
+        readable: What it has to read in a sandbox; None outside of one.
+        libraries: Where its interpreter's packages are.
     """
 
     def __init__(
@@ -111,6 +115,8 @@ class OtherProcess:
         self._number = 0
         self._ended = ""
         described = describe_interpreter(interpreter.python)
+        self.libraries = described.folders
+        self.readable: tuple[Path, ...] | None = None
         self._most_bytes = int((interpreter.memory_gb or 0) * (1 << 30))
         self._places = open_places()
         files = tuple(self._places.values())
@@ -121,6 +127,9 @@ class OtherProcess:
         if interpreter.sandbox:
             from hearbench.models.sandbox import sandbox_environment, sandboxed
 
+            self.readable = tuple(
+                path.absolute() for path in (*described.folders, *interpreter.readable, *readable)
+            )
             command = sandboxed(
                 command,
                 readable=[*described.folders, _CODE, *interpreter.readable, *readable],

@@ -10,15 +10,45 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from hearbench.digest import digest_json
 from hearbench.errors import EmbeddingError, ModelError
 from hearbench.models.engine import Answer, Renewed, Returned
+from hearbench.models.fingerprint import Fingerprint, fingerprint
+from hearbench.models.identity import Seen
 from hearbench.models.options import OptionValue
 
-__all__ = ["Model"]
+__all__ = ["Check", "Model"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the first calls of a model's function show.
+
+    Attributes:
+        digest: Of the model, with what the function reads.
+        fingerprint: What the model makes of a fixed signal.
+        notes: What of its inputs can't be known, in sentences.
+    """
+
+    digest: str
+    fingerprint: Fingerprint
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: Model, made: Fingerprint) -> Check:
+        """The check of a model that has just been called."""
+        try:
+            more = model.engine.seen().since(model.seen)
+        except ModelError:
+            more = Seen()  # its process has ended, as whoever calls it next is told
+        identity = more.identity()
+        digest = digest_json({"model": model.digest, **identity}) if identity else model.digest
+        return cls(digest, made, _notes(model, more, made))
 
 
 @dataclass(frozen=True)
@@ -38,6 +68,7 @@ class Model:
         source_digest: Of the module's source.
         n_weights: How many numbers it has learned, where its framework tells.
         engine: What calls its functions.
+        seen: What it had read when it was loaded, beside its source.
     """
 
     name: str
@@ -52,6 +83,8 @@ class Model:
     source_digest: str
     n_weights: int
     engine: Renewed = field(repr=False, compare=False)
+    seen: Seen = field(default_factory=Seen, repr=False, compare=False)
+    _checks: dict[str, Check] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def device(self) -> str:
@@ -121,6 +154,42 @@ class Model:
         """
         self.engine.renew()
 
+    def check(self, kind: Literal["scene", "event"]) -> Check:
+        """What its first calls show, made once: the identity of embeddings of a kind.
+
+        A new model embeds a short fixed signal, and imports and reads what it needs for that.
+
+        Raises:
+            ModelError: It was called before, and can't be loaded again.
+        """
+        if kind not in self._checks:
+            self.renew()
+            self._checks[kind] = Check.of(self, self._fingerprint(kind))
+        return self._checks[kind]
+
+    def digest_of(self, kind: Literal["scene", "event"]) -> str:
+        """As `digest`, with what the function for a kind of task reads when it is called."""
+        return self.check(kind).digest
+
+    def begin(self, kind: Literal["scene", "event"]) -> None:
+        """Makes it the model that embeds tasks of a kind: new, and called with the signal alone.
+
+        So it is the same for every task, and for the rest of one that was stopped.
+
+        Raises:
+            ModelError: It can't be loaded again.
+        """
+        if self.check(kind).fingerprint.state == "failed":
+            self.renew()
+        elif self.engine.ready_for != kind:
+            self.renew()
+            self._fingerprint(kind)
+
+    def _fingerprint(self, kind: Literal["scene", "event"]) -> Fingerprint:
+        made = fingerprint(self.scene if kind == "scene" else self.timestamps, self.sample_rate)
+        self.engine.ready_for = kind
+        return made
+
     def close(self) -> None:
         """Lets the model go, and ends its process if it has one of its own."""
         self.engine.close()
@@ -158,6 +227,27 @@ class Model:
             )
         with np.errstate(over="ignore"):  # what doesn't fit becomes infinite, and is found there
             return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _notes(model: Model, more: Seen, made: Fingerprint) -> tuple[str, ...]:
+    notes = []
+    unseen = (*model.seen.unseen, *more.unseen)
+    if unseen:
+        notes.append(
+            f"{model.name}: not all that this model takes in can be looked at: "
+            f"{'; '.join(unseen)}. Changes there are noticed only by a fixed signal that it embeds."
+        )
+    if made.state == "varies":
+        notes.append(
+            f"{model.name} isn't repeatable: it embeds the same signal twice in two ways. So "
+            "kept embeddings can't be compared with it."
+        )
+    if made.state == "failed":
+        notes.append(
+            f"{model.name} can't embed a fixed signal of a second, by which kept embeddings are "
+            "compared with it."
+        )
+    return tuple(notes)
 
 
 def _shape(shape: tuple[int | None, ...]) -> str:

@@ -33,6 +33,7 @@ __all__ = [
     "package_digest",
     "places_digest",
     "scope_digest",
+    "source_places",
 ]
 
 # Never replaced by a file of the same name beside a model: one process holds them once.
@@ -219,6 +220,13 @@ def scope_digest(scope: SourceScope) -> str:
     if scope.folder is None:
         return digest_json([])
     return files_digest(scope.folder, files_below(scope.folder, scope.modules))
+
+
+def source_places(module: ModuleType, scope: SourceScope) -> list[Path]:
+    """The files, or the folders of a package, of which its digest tells."""
+    if scope.folder is None:
+        return [Path(place) for place in package_places(module)]
+    return sorted(files_below(scope.folder, scope.modules))
 
 
 def files_digest(folder: Path, paths: Iterable[Path]) -> str:

@@ -269,7 +269,9 @@ class Result(_Record):
         return read_record(cls, path, RESULT_FILE, "a result")
 
     def same_as(self, other: Result) -> bool:
-        """Whether both say the same but for what they took."""
-        return self.model_dump_json(exclude={"resources"}) == other.model_dump_json(
-            exclude={"resources"}
+        """Whether both say the same but for what they took, and rounding in a fixed signal."""
+        ours, theirs = (
+            one.model_dump_json(exclude={"resources": True, "model": {"fingerprint"}})
+            for one in (self, other)
         )
+        return ours == theirs

@@ -123,7 +123,7 @@ def _over_folds(values: Mapping[str, float], predictions: Predictions) -> dict[s
 
 
 def _notes(predictions: Predictions) -> tuple[str, ...]:
-    notes = []
+    notes = [*predictions.embeddings.notes]
     event = predictions.task.kind == "event"
     why = "no event was predicted" if event else "some label is that of no clip, or of all"
     ended = [each for each in predictions.grid if each.ended == "undefined_score"]

@@ -17,7 +17,7 @@ from typing import Iterable
 from .importing import Target
 from .watch import Watch, random_states
 
-__all__ = ["ImportWatch", "random_digests", "seeded_perhaps"]
+__all__ = ["ImportWatch", "below_own", "places_of", "random_digests", "seeded_perhaps"]
 
 _PACKAGES = ("site-packages", "dist-packages")
 # Generators that nobody seeded begin with a number of 64 bits from the system.
@@ -37,7 +37,7 @@ class ImportWatch(Watch):
 
     def begin_import(self, target: Target) -> None:
         """Starts to note effects of what is being imported."""
-        self.own = _places(target)
+        self.own = places_of(target)
         self.begin()
 
     def _note(self, kind: str, what: str) -> None:
@@ -71,7 +71,8 @@ def seeded_perhaps(before: dict[str, str], after: dict[str, str]) -> list[str]:
     return sorted(found)
 
 
-def _places(target: Target) -> list[str]:
+def places_of(target: Target) -> list[str]:
+    """Folders and files of a model's package, as they are named and as they really are."""
     if target.is_file:
         return _with_real([os.path.dirname(target.place)])  # noqa: PTH120
     spec = None
@@ -94,7 +95,7 @@ def _by_a_library(frame: FrameType | None, own: Iterable[str]) -> bool:
     while frame is not None:
         name = frame.f_code.co_filename
         if os.path.isabs(name):  # noqa: PTH117 - of each frame at every file that opens
-            if _below_own(name, own):
+            if below_own(name, own):
                 return False
             if frame.f_code.co_name == "<module>":
                 return True
@@ -102,7 +103,8 @@ def _by_a_library(frame: FrameType | None, own: Iterable[str]) -> bool:
     return False
 
 
-def _below_own(path: str, own: Iterable[str]) -> bool:
+def below_own(path: str, own: Iterable[str]) -> bool:
+    """Whether a file belongs to a model's package, and not to one installed below it."""
     for place in own:
         if path == place:
             return True

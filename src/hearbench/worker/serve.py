@@ -55,6 +55,7 @@ def main() -> None:
         "returned": session.returned,
         "gradients": session.gradients,
         "memory": session.memory,
+        "reads": session.reads,
     }
     answers.write("\n")
     answers.flush()

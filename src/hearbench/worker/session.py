@@ -21,7 +21,9 @@ from .importing import (
     package_places,
     submodules_with,
 )
+from .imports import all_read
 from .memory import peak_resident_mb
+from .reads import ReadWatch
 from .signature import parameters_of
 from .tracebacks import own_traceback
 from .values import facts_of, kind_of, take_apart, to_numpy
@@ -66,6 +68,7 @@ class Session:
         self._loaded: Any = None
         self._backend: Backend | None = None
         self._has_returned = False
+        self._reads = ReadWatch([])
 
     def guard(self, folders: list[str], allowed: list[str]) -> dict[str, Any]:
         """Says where the model has no business."""
@@ -79,8 +82,10 @@ class Session:
         self._has_returned = False
         before = random_digests()
         self.watch.begin_import(self._target)
+        self._reads = ReadWatch(self.watch.own)
         try:
-            self._module, self._api = import_target(self._target)
+            with self._reads.recording():
+                self._module, self._api = import_target(self._target)
             missing_names = missing_functions(self._api)
         except BaseException as error:
             missing = error.name if isinstance(error, ModuleNotFoundError) else None
@@ -107,7 +112,7 @@ class Session:
         """Loads the model and puts it on a device, ``auto`` for a GPU if there is one."""
         wanted = auto_device() if device == "auto" else device
         begin = time.perf_counter()
-        with loading_on(wanted):
+        with loading_on(wanted), self._reads.recording():
             try:
                 self._loaded = self._api.load_model(*positional, **options)
                 self._has_returned = True
@@ -139,9 +144,10 @@ class Session:
         try:
             if self._backend is None:
                 raise RuntimeError("The model isn't loaded.")
-            result = self._backend.call(
-                getattr(self._api, function), np.asarray(audio), self._loaded
-            )
+            with self._reads.recording():
+                result = self._backend.call(
+                    getattr(self._api, function), np.asarray(audio), self._loaded
+                )
             seconds = time.perf_counter() - begin
             # What comes back may be an object of the model's own class.
             values, is_tuple = take_apart(result, function)
@@ -173,6 +179,10 @@ class Session:
             raise SessionError(own_traceback(error)) from error
         values, _ = take_apart(result, function)
         return {"requires_grad": any(facts_of(value).requires_grad for value in values)}
+
+    def reads(self) -> dict[str, Any]:
+        """What the model has read so far."""
+        return all_read(self._reads, self._module, self._target)
 
     def memory(self) -> dict[str, Any]:
         """The peak so far."""

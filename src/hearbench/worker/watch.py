@@ -18,10 +18,12 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Watch", "random_states"]
+__all__ = ["CONNECTIONS", "PROGRAMS", "Watch", "opens_to_write", "random_states"]
 
-_CONNECTIONS = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}
-_PROGRAMS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn"}
+CONNECTIONS = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}
+"""Events by which Python tells of connections to other machines, before they are made."""
+PROGRAMS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn"}
+"""Events by which it tells of programs that are started."""
 _CHANGES = {"os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink"}
 _READS = {"open", "os.listdir", "os.scandir", "os.chdir"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -90,11 +92,11 @@ class Watch:
             self._refuse(arguments[0])
         if not self._recording:
             return
-        if event in _CONNECTIONS:
+        if event in CONNECTIONS:
             self._note("network", str(arguments[-1 if event == "socket.connect" else 0]))
-        elif event in _PROGRAMS:
+        elif event in PROGRAMS:
             self._note("programs", str(arguments[0]))
-        elif event in _CHANGES or (event == "open" and _writes(arguments)):
+        elif event in _CHANGES or (event == "open" and opens_to_write(arguments)):
             self._note("writes", str(arguments[0]))
 
     def _note(self, kind: str, what: str) -> None:
@@ -136,7 +138,8 @@ def random_states() -> dict[str, Any]:
     return found
 
 
-def _writes(arguments: tuple[Any, ...]) -> bool:
+def opens_to_write(arguments: tuple[Any, ...]) -> bool:
+    """Whether what Python tells of an opened file says that it may be written to."""
     mode = arguments[1] if len(arguments) > 1 else None
     flags = arguments[2] if len(arguments) > 2 else 0
     if isinstance(mode, str):
