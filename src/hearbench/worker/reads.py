@@ -88,13 +88,14 @@ class ReadWatch:
         self._ignored = tuple(os.path.join(os.path.abspath(path), "") for path in ignored)  # noqa: PTH100, PTH118
         self._files: dict[str, None] = {}
         self._written: set[str] = set()
+        self._states: set[str] = set()
         self._variables: dict[str, str | None] = {}
         self._unseen: dict[str, None] = {}
         self._others: set[int | None] = set()
         self._depth = 0
 
     def reads(self) -> Reads:
-        """What was read until now; what the model has itself written first doesn't count."""
+        """What was read until now, without what the model has written over."""
         unseen = list(self._unseen)
         if not self.available:
             unseen.append("the files that it opens, of which its Python doesn't tell")
@@ -152,7 +153,9 @@ class ReadWatch:
 
     def _opened(self, path: str, writing: bool, frame: FrameType | None) -> None:
         path = _source_of(path)
-        if path in self._files or path in self._written or path.startswith(_SYSTEM):
+        if path in self._states or path.startswith(_SYSTEM):
+            return
+        if path in (self._written if writing else self._files):
             return
         parts = Path(path).parts
         if path.endswith(_MADE_ENDS) or any(part.startswith(_MADE) for part in parts):
@@ -167,10 +170,18 @@ class ReadWatch:
             if (library or settings) and not self._is_direct(frame):
                 return
         if self._is_own_doing(frame):
-            if writing:
-                self._written.add(path)
-            else:
-                self._files[path] = None
+            self._keep(path, writing)
+
+    def _keep(self, path: str, writing: bool) -> None:
+        if writing and path in self._files:
+            # What it reads and then writes is a state, another each time, as a counter is.
+            del self._files[path]
+            self._states.add(path)
+        elif writing:
+            self._written.add(path)
+        elif path not in self._written or not path.startswith(_TEMPORARY):
+            # What it first fetches is there the next time.
+            self._files[path] = None
 
     def _cannot_see(self, what: str) -> None:
         if len(self._unseen) < _MOST_UNSEEN:
@@ -250,6 +261,7 @@ def _folders(*paths: str | None) -> tuple[str, ...]:
     return tuple(sorted(os.path.join(path, "") for path in both))  # noqa: PTH118
 
 
+_TEMPORARY = _folders(tempfile.gettempdir())
 _PACKAGE_PARTS = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 _STANDARD = _folders(*(sysconfig.get_path(name) for name in ("stdlib", "platstdlib")))
 _LIBRARIES = (
@@ -273,7 +285,6 @@ def _begin(watch: ReadWatch) -> None:
         # A hook stays for good, so there is one.
         if ReadWatch.available and not _listens:
             _listens = True
-            tempfile.gettempdir()  # found out by writing a file, which isn't the model's doing
             sys.addaudithook(_hear)
         _recording.append(watch)
         _VARIABLES.__getitem__, _VARIABLES.__iter__ = _looking_up, _iterating_over
@@ -298,18 +309,30 @@ def _looking_up(self: Any, key: Any) -> Any:
     try:
         found = _look_up(self, key)
     finally:
-        if isinstance(key, (str, bytes)) and not getattr(_iterating, "depth", 0):
+        frame = sys._getframe(1)  # noqa: SLF001
+        if isinstance(key, (str, bytes)) and not _looks_through_all(frame):
             value = None if found is None else os.fsdecode(found)
             for watch in _recording:
-                watch.asked(os.fsdecode(key), value, sys._getframe(1))  # noqa: SLF001
+                watch.asked(os.fsdecode(key), value, frame)
     return found
 
 
 def _iterating_over(self: Any) -> Iterator[Any]:
     """Stands before the names of all variables."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
     for watch in _recording:
-        watch.asked_all(sys._getframe(1))  # noqa: SLF001
+        watch.asked_all(frame)
+    # Views of a mapping go through it by code of their own.
+    while frame is not None and "_collections_abc" in frame.f_code.co_filename:
+        frame = frame.f_back
+    _iterating.by = None if frame is None else (id(frame), frame.f_lasti)
     return _each(_iterate(self))
+
+
+def _looks_through_all(frame: FrameType) -> bool:
+    """Whether a look-up is one of all variables': between their names, or by the same call."""
+    by = getattr(_iterating, "by", None)
+    return getattr(_iterating, "depth", 0) > 0 or by == (id(frame), frame.f_lasti)
 
 
 def _each(names: Iterator[Any]) -> Iterator[Any]:
