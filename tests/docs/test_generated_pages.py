@@ -49,12 +49,16 @@ def test_the_formats_are_up_to_date() -> None:
         assert tables.fields(have, kind) == list(kind.model_fields)
 
 
+KEPT_OF_MODELS = "hearbench.models.fingerprint"
+
+
 def test_every_record_that_is_kept_has_its_table() -> None:
     found = set()
     for module in pkgutil.walk_packages(hearbench.__path__, "hearbench."):
         if module.name.startswith((*NOT_KEPT, "hearbench.cli", "hearbench.worker")):
             continue
-        if module.name.startswith("hearbench.models") or module.name.endswith("_tensorflow"):
+        model = module.name.startswith("hearbench.models") and module.name != KEPT_OF_MODELS
+        if model or module.name.endswith("_tensorflow"):
             continue
         for value in vars(importlib.import_module(module.name)).values():
             if (

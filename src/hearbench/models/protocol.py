@@ -63,7 +63,8 @@ class Model:
         sample_rate: In Hz.
         scene_embedding_size: Numbers per clip.
         timestamp_embedding_size: Numbers per frame.
-        digest: Over name, options, weights' content and the module's source.
+        digest: Over name, options, weights' content, the module's source, and what it read when it
+            was loaded.
         weights_digest: Of the weights' content, where hearbench knows the file.
         source_digest: Of the module's source.
         n_weights: How many numbers it has learned, where its framework tells.
