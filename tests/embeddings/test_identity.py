@@ -105,20 +105,13 @@ class Bench:
             (self.root / name).write_text(text)
 
     def model(self) -> Model:
-        # Python holds modules of other folders for good.
-        for name in [name for name in sys.modules if name.partition(".")[0] == "second"]:
-            del sys.modules[name]
-        before = sys.path.copy()
-        try:
-            return load_model(
-                self.root / "model/gains.py",
-                self.root / "weights",
-                settings=self.own,
-                folder=str(self.root / "options"),
-                file=str(self.root / "options.txt"),
-            )
-        finally:
-            sys.path[:] = before
+        return load_model(
+            self.root / "model/gains.py",
+            self.root / "weights",
+            settings=self.own,
+            folder=str(self.root / "options"),
+            file=str(self.root / "options.txt"),
+        )
 
     def embedded(self) -> EmbeddingStore:
         return embed(self.model(), self.task, settings=self.own)
