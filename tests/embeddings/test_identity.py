@@ -36,7 +36,7 @@ from second import part
 AT_IMPORT = float((HERE / "at_import.txt").read_text())
 
 class Gains(torch.nn.Module):
-    sample_rate, scene_embedding_size, timestamp_embedding_size = 16000, 11, 1
+    sample_rate, scene_embedding_size, timestamp_embedding_size = 16000, 12, 1
 
 def load_model(weights, folder="", file=""):
     model = Gains()
@@ -57,7 +57,9 @@ def load_model(weights, folder="", file=""):
 def get_scene_embeddings(audio, model):
     import lazy
     named = importlib.import_module("na" + "med")
-    gains = torch.tensor([*model.gains, lazy.GAIN, named.GAIN])
+    # The signal is a second; nothing of it tells of what only shorter clips call forth.
+    later = 1.0 if audio.shape[1] == 16000 else float((HERE / "later.txt").read_text())
+    gains = torch.tensor([*model.gains, lazy.GAIN, named.GAIN, later])
     return audio.abs().mean(1, keepdim=True) * gains
 
 def get_timestamp_embeddings(audio, model):
@@ -75,6 +77,7 @@ PLACES = {
     "model/size.bin": "",
     "model/lazy.py": "GAIN = {}",
     "model/named.py": "GAIN = {}",
+    "model/later.txt": "{}",
 }
 NAMES = tuple(PLACES)
 

@@ -26,9 +26,11 @@ from hearbench.embeddings.store import (
     SHARDS,
     EmbeddingStore,
     read_fingerprint,
+    read_manifest,
 )
 from hearbench.errors import EmbeddingError
 from hearbench.files import write_text
+from hearbench.models.identity import changed_files
 from hearbench.models.protocol import Check, Model
 from hearbench.settings import Settings
 from hearbench.tasks.store import PreparedTask, with_rate
@@ -231,9 +233,16 @@ def _locate(
         key = digest_json({**identity, "others": others} if others else identity)
         folder = settings.cache_dir / "embeddings" / task.name / model.name / short(key)
         known = read_fingerprint(folder)
-        if known is None or known.matches(check.fingerprint):
+        if known is None or (known.matches(check.fingerprint) and not _has_changed(folder)):
             return folder, key, others
         others += 1
+
+
+def _has_changed(folder: Path) -> bool:
+    """Whether a finished store's model read files in the course of it that are others now."""
+    if not (folder / MANIFEST).is_file():
+        return False  # which its shards tell, one by one
+    return bool(changed_files(read_manifest(folder).model.later_files))
 
 
 def _manifest(model: Model, place: _Place, records: Sequence[ShardRecord]) -> Manifest:
@@ -256,6 +265,7 @@ def _manifest(model: Model, place: _Place, records: Sequence[ShardRecord]) -> Ma
             digest=model.digest,
             called_digest=None if place.check.digest == model.digest else place.check.digest,
             fingerprint=place.check.fingerprint,
+            later_files={k: v for record in records for k, v in record.later_files.items()},
             sample_rate=model.sample_rate,
             scene_embedding_size=model.scene_embedding_size,
             timestamp_embedding_size=model.timestamp_embedding_size,
@@ -275,9 +285,9 @@ def _notes(model: Model, place: _Place) -> Iterator[str]:
     yield from place.check.notes
     if place.others:
         yield (
-            f"{model.name} embeds a fixed signal differently than a model whose name, options, "
-            "weights and source are the same, and whose embeddings are in the cache. So they "
-            "weren't used, and what tells the two apart isn't known."
+            f"{model.name} looks the same as a model whose embeddings are in the cache, but embeds "
+            "a fixed signal differently, or files have changed that it read later on. So they "
+            "weren't used."
         )
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from hearbench.digest import digest_json
 from hearbench.models.fingerprint import Fingerprint
+from hearbench.models.identity import changed_files
 
 __all__ = [
     "FORMAT_VERSION",
@@ -65,6 +66,7 @@ class ShardRecord(_Record):
         device: Where the model ran; None in records of earlier versions, and so are the others.
         peak_memory_mb: Most memory of the process until then, in MiB.
         peak_device_memory_mb: Most memory on the GPU until then, in MiB.
+        later_files: Digests of files that the model read after its first calls, by path.
     """
 
     format_version: Literal[1] = 1
@@ -82,6 +84,7 @@ class ShardRecord(_Record):
     device: str | None = None
     peak_memory_mb: float | None = None
     peak_device_memory_mb: float | None = None
+    later_files: dict[str, str] = {}
 
     @property
     def shard_name(self) -> str:
@@ -107,6 +110,7 @@ class ModelRecord(_Record):
             where that is nothing.
         fingerprint: What the model makes of a short fixed signal; None in records of earlier
             versions.
+        later_files: Digests of files that it read after its first calls, by path.
     """
 
     name: str
@@ -121,6 +125,7 @@ class ModelRecord(_Record):
     timestamp_embedding_size: int
     called_digest: str | None = None
     fingerprint: Fingerprint | None = None
+    later_files: dict[str, str] = {}
 
     def differences(self, digest: str, fingerprint: Fingerprint | None) -> list[str]:
         """In what it isn't the record of a model that has been called.
@@ -132,11 +137,11 @@ class ModelRecord(_Record):
         if digest != (self.called_digest or self.digest):
             weights = f", weights {self.weights}" if self.weights else ""
             return [f"another model or checkpoint ({self.spec}{weights})"]
-        if fingerprint is None or self.fingerprint is None:
-            return []
-        if fingerprint.matches(self.fingerprint):
-            return []
-        return [f"another model ({self.spec}): it embeds a fixed signal differently now"]
+        known = self.fingerprint
+        if fingerprint is not None and known is not None and not fingerprint.matches(known):
+            return [f"another model ({self.spec}): it embeds a fixed signal differently now"]
+        changed = changed_files(self.later_files)
+        return [f"another model ({self.spec}): {changed[0]} isn't what it was"] if changed else []
 
 
 class TaskRecord(_Record):

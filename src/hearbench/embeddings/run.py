@@ -208,6 +208,7 @@ class Run:
             device=self.model.device,
             peak_memory_mb=memory.resident_mb,
             peak_device_memory_mb=memory.device_mb,
+            later_files=self.model.later_files(self.task.kind),
         )
 
     def _tell(self, clips: int, before: int, audio_s: float, seconds: float) -> None:

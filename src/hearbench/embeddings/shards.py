@@ -20,6 +20,7 @@ from hearbench.digest import digest_file, short
 from hearbench.embeddings.batches import Shard
 from hearbench.embeddings.manifest import FileRecord, ShardRecord
 from hearbench.files import atomic_write, write_text
+from hearbench.models.identity import changed_files
 
 __all__ = ["ShardWay", "finished_record", "is_whole", "record_path", "write_shard"]
 
@@ -34,6 +35,7 @@ class ShardWay:
     device: str
     peak_memory_mb: float | None
     peak_device_memory_mb: float | None
+    later_files: dict[str, str]
 
 
 def record_path(folder: Path, shard: Shard) -> Path:
@@ -88,6 +90,8 @@ def finished_record(folder: Path, shard: Shard) -> ShardRecord | None:
     except (OSError, ValidationError):
         return None  # never begun, or of another version: computing it is always right
     if (record.split, record.index, record.clips) != (shard.split, shard.index, shard.clips):
+        return None
+    if changed_files(record.later_files):
         return None
     return record if all(is_whole(folder, file) for file in record.files) else None
 

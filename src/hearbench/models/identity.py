@@ -6,7 +6,9 @@ did in the process before.
 
 from __future__ import annotations
 
+import functools
 import re
+import stat
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -16,7 +18,7 @@ from hearbench.digest import digest_bytes, digest_file
 from hearbench.files import is_file
 from hearbench.models.source import places_digest
 
-__all__ = ["Seen", "seen_of"]
+__all__ = ["Seen", "changed_files", "seen_of"]
 
 # A checkpoint in the cache of the hub's client, which names folders by what is in them.
 _SNAPSHOT = re.compile(r"(models--[^/]+)/snapshots/([0-9a-f]{7,64})/")
@@ -101,18 +103,43 @@ def seen_of(
             continue
         if readable is not None and not _is_below(path, readable):
             continue
-        if is_file(path):
+        digest = _digest(path)
+        if digest is not None:
             checkpoint = _SNAPSHOT.search(path.as_posix())
             if checkpoint is not None:
                 # Also what compiled code reads of it.
                 files[checkpoint[1]] = digest_bytes(checkpoint[2].encode())
-            files[text] = digest_file(path)
+            files[text] = digest
     packages = {
         name: places_digest(places)
         for name, places in said["packages"].items()
         if _are_packages(places, libraries)
     }
     return Seen(files, dict(said["variables"]), packages, tuple(dict.fromkeys(unseen)))
+
+
+def changed_files(files: Mapping[str, str]) -> list[str]:
+    """Which of some files, by path, haven't the digest any more that they had."""
+    return [path for path, digest in files.items() if _digest(Path(path)) != digest]
+
+
+def _digest(path: Path) -> str | None:
+    """The digest of a file's content; None if there is none that can be read."""
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            return None
+        return _known_digest(
+            path, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino
+        )
+    except (OSError, ValueError):
+        return None  # gone meanwhile, or no path
+
+
+@functools.lru_cache(maxsize=4096)
+def _known_digest(path: Path, *_facts: int) -> str:
+    """As a model is looked at several times, and its files may be large."""
+    return digest_file(path)
 
 
 def _compiled_readers(path: Path) -> Iterable[str]:

@@ -33,11 +33,13 @@ class Check:
         digest: Of the model, with what the function reads.
         fingerprint: What the model makes of a fixed signal.
         notes: What of its inputs can't be known, in sentences.
+        seen: What the function has read.
     """
 
     digest: str
     fingerprint: Fingerprint
     notes: tuple[str, ...]
+    seen: Seen
 
     @classmethod
     def of(cls, model: Model, made: Fingerprint) -> Check:
@@ -48,7 +50,7 @@ class Check:
             more = Seen()  # its process has ended, as whoever calls it next is told
         identity = more.identity()
         digest = digest_json({"model": model.digest, **identity}) if identity else model.digest
-        return cls(digest, made, _notes(model, more, made))
+        return cls(digest, made, _notes(model, more, made), more)
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,15 @@ class Model:
     def digest_of(self, kind: Literal["scene", "event"]) -> str:
         """As `digest`, with what the function for a kind of task reads when it is called."""
         return self.check(kind).digest
+
+    def later_files(self, kind: Literal["scene", "event"]) -> dict[str, str]:
+        """Digests of files, by path, that it has read since, and that aren't part of `digest_of`.
+
+        Raises:
+            ModelError: Its process has ended.
+        """
+        later = self.engine.seen().since(self.seen).since(self.check(kind).seen)
+        return dict(later.files)
 
     def begin(self, kind: Literal["scene", "event"]) -> None:
         """Makes it the model that embeds tasks of a kind: new, and called with the signal alone.
