@@ -33,6 +33,7 @@ _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 # With more it would take too long to be computed again.
 _MOST_RESAMPLES = 2000
 _CLOSE = 1e-5
+_MODE = "score_mode"
 
 
 @dataclass(frozen=True)
@@ -201,8 +202,11 @@ def _task_differences(result: Result, task: PreparedTask) -> Iterator[str]:
 
 def _form_differences(result: Result, folder: Path) -> Iterator[str]:
     """What the published evaluation's own form says otherwise."""
-    stated = read_json(folder / FORM, _ANYTHING)
-    where = content_difference(stated, json_safe(reference_form(result)))
+    stated, right = read_json(folder / FORM, _ANYTHING), json_safe(reference_form(result))
+    # Whether the score or the loss chose isn't in a result.
+    if isinstance(stated, dict) and stated.get(_MODE) in ("max", "min"):
+        right[_MODE] = stated[_MODE]
+    where = content_difference(stated, right)
     if where is not None:
         yield f"{FORM}: {where} isn't what the result says."
 
