@@ -21,12 +21,12 @@ from hearbench.errors import HearError, UnknownNameError
 from hearbench.files import (
     atomic_folder,
     atomic_write,
-    only_one,
     read_npy,
     write_json,
     write_npy,
     write_text,
 )
+from hearbench.locks import only_one
 from hearbench.registry import Registry, did_you_mean
 from hearbench.settings import Settings, available_cores
 
@@ -71,7 +71,7 @@ def test_written_files_have_usual_permissions(tmp_path: Path) -> None:
 def test_a_lock_is_one_processes(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "lock"
     program = (
-        "import sys; from pathlib import Path; from hearbench.files import only_one\n"
+        "import sys; from pathlib import Path; from hearbench.locks import only_one\n"
         "with only_one(Path(sys.argv[1])) as alone: print(alone, flush=True); sys.stdin.read()"
     )
 

@@ -7,6 +7,7 @@ name begins with ``.tmp-``, which nothing ever reads.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import mmap
@@ -25,12 +26,16 @@ import numpy.typing as npt
 __all__ = [
     "SYNTAX_ERRORS",
     "TEMPORARY_PREFIX",
+    "DiskError",
     "atomic_folder",
     "atomic_write",
+    "disk_error",
+    "file_stamp",
+    "flush_disk",
     "is_file",
     "json_safe",
+    "json_text",
     "mapped_rows",
-    "only_one",
     "read_npy",
     "write_json",
     "write_npy",
@@ -45,6 +50,12 @@ _BLOCK_BYTES = 1 << 24
 
 SYNTAX_ERRORS = (ValueError, RecursionError)
 """What Python's readers of JSON and TOML raise: it is none, or nested too deeply."""
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_RIGHTS = {errno.EACCES, errno.EPERM, errno.EROFS}
+_GONE = {errno.ENOENT, errno.ESTALE, errno.ENOTDIR}
+_ABOUT_DISKS = {*_NO_ROOM, *_NO_RIGHTS, *_GONE, errno.ENAMETOOLONG, errno.EIO, errno.EISDIR}
+_FULL_BYTES = 1 << 20
 
 _NPY_MAGIC = b"\x93NUMPY"
 # All that numpy raises of headers that nobody but a forger writes.
@@ -63,90 +74,168 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
 
     Args:
         path: Where the file is to appear.
-        durable: Whether it must be on the disk by then. Waiting for the disk takes longer than
-            writing a short file; without it a power cut, unlike a kill, may leave the file cut
-            off, so whoever does without looks at the file before trusting it.
+        durable: Whether it must be on the disk by then, and its name in the folder. Waiting for
+            the disk takes longer than writing a short file; without it a power cut, unlike a
+            kill, may leave the file cut off, so whoever does without looks at the file before
+            trusting it, or calls `flush_disk` before saying that it is there.
+
+    Raises:
+        DiskError: It can't be written.
     """
-    if path.is_symlink() or path.exists():
-        if path.exists() and not path.is_file() and not path.is_dir():
-            with path.open("wb") as stream:
-                yield stream
-            return
-        path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=path.suffix, dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with _said_of(path):
+        if path.is_symlink() or path.exists():
+            if path.exists() and not path.is_file() and not path.is_dir():
+                with path.open("wb") as stream:
+                    yield stream
+                return
+            path = path.resolve()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=TEMPORARY_PREFIX, suffix=path.suffix, dir=path.parent
+        )
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "w+b") as file:
+                yield file
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        if durable:
+            _sync_folder(path.parent)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yields an empty folder that becomes ``path`` when the block ends without an error.
 
-    If ``path`` exists by then (another process was faster) the new one is dropped.
+    If ``path`` exists by then (another process was faster) the new one is dropped. What is in the
+    folder is on the disk before it has its name.
+
+    Raises:
+        DiskError: It can't be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=path.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
+    with _said_of(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=path.parent))
         try:
-            temporary.rename(path)
-        except OSError:
-            if not path.is_dir():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            flush_disk()
+            try:
+                temporary.rename(path)
+            except OSError:
+                if not path.is_dir():
+                    raise
+            _sync_folder(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def flush_disk() -> None:
+    """Waits until all that was written is on the disk.
+
+    Once for thousands of files it takes a hundredth of waiting for each of them.
+    """
+    if hasattr(os, "sync"):  # not on Windows
+        os.sync()
+
+
+def file_stamp(path: Path) -> list[int]:
+    """What changes whenever a file does: size, times of modification and of change, inode.
+
+    The time of modification can be set by anybody, as archives and ``rsync -t`` do; the time of
+    change can't.
+    """
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+
+
+class DiskError(OSError):
+    """An error of the system whose text names the disk and says what to do."""
+
+
+def disk_error(error: OSError, path: Path) -> DiskError:
+    """The same error with what its reader needs: path, disk, free space, and what to do.
+
+    Args:
+        error: What the system said.
+        path: What was to be written.
+    """
+    if isinstance(error, DiskError):
+        return error
+    number, said = error.errno, error.strerror or str(error)
+    disk, free_bytes = _disk_of(path)
+    if number is None and free_bytes is not None and free_bytes < _FULL_BYTES:
+        number, said = errno.ENOSPC, os.strerror(errno.ENOSPC)  # as numpy words it: so many of so
+    if number in _NO_ROOM:
+        free = "" if free_bytes is None else f", {free_bytes / 1e9:.3f} GB free"
+        said += (
+            f" (the disk at {disk}{free}). Make room, or name a folder on another disk: --cache or "
+            "HEARBENCH_CACHE is that of the cache, from which `hearbench cache clear` removes what "
+            "can be made again"
+        )
+    elif number in _NO_RIGHTS:
+        said += f" (the disk at {disk}). Name a folder that you may write to"
+    elif number == errno.ENAMETOOLONG:
+        said += ". Name a folder with a shorter path, or give a shorter name"
+    elif number in _GONE:
+        said += (
+            ". Its folder was there before and has been removed. Run the same command again, and "
+            "remove nothing while it runs"
+        )
+    return DiskError(number, said, str(path))
 
 
 @contextmanager
-def only_one(path: Path) -> Iterator[bool]:
-    """Holds a lock while the block runs, for work that two processes would spoil for each other.
-
-    Yields whether this process has it; if not, another one holds it. It ends with the process,
-    however that ends. Where the system has no such locks, everybody has it.
-
-    Args:
-        path: The lock's file, which is there only while the lock is held; its folder is made.
-    """
+def _said_of(path: Path) -> Iterator[None]:
+    """Turns errors of the system into `DiskError`, but those that are of something else."""
     try:
-        import fcntl
-    except ImportError:  # Windows
-        yield True
+        yield
+    except OSError as error:
+        # What the caller's block reads, or writes elsewhere, has a name of its own; what a
+        # network's library raises is an error of the system as well.
+        named = error.filename if isinstance(error.filename, (str, os.PathLike)) else None
+        if named is not None and Path(named).parent not in path.parents:
+            raise
+        described = disk_error(error, path)
+        if described.errno not in _ABOUT_DISKS:
+            raise
+        raise described from error
+
+
+def _disk_of(path: Path) -> tuple[Path, int | None]:
+    """Where the disk of a path is mounted, and how much is free there."""
+    place = path.absolute()
+    try:
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        free_bytes = shutil.disk_usage(place).free
+        while not place.is_mount() and place != place.parent:
+            place = place.parent
+    except OSError:
+        return place, None
+    return place, free_bytes
+
+
+def _sync_folder(folder: Path) -> None:
+    """Waits until the names in a folder are on the disk, where the system can do that."""
+    if os.name == "nt":
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        with path.open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            # Whoever held it before may have removed this file since it was opened.
-            if not _is_same_file(path, file.fileno()):
-                continue
-            try:
-                yield True
-            finally:
-                path.unlink(missing_ok=True)
-            return
-
-
-def _is_same_file(path: Path, handle: int) -> bool:
     try:
-        return os.path.samestat(path.stat(), os.fstat(handle))
-    except FileNotFoundError:
-        return False
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return  # a folder that may be written but not read
+    try:
+        os.fsync(handle)
+    except OSError:
+        return  # some network disks can't
+    finally:
+        os.close(handle)
 
 
 def is_file(path: Path | str) -> bool:
@@ -165,7 +254,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
     """Writes valid JSON atomically: NaN as null, infinities as strings; keys keep their order."""
-    write_text(path, json.dumps(json_safe(value), indent=indent, allow_nan=False) + "\n")
+    write_text(path, json_text(value, indent=indent))
+
+
+def json_text(value: Any, *, indent: int | None = 1) -> str:
+    """What `write_json` writes."""
+    return json.dumps(json_safe(value), indent=indent, allow_nan=False) + "\n"
 
 
 def json_safe(value: Any) -> Any:

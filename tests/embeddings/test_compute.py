@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from hearbench.audio.decode import read_float32
 from hearbench.embeddings import batches
 from hearbench.embeddings.compute import EmbedProgress, embed, store_folder
 from hearbench.embeddings.store import EmbeddingStore
-from hearbench.errors import EmbeddingError, HearError, ModelError
+from hearbench.errors import EmbeddingError, ModelError
 from hearbench.models.loading import load_model
 from hearbench.settings import Settings
 from hearbench.tasks.store import PreparedTask, load_task
@@ -371,39 +372,49 @@ def test_audio_is_resampled_to_the_models_rate(
     assert 22050 in store.task.sample_rates
 
 
-@pytest.mark.parametrize("damage", ["cut", "missing", "manifest", "version"])
-def test_a_damaged_store_says_which_folder_to_delete(
-    tmp_path: Path, settings: Settings, task: PreparedTask, damage: str
+@pytest.mark.parametrize("damage", ["flip", "cut", "missing", "manifest", "version", "list"])
+def test_a_damaged_store_is_made_whole(
+    tmp_path: Path,
+    settings: Settings,
+    task: PreparedTask,
+    small_shards: None,
+    damage: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     model = load_model(write_model(tmp_path), settings=settings)
     store = embed(model, task, settings=settings)
-    array = min(store.folder.glob("shards/*.npy"))
     manifest = store.folder / "manifest.json"
-    if damage == "cut":
-        array.write_bytes(array.read_bytes()[:-5])
+    before = manifest.read_bytes()
+    path = min(store.folder.glob("shards/*.npy"))
+    if damage == "flip":
+        times = path.stat()
+        path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        with pytest.raises(EmbeddingError, match=path.name):
+            EmbeddingStore.open(store.folder, task, settings=settings)
+        with pytest.raises(EmbeddingError, match=path.name):
+            store.verify()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-1])
     elif damage == "missing":
-        array.unlink()
+        path.unlink()
     elif damage == "manifest":
-        manifest.write_text(manifest.read_text()[:100])
+        path = manifest
+        path.write_bytes(before[:100])
+    elif damage == "version":
+        path = manifest
+        path.write_bytes(before.replace(b'"format_version": 1', b'"format_version": 2'))
     else:
-        manifest.write_text(
-            manifest.read_text().replace('"format_version": 1', '"format_version": 2')
-        )
-    with pytest.raises(HearError, match=rf"Delete {store.folder} and embed again"):
-        embed(model, task, settings=settings)
-
-
-def test_changed_content_of_the_same_size_is_found_by_verify(
-    tmp_path: Path, settings: Settings, task: PreparedTask
-) -> None:
-    store = embed(load_model(write_model(tmp_path), settings=settings), task, settings=settings)
-    store.verify()
-    array = min(store.folder.glob("shards/*.npy"))
-    data = bytearray(array.read_bytes())
-    data[-1] ^= 1
-    array.write_bytes(data)
-    with pytest.raises(EmbeddingError, match=f"{array.name} is missing, cut off or changed"):
-        store.verify()
+        path = manifest
+        (store.folder / "SHA256SUMS").write_text("")
+    states: list[EmbedProgress] = []
+    again = embed(model, task, settings=settings, progress=states.append)
+    again.verify()
+    assert again.digest == store.digest
+    assert EmbeddingStore.open(store.folder, task, settings=settings).digest == store.digest
+    # The shard alone is computed again.
+    assert states[0].clips_before == (36 if path == manifest else 32)
+    assert [str(path) in record.getMessage() for record in caplog.records] == [True]
 
 
 def test_progress_knows_pace_and_time_left() -> None:

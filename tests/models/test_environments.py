@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from hearbench.errors import ModelError
-from hearbench.files import only_one
+from hearbench.locks import only_one
 from hearbench.models import environments
 from hearbench.models.environments import (
     list_environments,
@@ -266,8 +266,9 @@ def test_two_make_it_once(tmp_path: Path, settings: Settings) -> None:
         thread.join()
     (found,) = list_environments(settings)
     assert sum(line.startswith("Making") for line in told) == 1
-    waiting = f"Another process is making {found.folder}; waiting for it."
-    assert told.count(waiting) == 1
+    waiting = [line for line in told if line.startswith(f"making {found.folder}: waiting for")]
+    assert len(waiting) == 1
+    assert f"process {os.getpid()}" in waiting[0]
     with only_one(found.folder.with_name(f".tmp-{found.folder.name}.lock")) as alone:
         assert alone
 

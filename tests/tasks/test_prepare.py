@@ -19,7 +19,7 @@ from helpers_tasks import recipe, write_wav
 
 from hearbench.audio.encode import write_wav16
 from hearbench.errors import TaskError
-from hearbench.files import only_one
+from hearbench.locks import only_one
 from hearbench.settings import Settings
 from hearbench.tasks.clips import Clip, Excerpt
 from hearbench.tasks.prepare import Origin, prepare_task
@@ -280,16 +280,27 @@ def test_the_shuffle_knows_of_missing_files(tmp_path: Path, settings: Settings) 
     assert any(list(items) != sorted(items) for items in expected.values())
 
 
-def test_one_process_at_a_time(tmp_path: Path, settings: Settings) -> None:
+def test_one_process_at_a_time(
+    tmp_path: Path, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
     rows = corpus(tmp_path / "raw")
-    lock = tmp_path / "tasks" / ".tmp-t-1-full.lock"
-    with only_one(lock) as alone:
+    made: list[Path] = []
+    waiting = threading.Thread(
+        target=lambda: made.append(prepare_task(rows, recipe(), tmp_path, settings=settings))
+    )
+    with only_one(tmp_path / "tasks" / ".tmp-t-1-full.lock", "a test") as alone:
         assert alone
-        with pytest.raises(TaskError, match=r"Another process is preparing .*t-1-full"):
-            prepare_task(rows, recipe(), tmp_path, settings=settings)
-    assert [path.name for path in (tmp_path / "tasks").iterdir()] == []
-    folder = prepare_task(rows, recipe(), tmp_path, settings=settings)
-    assert [path.name for path in (tmp_path / "tasks").iterdir()] == [folder.name]
+        waiting.start()
+        while not caplog.records:
+            waiting.join(0.05)
+        assert waiting.is_alive()
+        assert [path.name for path in (tmp_path / "tasks").glob("[!.]*")] == []
+    waiting.join()
+    # It says who has the lock, since when, and for what.
+    (record,) = caplog.records
+    for part in (f"process {os.getpid()} on", "a test", "t-1-full"):
+        assert part in record.getMessage()
+    assert [path.name for path in (tmp_path / "tasks").iterdir()] == [made[0].name]
 
 
 def test_a_disk_without_room_is_refused_before_it_is_full(

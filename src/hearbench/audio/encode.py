@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hearbench.digest import digest_bytes
 from hearbench.errors import AudioError
 from hearbench.files import atomic_write
 
@@ -25,7 +26,7 @@ MOST_SAMPLES = _MOST_BYTES // _BYTES_PER_SAMPLE
 """The number of samples that a 16-bit mono WAV can hold."""
 
 
-def write_wav16(path: Path, x: npt.NDArray[np.int16], rate: int, *, durable: bool = True) -> None:
+def write_wav16(path: Path, x: npt.NDArray[np.int16], rate: int, *, durable: bool = True) -> str:
     """Writes mono audio as a 16-bit WAV, atomically: the file is whole or not there.
 
     Args:
@@ -33,6 +34,9 @@ def write_wav16(path: Path, x: npt.NDArray[np.int16], rate: int, *, durable: boo
         x: Samples, int16 of shape (n_samples,).
         rate: Sample rate in Hz.
         durable: False doesn't wait for the disk; see :func:`is_whole_wav16`.
+
+    Returns:
+        The SHA-256 of the file.
 
     Raises:
         AudioError: ``x`` isn't int16 of one dimension, or is too long for a WAV (2**32 bytes).
@@ -62,9 +66,10 @@ def write_wav16(path: Path, x: npt.NDArray[np.int16], rate: int, *, durable: boo
         b"data",
         size,
     )
+    content = header + x.astype("<i2", copy=False).tobytes()
     with atomic_write(path, durable=durable) as file:
-        file.write(header)
-        file.write(x.astype("<i2", copy=False).tobytes())
+        file.write(content)
+    return digest_bytes(content)
 
 
 def length_of_wav16(path: Path) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hearbench.amounts import duration
 from hearbench.cli.evaluation import each_task
-from hearbench.cli.kept import kept, of_other_embeddings, result_folder
+from hearbench.cli.kept import alone_in, kept, of_other_embeddings, result_folder
 from hearbench.cli.stages import embed_task, find_task
 from hearbench.cli.tables import number, output_console
 from hearbench.cli.terminal import Reporter
@@ -158,8 +158,8 @@ def evaluate_distances(
     shown = [str(task) for task in dict.fromkeys(tasks)]
     skipped: list[tuple[str, str]] = []
 
-    def look(text: str) -> tuple[Path, PreparedTask] | None:
-        from hearbench.distance import DISTANCE_FILE, check_distances
+    def look(text: str) -> tuple[Path, tuple[PreparedTask, Path, DistanceInputs]] | None:
+        from hearbench.distance import check_distances
 
         task = find_task(text, settings, reporter)
         try:
@@ -175,18 +175,26 @@ def evaluate_distances(
         inputs = DistanceInputs(
             check.digest, check.fingerprint, task.digest(model.sample_rate), dtype
         )
+        return None if keep(task, folder, inputs) else (folder, (task, folder, inputs))
+
+    def keep(task: PreparedTask, folder: Path, inputs: DistanceInputs) -> bool:
+        from hearbench.distance import DISTANCE_FILE
+
         there = kept_distances(folder, inputs, overwrite=overwrite)
         if there is None:
-            return folder, task
+            return False
         path = folder / DISTANCE_FILE
         evaluated.results.append((path, there))
         reporter.line(f"{task.name}: kept {path}, which was made from the same inputs")
-        return None
+        return True
 
-    def work(task: PreparedTask) -> None:
-        store = embed_task(model, task, dtype, settings, reporter)
-        folder = result_folder(out, model.name, name, task.name)
-        evaluated.results.append(measure_store(store, folder, settings, reporter))
+    def work(own: tuple[PreparedTask, Path, DistanceInputs]) -> None:
+        task, folder, inputs = own
+        with alone_in(folder, reporter):
+            if keep(task, folder, inputs):
+                return  # another process has measured the same meanwhile
+            store = embed_task(model, task, dtype, settings, reporter)
+            evaluated.results.append(measure_store(store, folder, settings, reporter))
 
     each_task(model.spec, tasks, look, work, evaluated, reporter)
     if len(skipped) == len(shown):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from hearbench.cli.intervals import read_uncertainty, write_uncertainty
-from hearbench.cli.kept import Inputs, check_evaluable, kept_result, result_folder
+from hearbench.cli.kept import Inputs, alone_in, check_evaluable, kept_result, result_folder
 from hearbench.cli.options import ProbePlan
 from hearbench.cli.result_notes import notes_on
 from hearbench.cli.stages import embed_task, find_task, missing_seeds, probe_store
@@ -230,7 +230,7 @@ class _Work:
     task: PreparedTask
     folder: Path
     inputs: Inputs
-    missing: list[int]
+    lacks_seeds: bool
 
 
 def evaluate_tasks(
@@ -284,20 +284,30 @@ def evaluate_tasks(
         )
         missing = missing_seeds(folder, inputs, overwrite=overwrite)
         if not missing:
-            kept = folder / RESULT_FILE
-            evaluated.results.append((kept, Result.read(kept)))
-            reporter.line(f"{task.name}: kept {kept}, which was made from the same inputs")
-            write_uncertainty(folder, task.name, reporter)
-        return (folder, _Work(task, folder, inputs, missing)) if missing or few else None
+            keep(task, folder)
+        return (folder, _Work(task, folder, inputs, bool(missing))) if missing or few else None
+
+    def keep(task: PreparedTask, folder: Path) -> None:
+        kept = folder / RESULT_FILE
+        evaluated.results.append((kept, Result.read(kept)))
+        reporter.line(f"{task.name}: kept {kept}, which was made from the same inputs")
+        write_uncertainty(folder, task.name, reporter)
 
     def work(own: _Work) -> None:
-        store = embed_task(model, own.task, dtype, settings, reporter)
-        if own.missing:
-            evaluated.results.append(
-                probe_store(store, plan, own.folder, settings, reporter, seeds=own.missing)
-            )
-        if few:
-            evaluated.curves.append(_curve(few, own, store, settings, reporter, overwrite))
+        with alone_in(own.folder, reporter):
+            # Looked at again: another process may have been at the same meanwhile.
+            missing = missing_seeds(own.folder, own.inputs, overwrite=overwrite)
+            if own.lacks_seeds and not missing:
+                keep(own.task, own.folder)
+            if not missing and not few:
+                return
+            store = embed_task(model, own.task, dtype, settings, reporter)
+            if missing:
+                evaluated.results.append(
+                    probe_store(store, plan, own.folder, settings, reporter, seeds=missing)
+                )
+            if few:
+                evaluated.curves.append(_curve(few, own, store, settings, reporter, overwrite))
 
     each_task(model.spec, tasks, look, work, evaluated, reporter)
     return evaluated

@@ -26,6 +26,7 @@ def write_uncertainty(folder: Path, task: str, reporter: Reporter) -> None:
         ResultError: The file can't be written.
     """
     from hearbench.files import write_json
+    from hearbench.results.damage import note_file
     from hearbench.results.seeds import seed_folders
     from hearbench.results.uncertainty import UNCERTAINTY_FILE, uncertainty
 
@@ -36,6 +37,7 @@ def write_uncertainty(folder: Path, task: str, reporter: Reporter) -> None:
         with reporter.checks(f"{task}: intervals"):
             found = uncertainty(folder)
         write_json(folder / UNCERTAINTY_FILE, found.model_dump(mode="json"))
+        note_file(folder, UNCERTAINTY_FILE)
     except OSError as error:
         raise ResultError(
             f"{folder / UNCERTAINTY_FILE} can't be written: {error.strerror}."
@@ -65,9 +67,10 @@ def _is_of(sure: Uncertainty, results: Sequence[Result]) -> bool:
 
 def read_uncertainty(folder: Path) -> Uncertainty | None:
     """What lies beside a result; None if there is nothing that can be read."""
+    from hearbench.results.damage import damaged_files
     from hearbench.results.uncertainty import UNCERTAINTY_FILE, Uncertainty
 
-    if not (folder / UNCERTAINTY_FILE).is_file():
+    if not (folder / UNCERTAINTY_FILE).is_file() or damaged_files(folder, UNCERTAINTY_FILE):
         return None
     try:
         return Uncertainty.read(folder)

@@ -6,12 +6,14 @@ replaced unasked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hearbench.cli.options import ProbePlan
+from hearbench.cli.terminal import Reporter
 from hearbench.errors import ResultError
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Inputs",
+    "alone_in",
     "check_evaluable",
     "kept",
     "kept_result",
@@ -139,6 +142,20 @@ def seed_folder(folder: Path, plan: ProbePlan, seed: int) -> Path:
     return folder if seed == plan.seed else folder / SEEDS_FOLDER / str(seed)
 
 
+@contextmanager
+def alone_in(folder: Path, reporter: Reporter) -> Iterator[None]:
+    """Keeps other processes out of a result's folder while the block runs; waits for them.
+
+    Args:
+        folder: ``out/<model>/<task>``, which need not be there.
+        reporter: Is told who is in there, if anybody is.
+    """
+    from hearbench.locks import lock_beside, one_after_another
+
+    with one_after_another(lock_beside(folder), f"writing {folder}", reporter.line):
+        yield
+
+
 def check_evaluable(task: PreparedTask, plan: ProbePlan | None) -> None:
     """Finds out before hours of embedding what would fail after them.
 
@@ -160,7 +177,7 @@ def check_evaluable(task: PreparedTask, plan: ProbePlan | None) -> None:
 def kept_result(folder: Path, inputs: Inputs, *, overwrite: bool) -> Result | None:
     """The result that is in a folder already, if it was made from the same inputs.
 
-    None if there is none, or one from other inputs that is to be overwritten.
+    None if there is none, a damaged one, or one from other inputs that is to be overwritten.
 
     Raises:
         ResultError: It was made from others, or can't be read, and isn't to be overwritten.
@@ -188,7 +205,17 @@ def kept(
     Raises:
         ResultError: It can't be read, or was made from something else, and isn't to be replaced.
     """
+    from hearbench.results.damage import damaged_files, note_file
+    from hearbench.sums import note_if_none
+    from hearbench.tasks.inventory import tell_damaged
+
     if not path.exists():
+        return None
+    damaged = damaged_files(path.parent, path.name)
+    broken = [path.parent / name for name in damaged]
+    if path.name in damaged:
+        # What it was made from can't be told.
+        tell_damaged(broken, "evaluated again")
         return None
     remedy = (
         "Nothing was changed. Choose --name or another --out to keep both, or --overwrite to "
@@ -207,4 +234,8 @@ def kept(
         raise ResultError(
             f"{path} holds a result that was made from other inputs: {', '.join(found)}. {remedy}"
         )
+    if damaged:
+        tell_damaged(broken, "evaluated again")
+        return None
+    note_if_none(path.parent, lambda: note_file(path.parent, path.name))
     return result

@@ -155,9 +155,9 @@ def add(
     do. The file is written in the official form, and is whole or unchanged.
     """
     with answers_only():
-        from hearbench.files import only_one
         from hearbench.leaderboard.csv_file import write_table
         from hearbench.leaderboard.own_row import find_results, own_row
+        from hearbench.locks import lock_beside, one_after_another
 
         found = find_results(own)
         if len(found) > 1:
@@ -170,9 +170,7 @@ def add(
         made = own_row(files, name, url=url, submitted=submitted)
         row = made.enterable()
         say_what_is_left_out([made])
-        with only_one(csv.with_name(f".{csv.name}.lock")) as alone:
-            if not alone:
-                raise ResultError(f"{csv} is being written by another process. Try again.")
+        with one_after_another(lock_beside(csv), f"entering a row into {csv}", say):
             table = _table(csv if csv.exists() else None)
             before = _same_named(table, row, csv)
             if before is not None and before != row and not overwrite:

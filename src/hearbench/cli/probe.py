@@ -11,7 +11,7 @@ from hearbench.cli import options as o
 from hearbench.cli.evaluate import finish, show_evaluated
 from hearbench.cli.evaluation import Evaluated, evaluate_tasks
 from hearbench.cli.intervals import write_uncertainty
-from hearbench.cli.kept import Inputs, check_evaluable, result_folder
+from hearbench.cli.kept import Inputs, alone_in, check_evaluable, result_folder
 from hearbench.cli.running import answers_only, verb
 from hearbench.cli.stages import missing_seeds, probe_store
 from hearbench.cli.terminal import Reporter
@@ -120,7 +120,7 @@ def _from_store(
     manifest = read_manifest(folder)
     task = _task_of(manifest, task_text, settings)
     check_evaluable(task, plan)
-    store = EmbeddingStore.open(folder, task)
+    store = EmbeddingStore.open(folder, task, settings=settings)
     target = result_folder(out, manifest.model.name, name, task.name)
     inputs = Inputs(
         model=manifest.model.called_digest or manifest.model.digest,
@@ -131,13 +131,15 @@ def _from_store(
         metadata=task.metadata,
         seed=plan.seed,
     )
-    missing = missing_seeds(target, inputs, overwrite=overwrite)
-    if not missing:
+    with alone_in(target, reporter):
+        missing = missing_seeds(target, inputs, overwrite=overwrite)
+        if missing:
+            made = probe_store(store, plan, target, settings, reporter, seeds=missing)
+            return Evaluated(results=[made])
         path = target / RESULT_FILE
         reporter.line(f"{task.name}: kept {path}, which was made from the same inputs")
         write_uncertainty(target, task.name, reporter)
         return Evaluated(results=[(path, Result.read(path))])
-    return Evaluated(results=[probe_store(store, plan, target, settings, reporter, seeds=missing)])
 
 
 def _task_of(manifest: Manifest, text: str | None, settings: Settings) -> PreparedTask:

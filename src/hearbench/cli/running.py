@@ -8,7 +8,9 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import ParamSpec
 
 import typer
@@ -65,13 +67,32 @@ def _ending(function: Callable[P, None]) -> Callable[P, None]:
             interrupted()
             raise typer.Exit(INTERRUPTED) from error
         except OSError as error:
-            if error.errno not in _SYSTEM:
+            described = _described(error, kwargs)
+            if described is None:
                 raise
-            place = f"{error.filename}: " if error.filename else ""
-            say(f"error: {place}{error.strerror}.")
+            say(f"error: {described.filename}: {described.strerror}.")
             raise typer.Exit(BAD_INPUT) from error
 
     return wrapped
+
+
+def _described(error: OSError, options: Mapping[str, object]) -> OSError | None:
+    """What the user's system says, in words for the user; None for what a bug may have caused."""
+    from hearbench.files import DiskError, disk_error
+    from hearbench.settings import Settings, user_path
+
+    if isinstance(error, DiskError):
+        return error
+    cache = options.get("cache")
+    cache = cache if isinstance(cache, Path) else None
+    ours = [Settings.from_environment(cache_dir=cache).cache_dir]
+    if isinstance(out := options.get("out"), Path):
+        ours.append(user_path(out).resolve())
+    # The disk that is full isn't always named: it may be that of temporary files.
+    place = Path(os.fsdecode(error.filename)) if error.filename else Path(tempfile.gettempdir())
+    # A file that was there when it was looked for, in a folder that only hearbench should change.
+    gone = error.errno == errno.ENOENT and any(place.is_relative_to(folder) for folder in ours)
+    return disk_error(error, place) if gone or error.errno in _SYSTEM else None
 
 
 def interrupted() -> None:

@@ -168,20 +168,22 @@ def _clear(folder: Path, keep: Collection[int] | None = None) -> None:
     from hearbench.files import TEMPORARY_PREFIX
     from hearbench.results import RESULT_FILE
     from hearbench.results.curve import FEW_LABELS
+    from hearbench.results.damage import PREDICTIONS, damaged_files
     from hearbench.results.seeds import SEEDS_FOLDER
     from hearbench.results.uncertainty import UNCERTAINTY_FILE
 
     if not folder.is_dir():
         return
-    if keep is not None and (folder / RESULT_FILE).is_file():
-        # It is replaced, and with it goes what belonged to it; before it, so that what is left
-        # of an interrupted replacement fits together.
+    replaced = (folder / RESULT_FILE).is_file() and not damaged_files(folder, RESULT_FILE)
+    if keep is not None and replaced:
+        # With it goes what belonged to it; before it, so that what is left of an interrupted
+        # replacement fits together. What belongs to a damaged one stays: it is made again.
         for further in (folder / SEEDS_FOLDER).glob("*"):
             if further.name not in {str(seed) for seed in keep}:
                 shutil.rmtree(further, ignore_errors=True)
         shutil.rmtree(folder / FEW_LABELS, ignore_errors=True)
     (folder / RESULT_FILE).unlink(missing_ok=True)
     (folder / UNCERTAINTY_FILE).unlink(missing_ok=True)
-    shutil.rmtree(folder / "predictions", ignore_errors=True)
+    shutil.rmtree(folder / PREDICTIONS, ignore_errors=True)
     for rest in folder.glob(f"{TEMPORARY_PREFIX}*"):
         rest.unlink(missing_ok=True)

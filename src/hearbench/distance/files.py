@@ -7,6 +7,7 @@ from pathlib import Path
 from hearbench.distance.record import DISTANCE_FILE, DistanceResult
 from hearbench.errors import ResultError
 from hearbench.files import write_json
+from hearbench.results.damage import note_file
 
 __all__ = ["write_distances"]
 
@@ -23,6 +24,7 @@ def write_distances(result: DistanceResult, folder: Path) -> Path:
     path = folder / DISTANCE_FILE
     try:
         write_json(path, result.model_dump(mode="json"))
+        note_file(folder, DISTANCE_FILE)
     except OSError as error:
         raise ResultError(f"The result can't be written to {folder}: {error.strerror}.") from error
     return path

@@ -42,10 +42,10 @@ def array_file(store: EmbeddingStore, file: FileRecord) -> ArrayFile:
         EmbeddingError: It can't be read, or has other numbers than a store has.
     """
     path = store.folder / SHARDS / file.name
-    array = _read(store, path, mmap=True)
+    array = _read(path, mmap=True)
     # Those who read parts by bytes count rows one after the other.
     if not isinstance(array, np.memmap) or not array.flags.c_contiguous:
-        raise _unreadable(store, path, "its numbers don't lie row by row")
+        raise _unreadable(path, "its numbers don't lie row by row")
     return ArrayFile(path, array.dtype, array.offset, array.shape)
 
 
@@ -55,18 +55,20 @@ def read_array(store: EmbeddingStore, file: FileRecord) -> npt.NDArray[np.floati
     Raises:
         EmbeddingError: It can't be read, or has other numbers than a store has.
     """
-    return _read(store, store.folder / SHARDS / file.name, mmap=False)
+    return _read(store.folder / SHARDS / file.name, mmap=False)
 
 
-def _read(store: EmbeddingStore, path: Path, *, mmap: bool) -> npt.NDArray[np.floating]:
+def _read(path: Path, *, mmap: bool) -> npt.NDArray[np.floating]:
     try:
         array = read_npy(path, mmap=mmap)
     except (OSError, ValueError) as error:
-        raise _unreadable(store, path, str(error)) from error
+        raise _unreadable(path, str(error)) from error
     if array.dtype not in _DTYPES:
-        raise _unreadable(store, path, f"it holds {array.dtype}, and not float16 or float32")
+        raise _unreadable(path, f"it holds {array.dtype}, and not float16 or float32")
     return array
 
 
-def _unreadable(store: EmbeddingStore, path: Path, why: str) -> EmbeddingError:
-    return EmbeddingError(f"{path} can't be read ({why}). Delete {store.folder} and embed again.")
+def _unreadable(path: Path, why: str) -> EmbeddingError:
+    return EmbeddingError(
+        f"{path} can't be read ({why}). Embedding again computes what is damaged."
+    )

@@ -19,20 +19,25 @@ from hearbench.embeddings.manifest import (
     TaskRecord,
 )
 from hearbench.embeddings.run import EmbedProgress, Progress, Run
-from hearbench.embeddings.shards import finished_record
+from hearbench.embeddings.shards import finished_records
 from hearbench.embeddings.store import (
     FINGERPRINT,
     MANIFEST,
     SHARDS,
     EmbeddingStore,
+    damaged_records,
+    note_records,
     read_fingerprint,
     read_manifest,
+    write_manifest,
 )
 from hearbench.errors import EmbeddingError
 from hearbench.files import write_text
 from hearbench.models.identity import changed_files
 from hearbench.models.protocol import Check, Model
 from hearbench.settings import Settings
+from hearbench.sums import note_if_none
+from hearbench.tasks.inventory import tell_damaged
 from hearbench.tasks.store import PreparedTask, with_rate
 
 __all__ = [
@@ -40,6 +45,7 @@ __all__ = [
     "Progress",
     "embed",
     "embed_shards",
+    "finished_store",
     "missing_shards",
     "store_folder",
 ]
@@ -57,7 +63,8 @@ def embed(
 
     Scene tasks take scene embeddings, event tasks timestamp embeddings. Clips are batched as in
     the reference evaluation, in file order. A run that was stopped goes on after the last shard
-    that it finished; of several runs at once the first to finish counts.
+    that it finished, and computes again what is damaged; of several runs at once the first to
+    finish counts.
 
     Args:
         model: The model; only the one function that the kind of task needs is called.
@@ -69,19 +76,23 @@ def embed(
     Raises:
         EmbeddingError: A clip can't be read, or its embedding has another shape than the model
             promises, NaN or infinity (also after rounding to float16). The message names the
-            clip. Or: finished embeddings in the cache are damaged.
+            clip. Or: the cache was changed while it was filled.
         ModelError: The model's own code fails.
         TaskError: The audio can't be resampled.
     """
     settings = settings or Settings.from_environment()
     place = _place(model, task, dtype, settings)
-    if not place.is_finished:
-        records = _compute(place, model, place.shards, settings, progress)
-        # Another process may have finished the same while this one worked; its manifest stands.
-        if not place.is_finished:
-            manifest = _manifest(model, place, records)
-            write_text(place.folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
-    return EmbeddingStore.open(place.folder, place.task)
+    store = place.finished(settings)
+    if store is not None:
+        return store
+    records = _compute(place, model, place.shards, settings, progress)
+    # Another process may have finished the same while this one worked; its manifest stands.
+    store = place.finished(settings)
+    if store is None:
+        write_manifest(place.folder, _manifest(model, place, records))
+        # Looked at once more: a folder that was removed while it was filled is no store.
+        store = EmbeddingStore.open(place.folder, place.task, settings=settings)
+    return store
 
 
 def missing_shards(
@@ -102,9 +113,10 @@ def missing_shards(
         TaskError: The audio can't be resampled.
     """
     place = _place(model, task, dtype, settings)
-    if place.is_finished:
+    if place.finished(settings) is not None:
         return []
-    return [s.name for s in place.shards if finished_record(place.folder / SHARDS, s) is None]
+    done = finished_records(place.folder / SHARDS, place.shards, settings)
+    return [shard.name for shard in place.shards if shard.name not in done]
 
 
 def embed_shards(
@@ -136,7 +148,7 @@ def embed_shards(
         TaskError: The audio can't be resampled.
     """
     place = _place(model, task, dtype, settings)
-    if place.is_finished:
+    if place.finished(settings) is not None:
         return
     by_name = {shard.name: shard for shard in place.shards}
     unknown = [name for name in names if name not in by_name]
@@ -155,6 +167,30 @@ def store_folder(
     """Where the embeddings of a model of a task are or would be."""
     folder, _, _ = _locate(model, task, dtype, settings)
     return folder
+
+
+def finished_store(folder: Path, task: PreparedTask, settings: Settings) -> EmbeddingStore | None:
+    """The store in a folder; None if it was never finished, or is damaged.
+
+    Which shards are damaged is said when they are looked at one by one.
+
+    Args:
+        folder: As `store_folder` gives it.
+        task: The task; audio at the model's rate isn't needed.
+        settings: Where it is remembered what files hold, and how many threads look at them.
+    """
+    if not (folder / MANIFEST).exists():
+        return None
+    damaged = damaged_records(folder)
+    tell_damaged([folder / name for name in damaged], "made again")
+    if damaged:
+        return None
+    try:
+        store = EmbeddingStore.open(folder, task, settings=settings)
+    except EmbeddingError:
+        return None
+    note_if_none(folder, lambda: note_records(folder))
+    return store
 
 
 @dataclass(frozen=True)
@@ -179,9 +215,8 @@ class _Place:
     check: Check
     others: int
 
-    @property
-    def is_finished(self) -> bool:
-        return (self.folder / MANIFEST).is_file()
+    def finished(self, settings: Settings) -> EmbeddingStore | None:
+        return finished_store(self.folder, self.task, settings)
 
 
 def _place(model: Model, task: PreparedTask, dtype: Dtype, settings: Settings) -> _Place:
@@ -201,15 +236,15 @@ def _compute(
     settings: Settings,
     progress: Progress | None,
 ) -> list[ShardRecord]:
-    if not (place.folder / FINGERPRINT).is_file():
+    if read_fingerprint(place.folder) is None:
         made = place.check.fingerprint.model_dump_json()
         write_text(place.folder / FINGERPRINT, made + "\n")
     folder = place.folder / SHARDS
-    if any(finished_record(folder, shard) is None for shard in shards):
+    if len(finished_records(folder, shards, settings)) < len(shards):
         # What it gives mustn't depend on the tasks that it was called for before.
         model.begin(place.task.kind)
     model.engine.guard([place.task.folder, settings.cache_dir])
-    return Run(model, place.task, folder, shards, place.dtype, settings.workers, progress).compute()
+    return Run(model, place.task, folder, shards, place.dtype, settings, progress).compute()
 
 
 def _locate(
@@ -242,7 +277,10 @@ def _has_changed(folder: Path) -> bool:
     """Whether a finished store's model read files in the course of it that are others now."""
     if not (folder / MANIFEST).is_file():
         return False  # which its shards tell, one by one
-    return bool(changed_files(read_manifest(folder).model.later_files))
+    try:
+        return bool(changed_files(read_manifest(folder).model.later_files))
+    except EmbeddingError:
+        return False  # damaged, so it is made again from the shards
 
 
 def _manifest(model: Model, place: _Place, records: Sequence[ShardRecord]) -> Manifest:

@@ -47,15 +47,20 @@ class ClipFrames:
         """The embeddings (stop - start, size) of a range of frames.
 
         Raises:
-            EmbeddingError: The file is cut off.
+            EmbeddingError: The file is cut off or gone.
         """
         count = (stop - start) * self.size
         place = self.offset + start * self.size * self.dtype.itemsize
-        numbers = np.fromfile(self.path, dtype=self.dtype, count=count, offset=place)
+        try:
+            numbers = np.fromfile(self.path, dtype=self.dtype, count=count, offset=place)
+        except OSError as error:
+            raise EmbeddingError(
+                f"{self.path} can't be read ({error}). Embedding again computes what is damaged."
+            ) from error
         if len(numbers) != count:
             raise EmbeddingError(
                 f"{self.path} is cut off: {count} numbers are expected at byte {place}, "
-                f"{len(numbers)} are there. Delete {self.path.parent.parent} and embed again."
+                f"{len(numbers)} are there. Embedding again computes what is damaged."
             )
         return numbers.reshape(stop - start, self.size).astype(np.float32, copy=False)
 

@@ -28,9 +28,10 @@ from hearbench.embeddings.batches import (
 from hearbench.embeddings.gpu_meter import GpuMeter
 from hearbench.embeddings.manifest import Dtype, ShardRecord
 from hearbench.embeddings.out_of_memory import ran_out_of_memory
-from hearbench.embeddings.shards import ShardWay, finished_record, write_shard
+from hearbench.embeddings.shards import ShardWay, finished_records, write_shard
 from hearbench.errors import EmbeddingError, ModelError
 from hearbench.models.protocol import Model
+from hearbench.settings import Settings
 from hearbench.tasks.store import PreparedTask
 
 __all__ = ["EmbedProgress", "Progress", "Run"]
@@ -124,7 +125,7 @@ class Run:
         folder: The store's ``shards/``.
         shards: Of the task, in the order in which they are computed.
         dtype: Of the embeddings on disk.
-        workers: Threads.
+        settings: Threads, and where it is remembered what files hold.
         progress: Is told of every batch.
     """
 
@@ -135,7 +136,7 @@ class Run:
         folder: Path,
         shards: Sequence[Shard],
         dtype: Dtype,
-        workers: int,
+        settings: Settings,
         progress: Progress | None,
     ) -> None:
         self.model = model
@@ -143,7 +144,7 @@ class Run:
         self.folder = folder
         self.shards = shards
         self.dtype = dtype
-        self.workers = workers
+        self.settings = settings
         self.progress = progress
         # Beside the sizes in `compute`, the one place that tells the kinds of task apart.
         kinds: dict[str, Callable[[Batch, npt.NDArray[np.float32], _Rows], None]] = {
@@ -161,8 +162,8 @@ class Run:
 
     def compute(self) -> list[ShardRecord]:
         """Computes what is missing; all records in order."""
-        records = {shard.name: finished_record(self.folder, shard) for shard in self.shards}
-        pending = [shard for shard in self.shards if records[shard.name] is None]
+        records = finished_records(self.folder, self.shards, self.settings)
+        pending = [shard for shard in self.shards if shard.name not in records]
         with ThreadPoolExecutor(1, thread_name_prefix="hearbench-write") as writer:
             writing: Future[ShardRecord] | None = None
             for shard, rows, seconds, way in self._finished_rows(pending):
@@ -172,7 +173,7 @@ class Run:
                 writing = writer.submit(self._write, shard, rows, seconds, way)
             if writing is not None:
                 records[writing.result().shard_name] = writing.result()
-        return [record for record in records.values() if record is not None]
+        return [records[shard.name] for shard in self.shards]
 
     def _finished_rows(
         self, pending: list[Shard]
@@ -183,7 +184,7 @@ class Run:
         self._tell(clips, before, audio_s, 0.0)
         rows = _Rows()
         # Half of the threads: on a CPU the model wants the cores, too.
-        workers = max(1, self.workers // 2)
+        workers = max(1, self.settings.workers // 2)
         reader = read_ahead(
             batches_of(pending, self.times), self.model.sample_rate, workers=workers
         )
@@ -367,6 +368,6 @@ class Run:
             )
         except OSError as error:
             raise EmbeddingError(
-                f"{self.folder} can't be written to: {error}. Make room, or set HEARBENCH_CACHE to "
-                "a folder that has it; what is written already will be used."
+                f"{error.filename or self.folder} can't be written: {error.strerror}. What is "
+                "written already will be used."
             ) from error

@@ -65,12 +65,11 @@ class SceneRows:
                         raise EmbeddingError(
                             f"{shard.path} is cut off: {count} bytes could be read where "
                             f"{(stop - start) * row_bytes} are expected. "
-                            f"Delete {shard.path.parent.parent} and embed again."
+                            "Embedding again computes what is damaged."
                         )
         except OSError as error:
             raise EmbeddingError(
-                f"{shard.path} can't be read ({error}). "
-                f"Delete {shard.path.parent.parent} and embed again."
+                f"{shard.path} can't be read ({error}). Embedding again computes what is damaged."
             ) from error
         return found
 
@@ -93,7 +92,7 @@ def scene_rows(store: EmbeddingStore, split: str) -> SceneRows:
         if array.shape != shape:
             raise EmbeddingError(
                 f"{array.path} holds {array.shape} and should hold {shape}. "
-                f"Delete {store.folder} and embed again."
+                "Embedding again computes what is damaged."
             )
         shards.append(array)
     return SceneRows(shards, size)

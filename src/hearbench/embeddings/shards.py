@@ -1,7 +1,8 @@
 """Shards on disk: arrays named by their content, and a record that is written after them.
 
-A shard counts as finished when its record is there and its arrays have the record's digests.
-As the arrays' names hold their digest, no process ever replaces what another has recorded.
+A shard counts as finished when its record is there and its arrays have the record's digests; what
+is damaged is computed again. As the arrays' names hold their digest, no process ever replaces what
+another has recorded by something else.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +18,15 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from hearbench.digest import digest_file, short
+from hearbench.digest import short
 from hearbench.embeddings.batches import Shard
 from hearbench.embeddings.manifest import FileRecord, ShardRecord
-from hearbench.files import atomic_write, write_text
-from hearbench.models.identity import changed_files
+from hearbench.files import atomic_write, read_npy, write_text
+from hearbench.models.identity import changed_files as changed_later
+from hearbench.settings import Settings
+from hearbench.tasks.inventory import changed_files, tell_damaged
 
-__all__ = ["ShardWay", "finished_record", "is_whole", "record_path", "write_shard"]
+__all__ = ["ShardWay", "damaged_files", "finished_records", "record_path", "write_shard"]
 
 
 @dataclass(frozen=True)
@@ -83,25 +87,62 @@ def write_shard(
     return record
 
 
-def finished_record(folder: Path, shard: Shard) -> ShardRecord | None:
-    """A shard's record if it is finished and whole; None if it is to be computed (again)."""
-    try:
-        record = ShardRecord.model_validate_json(record_path(folder, shard).read_bytes())
-    except (OSError, ValidationError):
-        return None  # never begun, or of another version: computing it is always right
-    if (record.split, record.index, record.clips) != (shard.split, shard.index, shard.clips):
-        return None
-    if changed_files(record.later_files):
-        return None
-    return record if all(is_whole(folder, file) for file in record.files) else None
+def finished_records(
+    folder: Path, shards: Sequence[Shard], settings: Settings
+) -> dict[str, ShardRecord]:
+    """The records of the shards that are finished and whole, by the shards' names.
+
+    Of those that aren't, which are to be computed again, one line says so.
+
+    Args:
+        folder: The store's ``shards/``.
+        shards: Which.
+        settings: Where it is remembered what files hold, and how many threads look at them.
+    """
+    found: dict[str, ShardRecord] = {}
+    damaged: list[str] = []
+    for shard in shards:
+        try:
+            record = ShardRecord.model_validate_json(record_path(folder, shard).read_bytes())
+        except OSError:
+            continue  # never begun
+        except ValidationError:
+            damaged.append(record_path(folder, shard).name)  # or of another version
+            continue
+        same = (record.split, record.index, record.clips) == (shard.split, shard.index, shard.clips)
+        if same and not changed_later(record.later_files):
+            found[shard.name] = record
+    bad = set(damaged_files(folder, found.values(), settings))
+    whole: dict[str, ShardRecord] = {}
+    for name, record in found.items():
+        broken = [file.name for file in record.files if file.name in bad]
+        if broken:
+            damaged += broken
+        elif not _frames_fit(folder, record):
+            damaged.append(f"{name}.json")
+        else:
+            whole[name] = record
+    tell_damaged([folder / name for name in damaged], "embedding these clips again")
+    return whole
 
 
-def is_whole(folder: Path, file: FileRecord, *, content: bool = True) -> bool:
-    """Whether an array is there with its size and, on request, its content."""
-    path = folder / file.name
-    if not path.is_file() or path.stat().st_size != file.bytes:
-        return False
-    return not content or digest_file(path) == file.sha256
+def _frames_fit(folder: Path, record: ShardRecord) -> bool:
+    """Whether there are as many frames as the record says, which no digest guards."""
+    if record.frames is None or record.timestamps is None:
+        return record.frames is None and record.timestamps is None
+    return len(read_npy(folder / record.timestamps.name, mmap=True)) == sum(record.frames)
+
+
+def damaged_files(folder: Path, records: Iterable[ShardRecord], settings: Settings) -> list[str]:
+    """The names of the arrays that are missing or don't hold what was written.
+
+    Args:
+        folder: The store's ``shards/``.
+        records: What was written.
+        settings: Where it is remembered what files hold, and how many threads look at them.
+    """
+    expected = {file.name: file.sha256 for record in records for file in record.files}
+    return changed_files(folder, expected, settings)
 
 
 def _write_array(folder: Path, name: str, array: npt.NDArray[np.floating]) -> FileRecord:

@@ -3,6 +3,7 @@
     <cache>/embeddings/<task>/<model>/<key>/
         fingerprint.json  what its model makes of a fixed signal; written first
         manifest.json     what made it, and its shards; written last
+        SHA256SUMS        digests of the two above; written after them
         shards/*.npy      arrays, named by split, number and content
         shards/*.json     a record per shard, by which an interrupted run goes on
 
@@ -11,7 +12,7 @@ Arrays are mapped into memory, and become float32 where they are handed out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +20,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from hearbench.digest import digest_file
 from hearbench.embeddings.manifest import FileRecord, Manifest, ShardRecord
-from hearbench.embeddings.shards import is_whole
+from hearbench.embeddings.shards import damaged_files
 from hearbench.errors import EmbeddingError
-from hearbench.files import read_npy
+from hearbench.files import read_npy, write_text
 from hearbench.models.fingerprint import Fingerprint
+from hearbench.settings import Settings
+from hearbench.sums import read_whole_sums, sums_of, write_sums
 from hearbench.tasks.store import PreparedTask
 
 __all__ = [
@@ -31,9 +35,14 @@ __all__ = [
     "MANIFEST",
     "SHARDS",
     "EmbeddingStore",
+    "damaged_records",
+    "note_records",
     "read_fingerprint",
     "read_manifest",
+    "write_manifest",
 ]
+
+_REMEDY = "Embedding again computes what is damaged."
 
 MANIFEST = "manifest.json"
 SHARDS = "shards"
@@ -47,7 +56,7 @@ def read_manifest(folder: Path) -> Manifest:
         EmbeddingError: There is no finished store, or none that this version can read.
     """
     try:
-        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except OSError as error:
         raise EmbeddingError(
             f"There are no finished embeddings in {folder}. `hearbench embed` prints the folder of "
@@ -56,13 +65,53 @@ def read_manifest(folder: Path) -> Manifest:
     except ValidationError as error:
         raise EmbeddingError(
             f"{folder / MANIFEST} can't be read by this version of hearbench "
-            f"({error.error_count()} problems, first: {error.errors()[0]['msg']}). "
-            f"Delete {folder} and embed again."
+            f"({error.error_count()} problems, first: {error.errors()[0]['msg']}). {_REMEDY}"
+        ) from error
+    if MANIFEST in damaged_records(folder):
+        raise EmbeddingError(f"{folder / MANIFEST} is damaged (not what was written). {_REMEDY}")
+    return manifest
+
+
+def damaged_records(folder: Path) -> list[str]:
+    """Which of a store's manifest and its model's fingerprint aren't what was written.
+
+    Stores of earlier versions have no list of digests, and are believed.
+    """
+    listed = read_whole_sums(folder)
+    if listed is None:
+        return [MANIFEST]
+    return [
+        name
+        for name, digest in listed.items()
+        if not (folder / name).is_file() or digest_file(folder / name) != digest
+    ]
+
+
+def note_records(folder: Path) -> None:
+    """Writes the digests of a store's manifest and of its model's fingerprint beside them."""
+    records = [folder / name for name in (FINGERPRINT, MANIFEST) if (folder / name).is_file()]
+    write_sums(folder, sums_of(folder, records))
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Finishes the store in a folder.
+
+    Raises:
+        EmbeddingError: It can't be written.
+    """
+    try:
+        write_text(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+        note_records(folder)
+    except OSError as error:
+        raise EmbeddingError(
+            f"{error.filename or folder} can't be written: {error.strerror}."
         ) from error
 
 
 def read_fingerprint(folder: Path) -> Fingerprint | None:
     """That of the model whose embeddings are in a folder; None where it isn't known."""
+    if FINGERPRINT in damaged_records(folder):
+        return None
     try:
         return Fingerprint.model_validate_json((folder / FINGERPRINT).read_bytes())
     except (OSError, ValidationError):
@@ -84,15 +133,28 @@ class EmbeddingStore:
     task: PreparedTask
 
     @classmethod
-    def open(cls, folder: Path, task: PreparedTask) -> EmbeddingStore:
-        """Opens a finished store; looks at the files' sizes, not yet at their content.
+    def open(
+        cls, folder: Path, task: PreparedTask, *, settings: Settings | None = None
+    ) -> EmbeddingStore:
+        """Opens a finished store, and compares its files with their digests.
+
+        What was looked at before isn't read again as long as the system says that it is unchanged.
+
+        Args:
+            folder: The store's.
+            task: The task.
+            settings: Where it is remembered what files hold; by default from the environment.
 
         Raises:
             EmbeddingError: It isn't there, isn't whole, or isn't of this task.
         """
         store = cls(folder, read_manifest(folder), task)
         store._check_clips()
-        store._check_files(content=False)
+        bad = damaged_files(
+            folder / SHARDS, store.manifest.shards, settings or Settings.from_environment()
+        )
+        if bad:
+            raise store._broken(_named(bad))
         return store
 
     @property
@@ -101,12 +163,16 @@ class EmbeddingStore:
         return self.manifest.content_digest
 
     def verify(self) -> None:
-        """Reads all arrays and compares them with their digests.
+        """Reads all arrays, whatever is known of them, and compares them with their digests.
 
         Raises:
             EmbeddingError: A file is missing or its content isn't what was written.
         """
-        self._check_files(content=True)
+        for shard in self.manifest.shards:
+            for file in shard.files:
+                path = self.folder / SHARDS / file.name
+                if not path.is_file() or digest_file(path) != file.sha256:
+                    raise self._broken(_named([file.name]))
 
     def clips(self, split: str) -> list[str]:
         """File names of a split's clips, in the order of its embeddings."""
@@ -192,15 +258,13 @@ class EmbeddingStore:
             if self.clips(split) != list(files):
                 raise self._broken(f"its clips of {split} aren't those of the task")
 
-    def _check_files(self, *, content: bool) -> None:
-        folder = self.folder / SHARDS
-        for shard in self.manifest.shards:
-            for file in shard.files:
-                if not is_whole(folder, file, content=content):
-                    raise self._broken(f"{file.name} is missing, cut off or changed")
-
     def _broken(self, what: str) -> EmbeddingError:
         return EmbeddingError(
             f"The embeddings of {self.task.name} by {self.manifest.model.name} are damaged: "
-            f"{what}. Delete {self.folder} and embed again."
+            f"{what} (in {self.folder}). {_REMEDY}"
         )
+
+
+def _named(files: Sequence[str]) -> str:
+    others = f" and {len(files) - 1} more files" if len(files) > 1 else ""
+    return f"{files[0]}{others} are missing or not what was written"

@@ -293,7 +293,7 @@ class TrainFold:
         task = self.task.load_labels(settings, exchange)
         exchange.pull(self.store, settings.cache_dir / self.store)
         plan = plan_of(
-            EmbeddingStore.open(settings.cache_dir / self.store, task),
+            EmbeddingStore.open(settings.cache_dir / self.store, task, settings=settings),
             ProbeProtocol.model_validate_json(self.protocol),
             seeds=self.seeds,
             precision=self.precision,
@@ -359,9 +359,9 @@ class _Work:
 
     @property
     def finished(self) -> bool:
-        from hearbench.embeddings.store import MANIFEST
+        from hearbench.embeddings.compute import finished_store
 
-        return (self.folder / MANIFEST).is_file()
+        return finished_store(self.folder, self.task, self.settings) is not None
 
     def pull_audio(self) -> None:
         _pull_rate(self.task, self.sample_rate, self.settings, self.exchange)

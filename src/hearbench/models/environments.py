@@ -14,16 +14,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from hearbench.digest import digest_json, short
 from hearbench.errors import ModelError
-from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX, only_one, write_json
+from hearbench.files import SYNTAX_ERRORS, write_json
+from hearbench.locks import lock_beside, one_after_another
 from hearbench.models.installable import Installable, installable
 from hearbench.models.interpreter import OLDEST_PYTHON, describe_interpreter
 from hearbench.models.pythons import BasePython, find_python
@@ -41,7 +41,7 @@ _RECORD = "environment.json"
 # Variables that would lead the environment's interpreter elsewhere.
 _OWN_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 _SHOWN_LINES = 20
-_LOOK_S, _END_S = 0.5, 5.0
+_END_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def make_environment(
     }
     folder = settings.cache_dir / FOLDER / f"{wanted.name}-{short(digest_json(key))}"
     try:
-        with _alone(folder, tell):
+        with one_after_another(lock_beside(folder), f"making {folder}", tell):
             if _finished(folder) is None:
                 if before is not None:
                     before(folder, base.version_text)
@@ -129,25 +129,6 @@ def list_environments(settings: Settings) -> list[Environment]:
     folders = sorted((settings.cache_dir / FOLDER).glob("*"))
     found = [_finished(folder) for folder in folders if not folder.name.startswith(".")]
     return [environment for environment in found if environment is not None]
-
-
-@contextlib.contextmanager
-def _alone(folder: Path, tell: LineProgress) -> Iterator[None]:
-    """Holds the lock of an environment; waits while another process makes it."""
-    told = False
-    while True:
-        with only_one(_lock_of(folder)) as alone:
-            if alone:
-                yield
-                return
-        if not told:
-            tell(f"Another process is making {folder}; waiting for it.")
-            told = True
-        time.sleep(_LOOK_S)
-
-
-def _lock_of(folder: Path) -> Path:
-    return folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}.lock")
 
 
 def _make(folder: Path, wanted: Installable, base: BasePython, tell: LineProgress) -> None:

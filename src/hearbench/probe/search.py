@@ -147,7 +147,11 @@ def train(
     """
     checkpoint = checkpoint or Checkpoint(None)
     state = _State.begin(points, data, fold, dtype)
-    state.resume(checkpoint)
+    try:
+        state.resume(checkpoint)
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError):
+        checkpoint.tell_unusable()  # of another version
+        state = _State.begin(points, data, fold, dtype)
     last_epoch = max(point.max_epochs for own in points.values() for point in own)
     dropouts = {
         seed: Dropout(

@@ -20,7 +20,6 @@ import torch
 
 from hearbench.digest import digest_json, short
 from hearbench.embeddings.gpu_meter import GpuMeter
-from hearbench.errors import ProbeError
 from hearbench.probe.checkpoint import Checkpoint
 from hearbench.probe.data import TrainingData
 from hearbench.probe.inputs import Inputs
@@ -301,23 +300,27 @@ def _keep(plan: Plan, seed: int, fold: FoldSplit, unit: _Unit) -> None:
 
 def _finished(plan: Plan, seed: int, fold: FoldSplit, points: Sequence[GridPoint]) -> _Unit | None:
     path = plan.folders[seed] / f"{_name(fold, points)}.finished.npz"
-    loaded = Checkpoint(path).load()
+    kept = Checkpoint(path)
+    loaded = kept.load()
     if loaded is None:
         return None
     meta, arrays = loaded
-    records, best, seconds = meta["outcomes"], meta["best"], meta["seconds"]
-    if not isinstance(records, list) or not isinstance(seconds, float):
-        raise ProbeError(f"What is kept in {path} can't be read; delete that file.")
-    outcomes = tuple(
-        Outcome.from_record(point, record) for record, point in zip(records, points, strict=True)
-    )
+    try:
+        outcomes = tuple(
+            Outcome.from_record(point, record)
+            for record, point in zip(meta["outcomes"], points, strict=True)
+        )
+        best, seconds, busy = meta["best"], float(meta["seconds"]), meta.get("device_utilisation")
+        inputs = Inputs.from_arrays(_below(arrays, "inputs/"), plan.device)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        kept.tell_unusable()  # of another version
+        return None
     weights = {
         key: torch.from_numpy(array).to(plan.device)
         for key, array in _below(arrays, "weights/").items()
     }
     trained = Trained(outcomes, best if isinstance(best, int) else None, weights or None)
-    inputs = Inputs.from_arrays(_below(arrays, "inputs/"), plan.device)
-    return _Unit(points, trained, inputs, seconds, meta.get("device_utilisation"))
+    return _Unit(points, trained, inputs, seconds, busy)
 
 
 def _below(

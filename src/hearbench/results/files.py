@@ -1,4 +1,7 @@
-"""The folder of a result: its record, its predictions, and the published evaluation's own form."""
+"""The folder of a result: its record, its predictions, and the published evaluation's own form.
+
+``SHA256SUMS`` lists them all, by which it is noticed when one of them is damaged.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,18 @@ import math
 from pathlib import Path
 from typing import Any
 
+from hearbench.digest import digest_bytes
 from hearbench.errors import ResultError
-from hearbench.files import write_json, write_npy
+from hearbench.files import TEMPORARY_PREFIX, json_text, write_json, write_npy, write_text
 from hearbench.metrics import get_event_score
 from hearbench.probe.predictions import EventFoldPrediction, Predictions
 from hearbench.probe.protocol import NeighbourPoint
+from hearbench.results.damage import PREDICTIONS, REFERENCE_FILE, belongs_to_result
 from hearbench.results.over_folds import mean_std
 from hearbench.results.record import RESULT_FILE, Result
+from hearbench.sums import read_sums, sums_of, write_sums
 
 __all__ = ["reference_form", "write_result"]
-
-_REFERENCE_FILE = "test.predicted-scores.json"
 
 # Hyperparameters of the published code that have one value, as it writes them.
 _FIXED = {
@@ -37,7 +41,7 @@ def write_result(result: Result, predictions: Predictions, folder: Path) -> Path
         ResultError: The folder can't be written.
     """
     try:
-        place = folder / "predictions"
+        place = folder / PREDICTIONS
         for fold in predictions.folds:
             write_npy(place / f"{fold.fold.test}.npy", fold.probabilities)
             if isinstance(fold, EventFoldPrediction):
@@ -49,11 +53,32 @@ def write_result(result: Result, predictions: Predictions, folder: Path) -> Path
             place / "clips.json", {fold.fold.test: list(fold.clips) for fold in predictions.folds}
         )
         on_loss = not predictions.task.metadata.use_scoring_for_early_stopping
-        write_json(folder / _REFERENCE_FILE, reference_form(result, on_loss=on_loss))
-        write_json(folder / RESULT_FILE, result.model_dump(mode="json"))
+        write_json(folder / REFERENCE_FILE, reference_form(result, on_loss=on_loss))
+        text = json_text(result.model_dump(mode="json"))
+        digests = sums_of(folder, [*_files_below(place), folder / REFERENCE_FILE])
+        # Before the file that says that all the others are there.
+        write_sums(
+            folder,
+            {**_others(folder), **digests, RESULT_FILE: digest_bytes(text.encode("utf-8"))},
+        )
+        write_text(folder / RESULT_FILE, text)
     except OSError as error:
         raise ResultError(f"The result can't be written to {folder}: {error.strerror}.") from error
     return folder / RESULT_FILE
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(TEMPORARY_PREFIX)
+    ]
+
+
+def _others(folder: Path) -> dict[str, str]:
+    """What the folder's list says of files that aren't this result's."""
+    listed = read_sums(folder)
+    return {name: digest for name, digest in listed.items() if not belongs_to_result(name)}
 
 
 def reference_form(result: Result, *, on_loss: bool = False) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What lies in a folder: the content digest of every file, and the fitness of audio.
 
 Hashing a corpus takes as long as reading it, so what was found is remembered in the cache under
-the file's size and time of modification.
+the file's size, times of modification and change, and inode. What a memory holds is guarded by a
+digest of its own, as a damaged one would make up other contents.
 """
 
 from __future__ import annotations
@@ -10,29 +11,39 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hearbench.audio.decode import prepared_wav
-from hearbench.digest import digest_bytes, digest_file, short
+from hearbench.digest import digest_bytes, digest_file, digest_json, short
 from hearbench.errors import AudioError
-from hearbench.files import SYNTAX_ERRORS, write_json
+from hearbench.files import SYNTAX_ERRORS, file_stamp, is_file, write_json
 from hearbench.settings import Settings
 from hearbench.tasks.parallel import in_threads
 
 __all__ = [
     "FileFacts",
+    "changed_files",
     "content_digests",
     "md5_digests",
     "md5_of",
     "remember_md5",
+    "tell_damaged",
     "wav_facts",
 ]
 
 _BLOCK_BYTES = 1 << 20
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
+_STAMP = 4  # numbers in a file's stamp
+# The clock of a disk ticks in steps: what is changed within the step in which it was looked at has
+# the same stamp before and after. Old kinds of disks count whole seconds.
+_CLOCK_STEP_NS = 20_000_000
+_COARSE_CLOCK_STEP_NS = 2_000_000_000
+_S_NS = 1_000_000_000
+_told: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,45 @@ def content_digests(folder: Path, names: Sequence[str], settings: Settings) -> l
     return [fact.digest for fact in facts]
 
 
+def changed_files(folder: Path, expected: Mapping[str, str], settings: Settings) -> list[str]:
+    """The files below a folder that aren't there, can't be read, or hold something else.
+
+    Args:
+        folder: The folder.
+        expected: Content digests by relative name.
+        settings: Where the cache is, and how many threads.
+    """
+
+    def look(path: Path) -> FileFacts:
+        try:
+            return FileFacts(digest_file(path))
+        except OSError as error:
+            return FileFacts("", None, f"can't be read: {error.strerror}")
+
+    there = [name for name in expected if is_file(folder / name)]
+    facts = _remembered("file", folder, there, settings, look)
+    found = {name: fact.digest for name, fact in zip(there, facts, strict=True)}
+    return [name for name, digest in expected.items() if found.get(name) != digest]
+
+
+def tell_damaged(paths: Sequence[Path], what_follows: str) -> None:
+    """Says in one line which files of the cache or of results aren't what was written.
+
+    Args:
+        paths: The files; nothing is said where there are none.
+        what_follows: What happens to them, as ``made again``.
+    """
+    # Looked at twice, it is told once.
+    state = str([(path, file_stamp(path) if path.exists() else None) for path in paths])
+    if not paths or state in _told:
+        return
+    _told.add(state)
+    others = f" and {len(paths) - 1} more files" if len(paths) > 1 else ""
+    logging.getLogger(__name__).warning(
+        "%s%s: damaged (not what was written there); %s", paths[0], others, what_follows
+    )
+
+
 def md5_digests(folder: Path, names: Sequence[str], settings: Settings) -> list[str]:
     """MD5s of any files by their names below a folder, in order; all must exist.
 
@@ -79,6 +129,7 @@ def md5_digests(folder: Path, names: Sequence[str], settings: Settings) -> list[
 
 def remember_md5(folder: Path, name: str, md5: str, settings: Settings) -> None:
     """Notes the MD5 of a file that was hashed elsewhere, for :func:`md5_digests`."""
+    time.sleep(_CLOCK_STEP_NS / _S_NS)  # or what was only just written wouldn't be remembered
     _remembered("md5", folder, [name], settings, lambda path: FileFacts(md5))  # noqa: ARG005
 
 
@@ -103,27 +154,34 @@ def _remembered(
     place = short(digest_bytes(os.fsencode(folder.resolve())))
     memory = settings.cache_dir / "digests" / f"{kind}-{place}.json"
     known = _recall(memory)
-    stamps = {name: _stamp(folder / name) for name in names}
-    new = [name for name, stamp in stamps.items() if known.get(name, ())[:2] != stamp]
+    stamps = {name: file_stamp(folder / name) for name in names}
+    new = [name for name, stamp in stamps.items() if known.get(name, ())[:_STAMP] != stamp]
+    now_ns = time.time_ns()
     found = in_threads(lambda name: look(folder / name), new, workers=settings.workers)
     fresh = dict(zip(new, found, strict=True))
     for name, facts in fresh.items():
         known[name] = [*stamps[name], facts.digest, facts.sample_rate, facts.problem]
-    answers = [FileFacts(*known[name][2:]) for name in names]
+    answers = [FileFacts(*known[name][_STAMP:]) for name in names]
     # What could not be read may be readable the next time.
-    kept = {name: entry for name, entry in known.items() if entry[2]}
-    if any(facts.digest for facts in fresh.values()):
+    fleeting = {
+        name for name, facts in fresh.items() if not facts.digest or _may_tick(stamps[name], now_ns)
+    }
+    if len(fleeting) < len(fresh):
+        kept = {name: entry for name, entry in known.items() if name not in fleeting}
+        record = {"format_version": _FORMAT_VERSION, "sha256": digest_json(kept), "files": kept}
         try:
-            write_json(memory, {"format_version": _FORMAT_VERSION, "files": kept}, indent=None)
+            write_json(memory, record, indent=None)
         except OSError as error:
             # A cache that others fill may well be read-only; it then takes longer every time.
             logging.getLogger(__name__).info("%s isn't remembered: %s", folder, error)
     return answers
 
 
-def _stamp(path: Path) -> list[int]:
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns]
+def _may_tick(stamp: Sequence[int], now_ns: int) -> bool:
+    """Whether a file with a stamp could be changed at that time and keep it."""
+    times = stamp[1:3]
+    coarse = not any(time_ns % _S_NS for time_ns in times)
+    return max(times) + (_COARSE_CLOCK_STEP_NS if coarse else _CLOCK_STEP_NS) > now_ns
 
 
 def _recall(memory: Path) -> dict[str, list[Any]]:
@@ -135,10 +193,6 @@ def _recall(memory: Path) -> dict[str, list[Any]]:
     if not isinstance(value, dict) or value.get("format_version") != _FORMAT_VERSION:
         return {}
     files = value.get("files")
-    if not isinstance(files, dict):
+    if not isinstance(files, dict) or value.get("sha256") != digest_json(files):
         return {}
-    return {
-        name: entry
-        for name, entry in files.items()
-        if isinstance(entry, list) and len(entry) == 5 and isinstance(entry[2], str)
-    }
+    return files

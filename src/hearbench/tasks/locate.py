@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +12,11 @@ from hearbench.errors import TaskError, UnknownNameError
 from hearbench.files import TEMPORARY_PREFIX, atomic_folder
 from hearbench.registry import did_you_mean
 from hearbench.settings import Settings, user_path
+from hearbench.sums import read_whole_sums, sums_of, write_sums
 from hearbench.tasks.archives import extract_members
 from hearbench.tasks.catalog import catalog_names
 from hearbench.tasks.check import METADATA, read_task_folder
-from hearbench.tasks.inventory import content_digests
+from hearbench.tasks.inventory import changed_files, content_digests, tell_damaged
 from hearbench.tasks.naming import catalog_folder
 from hearbench.tasks.problems import Problems
 
@@ -119,7 +121,11 @@ def _unpacked(archive: Path, settings: Settings) -> Place:
         stem = stem.removesuffix(ending)
     digest = content_digests(archive.parent, [archive.name], settings)[0]
     folder = settings.cache_dir / "unpacked" / f"{stem}-{short(digest)}"
-    if not folder.is_dir():
+    sums = read_whole_sums(folder) or {}
+    damaged = changed_files(folder, sums, settings)
+    tell_damaged([folder / name for name in damaged], f"unpacking {archive} again")
+    if damaged or not sums:
+        shutil.rmtree(folder, ignore_errors=True)
         with atomic_folder(folder) as temporary:
             problems = extract_members(archive, temporary)
             if problems:
@@ -128,6 +134,8 @@ def _unpacked(archive: Path, settings: Settings) -> Place:
                 for task in finished:
                     problems.merge(read_task_folder(task, settings).problems)
                 raise problems.error(f"The archive {archive} can't be used; wrong are:", _REMEDY)
+            files = [path for path in temporary.rglob("*") if path.is_file()]
+            write_sums(temporary, sums_of(temporary, files))
     return Place(_only_task(folder, str(archive)), str(archive))
 
 

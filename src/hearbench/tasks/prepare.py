@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +21,8 @@ from typing import Any
 from hearbench._version import __version__
 from hearbench.digest import digest_json
 from hearbench.errors import TaskError
-from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX, only_one, write_json, write_text
+from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX, flush_disk, write_json, write_text
+from hearbench.locks import lock_beside, one_after_another
 from hearbench.settings import Settings
 from hearbench.tasks.arrange import Arrangement, arrange
 from hearbench.tasks.check import METADATA, VOCABULARY, read_task_folder
@@ -94,13 +96,8 @@ def prepare_task(
             recipe = replace(recipe, sample_rates=rates)
             recipe.refuse_bad()
         inputs = _inputs_digest(arrangement, recipe, origin, settings)
-        lock = folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}.lock")
-        with only_one(lock) as alone:
-            if not alone:
-                raise TaskError(
-                    f"Another process is preparing {folder}. Wait until it is done, or choose "
-                    "another folder."
-                )
+        say = logging.getLogger(__name__).warning
+        with one_after_another(lock_beside(folder), f"preparing {folder}", say):
             finished = _begin(folder, inputs, recipe)
             corrupt = _write_audio(
                 folder, arrangement, recipe, finished, skip_corrupt, settings, progress
@@ -280,6 +277,7 @@ def _finish(
         TaskError: The task couldn't be loaded.
     """
     _write_labels(folder, kept)
+    flush_disk()  # the audio, for which nobody waited: the metadata says that all of it is there
     provenance = dict(record)
     if corrupt:
         provenance[_SKIPPED] = sorted(corrupt)

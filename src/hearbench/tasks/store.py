@@ -17,13 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hearbench.audio.decode import prepared_wav
-from hearbench.audio.encode import is_whole_wav16, write_wav16
+from hearbench.audio.encode import write_wav16
 from hearbench.audio.resample import resample16
 from hearbench.digest import digest_json, short
 from hearbench.errors import AudioError, TaskError
 from hearbench.settings import Settings
+from hearbench.sums import SumsLog, read_sums
 from hearbench.tasks.check import FolderContent, read_task_folder
 from hearbench.tasks.clips import Event
+from hearbench.tasks.inventory import changed_files, tell_damaged
 from hearbench.tasks.locate import locate
 from hearbench.tasks.parallel import Progress, in_threads
 from hearbench.tasks.spec import EmbeddingType, TaskMetadata
@@ -265,8 +267,8 @@ def with_rate(
     """The same task with audio at a rate: itself if that is there, else resampled.
 
     The audio is resampled from the highest rate that the task came with, into the cache, in
-    threads. Files appear whole, and those that are there already stay: an interrupted call is
-    finished by the next.
+    threads. A list beside it has the content digest of every file; those that are there and have
+    it stay, so an interrupted call is finished by the next, and what is damaged is made again.
 
     Args:
         task: The task.
@@ -287,25 +289,24 @@ def with_rate(
     target = resampled_folder(task, sample_rate, settings)
     names = [f"{split}/{name}" for split, files in task.splits.items() for name in files]
 
-    def is_there(name: str) -> bool:
-        return is_whole_wav16(target / name)
-
     def resample(name: str) -> None:
-        made = target / name
-        if is_there(name):  # by now: another process may be at it as well
-            return
         path = source / name
         try:
             x, rate = prepared_wav(path, path.read_bytes())
         except OSError as error:
             raise AudioError(f"{path} can't be read: {error.strerror}.") from error
-        write_wav16(made, resample16(x, rate, sample_rate), sample_rate, durable=False)
+        x = resample16(x, rate, sample_rate)
+        log.add(name, write_wav16(target / name, x, sample_rate, durable=False))
 
+    listed = read_sums(target)
+    expected = {name: listed[name] for name in names if name in listed}
+    damaged = changed_files(target, expected, settings)
+    tell_damaged([target / name for name in damaged if (target / name).exists()], "made again")
+    missing = [*damaged, *(name for name in names if name not in expected)]
     try:
-        there = in_threads(is_there, names, workers=settings.workers)
-        missing = [name for name, found in zip(names, there, strict=True) if not found]
         if missing:
-            in_threads(resample, missing, workers=settings.workers, progress=progress)
+            with SumsLog(target) as log:
+                in_threads(resample, missing, workers=settings.workers, progress=progress)
     except AudioError as error:
         raise TaskError(f"{task.name} can't be resampled to {sample_rate} Hz: {error}") from error
     folders = {**task.audio_folders, sample_rate: target}

@@ -13,13 +13,14 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hearbench.files import write_json
+from hearbench.locks import holder_of, lock_beside, only_one
 from hearbench.tasks.fetch.remote import TransferError
 
 __all__ = ["Part", "PartNotes", "free_bytes", "open_part", "part_size"]
@@ -155,30 +156,30 @@ def open_part(target: Path) -> Iterator[Part]:
         TransferError: Another process has it, or it can't be opened or written.
     """
     path = target.with_name(target.name + _SUFFIX)
-    try:
-        handle = _open_locked(path)
-    except BlockingIOError as error:
-        raise TransferError(
-            "another process is fetching it; run the same again when that has ended.",
-            by_hand=False,
-        ) from error
-    except OSError as error:
-        raise TransferError(
-            f"{path} can't be written: {error.strerror or error}", by_hand=False
-        ) from error
-    part = Part(target, path, handle)
-    try:
-        yield part
-    finally:
-        left_over = not part.size and not part.finished
-        # Removed while it is locked, or another process might have begun to write to it.
-        if left_over:
-            _notes_path(target).unlink(missing_ok=True)
-            if os.name != "nt":
+    lock = lock_beside(target)
+    with ExitStack() as held:
+        try:
+            alone = held.enter_context(only_one(lock, f"fetching {target.name}"))
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+            handle = os.open(path, flags, 0o666) if alone else None
+        except OSError as error:
+            raise TransferError(
+                f"{path} can't be written: {error.strerror or error}", by_hand=False
+            ) from error
+        if handle is None:
+            raise TransferError(
+                f"another process is fetching it: {holder_of(lock) or 'it has only begun'}. Run "
+                "the same again when that has ended.",
+                by_hand=False,
+            )
+        part = Part(target, path, handle)
+        try:
+            yield part
+        finally:
+            part.close()
+            if not part.size and not part.finished:
+                _notes_path(target).unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
-        part.close()
-        if left_over and os.name == "nt":  # which doesn't remove a file that is open
-            path.unlink(missing_ok=True)
 
 
 def part_size(target: Path) -> int:
@@ -196,38 +197,3 @@ def free_bytes(folder: Path) -> int:
 
 def _notes_path(target: Path) -> Path:
     return target.with_name(target.name + _SUFFIX + ".json")
-
-
-def _open_locked(path: Path) -> int:
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        try:
-            _lock(handle)
-            # Who had the lock may have finished the file and taken its name away.
-            if _is_at(path, handle):
-                return handle
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
-
-
-def _is_at(path: Path, handle: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(handle))
-    except FileNotFoundError:
-        return False
-
-
-def _lock(handle: int) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows; there the check of the md5 alone guards against two writers
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError as error:
-        if error.errno not in {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}:
-            raise
