@@ -92,4 +92,4 @@ def test_bad_input_of_probe(model: Path, task: Path, tmp_path: Path) -> None:
     manifest.write_text("{}")
     answer = hearbench("probe", folder, "--task", task, *out)
     assert answer.code == 2
-    assert "embed again" in answer.stderr
+    assert "Embedding again" in answer.stderr
