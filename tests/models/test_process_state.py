@@ -67,7 +67,7 @@ EFFECTS = {
     "os.environ.pop('PATH')": "environment",
     "os.chdir('/')": "folder",
     "os.umask(0o027)": "umask",
-    "resource.setrlimit(resource.RLIMIT_NOFILE, (99, resource.getrlimit(7)[1]))": "RLIMIT_NOFILE",
+    "resource.setrlimit(resource.RLIMIT_NOFILE, (99, resource.getrlimit(7)[1]))": "limits",
 }
 MODULES = (
     "builtins decimal gc locale logging numpy os random resource signal socket ssl sys torch "

@@ -31,26 +31,32 @@ class ProcessState:
     def __init__(self, begin: Mapping[str, Any] | None = None) -> None:
         self.own = dict(begin or {})
         self._others: dict[str, Any] = {}
+        self._given: dict[str, Any] = {}
 
     def enter(self) -> None:
         """Sets what is the model's own."""
-        self._others = read_settings()
-        for name, value in self.own.items():
-            if name in self._others and self._others[name] != value:
-                all_settings()[name].set(value)
+        self._others = self._given = read_settings()
+        if self.own:
+            self._given = {**self._others, **self.own}
+            self._put(self.own, self._others, all_settings())
 
     def leave(self) -> None:
         """Keeps what the model has changed, and puts back what was before."""
-        now, others = read_settings(), self._others
-        for name, setting in all_settings().items():
-            if name not in now:
-                continue
-            before = others.get(name, setting.default)
-            if name in self.own or now[name] != before:
-                self.own[name] = now[name]
-            if now[name] != before:
-                setting.set(before)
-        self._others = {}
+        now, table = read_settings(), all_settings()
+        if now != self._given:
+            for name, value in now.items():
+                if value != self._given.get(name, table[name].default):
+                    self.own[name] = value
+        others = {name: self._others.get(name, table[name].default) for name in self.own}
+        self._put(others, now, table)
+        self._others = self._given = {}
+
+    def _put(
+        self, wanted: Mapping[str, Any], there: Mapping[str, Any], table: Mapping[str, Setting]
+    ) -> None:
+        for name, value in wanted.items():
+            if name in there and there[name] != value:
+                table[name].set(value)
 
 
 def read_settings() -> dict[str, Any]:

@@ -169,9 +169,7 @@ def system_settings() -> dict[str, Setting]:
     with contextlib.suppress(ImportError):  # on Windows
         import resource
 
-        for name in sorted(vars(resource)):
-            if name.startswith("RLIMIT_"):
-                found[name] = _limit(resource, getattr(resource, name))
+        found["limits"] = _limits(resource)
     return found
 
 
@@ -243,11 +241,18 @@ def _set_timers(value: tuple[float, float]) -> None:
     signal.setitimer(signal.ITIMER_REAL, *value)
 
 
-def _limit(resource: Any, number: int) -> Setting:
-    def put(value: tuple[int, int]) -> None:
-        # A hard limit that was lowered stays so, but for root.
-        hard = resource.getrlimit(number)[1]
-        lower = hard != resource.RLIM_INFINITY and not 0 <= value[0] <= hard
-        resource.setrlimit(number, (hard if lower else value[0], hard))
+def _limits(resource: Any) -> Setting:
+    numbers = sorted({getattr(resource, name) for name in dir(resource) if name[:7] == "RLIMIT_"})
 
-    return Setting("resource", lambda: resource.getrlimit(number), put)
+    def get() -> list[tuple[int, int]]:
+        return [resource.getrlimit(number) for number in numbers]
+
+    def put(limits: list[tuple[int, int]]) -> None:
+        for number, (soft, _) in zip(numbers, limits, strict=True):
+            now, hard = resource.getrlimit(number)
+            # A hard limit that was lowered stays so, but for root.
+            endless = hard == resource.RLIM_INFINITY
+            if now != soft:
+                resource.setrlimit(number, (soft if endless or 0 <= soft <= hard else hard, hard))
+
+    return Setting("resource", get, put)

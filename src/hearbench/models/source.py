@@ -85,7 +85,7 @@ class SourceScope:
         self.state.enter()
         modules = sys.modules
         # Modules of the same names that belong to others step aside meanwhile.
-        if not self._names.isdisjoint(modules):
+        if any(name in modules for name in self._names):
             for name in [*modules]:
                 if name.partition(".")[0] in self._names and not self._owns(modules[name]):
                     self._hidden[name] = modules.pop(name)
