@@ -4,6 +4,7 @@ import os
 import random
 import sys
 import textwrap
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers_models import STATS, write_model
+from helpers_models import STATS, engine_of, write_model
 
 from hearbench.models.loading import load_model
 from hearbench.models.process_state import read_settings
@@ -267,3 +268,46 @@ def test_a_model_brings_its_own_defaults_into_calls(tmp_path: Path, settings: Se
     assert read_settings() == before
     assert model.scene(np.zeros((1, 800), np.float32)).tolist() == [[8] * 3]
     assert read_settings() == before
+
+
+PATCHES = {
+    "torch.load = functools.partial(torch.load, weights_only=False)": "torch.load",
+    "torch.stft = lambda *rest, **more: None": "torch.stft",
+    "torch.nn.functional.relu = patched": "torch.nn.functional.relu",
+    "torch.Tensor.unfold = patched": "torch.Tensor.unfold",
+    "torch.Tensor.hk_new = patched": "torch.Tensor.hk_new",
+    "np.float = float": "np.float",
+    "np.load = patched": "np.load",
+    "np.random.hk_new = patched": "np.random.hk_new",
+    "time.time = patched": "time.time",
+}
+
+
+@pytest.mark.parametrize("code", PATCHES)
+def test_what_a_model_replaces_in_libraries_is_its_own(
+    code: str, tmp_path: Path, settings: Settings
+) -> None:
+    extra = f"""
+        import functools, time
+        import numpy as np
+        SEEN = []
+
+        def patched(*rest, **more):
+            return None
+
+        {code}
+        AFTER = {PATCHES[code]}
+
+        def get_scene_embeddings(audio, model):
+            SEEN.append({PATCHES[code]} is AFTER)
+            return torch.full((len(audio), 3), float(SEEN[-1]))
+    """
+    place, _, name = PATCHES[code].rpartition(".")
+    holder = eval(place, {"torch": torch, "np": np, "time": time})  # noqa: S307
+    before = vars(holder).get(name)
+    model = load_model(str(write_model(tmp_path, STATS, extra=extra)), settings=settings)
+    assert vars(holder).get(name) is before
+    engine = engine_of(model)
+    model.scene(np.zeros((1, 800), np.float32))
+    assert engine.module.SEEN == [True]
+    assert vars(holder).get(name) is before

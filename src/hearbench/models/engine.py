@@ -129,6 +129,7 @@ class InProcess:
         self.backend = backend
         self.scope = scope
         self.reading = reading
+        scope.is_loading = False
 
     @property
     def device(self) -> str:

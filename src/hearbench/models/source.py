@@ -20,6 +20,7 @@ from typing import Any
 
 from hearbench.digest import digest_bytes, digest_file, digest_json
 from hearbench.errors import HearError, ModelError
+from hearbench.models.patches import Patches
 from hearbench.models.process_state import ProcessState
 from hearbench.worker.importing import files_below, package_places
 from hearbench.worker.tracebacks import own_traceback
@@ -72,6 +73,9 @@ class SourceScope:
         self.folder = folder
         self.modules: dict[str, ModuleType] = {}
         self.state = ProcessState(begin)
+        self.patches = Patches()
+        # Until the model is loaded: what it replaces in libraries is looked for.
+        self.is_loading = True
         self._names = _importable_names(folder) - _SHARED if folder else set()
         self._hidden: dict[str, ModuleType] = {}
         self._before: dict[str, ModuleType] = {}
@@ -94,6 +98,7 @@ class SourceScope:
                 self._hidden[name] = modules[name]
         modules.update(self.modules)
         self._before = modules.copy()
+        self.patches.enter(search=self.is_loading)
         if self.folder is not None and str(self.folder) not in sys.path:
             sys.path.insert(0, str(self.folder))
 
@@ -107,6 +112,7 @@ class SourceScope:
             self._depth -= 1
             if self._depth == 0:
                 self._keep_modules()
+                self.patches.leave(self.modules)
                 self.state.leave()
         finally:
             _RUNNING.release()
