@@ -329,3 +329,120 @@ def test_a_real_tree_gets_the_numpy_that_it_needs(tmp_path: Path, settings: Sett
     (found,) = list_environments(settings)
     assert found.python_version == base.version_text
     shutil.rmtree(found.folder)
+
+
+# One that lists what a wheel holds, as setup.py does, and knows nothing of editing.
+_LISTS = """
+import os, zipfile
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    return _wheel(wheel_directory, {listed!r})
+{editing}
+def _wheel(folder, names, path=None):
+    name = "hk_listed-0.5-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as file:
+        for place in names:
+            file.write(place)
+        if path:
+            file.writestr("hk_listed.pth", path)
+        info = "hk_listed-0.5.dist-info/"
+        file.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: hk-listed\\nVersion: 0.5\\nRequires-Dist: hk-model\\n")
+        file.writestr(info + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        file.writestr(info + "RECORD", "")
+    return name
+"""  # noqa: E501
+_EDITING = """
+def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
+    return _wheel(wheel_directory, [], os.getcwd() + "\\n")
+"""
+_FILES = {
+    "hk_api/__init__.py": "",
+    "hk_api/hear.py": "import hk_layers.conv as c\nfrom . import sizes\nshown = 'hear', c.width\n",
+    # Of this name there is a package that the model depends on.
+    "hk_api/sizes.py": "from hk_model import __version__\n",
+    "hk_api/labels.csv": "a,b\n",
+    "hk_api/tests/test_hear.py": "",
+    "hk_api/README.md": "",
+    "hk_layers/conv.py": "width = 3\n",
+    "hk_model/__init__.py": "",
+    "setup.py": "import hk_layers\n",
+}
+_WHOLE = ["hk_api/__init__.py", "hk_api/hear.py", "hk_api/sizes.py", "hk_api/labels.csv"]
+
+
+def _listing_tree(folder: Path, listed: list[str], *, editing: bool = False) -> Path:
+    _write_tree(folder)
+    backend = _LISTS.format(listed=listed, editing=_EDITING if editing else "")
+    (folder / "backend.py").write_text(backend)
+    (folder / "hk_tiny.py").unlink()
+    for name, text in _FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("editing", "listed", "lacked"),
+    [
+        # No packages at all, the module itself, one that it imports, a file of data.
+        (True, [], ("hk_api", "hk_layers")),
+        (False, ["hk_api/__init__.py", "hk_layers/conv.py"], ("hk_api/hear.py",)),
+        (True, _WHOLE, ("hk_layers",)),
+        (False, [*_WHOLE[:-1], "hk_layers/conv.py"], ("hk_api/labels.csv",)),
+        # All that is needed; tests and documentation aren't.
+        (False, [*_WHOLE, "hk_layers/conv.py"], ()),
+    ],
+    ids=["nothing", "module", "imported", "data", "whole"],
+)
+def test_what_a_copy_lacks_is_read_where_it_lies(
+    tmp_path: Path, settings: Settings, editing: bool, listed: list[str], lacked: tuple[str, ...]
+) -> None:
+    tree = _listing_tree(tmp_path / "listed", listed, editing=editing)
+    told: list[str] = []
+    python = make_environment(
+        str(tree), settings=settings, modules=["hk_api.hear"], progress=told.append
+    )
+    (found,) = list_environments(settings)
+    assert found.python == python
+    assert found.editable == (tree if lacked else None)
+    assert set(lacked) <= set(found.lacked)
+    assert bool(found.lacked) == bool(lacked)
+    assert any("for editing" in line for line in told) == bool(lacked)
+    code = "import hk_api.hear as h, os; print(h.shown, h.__file__, os.listdir(h.__file__[:-7]))"
+    shown = _shown(python, code)
+    assert "('hear', 3)" in shown
+    assert _shown(python, "import hk_api.sizes as s; print(s.__version__)") == "2.0"
+    assert "labels.csv" in shown
+    assert (str(tree) in shown) == bool(lacked)
+    # Found again, and not made again.
+    assert make_environment(str(tree), settings=settings, modules=["hk_api.hear"]) == python
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_is_read_in_place_counts_by_content_and_place(
+    tmp_path: Path, settings: Settings
+) -> None:
+    tree = _listing_tree(tmp_path / "listed", ["hk_api/__init__.py"])
+
+    def made(folder: Path, *modules: str) -> Path:
+        return make_environment(str(folder), settings=settings, modules=modules)
+
+    # An environment that was made for less is mended when more is asked of it.
+    first = made(tree)
+    assert [one.editable for one in list_environments(settings)] == [None]
+    assert made(tree, "hk_api.hear") == first
+    assert [one.editable for one in list_environments(settings)] == [tree]
+    # The same files elsewhere may change without these.
+    (tmp_path / "other").mkdir()
+    other = shutil.copytree(tree, tmp_path / "other" / "listed")
+    second = made(other, "hk_api.hear")
+    assert second != first
+    assert str(other) in _shown(second, "import hk_api.hear as h; print(h.__file__)")
+    assert made(other, "hk_api.hear") == second
+    # What is read there is part of what the environment is.
+    (tree / "hk_layers" / "conv.py").write_text("width = 4\n")
+    third = made(tree, "hk_api.hear")
+    assert third not in (first, second)
+    assert "4" in _shown(third, "import hk_api.hear as h; print(h.shown)")
+    assert len(list_environments(settings)) == 3

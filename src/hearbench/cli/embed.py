@@ -61,7 +61,7 @@ def embed_verb(
         stored_as = o.checked_dtype(dtype)
         reporter = Reporter()
         interpreter = places.interpreter_of(
-            python, env, sandbox, timeout, model_memory, readable, task, settings, reporter
+            python, env, sandbox, timeout, model_memory, readable, task, settings, reporter, [model]
         )
         loaded = o.get_model(model, weights, option, settings, interpreter)
 

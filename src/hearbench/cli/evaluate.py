@@ -113,7 +113,7 @@ def evaluate(
             _check_for_one(weights, option, name)
         reporter = Reporter()
         interpreter = places.interpreter_of(
-            python, env, sandbox, timeout, model_memory, readable, task, settings, reporter
+            python, env, sandbox, timeout, model_memory, readable, task, settings, reporter, model
         )
 
         def load(spec: str) -> Model:

@@ -82,16 +82,21 @@ def interpreter_of(
     tasks: Sequence[str],
     settings: Settings,
     reporter: Reporter,
+    models: Sequence[str] = (),
 ) -> Interpreter | None:
     """The other Python that the options describe; None if they ask for none.
+
+    An environment that is made serves ``models``, as they were named.
 
     Raises:
         ModelError: The environment can't be made.
     """
     from hearbench.models.loaded import Interpreter
 
+    more = [user_path(path).absolute() for path in readable or ()]
     if env is not None:
-        from hearbench.models.environments import make_environment
+        from hearbench.models.editable import import_name
+        from hearbench.models.environments import make_environment, what_is_at
 
         def before(folder: Path, version: str) -> None:
             reporter.line(
@@ -102,8 +107,20 @@ def interpreter_of(
 
         with reporter.lines(f"environment for {env}") as tell:
             place = make_environment(
-                env, settings=settings, python=python, progress=tell, before=before
+                env,
+                settings=settings,
+                python=python,
+                modules=[name for spec in models if (name := import_name(spec))],
+                progress=tell,
+                before=before,
             )
+        made = what_is_at(place.parents[1])
+        if made is not None and made.editable is not None:
+            reporter.line(
+                f"{env} is installed for editing, and its code read from {made.editable}: an "
+                f"installed copy lacks {_few(made.lacked)}."
+            )
+            more.append(made.editable)
     elif python is not None:
         place = _program(python)
     elif sandbox or timeout_s or memory_gb or readable:
@@ -115,9 +132,14 @@ def interpreter_of(
         timeout_s=timeout_s or Interpreter.timeout_s,
         sandbox=sandbox,
         memory_gb=memory_gb,
-        readable=tuple(user_path(path).absolute() for path in readable or ()),
+        readable=tuple(more),
         hidden=tuple(path.resolve() for path in map(user_path, tasks) if path.exists()),
     )
+
+
+def _few(items: Sequence[str]) -> str:
+    rest = f" and {len(items) - 3} more" if len(items) > 3 else ""
+    return ", ".join(items[:3]) + rest
 
 
 def _program(python: str) -> Path:

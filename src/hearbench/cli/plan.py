@@ -120,7 +120,7 @@ def plan(
         stored_as = o.checked_dtype(dtype)
         reporter = Reporter()
         interpreter = places.interpreter_of(
-            python, env, sandbox, timeout, model_memory, readable, task, settings, reporter
+            python, env, sandbox, timeout, model_memory, readable, task, settings, reporter, model
         )
         import torch
 

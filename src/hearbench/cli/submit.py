@@ -99,6 +99,7 @@ def submit(
         tasks = task or _tasks_here(settings)
         reporter = Reporter()
         is_source = user_path(model).is_dir()
+        spec = said.api if is_source else model
         interpreter = places.interpreter_of(
             python,
             model if is_source else None,
@@ -109,8 +110,8 @@ def submit(
             tasks,
             settings,
             reporter,
+            [spec],
         )
-        spec = said.api if is_source else model
         place = results or out.with_name(f"{out.name}.results")
         o.make_folder(place, "the results", "Choose another --results or --out.")
         report = _validated(spec, weights, said, settings, interpreter, reporter, quick)

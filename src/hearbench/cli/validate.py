@@ -79,7 +79,16 @@ def validate(
             settings = o.settings_of(cache, device)
             reporter = Reporter()
             interpreter = places.interpreter_of(
-                python, env, sandbox, timeout, model_memory, readable, (), settings, reporter
+                python,
+                env,
+                sandbox,
+                timeout,
+                model_memory,
+                readable,
+                (),
+                settings,
+                reporter,
+                [model],
             )
             with reporter.checks(f"validating {model}") as progress:
                 report = validate_model(

@@ -24,12 +24,19 @@ from hearbench.digest import digest_json, short
 from hearbench.errors import ModelError
 from hearbench.files import SYNTAX_ERRORS, write_json
 from hearbench.locks import lock_beside, one_after_another
+from hearbench.models.editable import lacking, read_in_place
 from hearbench.models.installable import Installable, installable
 from hearbench.models.interpreter import OLDEST_PYTHON, describe_interpreter
 from hearbench.models.pythons import BasePython, find_python
 from hearbench.settings import Settings
 
-__all__ = ["FOLDER", "Environment", "list_environments", "make_environment"]
+__all__ = [
+    "FOLDER",
+    "Environment",
+    "list_environments",
+    "make_environment",
+    "what_is_at",
+]
 
 FOLDER = "environments"
 """Of the cache, where environments are kept."""
@@ -41,6 +48,7 @@ _RECORD = "environment.json"
 # Variables that would lead the environment's interpreter elsewhere.
 _OWN_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 _SHOWN_LINES = 20
+_INSTALL = ("install", "--progress-bar", "off")
 _END_S = 5.0
 
 
@@ -54,6 +62,8 @@ class Environment:
         python_version: Of its interpreter, as 3.9.18.
         created: When, in UTC, as ISO 8601.
         packages: What pip says is in it, as name==version.
+        editable: The source tree that it reads code from; None where it has all that it needs.
+        lacked: What of the tree an installation as a copy lacked.
     """
 
     folder: Path
@@ -61,6 +71,8 @@ class Environment:
     python_version: str
     created: str
     packages: tuple[str, ...]
+    editable: Path | None = None
+    lacked: tuple[str, ...] = ()
 
     @property
     def python(self) -> Path:
@@ -73,14 +85,16 @@ def make_environment(
     *,
     settings: Settings,
     python: str | Path | None = None,
+    modules: Sequence[str] = (),
     progress: LineProgress | None = None,
     before: Callable[[Path, str], None] | None = None,
 ) -> Path:
     """Makes an environment for a model, or finds it in the cache.
 
     ``pip install SPEC numpy`` with the environment variables and the configuration of pip. A
-    source tree is installed as a copy, not for editing: once its files change, so does the key,
-    and another environment is made.
+    source tree is installed as a copy: once its files change, so does the key, and another
+    environment is made. Only where the copy lacks what the modules need, and the tree has it, is
+    the tree installed for editing, and its code read where it lies.
 
     Args:
         spec: A source tree (a folder with ``pyproject.toml`` or ``setup.py``), a wheel or another
@@ -88,6 +102,7 @@ def make_environment(
             ``"name @ file:///path"``. A mere name is refused.
         settings: Where the cache is.
         python: A path, or a version such as ``"3.9"``; None for the running interpreter.
+        modules: Import names of what will be used of it.
         progress: Is told of each line that pip prints.
         before: Is told the environment's folder and the version of its Python before anything is
             installed; not where it is found in the cache.
@@ -113,12 +128,23 @@ def make_environment(
         "python": [os.path.realpath(base.program), base.version_text],
     }
     folder = settings.cache_dir / FOLDER / f"{wanted.name}-{short(digest_json(key))}"
+    there = what_is_at(folder)
+    if there is not None and there.editable not in (None, Path(wanted.argument)):
+        # It reads another tree, which was the same when it was made and may not be any longer.
+        key["editable"] = wanted.argument
+        folder = folder.with_name(f"{wanted.name}-{short(digest_json(key))}")
     try:
         with one_after_another(lock_beside(folder), f"making {folder}", tell):
-            if _finished(folder) is None:
+            there = what_is_at(folder)
+            if there is None:
                 if before is not None:
                     before(folder, base.version_text)
-                _make(folder, wanted, base, tell)
+                _make(folder, wanted, modules, base, tell)
+            elif there.editable is None and wanted.is_tree:
+                lacked = lacking(there.python, Path(wanted.argument), modules)
+                if lacked:
+                    (folder / _RECORD).unlink()
+                    _finish(folder, wanted, modules, base, tell)
     except OSError as error:
         raise ModelError(f"An environment can't be made at {folder}: {error}.") from error
     return _python_in(folder)
@@ -127,29 +153,58 @@ def make_environment(
 def list_environments(settings: Settings) -> list[Environment]:
     """The finished environments in the cache, by their folders' names."""
     folders = sorted((settings.cache_dir / FOLDER).glob("*"))
-    found = [_finished(folder) for folder in folders if not folder.name.startswith(".")]
+    found = [what_is_at(folder) for folder in folders if not folder.name.startswith(".")]
     return [environment for environment in found if environment is not None]
 
 
-def _make(folder: Path, wanted: Installable, base: BasePython, tell: LineProgress) -> None:
+def _make(
+    folder: Path,
+    wanted: Installable,
+    modules: Sequence[str],
+    base: BasePython,
+    tell: LineProgress,
+) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     try:
         tell(f"Making an environment with Python {base.version_text}")
         _create(base, folder, tell)
-        python = _python_in(folder)
-        pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-        done = _run([*pip, "install", "--progress-bar", "off", wanted.argument, "numpy"], tell)
+        done = _run([*_pip(folder), *_INSTALL, wanted.argument, "numpy"], tell)
         if done.code:
             raise ModelError(
                 f"pip can't install {wanted.spec} with Python {base.version_text}. It ends with:\n"
                 f"{done.end}\n"
                 "Mend what it names. If the model wants another Python, name it: --python 3.9"
             )
+        _finish(folder, wanted, modules, base, tell)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _finish(
+    folder: Path,
+    wanted: Installable,
+    modules: Sequence[str],
+    base: BasePython,
+    tell: LineProgress,
+) -> None:
+    """Sees that what was installed is enough, and notes what is there."""
+    python, tree = _python_in(folder), Path(wanted.argument)
+    try:
         describe_interpreter(python)
-        packages: list[str] = []
-        if _run([*pip, "freeze", "--all"], packages.append).code:
-            raise ModelError(f"pip can't list what is in {folder}:\n" + "\n".join(packages))
+        lacked = lacking(python, tree, modules) if wanted.is_tree else []
+        if lacked:
+            tell(f"The installed copy lacks {', '.join(lacked)}; installing {tree} for editing")
+            # All that it depends on is there. What it can't be installed for is read all the same.
+            edit = [*_pip(folder), *_INSTALL, "--no-deps", "--editable", wanted.argument]
+            if _run(edit, tell).code:
+                copies = [line for line in _packages(folder) if line.endswith(tree.as_uri())]
+                names = [line.partition(" @ ")[0] for line in copies]
+                _run([*_pip(folder), "uninstall", "--yes", *names], tell)
+            if lacking(python, tree, modules):
+                read_in_place(python, tree, modules)
+        packages = _packages(folder)
         record = {
             "format": _FORMAT,
             "spec": wanted.spec,
@@ -158,6 +213,7 @@ def _make(folder: Path, wanted: Installable, base: BasePython, tell: LineProgres
             "python_version": base.version_text,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "packages": packages,
+            **({"editable": str(tree), "lacked": lacked} if lacked else {}),
         }
         write_json(folder / _RECORD, record)
     except BaseException:
@@ -234,7 +290,19 @@ def _stop(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def _finished(folder: Path) -> Environment | None:
+def _packages(folder: Path) -> list[str]:
+    """What pip says is in an environment."""
+    packages: list[str] = []
+    if _run([*_pip(folder), "freeze", "--all"], packages.append).code:
+        raise ModelError(f"pip can't list what is in {folder}:\n" + "\n".join(packages))
+    return packages
+
+
+def _pip(folder: Path) -> list[str]:
+    return [str(_python_in(folder)), "-m", "pip", "--disable-pip-version-check", "--no-input"]
+
+
+def what_is_at(folder: Path) -> Environment | None:
     """What is in a folder, if it is an environment that was finished and still has its Python."""
     try:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
@@ -244,6 +312,8 @@ def _finished(folder: Path) -> Environment | None:
             str(record["python_version"]),
             str(record["created"]),
             tuple(map(str, record["packages"])),
+            Path(record["editable"]) if "editable" in record else None,
+            tuple(map(str, record.get("lacked", ()))),
         )
     except (OSError, *SYNTAX_ERRORS, KeyError, TypeError):
         return None

@@ -40,6 +40,11 @@ class Installable:
     argument: str
     content: dict[str, str]
 
+    @property
+    def is_tree(self) -> bool:
+        """Whether it is a source tree, whose folder the argument is."""
+        return "tree" in self.content
+
 
 def installable(spec: str) -> Installable:
     """What a source tree, an archive or a requirement stands for.
