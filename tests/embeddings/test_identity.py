@@ -161,7 +161,9 @@ CHANGES = st.lists(
 @given(changes=CHANGES)
 @example(changes=[None, *((name, 2) for name in NAMES), None, *((name, 1) for name in NAMES)])
 @hypothesis_settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 def test_any_change(
     task: PreparedTask, computed: list[int], changes: list[tuple[str, int] | None]

@@ -388,7 +388,9 @@ def test_each_kind_of_tampering_is_found(honest: Path, tmp_path: Path, name: str
 
 
 @settings(
-    deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=10,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(name=st.sampled_from(sorted(KINDS)), drawn=st.integers(0, 10_000), tasks=st.booleans())
 def test_any_tampering_is_found_whether_the_tasks_are_here_or_not(
