@@ -26,6 +26,8 @@ __all__ = [
 _HUB_NAME = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?")
 _SMALL_FILES = ("config.json", "preprocessor_config.json", "processor_config.json")
 _SAFE_WEIGHTS, _OLD_WEIGHTS = "*.safetensors", "pytorch_model*.bin"
+# Code that a checkpoint brings isn't run, and nobody is asked on a terminal whether it should.
+_NO_CODE = {"local_files_only": True, "trust_remote_code": False}
 # Used in training alone, and left out of some checkpoints.
 _UNUSED_WEIGHTS = ("masked_spec_embed",)
 
@@ -110,8 +112,9 @@ def read_config(library: Any, folder: Path) -> Any:
         ModelError: transformers can't read it.
     """
     try:
-        return library.AutoConfig.from_pretrained(folder, local_files_only=True)
+        return library.AutoConfig.from_pretrained(folder, **_NO_CODE)
     except (OSError, ValueError, KeyError) as error:
+        _refuse_code(folder, error)
         raise ModelError(f"transformers can't read {folder / 'config.json'}: {error}") from error
 
 
@@ -125,8 +128,9 @@ def read_extractor(library: Any, folder: Path) -> Any:
         with warnings.catch_warnings():
             # True of AST's 128 bands, with which it was trained; nobody can do anything about it.
             warnings.filterwarnings("ignore", "At least one mel filter", UserWarning)
-            extractor = library.AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
+            extractor = library.AutoFeatureExtractor.from_pretrained(folder, **_NO_CODE)
     except (OSError, ValueError, KeyError, ImportError) as error:
+        _refuse_code(folder, error)
         raise ModelError(
             f"{folder} has no feature extractor that transformers can read, which says the "
             f"sample rate and how audio is scaled: {error}\nSave it into the same folder with its "
@@ -157,13 +161,14 @@ def load_net(library: Any, kind: Any, folder: Path, config: Any) -> Any:
             net, info = kind.from_pretrained(
                 folder,
                 config=config,
-                local_files_only=True,
+                **_NO_CODE,
                 # Of a pytorch_model.bin nothing but tensors is unpickled.
                 weights_only=True,
                 dtype=torch.float32,
                 output_loading_info=True,
             )
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+        _refuse_code(folder, error)
         raise ModelError(f"transformers can't load {folder}: {error}") from error
     missing = sorted(key for key in info["missing_keys"] if not key.endswith(_UNUSED_WEIGHTS))
     if missing:
@@ -172,6 +177,20 @@ def load_net(library: Any, kind: Any, folder: Path, config: Any) -> Any:
             f"are missing, such as {missing[0]}, and would be random."
         )
     return net.eval()
+
+
+def _refuse_code(folder: Path, error: Exception) -> None:
+    """Fails in one sentence where that is why transformers refuses, whose advice doesn't help here.
+
+    Raises:
+        ModelError: It is.
+    """
+    if isinstance(error, ValueError) and "trust_remote_code" in str(error):
+        raise ModelError(
+            f"{folder} brings Python code of its own, which hearbench doesn't run: choose a "
+            "checkpoint of an architecture that transformers has itself, or wrap this one as a "
+            "module of the HEAR API and run it in the sandbox."
+        ) from error
 
 
 @contextmanager
