@@ -57,6 +57,7 @@ MACHINERY = {
     *("fingerprint", "identity", "reading"),
     *(
         "answers",
+        "editable",
         "environments",
         "installable",
         "interpreter",
