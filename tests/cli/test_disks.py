@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers_cli import Answer, hearbench
+from helpers_tasks import make_scene_task
 
 from hearbench.files import DiskError, write_text
 from hearbench.locks import holder_of, lock_beside, only_one
@@ -38,9 +39,26 @@ def test_a_full_disk_is_named(
     assert list(tmp_path.glob("*.txt")) == []
     assert answer.code == 2
     assert "Traceback" not in answer.stderr
+    assert "fails" not in answer.stderr
     for part in (str(tmp_path / "cache"), os.strerror(number), "GB free", "HEARBENCH_CACHE"):
         assert part in answer.stderr
     assert evaluate(model, task, tmp_path / "out").code == 0
+
+
+def test_of_a_full_disk_while_resampling_there_is_one_line(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low = make_scene_task(tmp_path / "low", sample_rates=(8000,))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", full)
+        answer = evaluate(model, low, tmp_path / "out")
+    assert answer.code == 2
+    assert "Traceback" not in answer.stderr
+    assert answer.stderr.count(os.strerror(errno.ENOSPC)) == 1
 
 
 @pytest.mark.parametrize("lost", ["shards", "embeddings", "."])

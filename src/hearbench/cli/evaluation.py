@@ -122,8 +122,12 @@ def note_failure(evaluated: Gathered, spec: str, task: str | None, error: Except
     Returns:
         What to say of it: its message, or the end of its traceback if nobody foresaw it.
     """
+    from hearbench.files import DiskError
+
     text = str(error)
-    if not isinstance(error, HearError):
+    if isinstance(error, DiskError):
+        text = f"{error.filename}: {error.strerror}."
+    elif not isinstance(error, HearError):
         evaluated.unforeseen.append(error)
         text = f"hearbench itself fails:\n{own_traceback(error)}"
     evaluated.failed.append((spec, task, text))
