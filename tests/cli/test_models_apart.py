@@ -115,3 +115,22 @@ def test_a_bug_loses_nothing_else(here: Path, monkeypatch: pytest.MonkeyPatch) -
     assert failed["task"] == "tasks/tones-1.0.0-full"
     assert "a bug of ours" in failed["error"]
     assert "test_models_apart.py" in failed["error"]
+
+
+def test_a_model_is_the_same_whoever_came_before(here: Path) -> None:
+    """Python reads the lines of all that runs when it shows where something happened."""
+    shows = """
+        def get_scene_embeddings(audio, model):
+            import linecache, traceback
+            linecache.clearcache()
+            traceback.format_stack()
+            return torch.zeros(len(audio), 3)
+    """
+    write_model(here, STATS, "shows", shows)
+    assert evaluate("shows.py")[0] == 0
+    write_model(here, STATS, "other", MEDDLING["double"])
+    code, done, failed = evaluate("other.py", "shows.py", "good.py")
+    assert (code, len(done), failed) == (0, 3, {})
+    manifests = [*(here / "cache" / "embeddings").glob("*/shows/*/manifest.json")]
+    (files,) = {len(json.loads(path.read_text())["model"]["later_files"]) for path in manifests}
+    assert (len(manifests), files) == (1, 0)

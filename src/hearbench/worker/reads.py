@@ -130,7 +130,7 @@ class ReadWatch:
                 self._cannot_see(f"what the program {arguments[0]} read")
         else:
             path = arguments[1] if event == "import" else arguments[0]
-            if isinstance(path, (str, bytes, os.PathLike)):
+            if isinstance(path, (str, bytes, os.PathLike)) and not _shows_lines(frame):
                 writing = event == "open" and opens_to_write(arguments)
                 with contextlib.suppress(ValueError, OSError):  # no path that could be opened
                     self._opened(os.path.abspath(os.fsdecode(path)), writing, frame)  # noqa: PTH100
@@ -239,6 +239,17 @@ def is_library(path: str) -> bool:
 def is_package(path: str) -> bool:
     """Whether a file or folder belongs to an installed package."""
     return any(part in path for part in _PACKAGE_PARTS)
+
+
+def _shows_lines(frame: FrameType | None) -> bool:
+    """Whether Python looks up lines of whatever is being run, to show where something happened."""
+    for _ in range(3):
+        if frame is None:
+            return False
+        if frame.f_globals.get("__name__") == "linecache":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _says_where(name: str) -> bool:
