@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import math
 from pathlib import Path
 from typing import Any
@@ -9,18 +11,27 @@ from typing import Any
 import numpy as np
 
 from hearbench.embeddings.manifest import Manifest, ModelRecord, TaskRecord
+from hearbench.files import write_json
+from hearbench.leaderboard.bundle import write_bundle
+from hearbench.leaderboard.card import Card
 from hearbench.leaderboard.counted import counted_tasks
+from hearbench.leaderboard.own_row import own_row
+from hearbench.leaderboard.submission import MeasuredModel, Submission, missing_columns
+from hearbench.leaderboard.table import COLUMNS
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.probe.events import Postprocessing, events_from_frames
 from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction, Predictions
 from hearbench.probe.protocol import HEAR2021, GridPoint, Protocol
 from hearbench.probe.search import Outcome
 from hearbench.results import score, write_result
+from hearbench.results.uncertainty import UNCERTAINTY_FILE, uncertainty
 from hearbench.tasks.catalog import TaskSpec
 from hearbench.tasks.clips import Event
 from hearbench.tasks.naming import catalog_task
 from hearbench.tasks.spec import TaskMetadata
 from hearbench.tasks.store import PreparedTask
+from hearbench.validate import CHECKS
+from hearbench.validate.report import CheckResult, ModelFacts, Report
 
 N_CLIPS = 20
 ESC50 = "esc50-v2.0.0-full"
@@ -163,3 +174,52 @@ def write_scene_and_event_result(out: Path) -> Path:
     write_made_up_result(out, ESC50, wrong=5)
     write_made_up_result(out, DCASE, wrong=4)
     return out / "my_model"
+
+
+def write_honest_submission(folder: Path) -> Path:
+    """Writes a submission that can be taken: a scene task, and an event task with two seeds.
+
+    Returns:
+        The bundle's folder, below the one that is given.
+    """
+    today = dt.datetime.now(dt.timezone.utc).date()
+    versions = {"python": "3.11"}
+    results = {}
+    for name in (ESC50, DCASE):
+        results[name] = folder / name
+        for seed in (42, 43) if name == DCASE else (42,):
+            predictions = dataclasses.replace(made_up_predictions(name, wrong=3), seed=seed)
+            place = folder / name if seed == 42 else folder / name / "seeds" / str(seed)
+            write_result(score(predictions), predictions, place)
+        sure = uncertainty(folder / name, n_resamples=20)
+        write_json(folder / name / UNCERTAINTY_FILE, sure.model_dump(mode="json"))
+        # Of no use to the leaderboard, and not submitted.
+        (folder / name / "few-labels").mkdir()
+        (folder / name / "few-labels" / "notes.txt").write_text("mine")
+    card = Card(
+        model="My model", team="Us", authors=("A",), url="https://example.org/m",
+        description="What it is.", pretraining="none", api="my_model", licence="MIT",
+    )  # fmt: skip
+    own = own_row(list(results.values()), card.model, url=card.url, submitted=today.isoformat())
+    submission = Submission(
+        hearbench_version="0.1.0",
+        created=today,
+        card=card,
+        model=MeasuredModel(
+            n_weights=1, sample_rate=16000, scene_embedding_size=8, timestamp_embedding_size=8,
+            hop_ms=50.0, digest="2" * 64, weights_digest=None, versions=versions,
+        ),
+        scores=dict(zip(COLUMNS, own.row.scores, strict=True)),
+        tasks=tuple(sorted(results)),
+        missing=missing_columns(own.row, {}, {}),
+    )  # fmt: skip
+    facts = ModelFacts(
+        name="my_model", spec="my_model", python="p", sample_rate=16000, scene_embedding_size=8,
+        timestamp_embedding_size=8, hop_ms=50.0, versions=versions,
+    )  # fmt: skip
+    checks = tuple(
+        CheckResult(name=name, verdict="pass", expected="x", found="y") for name in CHECKS
+    )
+    report = Report(model=facts, quick=False, checks=checks, seconds=1.0)
+    write_bundle(folder / "bundle", submission, report, results)
+    return folder / "bundle"

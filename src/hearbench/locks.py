@@ -12,8 +12,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,6 +25,7 @@ from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX, disk_error
 __all__ = ["Holder", "holder_of", "lock_beside", "one_after_another", "only_one"]
 
 _LOOK_S = 0.2
+_TRIES = 10
 _NO_LOCKS = {
     *(errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP),
     *(errno.EACCES, errno.EPERM, errno.EROFS),
@@ -78,9 +79,9 @@ def only_one(lock: Path, what: str = "") -> Iterator[bool]:
         what: What this process does with it, for those who come later.
     """
     file = FileLock(str(lock), timeout=0, fallback_to_soft=False)
+    made = [folder for folder in lock.parents if not folder.exists()]
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        file.acquire()
+        _acquire(file, lock)
     except Timeout:
         yield False
         return
@@ -101,6 +102,7 @@ def only_one(lock: Path, what: str = "") -> Iterator[bool]:
         file.release()
         if os.name == "nt":  # which doesn't remove a file that is open
             _try_unlink(lock)
+        _remove_empty(made)
 
 
 @contextmanager
@@ -123,6 +125,23 @@ def one_after_another(lock: Path, what: str, tell: Callable[[str], None]) -> Ite
             tell(f"{what}: waiting for {holder or 'another process, which is at the same'}")
             told = True
         time.sleep(_LOOK_S)
+
+
+def _acquire(file: FileLock, lock: Path) -> None:
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError):  # another process has just removed its folder
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            file.acquire()
+            return
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    file.acquire()
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Removes folders that were made for a lock, the innermost first, unless something is there."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def _note(lock: Path, what: str) -> None:

@@ -23,6 +23,7 @@ from hearbench.metrics.distance import measure_distances
 from hearbench.metrics.distance_blocks import Sameness
 from hearbench.metrics.distance_errors import standard_errors
 from hearbench.settings import Settings
+from hearbench.sums import SUMS_FILE
 
 NAMES = [
     "retrieval_mAP",
@@ -113,7 +114,7 @@ def test_a_result_is_written_and_read_back(tmp_path: Path, settings: Settings) -
     assert read == DistanceResult.read(path)
     assert read.model_dump_json() == result.model_dump_json()
     assert read.same_as(distance_scores(store, settings=settings))
-    assert [file.name for file in path.parent.iterdir()] == [DISTANCE_FILE]
+    assert {file.name for file in path.parent.iterdir()} == {DISTANCE_FILE, SUMS_FILE}
 
 
 def test_a_file_that_is_no_result_says_so(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ what, is drawn.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime as dt
 import io
 import json
@@ -20,73 +19,31 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers_leaderboard import DCASE, ESC50, made_up_predictions, made_up_task
+from helpers_leaderboard import (
+    DCASE,
+    ESC50,
+    made_up_task,
+    write_honest_submission,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hearbench.digest import digest_file
 from hearbench.errors import ResultError
 from hearbench.files import write_json
-from hearbench.leaderboard.bundle import write_bundle
-from hearbench.leaderboard.card import Card
 from hearbench.leaderboard.check import BundleReport, check_bundle
 from hearbench.leaderboard.layout import FORM
 from hearbench.leaderboard.official import official_table
-from hearbench.leaderboard.own_row import own_row
-from hearbench.leaderboard.submission import MeasuredModel, Submission, missing_columns
-from hearbench.leaderboard.table import COLUMNS
-from hearbench.results import Result, score, write_result
+from hearbench.results import Result
 from hearbench.results.files import reference_form
-from hearbench.results.uncertainty import UNCERTAINTY_FILE, uncertainty
-from hearbench.validate import CHECKS
-from hearbench.validate.report import CheckResult, ModelFacts, Report
+from hearbench.results.uncertainty import UNCERTAINTY_FILE
 
 TODAY = dt.datetime.now(dt.timezone.utc).date()
-VERSIONS = {"python": "3.11"}
 
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("honest")
-    results = {}
-    for name in (ESC50, DCASE):
-        results[name] = folder / name
-        for seed in (42, 43) if name == DCASE else (42,):
-            predictions = dataclasses.replace(made_up_predictions(name, wrong=3), seed=seed)
-            place = folder / name if seed == 42 else folder / name / "seeds" / str(seed)
-            write_result(score(predictions), predictions, place)
-        sure = uncertainty(folder / name, n_resamples=20)
-        write_json(folder / name / UNCERTAINTY_FILE, sure.model_dump(mode="json"))
-        # Of no use to the leaderboard, and not submitted.
-        (folder / name / "few-labels").mkdir()
-        (folder / name / "few-labels" / "notes.txt").write_text("mine")
-    card = Card(
-        model="My model", team="Us", authors=("A",), url="https://example.org/m",
-        description="What it is.", pretraining="none", api="my_model", licence="MIT",
-    )  # fmt: skip
-    own = own_row(list(results.values()), card.model, url=card.url, submitted=TODAY.isoformat())
-    submission = Submission(
-        hearbench_version="0.1.0",
-        created=TODAY,
-        card=card,
-        model=MeasuredModel(
-            n_weights=1, sample_rate=16000, scene_embedding_size=8, timestamp_embedding_size=8,
-            hop_ms=50.0, digest="2" * 64, weights_digest=None, versions=VERSIONS,
-        ),
-        scores=dict(zip(COLUMNS, own.row.scores, strict=True)),
-        tasks=tuple(sorted(results)),
-        missing=missing_columns(own.row, {}, {}),
-    )  # fmt: skip
-    facts = ModelFacts(
-        name="my_model", spec="my_model", python="p", sample_rate=16000, scene_embedding_size=8,
-        timestamp_embedding_size=8, hop_ms=50.0, versions=VERSIONS,
-    )  # fmt: skip
-    checks = tuple(
-        CheckResult(name=name, verdict="pass", expected="x", found="y") for name in CHECKS
-    )
-    report = Report(model=facts, quick=False, checks=checks, seconds=1.0)
-    write_bundle(folder / "bundle", submission, report, results)
-    return folder / "bundle"
+    return write_honest_submission(tmp_path_factory.mktemp("honest"))
 
 
 def check(bundle: Path, *, tasks: bool = True) -> BundleReport:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,22 +19,16 @@ from helpers_fuzz import (
     no_trap_has_sprung,
     value_or_error,
 )
-from helpers_leaderboard import made_up_task, write_made_up_result
+from helpers_leaderboard import made_up_task, write_honest_submission
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hearbench.digest import digest_file
-from hearbench.leaderboard.bundle import write_bundle
 from hearbench.leaderboard.card import Card
 from hearbench.leaderboard.check import check_bundle
 from hearbench.leaderboard.csv_file import format_table, parse_table, read_table
 from hearbench.leaderboard.official import official_table
-from hearbench.leaderboard.own_row import own_row
-from hearbench.leaderboard.submission import MeasuredModel, Submission, missing_columns
-from hearbench.leaderboard.table import COLUMNS, Table
-from hearbench.results import Result
-from hearbench.validate import CHECKS
-from hearbench.validate.report import CheckResult, ModelFacts, Report
+from hearbench.leaderboard.table import Table
 
 _TASKS = ("esc50-v2.0.0-full", "dcase2016_task2-hear2021-full")
 
@@ -50,40 +43,7 @@ class Bundle:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    top = tmp_path_factory.mktemp("bundle")
-    results = {name: write_made_up_result(top / "out", name) for name in _TASKS}
-    first = Result.read(results[_TASKS[0]])
-    card = Card(
-        model="Mine",
-        team="We",
-        authors=("A. Body",),
-        url="https://example.org/mine",
-        description="A model.",
-        pretraining="none",
-        api="mine",
-        licence="MIT",
-    )
-    row = own_row(list(results.values()), card.model, url=card.url, submitted="2026-01-31").row
-    submission = Submission(
-        hearbench_version=first.hearbench_version,
-        created=dt.date(2026, 1, 31),
-        card=card,
-        model=MeasuredModel(
-            n_weights=10, sample_rate=16000, scene_embedding_size=8, timestamp_embedding_size=8,
-            hop_ms=50.0, digest=first.model.digest, weights_digest=None, versions={"python": "3"},
-        ),
-        scores=dict(zip(COLUMNS, row.scores, strict=True)),
-        tasks=tuple(sorted(results)),
-        missing=missing_columns(row, {}, {}),
-    )  # fmt: skip
-    facts = ModelFacts(
-        name="m", spec="m", python="p", sample_rate=16000, scene_embedding_size=8,
-        timestamp_embedding_size=8, hop_ms=50.0,
-    )  # fmt: skip
-    checks = [CheckResult(name=name, verdict="pass", expected="", found="") for name in CHECKS]
-    report = Report(model=facts, quick=False, checks=tuple(checks), seconds=1.0)
-    folder = top / "bundle"
-    write_bundle(folder, submission, report, results)
+    folder = write_honest_submission(tmp_path_factory.mktemp("bundle"))
     names = [name for name in files_below(folder) if (folder / name).is_file()]
     return Bundle(folder, {name: (folder / name).read_bytes() for name in sorted(names)})
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,7 @@ def test_the_digest_follows_labels_and_metadata(tmp_path: Path, settings: Settin
 
 def test_a_lost_or_spoilt_memory_changes_nothing(tmp_path: Path, settings: Settings) -> None:
     folder = make_scene_task(tmp_path)
+    time.sleep(0.03)  # what was only just written isn't remembered
     digest = load_task(folder, settings=settings).source_digest
     for memory in (settings.cache_dir / "digests").iterdir():
         memory.write_text('{"format_version": 1, "files": {"train/train-a-0.wav": [1, 2]}}')

@@ -8,6 +8,7 @@ here, most of it by the size of the files that came with it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,11 @@ def check_plausible(result: Result, folder: Path, clip_s: float | None = None) -
         _check_events(fold, splits[fold.test], labels, len(times), place)
 
 
-def _times(file: Path, clip_s: float | None) -> npt.NDArray[np.floating[Any]]:
-    times = read_array(file)
-    if times.ndim != 1 or not np.issubdtype(times.dtype, np.floating):
-        raise ResultError(f"{file} holds {times.dtype} {times.shape}, and not times. {REMEDY}")
+def _times(file: Path, clip_s: float | None) -> npt.NDArray[np.float64]:
+    stored = read_array(file)
+    if stored.ndim != 1 or not np.issubdtype(stored.dtype, np.floating):
+        raise ResultError(f"{file} holds {stored.dtype} {stored.shape}, and not times. {REMEDY}")
+    times = stored.astype(np.float64)  # bounds can be beyond what is stored in fewer bits
     if not np.isfinite(times).all():
         raise ResultError(f"{file} holds times that are no numbers. {REMEDY}")
     most_s = _LONGEST_CLIP_S if clip_s is None else clip_s + _LONGER_BY_S
@@ -116,8 +118,12 @@ def _check_filter(
         widths = way.median_filter_ms * (last - first)[longer] / spans_ms
         width = float(np.sum(np.abs(widths)))
     # A comparison with NaN is false.
+    if not 0 <= way.min_duration_ms < math.inf:
+        raise ResultError(
+            f"{file}: a shortest event of {way.min_duration_ms:g} ms isn't a duration. {REMEDY}"
+        )
     fits = width <= max(_MOST_PER_FRAME * len(times), _MOST_FRAMES)
-    if not (fits or not len(widths)):
+    if way.median_filter_ms < 0 or not (fits or not len(widths)):
         raise ResultError(
             f"{file}: a median filter of {way.median_filter_ms:g} ms doesn't fit the frames of "
             f"{test}. {REMEDY}"
