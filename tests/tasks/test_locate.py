@@ -54,3 +54,37 @@ def test_a_file_that_is_no_archive(tmp_path: Path, settings: Settings) -> None:
     (tmp_path / "a.zip").write_text("x")
     with pytest.raises(TaskError, match=r"no \.tar\.gz"):
         load_task(tmp_path / "a.zip", settings=settings)
+
+
+@pytest.mark.parametrize("name", ["16000/test/test-a-0.wav", "train.json", "SHA256SUMS"])
+@pytest.mark.parametrize("harm", ["bit", "half", "gone"])
+def test_a_damaged_task_of_the_cache_is_refused(
+    tmp_path: Path, settings: Settings, name: str, harm: str
+) -> None:
+    folder = make_scene_task(settings.cache_dir / "tasks", clips_per_label=1)
+    load_task("tones", settings=settings)
+    path = folder / name
+    content = bytearray(path.read_bytes())
+    if harm == "gone":
+        path.unlink()
+    elif harm == "half":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    if (name, harm) == ("SHA256SUMS", "gone"):  # as of a task that nobody has used yet
+        assert load_task("tones", settings=settings).folder == folder
+        assert path.is_file()
+        return
+    with pytest.raises(TaskError, match=f"{name}.*damaged"):
+        load_task("tones", settings=settings)
+
+
+def test_a_rate_that_a_task_of_the_cache_gets_later_is_no_damage(
+    tmp_path: Path, settings: Settings
+) -> None:
+    folder = make_scene_task(settings.cache_dir / "tasks", clips_per_label=1)
+    load_task("tones", settings=settings)
+    more = make_scene_task(tmp_path, clips_per_label=1, sample_rates=(22050,))
+    shutil.copytree(more / "22050", folder / "22050")
+    assert load_task("tones", settings=settings).sample_rates == (16000, 22050)

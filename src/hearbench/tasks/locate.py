@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from hearbench.errors import TaskError, UnknownNameError
 from hearbench.files import TEMPORARY_PREFIX, atomic_folder
 from hearbench.registry import did_you_mean
 from hearbench.settings import Settings, user_path
-from hearbench.sums import read_whole_sums, sums_of, write_sums
+from hearbench.sums import SUMS_FILE, note_if_none, read_whole_sums, sums_of, write_sums
 from hearbench.tasks.archives import extract_members
 from hearbench.tasks.catalog import catalog_names
 from hearbench.tasks.check import METADATA, read_task_folder
@@ -139,6 +140,33 @@ def _unpacked(archive: Path, settings: Settings) -> Place:
     return Place(_only_task(folder, str(archive)), str(archive))
 
 
+def _refuse_damaged(folder: Path, settings: Settings) -> None:
+    """Refuses a task of the cache whose files aren't what they were when it was first used.
+
+    Raises:
+        TaskError: Some aren't.
+    """
+    sums = read_whole_sums(folder)
+    damaged = [SUMS_FILE] if sums is None else changed_files(folder, sums, settings)
+    if damaged:
+        more = f" and {len(damaged) - 1} more files" if len(damaged) > 1 else ""
+        raise TaskError(
+            f"{folder / damaged[0]}{more}: damaged (not what was written there). Remove {folder} "
+            f"and get the task again, by `hearbench tasks download {folder.name}` or by the same "
+            "`hearbench prepare`."
+        )
+    note_if_none(folder, lambda: write_sums(folder, sums_of(folder, _files_of(folder))))
+
+
+def _files_of(folder: Path) -> list[Path]:
+    hidden = re.compile(rf"(^|/){re.escape(TEMPORARY_PREFIX)}")
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not hidden.search(path.relative_to(folder).as_posix())
+    ]
+
+
 def _named(name: str, settings: Settings, fetch: Callable[[str], Path] | None) -> Place:
     """A task by its folder's name, or by the task's name alone if that is clear."""
     root = settings.cache_dir / TASKS_FOLDER
@@ -161,7 +189,9 @@ def _named(name: str, settings: Settings, fetch: Callable[[str], Path] | None) -
         exact = [fetch(wanted)]
     found = exact or [path for path in folders if path.name.startswith(f"{name}-")]
     if len(found) == 1:
-        return Place(_only_task(found[0], name), f"{name} ({found[0]})")
+        task = _only_task(found[0], name)
+        _refuse_damaged(task, settings)
+        return Place(task, f"{name} ({found[0]})")
     if found:
         raise TaskError(
             f"{len(found)} tasks in the cache are called {name}: "
