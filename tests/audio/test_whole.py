@@ -372,3 +372,37 @@ def test_names_that_mean_something_elsewhere(
     write: Callable[[], bytes] = lambda: by_ffmpeg("webm", "libopus", rate=48000)  # noqa: E731
     data = write() if name.endswith("webm") else by_soundfile("WAV", "PCM_16")
     assert abs(len(read(Path(), data, name)) - N) < 3000
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_flac_that_ends_behind_a_frame(tmp_path: Path, channels: int) -> None:
+    data = by_soundfile("FLAC", "PCM_16", channels)
+    with av.open(io.BytesIO(data)) as container:
+        begins = [packet.pos for packet in container.demux(audio=0) if packet.pos]
+    assert len(read(tmp_path, data)) == N
+    for begin in begins[1:]:
+        refused(tmp_path, data[:begin])
+
+
+@pytest.mark.parametrize("subtype", ["ALAC_16", "ALAC_24"])
+def test_alac_of_many_channels(tmp_path: Path, subtype: str) -> None:
+    data = by_soundfile("CAF", subtype, 6)
+    # The last packet is what ffmpeg leaves out.
+    assert N - 4096 <= len(read(tmp_path, data)) <= N
+    refused(tmp_path, data[: len(data) // 2])
+
+
+APE_TAG = struct.pack("<8sIIIQ", b"APETAGEX", 2000, 51, 1, 0xA0000000).ljust(32, b"\0")
+APE_TAG += struct.pack("<II", 5, 0) + b"Title\0whale"
+APE_TAG += struct.pack("<8sIIIQ", b"APETAGEX", 2000, 51, 1, 0x80000000).ljust(32, b"\0")
+
+
+@pytest.mark.parametrize(("kind", "codec"), [("wv", "wavpack"), ("caf", "pcm_s16le")])
+@pytest.mark.parametrize(
+    "tag", [b"TAG".ljust(128), APE_TAG, bytes(4096)], ids=["ID3v1", "APE", "zeros"]
+)
+def test_tags_behind_the_samples(tmp_path: Path, kind: str, codec: str, tag: bytes) -> None:
+    data = by_ffmpeg(kind, codec)
+    assert np.array_equal(read(tmp_path, data + tag), read(tmp_path, data))
+    refused(tmp_path, data[: len(data) // 2] + tag)
+    refused(tmp_path, data + data)

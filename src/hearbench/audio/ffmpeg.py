@@ -19,6 +19,7 @@ from hearbench.audio.whole import cut_off
 from hearbench.errors import AudioError
 
 if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
@@ -30,6 +31,8 @@ _TAG = re.compile(rb"Xing|Info|VBRI")
 # Where those stand behind the begin of a frame of MPEG audio, by its kind and channels.
 _TAG_OFFSETS = (36, 21, 13)
 _LONGEST_FRAME = 4096
+_TAG_HEAD_BYTES, _ID3V1_BYTES = 32, 128
+_MOST_ZEROS = 1 << 16  # that are looked at
 _HAS_FRAMES, _HAS_BYTES = 1, 2
 
 
@@ -144,7 +147,7 @@ def read_with_ffmpeg(
             if stream_of_mpeg is not None and stream_of_mpeg.is_cut_off:
                 raise cut_off(path, stream_of_mpeg.what_is_missing)
             resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
-            for frame in [*container.decode(stream), None]:
+            for frame in _frames(path, container, stream, promised):
                 for part in resampler.resample(frame):
                     parts.append(part.to_ndarray()[0])
                     n_samples += len(parts[-1])
@@ -158,6 +161,40 @@ def read_with_ffmpeg(
     if promised is not None and n_samples < promised:
         raise cut_off(path, f"{n_samples} of {promised} samples can be decoded")
     return np.concatenate(parts).astype(np.int16, copy=False), rate
+
+
+def _frames(
+    path: Path, container: InputContainer, stream: AudioStream, promised: int | None
+) -> Iterator[AudioFrame | None]:
+    """What is decoded of a stream, and None behind it."""
+    import av
+
+    n_samples, end = 0, 0
+    try:
+        for packet in container.demux(stream):
+            end = max(end, (packet.pos or 0) + packet.size)
+            for frame in packet.decode():
+                n_samples += frame.samples
+                yield frame
+    except av.FFmpegError:
+        # For ffmpeg a tag behind WavPack is damage; another file there would be left out.
+        if promised is None or n_samples < promised or not _has_only_tags(path, end):
+            raise
+    yield None
+
+
+def _has_only_tags(path: Path, begin: int) -> bool:
+    """Whether there is nothing but tags behind a place of a file, or zeros."""
+    with path.open("rb") as file:
+        while True:
+            file.seek(begin)
+            head = file.read(_TAG_HEAD_BYTES)
+            if head.startswith(b"APETAGEX"):
+                begin += _TAG_HEAD_BYTES + int.from_bytes(head[12:16], "little")
+            elif head.startswith(b"TAG"):
+                begin += _ID3V1_BYTES
+            else:
+                return not (head + file.read(_MOST_ZEROS)).strip(b"\0")
 
 
 def mpeg_stream(path: Path) -> MpegStream | None:

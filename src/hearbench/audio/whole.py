@@ -41,7 +41,7 @@ class _Layout:
         begin: Position of the first chunk.
         id_bytes: Length of a chunk's name.
         size: The number that follows it, as :mod:`struct` has it.
-        needed: Names of the chunks that are looked at, until all were found; None for every chunk.
+        needed: Names of the chunks that are looked at, until all were found.
         aligned: Chunks begin at multiples of this.
         counts_itself: Whether the size includes name and size.
     """
@@ -49,7 +49,7 @@ class _Layout:
     begin: int
     id_bytes: int
     size: str
-    needed: frozenset[bytes] | None
+    needed: frozenset[bytes]
     aligned: int = 2
     counts_itself: bool = False
 
@@ -120,6 +120,22 @@ def _first_end(header: bytes, file: BinaryIO, size: int) -> int | None:
     if header[4:8] == b"ftyp":
         again = (begin for name, begin, _ in _boxes(file, size) if name == b"ftyp" and begin > 0)
         return next(again, None)
+    if magic == b"caff":
+        return _next_caf(file, size)
+    return None
+
+
+def _next_caf(file: BinaryIO, end: int) -> int | None:
+    """Where another CAF file begins behind the chunks of the first."""
+    begin = 8
+    for _ in range(_MOST_CHUNKS):
+        file.seek(begin)
+        head = file.read(12)
+        if len(head) < 12 or head.startswith(b"caff"):
+            return begin if head.startswith(b"caff") else None
+        begin += 12 + int.from_bytes(head[4:], "big")
+        if begin >= end:
+            return None
     return None
 
 
@@ -135,7 +151,8 @@ def _layout(header: bytes) -> _Layout | None:
     if header.startswith(_W64):
         return _Layout(40, 16, "<Q", frozenset({_W64_DATA}), aligned=8, counts_itself=True)
     if magic == b"caff":
-        return _Layout(8, 4, ">Q", None, aligned=1)
+        needed = frozenset({b"desc", b"kuki", b"pakt", b"data"})
+        return _Layout(8, 4, ">Q", needed, aligned=1)
     if header.startswith(b"\x30" + _ASF_TAIL):
         needed = frozenset({b"\x36" + _ASF_TAIL})
         return _Layout(0, 16, "<Q", needed, aligned=1, counts_itself=True)
@@ -148,7 +165,7 @@ def _chunks(layout: _Layout, file: BinaryIO, end: int) -> Iterator[tuple[int, in
     number = struct.Struct(layout.size)
     head_bytes = layout.id_bytes + number.size
     begin, long_size = layout.begin, None
-    missing = set(layout.needed or ())
+    missing = set(layout.needed)
     for _ in range(_MOST_CHUNKS):
         if begin + head_bytes > end:
             return
@@ -160,7 +177,7 @@ def _chunks(layout: _Layout, file: BinaryIO, end: int) -> Iterator[tuple[int, in
         n_bytes = number.size
         if name == b"data" and long_size is not None and size == 0xFFFFFFFF:
             size, n_bytes = long_size, 8
-        needed = layout.needed is None or name in layout.needed
+        needed = name in layout.needed
         if _is_unknown(size, n_bytes) and (needed or size > 0):
             return
         if layout.counts_itself:
@@ -170,7 +187,7 @@ def _chunks(layout: _Layout, file: BinaryIO, end: int) -> Iterator[tuple[int, in
         if needed:
             yield size, end - begin - head_bytes
         missing.discard(name)
-        if layout.needed is not None and not missing:
+        if not missing:
             return
         begin += head_bytes + size
         begin += -begin % layout.aligned
