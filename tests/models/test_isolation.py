@@ -406,3 +406,31 @@ def test_arrays_that_were_never_written_take_no_memory(path: Path, settings: Set
     model.close()
     with pytest.raises(ModelError, match="ended before"):
         process.take("audio", "<f4", (2, 1600))
+
+
+# What takes no memory in the model's process, but would where it is handed over.
+BROADCAST = """
+import torch
+class Net(torch.nn.Module):
+    sample_rate, scene_embedding_size, timestamp_embedding_size = 16000, 3, 3
+def load_model(path=""):
+    return Net()
+def get_scene_embeddings(audio, model):
+    return torch.zeros(1).expand(len(audio), (1 << 28) // len(audio) + 1)
+def get_timestamp_embeddings(audio, model):
+    raise NotImplementedError
+"""
+
+
+def test_arrays_larger_than_the_limit_are_never_handed_over(
+    tmp_path: Path, settings: Settings
+) -> None:
+    (tmp_path / "wide.py").write_text(BROADCAST)
+    limited = replace(HERE, memory_gb=1.0)
+    model = load_model(tmp_path / "wide.py", settings=settings, interpreter=limited)
+    assert isinstance(model.engine.engine, Worker)
+    process = model.engine.engine.process
+    with pytest.raises(ModelError, match="File too large"):
+        model.engine.engine.call("get_scene_embeddings", noise(2, 0.1, 16000))
+    assert os.fstat(process.places["item0"]).st_size == 0
+    model.close()

@@ -29,11 +29,13 @@ def peak_resident_mb() -> float | None:
 def limit_memory(limit_bytes: int) -> None:
     """Makes allocations fail beyond a limit, for this process and each that it starts.
 
-    What is reserved without being writable, as libraries do on a large scale, doesn't count.
+    What is reserved without being writable, as libraries do on a large scale, doesn't count. No
+    file may be longer either: those that are shared with the other process lie in memory.
 
     Raises:
         OSError, ValueError: The system refuses the limit.
     """
     import resource
 
-    resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
+    for limited in (resource.RLIMIT_DATA, resource.RLIMIT_FSIZE):
+        resource.setrlimit(limited, (limit_bytes, limit_bytes))
