@@ -58,6 +58,8 @@ def table(audio: Path, content: str | bytes) -> Path:
         ("path,label\nx/c.wav,x\ny/c.wav,y\nx_c.wav,z\n", "same name.*x/c.wav and x_c.wav"),
         ('path,label\n"a.wav,x\n', "no valid CSV at line 2"),
         ("path,label\na.wav,x\n".encode("utf-16"), "not in UTF-8"),
+        ("path,label\na.wav,x\n".encode("utf-16-le"), "not in UTF-8|no valid CSV at line 1"),
+        ("path,label\n.,x\n/,y\n", "without a path.*line 2.*line 3"),
         (b"path,label\na.wav,caf\xe9\n", "not in UTF-8"),
         ("path,label\nx\\c.wav,x\n", "line 2: .*write paths with slashes"),
         ("path,label\nb\\s.wav,x\n", "can have .*line 2: a backslash in .*s.wav"),

@@ -332,6 +332,7 @@ def test_what_retry_after_says() -> None:
     assert retry_after_s(None) is None
     assert retry_after_s("12") == 12.0
     assert retry_after_s("soon") is None
+    assert retry_after_s("Wed, 21 Oct 99999999999999999999 07:28:00 GMT") is None
     assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
     distant = retry_after_s("Fri, 01 Jan 2100 00:00:00 GMT")
     assert distant is not None

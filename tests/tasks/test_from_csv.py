@@ -158,6 +158,18 @@ def test_events(corpus: Path, settings: Settings) -> None:
     ]
 
 
+def test_a_split_whose_events_are_all_cut_off(corpus: Path, settings: Settings) -> None:
+    lines = ["path,label,split,start_ms,end_ms"]
+    for i in range(30):
+        split = ("train", "valid", "test")[i % 3]
+        lines.append(f"c{i:02d}.wav,a,{split},{60 if split == 'test' else 10},80")
+    (corpus / "clips.csv").write_text("\n".join(lines))
+    with pytest.raises(TaskError, match=r"after 0\.05 s, test would be empty"):
+        make(corpus, settings, duration_s=0.05)
+    with pytest.raises(TaskError, match=r"after 0\.005 s, test, train, valid would be empty"):
+        make(corpus, settings, duration_s=0.005, sample_rates=())
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -305,17 +305,19 @@ def test_arrays_that_are_no_audio(tmp_path: Path, settings: Settings) -> None:
         {"array": [], "sampling_rate": 8000},
         None,
         {"array": [0.5], "sampling_rate": 8000},
+        {"array": [0.5], "sampling_rate": 1 << 40},
     ]
-    dataset = Dataset.from_dict({"audio": bad, "label": ["a"] * 5})
+    dataset = Dataset.from_dict({"audio": bad, "label": ["a"] * 6})
     with pytest.raises(TaskError) as raised:
         make(saved(tmp_path / "d", dataset), settings)
     message = str(raised.value)
-    assert "arrays that are no audio (3): train row 0: floats are samples within" in message
+    assert "arrays that are no audio (4): train row 0: floats are samples within" in message
     assert "there is 12000" in message
     assert "train row 1: its sampling_rate is 0" in message
     assert "train row 2: its shape is (0,)" in message
     assert "rows without audio (1): train row 3" in message
     assert "row 4" not in message
+    assert f"train row 5: its sampling_rate is {1 << 40}" in message
 
 
 def test_a_folder_of_audio(tmp_path: Path, settings: Settings) -> None:
@@ -381,6 +383,14 @@ def test_names_are_safe_and_formats_kept(tmp_path: Path, settings: Settings) -> 
     names = {name: split for split, files in task.splits.items() for name in files}
     name = "train-000000-c_d_.wav"
     np.testing.assert_array_equal(samples(task, names[name], name), noise(0))
+
+
+def test_names_of_long_letters(tmp_path: Path, settings: Settings) -> None:
+    dataset = clips(["a", "b"] * 10, name="\N{CJK UNIFIED IDEOGRAPH-5B57}" * 80 + "{i}.wav")
+    task = make(saved(tmp_path / "d", dataset), settings)
+    names = [name for files in task.splits.values() for name in files]
+    assert len(set(names)) == 20
+    assert all(240 < len(name.encode()) <= 255 for name in names)
 
 
 def test_an_interrupted_run_goes_on(
@@ -467,10 +477,12 @@ def test_sources_that_are_none(tmp_path: Path, settings: Settings) -> None:
     saved(tmp_path / "d", clips(["a", "b"]))
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("x")
+    saved(tmp_path / "no rows", Dataset.from_dict({"audio": [], "label": []}))
     for source, more, message in (
         (tmp_path / "nowhere", {}, "there is no such folder"),
         (tmp_path / "file", {}, "is a file"),
         (tmp_path / "empty", {}, "can't be read as a dataset: .*contain any data files"),
+        (tmp_path / "no rows", {}, "can't be read as a dataset"),
         (tmp_path / "d", {"revision": "main"}, "only datasets on the hub have revisions"),
         (tmp_path / "d", {"config": "small"}, "has no configurations"),
     ):

@@ -273,6 +273,12 @@ def _kept(files: Mapping[str, _File], homes: Mapping[str, str], recipe: Recipe) 
                 ", ".join(lost[:5]),
             )
             kept.difference_update(lost)
+            if empty := sorted(set(homes.values()) - {homes[stem] for stem in kept}):
+                raise TaskError(
+                    f"{recipe.folder_name} can't be prepared: without the clips whose events all "
+                    f"start after {duration_s:g} s, {', '.join(empty)} would be empty. Choose a "
+                    "longer duration."
+                )
     limits = recipe.max_duration_s
     if limits is None:
         return kept

@@ -165,6 +165,11 @@ def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
             f"The list of clips {path} is empty; its first line names the columns, such as "
             "path,label."
         )
+    if any("\0" in cell for cell in lines[0][1]):
+        raise TaskError(
+            f"The list of clips {path} is not in UTF-8 (every other character of its first line is "
+            "a NUL, as in UTF-16); save it as CSV in UTF-8."
+        )
     return lines
 
 
@@ -201,7 +206,8 @@ def _parse(
             )
             continue
         values = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
-        if not values["path"] or "\0" in values["path"]:
+        path = os.path.normpath(values["path"])
+        if "\0" in path or not Path(path).name:  # the folder itself has no name
             problems.add("rows without a path", f"line {line}")
             continue
         label = values["label"] or None
@@ -217,7 +223,7 @@ def _parse(
         if start is not None and end is not None and end < start:
             problems.add("events that end before they start", f"line {line}: {start:g} to {end:g}")
         home = values.get("split") or values.get("fold") or ""
-        rows.append(_Row(line, os.path.normpath(values["path"]), label, home, start, end))
+        rows.append(_Row(line, path, label, home, start, end))
     return rows
 
 

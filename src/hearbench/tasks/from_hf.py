@@ -47,6 +47,7 @@ _USUAL = {
 _FOLD = re.compile(r"fold\d+")
 _SUFFIX = re.compile(r"\.(?!raw$)[a-z0-9]{1,5}")  # soundfile wants to be told what is in a .raw
 _LONGEST_STEM = 80
+_LONGEST_NAME_BYTES = 255  # that file systems take
 
 
 def prepare_from_hf(
@@ -306,7 +307,10 @@ def _named(split: str, row: int, name: str) -> tuple[str, str]:
     original = Path(name).stem[:_LONGEST_STEM]
     parts = [split, f"{row:06d}", *([original] if original else [])]
     stem = re.sub(r"[^\w.+-]", "_", "-".join(parts))
-    return stem, suffix if _SUFFIX.fullmatch(suffix) else ".audio"
+    suffix = suffix if _SUFFIX.fullmatch(suffix) else ".audio"
+    # The clip's own file ends in .wav.
+    most_bytes = _LONGEST_NAME_BYTES - max(len(suffix), len(".wav"))
+    return stem.encode()[:most_bytes].decode(errors="ignore"), suffix
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -29,6 +29,7 @@ _LABELS_AT_ONCE = 10_000
 _SOUNDS_AT_ONCE = 16
 _UNKNOWN = -1  # the index of a ClassLabel that isn't known, as in hidden test labels
 _HIGHEST_INT16 = 32767
+_HIGHEST_RATE = (1 << 31) - 1  # that a WAV can be written with
 # More than any float audio overshoots; integers that were stored as floats lie far above.
 _LOUDEST = 16.0
 
@@ -233,7 +234,7 @@ def _encoded(array: Any, sample_rate: Any) -> bytes:
     """Samples as a WAV that holds them as they are: floats, or integers of 16 bits."""
     import soundfile
 
-    if not isinstance(sample_rate, int) or sample_rate <= 0:
+    if not isinstance(sample_rate, int) or not 0 < sample_rate <= _HIGHEST_RATE:
         raise ValueError(f"its sampling_rate is {sample_rate!r}")
     x = np.asarray(array)
     if x.ndim != 1 or x.size == 0 or x.dtype.kind not in "fi":

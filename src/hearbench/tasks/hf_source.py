@@ -76,7 +76,8 @@ def dataset_splits(
         else:
             converted = settings.cache_dir / "huggingface"
             found = _loaded(library, str(folder), name=config, cache_dir=str(converted))
-    except (OSError, ValueError, RuntimeError, library.exceptions.DatasetsError) as error:
+    except Exception as error:
+        # Of what is damaged or empty the library raises all kinds.
         raise TaskError(f"{source} can't be read as a dataset: {_said(error)}") from error
     return _by_name(found, source)
 
