@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import signal
 import sys
+import threading
+import time
 import warnings
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -36,7 +40,7 @@ from hearbench.cli import (
     validate,
 )
 from hearbench.cli.running import INTERRUPTED, interrupted
-from hearbench.cli.terminal import LogLines, show_warning
+from hearbench.cli.terminal import LogLines, say, show_warning
 
 __all__ = ["app", "run"]
 
@@ -99,11 +103,55 @@ def run() -> None:
         _quieten_warnings()
     # Where nobody has said otherwise, it is shown as all else is.
     logging.lastResort = LogLines(logging.WARNING)
+    code: object = 1
     try:
         app()
+        code = 0
+    except SystemExit as end:
+        code = end.code
+        raise
     except KeyboardInterrupt:
         interrupted()
+        code = INTERRUPTED
         sys.exit(INTERRUPTED)
+    finally:
+        _let_nothing_stay(code)
+
+
+def _let_nothing_stay(code: object) -> None:
+    """Sees to it that what models have left behind neither keeps the process nor answers for it.
+
+    Args:
+        code: With which the process ends.
+    """
+    with contextlib.suppress(OSError, ValueError):  # closed, by a model or by who started this
+        sys.stdout.flush()
+        os.dup2(2, 1)
+    threading.Thread(target=_end_what_stays, args=(code,), daemon=True).start()
+
+
+def _end_what_stays(code: object) -> None:
+    # Python waits for threads, and for processes of multiprocessing, however long they take.
+    time.sleep(_LEFT_S)
+    main = threading.main_thread()
+    threads = [one for one in threading.enumerate() if one is not main and not one.daemon]
+    processes = sys.modules.get("multiprocessing")
+    children = [] if processes is None else processes.active_children()
+    if not threads and not children:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        say(
+            f"note: {len(threads) + len(children)} threads or processes that a model or library "
+            "has left running are ended."
+        )
+        sys.stderr.flush()
+    for child in children:
+        child.kill()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+# For which what is left running may still end by itself, in seconds.
+_LEFT_S = 5.0
 
 
 def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:

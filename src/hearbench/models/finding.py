@@ -100,7 +100,9 @@ def find_model(named: NamedModel, begin: Mapping[str, Any] | None = None) -> Fou
         ModelError: There is no such thing, it fails on import, or lacks functions of the API.
     """
     target = named.target
-    scope = SourceScope(Path(target.place).parent if target.is_file else None, begin)
+    folder = Path(target.place).parent if target.is_file else None
+    package = None if target.is_file else target.place.partition(".")[0]
+    scope = SourceScope(folder, begin, package)
 
     def failure(error: BaseException) -> ModelError:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None

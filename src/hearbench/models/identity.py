@@ -24,7 +24,8 @@ __all__ = ["Seen", "changed_files", "seen_of"]
 _SNAPSHOT = re.compile(r"(models--[^/]+)/snapshots/([0-9a-f]{7,64})/")
 _COMPILED = re.compile(
     rb"\b(safetensors|onnxruntime|h5py|tflite_runtime|torch\.jit\.load|saved_model\.load|"
-    rb"load_weights|train\.Checkpoint|ctypes|sqlite3)\b"
+    rb"load_weights|train\.Checkpoint|ctypes|sqlite3|from_file|soundfile|torchaudio\.load|"
+    rb"librosa\.load|pyarrow|lmdb|openvino|faiss|sentencepiece|dir_fd)\b"
 )
 
 

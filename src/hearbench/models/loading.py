@@ -164,11 +164,13 @@ def _load_here(
         with recording():
             loaded = api.load_model(*positional, **handed_over(options))
         try:
-            backend = backend_of(loaded, device, named.name)
+            with recording():
+                backend = backend_of(loaded, device, named.name)
         except BackendError as error:
             raise ModelError(str(error)) from error
-        attributes = SimpleNamespace(**{name: _read(loaded, name) for name in _ATTRIBUTES})
-        n_weights = weight_count(loaded)
+        with recording():
+            attributes = SimpleNamespace(**{name: _read(loaded, name) for name in _ATTRIBUTES})
+            n_weights = weight_count(loaded)
         # After loading, so that modules imported while loading count.
         source = package_digest(found.module.__name__) if scope.folder is None else ""
         places = source_places(found.module, scope)

@@ -11,6 +11,8 @@ from collections.abc import Container
 from types import ModuleType
 from typing import Any
 
+from hearbench.models.python_settings import ATTRIBUTES
+
 __all__ = ["Patches"]
 
 _ABSENT = object()
@@ -20,21 +22,27 @@ _BASIC = (bool, int, float, complex, str, object)
 _MODULES = (
     *("builtins", "os", "os.path", "time", "random", "math", "pickle", "json", "inspect"),
     *("importlib", "shutil", "subprocess", "tempfile", "typing", "collections", "urllib.request"),
+    *("copy", "functools", "hashlib", "operator", "pathlib", "threading", "dataclasses"),
     *("numpy", "numpy.random", "numpy.linalg", "numpy.fft", "scipy", "scipy.signal", "soundfile"),
     *("torch", "torch.cuda", "torch.fft", "torch.hub", "torch.nn", "torch.nn.functional"),
     *("torch.nn.init", "torch.serialization", "torch.jit", "tensorflow", "keras", "transformers"),
+    *("torch.optim", "torch.optim.adam", "torch.autograd", "torch.linalg", "torch.special"),
+    *("sklearn", "sklearn.metrics", "scipy.stats", "scipy.special", "scipy.optimize"),
     *("huggingface_hub", "timm", "fairseq", "requests"),
 )
 _LIBRARIES = ("librosa", "torchaudio")
 # Classes whose methods are replaced, too.
-_CLASSES = (("torch", "Tensor"), ("torch.nn", "Module"))
+_CLASSES = (
+    *(("torch", "Tensor"), ("torch.nn", "Module"), ("torch.nn", "Linear"), ("torch.optim", "Adam")),
+    *(("torch.optim", "Optimizer"), ("torch", "Generator"), ("pathlib", "Path")),
+)
 
 
 class Patches:
     """What one model has put into modules that it shares with others.
 
-    It is looked for while the model is imported and loaded, as that takes some ms, and holds
-    whenever the model's code runs.
+    It is looked for while the model is imported and loaded, and at its first calls, as that takes
+    some ms, and holds whenever the model's code runs.
     """
 
     def __init__(self) -> None:
@@ -64,7 +72,9 @@ class Patches:
         for place, (holder, seen) in self._seen.items():
             for name, value in [*vars(holder).items()]:
                 old = seen.get(name, _ABSENT)
-                if old is not value and _is_of_model(value, modules):
+                if old is value:
+                    continue
+                if _replaces(value, holder, name, old) or _is_of_model(value, modules):
                     self.own[place, name] = (holder, value)
                     self._others.setdefault((place, name), old)
         for (place, name), old in self._others.items():
@@ -83,6 +93,16 @@ def _holders() -> list[Any]:
         getattr(sys.modules[module], name) for module, name in _CLASSES if module in sys.modules
     ]
     return [one for one in found if isinstance(one, ModuleType | type)]
+
+
+def _replaces(value: Any, holder: Any, name: str, old: Any) -> bool:
+    """Whether something that can be called has taken another's place, whoever wrote it."""
+    if name in ATTRIBUTES.get(holder.__name__, ()):
+        return False  # looked after as a setting
+    if old is _ABSENT and isinstance(holder, type):
+        bases = (vars(base) for base in holder.__mro__[1:])
+        old = next((names[name] for names in bases if name in names), old)
+    return all(callable(one) and not isinstance(one, ModuleType) for one in (value, old))
 
 
 def _is_of_model(value: Any, modules: Container[str]) -> bool:

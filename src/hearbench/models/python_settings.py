@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, MutableSequence
 from typing import Any, NamedTuple
 
-__all__ = ["ABSENT", "Setting", "python_settings", "system_settings"]
+__all__ = ["ABSENT", "ATTRIBUTES", "Setting", "python_settings", "system_settings"]
 
 # The value of an attribute that isn't there.
 ABSENT = object()
@@ -49,7 +49,7 @@ def python_settings() -> dict[str, Setting]:
         "sys.argv": _list("sys", "argv"),
         **{
             f"{module}.{name}": _attribute(module, name)
-            for module, names in _ATTRIBUTES.items()
+            for module, names in ATTRIBUTES.items()
             for name in names
         },
         "recursion": Setting("sys", sys.getrecursionlimit, sys.setrecursionlimit),
@@ -62,7 +62,7 @@ def python_settings() -> dict[str, Setting]:
 
 
 # What programs replace by assigning.
-_ATTRIBUTES = {
+ATTRIBUTES = {
     "sys": (
         *("stdin", "stdout", "stderr", "excepthook", "displayhook", "unraisablehook"),
         *("dont_write_bytecode", "tracebacklimit"),

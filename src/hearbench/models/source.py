@@ -61,21 +61,30 @@ class SourceScope:
 
     Both hold inside ``with`` blocks and nowhere else. A model's own modules are those that are
     first imported within the scope from other places than where libraries are installed, so that
-    two models may each have their ``utils``. Settings are those of
+    two models may each have their ``utils``, and those of the model's own package wherever that
+    lies, so that a model that is loaded anew finds them as they were. Settings are those of
     `hearbench.models.process_state`.
 
     Args:
         folder: A folder whose modules are importable by the model; None if there is none.
         begin: Settings with which the model begins.
+        package: The name of the model's package; None for a model that is a file.
     """
 
-    def __init__(self, folder: Path | None = None, begin: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        begin: Mapping[str, Any] | None = None,
+        package: str | None = None,
+    ) -> None:
         self.folder = folder
+        self._package = None if package in _SHARED else package
         self.modules: dict[str, ModuleType] = {}
         self.state = ProcessState(begin)
         self.patches = Patches()
-        # Until the model is loaded: what it replaces in libraries is looked for.
-        self.is_loading = True
+        # How many more times what it replaces in libraries is looked for; None as long as it isn't
+        # loaded.
+        self.searches: int | None = None
         self._names = _importable_names(folder) - _SHARED if folder else set()
         self._hidden: dict[str, ModuleType] = {}
         self._before: dict[str, ModuleType] = {}
@@ -98,7 +107,9 @@ class SourceScope:
                 self._hidden[name] = modules[name]
         modules.update(self.modules)
         self._before = modules.copy()
-        self.patches.enter(search=self.is_loading)
+        self.patches.enter(search=self.searches is None or self.searches > 0)
+        if self.searches:
+            self.searches -= 1
         if self.folder is not None and str(self.folder) not in sys.path:
             sys.path.insert(0, str(self.folder))
 
@@ -139,6 +150,8 @@ class SourceScope:
     def _is_own(self, name: str, *, replaced: bool) -> bool:
         top = name.partition(".")[0]
         if name in self.modules or top in self.modules or self._owns(sys.modules[name]):
+            return True
+        if top == self._package and top not in self._before:
             return True
         if replaced:  # by a stand-in, perhaps
             return not _is_library(name, sys.modules[name])

@@ -2,8 +2,9 @@
 
 A checkpoint is an uncompressed ``.npz`` of arrays and one JSON text, written atomically; it
 holds all that training goes on from, so that a resumed run ends bit for bit as an undisturbed
-one would. The digest of the rest ends the file, so that damage is noticed; a damaged one counts
-for nothing, since training again gives the same.
+one would. The digest of the rest ends the file, so that damage is noticed, and its name is in it,
+so that one in another's place is noticed, too. What is damaged counts for nothing, since training
+again gives the same.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from hearbench.tasks.inventory import tell_damaged
 __all__ = ["Checkpoint"]
 
 _META = "meta"
+_NAME = "name"
 _BLOCK_BYTES = 1 << 20
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _SHARE_OF_TIME = 0.02
@@ -53,7 +55,8 @@ class Checkpoint:
         if self._path is None:
             return
         started = time.monotonic()
-        text = np.frombuffer(json.dumps(meta).encode("utf-8"), dtype=np.uint8)
+        named = {**meta, _NAME: _name(self._path)}
+        text = np.frombuffer(json.dumps(named).encode("utf-8"), dtype=np.uint8)
         with atomic_write(self._path) as file:
             np.savez(file, allow_pickle=False, **{_META: text}, **arrays)
             digest = _digest(file, file.seek(0, io.SEEK_END))
@@ -77,7 +80,10 @@ class Checkpoint:
                     with np.load(file, allow_pickle=False) as stored:
                         arrays = {name: stored[name] for name in stored.files}
                     meta: dict[str, Any] = json.loads(arrays.pop(_META).tobytes())
-                    return meta, arrays
+                    # Earlier versions wrote no name.
+                    own = _name(self._path)
+                    if meta.pop(_NAME, own) == own:
+                        return meta, arrays
         except OSError:
             pass  # an error of the disk is damage as well
         self.tell_unusable()
@@ -92,6 +98,11 @@ class Checkpoint:
         """Removes the file."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+
+
+def _name(path: Path) -> str:
+    """Which training it is: folders are named by the embeddings, files by fold and grid points."""
+    return f"{path.parent.name}/{path.name}"
 
 
 def _digest(file: BinaryIO, size: int) -> bytes:

@@ -23,16 +23,28 @@ from types import FrameType
 from typing import Any, Iterator, NamedTuple, Sequence
 
 from .effects import below_own
-from .watch import CONNECTIONS, PROGRAMS, opens_to_write
+from .watch import CONNECTIONS, PROGRAMS, opens_to_update, opens_to_write, stamp_of
 
 __all__ = ["ReadWatch", "Reads", "is_library", "is_package"]
 
 _CODE = (".py", ".pyi", ".pyc", ".so", ".pyd")
 # The system's own, which differ between machines that are the same for a model.
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/run/", "\\\\.\\")
-_SETTINGS = ("/etc/", "/usr/share/", "/usr/lib", "/lib", "/var/lib/", "/bin/", "/usr/bin/")
+# Disks in memory, and those that users plug in.
+_DISKS = ("/dev/shm/", "/run/media/", "/run/mount/", "/run/user/")  # noqa: S108
+_SETTINGS = (
+    "/etc/",
+    "/usr/share/",
+    "/usr/lib/",
+    "/usr/lib64/",
+    "/lib/",
+    "/lib64/",
+    "/bin/",
+    "/usr/bin/",
+)
 # What compilers keep of their work, and what the hub's client keeps beside its files.
-_MADE = ("__pycache__", ".triton", ".nv", "torchinductor_", "numba_cache", ".locks", ".no_exist")
+_MADE = {"__pycache__", ".triton", ".nv", "numba_cache", ".locks", ".no_exist"}
+_MADE_STARTS = ("torchinductor_",)
 _MADE_ENDS = (".nbi", ".nbc", ".lock", ".pid", ".incomplete")
 _FACTS = (".dist-info", ".egg-info")
 _HUB = ("models--", "datasets--", "spaces--")
@@ -51,7 +63,10 @@ _PLACE_STARTS = (
     *("COV_", "JUPYTER_", "TRANSFORMERS_CACHE", "TFHUB_CACHE", "TF_CPP_", "NUMBA_"),
 )
 _PLACE_ENDS = ("_NUM_THREADS", "_TOKEN", "_KEY", "_SECRET", "_PASSWORD", "_PROXY", "_proxy")
-_EVENTS = {"open", "import", *CONNECTIONS, *PROGRAMS}
+_FORKS = {"os.fork", "os.forkpty"}
+_LISTS = {"os.listdir", "os.scandir"}
+_LISTING = ("importlib", "pkgutil", "shutil", "tempfile")
+_EVENTS = {"open", "import", *CONNECTIONS, *PROGRAMS, *_FORKS, *_LISTS}
 _MOST_UNSEEN = 5
 
 
@@ -89,6 +104,8 @@ class ReadWatch:
         self._files: dict[str, None] = {}
         self._written: set[str] = set()
         self._states: set[str] = set()
+        # What it may read and write, with what changes if it does the latter.
+        self._updated: dict[str, tuple[int, int] | None] = {}
         self._variables: dict[str, str | None] = {}
         self._unseen: dict[str, None] = {}
         self._others: set[int | None] = set()
@@ -99,7 +116,9 @@ class ReadWatch:
         unseen = list(self._unseen)
         if not self.available:
             unseen.append("the files that it opens, of which its Python doesn't tell")
-        files = [path for path in self._files if os.path.isfile(path)]  # noqa: PTH113
+        changed = {path for path, stamp in self._updated.items() if stamp_of(path) != stamp}
+        both = [*self._files, *(path for path in self._updated if path not in self._files)]
+        files = [path for path in both if path not in changed and os.path.isfile(path)]  # noqa: PTH113
         return Reads(files, dict(self._variables), unseen)
 
     @contextlib.contextmanager
@@ -128,12 +147,19 @@ class ReadWatch:
         elif event in PROGRAMS:
             if self._is_own_doing(frame):
                 self._cannot_see(f"what the program {arguments[0]} read")
+        elif event in _LISTS:
+            self._lists(arguments[0], frame)
+        elif event in _FORKS:
+            if self._is_own_doing(frame):
+                self._cannot_see("what processes read into which it splits")
         else:
             path = arguments[1] if event == "import" else arguments[0]
             if isinstance(path, (str, bytes, os.PathLike)) and not _shows_lines(frame):
                 writing = event == "open" and opens_to_write(arguments)
+                updating = writing and opens_to_update(arguments)
                 with contextlib.suppress(ValueError, OSError):  # no path that could be opened
-                    self._opened(os.path.abspath(os.fsdecode(path)), writing, frame)  # noqa: PTH100
+                    name = os.path.abspath(os.fsdecode(path))  # noqa: PTH100
+                    self._opened(name, writing, updating, frame)
 
     def asked(self, name: str, value: str | None, frame: FrameType | None) -> None:
         """Is told of a variable that was looked up."""
@@ -151,14 +177,27 @@ class ReadWatch:
         if self._is_direct(frame):
             self._cannot_see("which of all environment variables matter to it")
 
-    def _opened(self, path: str, writing: bool, frame: FrameType | None) -> None:
-        path = _source_of(path)
-        if path in self._states or path.startswith(_SYSTEM):
+    def _lists(self, folder: Any, frame: FrameType | None) -> None:
+        """Is told that the names in a folder are looked through."""
+        # Python looks for modules so, and removes folders.
+        module = str(frame.f_globals.get("__name__")) if frame is not None else ""
+        if isinstance(folder, int) or module.partition(".")[0].strip("_").startswith(_LISTING):
             return
-        if path in (self._written if writing else self._files):
+        with contextlib.suppress(ValueError, OSError):
+            path = os.path.abspath(os.fsdecode(folder or "."))  # noqa: PTH100
+            if not is_library(os.path.join(path, "")) and self._is_direct(frame):  # noqa: PTH118
+                self._cannot_see(f"which names there are in folders, as in {path}")
+
+    def _opened(self, path: str, writing: bool, updating: bool, frame: FrameType | None) -> None:
+        path = _source_of(path)
+        if path in self._states or (path.startswith(_SYSTEM) and not path.startswith(_DISKS)):
+            return
+        if path in (self._updated if updating else self._written if writing else self._files):
             return
         parts = Path(path).parts
-        if path.endswith(_MADE_ENDS) or any(part.startswith(_MADE) for part in parts):
+        if path.endswith(_MADE_ENDS) or any(
+            part in _MADE or part.startswith(_MADE_STARTS) for part in parts
+        ):
             return
         if not below_own(path, self.own):
             library = is_library(path)
@@ -170,7 +209,10 @@ class ReadWatch:
             if (library or settings) and not self._is_direct(frame):
                 return
         if self._is_own_doing(frame):
-            self._keep(path, writing)
+            if updating:
+                self._updated[path] = stamp_of(path)
+            else:
+                self._keep(path, writing)
 
     def _keep(self, path: str, writing: bool) -> None:
         if writing and path in self._files:

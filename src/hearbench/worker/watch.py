@@ -18,7 +18,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["CONNECTIONS", "PROGRAMS", "Watch", "opens_to_write", "random_states"]
+__all__ = [
+    "CONNECTIONS",
+    "PROGRAMS",
+    "Watch",
+    "opens_to_update",
+    "opens_to_write",
+    "random_states",
+    "stamp_of",
+]
 
 CONNECTIONS = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}
 """Events by which Python tells of connections to other machines, before they are made."""
@@ -145,6 +153,24 @@ def opens_to_write(arguments: tuple[Any, ...]) -> bool:
     if isinstance(mode, str):
         return bool(set(mode) & set("wax+"))
     return isinstance(flags, int) and bool(flags & _WRITING)
+
+
+def opens_to_update(arguments: tuple[Any, ...]) -> bool:
+    """Whether a file that may be written to keeps what it holds, so that it may be read as well."""
+    mode = arguments[1] if len(arguments) > 1 else None
+    flags = arguments[2] if len(arguments) > 2 else 0
+    if isinstance(mode, str):
+        return "+" in mode and not set(mode) & set("wx")
+    return isinstance(flags, int) and bool(flags & os.O_RDWR) and not flags & os.O_TRUNC
+
+
+def stamp_of(path: str) -> tuple[int, int] | None:
+    """Size and time of modification; None where there is no file."""
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def _depth(path: str, folders: list[str]) -> int:
