@@ -87,3 +87,15 @@ def test_the_commands_still_take_them(results: Path) -> None:
         "--cache", results.parent / "cache", "--json")  # fmt: skip
     assert checked.code == 0, checked.stderr
     assert "kept" in checked.stderr
+
+
+def test_an_f_measure_of_the_earlier_rule_is_not_taken_for_one_of_today(results: Path) -> None:
+    # Under `faster` an undefined validation counted as 0, which a result doesn't tell.
+    path = results / "small" / YARD / "result.json"
+    before = path.read_bytes()
+    asked = hearbench("evaluate", OLD / "small.py", "--task", OLD / "tasks" / YARD,
+        "--out", results, "--protocol", "faster", "--grid-points", 2, "--precision", "float32",
+        "--cache", results.parent / "cache")  # fmt: skip
+    assert asked.code == 2
+    assert "protocol faster[first=2]" in asked.stderr
+    assert path.read_bytes() == before

@@ -112,6 +112,15 @@ def fold(key: str, value: Any) -> Callable[[Any, int], None]:
     return change
 
 
+def later(score: str, epoch: int) -> Callable[[Any, int], None]:
+    """Of a fold, an infinite validation, after which its training ended."""
+
+    def change(content: Any, _drawn: int) -> None:
+        content["folds"][2] |= {"validation_score": score, "best_epoch": epoch, "epochs": epoch}
+
+    return change
+
+
 def grid(key: str, value: Any, position: int | None = None) -> Callable[[Any, int], None]:
     def change(content: Any, drawn: int) -> None:
         points = content["grid"]
@@ -243,6 +252,10 @@ KINDS: dict[str, Tamper] = {
     "validation above 1": in_result(ESC50, fold("validation_score", 1.5)),
     "validation below 0": in_result(ESC50, grid("validation_score", -0.2, 6)),
     "infinite validation": in_result(ESC50, fold("validation_score", "Infinity")),
+    "undefined as the best": in_result(ESC50, later("Infinity", 3)),
+    "undefined later": in_result(ESC50, later("-Infinity", 9)),
+    "escape in a note": in_result(ESC50, put("notes", value=["\x1b[31mred"])),
+    "endless note": in_result(ESC50, put("notes", value=["x" * 10**6])),
     "negative loss": in_result(ESC50, fold("test_loss", -0.5)),
     "clips of a split": in_result(ESC50, fold("n_clips", 19)),
     "clips of events": in_result(DCASE, fold("n_clips", 19)),
@@ -278,6 +291,9 @@ KINDS: dict[str, Tamper] = {
     "score of a further seed": in_json(
         f"results/{DCASE}/seeds/43/result.json",
         put("scores", "segment_1s_er", "mean", value=0.01),
+    ),
+    "precision of a further seed": in_json(
+        f"results/{DCASE}/seeds/43/result.json", put("precision", value="bfloat16")
     ),
     "a further seed twice": in_json(f"results/{DCASE}/seeds/43/result.json", put("seed", value=42)),
     "a further seed's other number": in_json(

@@ -169,6 +169,18 @@ def test_points_that_would_never_be_validated_are_refused() -> None:
         HEAR2021.for_task("x", {"task_specific_param_grid": {"max_epochs": [500, 2]}})
 
 
+@pytest.mark.parametrize("name", ["fast", "faster", "hear2021"])
+def test_undefined_validations_end_a_point_of_all_published_grids(name: str) -> None:
+    protocol = get_protocol(name)
+    assert protocol.nan_ends_point
+    # The first versions went on in the smaller ones, which matters for F-measures alone.
+    old = protocol.model_copy(update={"nan_ends_point": False})
+    assert old != protocol
+    assert old.trains_as(protocol, "top1_acc")
+    assert not old.trains_as(protocol, "event_onset_200ms_fms")
+    assert not old.restricted(first=2).trains_as(protocol, "top1_acc")
+
+
 def test_results_of_the_first_versions_are_of_the_same_protocol() -> None:
     # They knew one more task by its name, which is applied in a result.
     old = HEAR2021.model_copy(update={"task_changes": {"maestro": {"max_epochs": 50}}})

@@ -77,7 +77,7 @@ class Inputs:
         """In what a result was made from something else."""
         protocol = applied(self.plan, self.metadata)
         found = of_other_embeddings(self, result)
-        if result.protocol != protocol:
+        if not result.protocol.trains_as(protocol, result.primary_score):
             same_name = result.protocol.name == protocol.name
             more = " of other content" if same_name else f" instead of {protocol.name}"
             found.append(f"the protocol {result.protocol.name}{more}")

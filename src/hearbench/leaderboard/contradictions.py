@@ -11,8 +11,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hearbench.metrics import get_event_score, get_scene_score
+from hearbench.metrics import EventScore, SceneScore, get_event_score, get_scene_score
 from hearbench.probe.events import Postprocessing, postprocessing_grid
+from hearbench.probe.objective import Objective
 from hearbench.probe.protocol import DEFAULT_SEED, GridPoint, Protocol
 from hearbench.results.record import FoldResult, GridResult, PostprocessingRecord, Result
 from hearbench.tasks.spec import EVENT_SCORES, SCENE_SCORES
@@ -22,6 +23,7 @@ __all__ = ["contradictions", "counted_contradictions", "date_contradiction", "da
 _UNBOUNDED = ("d_prime",)
 _ENDS = ("patience", "max_epochs", "undefined_score", "raced")
 _MOST_SECONDS = 1e10
+_LONGEST_NOTE = 20_000
 _FIRST_DAY = dt.date(2021, 1, 1)
 
 
@@ -125,6 +127,8 @@ def _facts(result: Result, today: dt.date) -> Iterator[str]:
         yield f"its model has a rate of {model.sample_rate} Hz and embeddings of {size} numbers."
     if result.precision not in ("float32", "bfloat16"):
         yield f"its precision is {result.precision!r}, which there isn't."
+    if any(len(note) > _LONGEST_NOTE or not note.isprintable() for note in result.notes):
+        yield f"its notes hold letters that aren't shown, or more than {_LONGEST_NOTE} of them."
     if result.seed < 0:
         yield f"its seed is {result.seed}."
     took = result.resources
@@ -197,22 +201,29 @@ def _range(result: Result, on_loss: bool) -> tuple[float, float]:
     if on_loss:
         return 0.0, math.inf
     if name in (*SCENE_SCORES, *EVENT_SCORES) and name not in _UNBOUNDED:
-        return 0.0, 1.0 if _maximises(result) else math.inf
+        return 0.0, 1.0 if _score(result).maximise else math.inf
     return -math.inf, math.inf
 
 
-def _maximises(result: Result) -> bool:
+def _score(result: Result) -> SceneScore | EventScore:
     get = get_scene_score if result.kind == "scene" else get_event_score
-    return get(result.primary_score).maximise
+    return get(result.primary_score)
 
 
 def _validation(
     one: FoldResult | GridResult, result: Result, between: tuple[float, float], where: str
 ) -> Iterator[str]:
     score, (low, high) = one.validation_score, between
-    # Where the very first validation was undefined, the worst that there is.
-    worst = math.isinf(score) and result.protocol.nan_ends_point and one.best_epoch == one.epochs
-    if math.isnan(score) or low <= score <= high or worst:
+    if math.isnan(score):
+        return
+    if math.isinf(score) and math.isfinite(low):
+        # Where the very first validation was undefined, the worst that there is.
+        worst = -math.inf if math.isfinite(high) else math.inf
+        every = {point.check_every for point in result.protocol.networks}
+        first = one.best_epoch == one.epochs and one.epochs in every
+        if score == worst and first and result.protocol.nan_ends_point:
+            return
+    elif low <= score <= high:
         return
     yield f"{where} has a validation of {score:g}, which isn't in {low:g} to {high:g}."
 
@@ -238,11 +249,9 @@ def _way(
 
 def _choice(result: Result, on_loss: bool) -> Iterator[str]:
     """Whether the first of the best validations was chosen."""
-    sign = 1 if _maximises(result) and not on_loss else -1
-    merits = [
-        -math.inf if math.isnan(outcome.validation_score) else sign * outcome.validation_score
-        for outcome in result.grid
-    ]
+    score = _score(result)
+    objective = Objective(score, score.maximise, on_loss)
+    merits = [objective.goodness(outcome.validation_score) for outcome in result.grid]
     if merits.index(max(merits)) != result.chosen:
         yield (
             f"it used grid point {result.chosen}, and another one was the first of those that were "

@@ -23,7 +23,7 @@ from hearbench.worker.memory import peak_resident_mb
 
 __all__ = ["PROBE_FORMAT", "ProbeProgress", "fit_probe", "fit_probes", "plan_of", "work_folder"]
 
-PROBE_FORMAT = 4
+PROBE_FORMAT = 5
 """Raised whenever the numbers that a training gives change, so that none are mixed."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ __all__ = ["LARGE", "SMALL", "Inputs", "Moments"]
 LARGE, SMALL = 1e15, 1e-15
 """Between these, sums of millions of squares are exact enough in float32; else they overflow, or
 vanish."""
+
+# From there on a mean is that of a few embeddings among others so many times smaller.
+_SWALLOWS = 1e3
 
 # A feature that doesn't vary in training is centred, and otherwise left as it is: one whose
 # deviation is so small a share of its mean, squared, is rounding.
@@ -35,7 +39,9 @@ class Moments:
         self._origin: npt.NDArray[np.float64] | None = None
         self._squares = np.zeros(size, dtype=np.float64)
         self._shifted = np.zeros(size, dtype=np.float64)
-        self._largest = np.float32(0)
+        self._largest = 0.0
+        # Of each embedding's largest number, but for those of zeros alone.
+        self._sum_of_logs, self._n_logs = 0.0, 0
 
     def add(self, x: npt.NDArray[np.floating], *, squares: bool = True) -> None:
         """Takes in a block (n, size)."""
@@ -43,7 +49,11 @@ class Moments:
             return
         self._count += len(x)
         self._sum += x.sum(axis=0, dtype=np.float64)
-        self._largest = max(self._largest, -x.min(), x.max())
+        largest = np.maximum(x.max(axis=1), -x.min(axis=1)).astype(np.float64)
+        self._largest = max(self._largest, float(largest.max()))
+        logs = np.log(largest[largest > 0])
+        self._sum_of_logs += float(logs.sum())
+        self._n_logs += len(logs)
         if squares:
             if self._origin is None:
                 self._origin = x[0].astype(np.float64)
@@ -53,8 +63,11 @@ class Moments:
 
     @property
     def is_large(self) -> bool:
-        """Whether a number is so large that subtracting a mean would leave nothing of others."""
-        return bool(self._largest > LARGE)
+        """Whether embeddings are so large that subtracting a mean would leave nothing of others."""
+        if self._largest > LARGE or not self._n_logs:
+            return self._largest > LARGE
+        typical = math.exp(self._sum_of_logs / self._n_logs)
+        return float(np.abs(self.mean).max()) > _SWALLOWS * typical
 
     @property
     def mean(self) -> npt.NDArray[np.float32]:

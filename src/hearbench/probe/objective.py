@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from hearbench.probe.events import Postprocessing
 
 __all__ = ["Objective", "Validation"]
@@ -35,10 +37,14 @@ class Objective:
         return -math.inf if self.maximise and not self.on_loss else math.inf
 
     def goodness(self, value: float) -> float:
-        """The value turned so that higher is better, and NaN the worst."""
+        """The value in float32, turned so that higher is better, and NaN the worst."""
         if math.isnan(value):
             return -math.inf
-        return value if self.maximise and not self.on_loss else -value
+        # The published code keeps validations in float32, in which two are equal that differ by
+        # rounding alone, as the same F-measure of other counts does.
+        with np.errstate(over="ignore"):
+            kept = float(np.float32(value))
+        return kept if self.maximise and not self.on_loss else -kept
 
 
 @dataclass(frozen=True)

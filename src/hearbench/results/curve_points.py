@@ -136,7 +136,10 @@ def curve_differences(reference: Result, other: Result) -> list[str]:
             (other.task.digest, list(other.scores)),
         ),
         "other embeddings": (reference.embeddings.digest, other.embeddings.digest),
-        "another protocol": (_whole_protocol(reference), _whole_protocol(other)),
+        "another protocol": (
+            _whole_protocol(other).trains_as(_whole_protocol(reference), other.primary_score),
+            True,
+        ),
         "another seed": (_first_seed(reference), _first_seed(other)),
         "another precision": (reference.precision, other.precision),
     }

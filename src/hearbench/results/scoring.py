@@ -143,8 +143,7 @@ def _notes(predictions: Predictions) -> tuple[str, ...]:
         notes.append(
             f"No validation was defined for the test split {', '.join(first)}, as "
             f"{predictions.task.metadata.evaluation[0]} is undefined there. What was tested is the "
-            "network as it was after its first one. Such a score says little. Other protocols "
-            "count undefined validations as 0 and go on."
+            "network as it was after its first one. Such a score says little."
         )
     blank = [fold.fold.test for fold in predictions.folds if fold.is_blank]
     if blank:

@@ -54,7 +54,8 @@ def check_seeds(results: Sequence[tuple[Path, Result]]) -> None:
                 ("model", result.model.digest, first.model.digest),
                 ("task", result.task.digest, first.task.digest),
                 ("embeddings", result.embeddings.digest, first.embeddings.digest),
-                ("protocol", result.protocol, first.protocol),
+                ("protocol", result.protocol.trains_as(first.protocol, first.primary_score), True),
+                ("precision", result.precision, first.precision),
                 ("scores", list(result.scores), list(first.scores)),
             )
             if own != other
