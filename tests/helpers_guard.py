@@ -55,9 +55,12 @@ _SMALL = ("--protocol", "faster", "--grid-points", "2")
 
 # By name: the words after `hearbench evaluate`. {NAME} is the path of a model or task.
 EVALUATIONS: Mapping[str, tuple[str, ...]] = {
-    "several-models": (
-        "{logs}", "{fails}", "{roots}", "--task", "{splits}", "--task", "{events}",
+    "hear2021": (
+        "{logs}", "--task", "{splits}", "--task", "{events}",
         "--protocol", "hear2021", "--grid-points", "2",
+    ),
+    "several-models": (
+        "{logs}", "{fails}", "{roots}", "--task", "{splits}", "--task", "{events}", *_SMALL,
     ),
     "seeds": ("{logs}", "--task", "{folds}", "--task", "{events}", *_SMALL, "--seeds", "2"),
     "event-folds": ("{roots}", "--task", "{event_folds}", *_SMALL),
