@@ -96,9 +96,16 @@ class Workplace:
         """Makes one of the `EVALUATIONS`, its results in a folder."""
         words = [word.format(**self.places) for word in EVALUATIONS[name]]
         return hearbench(
-            "evaluate", *words, "--out", out, "--cache", self.root / "cache",
+            "evaluate", *words, "--out", out, "--cache", self.cache(name),
             "--device", "cpu", "--workers", 1, "--precision", "float32", "--json",
         )  # fmt: skip
+
+    def cache(self, name: str) -> Path:
+        """An evaluation's own cache.
+
+        What another one has trained alone isn't trained beside others, which rounds differently.
+        """
+        return self.root / "cache" / name
 
     def texts(self, folder: Path) -> dict[str, Any]:
         """The content of a folder's JSON files by their paths in it, without times."""

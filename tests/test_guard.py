@@ -74,10 +74,10 @@ def test_a_run_that_was_stopped_ends_as_recorded(work: Workplace, tmp_path: Path
     out = tmp_path / "out"
     work.evaluate("seeds", out)
     # As if it had been stopped: a store and a result unfinished, another result with one seed.
-    (manifest, *_) = (work.root / "cache").glob(f"embeddings/folds-*/*/*/{MANIFEST}")
+    cache = work.cache("seeds")
+    (manifest, *_) = cache.glob(f"embeddings/folds-*/*/*/{MANIFEST}")
     manifest.unlink()
     next((manifest.parent / "shards").glob("*.json")).unlink()
-    shutil.rmtree(work.root / "cache/probes", ignore_errors=True)
     shutil.rmtree(out / "logs/folds-1.0.0-full")
     shutil.rmtree(out / "logs/events-1.0.0-full/seeds")
     (out / "logs/events-1.0.0-full/uncertainty.json").unlink()
