@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -159,11 +158,11 @@ def _refuse_damaged(folder: Path, settings: Settings) -> None:
 
 
 def _files_of(folder: Path) -> list[Path]:
-    hidden = re.compile(rf"(^|/){re.escape(TEMPORARY_PREFIX)}")
     return [
         path
         for path in folder.rglob("*")
-        if path.is_file() and not hidden.search(path.relative_to(folder).as_posix())
+        if path.is_file()
+        and not any(part.startswith(TEMPORARY_PREFIX) for part in path.relative_to(folder).parts)
     ]
 
 
