@@ -28,8 +28,8 @@ import hearbench
 from hearbench.embeddings.batches import batches_of, plan_shards, read_ahead
 from hearbench.models.engine import InProcess
 from hearbench.models.protocol import Model
-from hearbench.settings import Settings
 from hearbench.tasks.store import PreparedTask, load_task, with_rate
+from hearbench.workspace import Workspace
 
 MODELS = {
     "naive": ("hearbench.models.naive", {}, 0.7),
@@ -57,14 +57,14 @@ def main() -> None:
         table.add_column(column, justify="left" if column == "model" else "right")
     with tempfile.TemporaryDirectory(prefix="hearbench-bench-") as name:
         folder = Path(name)
-        settings = Settings.from_environment(cache_dir=folder / "audio")
+        workspace = Workspace.from_environment(cache_dir=folder / "audio")
         for key in args.models.split(","):
             spec, options, aim = MODELS[key]
-            model = hearbench.load_model(spec, settings=settings, interpreter=None, **options)
+            model = hearbench.load_model(spec, workspace=workspace, interpreter=None, **options)
             # The large network is slow enough for a few clips to tell.
             clips = max(12, args.clips // {"naive": 1, "tiny": 4, "full": 12}[key])
             made = args.task or noise_task(folder / f"noise-{clips}", clips, args.duration)
-            task = with_rate(load_task(made, settings=settings), model.sample_rate)
+            task = with_rate(load_task(made, workspace=workspace), model.sample_rate)
             table.add_row(key, *row(model, task, folder, args.repeats), f"{aim:.1f}")
     Console().print(table)
 
@@ -80,8 +80,8 @@ def row(model: Model, task: PreparedTask, folder: Path, repeats: int) -> list[st
     for _ in range(repeats):
         bare.append(timed(lambda: bare_loop(model, task, audio)))
         cache = Path(tempfile.mkdtemp(dir=folder))
-        settings = Settings.from_environment(cache_dir=cache)
-        whole.append(timed(lambda: hearbench.embed(model, task, settings=settings)))  # noqa: B023
+        workspace = Workspace.from_environment(cache_dir=cache)
+        whole.append(timed(lambda: hearbench.embed(model, task, workspace=workspace)))  # noqa: B023
         shutil.rmtree(cache)
     # The ratio within each turn, as the machine's other work changes from turn to turn.
     ratio = statistics.median(b / w for b, w in zip(bare, whole, strict=True))

@@ -45,7 +45,7 @@ from hearbench.probe.network import ProbeStack
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.protocol import GridPoint, by_shape, get_protocol
 from hearbench.probe.randomness import Dropout
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 SIZE = 1024
 # Validation clips of an event task that are timed; the others take as long each.
@@ -184,14 +184,14 @@ def wait(device: torch.device) -> None:
 
 
 def stacks_of(
-    store: EmbeddingStore, spec: StoreSpec, *, steps: int, settings: Settings, clock: Clock
+    store: EmbeddingStore, spec: StoreSpec, *, steps: int, workspace: Workspace, clock: Clock
 ) -> tuple[list[Stack], int, float]:
     """The stacks of a task, its batches per epoch, and the seconds that reading a fold took."""
     protocol = get_protocol("hear2021")
 
     protocol = protocol.for_task(spec.name, store.task.metadata.evaluation_params)
-    device = settings.torch_device()
-    budget = settings.memory_budget_bytes()
+    device = workspace.torch_device()
+    budget = workspace.memory_budget_bytes()
     kind = kind_of(store, protocol, device=device, max_memory_bytes=budget)
     started = clock()
     data = kind.training(store.task.folds()[0], resolve_precision("auto", device))
@@ -246,12 +246,12 @@ def main() -> None:
         if spec.name not in args.tasks:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            settings = Settings.from_environment(
+            workspace = Workspace.from_environment(
                 cache_dir=Path(folder) / "cache", device=args.device
             )
             store = make_store(Path(folder) / "store", spec, SIZE)
             stacks, n_batches, read_s = stacks_of(
-                store, spec, steps=args.steps, settings=settings, clock=clock
+                store, spec, steps=args.steps, workspace=workspace, clock=clock
             )
             reading = read_s * spec.n_folds
             usual = reading + sum(stack.seconds(n_batches, args.epochs) for stack in stacks)
@@ -259,7 +259,7 @@ def main() -> None:
             measured = ""
             if usual < args.run_below:
                 started = clock()
-                fit_probe(store, settings=settings)
+                fit_probe(store, workspace=workspace)
                 usual = clock() - started
                 measured = f"{usual:.1f}"
         total, most = total + usual, most + longest

@@ -25,7 +25,7 @@ from rich.table import Table
 import hearbench
 from hearbench.models.loaded import Interpreter
 from hearbench.models.protocol import Model
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 # As small as an encoder gets, so that handing over isn't hidden by computing.
 MODEL = """
@@ -69,16 +69,16 @@ def main() -> None:
     options = dict(text.split("=", 1) for text in args.option)
 
     with tempfile.TemporaryDirectory(prefix="hearbench-bench-") as name:
-        settings = Settings(cache_dir=Path(name), device="cpu", workers=torch.get_num_threads())
+        workspace = Workspace(cache_dir=Path(name), device="cpu", workers=torch.get_num_threads())
         python = args.python.expanduser().absolute()
         if args.model is None:
             args.model = str(Path(name) / "encoder.py")
             Path(args.model).write_text(MODEL)
-        here = hearbench.load_model(args.model, args.weights, settings=settings, **options)
+        here = hearbench.load_model(args.model, args.weights, workspace=workspace, **options)
         there = hearbench.load_model(
             args.model,
             args.weights,
-            settings=settings,
+            workspace=workspace,
             interpreter=Interpreter(python),
             **options,
         )

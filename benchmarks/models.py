@@ -26,8 +26,8 @@ import torch
 
 from hearbench.models.loading import load_model
 from hearbench.models.protocol import Model
-from hearbench.settings import Settings
 from hearbench.worker.weights import weight_count
+from hearbench.workspace import Workspace
 
 CLIPS = 10
 FACTS = ("model", "Hz", "scene", "timestamps", "hop, ms")
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--only", help="names of modules and examples, joined by commas")
     args = parser.parse_args()
     wanted = set(args.only.split(",")) if args.only else {*BUILT_IN, *EXAMPLES}
-    settings = Settings.from_environment(device="cpu")
+    workspace = Workspace.from_environment(device="cpu")
     print(f"{torch.get_num_threads()} threads, PyTorch {torch.__version__}\n")
     for entries, size in ((BUILT_IN, "parameters"), (EXAMPLES, "MB")):
         rows = []
@@ -93,17 +93,17 @@ def main() -> None:
             if name in wanted and entry.missing():
                 print(f"{name} needs {', '.join(entry.missing())}.", file=sys.stderr)
             elif name in wanted:
-                rows.append(row(entry, size, settings, args))
+                rows.append(row(entry, size, workspace, args))
         if rows:
             speed = "times real time"
             print_table([*FACTS, size, speed, "weights", "their licence"], rows)
 
 
-def row(entry: Entry, size: str, settings: Settings, args: argparse.Namespace) -> list[str]:
+def row(entry: Entry, size: str, workspace: Workspace, args: argparse.Namespace) -> list[str]:
     """The cells of a model; ``size`` says which kind of size its table has."""
     with tempfile.TemporaryDirectory(prefix="hearbench-bench-") as folder:
         weights = entry.weights(Path(folder)) if entry.weights else None
-        model = load_model(entry.spec, weights, settings=settings, **entry.options)
+        model = load_model(entry.spec, weights, workspace=workspace, **entry.options)
         cells = [entry.label, *facts(model)]
         cells.append(parameters(loaded(entry, weights)) if size == "parameters" else entry.mb())
         cells.append(realtime_factor(model, args.seconds, args.repeats))

@@ -27,7 +27,7 @@ from hearbench import embed, load_model, load_task, score
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.probe.fit import fit_probes
 from hearbench.probe.protocol import Protocol, get_protocol
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -37,12 +37,12 @@ def scores_of(
     protocol: Protocol,
     precision: str,
     seeds: Sequence[int],
-    settings: Settings,
+    workspace: Workspace,
 ) -> np.ndarray:
     """The mean of the primary score over folds, one per seed; trained anew."""
     with tempfile.TemporaryDirectory() as folder:
-        own = Settings(cache_dir=Path(folder), device=settings.device, workers=settings.workers)
-        trained = fit_probes(store, protocol, seeds=seeds, precision=precision, settings=own)
+        own = Workspace(cache_dir=Path(folder), device=workspace.device, workers=workspace.workers)
+        trained = fit_probes(store, protocol, seeds=seeds, precision=precision, workspace=own)
         return np.array([score(predictions).primary.mean for predictions in trained])
 
 
@@ -69,7 +69,7 @@ def main() -> None:
         parser.error("--seeds: two at least, as their spread is what differences are held against")
     if args.threads:
         torch.set_num_threads(args.threads)
-    settings = Settings.from_environment(cache_dir=args.cache, device=args.device)
+    workspace = Workspace.from_environment(cache_dir=args.cache, device=args.device)
     protocol = get_protocol(args.protocol)
     if args.grid_points:
         protocol = protocol.model_copy(update={"grid": protocol.grid[: args.grid_points]})
@@ -86,14 +86,14 @@ def main() -> None:
     for model_spec in args.model:
         spec, *pairs = model_spec.split(",")
         options = dict(pair.split("=", 1) for pair in pairs)
-        model = load_model(spec, settings=settings, **options)
+        model = load_model(spec, workspace=workspace, **options)
         for place in args.task:
-            task = load_task(place, settings=settings)
-            store = embed(model, task, settings=settings)
+            task = load_task(place, workspace=workspace)
+            store = embed(model, task, workspace=workspace)
             found = []
             for precision in PRECISIONS:
                 started = time.perf_counter()
-                found.append(scores_of(store, protocol, precision, seeds, settings))
+                found.append(scores_of(store, protocol, precision, seeds, workspace))
                 values = ", ".join(f"{value:.4f}" for value in found[-1])
                 console.print(
                     f"{task.name}, {model.name}, {precision}: {values} "

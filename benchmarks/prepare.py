@@ -27,10 +27,10 @@ import soundfile
 from rich.console import Console
 from rich.table import Table
 
-from hearbench.settings import Settings, available_cores
 from hearbench.tasks.clips import Clip
 from hearbench.tasks.prepare import prepare_task
 from hearbench.tasks.recipe import Recipe
+from hearbench.workspace import Workspace, available_cores
 
 RATES = (16000, 22050, 32000, 44100, 48000)
 AIM = 30
@@ -111,8 +111,8 @@ def prepared(
         scores=("top1_acc",),
         sample_rates=rates,
     )
-    settings = Settings(out / "cache", workers=workers)
-    return prepare_task(rows, recipe, out, settings=settings)
+    workspace = Workspace(out / "cache", workers=workers)
+    return prepare_task(rows, recipe, out, workspace=workspace)
 
 
 def plain_script(

@@ -28,7 +28,7 @@ from scipy import stats
 
 from hearbench import embed, load_model, load_task, score
 from hearbench.probe.fit import fit_probes
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 PROTOCOLS = (
     "hear2021",
@@ -47,7 +47,7 @@ def measured(
     protocols: Sequence[str],
     *,
     seeds: int,
-    settings: Settings,
+    workspace: Workspace,
     done: Sequence[Row],
 ) -> Iterator[Row]:
     """Evaluations that aren't done yet, one after the other."""
@@ -55,23 +55,23 @@ def measured(
     for model_spec in models:
         spec, *pairs = model_spec.split(",")
         options: dict[str, Any] = dict(pair.split("=", 1) for pair in pairs)
-        model = load_model(spec, settings=settings, **options)
+        model = load_model(spec, workspace=workspace, **options)
         for place in tasks:
-            task = load_task(place, settings=settings)
+            task = load_task(place, workspace=workspace)
             left = [p for p in protocols if (task.name, model.name, p) not in found]
             if not left:
                 continue
-            store = embed(model, task, settings=settings)
+            store = embed(model, task, workspace=workspace)
             for protocol in left:
                 # A cache of its own: what another protocol trained would take no time.
-                own = Settings(
-                    cache_dir=settings.cache_dir / "study" / protocol,
-                    device=settings.device,
-                    workers=settings.workers,
+                own = Workspace(
+                    cache_dir=workspace.cache_dir / "study" / protocol,
+                    device=workspace.device,
+                    workers=workspace.workers,
                 )
                 started = time.process_time()
                 trained = fit_probes(
-                    store, protocol, seeds=list(range(42, 42 + seeds)), settings=own
+                    store, protocol, seeds=list(range(42, 42 + seeds)), workspace=own
                 )
                 seconds = time.process_time() - started
                 results = [score(predictions) for predictions in trained]
@@ -174,11 +174,11 @@ def main() -> None:
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    settings = Settings.from_environment(cache_dir=args.cache)
+    workspace = Workspace.from_environment(cache_dir=args.cache)
     console = Console(width=130)
     rows = read_rows(args.out)
     for row in measured(
-        args.task, args.model, args.protocol, seeds=args.seeds, settings=settings, done=rows
+        args.task, args.model, args.protocol, seeds=args.seeds, workspace=workspace, done=rows
     ):
         rows.append(row)
         console.print(

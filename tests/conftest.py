@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 # The tests' matrices are too small to be worth a second thread.
 torch.set_num_threads(1)
@@ -48,6 +48,6 @@ def shared() -> Path:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Settings with a cache of the test's own and two threads on the CPU."""
-    return Settings(cache_dir=tmp_path / "cache", device="cpu", workers=2)
+def workspace(tmp_path: Path) -> Workspace:
+    """A workspace with a cache of the test's own and two threads on the CPU."""
+    return Workspace(cache_dir=tmp_path / "cache", device="cpu", workers=2)

@@ -19,7 +19,7 @@ TRAIN_VALID_TEST = ("train", "valid", "test")
 
 def recipe(**changes: Any) -> Recipe:
     """Of a task with a label per clip of 0.1 s."""
-    settings: dict[str, Any] = {
+    workspace: dict[str, Any] = {
         "name": "t",
         "version": "1",
         "mode": "full",
@@ -29,7 +29,7 @@ def recipe(**changes: Any) -> Recipe:
         "sample_duration_s": 0.1,
         "scores": ("top1_acc",),
     }
-    return Recipe(**{**settings, **changes})
+    return Recipe(**{**workspace, **changes})
 
 
 def write_wav(path: Path, x: npt.NDArray[np.int16], sample_rate: int) -> None:

@@ -15,9 +15,9 @@ from hearbench.demo.sounds import LAYERS, STROKES, mixture, note, stroke
 from hearbench.demo.soundscapes import SOURCES, draw_events, soundscape
 from hearbench.demo.tasks import _TASKS, _generator, _int16
 from hearbench.models.loading import load_model
-from hearbench.settings import Settings
 from hearbench.tasks.clips import Event
 from hearbench.tasks.store import load_task
+from hearbench.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tasks(folder: Path) -> list[Path]:
-    settings = Settings(cache_dir=folder / "cache", device="cpu", workers=2)
-    return make_demo_tasks(folder, settings=settings)
+    workspace = Workspace(cache_dir=folder / "cache", device="cpu", workers=2)
+    return make_demo_tasks(folder, workspace=workspace)
 
 
 @pytest.mark.parametrize("midi", [48, 57, 69, 71])
@@ -53,8 +53,8 @@ def test_sounds_stay_within_range() -> None:
 
 
 def test_tasks_are_in_the_official_layout(tasks: list[Path], folder: Path) -> None:
-    settings = Settings(cache_dir=folder / "cache", device="cpu", workers=2)
-    notes, strokes, layers, yard = (load_task(path, settings=settings) for path in tasks)
+    workspace = Workspace(cache_dir=folder / "cache", device="cpu", workers=2)
+    notes, strokes, layers, yard = (load_task(path, workspace=workspace) for path in tasks)
     assert tuple(task.name for task in (notes, strokes, layers, yard)) == DEMO_TASKS
     assert notes.vocabulary == tuple(str(midi) for midi in range(48, 72))
     assert [len(notes.splits[s]) for s in ("train", "valid", "test")] == [144, 48, 72]
@@ -112,15 +112,15 @@ def test_the_same_on_every_run(tasks: list[Path], folder: Path) -> None:
                 written = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
             np.testing.assert_array_equal(_int16(sound.make(_generator(path))), written)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.wav")}
-    settings = Settings(cache_dir=folder / "cache", device="cpu", workers=1)
-    assert make_demo_tasks(folder, settings=settings) == tasks
+    workspace = Workspace(cache_dir=folder / "cache", device="cpu", workers=1)
+    assert make_demo_tasks(folder, workspace=workspace) == tasks
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.wav")} == before
 
 
 def test_the_starter_is_a_model(tmp_path: Path) -> None:
     path = tmp_path / "my_model.py"
     assert write_starter_model(path)
-    model = load_model(path, settings=Settings(cache_dir=tmp_path, device="cpu"))
+    model = load_model(path, workspace=Workspace(cache_dir=tmp_path, device="cpu"))
     audio = noise(2, 1.0, 16000)
     scene = model.scene(audio)
     embeddings, centres_ms = model.timestamps(audio)

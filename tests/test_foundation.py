@@ -28,7 +28,7 @@ from hearbench.files import (
 )
 from hearbench.locks import only_one
 from hearbench.registry import Registry, did_you_mean
-from hearbench.settings import Settings, available_cores
+from hearbench.workspace import Workspace, available_cores
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -157,14 +157,14 @@ def test_a_registry_imports_on_demand_and_proposes_names() -> None:
 
 def test_settings_take_arguments_then_environment_then_defaults(tmp_path: Path) -> None:
     environment = {"HEARBENCH_CACHE": str(tmp_path), "HEARBENCH_DEVICE": "cuda:1"}
-    settings = Settings.from_environment(environment=environment)
-    assert (settings.cache_dir, settings.device) == (tmp_path.resolve(), "cuda:1")
-    given = Settings.from_environment(
+    workspace = Workspace.from_environment(environment=environment)
+    assert (workspace.cache_dir, workspace.device) == (tmp_path.resolve(), "cuda:1")
+    given = Workspace.from_environment(
         cache_dir=tmp_path / "x", device="cpu", workers=3, environment=environment
     )
     assert (given.cache_dir.name, given.device, given.workers) == ("x", "cpu", 3)
     assert given.torch_device() == "cpu"
-    default = Settings.from_environment(environment={})
+    default = Workspace.from_environment(environment={})
     assert default.cache_dir.name == "hearbench"
     assert default.workers == available_cores() >= 1
     assert default.torch_device() in ("cpu", "cuda")
@@ -208,7 +208,7 @@ def test_no_property_is_timed() -> None:
 
 @pytest.mark.parametrize("name", ["cpu", "cpu:0", "cuda", "cuda:7", "mps", "xpu:1", "auto"])
 def test_devices_are_called(name: str) -> None:
-    assert Settings.from_environment(device=name).device == name
+    assert Workspace.from_environment(device=name).device == name
 
 
 @pytest.mark.parametrize(
@@ -217,5 +217,5 @@ def test_devices_are_called(name: str) -> None:
 def test_nothing_else_is_a_device(name: str) -> None:
     for given in ({"device": name}, {"environment": {"HEARBENCH_DEVICE": name}}):
         with pytest.raises(HearError, match=r"No device is called .*cpu; cuda") as caught:
-            Settings.from_environment(**given)
+            Workspace.from_environment(**given)
         assert len(str(caught.value)) < 400

@@ -25,7 +25,7 @@ LAYERS = (
         "files",
         "locks",
         "registry",
-        "settings",
+        "workspace",
         "strict_json",
         "sums",
         "toml",
@@ -123,7 +123,7 @@ def test_baselines_are_models_like_any_other(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["hearbench", "hearbench.errors", "hearbench.settings", "hearbench.cli"]
+    "module", ["hearbench", "hearbench.errors", "hearbench.workspace", "hearbench.cli"]
 )
 def test_importing_loads_nothing_heavy(module: str) -> None:
     code = (

@@ -19,8 +19,8 @@ from hearbench.embeddings.store import EmbeddingStore
 from hearbench.results import Result
 from hearbench.results.curve import Curve
 from hearbench.results.uncertainty import Uncertainty
-from hearbench.settings import Settings
 from hearbench.tasks.store import PreparedTask, load_task
+from hearbench.workspace import Workspace
 
 OLD = Path(__file__).parent / "fixtures/format-1"
 TONES, YARD = "tones-1.0.0-full", "yard-1.0.0-full"
@@ -35,7 +35,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def old_task(name: str, tmp_path: Path) -> PreparedTask:
-    return load_task(OLD / "tasks" / name, settings=Settings(cache_dir=tmp_path, device="cpu"))
+    return load_task(OLD / "tasks" / name, workspace=Workspace(cache_dir=tmp_path, device="cpu"))
 
 
 @pytest.mark.parametrize("name", [TONES, YARD])

@@ -24,7 +24,7 @@ from hearbench.probe.predictions import Predictions
 from hearbench.probe.protocol import GridPoint, Protocol
 from hearbench.results import Number, Result, reference_form, write_result
 from hearbench.results.over_folds import mean_std
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 PROTOCOL = Protocol(
     name="quick",
@@ -32,17 +32,17 @@ PROTOCOL = Protocol(
 )
 
 
-def predictions_of(tmp_path: Path, settings: Settings, folds: bool = True) -> Predictions:
+def predictions_of(tmp_path: Path, workspace: Workspace, folds: bool = True) -> Predictions:
     path = make_scene_task(
         tmp_path, folds=folds, clips_per_label=6, scores=["top1_acc", "mAP", "d_prime"]
     )
-    model = load_model(str(write_model(tmp_path)), settings=settings)
-    store = embed(model, load_task(path, settings=settings), settings=settings)
-    return fit_probe(store, PROTOCOL, settings=settings)
+    model = load_model(str(write_model(tmp_path)), workspace=workspace)
+    store = embed(model, load_task(path, workspace=workspace), workspace=workspace)
+    return fit_probe(store, PROTOCOL, workspace=workspace)
 
 
-def test_scores_are_scikit_learns_over_folds(tmp_path: Path, settings: Settings) -> None:
-    predictions = predictions_of(tmp_path, settings)
+def test_scores_are_scikit_learns_over_folds(tmp_path: Path, workspace: Workspace) -> None:
+    predictions = predictions_of(tmp_path, workspace)
     result = score(predictions)
     accuracies = [
         accuracy_score(f.targets.argmax(1), f.probabilities.argmax(1))
@@ -62,15 +62,15 @@ def test_scores_are_scikit_learns_over_folds(tmp_path: Path, settings: Settings)
     assert list(result.scores) == ["top1_acc", "mAP", "d_prime"]
 
 
-def test_a_single_test_split_has_no_deviation(tmp_path: Path, settings: Settings) -> None:
-    result = score(predictions_of(tmp_path, settings, folds=False))
+def test_a_single_test_split_has_no_deviation(tmp_path: Path, workspace: Workspace) -> None:
+    result = score(predictions_of(tmp_path, workspace, folds=False))
     assert result.primary.std is None
     assert list(result.primary.per_fold) == ["test"]
     assert "aggregated_scores" not in reference_form(result)
 
 
-def test_a_result_is_written_and_read_back(tmp_path: Path, settings: Settings) -> None:
-    predictions = predictions_of(tmp_path, settings)
+def test_a_result_is_written_and_read_back(tmp_path: Path, workspace: Workspace) -> None:
+    predictions = predictions_of(tmp_path, workspace)
     result = score(predictions)
     path = write_result(result, predictions, tmp_path / "out")
     assert path == tmp_path / "out" / "result.json"
@@ -88,17 +88,17 @@ def test_a_result_is_written_and_read_back(tmp_path: Path, settings: Settings) -
     assert not list(tmp_path.rglob(".tmp-*"))
 
 
-def test_two_runs_differ_in_resources_alone(tmp_path: Path, settings: Settings) -> None:
-    first = score(predictions_of(tmp_path / "a", settings))
-    elsewhere = dataclasses.replace(settings, cache_dir=tmp_path / "other")
+def test_two_runs_differ_in_resources_alone(tmp_path: Path, workspace: Workspace) -> None:
+    first = score(predictions_of(tmp_path / "a", workspace))
+    elsewhere = dataclasses.replace(workspace, cache_dir=tmp_path / "other")
     second = score(predictions_of(tmp_path / "a", elsewhere))
     assert first.resources != second.resources
     assert first.same_as(second)
     assert not first.same_as(second.model_copy(update={"seed": 1}))
 
 
-def test_the_published_form_has_its_keys(tmp_path: Path, settings: Settings) -> None:
-    predictions = predictions_of(tmp_path, settings)
+def test_the_published_form_has_its_keys(tmp_path: Path, workspace: Workspace) -> None:
+    predictions = predictions_of(tmp_path, workspace)
     result = score(predictions)
     write_result(result, predictions, tmp_path / "out")
     form = json.loads((tmp_path / "out/test.predicted-scores.json").read_text())
@@ -142,9 +142,9 @@ def test_the_published_form_has_its_keys(tmp_path: Path, settings: Settings) -> 
 
 
 def test_undefined_folds_are_left_out_and_written_as_valid_json(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, workspace: Workspace
 ) -> None:
-    predictions = predictions_of(tmp_path, settings)
+    predictions = predictions_of(tmp_path, workspace)
     first = predictions.scene_folds()[0]
     blank = dataclasses.replace(
         first,
@@ -229,7 +229,7 @@ def test_a_missing_result_is_named(tmp_path: Path) -> None:
         Result.read(tmp_path / "result.json")
 
 
-def test_unknown_keys_are_refused(tmp_path: Path, settings: Settings) -> None:
-    raw = json.loads(score(predictions_of(tmp_path, settings)).model_dump_json())
+def test_unknown_keys_are_refused(tmp_path: Path, workspace: Workspace) -> None:
+    raw = json.loads(score(predictions_of(tmp_path, workspace)).model_dump_json())
     with pytest.raises(ValidationError):
         Result.model_validate({**raw, "surprise": 1})

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from hearbench.models.loading import load_model
     from hearbench.probe.fit import fit_probe
     from hearbench.results import Result, score
-    from hearbench.settings import Settings
     from hearbench.tasks.store import load_task
     from hearbench.validate import validate_model
+    from hearbench.workspace import Workspace
 
 __all__ = [
     "HearError",
     "Result",
-    "Settings",
+    "Workspace",
     "__version__",
     "embed",
     "fit_probe",
@@ -43,7 +43,7 @@ __all__ = [
 _HOMES = {
     "HearError": "hearbench.errors",
     "Result": "hearbench.results",
-    "Settings": "hearbench.settings",
+    "Workspace": "hearbench.workspace",
     "embed": "hearbench.embeddings.compute",
     "fit_probe": "hearbench.probe.fit",
     "load_model": "hearbench.models.loading",

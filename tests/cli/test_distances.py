@@ -15,15 +15,15 @@ from hearbench import load_model
 from hearbench.cli.distances import EvaluatedDistances, evaluate_distances, show_distances
 from hearbench.cli.terminal import Reporter
 from hearbench.files import json_safe
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 
 class Run:
     """Evaluates the model of the tests; what it said is in ``said``."""
 
     def __init__(self, model: Path) -> None:
-        self.settings = Settings.from_environment()
-        self.model = load_model(str(model), settings=self.settings)
+        self.workspace = Workspace.from_environment()
+        self.model = load_model(str(model), workspace=self.workspace)
         self.said = ""
 
     def __call__(self, tasks: list[Path], out: Path, **more: Any) -> EvaluatedDistances:
@@ -31,7 +31,7 @@ class Run:
         console = Console(file=stream, width=1000)
         dtype = more.pop("dtype", "float32")
         found = evaluate_distances(
-            self.model, tasks, out, dtype, self.settings, Reporter(console), **more
+            self.model, tasks, out, dtype, self.workspace, Reporter(console), **more
         )
         self.said = stream.getvalue()
         return found

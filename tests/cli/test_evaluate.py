@@ -249,7 +249,7 @@ BAD: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"more": ("--option", "gain")}, ("--option 'gain'", "k=v")),
     ({"more": ("--option", "a=1", "--option", "a=2")}, ("--option a is given twice",)),
     ({"more": ("--option", "weights=a.pt")}, ("--weights",)),
-    ({"more": ("--option", "settings=a")}, ("'settings'",)),
+    ({"more": ("--option", "workspace=a")}, ("'workspace'",)),
     ({"more": ("--protocol", "hear2012")}, ("Did you mean 'hear2021'",)),
     ({"more": ("--only", "hidden_layers")}, ("--only 'hidden_layers'",)),
     ({"more": ("--only", "hiden_layers=1")}, ("Did you mean 'hidden_layers'",)),

@@ -23,8 +23,8 @@ from hearbench.probe.protocol import Protocol
 from hearbench.results import Result
 from hearbench.results.curve import Curve
 from hearbench.results.curve_points import build_curve
-from hearbench.settings import Settings
 from hearbench.tasks.store import PreparedTask
+from hearbench.workspace import Workspace
 
 
 def test_options_become_points_from_small_to_large() -> None:
@@ -90,8 +90,8 @@ class Trainer:
 
 
 @pytest.fixture
-def task(tmp_path: Path, settings: Settings) -> PreparedTask:
-    return load_task(make_scene_task(tmp_path / "task", clips_per_label=10), settings=settings)
+def task(tmp_path: Path, workspace: Workspace) -> PreparedTask:
+    return load_task(make_scene_task(tmp_path / "task", clips_per_label=10), workspace=workspace)
 
 
 def run(

@@ -22,8 +22,8 @@ from hearbench.errors import EmbeddingError, ResultError, TaskError
 from hearbench.metrics.distance import measure_distances
 from hearbench.metrics.distance_blocks import Sameness
 from hearbench.metrics.distance_errors import standard_errors
-from hearbench.settings import Settings
 from hearbench.sums import SUMS_FILE
+from hearbench.workspace import Workspace
 
 NAMES = [
     "retrieval_mAP",
@@ -32,19 +32,19 @@ NAMES = [
 ]
 
 
-def store_of(path: Path, tmp_path: Path, settings: Settings) -> EmbeddingStore:
-    model = load_model(str(write_model(tmp_path, BANDS)), settings=settings)
-    return embed(model, load_task(path, settings=settings), settings=settings)
+def store_of(path: Path, tmp_path: Path, workspace: Workspace) -> EmbeddingStore:
+    model = load_model(str(write_model(tmp_path, BANDS)), workspace=workspace)
+    return embed(model, load_task(path, workspace=workspace), workspace=workspace)
 
 
 @pytest.mark.parametrize("multilabel", [False, True])
 def test_scores_are_scikit_learns_on_the_test_split(
-    multilabel: bool, tmp_path: Path, settings: Settings
+    multilabel: bool, tmp_path: Path, workspace: Workspace
 ) -> None:
     store = store_of(
-        make_scene_task(tmp_path, clips_per_label=6, multilabel=multilabel), tmp_path, settings
+        make_scene_task(tmp_path, clips_per_label=6, multilabel=multilabel), tmp_path, workspace
     )
-    result = distance_scores(store, settings=settings)
+    result = distance_scores(store, workspace=workspace)
     x, targets = store.scene("test"), store.task.targets("test").astype(int)
     distances, same = cdist(x, x, "cityblock"), targets @ targets.T > 0
     upper = np.triu_indices(len(x), 1)
@@ -67,10 +67,10 @@ def test_scores_are_scikit_learns_on_the_test_split(
     assert all(score.std is None for score in result.scores.values())
 
 
-def test_each_fold_is_scored_by_itself(tmp_path: Path, settings: Settings) -> None:
-    store = store_of(make_scene_task(tmp_path, clips_per_label=5, folds=True), tmp_path, settings)
+def test_each_fold_is_scored_by_itself(tmp_path: Path, workspace: Workspace) -> None:
+    store = store_of(make_scene_task(tmp_path, clips_per_label=5, folds=True), tmp_path, workspace)
     told: list[tuple[int, int, str]] = []
-    result = distance_scores(store, settings=settings, progress=lambda *state: told.append(state))
+    result = distance_scores(store, workspace=workspace, progress=lambda *state: told.append(state))
     auc = []
     for split in ("fold00", "fold01", "fold02"):
         sameness = Sameness.of(store.task.targets(split), multilabel=False)
@@ -85,11 +85,11 @@ def test_each_fold_is_scored_by_itself(tmp_path: Path, settings: Settings) -> No
     assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
 
 
-def test_the_interval_is_of_the_mean_over_folds(tmp_path: Path, settings: Settings) -> None:
+def test_the_interval_is_of_the_mean_over_folds(tmp_path: Path, workspace: Workspace) -> None:
     path = make_scene_task(tmp_path, clips_per_label=5, folds=True, labels=("1", "2", "3", "4"))
-    model = load_model(str(write_model(tmp_path)), settings=settings)
-    store = embed(model, load_task(path, settings=settings), settings=settings)
-    result = distance_scores(store, settings=settings, level=0.9)
+    model = load_model(str(write_model(tmp_path)), workspace=workspace)
+    store = embed(model, load_task(path, workspace=workspace), workspace=workspace)
+    result = distance_scores(store, workspace=workspace, level=0.9)
     errors = []
     for split in ("fold00", "fold01", "fold02"):
         sameness = Sameness.of(store.task.targets(split), multilabel=False)
@@ -105,15 +105,15 @@ def test_the_interval_is_of_the_mean_over_folds(tmp_path: Path, settings: Settin
     assert width == pytest.approx(2 * stats.t.ppf(0.95, 57) * error, rel=0.05)
 
 
-def test_a_result_is_written_and_read_back(tmp_path: Path, settings: Settings) -> None:
-    store = store_of(make_scene_task(tmp_path), tmp_path, settings)
-    result = distance_scores(store, settings=settings)
+def test_a_result_is_written_and_read_back(tmp_path: Path, workspace: Workspace) -> None:
+    store = store_of(make_scene_task(tmp_path), tmp_path, workspace)
+    result = distance_scores(store, workspace=workspace)
     path = write_distances(result, tmp_path / "out")
     assert path == tmp_path / "out" / DISTANCE_FILE
     read = DistanceResult.read(tmp_path / "out")
     assert read == DistanceResult.read(path)
     assert read.model_dump_json() == result.model_dump_json()
-    assert read.same_as(distance_scores(store, settings=settings))
+    assert read.same_as(distance_scores(store, workspace=workspace))
     assert {file.name for file in path.parent.iterdir()} == {DISTANCE_FILE, SUMS_FILE}
 
 
@@ -126,10 +126,10 @@ def test_a_file_that_is_no_result_says_so(tmp_path: Path) -> None:
 
 
 def test_clips_without_another_of_their_kind_are_told_of(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, workspace: Workspace
 ) -> None:
-    store = store_of(make_scene_task(tmp_path, clips_per_label=1), tmp_path, settings)
-    result = distance_scores(store, settings=settings)
+    store = store_of(make_scene_task(tmp_path, clips_per_label=1), tmp_path, workspace)
+    result = distance_scores(store, workspace=workspace)
     assert all(math.isnan(score.mean) for score in result.scores.values())
     assert all(score.interval is None for score in result.scores.values())
     assert result.splits[0].n_queries == 0
@@ -140,9 +140,9 @@ def test_clips_without_another_of_their_kind_are_told_of(
     assert DistanceResult.read(path).same_as(result)
 
 
-def test_one_label_has_no_different_pair(tmp_path: Path, settings: Settings) -> None:
-    store = store_of(make_scene_task(tmp_path, labels=("a",)), tmp_path, settings)
-    result = distance_scores(store, settings=settings)
+def test_one_label_has_no_different_pair(tmp_path: Path, workspace: Workspace) -> None:
+    store = store_of(make_scene_task(tmp_path, labels=("a",)), tmp_path, workspace)
+    result = distance_scores(store, workspace=workspace)
     assert result.scores["retrieval_mAP"].mean == 1.0
     # All queries agree, which says nothing of others.
     assert result.scores["retrieval_mAP"].interval is None
@@ -150,21 +150,21 @@ def test_one_label_has_no_different_pair(tmp_path: Path, settings: Settings) -> 
     assert "No two clips of test are different" in result.notes[0]
 
 
-def test_event_tasks_have_no_distances(tmp_path: Path, settings: Settings) -> None:
-    store = store_of(make_event_task(tmp_path), tmp_path, settings)
+def test_event_tasks_have_no_distances(tmp_path: Path, workspace: Workspace) -> None:
+    store = store_of(make_event_task(tmp_path), tmp_path, workspace)
     with pytest.raises(TaskError, match="event task"):
-        distance_scores(store, settings=settings)
+        distance_scores(store, workspace=workspace)
 
 
 def test_numbers_that_are_not_finite_are_refused(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = store_of(make_scene_task(tmp_path), tmp_path, settings)
+    store = store_of(make_scene_task(tmp_path), tmp_path, workspace)
     monkeypatch.setattr(
         EmbeddingStore, "scene", lambda *_: np.full((12, 16), np.inf, dtype=np.float32)
     )
     with pytest.raises(EmbeddingError, match="aren't finite in the split test"):
-        distance_scores(store, settings=settings)
+        distance_scores(store, workspace=workspace)
 
 
 def test_errors_of_a_mean_over_folds() -> None:
@@ -224,21 +224,21 @@ def get_timestamp_embeddings(audio, model):
 """
 
 
-def test_equal_embeddings_are_told_of(tmp_path: Path, settings: Settings) -> None:
-    model = load_model(str(write_model(tmp_path, CONSTANT)), settings=settings)
-    task = load_task(make_scene_task(tmp_path, folds=True), settings=settings)
-    result = distance_scores(embed(model, task, settings=settings), settings=settings)
+def test_equal_embeddings_are_told_of(tmp_path: Path, workspace: Workspace) -> None:
+    model = load_model(str(write_model(tmp_path, CONSTANT)), workspace=workspace)
+    task = load_task(make_scene_task(tmp_path, folds=True), workspace=workspace)
+    result = distance_scores(embed(model, task, workspace=workspace), workspace=workspace)
     assert "All clips of fold00, fold01, fold02 have the same embedding" in result.notes[0]
     assert result.scores["same_different_auc"].mean == 0.5
 
 
-def test_a_fold_without_a_score_is_left_out(tmp_path: Path, settings: Settings) -> None:
+def test_a_fold_without_a_score_is_left_out(tmp_path: Path, workspace: Workspace) -> None:
     path = make_scene_task(tmp_path, clips_per_label=6, folds=True)
     file = path / "fold01.json"
     # All clips of a fold of one label: none is different from another.
     labels = json.loads(file.read_text())
     file.write_text(json.dumps({name: ["a"] for name in labels}))
-    result = distance_scores(store_of(path, tmp_path, settings), settings=settings)
+    result = distance_scores(store_of(path, tmp_path, workspace), workspace=workspace)
     auc = result.scores["same_different_auc"]
     values = [auc.per_fold["fold00"], auc.per_fold["fold02"]]
     assert math.isnan(auc.per_fold["fold01"])

@@ -16,7 +16,7 @@ import hearbench.models
 from hearbench.models.loading import load_model
 from hearbench.models.openl3 import OpenL3Model
 from hearbench.models.vggish import VggishModel
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/models.md").read_text()
@@ -120,19 +120,19 @@ def test_every_built_in_model_has_its_row() -> None:
     assert list(PUBLISHED) == [entry.label for entry in EXAMPLES.values()]
 
 
-def check(row: Row, entry: Entry, settings: Settings) -> None:
-    model = load_model(entry.spec, settings=settings, **entry.options)
+def check(row: Row, entry: Entry, workspace: Workspace) -> None:
+    model = load_model(entry.spec, workspace=workspace, **entry.options)
     assert [row[key] for key in ("Hz", "scene", "timestamps", "hop, ms")] == facts(model)
     assert (row["weights"], row["their licence"]) == (entry.source, entry.licence)
 
 
 @pytest.mark.parametrize("name", ["naive", "vqt", "crepe-tiny", "crepe-full"])
-def test_rows_of_baselines(name: str, settings: Settings) -> None:
+def test_rows_of_baselines(name: str, workspace: Workspace) -> None:
     entry = BUILT_IN[name]
     if entry.missing():
         pytest.skip(f"{name} needs {', '.join(entry.missing())}")
     row = BASELINES[entry.label]
-    check(row, entry, settings)
+    check(row, entry, workspace)
     assert row["parameters"] == parameters(loaded(entry, None))
     assert row["parameters"] == {"crepe-tiny": "0.3 M", "crepe-full": "13.1 M"}.get(name, "none")
 
@@ -166,10 +166,10 @@ def test_the_naive_baseline_is_the_same_in_all_frameworks() -> None:
 
 
 @pytest.mark.parametrize("name", ["openwakeword", "moonshine", "resemblyzer_voice"])
-def test_rows_of_published_models(name: str, settings: Settings) -> None:
+def test_rows_of_published_models(name: str, workspace: Workspace) -> None:
     entry = EXAMPLES[name]
     if entry.missing():
         pytest.skip(f"{name} needs {', '.join(entry.missing())}")
     row = PUBLISHED[entry.label]
-    check(row, entry, settings)
+    check(row, entry, workspace)
     assert row["MB"] == entry.mb()

@@ -16,8 +16,8 @@ from hearbench.embeddings.batch_size import are_alike, times_larger
 from hearbench.embeddings.compute import embed, embed_shards, missing_shards, store_folder
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.models.loading import load_model
-from hearbench.settings import Settings
 from hearbench.tasks.store import PreparedTask, load_task
+from hearbench.workspace import Workspace
 
 # A layer whose product is of the whole batch, so that its size may change how it rounds; and what
 # it was given.
@@ -44,10 +44,10 @@ def get_timestamp_embeddings(audio, model):
 
 
 @pytest.fixture
-def task(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> PreparedTask:
+def task(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> PreparedTask:
     """Three splits of 12 clips each, batches of 3 and shards of 12."""
     monkeypatch.setattr(batches, "batch_clips", lambda *_: 3)
-    return load_task(make_scene_task(tmp_path / "task"), settings=settings)
+    return load_task(make_scene_task(tmp_path / "task"), workspace=workspace)
 
 
 def model_file(folder: Path, embedding: str = ALONE, most: int = 100) -> Path:
@@ -56,7 +56,7 @@ def model_file(folder: Path, embedding: str = ALONE, most: int = 100) -> Path:
 
 def embedded(
     task: PreparedTask,
-    settings: Settings,
+    workspace: Workspace,
     folder: Path,
     times: int,
     monkeypatch: pytest.MonkeyPatch,
@@ -64,9 +64,9 @@ def embedded(
     most: int = 100,
 ) -> tuple[EmbeddingStore, list[int]]:
     monkeypatch.setattr(run, "times_larger", lambda _: times)
-    model = load_model(model_file(folder, embedding, most), settings=settings)
-    own = Settings(folder / "cache", "cpu", 2)
-    return embed(model, task, settings=own), calls(model)
+    model = load_model(model_file(folder, embedding, most), workspace=workspace)
+    own = Workspace(folder / "cache", "cpu", 2)
+    return embed(model, task, workspace=own), calls(model)
 
 
 def same(one: EmbeddingStore, other: EmbeddingStore, atol: float) -> bool:
@@ -91,12 +91,12 @@ def test_as_many_as_the_memory_has_room_for(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_larger_batches_give_the_same_but_for_rounding(
-    tmp_path: Path, task: PreparedTask, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, task: PreparedTask, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, seen = embedded(task, settings, tmp_path / "plain", 1, monkeypatch)
+    plain, seen = embedded(task, workspace, tmp_path / "plain", 1, monkeypatch)
     assert seen == [3] * 12
     assert plain.manifest.enlarged_batch is None
-    large, seen = embedded(task, settings, tmp_path / "large", 3, monkeypatch)
+    large, seen = embedded(task, workspace, tmp_path / "large", 3, monkeypatch)
     # The first one both ways; batches don't reach over the end of a shard.
     assert seen == [9, 3, 3, 3, 3, 9, 3, 9, 3]
     assert same(plain, large, 1e-5)
@@ -109,10 +109,10 @@ def test_larger_batches_give_the_same_but_for_rounding(
 
 
 def test_clips_that_influence_each_other_stay_in_the_references_batches(
-    tmp_path: Path, task: PreparedTask, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, task: PreparedTask, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, _ = embedded(task, settings, tmp_path / "plain", 1, monkeypatch, TOGETHER)
-    large, seen = embedded(task, settings, tmp_path / "large", 2, monkeypatch, TOGETHER)
+    plain, _ = embedded(task, workspace, tmp_path / "plain", 1, monkeypatch, TOGETHER)
+    large, seen = embedded(task, workspace, tmp_path / "large", 2, monkeypatch, TOGETHER)
     assert seen == [6, *[3] * 12]
     assert large.digest == plain.digest
     assert large.manifest.enlarged_batch is None
@@ -133,15 +133,15 @@ def test_clips_that_influence_each_other_stay_in_the_references_batches(
 def test_less_where_memory_runs_out(
     tmp_path: Path,
     task: PreparedTask,
-    settings: Settings,
+    workspace: Workspace,
     monkeypatch: pytest.MonkeyPatch,
     most: int,
     expected: list[int],
     enlarged: int | None,
     reduced: int | None,
 ) -> None:
-    plain, _ = embedded(task, settings, tmp_path / "plain", 1, monkeypatch)
-    large, seen = embedded(task, settings, tmp_path / "large", 4, monkeypatch, most=most)
+    plain, _ = embedded(task, workspace, tmp_path / "plain", 1, monkeypatch)
+    large, seen = embedded(task, workspace, tmp_path / "large", 4, monkeypatch, most=most)
     assert seen == expected
     assert same(plain, large, 1e-5)
     assert large.manifest.enlarged_batch == enlarged
@@ -149,33 +149,33 @@ def test_less_where_memory_runs_out(
 
 
 def test_a_store_that_was_begun_otherwise_goes_on(
-    tmp_path: Path, task: PreparedTask, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, task: PreparedTask, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, _ = embedded(task, settings, tmp_path / "plain", 1, monkeypatch)
-    model = load_model(model_file(tmp_path), settings=settings)
-    names = missing_shards(model, task, settings=settings)
-    embed_shards(model, task, names[:1], settings=settings)
-    folder = store_folder(model, task, settings=settings)
+    plain, _ = embedded(task, workspace, tmp_path / "plain", 1, monkeypatch)
+    model = load_model(model_file(tmp_path), workspace=workspace)
+    names = missing_shards(model, task, workspace=workspace)
+    embed_shards(model, task, names[:1], workspace=workspace)
+    folder = store_folder(model, task, workspace=workspace)
     monkeypatch.setattr(run, "times_larger", lambda _: 4)
-    assert store_folder(model, task, settings=settings) == folder
-    store = embed(model, task, settings=settings)
+    assert store_folder(model, task, workspace=workspace) == folder
+    store = embed(model, task, workspace=workspace)
     # Since it was loaded anew.
     assert calls(model) == [12, 3, 3, 3, 3, 12]
     assert [shard.enlarged_batch for shard in store.manifest.shards] == [None, 12, 12]
     assert same(plain, store, 1e-5)
     monkeypatch.setattr(run, "times_larger", lambda _: 1)
-    assert embed(model, task, settings=settings).digest == store.digest
+    assert embed(model, task, workspace=workspace).digest == store.digest
     assert len(calls(model)) == 6
 
 
-def test_events_too(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_too(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "batch_clips", lambda *_: 1)
-    task = load_task(make_event_task(tmp_path / "task", clips=4), settings=settings)
+    task = load_task(make_event_task(tmp_path / "task", clips=4), workspace=workspace)
     stores = []
     for name, times in (("plain", 1), ("large", 2)):
         monkeypatch.setattr(run, "times_larger", lambda _, times=times: times)
-        model = load_model(write_model(tmp_path / name, extra=EVENTS), settings=settings)
-        stores.append(embed(model, task, settings=Settings(tmp_path / name, "cpu", 2)))
+        model = load_model(write_model(tmp_path / name, extra=EVENTS), workspace=workspace)
+        stores.append(embed(model, task, workspace=Workspace(tmp_path / name, "cpu", 2)))
     assert calls(model)[:4] == [2, 1, 1, 2]
     assert stores[1].manifest.enlarged_batch == 2
     for split in task.splits:
@@ -186,11 +186,11 @@ def test_events_too(tmp_path: Path, settings: Settings, monkeypatch: pytest.Monk
 
 
 def test_clips_that_keep_their_lengths_stay_alone(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = load_task(make_scene_task(tmp_path / "task", varying_lengths=True), settings=settings)
+    task = load_task(make_scene_task(tmp_path / "task", varying_lengths=True), workspace=workspace)
     embedding = "audio[:, :3]"
-    _, seen = embedded(task, settings, tmp_path / "large", 4, monkeypatch, embedding)
+    _, seen = embedded(task, workspace, tmp_path / "large", 4, monkeypatch, embedding)
     assert set(seen) == {1}
 
 

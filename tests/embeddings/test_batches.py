@@ -12,8 +12,8 @@ from helpers_tasks import make_event_task, make_scene_task, tone, write_wav
 from hearbench.embeddings import batches
 from hearbench.embeddings.batches import Batch, batch_clips, batches_of, plan_shards, read_ahead
 from hearbench.errors import EmbeddingError
-from hearbench.settings import Settings
 from hearbench.tasks.store import PreparedTask, load_task
+from hearbench.workspace import Workspace
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,9 @@ def test_the_batch_is_the_references(duration_s: float | None, rate: int, clips:
 
 
 @pytest.fixture
-def task(tmp_path: Path, settings: Settings) -> PreparedTask:
+def task(tmp_path: Path, workspace: Workspace) -> PreparedTask:
     folder = make_scene_task(tmp_path, clips_per_label=40, duration_s=0.5)
-    return load_task(folder, settings=settings)
+    return load_task(folder, workspace=workspace)
 
 
 def test_batches_follow_the_files_and_never_span_splits(task: PreparedTask) -> None:
@@ -66,16 +66,16 @@ def test_shards_are_whole_batches_of_bounded_size(
     assert {len(shard.clips) for shard in plan_shards(task, 16000, 5 << 18)} == {8}
 
 
-def test_event_shards_are_bounded_by_their_frames(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_event_task(tmp_path, clips=9), settings=settings)
+def test_event_shards_are_bounded_by_their_frames(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_event_task(tmp_path, clips=9), workspace=workspace)
     # 2 s are 40 frames; of 64 MB each clip takes 40 * 4 * 1e6 / 64e6: one batch of 42.
     assert [len(shard.clips) for shard in plan_shards(task, 16000, 1_000_000)] == [9, 9, 9]
     assert plan_shards(task, 16000, 1_000_000)[0].batch == 42
 
 
-def test_varying_lengths_are_never_batched(tmp_path: Path, settings: Settings) -> None:
+def test_varying_lengths_are_never_batched(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_scene_task(tmp_path, varying_lengths=True, clips_per_label=30)
-    task = load_task(folder, settings=settings)
+    task = load_task(folder, workspace=workspace)
     shards = plan_shards(task, 16000, 8)
     assert {len(batch.clips) for batch in batches_of(shards)} == {1}
     assert [len(shard.clips) for shard in shards] == [64, 26] * 3

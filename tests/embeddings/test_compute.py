@@ -21,18 +21,18 @@ from hearbench.embeddings.compute import EmbedProgress, embed, store_folder
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import EmbeddingError, ModelError
 from hearbench.models.loading import load_model
-from hearbench.settings import Settings
 from hearbench.tasks.store import PreparedTask, load_task
+from hearbench.workspace import Workspace
 
 
 @pytest.fixture
-def task(tmp_path: Path, settings: Settings) -> PreparedTask:
-    return load_task(make_scene_task(tmp_path / "task"), settings=settings)
+def task(tmp_path: Path, workspace: Workspace) -> PreparedTask:
+    return load_task(make_scene_task(tmp_path / "task"), workspace=workspace)
 
 
 @pytest.fixture
-def events(tmp_path: Path, settings: Settings) -> PreparedTask:
-    return load_task(make_event_task(tmp_path / "task"), settings=settings)
+def events(tmp_path: Path, workspace: Workspace) -> PreparedTask:
+    return load_task(make_event_task(tmp_path / "task"), workspace=workspace)
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_scene_embeddings_of_every_clip_in_file_order(
-    tmp_path: Path, settings: Settings, task: PreparedTask
+    tmp_path: Path, workspace: Workspace, task: PreparedTask
 ) -> None:
-    model = load_model(write_model(tmp_path), settings=settings)
-    store = embed(model, task, settings=settings)
+    model = load_model(write_model(tmp_path), workspace=workspace)
+    store = embed(model, task, workspace=workspace)
     for split, files in task.splits.items():
         assert store.clips(split) == list(files)
         audio = np.stack([read_float32(path) for path in task.audio_paths(split, 16000)])
@@ -60,10 +60,10 @@ def test_scene_embeddings_of_every_clip_in_file_order(
 
 
 def test_timestamp_embeddings_clip_by_clip(
-    tmp_path: Path, settings: Settings, events: PreparedTask, small_shards: None
+    tmp_path: Path, workspace: Workspace, events: PreparedTask, small_shards: None
 ) -> None:
-    model = load_model(write_model(tmp_path), settings=settings)
-    store = embed(model, events, settings=settings)
+    model = load_model(write_model(tmp_path), workspace=workspace)
+    store = embed(model, events, workspace=workspace)
     seen = list(store.timestamps("valid"))
     assert [name for name, _, _ in seen] == list(events.splits["valid"]) == store.clips("valid")
     for (_, embeddings, ms), path in zip(seen, events.audio_paths("valid", 16000), strict=True):
@@ -77,14 +77,14 @@ def test_timestamp_embeddings_clip_by_clip(
 
 
 def test_the_manifest_says_what_made_it(
-    tmp_path: Path, settings: Settings, task: PreparedTask
+    tmp_path: Path, workspace: Workspace, task: PreparedTask
 ) -> None:
     path = write_model(tmp_path, extra="def load_model(p='', k=1):\n    return Stats()")
-    model = load_model(path, settings=settings, k="2")
-    store = embed(model, task, settings=settings)
+    model = load_model(path, workspace=workspace, k="2")
+    store = embed(model, task, workspace=workspace)
     manifest = store.manifest
-    assert store.folder == store_folder(model, task, settings=settings)
-    assert store.folder.parent.parent == settings.cache_dir / "embeddings" / task.name
+    assert store.folder == store_folder(model, task, workspace=workspace)
+    assert store.folder.parent.parent == workspace.cache_dir / "embeddings" / task.name
     assert store.folder.parent.name == "stats-k=2" == manifest.model.name
     assert manifest.key.startswith(store.folder.name)
     assert (manifest.model.options, manifest.model.digest) == ({"k": 2}, model.digest)
@@ -104,17 +104,17 @@ def get_scene_embeddings(audio, model):
 
 
 def test_the_composition_of_batches_is_kept(
-    tmp_path: Path, settings: Settings, task: PreparedTask
+    tmp_path: Path, workspace: Workspace, task: PreparedTask
 ) -> None:
-    model = load_model(write_model(tmp_path, extra=BATCH_DEPENDENT), settings=settings)
-    found = embed(model, task, settings=settings).scene("train")
+    model = load_model(write_model(tmp_path, extra=BATCH_DEPENDENT), workspace=workspace)
+    found = embed(model, task, workspace=workspace).scene("train")
     # 12 clips of 0.25 s per split; int(0.7 * 120 / 0.25 * 16000 / 16000) = 336 fit.
     assert found[:, 0].tolist() == list(range(12))
     assert set(found[:, 1]) == {12.0}
 
 
 def test_a_run_that_was_interrupted_computes_the_rest_alone(
-    tmp_path: Path, settings: Settings, task: PreparedTask, small_shards: None
+    tmp_path: Path, workspace: Workspace, task: PreparedTask, small_shards: None
 ) -> None:
     extra = f"""
     from pathlib import Path
@@ -125,7 +125,7 @@ def test_a_run_that_was_interrupted_computes_the_rest_alone(
         return audio[:, :3] * 1.0
     """
     path = write_model(tmp_path, extra=extra)
-    model = load_model(path, settings=settings)
+    model = load_model(path, workspace=workspace)
     done: list[EmbedProgress] = []
 
     def stop_after(state: EmbedProgress) -> None:
@@ -134,8 +134,8 @@ def test_a_run_that_was_interrupted_computes_the_rest_alone(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        embed(model, task, settings=settings, progress=stop_after)
-    folder = store_folder(model, task, settings=settings)
+        embed(model, task, workspace=workspace, progress=stop_after)
+    folder = store_folder(model, task, workspace=workspace)
     assert not (folder / "manifest.json").exists()
     with pytest.raises(EmbeddingError, match="no finished embeddings"):
         EmbeddingStore.open(folder, task)
@@ -143,24 +143,24 @@ def test_a_run_that_was_interrupted_computes_the_rest_alone(
     assert 4 <= len(records) <= 5
     calls = len((tmp_path / "calls").read_text())
     states: list[EmbedProgress] = []
-    store = embed(model, task, settings=settings, progress=states.append)
+    store = embed(model, task, workspace=workspace, progress=states.append)
     assert states[0].clips_done == states[0].clips_before == 4 * len(records)
     assert (states[-1].clips_done, states[-1].clips_total) == (36, 36)
     # And the signal, twice.
     assert len((tmp_path / "calls").read_text()) - calls == 18 - 2 * len(records) + 2
-    again = embed(model, task, settings=Settings(tmp_path / "other", "cpu", 2))
+    again = embed(model, task, workspace=Workspace(tmp_path / "other", "cpu", 2))
     assert again.digest == store.digest
     # Finished: nothing is called again.
     calls = len((tmp_path / "calls").read_text())
-    assert embed(model, task, settings=settings).digest == store.digest
+    assert embed(model, task, workspace=workspace).digest == store.digest
     assert len((tmp_path / "calls").read_text()) == calls
 
 
 def test_a_finished_shard_that_was_damaged_is_computed_again(
-    tmp_path: Path, settings: Settings, task: PreparedTask, small_shards: None
+    tmp_path: Path, workspace: Workspace, task: PreparedTask, small_shards: None
 ) -> None:
-    model = load_model(write_model(tmp_path), settings=settings)
-    store = embed(model, task, settings=settings)
+    model = load_model(write_model(tmp_path), workspace=workspace)
+    store = embed(model, task, workspace=workspace)
     (store.folder / "manifest.json").unlink()
     arrays = sorted(store.folder.glob("shards/*.npy"))
     data = bytearray(arrays[0].read_bytes())
@@ -170,7 +170,7 @@ def test_a_finished_shard_that_was_damaged_is_computed_again(
     arrays[2].unlink()
     (store.folder / "shards" / "valid-00000.json").write_text("{}")
     states: list[EmbedProgress] = []
-    again = embed(model, task, settings=settings, progress=states.append)
+    again = embed(model, task, workspace=workspace, progress=states.append)
     assert states[0].clips_before == 36 - 4 * 4
     assert again.digest == store.digest
     again.verify()
@@ -182,20 +182,20 @@ from pathlib import Path
 from hearbench.embeddings import batches
 from hearbench.embeddings.compute import embed
 from hearbench.models.loading import load_model
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 from hearbench.tasks.store import load_task
 
 batches._SHARD_AUDIO_S = 0.5
 batches.batch_clips = lambda *_: 2
-settings = Settings(Path(sys.argv[3]), "cpu", 2)
-model = load_model(sys.argv[1], settings=settings)
+workspace = Workspace(Path(sys.argv[3]), "cpu", 2)
+model = load_model(sys.argv[1], workspace=workspace)
 print("begun", flush=True)
-embed(model, load_task(sys.argv[2], settings=settings), settings=settings)
+embed(model, load_task(sys.argv[2], workspace=workspace), workspace=workspace)
 """
 
 
 def test_a_killed_run_resumes_to_the_same_digest(
-    tmp_path: Path, settings: Settings, task: PreparedTask
+    tmp_path: Path, workspace: Workspace, task: PreparedTask
 ) -> None:
     slow = """
     import time
@@ -221,9 +221,9 @@ def test_a_killed_run_resumes_to_the_same_digest(
     for _ in range(2):
         run(tmp_path / "killed", moments.uniform(0.05, 0.4))
     assert run(tmp_path / "killed", None) == 0
-    model = load_model(path, settings=settings)
+    model = load_model(path, workspace=workspace)
     stores = [
-        embed(model, task, settings=Settings(tmp_path / name, "cpu", 2))
+        embed(model, task, workspace=Workspace(tmp_path / name, "cpu", 2))
         for name in ("whole", "killed")
     ]
     assert stores[0].digest == stores[1].digest
@@ -232,7 +232,7 @@ def test_a_killed_run_resumes_to_the_same_digest(
 
 
 def test_two_runs_at_once_leave_one_whole_store(
-    tmp_path: Path, settings: Settings, task: PreparedTask, small_shards: None
+    tmp_path: Path, workspace: Workspace, task: PreparedTask, small_shards: None
 ) -> None:
     # Embeddings that differ from run to run: whatever is recorded must fit its arrays.
     extra = """
@@ -240,10 +240,10 @@ def test_two_runs_at_once_leave_one_whole_store(
         return torch.rand(len(audio), 3)
     """
     path = write_model(tmp_path, extra=extra)
-    models = [load_model(path, settings=settings) for _ in range(2)]
+    models = [load_model(path, workspace=workspace) for _ in range(2)]
     stores: list[EmbeddingStore] = []
     threads = [
-        threading.Thread(target=lambda m=m: stores.append(embed(m, task, settings=settings)))
+        threading.Thread(target=lambda m=m: stores.append(embed(m, task, workspace=workspace)))
         for m in models
     ]
     for thread in threads:
@@ -253,11 +253,11 @@ def test_two_runs_at_once_leave_one_whole_store(
     assert len(stores) == 2
     folder = stores[0].folder
     EmbeddingStore.open(folder, task).verify()
-    assert embed(models[0], task, settings=settings).scene("test").shape == (12, 3)
+    assert embed(models[0], task, workspace=workspace).scene("test").shape == (12, 3)
 
 
 def test_another_checkpoint_of_the_same_name_gets_a_folder_of_its_own(
-    tmp_path: Path, settings: Settings, task: PreparedTask
+    tmp_path: Path, workspace: Workspace, task: PreparedTask
 ) -> None:
     extra = """
     from pathlib import Path
@@ -272,8 +272,8 @@ def test_another_checkpoint_of_the_same_name_gets_a_folder_of_its_own(
     stores = []
     for number in ("1", "2"):
         weights.write_text(number)
-        model = load_model(path, weights, settings=settings)
-        stores.append(embed(model, task, settings=settings))
+        model = load_model(path, weights, workspace=workspace)
+        stores.append(embed(model, task, workspace=workspace))
         assert set(stores[-1].scene("train").ravel()) == {float(number)}
     assert stores[0].folder.parent == stores[1].folder.parent
     assert stores[0].folder != stores[1].folder
@@ -281,36 +281,36 @@ def test_another_checkpoint_of_the_same_name_gets_a_folder_of_its_own(
 
 
 def test_float16_on_disk_and_its_overflow(
-    tmp_path: Path, settings: Settings, task: PreparedTask, events: PreparedTask
+    tmp_path: Path, workspace: Workspace, task: PreparedTask, events: PreparedTask
 ) -> None:
-    model = load_model(write_model(tmp_path), settings=settings)
-    exact = embed(model, task, settings=settings)
-    half = embed(model, task, settings=settings, dtype="float16")
+    model = load_model(write_model(tmp_path), workspace=workspace)
+    exact = embed(model, task, workspace=workspace)
+    half = embed(model, task, workspace=workspace, dtype="float16")
     assert half.folder != exact.folder
     assert half.scene("train").dtype == np.float32
     assert np.array_equal(half.scene("train"), exact.scene("train").astype(np.float16))
     stored = np.load(half.folder / "shards" / half.manifest.shards[0].embeddings.name)
     assert stored.dtype == np.float16
     _, embeddings, ms = next(
-        embed(model, events, settings=settings, dtype="float16").timestamps("test")
+        embed(model, events, workspace=workspace, dtype="float16").timestamps("test")
     )
     assert embeddings.dtype == np.float32
     assert ms[-1] == 1975.0
     extra = "def get_scene_embeddings(audio, model):\n    return audio[:, :3] * 0 + 70000.0"
-    large = load_model(write_model(tmp_path, extra=extra, name="large"), settings=settings)
-    assert embed(large, task, settings=settings).scene("test").max() == 70000.0
+    large = load_model(write_model(tmp_path, extra=extra, name="large"), workspace=workspace)
+    assert embed(large, task, workspace=workspace).scene("test").max() == 70000.0
     first = next(iter(task.splits["train"]))
     with pytest.raises(EmbeddingError, match=rf"{first} reaches 70000, beyond float16"):
-        embed(large, task, settings=settings, dtype="float16")
+        embed(large, task, workspace=workspace, dtype="float16")
     with pytest.raises(EmbeddingError, match="float32 or float16: 'int8'"):
-        embed(model, task, settings=settings, dtype="int8")  # type: ignore[arg-type]
+        embed(model, task, workspace=workspace, dtype="int8")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("value", "counts"), [("nan", "1 NaN and 0 infinite"), ("inf", "0 NaN and 1")]
 )
 def test_numbers_that_are_none_stop_it_with_the_clips_name(
-    tmp_path: Path, settings: Settings, task: PreparedTask, value: str, counts: str
+    tmp_path: Path, workspace: Workspace, task: PreparedTask, value: str, counts: str
 ) -> None:
     extra = f"""
     def get_scene_embeddings(audio, model):
@@ -318,18 +318,18 @@ def test_numbers_that_are_none_stop_it_with_the_clips_name(
         out[7, 1] = float("{value}")
         return out
     """
-    model = load_model(write_model(tmp_path, extra=extra), settings=settings)
+    model = load_model(write_model(tmp_path, extra=extra), workspace=workspace)
     clip = list(task.splits["train"])[7]
     with pytest.raises(EmbeddingError, match=rf"the embedding of {clip} holds {counts}"):
-        embed(model, task, settings=settings)
+        embed(model, task, workspace=workspace)
 
 
 def test_large_numbers_whose_sum_overflows_are_fine(
-    tmp_path: Path, settings: Settings, task: PreparedTask
+    tmp_path: Path, workspace: Workspace, task: PreparedTask
 ) -> None:
     extra = "def get_scene_embeddings(audio, model):\n    return torch.full((len(audio), 3), 3e38)"
-    model = load_model(write_model(tmp_path, extra=extra), settings=settings)
-    assert embed(model, task, settings=settings).scene("test").min() == np.float32(3e38)
+    model = load_model(write_model(tmp_path, extra=extra), workspace=workspace)
+    assert embed(model, task, workspace=workspace).scene("test").min() == np.float32(3e38)
 
 
 @pytest.mark.parametrize(
@@ -344,29 +344,29 @@ def test_large_numbers_whose_sum_overflows_are_fine(
     ],
 )
 def test_wrong_outputs_stop_it_with_the_first_clips_name(
-    tmp_path: Path, settings: Settings, events: PreparedTask, returned: str, message: str
+    tmp_path: Path, workspace: Workspace, events: PreparedTask, returned: str, message: str
 ) -> None:
     extra = f"def get_timestamp_embeddings(audio, model):\n    return {returned}"
-    model = load_model(write_model(tmp_path, extra=extra), settings=settings)
+    model = load_model(write_model(tmp_path, extra=extra), workspace=workspace)
     with pytest.raises(EmbeddingError, match=message) as caught:
-        embed(model, events, settings=settings)
+        embed(model, events, workspace=workspace)
     assert "beeps-1.0.0-full, train/train-0.wav (and 2 clips after it)" in str(caught.value)
 
 
 def test_a_failing_model_is_told_with_the_clip(
-    tmp_path: Path, settings: Settings, task: PreparedTask
+    tmp_path: Path, workspace: Workspace, task: PreparedTask
 ) -> None:
     extra = "def get_scene_embeddings(audio, model):\n    raise ValueError('too short')"
-    model = load_model(write_model(tmp_path, extra=extra), settings=settings)
+    model = load_model(write_model(tmp_path, extra=extra), workspace=workspace)
     with pytest.raises(ModelError, match=r"train/train-a-0\.wav(?s:.*)too short"):
-        embed(model, task, settings=settings)
+        embed(model, task, workspace=workspace)
 
 
 def test_audio_is_resampled_to_the_models_rate(
-    tmp_path: Path, settings: Settings, task: PreparedTask
+    tmp_path: Path, workspace: Workspace, task: PreparedTask
 ) -> None:
     path = write_model(tmp_path, extra="Stats.sample_rate = 22050")
-    store = embed(load_model(path, settings=settings), task, settings=settings)
+    store = embed(load_model(path, workspace=workspace), task, workspace=workspace)
     assert store.manifest.model.sample_rate == 22050
     assert store.manifest.audio_s == pytest.approx(36 * 0.25, rel=1e-3)
     assert 22050 in store.task.sample_rates
@@ -375,14 +375,14 @@ def test_audio_is_resampled_to_the_models_rate(
 @pytest.mark.parametrize("damage", ["flip", "cut", "missing", "manifest", "version", "list"])
 def test_a_damaged_store_is_made_whole(
     tmp_path: Path,
-    settings: Settings,
+    workspace: Workspace,
     task: PreparedTask,
     small_shards: None,
     damage: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    model = load_model(write_model(tmp_path), settings=settings)
-    store = embed(model, task, settings=settings)
+    model = load_model(write_model(tmp_path), workspace=workspace)
+    store = embed(model, task, workspace=workspace)
     manifest = store.folder / "manifest.json"
     before = manifest.read_bytes()
     path = min(store.folder.glob("shards/*.npy"))
@@ -391,7 +391,7 @@ def test_a_damaged_store_is_made_whole(
         path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
         with pytest.raises(EmbeddingError, match=path.name):
-            EmbeddingStore.open(store.folder, task, settings=settings)
+            EmbeddingStore.open(store.folder, task, workspace=workspace)
         with pytest.raises(EmbeddingError, match=path.name):
             store.verify()
     elif damage == "cut":
@@ -408,10 +408,10 @@ def test_a_damaged_store_is_made_whole(
         path = manifest
         (store.folder / "SHA256SUMS").write_text("")
     states: list[EmbedProgress] = []
-    again = embed(model, task, settings=settings, progress=states.append)
+    again = embed(model, task, workspace=workspace, progress=states.append)
     again.verify()
     assert again.digest == store.digest
-    assert EmbeddingStore.open(store.folder, task, settings=settings).digest == store.digest
+    assert EmbeddingStore.open(store.folder, task, workspace=workspace).digest == store.digest
     # The shard alone is computed again.
     assert states[0].clips_before == (36 if path == manifest else 32)
     assert [str(path) in record.getMessage() for record in caplog.records] == [True]
@@ -425,11 +425,11 @@ def test_progress_knows_pace_and_time_left() -> None:
     assert EmbedProgress(10, 50, 10, 0.0, 0.0).left_s is None
 
 
-def test_the_official_archive_with_the_shared_model(shared: Path, settings: Settings) -> None:
+def test_the_official_archive_with_the_shared_model(shared: Path, workspace: Workspace) -> None:
     archive = "hear-2021.0.6-spoken_digit-1.0.9-small-44100.tar.gz"
-    task = load_task(shared / "data" / "archives" / archive, settings=settings)
-    model = load_model(shared / "models" / "logmel_stats.py", settings=settings)
-    store = embed(model, task, settings=settings)
+    task = load_task(shared / "data" / "archives" / archive, workspace=workspace)
+    model = load_model(shared / "models" / "logmel_stats.py", workspace=workspace)
+    store = embed(model, task, workspace=workspace)
     for split, files in task.splits.items():
         found = store.scene(split)
         assert found.shape == (len(files), 128)

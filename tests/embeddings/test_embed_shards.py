@@ -17,8 +17,8 @@ from hearbench.embeddings.compute import (
 )
 from hearbench.errors import EmbeddingError
 from hearbench.models.loading import load_model
-from hearbench.settings import Settings
 from hearbench.tasks.store import load_task
+from hearbench.workspace import Workspace
 
 
 @pytest.fixture(autouse=True)
@@ -33,79 +33,79 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "shards").glob("*.npy")}
 
 
-def test_shards_computed_apart_are_those_of_one_run(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_scene_task(tmp_path / "task"), settings=settings)
-    model = load_model(write_model(tmp_path), settings=settings)
-    whole = embed(model, task, settings=Settings(tmp_path / "whole", "cpu", 2))
+def test_shards_computed_apart_are_those_of_one_run(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_scene_task(tmp_path / "task"), workspace=workspace)
+    model = load_model(write_model(tmp_path), workspace=workspace)
+    whole = embed(model, task, workspace=Workspace(tmp_path / "whole", "cpu", 2))
 
-    names = missing_shards(model, task, settings=settings)
+    names = missing_shards(model, task, workspace=workspace)
     assert names == [f"{split}-{i:05d}" for split in task.splits for i in range(3)]
     states: list[EmbedProgress] = []
-    embed_shards(model, task, names[::-2], settings=settings, progress=states.append)
+    embed_shards(model, task, names[::-2], workspace=workspace, progress=states.append)
     # 9 shards: numbers 8, 6, 4, 2, 0, of four clips each.
     assert (states[0].clips_done, states[-1].clips_done, states[-1].clips_total) == (0, 20, 20)
-    folder = store_folder(model, task, settings=settings)
+    folder = store_folder(model, task, workspace=workspace)
     assert not (folder / "manifest.json").exists()
-    assert missing_shards(model, task, settings=settings) == names[1::2]
+    assert missing_shards(model, task, workspace=workspace) == names[1::2]
     assert set(content(folder)) < set(content(whole.folder))
-    embed_shards(model, task, names, settings=settings, progress=states.append)
+    embed_shards(model, task, names, workspace=workspace, progress=states.append)
     assert states[-1].clips_before == 20
-    assert missing_shards(model, task, settings=settings) == []
+    assert missing_shards(model, task, workspace=workspace) == []
     assert not (folder / "manifest.json").exists()
 
     calls: list[object] = []
     object.__setattr__(model.engine, "call", lambda *given: calls.append(given))
-    store = embed(model, task, settings=settings)
+    store = embed(model, task, workspace=workspace)
     assert calls == []
     assert store.digest == whole.digest
     assert content(store.folder) == content(whole.folder)
-    assert missing_shards(model, task, settings=settings) == []
-    embed_shards(model, task, names, settings=settings)
+    assert missing_shards(model, task, workspace=workspace) == []
+    embed_shards(model, task, names, workspace=workspace)
     assert calls == []
 
 
-def test_events_too_and_in_float16(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_event_task(tmp_path / "task"), settings=settings)
-    model = load_model(write_model(tmp_path), settings=settings)
-    names = missing_shards(model, task, settings=settings, dtype="float16")
+def test_events_too_and_in_float16(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_event_task(tmp_path / "task"), workspace=workspace)
+    model = load_model(write_model(tmp_path), workspace=workspace)
+    names = missing_shards(model, task, workspace=workspace, dtype="float16")
     for name in reversed(names):
-        embed_shards(model, task, [name, name], settings=settings, dtype="float16")
-    store = embed(model, task, settings=settings, dtype="float16")
-    whole = embed(model, task, settings=Settings(tmp_path / "whole", "cpu", 2), dtype="float16")
+        embed_shards(model, task, [name, name], workspace=workspace, dtype="float16")
+    store = embed(model, task, workspace=workspace, dtype="float16")
+    whole = embed(model, task, workspace=Workspace(tmp_path / "whole", "cpu", 2), dtype="float16")
     assert content(store.folder) == content(whole.folder)
-    assert missing_shards(model, task, settings=settings) == names
+    assert missing_shards(model, task, workspace=workspace) == names
 
 
-def test_a_damaged_shard_is_missing_again(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_scene_task(tmp_path / "task"), settings=settings)
-    model = load_model(write_model(tmp_path), settings=settings)
-    names = missing_shards(model, task, settings=settings)
-    embed_shards(model, task, names, settings=settings)
-    (array,) = (store_folder(model, task, settings=settings) / "shards").glob(f"{names[4]}-*.npy")
+def test_a_damaged_shard_is_missing_again(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_scene_task(tmp_path / "task"), workspace=workspace)
+    model = load_model(write_model(tmp_path), workspace=workspace)
+    names = missing_shards(model, task, workspace=workspace)
+    embed_shards(model, task, names, workspace=workspace)
+    (array,) = (store_folder(model, task, workspace=workspace) / "shards").glob(f"{names[4]}-*.npy")
     data = bytearray(array.read_bytes())
     data[-1] ^= 1
     array.write_bytes(data)
-    assert missing_shards(model, task, settings=settings) == [names[4]]
+    assert missing_shards(model, task, workspace=workspace) == [names[4]]
 
 
-def test_a_shard_that_does_not_exist(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_scene_task(tmp_path / "task"), settings=settings)
-    model = load_model(write_model(tmp_path), settings=settings)
+def test_a_shard_that_does_not_exist(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_scene_task(tmp_path / "task"), workspace=workspace)
+    model = load_model(write_model(tmp_path), workspace=workspace)
     with pytest.raises(EmbeddingError, match=r"no shard 'train-00003'; there are 9, from train-"):
-        embed_shards(model, task, ["train-00000", "train-00003"], settings=settings)
-    assert "train-00000" in missing_shards(model, task, settings=settings)
+        embed_shards(model, task, ["train-00000", "train-00003"], workspace=workspace)
+    assert "train-00000" in missing_shards(model, task, workspace=workspace)
     with pytest.raises(EmbeddingError, match="float32 or float16"):
-        embed_shards(model, task, [], settings=settings, dtype="int8")  # type: ignore[arg-type]
+        embed_shards(model, task, [], workspace=workspace, dtype="int8")  # type: ignore[arg-type]
 
 
-def test_the_manifest_tells_of_those_who_computed(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_scene_task(tmp_path / "task"), settings=settings)
-    model = load_model(write_model(tmp_path), settings=settings)
-    names = missing_shards(model, task, settings=settings)
-    embed_shards(model, task, names, settings=settings)
+def test_the_manifest_tells_of_those_who_computed(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_scene_task(tmp_path / "task"), workspace=workspace)
+    model = load_model(write_model(tmp_path), workspace=workspace)
+    names = missing_shards(model, task, workspace=workspace)
+    embed_shards(model, task, names, workspace=workspace)
     # As if one were of another machine, and one of a version that noted less.
     records = [
-        store_folder(model, task, settings=settings) / "shards" / f"{name}.json" for name in names
+        store_folder(model, task, workspace=workspace) / "shards" / f"{name}.json" for name in names
     ]
     kept = [json.loads(path.read_text()) for path in records]
     kept[2] |= {"device": "cuda:0", "peak_memory_mb": 1e6, "peak_device_memory_mb": 5e3}
@@ -113,7 +113,7 @@ def test_the_manifest_tells_of_those_who_computed(tmp_path: Path, settings: Sett
     kept[3] = {key: value for key, value in kept[3].items() if key not in noted}
     for path, record in zip(records, kept, strict=True):
         path.write_text(json.dumps(record))
-    manifest = embed(model, task, settings=settings).manifest
+    manifest = embed(model, task, workspace=workspace).manifest
     assert manifest.device == "cpu, cuda:0"
     assert (manifest.peak_memory_mb, manifest.peak_device_memory_mb) == (1e6, 5e3)
     assert manifest.seconds == pytest.approx(sum(record["seconds"] for record in kept))

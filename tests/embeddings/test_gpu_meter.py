@@ -13,8 +13,8 @@ from hearbench.embeddings import run
 from hearbench.embeddings.compute import embed
 from hearbench.embeddings.gpu_meter import GpuMeter
 from hearbench.models.loading import load_model
-from hearbench.settings import Settings
 from hearbench.tasks.store import load_task
+from hearbench.workspace import Workspace
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_an_error_ends_the_program_too(
 
 
 def test_it_stands_in_the_records_and_the_manifest(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = iter([0.5, None, 0.9])
 
@@ -107,9 +107,9 @@ def test_it_stands_in_the_records_and_the_manifest(
             return next(said)
 
     monkeypatch.setattr(run, "GpuMeter", Meter)
-    task = load_task(make_scene_task(tmp_path / "task"), settings=settings)
+    task = load_task(make_scene_task(tmp_path / "task"), workspace=workspace)
     manifest = embed(
-        load_model(write_model(tmp_path), settings=settings), task, settings=settings
+        load_model(write_model(tmp_path), workspace=workspace), task, workspace=workspace
     ).manifest
     first, second, third = manifest.shards
     assert [each.device_utilisation for each in manifest.shards] == [0.5, None, 0.9]

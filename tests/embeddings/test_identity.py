@@ -22,8 +22,8 @@ from hearbench.embeddings.run import Run
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.models.loading import load_model
 from hearbench.models.protocol import Model
-from hearbench.settings import Settings
 from hearbench.tasks.store import PreparedTask, load_task
+from hearbench.workspace import Workspace
 
 # Each of its numbers hangs on another thing that a model may take in.
 SOURCE = """
@@ -89,7 +89,7 @@ class Bench:
         self.root = root
         self.task = task
         self.gains = dict.fromkeys(NAMES, 1)
-        self.own = Settings(cache_dir=root / "cache", device="cpu", workers=1)
+        self.own = Workspace(cache_dir=root / "cache", device="cpu", workers=1)
         for folder in ("model", "elsewhere/second", "real", "options/deep", "weights"):
             (root / folder).mkdir(parents=True)
         (root / "weights/linked").symlink_to(root / "real")
@@ -111,13 +111,13 @@ class Bench:
         return load_model(
             self.root / "model/gains.py",
             self.root / "weights",
-            settings=self.own,
+            workspace=self.own,
             folder=str(self.root / "options"),
             file=str(self.root / "options.txt"),
         )
 
     def embedded(self) -> EmbeddingStore:
-        return embed(self.model(), self.task, settings=self.own)
+        return embed(self.model(), self.task, workspace=self.own)
 
 
 def levels(task: PreparedTask) -> npt.NDArray[np.float64]:

@@ -18,8 +18,8 @@ from hearbench.embeddings.compute import embed
 from hearbench.errors import ModelError
 from hearbench.models.loaded import Interpreter
 from hearbench.models.loading import load_model
-from hearbench.settings import Settings
 from hearbench.tasks.store import load_task
+from hearbench.workspace import Workspace
 
 # Random weights, and functions that draw as well, so that whatever changes generators, types or
 # threads shows.
@@ -100,12 +100,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arrays(place: Path, cache: Path, models: list[str], tasks: list[str]) -> dict[str, bytes]:
     """What is embedded, by model, task and file."""
-    settings = Settings(cache_dir=cache, device="cpu", workers=2)
+    workspace = Workspace(cache_dir=cache, device="cpu", workers=2)
     found: dict[str, bytes] = {}
     for name in models:
-        model = load_model(place / name / f"{name}.py", settings=settings)
+        model = load_model(place / name / f"{name}.py", workspace=workspace)
         for task in tasks:
-            store = embed(model, load_task(place / f"{task}-1.0.0-full"), settings=settings)
+            store = embed(model, load_task(place / f"{task}-1.0.0-full"), workspace=workspace)
             files = sorted((store.folder / "shards").glob("*.npy"))
             found |= {f"{name} {task} {file.name}": file.read_bytes() for file in files}
         model.close()
@@ -143,22 +143,22 @@ def test_as_each_model_alone_on_each_task(
     assert found == {name: alone[name] for name in found}
 
 
-def test_another_process_is_begun_anew(place: Path, tmp_path: Path, settings: Settings) -> None:
+def test_another_process_is_begun_anew(place: Path, tmp_path: Path, workspace: Workspace) -> None:
     there = Interpreter(Path(sys.executable))
     found = []
     for cache, tasks in enumerate((("scene", "event"), ("event",))):
-        own = replace(settings, cache_dir=tmp_path / str(cache))
-        model = load_model(place / "counts" / "counts.py", settings=own, interpreter=there)
+        own = replace(workspace, cache_dir=tmp_path / str(cache))
+        model = load_model(place / "counts" / "counts.py", workspace=own, interpreter=there)
         for task in tasks:
-            store = embed(model, load_task(place / f"{task}-1.0.0-full"), settings=own)
+            store = embed(model, load_task(place / f"{task}-1.0.0-full"), workspace=own)
         model.close()
         files = sorted((store.folder / "shards").glob("*.npy"))
         found.append([file.read_bytes() for file in files])
     assert found[0] == found[1]
 
 
-def test_only_what_was_called_is_loaded_anew(place: Path, settings: Settings) -> None:
-    model = load_model(place / "counts" / "counts.py", settings=settings)
+def test_only_what_was_called_is_loaded_anew(place: Path, workspace: Workspace) -> None:
+    model = load_model(place / "counts" / "counts.py", workspace=workspace)
     first = engine_of(model)
     model.renew()
     assert engine_of(model) is first
@@ -175,18 +175,18 @@ def test_only_what_was_called_is_loaded_anew(place: Path, settings: Settings) ->
         first.call("get_scene_embeddings", audio)
 
 
-def test_finished_embeddings_need_no_new_model(place: Path, settings: Settings) -> None:
-    model = load_model(place / "counts" / "counts.py", settings=settings)
+def test_finished_embeddings_need_no_new_model(place: Path, workspace: Workspace) -> None:
+    model = load_model(place / "counts" / "counts.py", workspace=workspace)
     task = load_task(place / "scene-1.0.0-full")
-    embed(model, task, settings=settings)
+    embed(model, task, workspace=workspace)
     engine = engine_of(model)
-    embed(model, task, settings=settings)
+    embed(model, task, workspace=workspace)
     assert engine_of(model) is engine
 
 
-def test_a_source_that_changes_meanwhile(tmp_path: Path, settings: Settings) -> None:
+def test_a_source_that_changes_meanwhile(tmp_path: Path, workspace: Workspace) -> None:
     path = write_model(tmp_path, "SCALE = 2\n" + DRAWS)
-    model = load_model(path, settings=settings)
+    model = load_model(path, workspace=workspace)
     model.scene(noise(1, 0.1, 16000))
     path.write_text(path.read_text().replace("SCALE = 2", "SCALE = 33"))
     with pytest.raises(ModelError, match="changed"):
@@ -194,7 +194,7 @@ def test_a_source_that_changes_meanwhile(tmp_path: Path, settings: Settings) -> 
 
 
 def test_code_that_runs_once_in_a_process_goes_on_in_another(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, workspace: Workspace
 ) -> None:
     extra = """
         SCALE = 2
@@ -205,7 +205,7 @@ def test_code_that_runs_once_in_a_process_goes_on_in_another(
         random.seed(1)
         np.random.seed(1)
     """
-    model = load_model(write_model(tmp_path, DRAWS, "once", extra), settings=settings)
+    model = load_model(write_model(tmp_path, DRAWS, "once", extra), workspace=workspace)
     audio = noise(1, 0.1, 16000)
     try:
         first = model.scene(audio.copy())

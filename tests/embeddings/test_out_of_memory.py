@@ -15,8 +15,8 @@ from hearbench.embeddings.out_of_memory import ran_out_of_memory
 from hearbench.errors import EmbeddingError, ModelError
 from hearbench.models.loaded import Interpreter
 from hearbench.models.loading import load_model
-from hearbench.settings import Settings
 from hearbench.tasks.store import PreparedTask, load_task
+from hearbench.workspace import Workspace
 
 # Takes so many clips at a time, and spoils the audio of what is too much before it gives up. The
 # embedding is one clip's own, by operations that give the same whatever stands beside it.
@@ -34,26 +34,26 @@ ALLOCATE = "torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 G
 
 
 @pytest.fixture
-def task(tmp_path: Path, settings: Settings) -> PreparedTask:
-    return load_task(make_scene_task(tmp_path / "task"), settings=settings)
+def task(tmp_path: Path, workspace: Workspace) -> PreparedTask:
+    return load_task(make_scene_task(tmp_path / "task"), workspace=workspace)
 
 
-def limited(folder: Path, settings: Settings, most: int, error: str = ALLOCATE) -> Path:
+def limited(folder: Path, workspace: Workspace, most: int, error: str = ALLOCATE) -> Path:
     return write_model(folder, extra=LIMITED.format(most=most, error=error))
 
 
 @pytest.mark.parametrize("error", [ALLOCATE, "MemoryError('no room')", "MemoryError"])
 def test_half_as_many_clips_at_a_time_from_then_on(
-    tmp_path: Path, settings: Settings, task: PreparedTask, error: str
+    tmp_path: Path, workspace: Workspace, task: PreparedTask, error: str
 ) -> None:
     roomy = embed(
-        load_model(limited(tmp_path / "roomy", settings, 100), settings=settings),
+        load_model(limited(tmp_path / "roomy", workspace, 100), workspace=workspace),
         task,
-        settings=Settings(tmp_path / "elsewhere", "cpu", 2),
+        workspace=Workspace(tmp_path / "elsewhere", "cpu", 2),
     )
     assert roomy.manifest.reduced_batch is None
-    model = load_model(limited(tmp_path, settings, 4, error), settings=settings)
-    store = embed(model, task, settings=settings)
+    model = load_model(limited(tmp_path, workspace, 4, error), workspace=workspace)
+    store = embed(model, task, workspace=workspace)
     # One batch of 12 clips per split: 12 and 6 are too many, 3 fit, also in the next splits.
     seen = calls(model)
     assert seen == [12, 6, 3, 3, 3, 3, *[3] * 8]
@@ -66,25 +66,25 @@ def test_half_as_many_clips_at_a_time_from_then_on(
 
 
 def test_a_remainder_that_fits_whole_is_not_reduced(
-    tmp_path: Path, settings: Settings, task: PreparedTask, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, task: PreparedTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "batch_clips", lambda *_: 5)
     monkeypatch.setattr(batches, "_SHARD_AUDIO_S", 1.25)
-    model = load_model(limited(tmp_path, settings, 3), settings=settings)
-    names = missing_shards(model, task, settings=settings)
-    embed_shards(model, task, names[:3], settings=settings)
+    model = load_model(limited(tmp_path, workspace, 3), workspace=workspace)
+    names = missing_shards(model, task, workspace=workspace)
+    embed_shards(model, task, names[:3], workspace=workspace)
     # Shards of 5, 5 and 2 clips.
     assert calls(model) == [5, 3, 2, 3, 2, 2]
-    store = embed(model, task, settings=settings)
+    store = embed(model, task, workspace=workspace)
     sizes = [shard.reduced_batch for shard in store.manifest.shards]
     assert sizes == [3, 3, None, 3, 3, None, 3, 3, None]
     assert store.manifest.reduced_batch == 3
 
 
-def test_events_keep_their_frames(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_event_task(tmp_path / "task"), settings=settings)
+def test_events_keep_their_frames(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_event_task(tmp_path / "task"), workspace=workspace)
     whole = embed(
-        load_model(write_model(tmp_path / "whole"), settings=settings), task, settings=settings
+        load_model(write_model(tmp_path / "whole"), workspace=workspace), task, workspace=workspace
     )
     extra = """
     plain = get_timestamp_embeddings
@@ -93,8 +93,8 @@ def test_events_keep_their_frames(tmp_path: Path, settings: Settings) -> None:
             raise MemoryError
         return plain(audio, model)
     """
-    model = load_model(write_model(tmp_path, extra=extra), settings=settings)
-    store = embed(model, task, settings=settings)
+    model = load_model(write_model(tmp_path, extra=extra), workspace=workspace)
+    store = embed(model, task, workspace=workspace)
     assert store.manifest.reduced_batch == 1
     for split in task.splits:
         for ours, theirs in zip(store.timestamps(split), whole.timestamps(split), strict=True):
@@ -104,39 +104,39 @@ def test_events_keep_their_frames(tmp_path: Path, settings: Settings) -> None:
 
 
 def test_a_model_in_a_process_of_its_own(
-    tmp_path: Path, settings: Settings, task: PreparedTask
+    tmp_path: Path, workspace: Workspace, task: PreparedTask
 ) -> None:
-    path = limited(tmp_path, settings, 4)
+    path = limited(tmp_path, workspace, 4)
     there = Interpreter(Path(sys.executable), timeout_s=300)
-    model = load_model(path, settings=settings, interpreter=there)
+    model = load_model(path, workspace=workspace, interpreter=there)
     try:
-        store = embed(model, task, settings=settings)
+        store = embed(model, task, workspace=workspace)
     finally:
         model.close()
     assert store.manifest.reduced_batch == 3
-    here = load_model(limited(tmp_path / "here", settings, 100), settings=settings)
-    assert np.array_equal(store.scene("test"), embed(here, task, settings=settings).scene("test"))
+    here = load_model(limited(tmp_path / "here", workspace, 100), workspace=workspace)
+    assert np.array_equal(store.scene("test"), embed(here, task, workspace=workspace).scene("test"))
 
 
 def test_one_clip_that_does_not_fit_is_named(
-    tmp_path: Path, settings: Settings, task: PreparedTask
+    tmp_path: Path, workspace: Workspace, task: PreparedTask
 ) -> None:
-    model = load_model(limited(tmp_path, settings, 0), settings=settings)
+    model = load_model(limited(tmp_path, workspace, 0), workspace=workspace)
     first = next(iter(task.splits["train"]))
     message = rf"train/{first}: stats runs out of memory on this one clip of 0\.2 s"
     with pytest.raises(EmbeddingError, match=message) as caught:
-        embed(model, task, settings=settings)
+        embed(model, task, workspace=workspace)
     assert "Tried to allocate 2.00 GiB" in str(caught.value)
     assert calls(model) == [12, 6, 3, 2, 1]
 
 
 def test_other_errors_are_not_tried_again(
-    tmp_path: Path, settings: Settings, task: PreparedTask
+    tmp_path: Path, workspace: Workspace, task: PreparedTask
 ) -> None:
     error = "RuntimeError('shapes differ')"
-    model = load_model(limited(tmp_path, settings, 4, error), settings=settings)
+    model = load_model(limited(tmp_path, workspace, 4, error), workspace=workspace)
     with pytest.raises(ModelError, match="shapes differ"):
-        embed(model, task, settings=settings)
+        embed(model, task, workspace=workspace)
     assert calls(model) == [12]
 
 

@@ -12,7 +12,7 @@ import pytest
 from helpers_cli import hearbench
 
 from hearbench.demo import make_demo_tasks, write_starter_model
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NOTEBOOK = EXAMPLES / "first_steps.ipynb"
@@ -23,7 +23,7 @@ _TIMEOUT_S = 900
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("examples")
-    make_demo_tasks(folder, settings=Settings(cache_dir=folder / "cache", device="cpu"))
+    make_demo_tasks(folder, workspace=Workspace(cache_dir=folder / "cache", device="cpu"))
     write_starter_model(folder / "my_model.py")
     return folder
 

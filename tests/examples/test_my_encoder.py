@@ -18,7 +18,7 @@ from helpers_tasks import make_event_task, make_scene_task
 from hearbench.errors import ModelError
 from hearbench.models.loading import load_model
 from hearbench.models.protocol import Model
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 PATH = Path(__file__).resolve().parents[2] / "examples/models/my_encoder.py"
 
@@ -47,8 +47,8 @@ def weights(example: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture
-def model(weights: Path, settings: Settings) -> Model:
-    return load_model(PATH, weights, settings=settings)
+def model(weights: Path, workspace: Workspace) -> Model:
+    return load_model(PATH, weights, workspace=workspace)
 
 
 def frame_by_frame(
@@ -94,8 +94,8 @@ def test_frames_of_any_length(
     np.testing.assert_allclose(scene[:, 64:], expected.std(1), rtol=1e-3, atol=1e-4)
 
 
-def test_hops_of_a_fraction_of_a_sample(weights: Path, settings: Settings) -> None:
-    model = load_model(PATH, weights, settings=settings, hop_ms="33.3")
+def test_hops_of_a_fraction_of_a_sample(weights: Path, workspace: Workspace) -> None:
+    model = load_model(PATH, weights, workspace=workspace, hop_ms="33.3")
     assert model.name == "my_encoder-hop_ms=33.3"
     _, centres_ms = model.timestamps(noise(1, 4.001, 16000))
     assert centres_ms.shape == (1, 121)
@@ -107,9 +107,9 @@ def test_hops_of_a_fraction_of_a_sample(weights: Path, settings: Settings) -> No
 @pytest.mark.parametrize("hop_ms", ["50", "25", "62.5"])
 @pytest.mark.parametrize("sample", [0, 390, 7777, 8000, 15999])
 def test_a_click_is_found_at_the_nearest_timestamp(
-    weights: Path, settings: Settings, hop_ms: str, sample: int
+    weights: Path, workspace: Workspace, hop_ms: str, sample: int
 ) -> None:
-    model = load_model(PATH, weights, settings=settings, hop_ms=hop_ms)
+    model = load_model(PATH, weights, workspace=workspace, hop_ms=hop_ms)
     audio = np.zeros((2, 16123), np.float32)
     audio[0, sample] = 1.0
     embeddings, centres_ms = model.timestamps(audio)
@@ -153,18 +153,18 @@ def test_long_audio_goes_through_in_blocks(
     torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-5)
 
 
-def test_almost_twenty_minutes(weights: Path, settings: Settings) -> None:
+def test_almost_twenty_minutes(weights: Path, workspace: Workspace) -> None:
     # 19001 hops of 999 samples: an odd number that float32 would round up, beyond the end.
-    model = load_model(PATH, weights, settings=settings, hop_ms=62.4375)
+    model = load_model(PATH, weights, workspace=workspace, hop_ms=62.4375)
     embeddings, centres_ms = model.timestamps(np.zeros((1, 18_981_999), np.float32))
     assert embeddings.shape == (1, 19002, 64)
     assert float(centres_ms[0, -1]) == pytest.approx(18_981_999 / 16, abs=0.1)
     assert centres_ms.max() <= 18_981_999 / 16 + 1e-9
 
 
-def test_without_weights_it_says_what_to_do(settings: Settings) -> None:
+def test_without_weights_it_says_what_to_do(workspace: Workspace) -> None:
     with pytest.raises(ModelError, match=r"needs its checkpoint: --weights my_encoder\.pt"):
-        load_model(PATH, settings=settings)
+        load_model(PATH, workspace=workspace)
 
 
 def test_from_the_command_line(weights: Path, tmp_path: Path) -> None:

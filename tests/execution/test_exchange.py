@@ -32,8 +32,8 @@ from hearbench.models.loading import load_model
 from hearbench.probe.fit import fit_probes
 from hearbench.probe.predictions import Predictions
 from hearbench.probe.protocol import get_protocol
-from hearbench.settings import Settings
 from hearbench.tasks.store import load_task
+from hearbench.workspace import Workspace
 
 fsspec: Any = pytest.importorskip("fsspec")
 
@@ -187,20 +187,20 @@ def test_a_file_in_the_way(tmp_path: Path) -> None:
         UrlExchange((tmp_path / "file").as_uri()).open_mark()
 
 
-def test_a_task_travels_whole(exchange: UrlExchange, tmp_path: Path, settings: Settings) -> None:
+def test_a_task_travels_whole(exchange: UrlExchange, tmp_path: Path, workspace: Workspace) -> None:
     folder = make_scene_task(tmp_path, sample_rates=(16000, 44100))
     (folder / "notes.txt").write_text("stays at home")
-    task = load_task(folder, settings=settings)
+    task = load_task(folder, workspace=workspace)
     place = TaskPlace.sent(task, exchange)
     assert place.folder is None
-    got = place.load(settings, exchange)
-    assert got.folder == settings.cache_dir / "unpacked" / place.entry.split("/")[1] / task.name
+    got = place.load(workspace, exchange)
+    assert got.folder == workspace.cache_dir / "unpacked" / place.entry.split("/")[1] / task.name
     assert not (got.folder / "notes.txt").exists()
     for rate in (16000, 44100):
         assert got.digest(rate) == task.digest(rate)
 
     # Labels alone are enough for some, and what they leave for others to begin with.
-    part = dataclasses.replace(settings, cache_dir=tmp_path / "part")
+    part = dataclasses.replace(workspace, cache_dir=tmp_path / "part")
     deaf = place.load_labels(part, exchange)
     assert not list(part.cache_dir.rglob("*.wav"))
     assert dataclasses.replace(deaf, folder=got.folder, audio_folders=got.audio_folders) == got
@@ -209,16 +209,16 @@ def test_a_task_travels_whole(exchange: UrlExchange, tmp_path: Path, settings: S
 
     # It isn't fetched twice, but what is lost comes again.
     next((got.folder / "16000").rglob("*.wav")).unlink()
-    assert place.load(settings, exchange).source_digest == task.source_digest
-    assert place.load(settings, OneDisk()).source_digest == task.source_digest
+    assert place.load(workspace, exchange).source_digest == task.source_digest
+    assert place.load(workspace, OneDisk()).source_digest == task.source_digest
     # Where the task of that name is the same, it is taken as it is.
-    home = dataclasses.replace(settings, cache_dir=tmp_path / "home")
+    home = dataclasses.replace(workspace, cache_dir=tmp_path / "home")
     place.bring_home(home, exchange)
     place.bring_home(home, OneDisk())
     assert place.load(home, OneDisk()).folder == home.cache_dir / "tasks" / task.name
-    assert load_task(task.name, settings=home).source_digest == task.source_digest
+    assert load_task(task.name, workspace=home).source_digest == task.source_digest
     # Another one is left alone.
-    other = dataclasses.replace(settings, cache_dir=tmp_path / "other")
+    other = dataclasses.replace(workspace, cache_dir=tmp_path / "other")
     make_scene_task(other.cache_dir / "tasks", seed=5, sample_rates=(16000, 44100))
     found = place.load(other, exchange)
     assert "unpacked" in found.folder.parts
@@ -226,21 +226,21 @@ def test_a_task_travels_whole(exchange: UrlExchange, tmp_path: Path, settings: S
 
 
 def test_a_task_that_was_changed_is_refused(
-    exchange: UrlExchange, tmp_path: Path, settings: Settings
+    exchange: UrlExchange, tmp_path: Path, workspace: Workspace
 ) -> None:
-    task = load_task(make_scene_task(tmp_path), settings=settings)
+    task = load_task(make_scene_task(tmp_path), workspace=workspace)
     place = TaskPlace.sent(task, exchange)
     assert place.content is not None
     other = dataclasses.replace(place, content=place.content[:16] + "0" * 48)
     assert other.entry == place.entry
     with pytest.raises(TaskError, match="was changed"):
-        other.load(settings, exchange)
+        other.load(workspace, exchange)
 
 
 class Nodes:
     """Runs each unit on the next of two nodes, which have caches of their own."""
 
-    def __init__(self, caches: list[Settings], exchange: UrlExchange) -> None:
+    def __init__(self, caches: list[Workspace], exchange: UrlExchange) -> None:
         self.caches = caches
         self.exchange = exchange
         self.waiting: list[Unit] = []
@@ -258,17 +258,17 @@ class Nodes:
 
 @pytest.mark.parametrize("exchange", ["file"], indirect=True)
 def test_nodes_without_a_common_disk(
-    exchange: UrlExchange, tmp_path: Path, settings: Settings
+    exchange: UrlExchange, tmp_path: Path, workspace: Workspace
 ) -> None:
     folder = make_scene_task(
         tmp_path, folds=True, varying_lengths=True, sample_rates=(44100,), clips_per_label=22
     )
     spec = write_model(tmp_path, BANDS, "bands")
-    model = load_model(spec, settings=settings)
+    model = load_model(spec, workspace=workspace)
     choice = ModelChoice(str(spec), None, (), None, model.digest, "scene")
     training = Training(get_protocol("faster").restricted(first=4), (7, 8), "float32")
-    task = load_task(folder, settings=settings)
-    caches = [dataclasses.replace(settings, cache_dir=tmp_path / name) for name in ("n0", "n1")]
+    task = load_task(folder, workspace=workspace)
+    caches = [dataclasses.replace(workspace, cache_dir=tmp_path / name) for name in ("n0", "n1")]
     nodes = Nodes(caches, exchange)
     place = TaskPlace.sent(task, exchange)
     left: set[str] = set()
@@ -282,17 +282,17 @@ def test_nodes_without_a_common_disk(
     assert kinds == ["embeddings", "probes", "probes", "resampled"]
 
     for entry in left:
-        exchange.pull(entry, settings.cache_dir / entry)
+        exchange.pull(entry, workspace.cache_dir / entry)
     told: list[object] = []
-    found = made_here(wanted, settings, told)
+    found = made_here(wanted, workspace, told)
     assert told == [], "nothing was left to be embedded or trained"
-    alone = dataclasses.replace(settings, cache_dir=tmp_path / "alone")
+    alone = dataclasses.replace(workspace, cache_dir=tmp_path / "alone")
     expected = made_here(wanted, alone, [])
     for one, other in zip(found, expected, strict=True):
         assert one.embeddings_digest == other.embeddings_digest
         assert (one.grid, one.chosen) == (other.grid, other.chosen)
     # To train takes none of the audio.
-    deaf = dataclasses.replace(settings, cache_dir=tmp_path / "n2")
+    deaf = dataclasses.replace(workspace, cache_dir=tmp_path / "n2")
     for unit in nodes.done:
         if isinstance(unit, TrainFold):
             found_in = unit.run(deaf, exchange)
@@ -300,7 +300,7 @@ def test_nodes_without_a_common_disk(
             assert left.issuperset(found_in)
     assert not list((tmp_path / "n2").rglob("*.wav"))
     # A node that has nothing gets all of it.
-    fresh = Nodes([dataclasses.replace(settings, cache_dir=tmp_path / "n3")] * 2, exchange)
+    fresh = Nodes([dataclasses.replace(workspace, cache_dir=tmp_path / "n3")] * 2, exchange)
     before = there(exchange)
     assert drive(fresh, {"it": filling(wanted, set())}) == {}
     assert there(exchange) == before
@@ -308,9 +308,9 @@ def test_nodes_without_a_common_disk(
 
 @pytest.mark.parametrize("exchange", ["file"], indirect=True)
 def test_the_command_gets_all_of_it_from_there(
-    exchange: UrlExchange, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    exchange: UrlExchange, tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caches = [dataclasses.replace(settings, cache_dir=tmp_path / name) for name in ("n0", "n1")]
+    caches = [dataclasses.replace(workspace, cache_dir=tmp_path / name) for name in ("n0", "n1")]
     nodes = Nodes(caches, exchange)
     # One lies with the command, and the other has a name that the nodes alone know.
     places = [str(make_scene_task(tmp_path)), "other"]
@@ -325,7 +325,7 @@ def test_the_command_gets_all_of_it_from_there(
     monkeypatch.setattr("hearbench.execution.ray_cluster.ray_cluster", cluster)
     command = (
         *("evaluate", write_model(tmp_path, BANDS, "bands"), "--protocol", "faster"),
-        *("--grid-points", "2", "--cache", settings.cache_dir, "--json", "--seeds", "2"),
+        *("--grid-points", "2", "--cache", workspace.cache_dir, "--json", "--seeds", "2"),
         *(f"--task={place}" for place in places),
     )
     there = hearbench(
@@ -334,7 +334,7 @@ def test_the_command_gets_all_of_it_from_there(
     )
     assert there.code == 0, there.stderr
     assert [unit.task for unit in nodes.done if isinstance(unit, FetchTask)] == ["other"]
-    assert (settings.cache_dir / "tasks" / "other-1.0.0-full").is_dir()
+    assert (workspace.cache_dir / "tasks" / "other-1.0.0-full").is_dir()
     assert there.stderr.count("embeddings found in the cache") == 2
     here = hearbench(*command, "--out", tmp_path / "here", "--overwrite")
     assert here.json["results"] == [
@@ -342,7 +342,7 @@ def test_the_command_gets_all_of_it_from_there(
         for found in there.json["results"]
     ]
     # What the command has in its cache, others needn't make.
-    fresh = Nodes([dataclasses.replace(settings, cache_dir=tmp_path / "n2")] * 2, exchange)
+    fresh = Nodes([dataclasses.replace(workspace, cache_dir=tmp_path / "n2")] * 2, exchange)
     fs, root = fsspec.core.url_to_fs(exchange.url)
     fs.rm(root, recursive=True)
     nodes = fresh
@@ -356,63 +356,63 @@ def test_the_command_gets_all_of_it_from_there(
     assert len(shards) == 6
 
 
-def made_here(wanted: Wanted, settings: Settings, told: list[object]) -> tuple[Predictions, ...]:
+def made_here(wanted: Wanted, workspace: Workspace, told: list[object]) -> tuple[Predictions, ...]:
     assert wanted.training is not None
-    model = load_model(wanted.model.spec, settings=settings)
-    store = embed(model, wanted.task, settings=settings, progress=told.append)
+    model = load_model(wanted.model.spec, workspace=workspace)
+    store = embed(model, wanted.task, workspace=workspace, progress=told.append)
     return fit_probes(
         store,
         wanted.training.protocol,
         seeds=wanted.training.seeds,
         precision="float32",
-        settings=settings,
+        workspace=workspace,
         progress=lambda *state: told.append(state),
     )
 
 
 def test_a_task_that_a_node_fetched_comes_home(
-    exchange: UrlExchange, tmp_path: Path, settings: Settings
+    exchange: UrlExchange, tmp_path: Path, workspace: Workspace
 ) -> None:
-    node = dataclasses.replace(settings, cache_dir=tmp_path / "node")
+    node = dataclasses.replace(workspace, cache_dir=tmp_path / "node")
     make_scene_task(node.cache_dir / "tasks")
     nodes = Nodes([node, node], exchange)
     found: dict[str, TaskPlace] = {}
     flows = {name: fetching(name, found, sent=True) for name in ("tones", "tunes")}
     assert drive(nodes, flows).keys() == {"tunes"}
-    found["tones"].bring_home(settings, exchange)
-    task = load_task("tones", settings=settings, download=False)
-    assert task.source_digest == load_task("tones", settings=node).source_digest
+    found["tones"].bring_home(workspace, exchange)
+    task = load_task("tones", workspace=workspace, download=False)
+    assert task.source_digest == load_task("tones", workspace=node).source_digest
 
 
-def errand(settings: Settings, mark: Path, exchange: UrlExchange, url_mark: str) -> _Errand:
+def errand(workspace: Workspace, mark: Path, exchange: UrlExchange, url_mark: str) -> _Errand:
     return _Errand(
-        FetchTask("tones"), settings, __version__, mark, exchange.url, url_mark, str(mark.parent)
+        FetchTask("tones"), workspace, __version__, mark, exchange.url, url_mark, str(mark.parent)
     )
 
 
 def test_a_node_that_sees_another_place_says_so(
-    exchange: UrlExchange, tmp_path: Path, settings: Settings
+    exchange: UrlExchange, tmp_path: Path, workspace: Workspace
 ) -> None:
-    outcome = errand(settings, tmp_path, exchange, "marks/nobody").run()
+    outcome = errand(workspace, tmp_path, exchange, "marks/nobody").run()
     assert outcome.error is not None
     assert f"doesn't see what the evaluation wrote to {exchange.url}" in outcome.error
-    outcome = errand(settings, tmp_path, UrlExchange("oci://a/b"), "marks/nobody").run()
+    outcome = errand(workspace, tmp_path, UrlExchange("oci://a/b"), "marks/nobody").run()
     assert outcome.error is not None
     assert "--shared oci://a/b can't be used: Install ocifs" in outcome.error
 
 
 def test_which_cache_a_node_takes(
-    exchange: UrlExchange, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    exchange: UrlExchange, tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mark").touch()
-    seen, unseen = (errand(settings, tmp_path / name, exchange, "") for name in ("mark", "none"))
+    seen, unseen = (errand(workspace, tmp_path / name, exchange, "") for name in ("mark", "none"))
     monkeypatch.delenv("HEARBENCH_CACHE", raising=False)
     # A disk in common with the evaluation needs no second copy.
-    assert seen._own_cache() == settings
+    assert seen._own_cache() == workspace
     assert unseen._own_cache().cache_dir == platformdirs.user_cache_path("hearbench").resolve()
     monkeypatch.setenv("HEARBENCH_CACHE", str(tmp_path / "own"))
     for found in (seen._own_cache(), unseen._own_cache()):
-        assert found == dataclasses.replace(settings, cache_dir=tmp_path / "own")
+        assert found == dataclasses.replace(workspace, cache_dir=tmp_path / "own")
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from hearbench.execution.exchange import UrlExchange
 from hearbench.execution.executor import ThisProcess, drive
 from hearbench.execution.preparing import PrepareCorpus, Prepared, preparing
 from hearbench.execution.task_place import TaskPlace
-from hearbench.settings import Settings
 from hearbench.tasks.from_corpus import prepare_from_corpus
 from hearbench.tasks.store import load_task
+from hearbench.workspace import Workspace
 
 ASKED = ("libricount", "small"), ("esc50", "small")
 
@@ -48,9 +48,9 @@ def unit(corpora: Path, *tasks: tuple[str, str], out: Path | None, sent: bool) -
     )
 
 
-def test_by_way_of_a_url(corpora: Path, tmp_path: Path, settings: Settings) -> None:
+def test_by_way_of_a_url(corpora: Path, tmp_path: Path, workspace: Workspace) -> None:
     exchange = UrlExchange((tmp_path / "there").as_uri())
-    node = dataclasses.replace(settings, cache_dir=tmp_path / "node")
+    node = dataclasses.replace(workspace, cache_dir=tmp_path / "node")
     prepared: Prepared = {}
     units = [unit(corpora, *ASKED, out=None, sent=True)]
     assert drive(ThisProcess(node, exchange), preparing(units, prepared)) == {}
@@ -58,8 +58,8 @@ def test_by_way_of_a_url(corpora: Path, tmp_path: Path, settings: Settings) -> N
     assert isinstance(failed, str)
     assert "esc50-all_folds-small.zip" in failed
     assert isinstance(place, TaskPlace)
-    assert list(settings.cache_dir.glob("tasks/*")) == []
-    place.bring_home(settings, exchange)
+    assert list(workspace.cache_dir.glob("tasks/*")) == []
+    place.bring_home(workspace, exchange)
     here = prepare_from_corpus(
         "libricount",
         tmp_path / "here",
@@ -67,19 +67,19 @@ def test_by_way_of_a_url(corpora: Path, tmp_path: Path, settings: Settings) -> N
         corpus_dirs=[corpora],
         trust_corpus=True,
         sample_rates=[16000],
-        settings=settings,
+        workspace=workspace,
     )
-    one, other = load_task(place.name, settings=settings), load_task(here, settings=settings)
+    one, other = load_task(place.name, workspace=workspace), load_task(here, workspace=workspace)
     assert (one.source_digest, one.audio_digests) == (other.source_digest, other.audio_digests)
 
 
-def test_into_a_folder_that_all_see(corpora: Path, tmp_path: Path, settings: Settings) -> None:
+def test_into_a_folder_that_all_see(corpora: Path, tmp_path: Path, workspace: Workspace) -> None:
     prepared: Prepared = {}
     units = [unit(corpora, ASKED[0], out=tmp_path / "o", sent=False)]
-    assert drive(ThisProcess(settings), preparing(units, prepared)) == {}
+    assert drive(ThisProcess(workspace), preparing(units, prepared)) == {}
     assert prepared[ASKED[0]] == f"{tmp_path / 'o'} isn't there on the node that would write to it."
     (tmp_path / "o").mkdir()
-    assert drive(ThisProcess(settings), preparing(units, prepared)) == {}
+    assert drive(ThisProcess(workspace), preparing(units, prepared)) == {}
     folder = tmp_path / "o" / "tasks" / "libricount-v1.0.0-hear2021-small"
     assert prepared[ASKED[0]] == TaskPlace(folder.name, str(folder))
 

@@ -12,7 +12,7 @@ from hearbench.errors import HearError
 from hearbench.execution.exchange import Exchange, OneDisk
 from hearbench.execution.executor import Flow, Outcome, ThisProcess, drive
 from hearbench.execution.units import Unit
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Double:
     def label(self) -> str:
         return f"twice {self.number}"
 
-    def run(self, settings: Settings, exchange: Exchange) -> object:
-        assert settings.device == "cpu"
+    def run(self, workspace: Workspace, exchange: Exchange) -> object:
+        assert workspace.device == "cpu"
         assert isinstance(exchange, OneDisk)
         if self.number > 100:
             raise HearError(f"{self.number} is too much")
@@ -38,8 +38,8 @@ class Double:
 class Backwards:
     """Runs the latest unit first, and counts."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
         self.waiting: list[Unit] = []
         self.counts: Counter[Unit] = Counter()
 
@@ -50,7 +50,7 @@ class Backwards:
     def wait(self) -> tuple[Unit, Outcome]:
         unit = self.waiting.pop()
         try:
-            return unit, Outcome(unit.run(self.settings, OneDisk()))
+            return unit, Outcome(unit.run(self.workspace, OneDisk()))
         except HearError as error:
             return unit, Outcome(error=str(error))
 
@@ -68,11 +68,11 @@ def flow(start: int, steps: int, seen: list[tuple[int, ...]]) -> Flow:
 
 @pytest.mark.parametrize("backend", [ThisProcess, Backwards])
 def test_values_come_back_in_order(
-    backend: type[ThisProcess | Backwards], settings: Settings
+    backend: type[ThisProcess | Backwards], workspace: Workspace
 ) -> None:
     seen: list[tuple[int, ...]] = []
     told: list[tuple[int, int, str]] = []
-    errors = drive(backend(settings), {"a": flow(1, 3, seen)}, lambda *state: told.append(state))
+    errors = drive(backend(workspace), {"a": flow(1, 3, seen)}, lambda *state: told.append(state))
     # 1 -> 2 + 4 = 6 -> 12 + 14 = 26 -> 52 + 54.
     assert errors == {}
     assert seen == [(2, 4), (12, 14), (52, 54)]
@@ -80,8 +80,8 @@ def test_values_come_back_in_order(
     assert [known for _, known, _ in told] == [2, 4, 4, 6, 6, 6]
 
 
-def test_what_several_ask_for_runs_once(settings: Settings) -> None:
-    executor = Backwards(settings)
+def test_what_several_ask_for_runs_once(workspace: Workspace) -> None:
+    executor = Backwards(workspace)
     seen: list[tuple[int, ...]] = []
     errors = drive(executor, {i: flow(1, 2, seen) for i in range(3)})
     assert errors == {}
@@ -90,7 +90,7 @@ def test_what_several_ask_for_runs_once(settings: Settings) -> None:
     assert set(executor.counts) == {Double(1), Double(2), Double(6), Double(7)}
 
 
-def test_a_flow_that_fails_stops_no_other(settings: Settings) -> None:
+def test_a_flow_that_fails_stops_no_other(workspace: Workspace) -> None:
     seen: list[tuple[int, ...]] = []
     bad: list[tuple[int, ...]] = []
     flows = {
@@ -99,7 +99,7 @@ def test_a_flow_that_fails_stops_no_other(settings: Settings) -> None:
         "early": flow(100, 1, bad),
         "the same": flow(100, 1, bad),
     }
-    errors = drive(Backwards(settings), flows)
+    errors = drive(Backwards(workspace), flows)
     assert seen == [(6, 8), (28, 30)]
     # 1 -> 6 -> 26 -> 106, which is too much.
     assert bad == [(2, 4), (12, 14), (52, 54)]
@@ -108,14 +108,14 @@ def test_a_flow_that_fails_stops_no_other(settings: Settings) -> None:
     assert errors["late"] in {"106 is too much", "107 is too much"}
 
 
-def test_no_units_at_all(settings: Settings) -> None:
+def test_no_units_at_all(workspace: Workspace) -> None:
     def nothing() -> Flow:
         values = yield []
         assert list(values) == []
 
-    assert drive(ThisProcess(settings), {1: nothing(), 2: nothing()}) == {}
+    assert drive(ThisProcess(workspace), {1: nothing(), 2: nothing()}) == {}
 
 
-def test_a_bug_is_raised(settings: Settings) -> None:
+def test_a_bug_is_raised(workspace: Workspace) -> None:
     with pytest.raises(ValueError, match="a bug"):
-        drive(ThisProcess(settings), {"a": flow(-1, 1, [])})
+        drive(ThisProcess(workspace), {"a": flow(-1, 1, [])})

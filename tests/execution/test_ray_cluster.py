@@ -25,7 +25,7 @@ from hearbench.execution.task_place import TaskPlace
 from hearbench.execution.units import FetchTask, FinishStore, ModelChoice
 from hearbench.models.loading import load_model
 from hearbench.results import Result
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 QUICK = ("--protocol", "faster", "--grid-points", "2")
 
@@ -239,31 +239,31 @@ def test_nodes_with_caches_of_their_own(cluster: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_on_this_machine_alone(tmp_path: Path, settings: Settings) -> None:
+def test_on_this_machine_alone(tmp_path: Path, workspace: Workspace) -> None:
     pytest.importorskip("ray")
     task = make_scene_task(tmp_path / "t")
     model = write_model(tmp_path / "m", BANDS, "bands")
     command = ("evaluate", model, "--task", task, *QUICK, "--json")
     there = hearbench(
-        *command, "--cache", settings.cache_dir, "--out", tmp_path / "there", "--executor", "ray"
+        *command, "--cache", workspace.cache_dir, "--out", tmp_path / "there", "--executor", "ray"
     )
     assert there.code == 0, there.stderr
     assert "embeddings found in the cache" in there.stderr
-    assert not list((settings.cache_dir / "execution").iterdir())
+    assert not list((workspace.cache_dir / "execution").iterdir())
     here = hearbench(*command, "--cache", tmp_path / "other", "--out", tmp_path / "here")
     assert "embeddings found in the cache" not in here.stderr
     one, other = (Result.read(Path(a.json["results"][0]["path"])) for a in (here, there))
     assert one.same_as(other)
 
 
-def test_what_a_cluster_can_and_cannot_do(tmp_path: Path, settings: Settings) -> None:
+def test_what_a_cluster_can_and_cannot_do(tmp_path: Path, workspace: Workspace) -> None:
     pytest.importorskip("ray")
     spec = write_model(tmp_path / "m", STATS, "ends", ENDS)
     task = str(make_scene_task(tmp_path / "t"))
-    digest = load_model(spec, settings=settings).digest
+    digest = load_model(spec, workspace=workspace).digest
     choice = ModelChoice(str(spec), None, (), None, digest, "scene")
     unit = FinishStore(choice, TaskPlace("tones-1.0.0-full", task), "float32")
-    with ray_cluster(settings, share=Share(retries=0)) as cluster:
+    with ray_cluster(workspace, share=Share(retries=0)) as cluster:
         cluster.submit(unit)
         cluster.submit(FetchTask(f"{task}/nothing"))
         cluster.submit(FetchTask(task))
@@ -271,7 +271,7 @@ def test_what_a_cluster_can_and_cannot_do(tmp_path: Path, settings: Settings) ->
         with pytest.raises(HearError, match="No node of the cluster has the 6400 CPUs"):
             cluster.check_room(Share(cpus=6400))
         # Another folder, or one that isn't there.
-        (mark,) = (settings.cache_dir / "execution").iterdir()
+        (mark,) = (workspace.cache_dir / "execution").iterdir()
         mark.unlink()
         cluster.submit(FetchTask(task))
         _, unseen = cluster.wait()
@@ -297,7 +297,7 @@ def get_scene_embeddings(audio, model):
 
 
 def test_what_the_cluster_could_not_do_is_left_out(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tasks = [make_scene_task(tmp_path / "t"), make_scene_task(tmp_path / "t", name="other")]
     models = [write_model(tmp_path / "m"), write_model(tmp_path / "m", BANDS, "bands")]
@@ -316,7 +316,7 @@ def test_what_the_cluster_could_not_do_is_left_out(
     monkeypatch.setattr("hearbench.cli.cluster.fill_on_cluster", fill)
     answer = hearbench(
         *("evaluate", *models, *(f"--task={task}" for task in tasks), *QUICK, "--json"),
-        *("--out", tmp_path / "out", "--cache", settings.cache_dir, "--seeds", 2),
+        *("--out", tmp_path / "out", "--cache", workspace.cache_dir, "--seeds", 2),
         *("--executor", "ray", "--address", "a:1", "--gpus-per-unit", 0.25, "--cpus-per-unit", 3),
         *("--shared", "s3://a/b"),
     )
@@ -332,11 +332,11 @@ def test_what_the_cluster_could_not_do_is_left_out(
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:70000", "no-such-host.invalid:6379"])
-def test_nobody_at_the_address(address: str, settings: Settings) -> None:
+def test_nobody_at_the_address(address: str, workspace: Workspace) -> None:
     pytest.importorskip("ray")
     with (
         pytest.raises(HearError, match=f"No Ray cluster answers at {address}"),
-        ray_cluster(settings, address=address),
+        ray_cluster(workspace, address=address),
     ):
         pass
 

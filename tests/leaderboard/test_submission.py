@@ -31,10 +31,10 @@ from hearbench.leaderboard.submission import (
 )
 from hearbench.leaderboard.table import COLUMNS, Row
 from hearbench.results import Result
-from hearbench.settings import Settings
 from hearbench.tasks.store import PreparedTask, load_task
 from hearbench.validate import CHECKS
 from hearbench.validate.report import CheckResult, ModelFacts, Report
+from hearbench.workspace import Workspace
 
 TODAY = dt.datetime.now(dt.timezone.utc).date()
 VERSIONS = {"python": "3.11.7", "torch": "2.9"}
@@ -82,8 +82,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         for found in answer.json["results"]
         if not found["task"].startswith("speech")
     }
-    settings = Settings(cache_dir=folder / "cache", device="cpu")
-    loaded = {task.name: task for task in (load_task(p, settings=settings) for p in paths)}
+    workspace = Workspace(cache_dir=folder / "cache", device="cpu")
+    loaded = {task.name: task for task in (load_task(p, workspace=workspace) for p in paths)}
     first = Result.read(next(iter(results.values())))
     submission = Submission(
         hearbench_version=first.hearbench_version,

@@ -27,7 +27,7 @@ from hearbench.models.environments import (
     make_environment,
 )
 from hearbench.models.pythons import BasePython, find_python
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 # Builds a wheel of the package beside it with nothing but what comes with Python.
 _BACKEND = """
@@ -97,8 +97,8 @@ def made(offline: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     folder = tmp_path_factory.mktemp("made")
     told: list[str] = []
     tree = _write_tree(folder / "tiny-src")
-    settings = Settings(cache_dir=folder / "cache")
-    return make_environment(str(tree), settings=settings, progress=told.append), told
+    workspace = Workspace(cache_dir=folder / "cache")
+    return make_environment(str(tree), workspace=workspace, progress=told.append), told
 
 
 @pytest.fixture
@@ -137,14 +137,14 @@ def test_a_source_tree_is_installed_beside_numpy(made: tuple[Path, list[str]]) -
     assert record["python_version"] == find_python(None).version_text
     assert told[0] == f"Making an environment with Python {record['python_version']}"
     assert any(line.startswith("Successfully installed hk-tiny-0.5 numpy-0.9") for line in told)
-    (found,) = list_environments(Settings(cache_dir=folder.parents[1]))
+    (found,) = list_environments(Workspace(cache_dir=folder.parents[1]))
     assert (found.folder, found.python, found.created) == (folder, python, record["created"])
     # Nothing is left beside it.
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
 def test_it_is_made_once(
-    made: tuple[Path, list[str]], settings: Settings, monkeypatch: pytest.MonkeyPatch
+    made: tuple[Path, list[str]], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python, _ = made
     cache = python.parents[3]
@@ -152,7 +152,7 @@ def test_it_is_made_once(
     told: list[str] = []
     again = make_environment(
         str(tree),
-        settings=Settings(cache_dir=cache),
+        workspace=Workspace(cache_dir=cache),
         python=sys.executable,
         progress=told.append,
         before=lambda folder, _: told.append(str(folder)),
@@ -166,46 +166,46 @@ def test_a_changed_tree_gets_another_one(made: tuple[Path, list[str]], tmp_path:
     cache = first.parents[3]
     shutil.copytree(cache.parent / "tiny-src", tmp_path / "tiny-src")
     (tmp_path / "tiny-src" / "hk_tiny.py").write_text("shown = 'changed'\n")
-    settings = Settings(cache_dir=cache)
-    second = make_environment(str(tmp_path / "tiny-src"), settings=settings)
+    workspace = Workspace(cache_dir=cache)
+    second = make_environment(str(tmp_path / "tiny-src"), workspace=workspace)
     code = "import hk_tiny; print(hk_tiny.shown)"
     assert [_shown(python, code) for python in (first, second)] == ["tiny 0.9", "changed"]
-    assert {found.python for found in list_environments(settings)} == {first, second}
+    assert {found.python for found in list_environments(workspace)} == {first, second}
     shutil.rmtree(second.parents[1])
-    assert [found.python for found in list_environments(settings)] == [first]
+    assert [found.python for found in list_environments(workspace)] == [first]
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_requirement_is_installed(settings: Settings) -> None:
+def test_a_requirement_is_installed(workspace: Workspace) -> None:
     told: list[tuple[Path, str, bool]] = []
     python = make_environment(
         "hk-model==1.0",
-        settings=settings,
+        workspace=workspace,
         before=lambda folder, version: told.append((folder, version, folder.exists())),
     )
     # Where it will be is said before anything is there.
     assert told == [(python.parents[1], platform.python_version(), False)]
     code = "import hk_model; print(hk_model.__version__)"
     assert _shown(python, code) == "1.0"
-    (found,) = list_environments(settings)
+    (found,) = list_environments(workspace)
     assert found.spec == "hk-model==1.0"
     assert {"hk_model==1.0", "numpy==0.9"} <= set(found.packages)
 
 
 @pytest.mark.usefixtures("quick")
-def test_what_pip_says_last_is_in_the_error(tmp_path: Path, settings: Settings) -> None:
+def test_what_pip_says_last_is_in_the_error(tmp_path: Path, workspace: Workspace) -> None:
     tree = _write_tree(tmp_path / "src", needs="Requires-Dist: hk-missing==3\\n")
     with pytest.raises(ModelError) as caught:
-        make_environment(str(tree), settings=settings)
+        make_environment(str(tree), workspace=workspace)
     text = str(caught.value)
     assert text.startswith(f"pip can't install {tree} with Python {find_python(None).version_text}")
     assert "No matching distribution found for hk-missing==3" in text
     assert len(text.splitlines()) <= 22
-    assert not any((settings.cache_dir / "environments").glob("*"))
+    assert not any((workspace.cache_dir / "environments").glob("*"))
 
 
 @pytest.mark.usefixtures("quick")
-def test_an_interruption_ends_pip_and_leaves_nothing(tmp_path: Path, settings: Settings) -> None:
+def test_an_interruption_ends_pip_and_leaves_nothing(tmp_path: Path, workspace: Workspace) -> None:
     marker = tmp_path / "building"
     wait = f"import time; open({str(marker)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     tree = _write_tree(tmp_path / "src", extra=wait)
@@ -219,44 +219,44 @@ def test_an_interruption_ends_pip_and_leaves_nothing(tmp_path: Path, settings: S
     thread = threading.Thread(target=interrupt, daemon=True)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        make_environment(str(tree), settings=settings)
+        make_environment(str(tree), workspace=workspace)
     thread.join()
     # It was pip's child, and what collects orphans may be slow.
     with contextlib.suppress(psutil.NoSuchProcess):
         assert psutil.Process(int(marker.read_text())).status() == psutil.STATUS_ZOMBIE
-    assert not any((settings.cache_dir / "environments").glob("*"))
+    assert not any((workspace.cache_dir / "environments").glob("*"))
 
 
 @pytest.mark.usefixtures("quick")
-def test_one_that_was_not_finished_is_made_anew(tmp_path: Path, settings: Settings) -> None:
+def test_one_that_was_not_finished_is_made_anew(tmp_path: Path, workspace: Workspace) -> None:
     tree = _write_tree(tmp_path / "src")
-    python = make_environment(str(tree), settings=settings)
+    python = make_environment(str(tree), workspace=workspace)
     folder = python.parents[1]
     (folder / "left").write_text("")
     record = folder / "environment.json"
     whole = record.read_text()
     python.rename(folder / "away")
-    assert list_environments(settings) == []
+    assert list_environments(workspace) == []
     (folder / "away").rename(python)
     record.unlink()
-    assert list_environments(settings) == []
+    assert list_environments(workspace) == []
     record.write_text(whole[:20])
-    assert list_environments(settings) == []
-    assert make_environment(str(tree), settings=settings) == python
-    (found,) = list_environments(settings)
+    assert list_environments(workspace) == []
+    assert make_environment(str(tree), workspace=workspace) == python
+    (found,) = list_environments(workspace)
     assert found.folder == folder
     assert not (folder / "left").exists()
 
 
 @pytest.mark.usefixtures("quick")
-def test_two_make_it_once(tmp_path: Path, settings: Settings) -> None:
+def test_two_make_it_once(tmp_path: Path, workspace: Workspace) -> None:
     tree = _write_tree(tmp_path / "src")
     told: list[str] = []
     threads = [
         threading.Thread(
             target=make_environment,
             args=(str(tree),),
-            kwargs={"settings": settings, "progress": told.append},
+            kwargs={"workspace": workspace, "progress": told.append},
         )
         for _ in range(2)
     ]
@@ -264,7 +264,7 @@ def test_two_make_it_once(tmp_path: Path, settings: Settings) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    (found,) = list_environments(settings)
+    (found,) = list_environments(workspace)
     assert sum(line.startswith("Making") for line in told) == 1
     waiting = [line for line in told if line.startswith(f"making {found.folder}: waiting for")]
     assert len(waiting) == 1
@@ -284,27 +284,27 @@ def _fake_python(path: Path, version: str, has_venv: bool) -> Path:
 
 
 def test_interpreters_that_cannot_are_refused(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = str(_write_tree(tmp_path / "src"))
     old = _fake_python(tmp_path / "old", "3.6.15", True)
     with pytest.raises(ModelError, match=r"is Python 3\.6\.15; models run on 3\.7 or later"):
-        make_environment(tree, settings=settings, python=old)
+        make_environment(tree, workspace=workspace, python=old)
     monkeypatch.setenv("PATH", str(tmp_path))
     bare = _fake_python(tmp_path / "bare", "3.9.2", False)
     with pytest.raises(ModelError, match=r"the package python3\.9-venv\), or uv"):
-        make_environment(tree, settings=settings, python=bare)
+        make_environment(tree, workspace=workspace, python=bare)
     # Where uv is, it does it.
     uv = tmp_path / "uv"
     uv.write_text('#!/bin/sh\necho "uv got $@"\nexit 1\n')
     uv.chmod(0o755)
     with pytest.raises(ModelError, match=rf"uv got venv --seed --python {bare} {tmp_path}/cache"):
-        make_environment(tree, settings=settings, python=bare)
-    assert not any((settings.cache_dir / "environments").glob("*"))
+        make_environment(tree, workspace=workspace, python=bare)
+    assert not any((workspace.cache_dir / "environments").glob("*"))
 
 
 @pytest.mark.real
-def test_a_real_tree_gets_the_numpy_that_it_needs(tmp_path: Path, settings: Settings) -> None:
+def test_a_real_tree_gets_the_numpy_that_it_needs(tmp_path: Path, workspace: Workspace) -> None:
     try:
         base = find_python("3.9")
     except ModelError as error:
@@ -322,11 +322,11 @@ def test_a_real_tree_gets_the_numpy_that_it_needs(tmp_path: Path, settings: Sett
     )
     (tree / "old_model" / "__init__.py").write_text("")
     (tree / "old_model" / "api.py").write_text("import numpy\n")
-    python = make_environment(str(tree), settings=settings, python="3.9")
+    python = make_environment(str(tree), workspace=workspace, python="3.9")
     code = "import sys, old_model.api as a; print(sys.version_info[:2], a.numpy.__version__)"
     shown = _shown(python, code)
     assert shown.startswith("(3, 9) 1.")
-    (found,) = list_environments(settings)
+    (found,) = list_environments(workspace)
     assert found.python_version == base.version_text
     shutil.rmtree(found.folder)
 
@@ -396,14 +396,14 @@ def _listing_tree(folder: Path, listed: list[str], *, editing: bool = False) -> 
     ids=["nothing", "module", "imported", "data", "whole"],
 )
 def test_what_a_copy_lacks_is_read_where_it_lies(
-    tmp_path: Path, settings: Settings, editing: bool, listed: list[str], lacked: tuple[str, ...]
+    tmp_path: Path, workspace: Workspace, editing: bool, listed: list[str], lacked: tuple[str, ...]
 ) -> None:
     tree = _listing_tree(tmp_path / "listed", listed, editing=editing)
     told: list[str] = []
     python = make_environment(
-        str(tree), settings=settings, modules=["hk_api.hear"], progress=told.append
+        str(tree), workspace=workspace, modules=["hk_api.hear"], progress=told.append
     )
-    (found,) = list_environments(settings)
+    (found,) = list_environments(workspace)
     assert found.python == python
     assert found.editable == (tree if lacked else None)
     assert set(lacked) <= set(found.lacked)
@@ -416,23 +416,23 @@ def test_what_a_copy_lacks_is_read_where_it_lies(
     assert "labels.csv" in shown
     assert (str(tree) in shown) == bool(lacked)
     # Found again, and not made again.
-    assert make_environment(str(tree), settings=settings, modules=["hk_api.hear"]) == python
+    assert make_environment(str(tree), workspace=workspace, modules=["hk_api.hear"]) == python
 
 
 @pytest.mark.usefixtures("quick")
 def test_what_is_read_in_place_counts_by_content_and_place(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, workspace: Workspace
 ) -> None:
     tree = _listing_tree(tmp_path / "listed", ["hk_api/__init__.py"])
 
     def made(folder: Path, *modules: str) -> Path:
-        return make_environment(str(folder), settings=settings, modules=modules)
+        return make_environment(str(folder), workspace=workspace, modules=modules)
 
     # An environment that was made for less is mended when more is asked of it.
     first = made(tree)
-    assert [one.editable for one in list_environments(settings)] == [None]
+    assert [one.editable for one in list_environments(workspace)] == [None]
     assert made(tree, "hk_api.hear") == first
-    assert [one.editable for one in list_environments(settings)] == [tree]
+    assert [one.editable for one in list_environments(workspace)] == [tree]
     # The same files elsewhere may change without these.
     (tmp_path / "other").mkdir()
     other = shutil.copytree(tree, tmp_path / "other" / "listed")
@@ -445,4 +445,4 @@ def test_what_is_read_in_place_counts_by_content_and_place(
     third = made(tree, "hk_api.hear")
     assert third not in (first, second)
     assert "4" in _shown(third, "import hk_api.hear as h; print(h.shown)")
-    assert len(list_environments(settings)) == 3
+    assert len(list_environments(workspace)) == 3

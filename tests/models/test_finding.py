@@ -9,7 +9,7 @@ import pytest
 from hearbench.errors import ModelError
 from hearbench.models.finding import find_model, parse_name
 from hearbench.models.loading import load_model
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 TWO = """
 import torch
@@ -53,27 +53,27 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "two_models.py"
 
 
-def test_objects_in_a_file(file: Path, settings: Settings) -> None:
+def test_objects_in_a_file(file: Path, workspace: Workspace) -> None:
     audio = np.array([[0.25, -0.5], [0.5, 0.5]], dtype=np.float32)
     for attribute, factor in (("large", 300), ("small.inner", 3)):
-        model = load_model(f"{file}:{attribute}", settings=settings)
+        model = load_model(f"{file}:{attribute}", workspace=workspace)
         assert model.name == f"two_models.{attribute}"
         expected = factor * np.stack([audio.sum(1), np.abs(audio).sum(1)], 1)
         assert np.array_equal(model.scene(audio), expected)
-    one = load_model(f"{file}:large", settings=settings)
-    other = load_model(f"{file}:small.inner", settings=settings)
+    one = load_model(f"{file}:large", workspace=workspace)
+    other = load_model(f"{file}:small.inner", workspace=workspace)
     assert one.digest != other.digest
 
 
 def test_objects_in_a_module(
-    file: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    file: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(file.parent))
-    model = load_model("two_models:large", settings=settings)
+    model = load_model("two_models:large", workspace=workspace)
     assert model.scene(np.ones((1, 4), np.float32)).tolist() == [[1200, 1200]]
     # A change of the module is another model, also in the same process.
     file.write_text(TWO.replace("Api(100)", "Api(1001)"))
-    changed = load_model("two_models:large", settings=settings)
+    changed = load_model("two_models:large", workspace=workspace)
     assert changed.digest != model.digest
     assert changed.scene(np.ones((1, 4), np.float32)).tolist() == [[12012, 12012]]
     assert model.scene(np.ones((1, 4), np.float32)).tolist() == [[1200, 1200]]
@@ -97,7 +97,7 @@ def test_what_is_not_there(file: Path, spec: str, said: str) -> None:
         find_model(parse_name(spec.format(file=file)))
 
 
-def test_a_name_that_says_its_weights(file: Path, settings: Settings, tmp_path: Path) -> None:
+def test_a_name_that_says_its_weights(file: Path, workspace: Workspace, tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"")
     with pytest.raises(ModelError, match="names its weights itself"):
-        load_model(f"onnx:{tmp_path / 'm.onnx'}", file, settings=settings)
+        load_model(f"onnx:{tmp_path / 'm.onnx'}", file, workspace=workspace)

@@ -17,7 +17,7 @@ from hearbench.errors import ModelError
 from hearbench.models.fingerprint import Fingerprint, fingerprint, signal
 from hearbench.models.loaded import Interpreter
 from hearbench.models.loading import load_model
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 Floats = npt.NDArray[np.float32]
 HERE = Interpreter(Path(sys.executable), timeout_s=60)
@@ -29,22 +29,22 @@ def no_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
 
-def reading(place: Path, code: str, settings: Settings, **options: Any) -> str:
+def reading(place: Path, code: str, workspace: Workspace, **options: Any) -> str:
     """The digest of a model that does something while it is loaded."""
     body = "".join(f"    {line}\n" for line in code.splitlines())
     extra = f"import os, pathlib, sys\nHERE = pathlib.Path(__file__).parent\n{DEFINE}{body}"
     path = write_model(place, extra=f"{extra}    return Stats()\n")
-    return load_model(path, settings=settings, **options).digest
+    return load_model(path, workspace=workspace, **options).digest
 
 
 DEFINE = "def load_model(path='', word='', ck='', folder='', n=0.0):\n"
 
 
-def test_a_plain_model_is_its_source(tmp_path: Path, settings: Settings) -> None:
-    model = load_model(write_model(tmp_path), settings=settings)
+def test_a_plain_model_is_its_source(tmp_path: Path, workspace: Workspace) -> None:
+    model = load_model(write_model(tmp_path), workspace=workspace)
     assert model.seen.identity() == {}
     assert model.digest_of("scene") == model.digest == model.digest_of("event")
-    there = load_model(write_model(tmp_path), settings=settings, interpreter=HERE)
+    there = load_model(write_model(tmp_path), workspace=workspace, interpreter=HERE)
     try:
         assert there.seen.identity() == {}
         assert there.digest_of("scene") == there.digest
@@ -54,7 +54,7 @@ def test_a_plain_model_is_its_source(tmp_path: Path, settings: Settings) -> None
 
 
 def test_places_do_not_count(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = """
 (HERE / "w.txt").read_text()
@@ -70,15 +70,15 @@ open(os.environ["WHERE"] + "/w.txt").close()
         monkeypatch.setenv("HOME", str(tmp_path / name))
         monkeypatch.setenv("OMP_NUM_THREADS", name)
         monkeypatch.setenv("WHERE", str(tmp_path / name / "named"))
-        digests.append(reading(tmp_path / name / "m", code, settings))
+        digests.append(reading(tmp_path / name / "m", code, workspace))
     assert digests[0] == digests[1]
     # The same contents, by the other names.
     (tmp_path / "two/m/w.txt").write_text("other")
     (tmp_path / "two/other/w.txt").write_text("m")
-    assert reading(tmp_path / "two/m", code, settings) not in digests
+    assert reading(tmp_path / "two/m", code, workspace) not in digests
 
 
-def test_variables(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "site-packages"
     package.mkdir()
     (package / "a_library.py").write_text("import os\ndef ask(): return os.environ.get('THEIRS')\n")
@@ -88,18 +88,18 @@ def test_variables(tmp_path: Path, settings: Settings, monkeypatch: pytest.Monke
     for name in ("", "THEIRS", "OURS", "MAYBE"):
         if name:
             monkeypatch.setenv(name, "3")
-        digests.append(reading(tmp_path, code, settings))
+        digests.append(reading(tmp_path, code, workspace))
     assert digests[0] == digests[1]
     assert len(set(digests)) == 3
     monkeypatch.setenv("OURS", "4")
-    assert reading(tmp_path, code, settings) not in digests
+    assert reading(tmp_path, code, workspace) not in digests
     path = write_model(tmp_path, extra="import os\ndict(os.environ)")
-    model = load_model(path, settings=settings)
+    model = load_model(path, workspace=workspace)
     assert model.seen.identity() == {}
     assert "environment variables" in " ".join(model.check("scene").notes)
 
 
-def test_what_a_model_writes_itself(tmp_path: Path, settings: Settings) -> None:
+def test_what_a_model_writes_itself(tmp_path: Path, workspace: Workspace) -> None:
     fetched = """
 path = HERE / "fetched.bin"
 if not path.exists():
@@ -112,16 +112,16 @@ n = int(path.read_text()) if path.exists() else 0
 path.write_text(str(n + 1))
 """
     for code in (fetched, counted):
-        reading(tmp_path, code, settings)  # the first time there is nothing to be read
-        assert reading(tmp_path, code, settings) == reading(tmp_path, code, settings)
+        reading(tmp_path, code, workspace)  # the first time there is nothing to be read
+        assert reading(tmp_path, code, workspace) == reading(tmp_path, code, workspace)
     (tmp_path / "fetched.bin").write_bytes(b"y")
-    changed = reading(tmp_path, fetched, settings)
+    changed = reading(tmp_path, fetched, workspace)
     (tmp_path / "fetched.bin").write_bytes(b"z")
-    assert reading(tmp_path, fetched, settings) != changed
+    assert reading(tmp_path, fetched, workspace) != changed
 
 
 def test_installed_packages(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "site-packages/a_package"
     package.mkdir(parents=True)
@@ -131,15 +131,15 @@ def test_installed_packages(
     (package / "part.py").write_text(f"open({str(tmp_path / 'log')!r}).close()\nG = 1\n")
     monkeypatch.syspath_prepend(package.parent)
     code = "import a_package.part, json, torch"
-    first = reading(tmp_path / "m", code, settings)
+    first = reading(tmp_path / "m", code, workspace)
     # It is there already: whoever was loaded before doesn't matter.
     (tmp_path / "log").write_text("2")
-    assert reading(tmp_path / "m", code, settings) == first
+    assert reading(tmp_path / "m", code, workspace) == first
     (package / "part.py").write_text("G = 2\n")
-    assert reading(tmp_path / "m", code, settings) != first
+    assert reading(tmp_path / "m", code, workspace) != first
 
 
-def test_what_cannot_be_seen_is_said(tmp_path: Path, settings: Settings) -> None:
+def test_what_cannot_be_seen_is_said(tmp_path: Path, workspace: Workspace) -> None:
     code = """
 import socket, subprocess
 subprocess.run([sys.executable, "-c", ""], check=True)
@@ -148,8 +148,8 @@ try:
 except OSError:
     pass
 """
-    reading(tmp_path, code + "import ctypes", settings)
-    model = load_model(tmp_path / "stats.py", settings=settings)
+    reading(tmp_path, code + "import ctypes", workspace)
+    model = load_model(tmp_path / "stats.py", workspace=workspace)
     (note,) = model.check("scene").notes
     assert "127.0.0.1" in note
     assert sys.executable in note
@@ -158,12 +158,12 @@ except OSError:
 
 
 def test_options_that_name_places(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = "(HERE / 'told').write_text(ck + ' ' + word + ' ' + folder)"
 
     def digest(**options: str) -> str:
-        return reading(tmp_path / "m", code, settings, **options)
+        return reading(tmp_path / "m", code, workspace, **options)
 
     for name in ("one", "two"):
         (tmp_path / name / "ck/deep").mkdir(parents=True)
@@ -184,14 +184,16 @@ def test_options_that_name_places(
     (tmp_path / "two/ck/deep/w").write_text("three")
     assert digest(folder="ck") not in found.values()
     # Its name in folders stays what the user wrote.
-    assert load_model(tmp_path / "m/stats.py", settings=settings, folder="ck").name.endswith("=ck")
+    assert load_model(tmp_path / "m/stats.py", workspace=workspace, folder="ck").name.endswith(
+        "=ck"
+    )
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", float("nan")])
-def test_numbers_that_are_none(tmp_path: Path, settings: Settings, value: str) -> None:
+def test_numbers_that_are_none(tmp_path: Path, workspace: Workspace, value: str) -> None:
     path = write_model(tmp_path, extra=f"{DEFINE}    return Stats()")
     with pytest.raises(ModelError, match="option n should be a finite number"):
-        load_model(path, settings=settings, n=value)
+        load_model(path, workspace=workspace, n=value)
 
 
 def test_folders_with_links(tmp_path: Path) -> None:
@@ -218,7 +220,7 @@ def test_folders_with_links(tmp_path: Path) -> None:
 
 
 def test_another_process_tells_the_same(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "w.txt").write_text("1")
     (tmp_path / "lazy.py").write_text("G = 1")
@@ -238,7 +240,7 @@ def get_scene_embeddings(audio, model):
     path = write_model(tmp_path, extra=extra)
 
     def both(interpreter: Interpreter | None) -> tuple[str, str]:
-        model = load_model(path, settings=settings, interpreter=interpreter)
+        model = load_model(path, workspace=workspace, interpreter=interpreter)
         try:
             assert model.check("scene").notes == ()
             assert model.digest_of("scene") != model.digest
@@ -318,8 +320,10 @@ def test_models_that_cannot_be_compared() -> None:
     assert not Fingerprint(state="varies").matches(Fingerprint(state="failed"))
 
 
-def test_a_model_that_varies_says_so(tmp_path: Path, settings: Settings) -> None:
+def test_a_model_that_varies_says_so(tmp_path: Path, workspace: Workspace) -> None:
     extra = "def get_scene_embeddings(audio, model):\n    return torch.rand(len(audio), 3)"
-    check = load_model(write_model(tmp_path, STATS, extra=extra), settings=settings).check("scene")
+    check = load_model(write_model(tmp_path, STATS, extra=extra), workspace=workspace).check(
+        "scene"
+    )
     assert check.fingerprint.state == "varies"
     assert "repeatable" in check.notes[0]

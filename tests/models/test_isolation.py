@@ -24,8 +24,8 @@ from hearbench.models.loaded import Interpreter
 from hearbench.models.loading import load_model
 from hearbench.models.other_process import OtherProcess
 from hearbench.models.protocol import Model
-from hearbench.settings import Settings
 from hearbench.tasks.store import load_task
+from hearbench.workspace import Workspace
 
 HERE = Interpreter(Path(sys.executable), timeout_s=300)
 # What the model does is said by the first sample that it is handed.
@@ -61,15 +61,15 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def lasting(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
     """One process for all tests that leave it alive."""
-    settings = Settings(cache_dir=tmp_path_factory.mktemp("cache"), device="cpu")
-    loaded = load_model(path, settings=settings, interpreter=HERE)
+    workspace = Workspace(cache_dir=tmp_path_factory.mktemp("cache"), device="cpu")
+    loaded = load_model(path, workspace=workspace, interpreter=HERE)
     yield loaded
     loaded.close()
 
 
 @pytest.fixture
-def model(path: Path, settings: Settings) -> Iterator[Model]:
-    loaded = load_model(path, settings=settings, interpreter=HERE)
+def model(path: Path, workspace: Workspace) -> Iterator[Model]:
+    loaded = load_model(path, workspace=workspace, interpreter=HERE)
     yield loaded
     loaded.close()
 
@@ -81,9 +81,9 @@ def audio_for(what: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
 
 
 def test_the_numbers_are_those_of_this_process(
-    path: Path, lasting: Model, settings: Settings
+    path: Path, lasting: Model, workspace: Workspace
 ) -> None:
-    here = load_model(path, settings=settings)
+    here = load_model(path, workspace=workspace)
     for seconds in (0.2, 1.03, 0.2):  # a longer clip makes the shared places grow
         audio = noise(3, seconds, 16000)
         assert np.array_equal(lasting.scene(audio), here.scene(audio))
@@ -103,7 +103,7 @@ def test_results_of_one_call_stay_when_the_next_is_made(lasting: Model) -> None:
     assert np.array_equal(first, before)
 
 
-def test_options_and_weights_are_handed_over(tmp_path: Path, settings: Settings) -> None:
+def test_options_and_weights_are_handed_over(tmp_path: Path, workspace: Workspace) -> None:
     extra = """
     def load_model(model_file_path, layer=3, mode=None):
         model = Stats()
@@ -119,10 +119,10 @@ def test_options_and_weights_are_handed_over(tmp_path: Path, settings: Settings)
     weights = tmp_path / "w.txt"
     weights.write_text("2.5")
     path = write_model(tmp_path / "s", extra=extra)
-    model = load_model(path, weights, settings=settings, interpreter=HERE, layer="7", mode="x")
+    model = load_model(path, weights, workspace=workspace, interpreter=HERE, layer="7", mode="x")
     assert model.scene(noise(1, 0.1, 16000)).tolist() == [[2.5, 2.5, 2.5]]
     assert dict(model.options) == {"layer": 7, "mode": "x"}
-    here = load_model(path, weights, settings=settings, layer="7", mode="x")
+    here = load_model(path, weights, workspace=workspace, layer="7", mode="x")
     assert (model.name, model.weights_digest) == (here.name, here.weights_digest)
     model.close()
 
@@ -140,8 +140,8 @@ def test_what_goes_wrong_is_said(model: Model, what: int, message: str) -> None:
         model.scene(audio_for(what))
 
 
-def test_a_hang_ends_and_says_where(path: Path, settings: Settings) -> None:
-    model = load_model(path, settings=settings, interpreter=replace(HERE, timeout_s=300))
+def test_a_hang_ends_and_says_where(path: Path, workspace: Workspace) -> None:
+    model = load_model(path, workspace=workspace, interpreter=replace(HERE, timeout_s=300))
     assert isinstance(model.engine.engine, Worker)
     model.engine.engine.process.interpreter = replace(HERE, timeout_s=1)
     pid = model.engine.engine.process.pid
@@ -204,12 +204,12 @@ def test_wrong_answers_are_refused_as_in_this_process(lasting: Model) -> None:
     ],
 )
 def test_models_that_do_not_load(
-    tmp_path: Path, settings: Settings, source: str, message: str
+    tmp_path: Path, workspace: Workspace, source: str, message: str
 ) -> None:
     before = {child.pid for child in psutil.Process().children()}
     path = write_model(tmp_path, source, name="bad")
     with pytest.raises(ModelError, match=message):
-        load_model(path, settings=settings, interpreter=HERE)
+        load_model(path, workspace=workspace, interpreter=HERE)
     assert {child.pid for child in psutil.Process().children()} <= before
 
 
@@ -221,18 +221,18 @@ def test_models_that_do_not_load(
     ],
 )
 def test_interpreters_that_are_none(
-    path: Path, settings: Settings, python: str, message: str
+    path: Path, workspace: Workspace, python: str, message: str
 ) -> None:
     with pytest.raises(ModelError, match=message):
-        load_model(path, settings=settings, interpreter=Interpreter(Path(python)))
+        load_model(path, workspace=workspace, interpreter=Interpreter(Path(python)))
 
 
-def test_an_interpreter_without_numpy(tmp_path: Path, path: Path, settings: Settings) -> None:
+def test_an_interpreter_without_numpy(tmp_path: Path, path: Path, workspace: Workspace) -> None:
     import venv
 
     venv.create(tmp_path / "bare", with_pip=False)
     with pytest.raises(ModelError, match=r"has no numpy.*-m pip install numpy"):
-        load_model(path, settings=settings, interpreter=Interpreter(tmp_path / "bare/bin/python"))
+        load_model(path, workspace=workspace, interpreter=Interpreter(tmp_path / "bare/bin/python"))
 
 
 READS = """
@@ -248,23 +248,23 @@ def get_scene_embeddings(audio, model):
 
 
 @pytest.mark.parametrize("place", ["task", "cache"])
-def test_reading_labels_is_told_of(tmp_path: Path, settings: Settings, place: str) -> None:
+def test_reading_labels_is_told_of(tmp_path: Path, workspace: Workspace, place: str) -> None:
     """Also where the model hides that it was refused."""
-    task = load_task(make_scene_task(tmp_path / "tasks"), settings=settings)
-    folder = task.folder if place == "task" else settings.cache_dir
+    task = load_task(make_scene_task(tmp_path / "tasks"), workspace=workspace)
+    folder = task.folder if place == "task" else workspace.cache_dir
     folder.mkdir(exist_ok=True)
     path = write_model(tmp_path / "m", STATS, extra=READS.format(folder=str(folder)))
-    model = load_model(path, settings=settings, interpreter=HERE)
+    model = load_model(path, workspace=workspace, interpreter=HERE)
     with pytest.raises(ModelError, match=f"tried to read {folder}.*belongs to the benchmark"):
-        embed(model, task, settings=settings)
+        embed(model, task, workspace=workspace)
 
 
-def test_a_task_is_embedded_as_in_this_process(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_scene_task(tmp_path / "tasks"), settings=settings)
+def test_a_task_is_embedded_as_in_this_process(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_scene_task(tmp_path / "tasks"), workspace=workspace)
     path = write_model(tmp_path / "m")
-    there = load_model(path, settings=settings, interpreter=HERE)
-    here = load_model(path, settings=settings)
-    stores = [embed(model, task, settings=settings) for model in (there, here)]
+    there = load_model(path, workspace=workspace, interpreter=HERE)
+    here = load_model(path, workspace=workspace)
+    stores = [embed(model, task, workspace=workspace) for model in (there, here)]
     assert stores[0].folder != stores[1].folder
     for split in task.splits:
         assert np.array_equal(stores[0].scene(split), stores[1].scene(split))
@@ -275,7 +275,7 @@ def test_a_task_is_embedded_as_in_this_process(tmp_path: Path, settings: Setting
 
 
 def test_the_worker_gets_no_variables_of_the_benchmark(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HEARBENCH_CACHE", "/somewhere")
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
@@ -290,15 +290,15 @@ def test_the_worker_gets_no_variables_of_the_benchmark(
         return Stats()
     """
     path = write_model(tmp_path, extra=extra)
-    load_model(path, settings=settings, interpreter=HERE).close()
+    load_model(path, workspace=workspace, interpreter=HERE).close()
     # Where this interpreter's packages are is no other's business.
     path.write_text(path.read_text().replace('"PYTHONPATH" in', '"PYTHONPATH" not in'))
     other = Path(sys.executable).with_name("python3")
-    load_model(path, settings=settings, interpreter=replace(HERE, python=other)).close()
+    load_model(path, workspace=workspace, interpreter=replace(HERE, python=other)).close()
 
 
-def test_a_forgotten_model_takes_its_process_with_it(path: Path, settings: Settings) -> None:
-    model = load_model(path, settings=settings, interpreter=HERE)
+def test_a_forgotten_model_takes_its_process_with_it(path: Path, workspace: Workspace) -> None:
+    model = load_model(path, workspace=workspace, interpreter=HERE)
     assert isinstance(model.engine.engine, Worker)
     pid, files = model.engine.engine.process.pid, [*model.engine.engine.process.places.values()]
     assert psutil.pid_exists(pid)
@@ -320,9 +320,9 @@ def test_a_killed_parent_takes_its_workers_with_it(tmp_path: Path, path: Path) -
         "import sys, time, json; from pathlib import Path\n"
         "from hearbench.models.loading import load_model\n"
         "from hearbench.models.loaded import Interpreter\n"
-        "from hearbench.settings import Settings\n"
-        "s = Settings(cache_dir=Path(sys.argv[2]), device='cpu')\n"
-        "m = load_model(sys.argv[1], settings=s, interpreter=Interpreter(Path(sys.executable)))\n"
+        "from hearbench.workspace import Workspace\n"
+        "s = Workspace(cache_dir=Path(sys.argv[2]), device='cpu')\n"
+        "m = load_model(sys.argv[1], workspace=s, interpreter=Interpreter(Path(sys.executable)))\n"
         "print(m.engine.engine.process.pid, flush=True); time.sleep(60)\n"
     )
     command = [sys.executable, "-c", code, str(path), str(tmp_path / "c")]
@@ -336,13 +336,13 @@ def test_a_killed_parent_takes_its_workers_with_it(tmp_path: Path, path: Path) -
     assert not psutil.pid_exists(pid)
 
 
-def test_another_python_with_other_libraries(path: Path, settings: Settings) -> None:
+def test_another_python_with_other_libraries(path: Path, workspace: Workspace) -> None:
     """With the interpreter that HEARBENCH_OTHER_PYTHON names; it needs numpy and torch."""
     named = os.environ.get("HEARBENCH_OTHER_PYTHON")
     if not named:
         pytest.skip("no other interpreter: set HEARBENCH_OTHER_PYTHON")
-    there = load_model(path, settings=settings, interpreter=Interpreter(Path(named)))
-    here = load_model(path, settings=settings)
+    there = load_model(path, workspace=workspace, interpreter=Interpreter(Path(named)))
+    here = load_model(path, workspace=workspace)
     audio = noise(3, 1.03, 16000)
     assert np.allclose(there.scene(audio), here.scene(audio), atol=1e-6)
     assert np.allclose(there.timestamps(audio)[0], here.timestamps(audio)[0], atol=1e-6)
@@ -372,7 +372,7 @@ ITEM = {"facts": ["x", "float32", [2, 3], "cpu", False, True], "dtype": "<f4", "
     ],
 )
 def test_answers_that_can_not_be_are_no_arrays(
-    path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, forged: dict[str, object]
+    path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, forged: dict[str, object]
 ) -> None:
     process = OtherProcess(HERE, "forger")
     monkeypatch.setattr(process, "ask", lambda *_, **__: forged)
@@ -381,9 +381,9 @@ def test_answers_that_can_not_be_are_no_arrays(
     assert not psutil.pid_exists(process.pid)
 
 
-def test_arrays_that_were_never_written_take_no_memory(path: Path, settings: Settings) -> None:
+def test_arrays_that_were_never_written_take_no_memory(path: Path, workspace: Workspace) -> None:
     limited = replace(HERE, memory_gb=1.0)
-    model = load_model(path, settings=settings, interpreter=limited)
+    model = load_model(path, workspace=workspace, interpreter=limited)
     assert isinstance(model.engine.engine, Worker)
     process = model.engine.engine.process
     assert model.scene(noise(2, 0.1, 16000)).shape == (2, 3)
@@ -423,11 +423,11 @@ def get_timestamp_embeddings(audio, model):
 
 
 def test_arrays_larger_than_the_limit_are_never_handed_over(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, workspace: Workspace
 ) -> None:
     (tmp_path / "wide.py").write_text(BROADCAST)
     limited = replace(HERE, memory_gb=1.0)
-    model = load_model(tmp_path / "wide.py", settings=settings, interpreter=limited)
+    model = load_model(tmp_path / "wide.py", workspace=workspace, interpreter=limited)
     assert isinstance(model.engine.engine, Worker)
     process = model.engine.engine.process
     with pytest.raises(ModelError, match="File too large"):

@@ -15,7 +15,7 @@ from hearbench.errors import ModelError
 from hearbench.models import naive
 from hearbench.models.loading import load_model
 from hearbench.models.protocol import Model
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 SPECS = ("hearbench.models.naive_tensorflow", "hearbench.models.naive_keras")
 
@@ -31,13 +31,13 @@ def tensorflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture(params=SPECS)
-def model(request: pytest.FixtureRequest, settings: Settings) -> Model:
-    return load_model(str(request.param), settings=settings)
+def model(request: pytest.FixtureRequest, workspace: Workspace) -> Model:
+    return load_model(str(request.param), workspace=workspace)
 
 
 @pytest.fixture
-def reference(settings: Settings) -> Model:
-    return load_model("hearbench.models.naive", settings=settings)
+def reference(workspace: Workspace) -> Model:
+    return load_model("hearbench.models.naive", workspace=workspace)
 
 
 def difference(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
@@ -80,8 +80,8 @@ def test_the_facts_and_the_device(model: Model) -> None:
     assert centres_ms.tolist() == [[0.0, 50.0, 100.0]] * 2
 
 
-def test_they_are_models_of_their_frameworks(tensorflow: Any, settings: Settings) -> None:
-    first, second = (engine_of(load_model(spec, settings=settings)).loaded for spec in SPECS)
+def test_they_are_models_of_their_frameworks(tensorflow: Any, workspace: Workspace) -> None:
+    first, second = (engine_of(load_model(spec, workspace=workspace)).loaded for spec in SPECS)
     assert isinstance(first, tensorflow.Module)
     assert isinstance(second, tensorflow.keras.Model)
     torch_model = naive.load_model()
@@ -116,12 +116,12 @@ def test_long_audio_is_framed_in_blocks(model: Model, monkeypatch: pytest.Monkey
     assert np.allclose(whole, parts, rtol=1e-5)
 
 
-def test_keras_keeps_its_precision(settings: Settings, reference: Model) -> None:
+def test_keras_keeps_its_precision(workspace: Workspace, reference: Model) -> None:
     keras = pytest.importorskip("keras")
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        model = load_model(SPECS[1], settings=settings)
+        model = load_model(SPECS[1], workspace=workspace)
         compare(model, reference, noise(1, 0.3, 44100))
     finally:
         keras.config.set_dtype_policy(before)
@@ -129,9 +129,9 @@ def test_keras_keeps_its_precision(settings: Settings, reference: Model) -> None
 
 @pytest.mark.parametrize(("spec", "package"), [(SPECS[0], "tensorflow"), (SPECS[1], "keras")])
 def test_a_missing_framework_names_the_extra(
-    spec: str, package: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    spec: str, package: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, spec, raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ModelError, match=r"naive_\w+ needs .*Install hearbench\[tensorflow\]"):
-        load_model(spec, settings=settings)
+        load_model(spec, workspace=workspace)

@@ -14,7 +14,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper, save
 from hearbench import load_model
 from hearbench.errors import ModelError
 from hearbench.models import onnx_file
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 RATE = 16000
 HOP, SPAN = 40, 80
@@ -265,9 +265,9 @@ def test_pooling(tmp_path: Path, pooling: str) -> None:
     np.testing.assert_allclose(scene, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_it_runs_as_any_other_model(tmp_path: Path, settings: Settings) -> None:
+def test_it_runs_as_any_other_model(tmp_path: Path, workspace: Workspace) -> None:
     path = write_conv_model(tmp_path)
-    model = load_model("hearbench.models.onnx_file", path, settings=settings)
+    model = load_model("hearbench.models.onnx_file", path, workspace=workspace)
     assert (model.sample_rate, model.scene_embedding_size) == (16000, 2)
     audio = noise(2, 0.1, RATE)
     np.testing.assert_allclose(model.scene(audio), convolved(audio).mean(1), rtol=1e-3, atol=1e-4)
@@ -381,11 +381,13 @@ def test_without_onnxruntime_the_extra_is_named(
         onnx_file.load_model(path)
 
 
-def test_a_change_of_any_of_its_files_is_another_model(tmp_path: Path, settings: Settings) -> None:
+def test_a_change_of_any_of_its_files_is_another_model(
+    tmp_path: Path, workspace: Workspace
+) -> None:
     path = write_conv_model(tmp_path)
-    model = load_model(f"onnx:{path}", settings=settings)
+    model = load_model(f"onnx:{path}", workspace=workspace)
     assert model.name == f"onnx-{Path(path).stem}"
-    assert load_model(f"onnx:{path}", settings=settings).digest == model.digest
+    assert load_model(f"onnx:{path}", workspace=workspace).digest == model.digest
     toml = Path(path).with_suffix(".toml")
     toml.write_text(toml.read_text() + "\n# a remark\n")
-    assert load_model(f"onnx:{path}", settings=settings).digest != model.digest
+    assert load_model(f"onnx:{path}", workspace=workspace).digest != model.digest

@@ -17,7 +17,7 @@ from helpers_models import STATS, engine_of, write_model
 from hearbench.models.loading import load_model
 from hearbench.models.process_state import read_settings
 from hearbench.models.source import SourceScope
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 # What models have been seen to do, or might, and the setting that tells of it.
 EFFECTS = {
@@ -167,7 +167,7 @@ def test_an_error_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_modules_of_import_names_are_private(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also those that a model finds in folders which it puts on the path itself."""
     monkeypatch.syspath_prepend(str(tmp_path / "cwd"))
@@ -188,8 +188,8 @@ def test_modules_of_import_names_are_private(
         (lib / "hk_late.py").write_text(f"LATE = {100 * number}\n")
         write_model(tmp_path / "cwd", STATS, f"hk_{name}", extra)
     path = [*sys.path]
-    one = load_model("hk_one", settings=settings)
-    two = load_model("hk_two", settings=settings)
+    one = load_model("hk_one", workspace=workspace)
+    two = load_model("hk_two", workspace=workspace)
     audio = np.zeros((1, 800), np.float32)
     for _ in range(2):
         assert one.scene(audio).tolist() == [[111] * 3]
@@ -198,7 +198,7 @@ def test_modules_of_import_names_are_private(
     assert not {"hk_one", "hk_two", "hk_parts", "hk_late"} & set(sys.modules)
 
 
-def test_stand_ins_for_libraries_are_private(tmp_path: Path, settings: Settings) -> None:
+def test_stand_ins_for_libraries_are_private(tmp_path: Path, workspace: Workspace) -> None:
     import wave
 
     extra = """
@@ -211,13 +211,15 @@ def test_stand_ins_for_libraries_are_private(tmp_path: Path, settings: Settings)
             import hk_missing, wave
             return torch.full((len(audio), 3), float(hk_missing.ONE + hasattr(wave, "open")))
     """
-    model = load_model(str(write_model(tmp_path, STATS, extra=extra)), settings=settings)
+    model = load_model(str(write_model(tmp_path, STATS, extra=extra)), workspace=workspace)
     assert model.scene(np.zeros((1, 800), np.float32)).tolist() == [[1] * 3]
     assert "hk_missing" not in sys.modules
     assert sys.modules["wave"] is wave
 
 
-def test_libraries_in_a_folder_of_the_model_stay_shared(tmp_path: Path, settings: Settings) -> None:
+def test_libraries_in_a_folder_of_the_model_stay_shared(
+    tmp_path: Path, workspace: Workspace
+) -> None:
     packages = tmp_path / ".venv" / "site-packages"
     packages.mkdir(parents=True)
     (packages / "hk_library.py").write_text("KNOWN = []\n")
@@ -227,14 +229,14 @@ def test_libraries_in_a_folder_of_the_model_stay_shared(tmp_path: Path, settings
         import hk_library
     """
     try:
-        load_model(str(write_model(tmp_path, STATS, extra=extra)), settings=settings)
+        load_model(str(write_model(tmp_path, STATS, extra=extra)), workspace=workspace)
         assert isinstance(sys.modules["hk_library"], ModuleType)
     finally:
         sys.modules.pop("hk_library", None)
 
 
 def test_a_package_that_is_in_use_stays_as_it_is(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     package = tmp_path / "hk_used"
@@ -245,7 +247,7 @@ def test_a_package_that_is_in_use_stays_as_it_is(
 
     try:
         used = importlib.import_module("hk_used")
-        load_model("hk_used.model", settings=settings)
+        load_model("hk_used.model", workspace=workspace)
         assert sys.modules["hk_used"] is used
         assert sys.modules["hk_used.more"] is used.more
     finally:
@@ -253,7 +255,7 @@ def test_a_package_that_is_in_use_stays_as_it_is(
             sys.modules.pop(name, None)
 
 
-def test_a_model_brings_its_own_defaults_into_calls(tmp_path: Path, settings: Settings) -> None:
+def test_a_model_brings_its_own_defaults_into_calls(tmp_path: Path, workspace: Workspace) -> None:
     extra = textwrap.dedent("""
         import os
         torch.set_default_dtype(torch.float64)
@@ -264,7 +266,7 @@ def test_a_model_brings_its_own_defaults_into_calls(tmp_path: Path, settings: Se
             return torch.full((len(audio), 3), torch.ones(1).element_size() / 1.0)
     """)
     before = read_settings()
-    model = load_model(str(write_model(tmp_path, STATS, extra=extra)), settings=settings)
+    model = load_model(str(write_model(tmp_path, STATS, extra=extra)), workspace=workspace)
     assert read_settings() == before
     assert model.scene(np.zeros((1, 800), np.float32)).tolist() == [[8] * 3]
     assert read_settings() == before
@@ -285,7 +287,7 @@ PATCHES = {
 
 @pytest.mark.parametrize("code", PATCHES)
 def test_what_a_model_replaces_in_libraries_is_its_own(
-    code: str, tmp_path: Path, settings: Settings
+    code: str, tmp_path: Path, workspace: Workspace
 ) -> None:
     extra = f"""
         import functools, time
@@ -305,7 +307,7 @@ def test_what_a_model_replaces_in_libraries_is_its_own(
     place, _, name = PATCHES[code].rpartition(".")
     holder = eval(place, {"torch": torch, "np": np, "time": time})  # noqa: S307
     before = vars(holder).get(name)
-    model = load_model(str(write_model(tmp_path, STATS, extra=extra)), settings=settings)
+    model = load_model(str(write_model(tmp_path, STATS, extra=extra)), workspace=workspace)
     assert vars(holder).get(name) is before
     engine = engine_of(model)
     model.scene(np.zeros((1, 800), np.float32))

@@ -14,7 +14,7 @@ from hearbench.errors import ModelError
 from hearbench.models.loaded import Interpreter
 from hearbench.models.loading import load_model
 from hearbench.models.protocol import Model
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 # Each way to be found, loaded and answered once; what only computes otherwise comes with `real`.
 ELSEWHERE = {
@@ -42,11 +42,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Interpreter:
 
 
 def load(
-    quirk: Quirk, checkpoint: Path, settings: Settings, interpreter: Interpreter | None = None
+    quirk: Quirk, checkpoint: Path, workspace: Workspace, interpreter: Interpreter | None = None
 ) -> Model:
     weights = checkpoint if quirk.needs_checkpoint else None
     return load_model(
-        quirk.spec, weights, settings=settings, interpreter=interpreter, **quirk.options
+        quirk.spec, weights, workspace=workspace, interpreter=interpreter, **quirk.options
     )
 
 
@@ -64,10 +64,10 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("quirk", QUIRKS, ids=lambda quirk: quirk.name)
 def test_a_quirky_model_runs(
-    quirk: Quirk, checkpoint: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    quirk: Quirk, checkpoint: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(QUIRKY))
-    model = load(quirk, checkpoint, settings)
+    model = load(quirk, checkpoint, workspace)
     for duration_s in LENGTHS_S:
         audio = noise(duration_s, model.sample_rate)
         scene = model.scene(audio.copy())
@@ -94,15 +94,15 @@ def test_a_quirky_model_runs(
 def test_another_process_gives_the_same_numbers(
     quirk: Quirk,
     checkpoint: Path,
-    settings: Settings,
+    workspace: Workspace,
     installed: Interpreter,
     monkeypatch: pytest.MonkeyPatch,
     one_thread: None,
 ) -> None:
     monkeypatch.syspath_prepend(str(QUIRKY))
     other = installed if quirk.is_package else Interpreter(Path(sys.executable), timeout_s=300)
-    here = load(quirk, checkpoint, settings)
-    there = load(quirk, checkpoint, settings, other)
+    here = load(quirk, checkpoint, workspace)
+    there = load(quirk, checkpoint, workspace, other)
     try:
         for duration_s in LENGTHS_S:
             audio = noise(duration_s, here.sample_rate)
@@ -116,15 +116,15 @@ def test_another_process_gives_the_same_numbers(
         there.close()
 
 
-def test_options_and_checkpoints_arrive(checkpoint: Path, settings: Settings) -> None:
+def test_options_and_checkpoints_arrive(checkpoint: Path, workspace: Workspace) -> None:
     audio = noise(1.0, 16000)
-    plain = load(Quirk("plain"), checkpoint, settings).scene(audio.copy())
+    plain = load(Quirk("plain"), checkpoint, workspace).scene(audio.copy())
     wide = Quirk("more_arguments", options={"frame_length": "1024"})
     narrow = Quirk("more_arguments", options={"frame_length": "512"})
-    assert np.array_equal(load(narrow, checkpoint, settings).scene(audio.copy()), plain)
-    trained = load(Quirk("pickled_checkpoint", needs_checkpoint=True), checkpoint, settings)
+    assert np.array_equal(load(narrow, checkpoint, workspace).scene(audio.copy()), plain)
+    trained = load(Quirk("pickled_checkpoint", needs_checkpoint=True), checkpoint, workspace)
     # The checkpoint's factors in the place of 0.5 ... 1.5, over frames of 1024 samples as well.
-    untrained = load(wide, checkpoint, settings)
+    untrained = load(wide, checkpoint, workspace)
     factors = np.linspace(-1, 1, 8) / np.linspace(0.5, 1.5, 8)
     means = untrained.scene(audio.copy())[:, :8]
     assert not np.allclose(means, plain[:, :8], atol=1e-3)
@@ -132,8 +132,8 @@ def test_options_and_checkpoints_arrive(checkpoint: Path, settings: Settings) ->
 
 
 def test_a_package_without_the_api_names_its_submodules(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(QUIRKY))
     with pytest.raises(ModelError, match=r"levels\.base, levels\.base2level"):
-        load_model("levels", settings=settings)
+        load_model("levels", workspace=workspace)

@@ -28,8 +28,8 @@ from hearbench.models.loading import load_model
 from hearbench.models.other_process import CallFailedError, OtherProcess
 from hearbench.models.sandbox import _bubblewrap, sandboxed
 from hearbench.models.sandbox_start import swapped
-from hearbench.settings import Settings
 from hearbench.worker.arrays import PLACES
+from hearbench.workspace import Workspace
 
 _SHELL = "/bin/sh"
 # What it finds is the message of its own failure: an import that succeeds says nothing.
@@ -120,12 +120,12 @@ def _findings(folder: Path, given: dict[str, object], probe: str = _PROBE) -> di
 
 
 @pytest.mark.usefixtures("bubblewrap")
-def test_a_model_gives_the_same_embeddings(tmp_path: Path, settings: Settings) -> None:
+def test_a_model_gives_the_same_embeddings(tmp_path: Path, workspace: Workspace) -> None:
     path = write_model(tmp_path / "model")
     audio = noise(2, 0.5, 16000)
-    here = load_model(path, settings=settings)
+    here = load_model(path, workspace=workspace)
     there = load_model(
-        path, settings=settings, interpreter=Interpreter(Path(sys.executable), sandbox=True)
+        path, workspace=workspace, interpreter=Interpreter(Path(sys.executable), sandbox=True)
     )
     try:
         scene = there.scene(audio)
@@ -268,16 +268,16 @@ def test_the_exit_status_is_told_and_an_abort_is_heard() -> None:
 
 
 @pytest.mark.usefixtures("bubblewrap")
-def test_memory_is_limited(tmp_path: Path, settings: Settings) -> None:
+def test_memory_is_limited(tmp_path: Path, workspace: Workspace) -> None:
     source = "import numpy as np\ntaken = [np.ones(1 << {bits}) for _ in range(4)]\n"
     interpreter = Interpreter(Path(sys.executable), sandbox=True, memory_gb=1.0)
     small = write_model(tmp_path, source.format(bits=20), "small")
     # 32 MiB are fine, and what fails is that nothing of the API is there.
     with pytest.raises(ModelError, match="has no load_model"):
-        load_model(small, settings=settings, interpreter=interpreter)
+        load_model(small, workspace=workspace, interpreter=interpreter)
     large = write_model(tmp_path, source.format(bits=26), "large")
     with pytest.raises(ModelError, match=r"fails on import:(.|\n)*MemoryError.*512"):
-        load_model(large, settings=settings, interpreter=interpreter)
+        load_model(large, workspace=workspace, interpreter=interpreter)
 
 
 @pytest.mark.usefixtures("bubblewrap")

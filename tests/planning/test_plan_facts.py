@@ -10,16 +10,16 @@ from helpers_tasks import make_event_task, make_scene_task
 
 from hearbench.errors import TaskError, UnknownNameError
 from hearbench.planning.facts import FoldSizes, benchmark_tasks, task_facts
-from hearbench.settings import Settings
 from hearbench.tasks.store import load_task
+from hearbench.workspace import Workspace
 
 
 @pytest.mark.parametrize("folds", [False, True])
 def test_a_folder_is_known_as_a_load_knows_it(
-    tmp_path: Path, settings: Settings, folds: bool
+    tmp_path: Path, workspace: Workspace, folds: bool
 ) -> None:
     folder = make_scene_task(tmp_path, folds=folds)
-    facts, task = task_facts(str(folder), settings), load_task(folder, settings=settings)
+    facts, task = task_facts(str(folder), workspace), load_task(folder, workspace=workspace)
     sizes = {split: len(files) for split, files in task.splits.items()}
     assert facts.split_sizes == sizes
     assert facts.folds == tuple(
@@ -39,29 +39,31 @@ def test_a_folder_is_known_as_a_load_knows_it(
     assert facts.audio_bytes(task.source_rate) == pytest.approx(written, rel=1e-3)
 
 
-def test_events_are_counted(tmp_path: Path, settings: Settings) -> None:
+def test_events_are_counted(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_event_task(tmp_path)
-    facts, task = task_facts(str(folder), settings), load_task(folder, settings=settings)
+    facts, task = task_facts(str(folder), workspace), load_task(folder, workspace=workspace)
     count = sum(len(events) for files in task.splits.values() for events in files.values())
     assert facts.events_per_s * facts.audio_s == pytest.approx(count)
 
 
-def test_lengths_that_vary_are_averaged_from_the_files(tmp_path: Path, settings: Settings) -> None:
+def test_lengths_that_vary_are_averaged_from_the_files(
+    tmp_path: Path, workspace: Workspace
+) -> None:
     folder = make_scene_task(tmp_path)
     metadata = folder / "task_metadata.json"
-    duration_s = task_facts(str(folder), settings).clip_s
+    duration_s = task_facts(str(folder), workspace).clip_s
     text = metadata.read_text().replace(
         f'"sample_duration": {duration_s:g}', '"sample_duration": null'
     )
     assert "null" in text
     metadata.write_text(text)
-    facts = task_facts(str(folder), settings)
+    facts = task_facts(str(folder), workspace)
     assert not facts.fixed_duration
     assert facts.clip_s == pytest.approx(duration_s, rel=1e-3)
 
 
-def test_every_task_of_the_leaderboard_can_be_planned(settings: Settings) -> None:
-    found = {name: task_facts(name, settings) for name in benchmark_tasks()}
+def test_every_task_of_the_leaderboard_can_be_planned(workspace: Workspace) -> None:
+    found = {name: task_facts(name, workspace) for name in benchmark_tasks()}
     assert len(found) == 20
     assert all(facts.name == name and facts.ready_made for name, facts in found.items())
     assert all(facts.folder is None for facts in found.values())
@@ -89,27 +91,27 @@ def test_every_task_of_the_leaderboard_can_be_planned(settings: Settings) -> Non
         assert all(min(fold.train, fold.valid, fold.test) > 0 for fold in facts.folds)
 
 
-def test_a_task_of_the_catalog_that_is_here_is_read(tmp_path: Path, settings: Settings) -> None:
+def test_a_task_of_the_catalog_that_is_here_is_read(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_scene_task(tmp_path)
     metadata = folder / "task_metadata.json"
-    old = task_facts(str(folder), settings)
+    old = task_facts(str(folder), workspace)
     text = metadata.read_text()
     text = text.replace(f'"{old.task_name}"', '"esc50"').replace('"1.0.0"', '"v2.0.0"')
     metadata.write_text(text)
-    here = settings.cache_dir / "tasks" / "esc50-v2.0.0-full"
+    here = workspace.cache_dir / "tasks" / "esc50-v2.0.0-full"
     here.parent.mkdir(parents=True)
     folder.rename(here)
-    facts = task_facts("esc50", settings)
+    facts = task_facts("esc50", workspace)
     assert facts.folder == here
     assert facts.n_clips == old.n_clips
 
 
-def test_what_nobody_knows_is_said(tmp_path: Path, settings: Settings) -> None:
+def test_what_nobody_knows_is_said(tmp_path: Path, workspace: Workspace) -> None:
     with pytest.raises(UnknownNameError, match="nonsense"):
-        task_facts("nonsense", settings)
+        task_facts("nonsense", workspace)
     with pytest.raises(TaskError, match="catalog doesn't say how many clips"):
-        task_facts("vocal_imitation-small", settings)
+        task_facts("vocal_imitation-small", workspace)
     folder = make_scene_task(tmp_path)
     (folder / "train.json").write_text("[1, 2")
     with pytest.raises(TaskError, match="can't be read"):
-        task_facts(str(folder), settings)
+        task_facts(str(folder), workspace)

@@ -10,12 +10,12 @@ from sklearn.metrics import accuracy_score, average_precision_score
 
 from hearbench.planning.facts import FoldSizes, TaskFacts, task_facts
 from hearbench.planning.fineness import fineness
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 
 @pytest.fixture
-def esc50(settings: Settings) -> TaskFacts:
-    return task_facts("esc50", settings)
+def esc50(workspace: Workspace) -> TaskFacts:
+    return task_facts("esc50", workspace)
 
 
 def with_valid(facts: TaskFacts, n_valid: int, score: str) -> TaskFacts:
@@ -52,16 +52,16 @@ def test_a_loss_is_as_fine_as_can_be(esc50: TaskFacts) -> None:
     assert fineness(dataclasses.replace(esc50, on_loss=True)) == 1
 
 
-def test_the_more_events_the_finer(settings: Settings) -> None:
-    dcase = task_facts("dcase2016_task2", settings)
+def test_the_more_events_the_finer(workspace: Workspace) -> None:
+    dcase = task_facts("dcase2016_task2", workspace)
     found = [fineness(dataclasses.replace(dcase, events_per_s=rate)) for rate in (0.001, 0.1, 1.0)]
     assert found == sorted(found)
     assert found[0] == 0
     assert 0.2 < found[2] < 0.9
 
 
-def test_several_labels(settings: Settings) -> None:
-    fsd50k = dataclasses.replace(task_facts("fsd50k", settings), n_labels=20)
+def test_several_labels(workspace: Workspace) -> None:
+    fsd50k = dataclasses.replace(task_facts("fsd50k", workspace), n_labels=20)
     assert fineness(with_valid(fsd50k, 100, "mAP")) == 1
 
 

@@ -18,8 +18,8 @@ from hearbench.planning.sizes import data_bytes, kept_bytes, n_rows, store_bytes
 from hearbench.probe.fit import fit_probe
 from hearbench.probe.network import ProbeStack
 from hearbench.probe.protocol import GridPoint, Protocol
-from hearbench.settings import Settings
 from hearbench.tasks.store import load_task
+from hearbench.workspace import Workspace
 
 
 def written(folder: Path) -> int:
@@ -42,13 +42,13 @@ def test_a_network_s_numbers(layers: int) -> None:
 
 @pytest.mark.parametrize(("kind", "frames_per_s"), [("scene", 0.0), ("event", 20.0)])
 def test_a_store_and_a_probe(
-    tmp_path: Path, settings: Settings, kind: str, frames_per_s: float
+    tmp_path: Path, workspace: Workspace, kind: str, frames_per_s: float
 ) -> None:
     make = make_scene_task if kind == "scene" else make_event_task
     folder = make(tmp_path / "task")
-    model = load_model(str(write_model(tmp_path, BANDS)), settings=settings)
-    task, facts = load_task(folder, settings=settings), task_facts(str(folder), settings)
-    store = embed(model, task, settings=settings)
+    model = load_model(str(write_model(tmp_path, BANDS)), workspace=workspace)
+    task, facts = load_task(folder, workspace=workspace), task_facts(str(folder), workspace)
+    store = embed(model, task, workspace=workspace)
     rows = n_rows(facts.n_clips, facts, frames_per_s)
     assert _rows(store.manifest.shards) == rows
     arrays = sum(file.bytes for shard in store.manifest.shards for file in shard.files)
@@ -59,8 +59,8 @@ def test_a_store_and_a_probe(
     if kind == "event":
         return  # so short a training finds no event, and keeps no network
     point = GridPoint(hidden_dim=512, max_epochs=3)
-    fit_probe(store, Protocol(name="tiny", grid=(point,)), settings=settings)
-    kept = written(settings.cache_dir / "probes")
+    fit_probe(store, Protocol(name="tiny", grid=(point,)), workspace=workspace)
+    kept = written(workspace.cache_dir / "probes")
     assert len(facts.folds) == 1
     assert kept_bytes(point, 16, facts.n_labels) == pytest.approx(kept, rel=0.1)
 
@@ -69,8 +69,8 @@ def _rows(shards: Sequence[ShardRecord]) -> int:
     return sum(len(shard.clips) if shard.frames is None else sum(shard.frames) for shard in shards)
 
 
-def test_data_of_a_fold_in_memory(settings: Settings) -> None:
-    facts = task_facts("speech_commands-5h", settings)
+def test_data_of_a_fold_in_memory(workspace: Workspace) -> None:
+    facts = task_facts("speech_commands-5h", workspace)
     kept = data_bytes(facts, 1000, 0.0, 2)
     # 16000 training clips of 1000 bfloat16 and 12 float32, 2000 to validate on in float32.
     assert kept == 16000 * (2000 + 48) + 2000 * (4000 + 48)

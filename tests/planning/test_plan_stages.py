@@ -12,7 +12,7 @@ from hearbench.planning.facts import TaskFacts, task_facts
 from hearbench.planning.probe_speed import GroupSpeed, ProbeShape, ProbeSpeed
 from hearbench.planning.record import StageEstimate
 from hearbench.probe.protocol import GridPoint
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 FILES = FileSpeed(check_s=0.001, resample_s=0.01, read_s=0.002)
 MODEL = ModelSpeed(5.0, 4, 3, 0.5, 0.0, 1000, 300.0)
@@ -20,9 +20,9 @@ POINT = GridPoint(max_epochs=500, check_every=3, patience=20)
 
 
 @pytest.fixture
-def esc50(settings: Settings) -> TaskFacts:
+def esc50(workspace: Workspace) -> TaskFacts:
     """2000 clips of 5 s, 50 labels, 5 folds."""
-    return task_facts("esc50", settings)
+    return task_facts("esc50", workspace)
 
 
 # Twice the first chance to stop, which comes after 63 epochs.
@@ -134,8 +134,8 @@ def test_nothing_trained_takes_a_time_that_is_not_known(esc50: TaskFacts) -> Non
     assert probe(esc50, ()).seconds is None
 
 
-def test_frames_stay_within_the_memory_that_is_allowed(settings: Settings) -> None:
-    maestro = task_facts("maestro", settings)
+def test_frames_stay_within_the_memory_that_is_allowed(workspace: Workspace) -> None:
+    maestro = task_facts("maestro", workspace)
     model = dataclasses.replace(MODEL, frames_per_s=500.0)
     speed = ProbeSpeed(
         ProbeShape(1000, 88, True, 1024, 400, 2), (GroupSpeed((POINT,), 0.1, 0.1, 0.0, 0.0),), 4

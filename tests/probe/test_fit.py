@@ -21,7 +21,7 @@ from hearbench.probe.precision import resolve_precision
 from hearbench.probe.protocol import GridPoint, Protocol
 from hearbench.results import Result, write_result
 from hearbench.results.uncertainty import uncertainty
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 SMALL = Protocol(
     name="small",
@@ -34,17 +34,17 @@ SMALL = Protocol(
 )
 
 
-def store_of(tmp_path: Path, settings: Settings, **task: object) -> EmbeddingStore:
-    loaded = load_task(make_scene_task(tmp_path, **task), settings=settings)  # type: ignore[arg-type]
-    model = load_model(str(write_model(tmp_path, BANDS)), settings=settings)
-    return embed(model, loaded, settings=settings)
+def store_of(tmp_path: Path, workspace: Workspace, **task: object) -> EmbeddingStore:
+    loaded = load_task(make_scene_task(tmp_path, **task), workspace=workspace)  # type: ignore[arg-type]
+    model = load_model(str(write_model(tmp_path, BANDS)), workspace=workspace)
+    return embed(model, loaded, workspace=workspace)
 
 
 def test_every_fold_is_tested_once_by_the_first_folds_winner(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, workspace: Workspace
 ) -> None:
-    store = store_of(tmp_path, settings, folds=True, clips_per_label=8)
-    predictions = fit_probe(store, SMALL, settings=settings)
+    store = store_of(tmp_path, workspace, folds=True, clips_per_label=8)
+    predictions = fit_probe(store, SMALL, workspace=workspace)
     assert [p.fold.test for p in predictions.folds] == ["fold00", "fold01", "fold02"]
     assert [p.fold.valid for p in predictions.folds] == ["fold01", "fold02", "fold00"]
     scores = [outcome.validation_score for outcome in predictions.grid]
@@ -60,9 +60,9 @@ def test_every_fold_is_tested_once_by_the_first_folds_winner(
         assert fold.loss == pytest.approx(expected, rel=1e-3)
 
 
-def test_multilabel_tasks_get_a_probability_per_label(tmp_path: Path, settings: Settings) -> None:
-    store = store_of(tmp_path, settings, multilabel=True, clips_per_label=8)
-    (fold,) = fit_probe(store, SMALL, settings=settings).scene_folds()
+def test_multilabel_tasks_get_a_probability_per_label(tmp_path: Path, workspace: Workspace) -> None:
+    store = store_of(tmp_path, workspace, multilabel=True, clips_per_label=8)
+    (fold,) = fit_probe(store, SMALL, workspace=workspace).scene_folds()
     assert fold.targets.sum(axis=1).max() == 2
     assert fold.probabilities.sum(axis=1).max() > 1.1
     p = fold.probabilities.astype(np.float64)
@@ -71,14 +71,14 @@ def test_multilabel_tasks_get_a_probability_per_label(tmp_path: Path, settings: 
 
 
 def test_another_run_gives_the_same_bits_and_another_seed_does_not(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, workspace: Workspace
 ) -> None:
-    store = store_of(tmp_path, settings, folds=True)
-    first = fit_probe(store, SMALL, settings=settings)
-    cached = fit_probe(store, SMALL, settings=settings)
-    elsewhere = dataclasses.replace(settings, cache_dir=tmp_path / "other")
-    afresh = fit_probe(store, SMALL, settings=elsewhere)
-    other = fit_probe(store, SMALL, seed=43, settings=settings)
+    store = store_of(tmp_path, workspace, folds=True)
+    first = fit_probe(store, SMALL, workspace=workspace)
+    cached = fit_probe(store, SMALL, workspace=workspace)
+    elsewhere = dataclasses.replace(workspace, cache_dir=tmp_path / "other")
+    afresh = fit_probe(store, SMALL, workspace=elsewhere)
+    other = fit_probe(store, SMALL, seed=43, workspace=workspace)
     for a, b, c, d in zip(first.folds, cached.folds, afresh.folds, other.folds, strict=True):
         np.testing.assert_array_equal(a.probabilities, b.probabilities)
         np.testing.assert_array_equal(a.probabilities, c.probabilities)
@@ -93,12 +93,12 @@ class StoppedError(Exception):
 
 @pytest.mark.parametrize("after", [1, 7, 12, 20])
 def test_a_stopped_probe_goes_on_to_the_same_result(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, after: int
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     monkeypatch.setattr("hearbench.probe.checkpoint._SHARE_OF_TIME", 1e9)
-    store = store_of(tmp_path, settings, folds=True)
-    elsewhere = dataclasses.replace(settings, cache_dir=tmp_path / "undisturbed")
-    expected = fit_probe(store, SMALL, settings=elsewhere)
+    store = store_of(tmp_path, workspace, folds=True)
+    elsewhere = dataclasses.replace(workspace, cache_dir=tmp_path / "undisturbed")
+    expected = fit_probe(store, SMALL, workspace=elsewhere)
     calls = 0
 
     def stop(fold: int, n_folds: int, what: str, epoch: int, max_epochs: int, best: float) -> None:
@@ -108,8 +108,8 @@ def test_a_stopped_probe_goes_on_to_the_same_result(
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        fit_probe(store, SMALL, settings=settings, progress=stop, checkpoint_every_s=0.0)
-    found = fit_probe(store, SMALL, settings=settings)
+        fit_probe(store, SMALL, workspace=workspace, progress=stop, checkpoint_every_s=0.0)
+    found = fit_probe(store, SMALL, workspace=workspace)
     assert found.grid == expected.grid
     for a, b in zip(found.folds, expected.folds, strict=True):
         np.testing.assert_array_equal(a.probabilities, b.probabilities)
@@ -117,15 +117,15 @@ def test_a_stopped_probe_goes_on_to_the_same_result(
 
 
 def test_points_without_a_defined_validation_are_tested_all_the_same(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, workspace: Workspace
 ) -> None:
     # The validation split lacks a label, so the area under its curve doesn't exist.
-    store = store_of(tmp_path, settings, multilabel=True, scores=["aucroc"], clips_per_label=2)
+    store = store_of(tmp_path, workspace, multilabel=True, scores=["aucroc"], clips_per_label=2)
     files = dict(store.task.splits["valid"])
     narrowed = {name: labels[:1] for name, labels in files.items() if labels[0] != "c"}
     splits = {**store.task.splits, "valid": {name: narrowed.get(name, ("a",)) for name in files}}
     broken = dataclasses.replace(store, task=dataclasses.replace(store.task, splits=splits))
-    strict = fit_probe(broken, SMALL, settings=settings)
+    strict = fit_probe(broken, SMALL, workspace=workspace)
     assert strict.chosen == 0
     assert [(o.validation_score, o.best_epoch, o.ended) for o in strict.grid] == [
         (-math.inf, 2, "undefined_score")
@@ -137,7 +137,7 @@ def test_points_without_a_defined_validation_are_tested_all_the_same(
     assert "4 of 4 grid points ended early" in result.notes[0]
     assert "test (epoch 2)" in result.notes[1]
     # Once more, of what was kept.
-    again = fit_probe(broken, SMALL, settings=settings)
+    again = fit_probe(broken, SMALL, workspace=workspace)
     np.testing.assert_array_equal(again.folds[0].probabilities, fold.probabilities)
     path = write_result(result, strict, tmp_path / "out")
     raw = json.loads(path.read_text(), parse_constant=pytest.fail)
@@ -145,21 +145,21 @@ def test_points_without_a_defined_validation_are_tested_all_the_same(
     assert Result.read(path).grid[0].validation_score == -math.inf
     assert score_differences(result.scores, recompute(tmp_path / "out")) == []
     lenient = SMALL.model_copy(update={"nan_ends_point": False, "name": "lenient"})
-    (fold,) = fit_probe(broken, lenient, settings=settings).scene_folds()
+    (fold,) = fit_probe(broken, lenient, workspace=workspace).scene_folds()
     assert not np.isnan(fold.probabilities).any()
 
 
 @pytest.mark.parametrize("kind", ["scene", "event"])
 def test_answers_that_are_not_finite_have_no_score(
-    tmp_path: Path, settings: Settings, kind: str
+    tmp_path: Path, workspace: Workspace, kind: str
 ) -> None:
     source = BANDS.replace("return torch.log", "return 5e37 * torch.log")
     make = make_scene_task if kind == "scene" else make_event_task
-    task = load_task(make(tmp_path), settings=settings)
-    model = load_model(str(write_model(tmp_path, source)), settings=settings)
-    store = embed(model, task, settings=settings)
+    task = load_task(make(tmp_path), workspace=workspace)
+    model = load_model(str(write_model(tmp_path, source)), workspace=workspace)
+    store = embed(model, task, workspace=workspace)
     hidden = SMALL.model_copy(update={"grid": SMALL.grid[:2]})
-    predictions = fit_probe(store, hidden, settings=settings)
+    predictions = fit_probe(store, hidden, workspace=workspace)
     (fold,) = predictions.folds
     assert np.isnan(fold.probabilities).all()
     assert math.isnan(fold.loss)
@@ -173,27 +173,27 @@ def test_answers_that_are_not_finite_have_no_score(
     assert math.isnan(uncertainty(tmp_path / "out").scores[result.primary_score].mean)
 
 
-def test_progress_tells_folds_and_epochs(tmp_path: Path, settings: Settings) -> None:
-    store = store_of(tmp_path, settings, folds=True)
+def test_progress_tells_folds_and_epochs(tmp_path: Path, workspace: Workspace) -> None:
+    store = store_of(tmp_path, workspace, folds=True)
     told: list[tuple[int, int, str, int, int, float]] = []
-    fit_probe(store, SMALL, settings=settings, progress=lambda *state: told.append(state))
+    fit_probe(store, SMALL, workspace=workspace, progress=lambda *state: told.append(state))
     assert {fold for fold, *_ in told} == {0, 1, 2}
     assert all(n == 3 and 0 < epoch <= 20 for _, n, _, epoch, _, _ in told)
     assert "2 grid points" in told[0][2]
 
 
-def test_precision_is_honoured_and_recorded(tmp_path: Path, settings: Settings) -> None:
-    store = store_of(tmp_path, settings)
-    exact = fit_probe(store, SMALL, precision="float32", settings=settings)
-    rounded = fit_probe(store, SMALL, precision="bfloat16", settings=settings)
+def test_precision_is_honoured_and_recorded(tmp_path: Path, workspace: Workspace) -> None:
+    store = store_of(tmp_path, workspace)
+    exact = fit_probe(store, SMALL, precision="float32", workspace=workspace)
+    rounded = fit_probe(store, SMALL, precision="bfloat16", workspace=workspace)
     assert (exact.precision, rounded.precision) == ("float32", "bfloat16")
     assert not np.array_equal(exact.folds[0].probabilities, rounded.folds[0].probabilities)
     with pytest.raises(ProbeError, match="float8"):
-        fit_probe(store, SMALL, precision="float8", settings=settings)
+        fit_probe(store, SMALL, precision="float8", workspace=workspace)
     assert resolve_precision("auto", "cpu") in (torch.float32, torch.bfloat16)
     assert resolve_precision("auto", "meta") == torch.float32
 
 
-def test_unknown_protocols_are_refused(tmp_path: Path, settings: Settings) -> None:
+def test_unknown_protocols_are_refused(tmp_path: Path, workspace: Workspace) -> None:
     with pytest.raises(UnknownNameError, match="hear2021"):
-        fit_probe(store_of(tmp_path, settings), "hear2022", settings=settings)
+        fit_probe(store_of(tmp_path, workspace), "hear2022", workspace=workspace)

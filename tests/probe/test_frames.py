@@ -26,8 +26,8 @@ from hearbench.probe.objective import Objective
 from hearbench.probe.predictions import EventFoldPrediction
 from hearbench.probe.protocol import GridPoint, Protocol
 from hearbench.results import reference_form, write_result
-from hearbench.settings import Settings
 from hearbench.tasks.clips import Event
+from hearbench.workspace import Workspace
 
 SMALL = Protocol(
     name="small",
@@ -40,10 +40,10 @@ SMALL = Protocol(
 )
 
 
-def store_of(tmp_path: Path, settings: Settings, **task: object) -> EmbeddingStore:
+def store_of(tmp_path: Path, workspace: Workspace, **task: object) -> EmbeddingStore:
     path = make_event_task(tmp_path, clips=6, events_per_clip=4, **task)  # type: ignore[arg-type]
-    model = load_model(str(write_model(tmp_path, BANDS)), settings=settings)
-    return embed(model, load_task(path, settings=settings), settings=settings)
+    model = load_model(str(write_model(tmp_path, BANDS)), workspace=workspace)
+    return embed(model, load_task(path, workspace=workspace), workspace=workspace)
 
 
 def labelled(store: EmbeddingStore, split: str) -> list[LabelledClip]:
@@ -67,8 +67,8 @@ def data_of(store: EmbeddingStore, max_memory_bytes: int) -> FrameData:
     )
 
 
-def test_frames_are_read_in_any_range(tmp_path: Path, settings: Settings) -> None:
-    store = store_of(tmp_path, settings)
+def test_frames_are_read_in_any_range(tmp_path: Path, workspace: Workspace) -> None:
+    store = store_of(tmp_path, workspace)
     clips = clip_frames(store, "train")
     for clip, (name, embeddings, times) in zip(clips, store.timestamps("train"), strict=True):
         assert clip.clip == name
@@ -79,8 +79,8 @@ def test_frames_are_read_in_any_range(tmp_path: Path, settings: Settings) -> Non
         clips[-1].read(0, 10**6)
 
 
-def test_batches_are_cut_from_one_sequence_of_frames(tmp_path: Path, settings: Settings) -> None:
-    store = store_of(tmp_path, settings)
+def test_batches_are_cut_from_one_sequence_of_frames(tmp_path: Path, workspace: Workspace) -> None:
+    store = store_of(tmp_path, workspace)
     data = data_of(store, 1 << 30)
     assert data.resident
     x = np.concatenate([e for _, e, _ in store.timestamps("train")])
@@ -103,8 +103,8 @@ def test_batches_are_cut_from_one_sequence_of_frames(tmp_path: Path, settings: S
     np.testing.assert_array_equal(np.concatenate([y.numpy() for _, y in data.epoch(1)]), expected)
 
 
-def test_streamed_frames_are_the_same_bits(tmp_path: Path, settings: Settings) -> None:
-    store = store_of(tmp_path, settings)
+def test_streamed_frames_are_the_same_bits(tmp_path: Path, workspace: Workspace) -> None:
+    store = store_of(tmp_path, workspace)
     resident, streamed = data_of(store, 1 << 30), data_of(store, 0)
     assert not streamed.resident
     assert streamed.valid_pieces is None
@@ -117,9 +117,9 @@ def test_streamed_frames_are_the_same_bits(tmp_path: Path, settings: Settings) -
 
 
 def test_validation_is_scipys_median_and_the_event_score(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, workspace: Workspace
 ) -> None:
-    store = store_of(tmp_path, settings)
+    store = store_of(tmp_path, workspace)
     data = data_of(store, 0)
     stack = ProbeStack(
         [GridPoint(hidden_layers=0)] * 2,
@@ -182,9 +182,9 @@ def test_validation_is_scipys_median_and_the_event_score(
     assert [v.score for v in loss] == pytest.approx(expected, rel=1e-5)
 
 
-def test_an_event_task_goes_from_store_to_result(tmp_path: Path, settings: Settings) -> None:
-    store = store_of(tmp_path, settings)
-    predictions = fit_probe(store, SMALL, settings=settings)
+def test_an_event_task_goes_from_store_to_result(tmp_path: Path, workspace: Workspace) -> None:
+    store = store_of(tmp_path, workspace)
+    predictions = fit_probe(store, SMALL, workspace=workspace)
     result = score(predictions)
     summary = result.scores["event_onset_200ms_fms"]
     assert summary.mean > 0.6
@@ -213,34 +213,34 @@ def test_an_event_task_goes_from_store_to_result(tmp_path: Path, settings: Setti
     assert dict(form["postprocessing"])["median_filter_ms"] == 250
 
 
-def test_memory_changes_nothing_but_where_frames_are(tmp_path: Path, settings: Settings) -> None:
-    store = store_of(tmp_path, settings)
-    roomy = fit_probe(store, SMALL, settings=settings)
+def test_memory_changes_nothing_but_where_frames_are(tmp_path: Path, workspace: Workspace) -> None:
+    store = store_of(tmp_path, workspace)
+    roomy = fit_probe(store, SMALL, workspace=workspace)
     narrow = fit_probe(
         store,
         SMALL,
-        settings=dataclasses.replace(settings, cache_dir=tmp_path / "b", max_memory_gb=0.0),
+        workspace=dataclasses.replace(workspace, cache_dir=tmp_path / "b", max_memory_gb=0.0),
     )
     assert score(roomy).same_as(score(narrow))
     np.testing.assert_array_equal(roomy.folds[0].probabilities, narrow.folds[0].probabilities)
 
 
 def test_a_model_that_finds_nothing_ends_early_and_it_is_said_so(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, workspace: Workspace
 ) -> None:
     # No event is long enough to be kept, so the F-measure doesn't exist.
     store = store_of(
         tmp_path,
-        settings,
+        workspace,
         evaluation_params={"event_postprocessing_grid": {"min_duration": [1e6]}},
     )
-    lenient = score(fit_probe(store, SMALL, settings=settings))
+    lenient = score(fit_probe(store, SMALL, workspace=workspace))
     assert [point.validation_score for point in lenient.grid] == [0.0] * 3
     assert math.isnan(lenient.primary.mean)  # on the test split nothing is found either
     assert not lenient.notes
     assert [f.test_loss > 0 for f in lenient.folds] == [True]
     strict = score(
-        fit_probe(store, SMALL.model_copy(update={"nan_ends_point": True}), settings=settings)
+        fit_probe(store, SMALL.model_copy(update={"nan_ends_point": True}), workspace=workspace)
     )
     assert math.isnan(strict.primary.mean)
     assert strict.scores["segment_1s_er"].mean == pytest.approx(1.0)  # all that there is missed
@@ -257,13 +257,13 @@ def test_a_model_that_finds_nothing_ends_early_and_it_is_said_so(
     [("ms / 1000", "seconds"), ("ms + 900", "begin at"), ("ms * 2", "past the end")],
 )
 def test_wrong_timestamps_stop_the_embedding(
-    tmp_path: Path, settings: Settings, change: str, says: str
+    tmp_path: Path, workspace: Workspace, change: str, says: str
 ) -> None:
-    task = load_task(make_event_task(tmp_path), settings=settings)
+    task = load_task(make_event_task(tmp_path), workspace=workspace)
     source = BANDS.replace("ms.expand", f"({change}).expand")
-    model = load_model(str(write_model(tmp_path, source)), settings=settings)
+    model = load_model(str(write_model(tmp_path, source)), workspace=workspace)
     with pytest.raises(EmbeddingError, match=says):
-        embed(model, task, settings=settings)
+        embed(model, task, workspace=workspace)
 
 
 PEAK = """

@@ -16,7 +16,7 @@ from hearbench.probe.data import ProbeData, resident_data
 from hearbench.probe.neighbours import Neighbours
 from hearbench.probe.objective import Objective
 from hearbench.probe.protocol import KNN, NeighbourPoint, get_protocol
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 N_LABELS = 4
 
@@ -102,22 +102,22 @@ def test_the_loss_is_finite_and_that_of_the_shares() -> None:
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "multilabel", "event"])
-def test_a_whole_task(tmp_path: Path, settings: Settings, kind: str) -> None:
+def test_a_whole_task(tmp_path: Path, workspace: Workspace, kind: str) -> None:
     path = (
         make_event_task(tmp_path, clips=6, events_per_clip=4)
         if kind == "event"
         else make_scene_task(tmp_path, multilabel=kind == "multilabel", clips_per_label=8)
     )
-    task = load_task(path, settings=settings)
-    model = load_model(str(write_model(tmp_path, BANDS)), settings=settings)
-    store = embed(model, task, settings=settings)
-    predictions = fit_probe(store, "knn", settings=settings)
+    task = load_task(path, workspace=workspace)
+    model = load_model(str(write_model(tmp_path, BANDS)), workspace=workspace)
+    store = embed(model, task, workspace=workspace)
+    predictions = fit_probe(store, "knn", workspace=workspace)
     result = score(predictions)
     assert result.primary.mean > 0.5
     assert result.protocol == KNN
     assert {outcome.ended for outcome in predictions.grid} == {"asked"}
     again = fit_probe(
-        store, "knn", seed=7, settings=dataclasses.replace(settings, max_memory_gb=0.0)
+        store, "knn", seed=7, workspace=dataclasses.replace(workspace, max_memory_gb=0.0)
     )
     np.testing.assert_allclose(
         again.folds[0].probabilities, predictions.folds[0].probabilities, atol=1e-6
@@ -195,27 +195,29 @@ def get_timestamp_embeddings(audio, model):
 
 
 @pytest.mark.parametrize("kind", ["scene", "event"])
-def test_a_constant_embedding_is_noted(tmp_path: Path, settings: Settings, kind: str) -> None:
+def test_a_constant_embedding_is_noted(tmp_path: Path, workspace: Workspace, kind: str) -> None:
     make = make_scene_task if kind == "scene" else make_event_task
-    task = load_task(make(tmp_path, folds=True), settings=settings)
+    task = load_task(make(tmp_path, folds=True), workspace=workspace)
     store = embed(
-        load_model(str(write_model(tmp_path, CONSTANT)), settings=settings), task, settings=settings
+        load_model(str(write_model(tmp_path, CONSTANT)), workspace=workspace),
+        task,
+        workspace=workspace,
     )
-    notes = score(fit_probe(store, KNN, settings=settings)).notes
+    notes = score(fit_probe(store, KNN, workspace=workspace)).notes
     what = "clips" if kind == "scene" else "frames"
     assert [note for note in notes if f"All {what} of fold00, fold01, fold02 have the same" in note]
 
 
-def test_embeddings_that_overflow_a_network_are_noted(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_scene_task(tmp_path), settings=settings)
+def test_embeddings_that_overflow_a_network_are_noted(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_scene_task(tmp_path), workspace=workspace)
     notes = {}
     for name, factor in (("usual", "1.0"), ("huge", "1e30"), ("tiny", "1e-30")):
         source = BANDS.replace("return torch.log", f"return {factor} * torch.log")
         (tmp_path / name).mkdir()
-        model = load_model(str(write_model(tmp_path / name, source)), settings=settings)
-        store = embed(model, task, settings=settings)
+        model = load_model(str(write_model(tmp_path / name, source)), workspace=workspace)
+        store = embed(model, task, workspace=workspace)
         for protocol in ("linear", "knn", "hear2021-standardised"):
             short = get_protocol(protocol).restricted(first=1)
-            notes[name, protocol] = score(fit_probe(store, short, settings=settings)).notes
+            notes[name, protocol] = score(fit_probe(store, short, workspace=workspace)).notes
     told = {key for key, found in notes.items() if any("largest number" in n for n in found)}
     assert told == {("huge", "linear"), ("tiny", "linear")}

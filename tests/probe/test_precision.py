@@ -13,7 +13,7 @@ from helpers_tasks import make_scene_task
 from hearbench import embed, fit_probe, load_model, load_task
 from hearbench.probe.precision import exact_float32
 from hearbench.probe.protocol import GridPoint, Protocol
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 SMALL = Protocol(
     name="small",
@@ -55,14 +55,14 @@ def test_an_error_changes_nothing_for_others() -> None:
     assert torch.get_float32_matmul_precision() == "medium"
 
 
-def test_what_a_model_allows_itself_changes_no_score(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_scene_task(tmp_path, clips_per_label=16), settings=settings)
-    model = load_model(str(write_model(tmp_path, BANDS)), settings=settings)
-    store = embed(model, task, settings=settings)
-    plain = fit_probe(store, SMALL, precision="float32", settings=settings)
+def test_what_a_model_allows_itself_changes_no_score(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_scene_task(tmp_path, clips_per_label=16), workspace=workspace)
+    model = load_model(str(write_model(tmp_path, BANDS)), workspace=workspace)
+    store = embed(model, task, workspace=workspace)
+    plain = fit_probe(store, SMALL, precision="float32", workspace=workspace)
     torch.set_float32_matmul_precision("medium")
-    other = dataclasses.replace(settings, cache_dir=tmp_path / "other")
-    changed = fit_probe(store, SMALL, precision="float32", settings=other)
+    other = dataclasses.replace(workspace, cache_dir=tmp_path / "other")
+    changed = fit_probe(store, SMALL, precision="float32", workspace=other)
     for a, b in zip(plain.folds, changed.folds, strict=True):
         np.testing.assert_array_equal(a.probabilities, b.probabilities)
         assert a.loss == b.loss

@@ -18,7 +18,7 @@ from hearbench.probe import kinds
 from hearbench.probe.data import resident_data
 from hearbench.probe.protocol import KNN, GridPoint, Protocol
 from hearbench.probe.scenes import OrderedClips, SceneData, scene_data, whole
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 SMALL = Protocol(
     name="small",
@@ -31,18 +31,18 @@ SMALL = Protocol(
 
 
 def store_of(
-    tmp_path: Path, settings: Settings, dtype: Dtype = "float32", **task: object
+    tmp_path: Path, workspace: Workspace, dtype: Dtype = "float32", **task: object
 ) -> EmbeddingStore:
     made = make_scene_task(tmp_path, clips_per_label=8, **task)  # type: ignore[arg-type]
-    model = load_model(str(write_model(tmp_path, BANDS)), settings=settings)
-    return embed(model, load_task(made, settings=settings), settings=settings, dtype=dtype)
+    model = load_model(str(write_model(tmp_path, BANDS)), workspace=workspace)
+    return embed(model, load_task(made, workspace=workspace), workspace=workspace, dtype=dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_rows_are_those_of_the_whole_split(
-    tmp_path: Path, settings: Settings, dtype: Dtype
+    tmp_path: Path, workspace: Workspace, dtype: Dtype
 ) -> None:
-    store = store_of(tmp_path, settings, dtype)
+    store = store_of(tmp_path, workspace, dtype)
     for split in store.task.splits:
         expected, rows = store.scene(split), scene_rows(store, split)
         assert len(rows) == len(expected)
@@ -53,8 +53,8 @@ def test_rows_are_those_of_the_whole_split(
             np.testing.assert_array_equal(found, expected[which])
 
 
-def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, settings: Settings) -> None:
-    store = store_of(tmp_path, settings)
+def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, workspace: Workspace) -> None:
+    store = store_of(tmp_path, workspace)
     rows = scene_rows(store, "test")
     path = store.folder / SHARDS / store._shards("test")[0].embeddings.name
     path.write_bytes(path.read_bytes()[:-4])
@@ -68,9 +68,9 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, settings: Settings) -
 @pytest.mark.parametrize("standardise", [False, True])
 @pytest.mark.parametrize("shuffle", [None, 17])
 def test_batches_are_the_same_in_memory_and_not(
-    tmp_path: Path, settings: Settings, shuffle: int | None, standardise: bool
+    tmp_path: Path, workspace: Workspace, shuffle: int | None, standardise: bool
 ) -> None:
-    store = store_of(tmp_path, settings, folds=True)
+    store = store_of(tmp_path, workspace, folds=True)
     rng = np.random.default_rng(1)
     orders = {s: rng.permutation(len(store.task.splits[s])) for s in ("fold00", "fold01")}
     kept, read = (
@@ -119,12 +119,12 @@ def test_batches_are_the_same_in_memory_and_not(
 )
 def test_a_small_budget_gives_the_same_bits(
     tmp_path: Path,
-    settings: Settings,
+    workspace: Workspace,
     monkeypatch: pytest.MonkeyPatch,
     protocol: Protocol,
     multilabel: bool,
 ) -> None:
-    store = store_of(tmp_path, settings, multilabel=multilabel)
+    store = store_of(tmp_path, workspace, multilabel=multilabel)
     used: list[type] = []
 
     def spy(*args: object, **kwargs: object) -> object:
@@ -135,8 +135,8 @@ def test_a_small_budget_gives_the_same_bits(
     monkeypatch.setattr(kinds, "scene_data", spy)
     found = []
     for name, budget in (("roomy", 1.0), ("tight", 1e-7)):
-        own = dataclasses.replace(settings, cache_dir=tmp_path / name, max_memory_gb=budget)
-        found.append(fit_probe(store, protocol, settings=own))
+        own = dataclasses.replace(workspace, cache_dir=tmp_path / name, max_memory_gb=budget)
+        found.append(fit_probe(store, protocol, workspace=own))
     assert {kind.__name__ for kind in used} == {"ProbeData", "SceneData"}
     assert found[0].grid == found[1].grid
     for a, b in zip(found[0].scene_folds(), found[1].scene_folds(), strict=True):
@@ -145,10 +145,10 @@ def test_a_small_budget_gives_the_same_bits(
 
 
 def test_blocks_go_over_all_clips(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hearbench.probe.scenes._BLOCK", 7)
-    store = store_of(tmp_path, settings)
+    store = store_of(tmp_path, workspace)
     blocks = list(whole(scene_rows(store, "train")).blocks())
     assert max(map(len, blocks)) == 7
     np.testing.assert_array_equal(np.concatenate(blocks), store.scene("train"))

@@ -14,13 +14,13 @@ from hearbench.probe.kinds import kind_of
 from hearbench.probe.protocol import FASTER
 from hearbench.probe.subset import TrainSubset
 from hearbench.probe.training_clips import mean_training_clips, training_clips
-from hearbench.settings import Settings
 from hearbench.tasks.clips import Event
+from hearbench.workspace import Workspace
 
 
 @pytest.mark.parametrize("kind", ["scene", "tags", "events"])
 def test_they_are_the_clips_that_the_probe_learns_from(
-    kind: str, tmp_path: Path, settings: Settings
+    kind: str, tmp_path: Path, workspace: Workspace
 ) -> None:
     if kind == "events":
         path = make_event_task(tmp_path, clips=8, folds=True)
@@ -28,9 +28,9 @@ def test_they_are_the_clips_that_the_probe_learns_from(
         path = make_scene_task(
             tmp_path, clips_per_label=6, folds=True, multilabel=kind == "tags", duration_s=0.1
         )
-    task = load_task(path, settings=settings)
+    task = load_task(path, workspace=workspace)
     store = embed(
-        load_model(str(write_model(tmp_path)), settings=settings), task, settings=settings
+        load_model(str(write_model(tmp_path)), workspace=workspace), task, workspace=workspace
     )
     for part in (TrainSubset(shots=2, repeat=1), TrainSubset(fraction=0.4), None):
         protocol = FASTER.with_subset(part) if part else FASTER
@@ -42,8 +42,8 @@ def test_they_are_the_clips_that_the_probe_learns_from(
             assert set(mine) == set(fold.train)
 
 
-def test_every_label_has_its_shots(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_scene_task(tmp_path, clips_per_label=5, folds=True), settings=settings)
+def test_every_label_has_its_shots(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_scene_task(tmp_path, clips_per_label=5, folds=True), workspace=workspace)
     for fold in task.folds():
         chosen = training_clips(task, fold, TrainSubset(shots=3))
         (split,) = fold.train
@@ -54,8 +54,8 @@ def test_every_label_has_its_shots(tmp_path: Path, settings: Settings) -> None:
     assert mean_training_clips(task, None) == 15
 
 
-def test_a_clips_labels_are_those_of_its_events(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_event_task(tmp_path, clips=9), settings=settings)
+def test_a_clips_labels_are_those_of_its_events(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_event_task(tmp_path, clips=9), workspace=workspace)
     (fold,) = task.folds()
     chosen = training_clips(task, fold, TrainSubset(shots=2))["train"]
     clips = [list(task.splits["train"].values())[i] for i in chosen]
@@ -67,7 +67,7 @@ def test_a_clips_labels_are_those_of_its_events(tmp_path: Path, settings: Settin
     assert training_clips(task, fold, TrainSubset(fraction=1))["train"] == list(range(9))
 
 
-def test_what_is_too_small_is_refused(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_scene_task(tmp_path), settings=settings)
+def test_what_is_too_small_is_refused(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_scene_task(tmp_path), workspace=workspace)
     with pytest.raises(ProbeError, match="of 12 training clips leaves 1"):
         mean_training_clips(task, TrainSubset(fraction=0.1))

@@ -15,7 +15,7 @@ from hearbench.probe import trainings
 from hearbench.probe.kinds import kind_of
 from hearbench.probe.protocol import GridPoint, Protocol, by_shape
 from hearbench.probe.trainings import Learned, Plan, learn
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 SMALL = Protocol(
     name="small",
@@ -27,7 +27,7 @@ SMALL = Protocol(
 
 
 def test_how_busy_the_gpu_was_is_kept_with_the_training(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = iter([0.25, 0.75])
 
@@ -36,9 +36,9 @@ def test_how_busy_the_gpu_was_is_kept_with_the_training(
             return next(said)
 
     monkeypatch.setattr(trainings, "GpuMeter", Meter)
-    task = load_task(make_scene_task(tmp_path), settings=settings)
-    model = load_model(str(write_model(tmp_path, BANDS)), settings=settings)
-    store = embed(model, task, settings=settings)
+    task = load_task(make_scene_task(tmp_path), workspace=workspace)
+    model = load_model(str(write_model(tmp_path, BANDS)), workspace=workspace)
+    store = embed(model, task, workspace=workspace)
     kind = kind_of(store, SMALL, device="cpu", max_memory_bytes=1 << 30)
     plan = Plan(kind, SMALL, {7: tmp_path / "kept"}, "cpu", torch.float32, 1, None, 30.0)
     (fold,) = task.folds()

@@ -25,7 +25,7 @@ from hearbench.errors import EmbeddingError
 from hearbench.probe import frames, scenes, transfer
 from hearbench.probe.protocol import GridPoint, Protocol
 from hearbench.probe.transfer import Lane, Mark, room_bytes, stream_through, stream_to
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 SMALL = Protocol(
     name="small",
@@ -166,18 +166,18 @@ def test_on_a_cpu_nothing_is_copied() -> None:
 @pytest.mark.parametrize("max_memory_gb", [0.0, 1.0])
 def test_a_probe_is_the_same_bits_whatever_way_its_data_came(
     tmp_path: Path,
-    settings: Settings,
+    workspace: Workspace,
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
     shuffle: bool,
     max_memory_gb: float,
 ) -> None:
     make = {"scene": make_scene_task, "event": make_event_task}[kind]
-    model = load_model(str(write_model(tmp_path, BANDS)), settings=settings)
-    task = load_task(make(tmp_path / "task"), settings=settings)
-    store = embed(model, task, settings=settings)
+    model = load_model(str(write_model(tmp_path, BANDS)), workspace=workspace)
+    task = load_task(make(tmp_path / "task"), workspace=workspace)
+    store = embed(model, task, workspace=workspace)
     protocol = SMALL.model_copy(update={"shuffle": shuffle})
-    plain = fit_probe(store, protocol, settings=settings)
+    plain = fit_probe(store, protocol, workspace=workspace)
     used: list[Lane] = []
 
     def by_lane(
@@ -188,8 +188,10 @@ def test_a_probe_is_the_same_bits_whatever_way_its_data_came(
 
     for module in (frames, scenes):
         monkeypatch.setattr(module, "stream_to", by_lane)
-    other = dataclasses.replace(settings, cache_dir=tmp_path / "other", max_memory_gb=max_memory_gb)
-    copied = fit_probe(store, protocol, settings=other)
+    other = dataclasses.replace(
+        workspace, cache_dir=tmp_path / "other", max_memory_gb=max_memory_gb
+    )
+    copied = fit_probe(store, protocol, workspace=other)
     assert len(used) > (4 if max_memory_gb == 0.0 else 1)
     assert score(plain).same_as(score(copied))
     for a, b in zip(plain.folds, copied.folds, strict=True):

@@ -27,7 +27,7 @@ from hearbench.probe.protocol import (
 )
 from hearbench.probe.search import train
 from hearbench.probe.subset import TrainSubset
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 ACCURACY = Objective(top1_accuracy, maximise=True)
 SMALL = Protocol(
@@ -42,16 +42,16 @@ SMALL = Protocol(
 )
 
 
-def scene_store(tmp_path: Path, settings: Settings, **task: object) -> EmbeddingStore:
-    loaded = load_task(make_scene_task(tmp_path, **task), settings=settings)  # type: ignore[arg-type]
-    model = load_model(str(write_model(tmp_path, BANDS)), settings=settings)
-    return embed(model, loaded, settings=settings)
+def scene_store(tmp_path: Path, workspace: Workspace, **task: object) -> EmbeddingStore:
+    loaded = load_task(make_scene_task(tmp_path, **task), workspace=workspace)  # type: ignore[arg-type]
+    model = load_model(str(write_model(tmp_path, BANDS)), workspace=workspace)
+    return embed(model, loaded, workspace=workspace)
 
 
-def event_store(tmp_path: Path, settings: Settings) -> EmbeddingStore:
-    loaded = load_task(make_event_task(tmp_path, clips=6, events_per_clip=4), settings=settings)
-    model = load_model(str(write_model(tmp_path, BANDS)), settings=settings)
-    return embed(model, loaded, settings=settings)
+def event_store(tmp_path: Path, workspace: Workspace) -> EmbeddingStore:
+    loaded = load_task(make_event_task(tmp_path, clips=6, events_per_clip=4), workspace=workspace)
+    model = load_model(str(write_model(tmp_path, BANDS)), workspace=workspace)
+    return embed(model, loaded, workspace=workspace)
 
 
 def data_of(**changes: object) -> ProbeData:
@@ -71,13 +71,13 @@ def data_of(**changes: object) -> ProbeData:
     )
 
 
-def test_seeds_learn_together_what_they_learn_alone(tmp_path: Path, settings: Settings) -> None:
-    store = scene_store(tmp_path, settings, folds=True, clips_per_label=8)
-    together = fit_probes(store, SMALL, seeds=[5, 6, 9], settings=settings)
+def test_seeds_learn_together_what_they_learn_alone(tmp_path: Path, workspace: Workspace) -> None:
+    store = scene_store(tmp_path, workspace, folds=True, clips_per_label=8)
+    together = fit_probes(store, SMALL, seeds=[5, 6, 9], workspace=workspace)
     assert [p.seed for p in together] == [5, 6, 9]
-    elsewhere = dataclasses.replace(settings, cache_dir=tmp_path / "elsewhere")
+    elsewhere = dataclasses.replace(workspace, cache_dir=tmp_path / "elsewhere")
     for predictions in together:
-        alone = fit_probe(store, SMALL, seed=predictions.seed, settings=elsewhere)
+        alone = fit_probe(store, SMALL, seed=predictions.seed, workspace=elsewhere)
         assert predictions.chosen == alone.chosen
         for one, other in zip(predictions.scene_folds(), alone.scene_folds(), strict=True):
             assert one.outcome.epochs == other.outcome.epochs
@@ -86,28 +86,36 @@ def test_seeds_learn_together_what_they_learn_alone(tmp_path: Path, settings: Se
     assert np.abs(first - second).max() > 1e-3
 
 
-def test_seeds_that_are_there_are_not_trained_again(tmp_path: Path, settings: Settings) -> None:
-    store = scene_store(tmp_path, settings, clips_per_label=8)
-    fit_probe(store, SMALL, seed=1, settings=settings)
+def test_seeds_that_are_there_are_not_trained_again(tmp_path: Path, workspace: Workspace) -> None:
+    store = scene_store(tmp_path, workspace, clips_per_label=8)
+    fit_probe(store, SMALL, seed=1, workspace=workspace)
     told: list[str] = []
     fit_probes(
-        store, SMALL, seeds=[1, 2], settings=settings, progress=lambda *state: told.append(state[2])
+        store,
+        SMALL,
+        seeds=[1, 2],
+        workspace=workspace,
+        progress=lambda *state: told.append(state[2]),
     )
     assert told
     assert not any("seeds" in what for what in told)
     told.clear()
     fit_probes(
-        store, SMALL, seeds=[2, 1], settings=settings, progress=lambda *state: told.append(state[2])
+        store,
+        SMALL,
+        seeds=[2, 1],
+        workspace=workspace,
+        progress=lambda *state: told.append(state[2]),
     )
     assert told == []
 
 
 def test_an_interrupted_training_of_several_seeds_goes_on(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, workspace: Workspace
 ) -> None:
-    store = scene_store(tmp_path, settings, clips_per_label=8)
-    elsewhere = dataclasses.replace(settings, cache_dir=tmp_path / "elsewhere")
-    expected = fit_probes(store, SMALL, seeds=[1, 2], settings=elsewhere)
+    store = scene_store(tmp_path, workspace, clips_per_label=8)
+    elsewhere = dataclasses.replace(workspace, cache_dir=tmp_path / "elsewhere")
+    expected = fit_probes(store, SMALL, seeds=[1, 2], workspace=elsewhere)
     calls = 0
 
     def stop(fold: int, n_folds: int, what: str, epoch: int, max_epochs: int, best: float) -> None:
@@ -118,19 +126,21 @@ def test_an_interrupted_training_of_several_seeds_goes_on(
 
     with pytest.raises(KeyboardInterrupt):
         fit_probes(
-            store, SMALL, seeds=[1, 2], settings=settings, progress=stop, checkpoint_every_s=0.0
+            store, SMALL, seeds=[1, 2], workspace=workspace, progress=stop, checkpoint_every_s=0.0
         )
-    found = fit_probes(store, SMALL, seeds=[1, 2], settings=settings)
+    found = fit_probes(store, SMALL, seeds=[1, 2], workspace=workspace)
     for one, other in zip(expected, found, strict=True):
         assert one.grid == other.grid
         np.testing.assert_array_equal(one.folds[0].probabilities, other.folds[0].probabilities)
 
 
 @pytest.mark.parametrize("seeds", [[], [3, 3]])
-def test_seeds_are_different_and_some(tmp_path: Path, settings: Settings, seeds: list[int]) -> None:
-    store = scene_store(tmp_path, settings)
+def test_seeds_are_different_and_some(
+    tmp_path: Path, workspace: Workspace, seeds: list[int]
+) -> None:
+    store = scene_store(tmp_path, workspace)
     with pytest.raises(ValueError, match="different"):
-        fit_probes(store, SMALL, seeds=seeds, settings=settings)
+        fit_probes(store, SMALL, seeds=seeds, workspace=workspace)
 
 
 def test_shuffled_epochs_hold_the_same_clips_in_other_orders() -> None:
@@ -148,18 +158,20 @@ def test_shuffled_epochs_hold_the_same_clips_in_other_orders() -> None:
     assert torch.equal(orders[0], torch.cat([x for x, _ in data_of(shuffle=17).epoch(1)]))
 
 
-def test_shuffled_frames_are_the_same_in_memory_or_not(tmp_path: Path, settings: Settings) -> None:
-    store = event_store(tmp_path, settings)
+def test_shuffled_frames_are_the_same_in_memory_or_not(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    store = event_store(tmp_path, workspace)
     shuffled = SMALL.model_copy(update={"name": "s", "shuffle": True, "nan_ends_point": False})
-    roomy = fit_probe(store, shuffled, settings=settings)
+    roomy = fit_probe(store, shuffled, workspace=workspace)
     narrow = fit_probe(
         store,
         shuffled,
-        settings=dataclasses.replace(settings, cache_dir=tmp_path / "b", max_memory_gb=0.0),
+        workspace=dataclasses.replace(workspace, cache_dir=tmp_path / "b", max_memory_gb=0.0),
     )
     np.testing.assert_array_equal(roomy.folds[0].probabilities, narrow.folds[0].probabilities)
     plain = fit_probe(
-        store, shuffled.model_copy(update={"name": "p", "shuffle": False}), settings=settings
+        store, shuffled.model_copy(update={"name": "p", "shuffle": False}), workspace=workspace
     )
     assert np.abs(plain.folds[0].probabilities - roomy.folds[0].probabilities).max() > 1e-4
 
@@ -193,16 +205,16 @@ def test_standardised_equals_embeddings_that_were_standardised_before() -> None:
 @pytest.mark.parametrize("kind", ["scene", "event"])
 @pytest.mark.parametrize("change", ["shuffle", "standardise"])
 def test_variations_run_on_both_kinds_of_task(
-    tmp_path: Path, settings: Settings, kind: str, change: str
+    tmp_path: Path, workspace: Workspace, kind: str, change: str
 ) -> None:
     store = (
-        scene_store(tmp_path, settings, clips_per_label=8)
+        scene_store(tmp_path, workspace, clips_per_label=8)
         if kind == "scene"
-        else event_store(tmp_path, settings)
+        else event_store(tmp_path, workspace)
     )
     base = SMALL.model_copy(update={"nan_ends_point": False})
     protocol = base.model_copy(update={"name": change, change: True})
-    changed, plain = (fit_probe(store, p, settings=settings) for p in (protocol, base))
+    changed, plain = (fit_probe(store, p, workspace=workspace) for p in (protocol, base))
     assert not math.isnan(changed.folds[0].loss)
     assert np.abs(changed.folds[0].probabilities - plain.folds[0].probabilities).max() > 1e-4
 
@@ -272,11 +284,13 @@ def test_seeds_do_not_race_against_each_other() -> None:
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "multilabel", "event"])
-def test_a_subset_trains_on_that_many_clips(tmp_path: Path, settings: Settings, kind: str) -> None:
+def test_a_subset_trains_on_that_many_clips(
+    tmp_path: Path, workspace: Workspace, kind: str
+) -> None:
     store = (
-        event_store(tmp_path, settings)
+        event_store(tmp_path, workspace)
         if kind == "event"
-        else scene_store(tmp_path, settings, multilabel=kind == "multilabel", clips_per_label=8)
+        else scene_store(tmp_path, workspace, multilabel=kind == "multilabel", clips_per_label=8)
     )
     from hearbench.probe.kinds import kind_of
 
@@ -293,16 +307,16 @@ def test_a_subset_trains_on_that_many_clips(tmp_path: Path, settings: Settings, 
     # In the order that all clips would have.
     assert chosen == [i for i in everything if i in set(chosen)]
     predictions = fit_probe(
-        store, protocol.model_copy(update={"nan_ends_point": False}), settings=settings
+        store, protocol.model_copy(update={"nan_ends_point": False}), workspace=workspace
     )
     assert list(predictions.folds[0].clips) == list(store.task.splits["test"])
 
 
-def test_too_few_clips_are_refused(tmp_path: Path, settings: Settings) -> None:
-    store = scene_store(tmp_path, settings, clips_per_label=8)
+def test_too_few_clips_are_refused(tmp_path: Path, workspace: Workspace) -> None:
+    store = scene_store(tmp_path, workspace, clips_per_label=8)
     protocol = SMALL.with_subset(TrainSubset(fraction=0.001))
     with pytest.raises(ProbeError, match="fraction"):
-        fit_probe(store, protocol, settings=settings)
+        fit_probe(store, protocol, workspace=workspace)
 
 
 @pytest.mark.parametrize(

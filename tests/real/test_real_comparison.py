@@ -17,8 +17,8 @@ from hearbench.comparison.compare import compare
 from hearbench.probe.protocol import get_protocol
 from hearbench.results import write_result
 from hearbench.results.uncertainty import uncertainty
-from hearbench.settings import Settings, available_cores
 from hearbench.tasks.from_csv import prepare_from_csv
+from hearbench.workspace import Workspace, available_cores
 
 pytestmark = pytest.mark.real
 
@@ -39,7 +39,7 @@ def results(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``results/<name>/<task>`` of all runs."""
     torch.set_num_threads(available_cores())
     root = tmp_path_factory.mktemp("comparison")
-    settings = Settings(cache_dir=root / "cache", device="cpu", workers=available_cores())
+    workspace = Workspace(cache_dir=root / "cache", device="cpu", workers=available_cores())
     protocol = get_protocol("fast").restricted(first=2)
     for corpus, (archive, folder, duration_s) in CORPORA.items():
         zipfile.ZipFile(shared / "data/corpora" / archive).extractall(root)
@@ -51,17 +51,17 @@ def results(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             duration_s=duration_s,
             scores=("top1_acc", "mAP"),
             sample_rates=(16000,),
-            settings=settings,
+            workspace=workspace,
         )
         for name, model, options, seed in RUNS:
             if model == "logmel_stats":
                 model = str(shared / "models/logmel_stats.py")
             store = embed(
-                load_model(model, settings=settings, **options),
-                load_task(task, settings=settings),
-                settings=settings,
+                load_model(model, workspace=workspace, **options),
+                load_task(task, workspace=workspace),
+                workspace=workspace,
             )
-            predictions = fit_probe(store, protocol, seed=seed, settings=settings)
+            predictions = fit_probe(store, protocol, seed=seed, workspace=workspace)
             place = root / "results" / name / store.task.name
             write_result(score(predictions), predictions, place)
             if model != "hearbench.models.crepe":

@@ -10,15 +10,15 @@ import torch
 
 from hearbench import embed, load_model, load_task
 from hearbench.distance import distance_scores
-from hearbench.settings import Settings, available_cores
 from hearbench.tasks.from_csv import prepare_from_csv
+from hearbench.workspace import Workspace, available_cores
 
 pytestmark = pytest.mark.real
 
 
 def test_distances_tell_environmental_sounds_apart(shared: Path, tmp_path: Path) -> None:
     torch.set_num_threads(available_cores())
-    settings = Settings(cache_dir=tmp_path / "cache", device="cpu", workers=available_cores())
+    workspace = Workspace(cache_dir=tmp_path / "cache", device="cpu", workers=available_cores())
     zipfile.ZipFile(shared / "data/corpora/esc-10.zip").extractall(tmp_path)
     task = prepare_from_csv(
         shared / "golden/esc10/clips.csv",
@@ -28,16 +28,16 @@ def test_distances_tell_environmental_sounds_apart(shared: Path, tmp_path: Path)
         duration_s=5.0,
         scores=("top1_acc", "mAP"),
         sample_rates=(16000, 44100),
-        settings=settings,
+        workspace=workspace,
     )
     aucs, precisions = {}, {}
     for model in (str(shared / "models/logmel_stats.py"), "hearbench.models.naive"):
         store = embed(
-            load_model(model, settings=settings),
-            load_task(task, settings=settings),
-            settings=settings,
+            load_model(model, workspace=workspace),
+            load_task(task, workspace=workspace),
+            workspace=workspace,
         )
-        result = distance_scores(store, settings=settings)
+        result = distance_scores(store, workspace=workspace)
         assert [(split.n_clips, split.n_same, split.n_different) for split in result.splits] == [
             (80, 280, 2880)
         ] * 5

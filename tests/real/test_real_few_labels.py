@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from helpers_cli import hearbench
 
-from hearbench.settings import Settings, available_cores
 from hearbench.tasks.from_csv import prepare_from_csv
+from hearbench.workspace import Workspace, available_cores
 
 pytestmark = pytest.mark.real
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.real
 def test_spoken_digits_are_learned_label_by_label(shared: Path, tmp_path: Path) -> None:
     archive = shared / "data/corpora/free-spoken-digit-dataset.zip"
     zipfile.ZipFile(archive).extractall(tmp_path)
-    settings = Settings(cache_dir=tmp_path / "cache", device="cpu", workers=available_cores())
+    workspace = Workspace(cache_dir=tmp_path / "cache", device="cpu", workers=available_cores())
     task = prepare_from_csv(
         shared / "golden/fsdd/clips.csv",
         tmp_path / "free-spoken-digit-dataset",
@@ -26,11 +26,11 @@ def test_spoken_digits_are_learned_label_by_label(shared: Path, tmp_path: Path) 
         duration_s=0.56,
         scores=("top1_acc",),
         sample_rates=(16000, 44100),
-        settings=settings,
+        workspace=workspace,
     )
     answer = hearbench(
         *("evaluate", shared / "models/logmel_stats.py", "--task", task),
-        *("--out", tmp_path / "out", "--cache", settings.cache_dir, "--device", "cpu"),
+        *("--out", tmp_path / "out", "--cache", workspace.cache_dir, "--device", "cpu"),
         *("--protocol", "linear", "--only", "lr=0.0032", "--json"),
         *("--shots", 1, "--shots", 30, "--train-fraction", 0.1, "--repeats", 3),
     )

@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from hearbench import load_model
 from hearbench.models.protocol import Model
-from hearbench.settings import Settings, available_cores
+from hearbench.workspace import Workspace, available_cores
 
 pytestmark = pytest.mark.real
 
@@ -47,13 +47,13 @@ def load(name: str, cache: Path) -> Model:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{name} needs the package {package}, which isn't installed")
     torch.set_num_threads(available_cores())
-    settings = Settings(cache_dir=cache, device="cpu", workers=1)
+    workspace = Workspace(cache_dir=cache, device="cpu", workers=1)
     if name == "crepe":
-        return load_model("hearbench.models.crepe", settings=settings, capacity="tiny")
+        return load_model("hearbench.models.crepe", workspace=workspace, capacity="tiny")
     if (EXAMPLES / f"{name}.toml").is_file():
         toml = EXAMPLES / f"{name}.toml"
-        return load_model("hearbench.models.onnx_file", toml, settings=settings)
-    return load_model(EXAMPLES / f"{name}.py", settings=settings)
+        return load_model("hearbench.models.onnx_file", toml, workspace=workspace)
+    return load_model(EXAMPLES / f"{name}.py", workspace=workspace)
 
 
 def decode(data: bytes, sample_rate: int, duration_s: float) -> Array:

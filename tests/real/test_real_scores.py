@@ -17,8 +17,8 @@ import torch
 from hearbench import embed, fit_probe, load_model, load_task, score
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.probe.protocol import HEAR2021
-from hearbench.settings import Settings, available_cores
 from hearbench.tasks.from_csv import prepare_from_csv
+from hearbench.workspace import Workspace, available_cores
 
 pytestmark = pytest.mark.real
 
@@ -35,7 +35,7 @@ def open_store(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> OpenSt
     """Embeddings of a corpus by a model, prepared once per module."""
     torch.set_num_threads(available_cores())
     root = tmp_path_factory.mktemp("real")
-    settings = Settings(cache_dir=root / "cache", device="cpu", workers=available_cores())
+    workspace = Workspace(cache_dir=root / "cache", device="cpu", workers=available_cores())
 
     def open_one(corpus: str, model: str) -> EmbeddingStore:
         archive, folder, duration_s = CORPORA[corpus]
@@ -49,27 +49,27 @@ def open_store(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> OpenSt
             duration_s=duration_s,
             scores=("top1_acc", "mAP"),
             sample_rates=(16000, 44100),
-            settings=settings,
+            workspace=workspace,
         )
         if model == "logmel_stats":
             model = str(shared / "models/logmel_stats.py")
         return embed(
-            load_model(model, settings=settings),
-            load_task(task, settings=settings),
-            settings=settings,
+            load_model(model, workspace=workspace),
+            load_task(task, workspace=workspace),
+            workspace=workspace,
         )
 
     return open_one
 
 
 def mean_accuracy(store: EmbeddingStore, **kwargs: object) -> float:
-    result = score(fit_probe(store, settings=settings_of(store), **kwargs))  # type: ignore[arg-type]
+    result = score(fit_probe(store, workspace=settings_of(store), **kwargs))  # type: ignore[arg-type]
     assert len(result.folds) == 5
     return result.primary.mean
 
 
-def settings_of(store: EmbeddingStore) -> Settings:
-    return Settings(cache_dir=store.folder.parents[3], device="cpu", workers=available_cores())
+def settings_of(store: EmbeddingStore) -> Workspace:
+    return Workspace(cache_dir=store.folder.parents[3], device="cpu", workers=available_cores())
 
 
 @pytest.mark.parametrize(

@@ -17,21 +17,21 @@ from hearbench.probe.predictions import Predictions
 from hearbench.probe.protocol import GridPoint, Protocol
 from hearbench.probe.subset import TrainSubset
 from hearbench.results import Result
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 POINT = GridPoint(hidden_dim=8, max_epochs=4, check_every=2, patience=2)
 PROTOCOL = Protocol(name="quick", grid=(POINT, POINT.model_copy(update={"lr": 0.01})))
 
 
-def predictions_of(tmp_path: Path, settings: Settings, protocol: Protocol) -> Predictions:
+def predictions_of(tmp_path: Path, workspace: Workspace, protocol: Protocol) -> Predictions:
     path = make_scene_task(tmp_path, folds=True, clips_per_label=6, scores=["top1_acc"])
-    model = load_model(str(write_model(tmp_path)), settings=settings)
-    store = embed(model, load_task(path, settings=settings), settings=settings)
-    return fit_probe(store, protocol, settings=settings)
+    model = load_model(str(write_model(tmp_path)), workspace=workspace)
+    store = embed(model, load_task(path, workspace=workspace), workspace=workspace)
+    return fit_probe(store, protocol, workspace=workspace)
 
 
-def test_stages_add_up_and_count_what_came_through(tmp_path: Path, settings: Settings) -> None:
-    predictions = predictions_of(tmp_path, settings, PROTOCOL)
+def test_stages_add_up_and_count_what_came_through(tmp_path: Path, workspace: Workspace) -> None:
+    predictions = predictions_of(tmp_path, workspace, PROTOCOL)
     took = score(predictions).resources
     assert [(each.stage, each.part) for each in took.stages] == [
         ("embedding", None),
@@ -61,9 +61,9 @@ def test_stages_add_up_and_count_what_came_through(tmp_path: Path, settings: Set
     assert scoring.peak_memory_mb == took.probe_peak_memory_mb
 
 
-def test_parts_of_the_training_clips_count_as_parts(tmp_path: Path, settings: Settings) -> None:
+def test_parts_of_the_training_clips_count_as_parts(tmp_path: Path, workspace: Workspace) -> None:
     part = PROTOCOL.model_copy(update={"subset": TrainSubset(shots=2)})
-    predictions = predictions_of(tmp_path, settings, part)
+    predictions = predictions_of(tmp_path, workspace, part)
     second = score(predictions).resources.stages[2]
     # Two of each of three labels.
     seen = 6 * predictions.folds[1].outcome.epochs

@@ -41,7 +41,6 @@ from hearbench.models.onnx_spec import read_spec
 from hearbench.planning.facts import task_facts
 from hearbench.probe.events import DEFAULT_POSTPROCESSING, events_from_frames
 from hearbench.results import Result
-from hearbench.settings import Settings
 from hearbench.tasks.catalog import TaskSpec
 from hearbench.tasks.clip_table import read_clip_table
 from hearbench.tasks.corpora.piano_notes import read_notes
@@ -49,6 +48,7 @@ from hearbench.tasks.corpora.tables import read_json_object
 from hearbench.tasks.fetch.answers import length_of, span_of
 from hearbench.tasks.store import load_task
 from hearbench.views.event_predictions import EventPredictions
+from hearbench.workspace import Workspace
 
 DEEP = "[" * 100_000
 
@@ -75,35 +75,37 @@ def test_deeply_nested_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [DEEP, "[]", '{"a.wav": 1}', "null"])
-def test_splits_that_a_plan_can_not_read(tmp_path: Path, settings: Settings, content: str) -> None:
+def test_splits_that_a_plan_can_not_read(
+    tmp_path: Path, workspace: Workspace, content: str
+) -> None:
     folder = make_event_task(tmp_path)
     (folder / "train.json").write_text(content)
     with pytest.raises(TaskError, match="can't be read"):
-        task_facts(str(folder), settings)
+        task_facts(str(folder), workspace)
 
 
-def test_numbers_larger_than_a_float(tmp_path: Path, settings: Settings) -> None:
+def test_numbers_larger_than_a_float(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_event_task(tmp_path)
     event = [{"label": "high", "start": 0, "end": 10**400}]
     listed = json.loads((folder / "train.json").read_text())
     (folder / "train.json").write_text(json.dumps({**listed, next(iter(listed)): event}))
     with pytest.raises(TaskError, match="no milliseconds from 0 on"):
-        load_task(folder, settings=settings)
+        load_task(folder, workspace=workspace)
 
 
-def test_an_index_of_thousands_of_digits(tmp_path: Path, settings: Settings) -> None:
+def test_an_index_of_thousands_of_digits(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_scene_task(tmp_path, clips_per_label=1, duration_s=0.05)
     (folder / "labelvocabulary.csv").write_text(f"idx,label\n{'1' * 5000},a\n1,b\n2,c\n")
     with pytest.raises(TaskError, match="is not an index and a label"):
-        load_task(folder, settings=settings)
+        load_task(folder, workspace=workspace)
 
 
-def test_a_vocabulary_takes_time_by_its_length(tmp_path: Path, settings: Settings) -> None:
+def test_a_vocabulary_takes_time_by_its_length(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_scene_task(tmp_path, clips_per_label=1, duration_s=0.05)
     lines = [f"{i},label {i}" for i in range(100_000)]
     (folder / "labelvocabulary.csv").write_text("\n".join(["idx,label", *lines]))
     with bounded(), pytest.raises(TaskError, match="wrong are"):
-        load_task(folder, settings=settings)
+        load_task(folder, workspace=workspace)
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "a/" * 3000 + "b"])
@@ -192,11 +194,11 @@ def test_an_answer_needs_all_of_its_keys(do: str) -> None:
 
 
 def test_a_cache_is_a_path_or_an_error() -> None:
-    found = Settings.from_environment(environment={"HEARBENCH_CACHE": "~nobodyhere/x"})
+    found = Workspace.from_environment(environment={"HEARBENCH_CACHE": "~nobodyhere/x"})
     assert found.cache_dir == Path.cwd() / "~nobodyhere" / "x"
     for text in ("a\0b", "~\0", "x" * 5000):
         with pytest.raises(HearError, match="can't be a path"):
-            Settings.from_environment(environment={"HEARBENCH_CACHE": text})
+            Workspace.from_environment(environment={"HEARBENCH_CACHE": text})
 
 
 def test_places_of_results_that_can_not_be(tmp_path: Path) -> None:
@@ -241,7 +243,7 @@ def test_homes_of_nobody_and_names_too_long(
 
 
 def test_pathlib_finds_no_homes() -> None:
-    # Path.expanduser fails for a stranger's; hearbench.settings.user_path doesn't.
+    # Path.expanduser fails for a stranger's; hearbench.workspace.user_path doesn't.
     root = Path(hearbench_package.__file__).parent
     wrong = [path for path in root.rglob("*.py") if ".expanduser()" in path.read_text()]
     assert wrong == []
@@ -289,10 +291,10 @@ def test_timestamps_that_are_no_numbers(value: float) -> None:
     ],
     ids=lambda array: "none" if array is None else array.dtype.str,
 )
-def test_embeddings_of_other_numbers(tmp_path: Path, settings: Settings, array: Any) -> None:
-    task = load_task(make_scene_task(tmp_path, clips_per_label=1), settings=settings)
-    model = load_model(write_model(tmp_path), settings=settings)
-    store = embed(model, task, settings=settings)
+def test_embeddings_of_other_numbers(tmp_path: Path, workspace: Workspace, array: Any) -> None:
+    task = load_task(make_scene_task(tmp_path, clips_per_label=1), workspace=workspace)
+    model = load_model(write_model(tmp_path), workspace=workspace)
+    store = embed(model, task, workspace=workspace)
     file = store.manifest.shards[0].embeddings
     assert array_file(store, file).dtype == np.float32
     path = store.folder / "shards" / file.name

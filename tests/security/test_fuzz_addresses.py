@@ -15,13 +15,13 @@ from pydantic import ValidationError
 
 from hearbench.errors import HearError
 from hearbench.leaderboard.cells import url_problem
-from hearbench.settings import Settings, user_path
 from hearbench.tasks.catalog.downloads import Download, FilePart
 from hearbench.tasks.fetch import RemoteFile, TransferError, read_remote, small
 from hearbench.tasks.fetch.answers import length_of, missed_whole, span_of
 from hearbench.tasks.fetch.many import fetch
 from hearbench.tasks.fetch.remote import RetryPolicy, is_http, place_of, retry_after_s
 from hearbench.tasks.record import _listed, load_record
+from hearbench.workspace import Workspace, user_path
 
 _PIECES = (
     *("http", "https", "file", "javascript", ":", "//", "/", "@", "[", "]", "::1", "%2e%2e", "%2F"),
@@ -65,12 +65,12 @@ def test_what_can_not_be_fetched_is_said(name: str, url: str) -> None:
     if is_http(url):
         return  # somebody's server, who shouldn't be asked
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(cache_dir=Path(folder) / "cache")
+        workspace = Workspace(cache_dir=Path(folder) / "cache")
         target = Path(folder) / "target"
         file = RemoteFile(name, url)
         assert isinstance(place_of(file, None), str)
         found = value_or_error(
-            lambda: fetch([file], target, settings=settings, policy=RetryPolicy(attempts=1))
+            lambda: fetch([file], target, workspace=workspace, policy=RetryPolicy(attempts=1))
         )
         assert isinstance(found, HearError)
         assert not target.exists() or not any(path.is_file() for path in target.rglob("*"))
@@ -114,7 +114,7 @@ _VALUES = ("~nobodyhere/x", "x" * 5000, "\0", "", " ", "http://[::1", "banana", 
 def test_variables_of_the_environment(values: tuple[str, str, str]) -> None:
     names = ("HEARBENCH_CACHE", "HEARBENCH_DEVICE", "HEARBENCH_MIRROR")
     environment = dict(zip(names, values, strict=True))
-    found = value_or_error(lambda: Settings.from_environment(environment=environment))
+    found = value_or_error(lambda: Workspace.from_environment(environment=environment))
     assert isinstance(found, HearError) or found.cache_dir.is_absolute()
 
 

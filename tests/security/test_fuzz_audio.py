@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from hearbench.audio.decode import read_excerpt16, read_float32, read_mono16, sample_rate_of
 from hearbench.errors import HearError
-from hearbench.settings import Settings
 from hearbench.tasks.corpora.piano_notes import read_notes
 from hearbench.tasks.inventory import wav_facts
+from hearbench.workspace import Workspace
 
 _RATE = 8000
 _FORMS = [
@@ -81,8 +81,8 @@ def test_what_is_known_of_prepared_audio(
 ) -> None:
     folder = tmp_path_factory.getbasetemp()
     (folder / "prepared.wav").write_bytes(data)
-    settings = Settings(cache_dir=folder / "cache", device="cpu", workers=1)
-    (fact,) = value_or_error(lambda: wav_facts(folder, ["prepared.wav"], settings))
+    workspace = Workspace(cache_dir=folder / "cache", device="cpu", workers=1)
+    (fact,) = value_or_error(lambda: wav_facts(folder, ["prepared.wav"], workspace))
     assert fact.problem is None or fact.problem.strip()
 
 

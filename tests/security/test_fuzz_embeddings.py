@@ -26,18 +26,18 @@ from hearbench.embeddings.compute import embed
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import HearError
 from hearbench.models.loading import load_model
-from hearbench.settings import Settings
 from hearbench.tasks.store import load_task
+from hearbench.workspace import Workspace
 
 
 @pytest.fixture(scope="module", params=["scene", "event"])
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("stores")
-    settings = Settings(cache_dir=folder / "cache", device="cpu", workers=1)
+    workspace = Workspace(cache_dir=folder / "cache", device="cpu", workers=1)
     make = make_scene_task if request.param == "scene" else make_event_task
-    task = load_task(make(folder), settings=settings)
-    model = load_model(write_model(folder), settings=settings)
-    return embed(model, task, settings=settings)
+    task = load_task(make(folder), workspace=workspace)
+    model = load_model(write_model(folder), workspace=workspace)
+    return embed(model, task, workspace=workspace)
 
 
 def _read(store: EmbeddingStore) -> None:

@@ -23,7 +23,7 @@ from hearbench.models.loaded import Interpreter, Loaded
 from hearbench.models.loading import load_model
 from hearbench.models.onnx_spec import read_spec
 from hearbench.models.other_process import EndedWhy, OtherProcess, ProcessEndedError
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 HERE = Interpreter(Path(sys.executable), timeout_s=300)
 _SPEC = """
@@ -96,9 +96,9 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("honest")
     named = parse_name(str(write_model(folder)))
     process = OtherProcess(HERE, "honest")
-    settings = {"positional": [], "options": {}, "device": "cpu", "name": "stats"}
+    workspace = {"positional": [], "options": {}, "device": "cpu", "name": "stats"}
     found = {"import": process.ask("import", "a test", **named.target._asdict())}
-    found["load"] = process.ask("load", "a test", **settings)
+    found["load"] = process.ask("load", "a test", **workspace)
     found["memory"] = process.ask("memory", "a test")
     process.close()
     return found
@@ -142,10 +142,10 @@ def test_forged_answers(
     process = _Forger(itertools.chain(lines, itertools.repeat("{}")))
     folder = tmp_path_factory.getbasetemp()
     named = parse_name(str(write_model(folder)))
-    settings = Settings(cache_dir=folder / "cache", device="cpu")
+    workspace = Workspace(cache_dir=folder / "cache", device="cpu")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hearbench.models.isolation.start_process", lambda *_: process)
-        loaded = value_or_error(lambda: load_there(named, None, {}, settings, HERE))
+        loaded = value_or_error(lambda: load_there(named, None, {}, workspace, HERE))
         assert isinstance(loaded, Loaded) or process.closed
         if isinstance(loaded, Loaded):
             assert isinstance(loaded.engine, Worker)
@@ -153,7 +153,7 @@ def test_forged_answers(
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere nobody knows")
-def test_what_a_model_started_ends_with_it(tmp_path: Path, settings: Settings) -> None:
+def test_what_a_model_started_ends_with_it(tmp_path: Path, workspace: Workspace) -> None:
     extra = """
     import subprocess, sys
 
@@ -164,7 +164,7 @@ def test_what_a_model_started_ends_with_it(tmp_path: Path, settings: Settings) -
         model.n_weights = left.pid
         return model
     """
-    model = load_model(write_model(tmp_path, extra=extra), settings=settings, interpreter=HERE)
+    model = load_model(write_model(tmp_path, extra=extra), workspace=workspace, interpreter=HERE)
     assert model.n_weights is not None
     left = psutil.Process(model.n_weights)
     assert left.is_running()

@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 
 import hearbench.tasks.catalog
 from hearbench.errors import HearError
-from hearbench.settings import Settings
 from hearbench.tasks.catalog import TaskSpec
 from hearbench.tasks.corpora.tables import read_json_object, read_rows
 from hearbench.tasks.from_csv import prepare_from_csv
 from hearbench.tasks.store import PreparedTask, load_task
+from hearbench.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,12 @@ def _loaded(folder: Path, name: str, data: bytes) -> PreparedTask | HearError:
     """The task with one of its files changed, which is put back afterwards."""
     file = folder / name
     before = file.read_bytes()
-    settings = Settings(cache_dir=folder.parent / "cache", device="cpu", workers=1)
+    workspace = Workspace(cache_dir=folder.parent / "cache", device="cpu", workers=1)
     there = files_below(folder)
     try:
         file.write_bytes(data)
         found: PreparedTask | HearError = value_or_error(
-            lambda: load_task(folder, settings=settings, download=False)
+            lambda: load_task(folder, workspace=workspace, download=False)
         )
         assert isinstance(found, PreparedTask | HearError)
         if isinstance(found, PreparedTask):
@@ -128,10 +128,10 @@ def test_lists_of_clips(
         shutil.copyfile(path, audio / path.name)
     (top / "clips.csv").write_bytes(data.draw(mutated_table(rows)))
     there = files_below(top)
-    settings = Settings(cache_dir=top / "cache", device="cpu", workers=1)
+    workspace = Workspace(cache_dir=top / "cache", device="cpu", workers=1)
     value_or_error(
         lambda: prepare_from_csv(
-            top / "clips.csv", audio, "mine", top / "out", mode="small", settings=settings
+            top / "clips.csv", audio, "mine", top / "out", mode="small", workspace=workspace
         )
     )
     new = files_below(top) - there

@@ -11,8 +11,8 @@ import pytest
 from helpers_tasks import make_event_task, make_scene_task, write_wav
 
 from hearbench.errors import TaskError
-from hearbench.settings import Settings
 from hearbench.tasks.store import load_task
+from hearbench.workspace import Workspace
 
 
 def edit(path: Path, change: Callable[[Any], Any]) -> None:
@@ -91,13 +91,13 @@ SCENE_DAMAGES = [
 
 @pytest.mark.parametrize(("damage", "said"), SCENE_DAMAGES)
 def test_damage_is_said(
-    tmp_path: Path, settings: Settings, damage: Callable[[Path], None], said: str
+    tmp_path: Path, workspace: Workspace, damage: Callable[[Path], None], said: str
 ) -> None:
     folder = make_scene_task(tmp_path, clips_per_label=2)
-    load_task(folder, settings=settings)  # whole, and remembered in the cache
+    load_task(folder, workspace=workspace)  # whole, and remembered in the cache
     damage(folder)
     with pytest.raises(TaskError, match=said) as raised:
-        load_task(folder, settings=settings)
+        load_task(folder, workspace=workspace)
     assert str(folder) in str(raised.value)
     assert len(str(raised.value)) < 4000
 
@@ -114,14 +114,16 @@ def test_damage_is_said(
         ({"label": "zebra", "start": 1, "end": 9}, "outside the vocabulary"),
     ],
 )
-def test_damaged_events_are_said(tmp_path: Path, settings: Settings, event: Any, said: str) -> None:
+def test_damaged_events_are_said(
+    tmp_path: Path, workspace: Workspace, event: Any, said: str
+) -> None:
     folder = make_event_task(tmp_path)
     in_train({"train-0.wav": [event]})(folder)
     with pytest.raises(TaskError, match=said):
-        load_task(folder, settings=settings)
+        load_task(folder, workspace=workspace)
 
 
-def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, settings: Settings) -> None:
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_scene_task(tmp_path, clips_per_label=4)
     in_train({"train-a-0.wav": ["zebra"], "valid-a-0.wav": ["a"]})(folder)
     for path in (folder / "16000/test").iterdir():
@@ -129,13 +131,13 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, settings: Settings) -
     extra("16000/train/more.wav")(folder)
     text("labelvocabulary.csv", "idx,label\n0,a\n1,b\n3,c\n")(folder)
     with pytest.raises(TaskError) as raised:
-        load_task(folder, settings=settings)
+        load_task(folder, workspace=workspace)
     message = str(raised.value)
     for said in ("zebra", "two splits", "missing (13)", "and 8 more", "more.wav", "0 to 2"):
         assert said in message
 
 
-def test_stereo_in_a_prepared_task_is_said(tmp_path: Path, settings: Settings) -> None:
+def test_stereo_in_a_prepared_task_is_said(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_scene_task(tmp_path)
     with wave.open(str(folder / AUDIO), "wb") as file:
         file.setnchannels(2)
@@ -143,19 +145,19 @@ def test_stereo_in_a_prepared_task_is_said(tmp_path: Path, settings: Settings) -
         file.setframerate(16000)
         file.writeframes(bytes(400))
     with pytest.raises(TaskError, match="2 channels of PCM_16"):
-        load_task(folder, settings=settings)
+        load_task(folder, workspace=workspace)
 
 
-def test_hidden_files_are_passed_over(tmp_path: Path, settings: Settings) -> None:
+def test_hidden_files_are_passed_over(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_scene_task(tmp_path)
     (folder / "16000/train/._train-a-0.wav").write_text("left by another system")
     (folder / "16000/.DS_Store").write_text("the same")
-    load_task(folder, settings=settings)
+    load_task(folder, workspace=workspace)
 
 
-def test_a_byte_order_mark_is_no_damage(tmp_path: Path, settings: Settings) -> None:
+def test_a_byte_order_mark_is_no_damage(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_scene_task(tmp_path)
     for name in ("task_metadata.json", "labelvocabulary.csv", "train.json"):
         content = (folder / name).read_bytes()
         (folder / name).write_bytes(b"\xef\xbb\xbf" + content)
-    assert load_task(folder, settings=settings).vocabulary == ("a", "b", "c")
+    assert load_task(folder, workspace=workspace).vocabulary == ("a", "b", "c")

@@ -14,9 +14,9 @@ import soundfile
 from helpers_http import Source, md5_hex, serving
 
 from hearbench.errors import DownloadError, HearError, TaskError
-from hearbench.settings import Settings
 from hearbench.tasks.catalog import TaskSpec, get_spec
 from hearbench.tasks.corpus import CorpusProgress, obtain_corpus
+from hearbench.workspace import Workspace
 
 
 @pytest.fixture
@@ -64,17 +64,17 @@ def two(md5_a: str | None = None) -> TaskSpec:
     )
 
 
-def mirrored(settings: Settings, source: Source) -> Settings:
-    return Settings(settings.cache_dir, "cpu", 2, mirror=source.url)
+def mirrored(workspace: Workspace, source: Source) -> Workspace:
+    return Workspace(workspace.cache_dir, "cpu", 2, mirror=source.url)
 
 
-def test_files_come_from_the_users_folders(tmp_path: Path, settings: Settings) -> None:
+def test_files_come_from_the_users_folders(tmp_path: Path, workspace: Workspace) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     (tmp_path / "one/a.zip").write_bytes(A)
     (tmp_path / "two/b.zip").write_bytes(B)
     found = obtain_corpus(
-        two(), "full", corpus_dirs=[tmp_path / "one", tmp_path / "two"], settings=settings
+        two(), "full", corpus_dirs=[tmp_path / "one", tmp_path / "two"], workspace=workspace
     )
     names = sorted(path.name for path in found.corpus.folder("train").rglob("*.wav"))
     assert names == ["a.wav", "b.wav"]
@@ -91,7 +91,7 @@ def test_files_come_from_the_users_folders(tmp_path: Path, settings: Settings) -
 
 
 def test_what_is_missing_is_downloaded_once(
-    tmp_path: Path, settings: Settings, source: Source
+    tmp_path: Path, workspace: Workspace, source: Source
 ) -> None:
     (tmp_path / "a.zip").write_bytes(A)
     source.files["b.zip"] = B
@@ -108,7 +108,7 @@ def test_what_is_missing_is_downloaded_once(
             two(),
             "full",
             corpus_dirs=[tmp_path],
-            settings=mirrored(settings, source),
+            workspace=mirrored(workspace, source),
             progress=CorpusProgress(fetching, unpacking),
         )
         assert (found.corpus.folder("test") / "top/c.wav").read_bytes() == wav(3)
@@ -118,17 +118,17 @@ def test_what_is_missing_is_downloaded_once(
     assert [told.count(name) for name in ("a.zip", "b.zip")] == [1, 1]
 
 
-def test_other_files_are_refused_unless_trusted(tmp_path: Path, settings: Settings) -> None:
+def test_other_files_are_refused_unless_trusted(tmp_path: Path, workspace: Workspace) -> None:
     wrong = zipped(a=wav(9), b=wav(9))
     (tmp_path / "a.zip").write_bytes(wrong)
     (tmp_path / "b.zip").write_bytes(B)
     with pytest.raises(TaskError, match="another MD5") as caught:
-        obtain_corpus(two(), "full", corpus_dirs=[tmp_path], settings=settings)
+        obtain_corpus(two(), "full", corpus_dirs=[tmp_path], workspace=workspace)
     for part in (str(tmp_path / "a.zip"), md5_hex(wrong), md5_hex(A), "--trust-corpus"):
         assert part in str(caught.value)
     assert "b.zip" not in str(caught.value)
     found = obtain_corpus(
-        two(), "full", corpus_dirs=[tmp_path], trust_corpus=True, settings=settings
+        two(), "full", corpus_dirs=[tmp_path], trust_corpus=True, workspace=workspace
     )
     record = found.origin().record["corpus"]
     assert record["trusted"] is True
@@ -138,49 +138,49 @@ def test_other_files_are_refused_unless_trusted(tmp_path: Path, settings: Settin
     ]
     # It isn't taken for the right one afterwards.
     (tmp_path / "a.zip").write_bytes(A)
-    again = obtain_corpus(two(), "full", corpus_dirs=[tmp_path], settings=settings)
+    again = obtain_corpus(two(), "full", corpus_dirs=[tmp_path], workspace=workspace)
     assert (again.corpus.folder("train") / "top/a.wav").read_bytes() == wav(1)
     assert again.origin().digest != found.origin().digest
 
 
 def test_a_wrong_download_is_never_trusted(
-    tmp_path: Path, settings: Settings, source: Source
+    tmp_path: Path, workspace: Workspace, source: Source
 ) -> None:
     source.files.update({"a.zip": B, "b.zip": B})
     with pytest.raises(DownloadError, match=r"a\.zip"):
-        obtain_corpus(two(), "full", trust_corpus=True, settings=mirrored(settings, source))
-    assert not (settings.cache_dir / "corpora").exists()
+        obtain_corpus(two(), "full", trust_corpus=True, workspace=mirrored(workspace, source))
+    assert not (workspace.cache_dir / "corpora").exists()
 
 
-def test_plain_files_and_split_archives(tmp_path: Path, settings: Settings) -> None:
+def test_plain_files_and_split_archives(tmp_path: Path, workspace: Workspace) -> None:
     downloads = [
         {"split": "train", "url": f"https://example.org/mic{i}.wav", "md5": md5_hex(wav(i))}
         for i in (1, 2)
     ]
     for i in (1, 2):
         (tmp_path / f"mic{i}.wav").write_bytes(wav(i))
-    found = obtain_corpus(spec(downloads), "full", corpus_dirs=[tmp_path], settings=settings)
+    found = obtain_corpus(spec(downloads), "full", corpus_dirs=[tmp_path], workspace=workspace)
     for i, part in enumerate(found.corpus.parts, start=1):
         # Each has a folder of its own, away from what else lies beside it.
         assert [path.name for path in part.folder.iterdir()] == [f"mic{i}.wav"]
         assert (part.folder / f"mic{i}.wav").read_bytes() == wav(i)
 
 
-def test_what_is_no_file_is_named(tmp_path: Path, settings: Settings) -> None:
+def test_what_is_no_file_is_named(tmp_path: Path, workspace: Workspace) -> None:
     (tmp_path / "a.zip").mkdir()
     (tmp_path / "b.zip").symlink_to(tmp_path / "gone")
     with pytest.raises(TaskError) as caught:
-        obtain_corpus(two(), "full", corpus_dirs=[tmp_path], settings=settings)
+        obtain_corpus(two(), "full", corpus_dirs=[tmp_path], workspace=workspace)
     assert f"{tmp_path / 'a.zip'} is a folder" in str(caught.value)
     assert f"{tmp_path / 'b.zip'} is no file" in str(caught.value)
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path, settings: Settings) -> None:
+def test_a_folder_that_is_not_there(tmp_path: Path, workspace: Workspace) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TaskError, match="file is a file, not a folder"):
-        obtain_corpus(two(), "full", corpus_dirs=[tmp_path / "file"], settings=settings)
+        obtain_corpus(two(), "full", corpus_dirs=[tmp_path / "file"], workspace=workspace)
     with pytest.raises(TaskError, match="gone is not there"):
-        obtain_corpus(two(), "full", corpus_dirs=[tmp_path / "gone"], settings=settings)
+        obtain_corpus(two(), "full", corpus_dirs=[tmp_path / "gone"], workspace=workspace)
 
 
 def export(folder: Path, split: str, count: int = 2) -> None:
@@ -194,7 +194,7 @@ def export(folder: Path, split: str, count: int = 2) -> None:
 
 
 @pytest.mark.parametrize("layout", ["together", "by split", "below the name", "archives"])
-def test_exports_of_tensorflow_datasets(tmp_path: Path, settings: Settings, layout: str) -> None:
+def test_exports_of_tensorflow_datasets(tmp_path: Path, workspace: Workspace, layout: str) -> None:
     task = get_spec("tfds_crema_d")
     for split in ("train", "valid", "test"):
         if layout == "together":
@@ -207,7 +207,7 @@ def test_exports_of_tensorflow_datasets(tmp_path: Path, settings: Settings, layo
             export(tmp_path / "made" / split, split)
             with tarfile.open(tmp_path / f"crema_d-{split}.tar.gz", "w:gz") as archive:
                 archive.add(tmp_path / "made" / split, ".")
-    found = obtain_corpus(task, "full", corpus_dirs=[tmp_path], settings=settings)
+    found = obtain_corpus(task, "full", corpus_dirs=[tmp_path], workspace=workspace)
     labels = sorted(
         path.name for part in found.corpus.parts for path in part.folder.rglob("*_labels.csv")
     )
@@ -215,22 +215,22 @@ def test_exports_of_tensorflow_datasets(tmp_path: Path, settings: Settings, layo
     assert (found.origin().digest is None) == (layout != "archives")
 
 
-def test_originals_behind_tensorflow_datasets(tmp_path: Path, settings: Settings) -> None:
+def test_originals_behind_tensorflow_datasets(tmp_path: Path, workspace: Workspace) -> None:
     task = get_spec("spoken_digit")
     with pytest.raises(TaskError, match=r"spoken_digit-train\.zip.*recordings.*Looked in"):
-        obtain_corpus(task, "full", corpus_dirs=[tmp_path], settings=settings)
+        obtain_corpus(task, "full", corpus_dirs=[tmp_path], workspace=workspace)
     with pytest.raises(TaskError, match="no folder was named"):
-        obtain_corpus(task, "full", settings=settings)
+        obtain_corpus(task, "full", workspace=workspace)
     recordings = tmp_path / "recordings"
     recordings.mkdir()
     (recordings / "7_ann_0.wav").write_bytes(wav(1))
     for named in (tmp_path, recordings):
-        found = obtain_corpus(task, "full", corpus_dirs=[named], settings=settings)
+        found = obtain_corpus(task, "full", corpus_dirs=[named], workspace=workspace)
         assert [part.folder for part in found.corpus.parts] == [recordings]
 
 
 @pytest.mark.parametrize("member", ["../out.wav", "/out.wav"])
-def test_a_bad_archive_is_refused(tmp_path: Path, settings: Settings, member: str) -> None:
+def test_a_bad_archive_is_refused(tmp_path: Path, workspace: Workspace, member: str) -> None:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(member, wav(1))
@@ -238,9 +238,9 @@ def test_a_bad_archive_is_refused(tmp_path: Path, settings: Settings, member: st
     (tmp_path / "b.zip").write_bytes(B)
     with pytest.raises(HearError, match=r"a\.zip"):
         obtain_corpus(
-            two(md5_hex(file.getvalue())), "full", corpus_dirs=[tmp_path], settings=settings
+            two(md5_hex(file.getvalue())), "full", corpus_dirs=[tmp_path], workspace=workspace
         )
-    assert list(settings.cache_dir.rglob("*.wav")) == []
+    assert list(workspace.cache_dir.rglob("*.wav")) == []
     assert json.dumps(sorted(path.name for path in tmp_path.iterdir())) == json.dumps(
         sorted(["a.zip", "b.zip", "cache"])
     )

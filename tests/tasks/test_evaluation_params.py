@@ -9,10 +9,10 @@ import pytest
 from helpers_tasks import make_event_task, make_scene_task
 
 from hearbench.errors import TaskError
-from hearbench.settings import Settings
 from hearbench.tasks.evaluation_params import evaluation_params
 from hearbench.tasks.recipe import Recipe
 from hearbench.tasks.store import load_task
+from hearbench.workspace import Workspace
 
 BAD_GRIDS: list[tuple[Any, str]] = [
     ({"lr": [0]}, r"lr\.0"),
@@ -51,13 +51,13 @@ def test_grids_that_cannot_be_are_refused(grid: Any, says: str) -> None:
 
 @pytest.mark.parametrize("kind", ["scene", "event"])
 def test_they_are_refused_when_the_task_is_loaded(
-    tmp_path: Path, settings: Settings, kind: str
+    tmp_path: Path, workspace: Workspace, kind: str
 ) -> None:
     make = make_scene_task if kind == "scene" else make_event_task
     params = {"task_specific_param_grid": {"lr": [0], "hidden_layer": [1]}}
     folder = make(tmp_path, evaluation_params=params)
     with pytest.raises(TaskError) as caught:
-        load_task(folder, settings=settings)
+        load_task(folder, workspace=workspace)
     said = str(caught.value)
     assert "evaluation_params: task_specific_param_grid.lr.0" in said
     assert "hidden_layer can't be set" in said
@@ -65,15 +65,15 @@ def test_they_are_refused_when_the_task_is_loaded(
 
 
 def test_postprocessing_is_looked_at_where_there_are_events(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, workspace: Workspace
 ) -> None:
     params = {"event_postprocessing_grid": {"min_duration": [-5]}, "notes": "anything"}
     events = make_event_task(tmp_path / "e", evaluation_params=params)
     with pytest.raises(TaskError, match=r"min_duration\.0"):
-        load_task(events, settings=settings)
+        load_task(events, workspace=workspace)
     scenes = make_scene_task(tmp_path / "s", evaluation_params=params)
     # It means nothing there, and is in the task's metadata as it was.
-    assert load_task(scenes, settings=settings).metadata.evaluation_params == params
+    assert load_task(scenes, workspace=workspace).metadata.evaluation_params == params
 
 
 def test_none_of_them_is_prepared() -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from hearbench.errors import DownloadError
-from hearbench.settings import Settings
 from hearbench.tasks.fetch import (
     RemoteFile,
     RetryPolicy,
@@ -21,6 +20,7 @@ from hearbench.tasks.fetch import (
     read_remote,
     transfer,
 )
+from hearbench.workspace import Workspace
 
 SWIFT = RetryPolicy(attempts=2, first_wait_s=0.0, read_timeout_s=5.0)
 SLOW = RetryPolicy(
@@ -118,25 +118,25 @@ def test_the_body_of_a_redirect_is_not_read(server: _Server) -> None:
 
 
 def test_no_more_than_the_known_size_is_received(
-    server: _Server, tmp_path: Path, settings: Settings
+    server: _Server, tmp_path: Path, workspace: Workspace
 ) -> None:
     server.answers["/a"] = endless(CHUNKED, b"100000\r\n" + bytes(1 << 20) + b"\r\n")
     file = RemoteFile("a", f"{server.url}/a", "0" * 32, 3000)
     with pytest.raises(DownloadError, match=r"a from .*/a: has more than the 3000 bytes"):
-        fetch([file], tmp_path / "out", settings=settings, policy=SWIFT)
+        fetch([file], tmp_path / "out", workspace=workspace, policy=SWIFT)
     assert not [*(tmp_path / "out").iterdir()]
     assert server.asked == ["/a"]
     assert server.sent < MUCH
 
 
 def test_of_unknown_size_a_disk_is_not_filled(
-    server: _Server, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    server: _Server, tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.answers["/a"] = endless(CHUNKED, b"10000\r\n" + bytes(1 << 16) + b"\r\n")
     monkeypatch.setattr(transfer, "_LOOK_BYTES", 1 << 18)
     monkeypatch.setattr(transfer, "_RESERVE_BYTES", 1 << 62)
     with pytest.raises(DownloadError, match=r"disk of .* has only"):
-        fetch([RemoteFile("a", f"{server.url}/a")], tmp_path, settings=settings, policy=SWIFT)
+        fetch([RemoteFile("a", f"{server.url}/a")], tmp_path, workspace=workspace, policy=SWIFT)
     assert (1 << 18) <= (tmp_path / "a.part").stat().st_size <= (1 << 19)
 
 
@@ -149,12 +149,12 @@ def test_of_unknown_size_a_disk_is_not_filled(
     ],
 )
 def test_where_nothing_can_be(
-    server: _Server, tmp_path: Path, settings: Settings, place: bytes
+    server: _Server, tmp_path: Path, workspace: Workspace, place: bytes
 ) -> None:
     server.answers["/a"] = once(leading(place) + b"\r\n")
     url = f"{server.url}/a"
     with pytest.raises(DownloadError) as caught:
-        fetch([RemoteFile("a", url)], tmp_path, settings=settings, policy=SWIFT)
+        fetch([RemoteFile("a", url)], tmp_path, workspace=workspace, policy=SWIFT)
     assert f"a from {url}: " in str(caught.value)
     assert "leads to" in str(caught.value) or "no answer from" in str(caught.value)
     assert len(str(caught.value)) < 2000

@@ -16,9 +16,9 @@ from helpers_golden import GOLDEN_TASKS
 from helpers_http import md5_hex, serving
 
 from hearbench.errors import TaskError
-from hearbench.settings import Settings
 from hearbench.tasks.from_corpus import prepare_from_corpus
 from hearbench.tasks.store import load_task
+from hearbench.workspace import Workspace
 
 RATES = (16000, 22050, 32000, 44100, 48000)
 COMPRESSED = (".webm", ".ogg", ".mp3")
@@ -43,13 +43,13 @@ def same_items(found: list[Any], expected: list[Any], kind: str) -> bool:
 @pytest.mark.parametrize("name", GOLDEN_TASKS)
 def test_equal_to_the_reference(name: str, shared: Path, tmp_path: Path) -> None:
     golden = json.loads((shared / f"golden/preparation/{name}.json").read_text())
-    settings = Settings(tmp_path / "cache", "cpu", 2)
+    workspace = Workspace(tmp_path / "cache", "cpu", 2)
     folders = [shared / "data/corpora", shared / "data/standins"]
     synthetic = golden["corpus"] != "official small"
     if synthetic:
         with pytest.raises(TaskError, match="another MD5"):
             prepare_from_corpus(
-                name, tmp_path, mode="small", corpus_dirs=folders, settings=settings
+                name, tmp_path, mode="small", corpus_dirs=folders, workspace=workspace
             )
     folder = prepare_from_corpus(
         name,
@@ -58,7 +58,7 @@ def test_equal_to_the_reference(name: str, shared: Path, tmp_path: Path) -> None
         corpus_dirs=folders,
         trust_corpus=synthetic,
         sample_rates=RATES,
-        settings=settings,
+        workspace=workspace,
     )
     assert folder == tmp_path / "tasks" / golden["folder"]
     assert (folder / "labelvocabulary.csv").read_text() == golden["labelvocabulary.csv"]
@@ -70,7 +70,7 @@ def test_equal_to_the_reference(name: str, shared: Path, tmp_path: Path) -> None
         found = json.loads((folder / f"{split}.json").read_text())
         assert list(found) == list(files)
         assert [f for f in files if not same_items(found[f], files[f], kind)] == []
-    lossy = compressed_stems(settings.cache_dir)
+    lossy = compressed_stems(workspace.cache_dir)
     written = {str(path.relative_to(folder)) for path in folder.rglob("*.wav")}
     assert written == {f"{rate}/{key}" for key in golden["audio"] for rate in RATES}
     for key, facts in golden["audio"].items():
@@ -81,7 +81,7 @@ def test_equal_to_the_reference(name: str, shared: Path, tmp_path: Path) -> None
             else:
                 assert found == facts[str(rate)], f"{rate}/{key}"
     assert bool(lossy) is (name == "coughvid")
-    load_task(folder, settings=settings)
+    load_task(folder, workspace=workspace)
 
 
 def compressed_stems(cache: Path) -> set[str]:
@@ -89,11 +89,11 @@ def compressed_stems(cache: Path) -> set[str]:
 
 
 def test_free_spoken_digits_as_they_were_recorded(
-    shared: Path, tmp_path: Path, settings: Settings
+    shared: Path, tmp_path: Path, workspace: Workspace
 ) -> None:
     """The original corpus behind a task of TensorFlow Datasets, with names of its own."""
     folder = prepare_from_corpus(
-        "spoken_digit", tmp_path, corpus_dirs=[shared / "data/corpora"], settings=settings
+        "spoken_digit", tmp_path, corpus_dirs=[shared / "data/corpora"], workspace=workspace
     )
     assert folder.name == "spoken_digit-1.0.9-full"
     metadata = json.loads((folder / "task_metadata.json").read_text())
@@ -104,7 +104,7 @@ def test_free_spoken_digits_as_they_were_recorded(
         }
     found = {
         name: (split, labels[0])
-        for split, files in load_task(folder, settings=settings).splits.items()
+        for split, files in load_task(folder, workspace=workspace).splits.items()
         for name, labels in files.items()
     }
     assert found == golden
@@ -129,17 +129,17 @@ def test_a_corpus_from_a_mirror(tmp_path: Path) -> None:
     data = Path(archive).read_bytes()
     with serving() as source:
         source.files["libricount-train-small.zip"] = data
-        settings = Settings(tmp_path / "cache", "cpu", 2, mirror=source.url)
+        workspace = Workspace(tmp_path / "cache", "cpu", 2, mirror=source.url)
         # What the mirror has isn't what the catalog says.
         with pytest.raises(Exception, match=f"{md5_hex(data)}"):
-            prepare_from_corpus("libricount", tmp_path, mode="small", settings=settings)
+            prepare_from_corpus("libricount", tmp_path, mode="small", workspace=workspace)
     assert not (tmp_path / "tasks").exists()
     folder = prepare_from_corpus(
         "libricount", tmp_path, mode="small", corpus_dirs=[tmp_path], trust_corpus=True,
-        settings=Settings(tmp_path / "cache", "cpu", 2),
+        workspace=Workspace(tmp_path / "cache", "cpu", 2),
     )  # fmt: skip
     assert [path.name for path in folder.iterdir() if path.is_dir()] == ["22050"]
-    task = load_task(folder, settings=Settings(tmp_path / "cache", "cpu", 2))
+    task = load_task(folder, workspace=Workspace(tmp_path / "cache", "cpu", 2))
     labels = {name: label for files in task.splits.values() for name, (label,) in files.items()}
     assert labels == {f"{stem}.wav": str(count) for stem, (count, _) in made.items()}
     for split in task.splits:
@@ -150,12 +150,12 @@ def test_a_corpus_from_a_mirror(tmp_path: Path) -> None:
 
 
 def test_what_was_made_stays_until_the_corpus_is_another(tmp_path: Path) -> None:
-    settings = Settings(tmp_path / "cache", "cpu", 2)
+    workspace = Workspace(tmp_path / "cache", "cpu", 2)
 
     def make(seed_folder: str) -> Path:
         return prepare_from_corpus(
             "libricount", tmp_path / "out", mode="small", corpus_dirs=[tmp_path / seed_folder],
-            trust_corpus=True, settings=settings,
+            trust_corpus=True, workspace=workspace,
         )  # fmt: skip
 
     small_libricount(tmp_path / "raw")

@@ -20,10 +20,10 @@ from helpers_tasks import write_wav
 
 from hearbench.audio.encode import write_wav16
 from hearbench.errors import TaskError
-from hearbench.settings import Settings
 from hearbench.tasks import prepare_audio
 from hearbench.tasks.from_csv import prepare_from_csv
 from hearbench.tasks.store import load_task
+from hearbench.workspace import Workspace
 
 LABELS = ("cat", "dog", "owl")
 
@@ -42,8 +42,8 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def make(corpus: Path, settings: Settings, **more: Any) -> Path:
-    options = {"duration_s": 0.1, "sample_rates": (16000,), "settings": settings, **more}
+def make(corpus: Path, workspace: Workspace, **more: Any) -> Path:
+    options = {"duration_s": 0.1, "sample_rates": (16000,), "workspace": workspace, **more}
     return prepare_from_csv(
         corpus / "clips.csv", corpus / "audio", "pets", corpus / "out", **options
     )
@@ -57,8 +57,8 @@ def content(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_task_in_the_official_layout(corpus: Path, settings: Settings) -> None:
-    folder = make(corpus, settings, sample_rates=(16000, 22050))
+def test_a_task_in_the_official_layout(corpus: Path, workspace: Workspace) -> None:
+    folder = make(corpus, workspace, sample_rates=(16000, 22050))
     assert folder == corpus / "out/tasks/pets-1.0.0-full"
     metadata = json.loads((folder / "task_metadata.json").read_text())
     del metadata["hearbench"]
@@ -83,7 +83,7 @@ def test_a_task_in_the_official_layout(corpus: Path, settings: Settings) -> None
         "train.json",
         "valid.json",
     ]
-    task = load_task(folder, settings=settings)
+    task = load_task(folder, workspace=workspace)
     assert {split: len(files) for split, files in task.splits.items()} == {
         "train": 48,
         "valid": 6,
@@ -101,9 +101,11 @@ def test_a_task_in_the_official_layout(corpus: Path, settings: Settings) -> None
         assert len(y) == 1600
 
 
-def test_without_a_duration_the_clips_keep_their_lengths(corpus: Path, settings: Settings) -> None:
+def test_without_a_duration_the_clips_keep_their_lengths(
+    corpus: Path, workspace: Workspace
+) -> None:
     task = load_task(
-        make(corpus, settings, duration_s=None, sample_rates=(22050,)), settings=settings
+        make(corpus, workspace, duration_s=None, sample_rates=(22050,)), workspace=workspace
     )
     assert task.metadata.sample_duration is None
     for split in task.splits:
@@ -111,9 +113,9 @@ def test_without_a_duration_the_clips_keep_their_lengths(corpus: Path, settings:
             assert soundfile.info(path).frames == 2000 + 10 * int(path.stem[1:])
 
 
-def test_new_folds(corpus: Path, settings: Settings) -> None:
-    folder = make(corpus, settings, split_mode="new_split_kfold", nfolds=4)
-    task = load_task(folder, settings=settings)
+def test_new_folds(corpus: Path, workspace: Workspace) -> None:
+    folder = make(corpus, workspace, split_mode="new_split_kfold", nfolds=4)
+    task = load_task(folder, workspace=workspace)
     assert task.metadata.nfolds == 4
     assert [len(files) for files in task.splits.values()] == [15, 15, 15, 15]
     assert all(task.targets(split).any(axis=0).all() for split in task.splits)
@@ -126,10 +128,10 @@ def edit(corpus: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def test_several_labels_make_it_multilabel(corpus: Path, settings: Settings) -> None:
+def test_several_labels_make_it_multilabel(corpus: Path, workspace: Workspace) -> None:
     edit(corpus, "c00.wav,cat\n", "c00.wav,owl\nc00.wav,cat\n")
     edit(corpus, "c01.wav,cat\n", "c01.wav,\n")
-    task = load_task(make(corpus, settings), settings=settings)
+    task = load_task(make(corpus, workspace), workspace=workspace)
     assert task.metadata.prediction_type == "multilabel"
     assert task.metadata.evaluation == ("mAP", "d_prime", "aucroc", "top1_acc")
     labels = {name: held for files in task.splits.values() for name, held in files.items()}
@@ -137,7 +139,7 @@ def test_several_labels_make_it_multilabel(corpus: Path, settings: Settings) -> 
     assert labels["c01.wav"] == ()
 
 
-def test_events(corpus: Path, settings: Settings) -> None:
+def test_events(corpus: Path, workspace: Workspace) -> None:
     lines = ["path,label,split,start_ms,end_ms"]
     for i in range(30):
         split = ("train", "valid", "test")[i % 3]
@@ -145,8 +147,8 @@ def test_events(corpus: Path, settings: Settings) -> None:
         lines.append(f"c{i:02d}.wav,{60 + i % 2},{split},80,150")
     lines.append("c30.wav,,train,,")
     (corpus / "clips.csv").write_text("\n".join(lines))
-    folder = make(corpus, settings)
-    task = load_task(folder, settings=settings)
+    folder = make(corpus, workspace)
+    task = load_task(folder, workspace=workspace)
     assert task.kind == "event"
     assert task.metadata.evaluation == ("event_onset_200ms_fms", "segment_1s_er")
     assert task.vocabulary == ("60", "61")
@@ -158,16 +160,16 @@ def test_events(corpus: Path, settings: Settings) -> None:
     ]
 
 
-def test_a_split_whose_events_are_all_cut_off(corpus: Path, settings: Settings) -> None:
+def test_a_split_whose_events_are_all_cut_off(corpus: Path, workspace: Workspace) -> None:
     lines = ["path,label,split,start_ms,end_ms"]
     for i in range(30):
         split = ("train", "valid", "test")[i % 3]
         lines.append(f"c{i:02d}.wav,a,{split},{60 if split == 'test' else 10},80")
     (corpus / "clips.csv").write_text("\n".join(lines))
     with pytest.raises(TaskError, match=r"after 0\.05 s, test would be empty"):
-        make(corpus, settings, duration_s=0.05)
+        make(corpus, workspace, duration_s=0.05)
     with pytest.raises(TaskError, match=r"after 0\.005 s, test, train, valid would be empty"):
-        make(corpus, settings, duration_s=0.005, sample_rates=())
+        make(corpus, workspace, duration_s=0.005, sample_rates=())
 
 
 @pytest.mark.parametrize(
@@ -186,31 +188,31 @@ def test_a_split_whose_events_are_all_cut_off(corpus: Path, settings: Settings) 
     ],
 )
 def test_settings_that_cannot_be(
-    corpus: Path, settings: Settings, options: dict[str, Any], said: str
+    corpus: Path, workspace: Workspace, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(TaskError, match=said):
-        make(corpus, settings, **options)
+        make(corpus, workspace, **options)
     assert not (corpus / "out").exists()
 
 
-def test_the_list_and_the_wish_must_agree(corpus: Path, settings: Settings) -> None:
+def test_the_list_and_the_wish_must_agree(corpus: Path, workspace: Workspace) -> None:
     (corpus / "clips.csv").write_text("path,label,fold\nc00.wav,cat,0\n")
     with pytest.raises(TaskError, match="column 'fold', which makes it presplit_kfold"):
-        make(corpus, settings, split_mode="trainvaltest")
+        make(corpus, workspace, split_mode="trainvaltest")
 
 
 def test_a_finished_run_again_changes_nothing(
-    corpus: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    corpus: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = make(corpus, settings)
+    folder = make(corpus, workspace)
     before = content(folder)
     with monkeypatch.context() as patched:
         patched.setattr(prepare_audio, "read_mono16", None)  # nothing is decoded
-        make(corpus, settings)
+        make(corpus, workspace)
     assert content(folder) == before
     # the same from copies of the files, and without the memory of their digests
     shutil.copytree(corpus / "audio", corpus / "copy")
-    shutil.rmtree(settings.cache_dir)
+    shutil.rmtree(workspace.cache_dir)
     prepare_from_csv(
         corpus / "clips.csv",
         corpus / "copy",
@@ -218,32 +220,32 @@ def test_a_finished_run_again_changes_nothing(
         corpus / "out",
         duration_s=0.1,
         sample_rates=(16000,),
-        settings=settings,
+        workspace=workspace,
     )
     assert content(folder) == before
     # what went missing is made again
     next(folder.rglob("*.wav")).unlink()
-    make(corpus, settings)
+    make(corpus, workspace)
     assert content(folder) == before
 
 
-def test_other_inputs_never_overwrite_a_task(corpus: Path, settings: Settings) -> None:
-    folder = make(corpus, settings)
+def test_other_inputs_never_overwrite_a_task(corpus: Path, workspace: Workspace) -> None:
+    folder = make(corpus, workspace)
     before = content(folder)
     with pytest.raises(TaskError, match="prepared from other clips or with other settings"):
-        make(corpus, settings, duration_s=0.2)
+        make(corpus, workspace, duration_s=0.2)
     write_wav(corpus / "audio/c00.wav", np.ones(99, np.int16), 22050)
     with pytest.raises(TaskError, match="prepared from other clips or with other settings"):
-        make(corpus, settings)
+        make(corpus, workspace)
     assert content(folder) == before
 
 
-def test_a_folder_of_something_else_is_left_alone(corpus: Path, settings: Settings) -> None:
+def test_a_folder_of_something_else_is_left_alone(corpus: Path, workspace: Workspace) -> None:
     folder = corpus / "out/tasks/pets-1.0.0-full"
     folder.mkdir(parents=True)
     (folder / "thesis.txt").write_text("mine")
     with pytest.raises(TaskError, match="not empty, and not a preparation"):
-        make(corpus, settings)
+        make(corpus, workspace)
     assert (folder / "thesis.txt").read_text() == "mine"
 
 
@@ -262,35 +264,35 @@ def interrupt_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_interrupted_run_is_finished_by_the_next(
-    corpus: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    corpus: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    whole = content(make(corpus, settings))
+    whole = content(make(corpus, workspace))
     folder = corpus / "out/tasks/pets-1.0.0-full"
     shutil.rmtree(folder)
     with monkeypatch.context() as patched:
         interrupt_after(20, patched)
         with pytest.raises(KeyboardInterrupt):
-            make(corpus, settings)
+            make(corpus, workspace)
     made = {path: path.stat().st_mtime_ns for path in folder.rglob("*.wav")}
     assert len(made) == 20
     with pytest.raises(TaskError, match="never finished; run the same"):
-        load_task(folder, settings=settings)
+        load_task(folder, workspace=workspace)
     (folder / "16000/train/.tmp-left").write_text("by a process that was killed")
-    make(corpus, settings)
+    make(corpus, workspace)
     assert content(folder) == whole
     assert all(path.stat().st_mtime_ns == time for path, time in made.items())
 
 
-def test_killed_runs_are_finished_by_the_next(corpus: Path, settings: Settings) -> None:
-    whole = content(make(corpus, settings))
+def test_killed_runs_are_finished_by_the_next(corpus: Path, workspace: Workspace) -> None:
+    whole = content(make(corpus, workspace))
     folder = corpus / "out/tasks/pets-1.0.0-full"
     shutil.rmtree(folder)
     program = (
-        "import sys; from pathlib import Path; from hearbench.settings import Settings\n"
+        "import sys; from pathlib import Path; from hearbench.workspace import Workspace\n"
         "from hearbench.tasks.from_csv import prepare_from_csv\n"
-        "root = Path(sys.argv[1]); s = Settings(root / 'cache', 'cpu', 2)\n"
+        "root = Path(sys.argv[1]); s = Workspace(root / 'cache', 'cpu', 2)\n"
         "prepare_from_csv(root / 'clips.csv', root / 'audio', 'pets', root / 'out',"
-        " duration_s=0.1, sample_rates=(16000,), settings=s)\n"
+        " duration_s=0.1, sample_rates=(16000,), workspace=s)\n"
     )
     for count in (1, 25, 50):
         process = subprocess.Popen([sys.executable, "-c", program, str(corpus)])
@@ -299,19 +301,19 @@ def test_killed_runs_are_finished_by_the_next(corpus: Path, settings: Settings) 
             if len(list(folder.rglob("*.wav"))) >= count:
                 process.kill()
         process.wait()
-    make(corpus, settings)
+    make(corpus, workspace)
     assert content(folder) == whole
 
 
 def test_an_unfinished_run_gives_way_to_other_inputs(
-    corpus: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    corpus: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
         interrupt_after(20, patched)
         with pytest.raises(KeyboardInterrupt):
-            make(corpus, settings)
-    folder = make(corpus, settings, duration_s=0.05)
-    task = load_task(folder, settings=settings)
+            make(corpus, workspace)
+    folder = make(corpus, workspace, duration_s=0.05)
+    task = load_task(folder, workspace=workspace)
     lengths = Counter(
         soundfile.info(path).frames
         for split in task.splits
@@ -321,13 +323,13 @@ def test_an_unfinished_run_gives_way_to_other_inputs(
     assert lengths == {800: 60}
 
 
-def test_all_corrupt_clips_are_named(corpus: Path, settings: Settings) -> None:
+def test_all_corrupt_clips_are_named(corpus: Path, workspace: Workspace) -> None:
     (corpus / "audio/c03.wav").write_bytes(b"")
     (corpus / "audio/c07.wav").write_bytes(b"RIFF and nothing else")
     good = (corpus / "audio/c11.wav").read_bytes()
     (corpus / "audio/c11.wav").write_bytes(good[:1000])
     with pytest.raises(TaskError) as raised:
-        make(corpus, settings)
+        make(corpus, workspace)
     message = str(raised.value)
     assert "can't be decoded (3)" in message
     assert all(f"c{i}.wav" in message for i in ("03", "07", "11"))
@@ -335,13 +337,13 @@ def test_all_corrupt_clips_are_named(corpus: Path, settings: Settings) -> None:
     assert len(list(folder.rglob("*.wav"))) == 57
     for i in ("03", "07", "11"):
         (corpus / f"audio/c{i}.wav").write_bytes(good)
-    assert make(corpus, settings) == folder
-    assert len(load_task(folder, settings=settings).splits["train"]) == 48
+    assert make(corpus, workspace) == folder
+    assert len(load_task(folder, workspace=workspace).splits["train"]) == 48
 
 
-def test_progress_is_told(corpus: Path, settings: Settings) -> None:
+def test_progress_is_told(corpus: Path, workspace: Workspace) -> None:
     seen: list[tuple[int, int]] = []
-    make(corpus, settings, progress=lambda done, total: seen.append((done, total)))
+    make(corpus, workspace, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(i, 60) for i in range(61)]
 
 
@@ -351,7 +353,7 @@ def unzip(archive: Path, folder: Path) -> Path:
     return folder
 
 
-def test_spoken_digits(shared: Path, tmp_path: Path, settings: Settings) -> None:
+def test_spoken_digits(shared: Path, tmp_path: Path, workspace: Workspace) -> None:
     raw = unzip(shared / "data/corpora/free-spoken-digit-dataset.zip", tmp_path / "raw")
     folder = prepare_from_csv(
         shared / "golden/fsdd/clips.csv",
@@ -360,9 +362,9 @@ def test_spoken_digits(shared: Path, tmp_path: Path, settings: Settings) -> None
         tmp_path,
         duration_s=0.56,
         sample_rates=(16000,),
-        settings=settings,
+        workspace=workspace,
     )
-    task = load_task(folder, settings=settings)
+    task = load_task(folder, workspace=workspace)
     assert task.vocabulary == tuple("0123456789")
     assert {split: len(files) for split, files in task.splits.items()} == {
         f"fold{i:02d}": 500 for i in range(5)
@@ -374,7 +376,7 @@ def test_spoken_digits(shared: Path, tmp_path: Path, settings: Settings) -> None
 
 
 @pytest.mark.real
-def test_esc10(shared: Path, tmp_path: Path, settings: Settings) -> None:
+def test_esc10(shared: Path, tmp_path: Path, workspace: Workspace) -> None:
     raw = unzip(shared / "data/corpora/esc-10.zip", tmp_path / "raw")
     folder = prepare_from_csv(
         shared / "golden/esc10/clips.csv",
@@ -383,21 +385,23 @@ def test_esc10(shared: Path, tmp_path: Path, settings: Settings) -> None:
         tmp_path,
         duration_s=5.0,
         sample_rates=(16000,),
-        settings=settings,
+        workspace=workspace,
     )
-    task = load_task(folder, settings=settings)
+    task = load_task(folder, workspace=workspace)
     assert len(task.vocabulary) == 10
     assert [task.targets(split).sum(axis=0).tolist() for split in task.splits] == [[8] * 10] * 5
     assert {path.stat().st_size for path in folder.rglob("*.wav")} == {44 + 2 * 80000}
 
 
-def test_a_task_of_the_benchmark_is_not_taken_the_name_of(corpus: Path, settings: Settings) -> None:
+def test_a_task_of_the_benchmark_is_not_taken_the_name_of(
+    corpus: Path, workspace: Workspace
+) -> None:
     with pytest.raises(TaskError, match=r"esc50-v2\.0\.0-full is a task of the benchmark"):
         prepare_from_csv(
             corpus / "clips.csv", corpus / "audio", "esc50", corpus / "out", version="v2.0.0",
-            settings=settings,
+            workspace=workspace,
         )  # fmt: skip
     prepare_from_csv(
         corpus / "clips.csv", corpus / "audio", "esc50", corpus / "out", version="mine",
-        settings=settings,
+        workspace=workspace,
     )  # fmt: skip

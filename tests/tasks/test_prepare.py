@@ -20,10 +20,10 @@ from helpers_tasks import recipe, write_wav
 from hearbench.audio.encode import write_wav16
 from hearbench.errors import TaskError
 from hearbench.locks import only_one
-from hearbench.settings import Settings
 from hearbench.tasks.clips import Clip, Excerpt
 from hearbench.tasks.prepare import Origin, prepare_task
 from hearbench.tasks.store import load_task, with_rate
+from hearbench.workspace import Workspace
 
 
 def corpus(folder: Path, rate: int = 8000, count: int = 20) -> list[Clip]:
@@ -38,9 +38,9 @@ def split_of(i: int) -> str:
     return ("train", "train", "valid", "valid", "test", "test")[i % 6]
 
 
-def test_the_highest_rate_of_the_corpus_is_kept(tmp_path: Path, settings: Settings) -> None:
+def test_the_highest_rate_of_the_corpus_is_kept(tmp_path: Path, workspace: Workspace) -> None:
     rows = corpus(tmp_path / "raw", 8000)
-    folder = prepare_task(rows, recipe(), tmp_path, settings=settings)
+    folder = prepare_task(rows, recipe(), tmp_path, workspace=workspace)
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["8000"]
     # at its own rate a clip is only cut
     x, _ = soundfile.read(rows[0].path, dtype="int16")
@@ -48,36 +48,36 @@ def test_the_highest_rate_of_the_corpus_is_kept(tmp_path: Path, settings: Settin
     assert np.array_equal(y, x[:800])
     # and a model's rate comes from it as if it had been prepared at that
     direct = prepare_task(
-        rows, recipe(name="direct", sample_rates=(11025,)), tmp_path, settings=settings
+        rows, recipe(name="direct", sample_rates=(11025,)), tmp_path, workspace=workspace
     )
-    later = with_rate(load_task(folder, settings=settings), 11025, settings=settings)
+    later = with_rate(load_task(folder, workspace=workspace), 11025, workspace=workspace)
     for path in later.audio_paths("test", 11025):
         assert path.read_bytes() == (direct / "11025/test" / path.name).read_bytes()
 
     last = rows[-1]
     mixed = [*rows[:-1], Clip(tmp_path / "m.wav", last.filestem, last.label, last.split)]
     write_wav(tmp_path / "m.wav", np.ones(2205, np.int16), 22050)
-    folder = prepare_task(mixed, recipe(name="mixed"), tmp_path, settings=settings)
-    assert load_task(folder, settings=settings).sample_rates == (22050,)
+    folder = prepare_task(mixed, recipe(name="mixed"), tmp_path, workspace=workspace)
+    assert load_task(folder, workspace=workspace).sample_rates == (22050,)
 
 
 def test_a_finished_task_gets_further_rates(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = corpus(tmp_path / "raw")
-    folder = prepare_task(rows, recipe(sample_rates=(4000,)), tmp_path, settings=settings)
+    folder = prepare_task(rows, recipe(sample_rates=(4000,)), tmp_path, workspace=workspace)
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.wav")}
     # While it gets them, and after that broke off, it can be used.
     with monkeypatch.context() as patched:
         patched.setattr("hearbench.tasks.prepare_audio.write_wav16", break_off_after(7))
         with pytest.raises(KeyboardInterrupt):
-            prepare_task(rows, recipe(sample_rates=(8000, 11025)), tmp_path, settings=settings)
-    assert load_task(folder, settings=settings).sample_rates == (4000,)
-    prepare_task(rows, recipe(sample_rates=(8000, 11025)), tmp_path, settings=settings)
-    assert load_task(folder, settings=settings).sample_rates == (4000, 8000, 11025)
+            prepare_task(rows, recipe(sample_rates=(8000, 11025)), tmp_path, workspace=workspace)
+    assert load_task(folder, workspace=workspace).sample_rates == (4000,)
+    prepare_task(rows, recipe(sample_rates=(8000, 11025)), tmp_path, workspace=workspace)
+    assert load_task(folder, workspace=workspace).sample_rates == (4000, 8000, 11025)
     assert {path: path.stat().st_mtime_ns for path in times} == times
     direct = prepare_task(
-        rows, recipe(sample_rates=(8000, 11025)), tmp_path / "direct", settings=settings
+        rows, recipe(sample_rates=(8000, 11025)), tmp_path / "direct", workspace=workspace
     )
     for path in direct.rglob("*.wav"):
         assert (folder / path.relative_to(direct)).read_bytes() == path.read_bytes()
@@ -87,15 +87,15 @@ def test_a_finished_task_gets_further_rates(
 
 
 def test_other_rates_than_those_of_a_run_that_broke_off(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = corpus(tmp_path / "raw")
     with monkeypatch.context() as patched:
         patched.setattr("hearbench.tasks.prepare_audio.write_wav16", break_off_after(5))
         with pytest.raises(KeyboardInterrupt):
-            prepare_task(rows, recipe(sample_rates=(4000,)), tmp_path, settings=settings)
-    folder = prepare_task(rows, recipe(sample_rates=(11025,)), tmp_path, settings=settings)
-    assert load_task(folder, settings=settings).sample_rates == (11025,)
+            prepare_task(rows, recipe(sample_rates=(4000,)), tmp_path, workspace=workspace)
+    folder = prepare_task(rows, recipe(sample_rates=(11025,)), tmp_path, workspace=workspace)
+    assert load_task(folder, workspace=workspace).sample_rates == (11025,)
 
 
 def break_off_after(count: int) -> Callable[..., None]:
@@ -113,7 +113,7 @@ def break_off_after(count: int) -> Callable[..., None]:
     return write
 
 
-def test_clips_that_are_parts_of_recordings(tmp_path: Path, settings: Settings) -> None:
+def test_clips_that_are_parts_of_recordings(tmp_path: Path, workspace: Workspace) -> None:
     rng = np.random.default_rng(5)
     recordings = {
         "a": (rng.integers(-9999, 9999, 9000, np.int16), "PCM_16"),
@@ -128,7 +128,7 @@ def test_clips_that_are_parts_of_recordings(tmp_path: Path, settings: Settings) 
         for name in recordings
         for i in range(6)
     ]  # fmt: skip
-    folder = prepare_task(rows, recipe(), tmp_path, settings=settings)
+    folder = prepare_task(rows, recipe(), tmp_path, workspace=workspace)
     whole = {
         name: soundfile.read(tmp_path / f"{name}.wav", dtype="int16")[0].astype(int)
         for name in recordings
@@ -143,37 +143,37 @@ def test_clips_that_are_parts_of_recordings(tmp_path: Path, settings: Settings) 
 
     beyond = [*rows[:-1], Clip(tmp_path / "c.wav", "c-5", "c", "test", excerpt=Excerpt(8500, 800))]
     with pytest.raises(TaskError, match=r"c\.wav has 9000 samples; 8500 to 9300 aren't there"):
-        prepare_task(beyond, recipe(name="beyond"), tmp_path, settings=settings)
+        prepare_task(beyond, recipe(name="beyond"), tmp_path, workspace=workspace)
 
 
-def test_parts_have_names_of_their_own(tmp_path: Path, settings: Settings) -> None:
+def test_parts_have_names_of_their_own(tmp_path: Path, workspace: Workspace) -> None:
     (row, *rest) = corpus(tmp_path / "raw")
     same = Clip(row.path, "other", row.label, row.split)
     with pytest.raises(TaskError, match="files of two names"):
-        prepare_task([row, same, *rest], recipe(), tmp_path, settings=settings)
+        prepare_task([row, same, *rest], recipe(), tmp_path, workspace=workspace)
     parts = [
         Clip(row.path, f"part{i}", row.label, row.split, excerpt=Excerpt(i, 800)) for i in range(2)
     ]
-    folder = prepare_task([*parts, *rest], recipe(), tmp_path, settings=settings)
+    folder = prepare_task([*parts, *rest], recipe(), tmp_path, workspace=workspace)
     assert {"part0.wav", "part1.wav"} <= set(json.loads((folder / "train.json").read_text()))
 
 
-def test_corrupt_clips_are_all_named_or_left_out(tmp_path: Path, settings: Settings) -> None:
+def test_corrupt_clips_are_all_named_or_left_out(tmp_path: Path, workspace: Workspace) -> None:
     rows = corpus(tmp_path / "raw")
     bad = [rows[1].path, rows[8].path]
     for path in bad:
         path.write_bytes(b"RIFF this is no audio at all")
     with pytest.raises(TaskError, match="isn't finished") as caught:
-        prepare_task(rows, recipe(), tmp_path, settings=settings)
+        prepare_task(rows, recipe(), tmp_path, workspace=workspace)
     assert all(str(path) in str(caught.value) for path in bad)
     assert "--skip-corrupt" in str(caught.value)
 
     # The same folder is finished without them, and the others weren't decoded again.
     made = {p: p.stat().st_mtime_ns for p in (tmp_path / "tasks").rglob("*.wav")}
     assert len(made) == 18
-    folder = prepare_task(rows, recipe(), tmp_path, skip_corrupt=True, settings=settings)
+    folder = prepare_task(rows, recipe(), tmp_path, skip_corrupt=True, workspace=workspace)
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*.wav")} == made
-    task = load_task(folder, settings=settings)
+    task = load_task(folder, workspace=workspace)
     held = {split: set(files) for split, files in task.splits.items()}
     expected = {split: set[str]() for split in held}
     for i, row in enumerate(rows):
@@ -186,32 +186,32 @@ def test_corrupt_clips_are_all_named_or_left_out(tmp_path: Path, settings: Setti
     # A finished task stays, whether they are to be left out or not.
     before = (folder / "task_metadata.json").read_bytes()
     for skip in (False, True):
-        prepare_task(rows, recipe(), tmp_path, skip_corrupt=skip, settings=settings)
+        prepare_task(rows, recipe(), tmp_path, skip_corrupt=skip, workspace=workspace)
     assert (folder / "task_metadata.json").read_bytes() == before
 
 
-def test_a_split_of_nothing_but_corrupt_clips(tmp_path: Path, settings: Settings) -> None:
+def test_a_split_of_nothing_but_corrupt_clips(tmp_path: Path, workspace: Workspace) -> None:
     rows = corpus(tmp_path / "raw")
     for row in rows:
         if row.split == "valid":
             row.path.write_bytes(b"nothing")
     with pytest.raises(TaskError, match="valid would be empty"):
-        prepare_task(rows, recipe(), tmp_path, skip_corrupt=True, settings=settings)
+        prepare_task(rows, recipe(), tmp_path, skip_corrupt=True, workspace=workspace)
 
 
-def test_no_audio_at_all(tmp_path: Path, settings: Settings) -> None:
+def test_no_audio_at_all(tmp_path: Path, workspace: Workspace) -> None:
     rows = corpus(tmp_path / "raw")
     for row in rows:
         row.path.write_bytes(b"nothing")
     with pytest.raises(TaskError, match=r"none of its 20 files holds audio.*c00\.wav"):
-        prepare_task(rows, recipe(), tmp_path, settings=settings)
+        prepare_task(rows, recipe(), tmp_path, workspace=workspace)
 
 
 def test_audio_that_a_power_cut_left_short_is_made_again(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, workspace: Workspace
 ) -> None:
     rows = corpus(tmp_path / "raw")
-    folder = prepare_task(rows, recipe(), tmp_path, settings=settings)
+    folder = prepare_task(rows, recipe(), tmp_path, workspace=workspace)
     whole = {path: path.read_bytes() for path in sorted(folder.rglob("*.wav"))}
     empty, short, zeros, gone, *others = whole
     empty.write_bytes(b"")
@@ -219,17 +219,17 @@ def test_audio_that_a_power_cut_left_short_is_made_again(
     zeros.write_bytes(bytes(len(whole[zeros])))
     gone.unlink()
     times = {path: path.stat().st_mtime_ns for path in others}
-    prepare_task(rows, recipe(), tmp_path, settings=settings)
+    prepare_task(rows, recipe(), tmp_path, workspace=workspace)
     assert {path: path.read_bytes() for path in sorted(folder.rglob("*.wav"))} == whole
     assert {path: path.stat().st_mtime_ns for path in others} == times
 
 
-def test_an_origin_stands_for_the_files(tmp_path: Path, settings: Settings) -> None:
+def test_an_origin_stands_for_the_files(tmp_path: Path, workspace: Workspace) -> None:
     rows = corpus(tmp_path / "raw")
     record = {"corpus": {"files": [{"name": "a.zip", "md5": "0" * 32}]}}
 
     def make(origin: Origin) -> Path:
-        return prepare_task(rows, recipe(), tmp_path, origin=origin, settings=settings)
+        return prepare_task(rows, recipe(), tmp_path, origin=origin, workspace=workspace)
 
     folder = make(Origin("one", record))
     metadata = json.loads((folder / "task_metadata.json").read_text())
@@ -242,12 +242,14 @@ def test_an_origin_stands_for_the_files(tmp_path: Path, settings: Settings) -> N
     # Without an origin, or with one that can't tell, the files' contents count.
     rows = corpus(tmp_path / "raw")
     rows = [Clip(r.path, r.filestem, r.label, r.split) for r in rows]
-    one = prepare_task(rows, recipe(name="plain"), tmp_path, settings=settings)
-    two = prepare_task(rows, recipe(name="plain"), tmp_path, origin=Origin(None), settings=settings)
+    one = prepare_task(rows, recipe(name="plain"), tmp_path, workspace=workspace)
+    two = prepare_task(
+        rows, recipe(name="plain"), tmp_path, origin=Origin(None), workspace=workspace
+    )
     assert one == two
 
 
-def test_the_shuffle_knows_of_missing_files(tmp_path: Path, settings: Settings) -> None:
+def test_the_shuffle_knows_of_missing_files(tmp_path: Path, workspace: Workspace) -> None:
     """In the mode ``small``, files that are missing take part in the order of the others."""
     rng = np.random.default_rng(7)
     labels = [f"l{i}" for i in range(8)]
@@ -260,7 +262,7 @@ def test_the_shuffle_knows_of_missing_files(tmp_path: Path, settings: Settings) 
                  for label in rng.choice(labels, 4, replace=False)]  # fmt: skip
     folder = prepare_task(
         rows, recipe(mode="small", prediction_type="multilabel", scores=("mAP",)), tmp_path,
-        settings=settings,
+        workspace=workspace,
     )  # fmt: skip
     pandas = pytest.importorskip("pandas")
     from hearbench.tasks.splits import str2int
@@ -281,12 +283,12 @@ def test_the_shuffle_knows_of_missing_files(tmp_path: Path, settings: Settings) 
 
 
 def test_one_process_at_a_time(
-    tmp_path: Path, settings: Settings, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = corpus(tmp_path / "raw")
     made: list[Path] = []
     waiting = threading.Thread(
-        target=lambda: made.append(prepare_task(rows, recipe(), tmp_path, settings=settings))
+        target=lambda: made.append(prepare_task(rows, recipe(), tmp_path, workspace=workspace))
     )
     with only_one(tmp_path / "tasks" / ".tmp-t-1-full.lock", "a test") as alone:
         assert alone
@@ -304,7 +306,7 @@ def test_one_process_at_a_time(
 
 
 def test_a_disk_without_room_is_refused_before_it_is_full(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = corpus(tmp_path / "raw")
     # 20 clips of 0.1 s at 8 and 16 kHz, 2 bytes a sample
@@ -314,29 +316,31 @@ def test_a_disk_without_room_is_refused_before_it_is_full(
         monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: usage(0, 0, free))
         if free < needed:
             with pytest.raises(TaskError, match="There is no room for t-1-full"):
-                prepare_task(rows, recipe(sample_rates=(8000, 16000)), tmp_path, settings=settings)
+                prepare_task(
+                    rows, recipe(sample_rates=(8000, 16000)), tmp_path, workspace=workspace
+                )
             assert list(tmp_path.rglob("tasks/**/*.wav")) == []
         else:
-            prepare_task(rows, recipe(sample_rates=(8000, 16000)), tmp_path, settings=settings)
+            prepare_task(rows, recipe(sample_rates=(8000, 16000)), tmp_path, workspace=workspace)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names that are no text are Linux's")
-def test_folders_whose_names_are_no_text(tmp_path: Path, settings: Settings) -> None:
+def test_folders_whose_names_are_no_text(tmp_path: Path, workspace: Workspace) -> None:
     raw = Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff"))
     rows = corpus(raw)
-    folder = prepare_task(rows, recipe(), raw, settings=settings)
-    assert len(load_task(folder, settings=settings).splits["train"]) == 8
+    folder = prepare_task(rows, recipe(), raw, workspace=workspace)
+    assert len(load_task(folder, workspace=workspace).splits["train"]) == 8
 
 
 def test_a_cache_that_remembers_nothing(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Path, *_: Any, **__: Any) -> None:
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
-    folder = prepare_task(corpus(tmp_path / "raw"), recipe(), tmp_path, settings=settings)
-    digest = load_task(folder, settings=settings).source_digest
-    shutil.rmtree(settings.cache_dir)
+    folder = prepare_task(corpus(tmp_path / "raw"), recipe(), tmp_path, workspace=workspace)
+    digest = load_task(folder, workspace=workspace).source_digest
+    shutil.rmtree(workspace.cache_dir)
     monkeypatch.setattr("hearbench.tasks.inventory.write_json", refuse)
-    assert load_task(folder, settings=settings).source_digest == digest
-    assert not settings.cache_dir.exists()
+    assert load_task(folder, workspace=workspace).source_digest == digest
+    assert not workspace.cache_dir.exists()

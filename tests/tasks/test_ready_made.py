@@ -17,7 +17,6 @@ from helpers_http import Fault, Source, md5_hex, serving
 from helpers_tasks import make_scene_task
 
 from hearbench.errors import DownloadError, TaskError, UnknownNameError
-from hearbench.settings import Settings
 from hearbench.tasks.fetch import RetryPolicy
 from hearbench.tasks.ready_made import (
     fetch_each_ready_made,
@@ -28,6 +27,7 @@ from hearbench.tasks.ready_made import (
 )
 from hearbench.tasks.record import Known, Record, load_record
 from hearbench.tasks.store import load_task
+from hearbench.workspace import Workspace
 
 TASK = "tones-1.0.0-full"
 ARCHIVE = f"hear2021-{TASK}-48000.tar.gz"
@@ -72,13 +72,13 @@ def list_it(source: Source, *archives: tuple[str, bytes]) -> None:
     source.files["6332517"] = json.dumps(value).encode()
 
 
-def get(source: Source, settings: Settings, **more: Any) -> Path:
+def get(source: Source, workspace: Workspace, **more: Any) -> Path:
     more = {"record": record_at(source), "policy": SWIFT, **more}
-    return fetch_ready_made(TASK, settings=settings, **more)
+    return fetch_ready_made(TASK, workspace=workspace, **more)
 
 
-def nothing_left(settings: Settings) -> bool:
-    tasks = settings.cache_dir / "tasks"
+def nothing_left(workspace: Workspace) -> bool:
+    tasks = workspace.cache_dir / "tasks"
     return not tasks.is_dir() or not any(tasks.iterdir())
 
 
@@ -91,45 +91,45 @@ def test_what_the_record_has() -> None:
     assert record.known["beehive_states_fold1-v2-full"].md5 == "8bced7ce8336bf23fd61c61f04aee109"
 
 
-def test_every_task_of_the_leaderboard_is_named(shared: Path, settings: Settings) -> None:
+def test_every_task_of_the_leaderboard_is_named(shared: Path, workspace: Workspace) -> None:
     facts = json.loads((shared / "spec/tasks.json").read_text())
     for name in ready_made_names():
         task = next(task for task in facts if name.startswith(f"{task}-{facts[task]['version']}-"))
         mode = name.removeprefix(f"{task}-{facts[task]['version']}-")
         assert mode in facts[task]["modes"]
-    file = ready_made_file("beehive_states_fold1-v2-full", settings)
+    file = ready_made_file("beehive_states_fold1-v2-full", workspace)
     assert file.url == (
         "https://zenodo.org/records/6332517/files/"
         "hear2021-beehive_states_fold1-v2-full-48000.tar.gz"
     )
     assert file.md5 == "8bced7ce8336bf23fd61c61f04aee109"
-    assert ready_made_file("esc50-v2.0.0-full", settings).md5 is None
+    assert ready_made_file("esc50-v2.0.0-full", workspace).md5 is None
 
 
 def test_a_task_is_downloaded_and_unpacked(
-    source: Source, settings: Settings, tmp_path: Path
+    source: Source, workspace: Workspace, tmp_path: Path
 ) -> None:
     content = packed(tmp_path)
     source.files[ARCHIVE] = content
     list_it(source, (ARCHIVE, content), ("other.tar.gz", b"x"))
     source.faults[ARCHIVE] = [Fault("drop", 1000), Fault("status", 503)]
     seen: list[tuple[str, int, int | None]] = []
-    folder = get(source, settings, progress=lambda *state: seen.append(state))
-    assert folder == settings.cache_dir / "tasks" / TASK
+    folder = get(source, workspace, progress=lambda *state: seen.append(state))
+    assert folder == workspace.cache_dir / "tasks" / TASK
     made = tmp_path / "made" / TASK
     names = sorted(path.relative_to(made) for path in made.rglob("*"))
     assert sorted(path.relative_to(folder) for path in folder.rglob("*")) == names
-    assert load_task(TASK, settings=settings).name == TASK
+    assert load_task(TASK, workspace=workspace).name == TASK
     assert source.ranges(ARCHIVE) == [None, "bytes=1000-", "bytes=1000-"]
     assert (ARCHIVE, len(content), len(content)) in seen
     assert {name for name, _, _ in seen} == {ARCHIVE, TASK}
     assert [path.name for path in folder.parent.iterdir()] == [TASK]
-    assert list((settings.cache_dir / "downloads/ready-made").iterdir()) == []
+    assert list((workspace.cache_dir / "downloads/ready-made").iterdir()) == []
     # a second time nothing is asked for
     asked = len(source.asked)
-    assert get(source, settings) == folder
+    assert get(source, workspace) == folder
     assert len(source.asked) == asked
-    pins = json.loads((settings.cache_dir / "pins.json").read_text())
+    pins = json.loads((workspace.cache_dir / "pins.json").read_text())
     assert pins["files"][ARCHIVE]["md5"] == md5_hex(content)
     assert pins["files"][ARCHIVE]["size_bytes"] == len(content)
     assert pins["files"]["other.tar.gz"]["md5"] == md5_hex(b"x")
@@ -137,7 +137,7 @@ def test_a_task_is_downloaded_and_unpacked(
 
 @pytest.mark.parametrize("form", ["filename", "entries", "entries list", "top"])
 def test_other_forms_of_the_description(
-    source: Source, settings: Settings, tmp_path: Path, form: str
+    source: Source, workspace: Workspace, tmp_path: Path, form: str
 ) -> None:
     content = source.files[ARCHIVE] = packed(tmp_path)
     md5, size = md5_hex(content), len(content)
@@ -149,68 +149,68 @@ def test_other_forms_of_the_description(
         "top": {"entries": [entry]},
     }[form]
     source.files["6332517"] = json.dumps(value).encode()
-    assert (get(source, settings) / "task_metadata.json").is_file()
+    assert (get(source, workspace) / "task_metadata.json").is_file()
 
 
 def test_an_archive_that_is_not_the_published_one(
-    source: Source, settings: Settings, tmp_path: Path
+    source: Source, workspace: Workspace, tmp_path: Path
 ) -> None:
     content = packed(tmp_path)
     source.files[ARCHIVE] = packed(tmp_path, make_scene_task(tmp_path / "b", labels=("x", "y")))
     list_it(source, (ARCHIVE, content))
     with pytest.raises(DownloadError, match=rf"{ARCHIVE}.*bytes, expected are"):
-        get(source, settings)
+        get(source, workspace)
     known = {TASK: Known(md5=md5_hex(content))}
     with pytest.raises(DownloadError, match=md5_hex(content)):
-        get(source, settings, record=record_at(source, known))
-    assert nothing_left(settings)
-    assert list((settings.cache_dir / "downloads/ready-made").iterdir()) == []
+        get(source, workspace, record=record_at(source, known))
+    assert nothing_left(workspace)
+    assert list((workspace.cache_dir / "downloads/ready-made").iterdir()) == []
 
 
-def test_a_record_that_changed(source: Source, settings: Settings, tmp_path: Path) -> None:
+def test_a_record_that_changed(source: Source, workspace: Workspace, tmp_path: Path) -> None:
     content = source.files[ARCHIVE] = packed(tmp_path)
     list_it(source, (ARCHIVE, content), ("other", b"1"))
-    get(source, settings)
+    get(source, workspace)
     list_it(source, ("hear2021-more-48000.tar.gz", content), ("other", b"2"))
     with pytest.raises(DownloadError) as raised:
-        fetch_ready_made("more", settings=settings, record=record_at(source), policy=SWIFT)
+        fetch_ready_made("more", workspace=workspace, record=record_at(source), policy=SWIFT)
     for said in ("- other:", md5_hex(b"1"), md5_hex(b"2"), "pins.json"):
         assert said in str(raised.value)
     # also against what the package knows
     known = {"tones-2": Known(md5=md5_hex(b"3"))}
     list_it(source, ("hear2021-tones-2-48000.tar.gz", b"4"))
     with pytest.raises(DownloadError, match=f"{md5_hex(b'3')} by the package"):
-        fetch_ready_made("more", settings=settings, record=record_at(source, known), policy=SWIFT)
+        fetch_ready_made("more", workspace=workspace, record=record_at(source, known), policy=SWIFT)
 
 
-def test_pins_that_cannot_be_read(source: Source, settings: Settings) -> None:
-    settings.cache_dir.mkdir()
-    (settings.cache_dir / "pins.json").write_text('{"files": []}')
+def test_pins_that_cannot_be_read(source: Source, workspace: Workspace) -> None:
+    workspace.cache_dir.mkdir()
+    (workspace.cache_dir / "pins.json").write_text('{"files": []}')
     with pytest.raises(DownloadError, match=r"pins\.json.*Mend or remove"):
-        get(source, settings)
+        get(source, workspace)
 
 
-def test_without_an_md5_nothing_is_downloaded(source: Source, settings: Settings) -> None:
+def test_without_an_md5_nothing_is_downloaded(source: Source, workspace: Workspace) -> None:
     with pytest.raises(DownloadError, match="404") as raised:
-        get(source, settings)
+        get(source, workspace)
     advice = f"hearbench tasks download {TASK} --corpus-dir DIR"
     for said in (ARCHIVE, f"{source.url}/files/{ARCHIVE}", advice, "/api/6332517"):
         assert said in str(raised.value)
     for content in (b"<html>", b"[1]", b'{"files": 3}', b'{"files": [{"key": "x"}]}'):
         source.files["6332517"] = content
         with pytest.raises(DownloadError, match=r"no JSON|doesn't list"):
-            get(source, settings)
+            get(source, workspace)
     assert source.ranges(ARCHIVE) == []
 
 
-def test_tasks_that_are_not_there(source: Source, settings: Settings) -> None:
+def test_tasks_that_are_not_there(source: Source, workspace: Workspace) -> None:
     list_it(source)
     for name in ("tone-1.0.0-full", "../tones", "a/b", ""):
         with pytest.raises(UnknownNameError, match="no ready-made task"):
-            fetch_ready_made(name, settings=settings, record=record_at(source), policy=SWIFT)
-    (settings.cache_dir / "tasks" / TASK).mkdir(parents=True)
+            fetch_ready_made(name, workspace=workspace, record=record_at(source), policy=SWIFT)
+    (workspace.cache_dir / "tasks" / TASK).mkdir(parents=True)
     with pytest.raises(TaskError, match="no finished task"):
-        get(source, settings)
+        get(source, workspace)
 
 
 def test_tasks_that_are_not_published() -> None:
@@ -240,7 +240,7 @@ def three(source: Source, tmp_path: Path) -> tuple[Record, dict[str, str]]:
     return record_at(source).model_copy(update={"folders": tuple(archives)}), archives
 
 
-def test_several_at_a_time(source: Source, mirrored: Settings, tmp_path: Path) -> None:
+def test_several_at_a_time(source: Source, mirrored: Workspace, tmp_path: Path) -> None:
     record, archives = three(source, tmp_path)
     lost, *others = archives
     sums = [f"{md5_hex(source.files[name])}  {name}" for name in archives.values()]
@@ -252,7 +252,7 @@ def test_several_at_a_time(source: Source, mirrored: Settings, tmp_path: Path) -
     outcomes = list(
         fetch_each_ready_made(
             [*archives, lost],
-            settings=mirrored,
+            workspace=mirrored,
             record=record,
             policy=RetryPolicy(attempts=1),
             progress=lambda name, *_: seen["down"].append(name),
@@ -266,14 +266,14 @@ def test_several_at_a_time(source: Source, mirrored: Settings, tmp_path: Path) -
     assert [result for _, result in outcomes[1:]] == [
         mirrored.cache_dir / "tasks" / name for name in others
     ]
-    assert all(load_task(name, settings=mirrored).name == name for name in others)
+    assert all(load_task(name, workspace=mirrored).name == name for name in others)
     assert sorted(one.name for one in source.asked) == sorted([*archives.values(), "md5sums.txt"])
     assert set(seen["down"]) == {archives[name] for name in others}
     assert list(dict.fromkeys(seen["unpack"])) == others
 
 
 def test_a_cause_that_all_share_is_one_outcome(
-    source: Source, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    source: Source, workspace: Workspace, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     record, archives = three(source, tmp_path)
     mine, *others = archives
@@ -281,7 +281,7 @@ def test_a_cause_that_all_share_is_one_outcome(
     outcomes = list(
         fetch_each_ready_made(
             list(archives),
-            settings=settings,
+            workspace=workspace,
             record=record,
             policy=SWIFT,
             corpus_dirs=[tmp_path],
@@ -290,41 +290,41 @@ def test_a_cause_that_all_share_is_one_outcome(
     assert outcomes[0].names == tuple(others)
     for said in ("2 archives", "404", "hearbench tasks download NAME --corpus-dir DIR"):
         assert said in str(outcomes[0].result)
-    assert outcomes[1:] == [((mine,), settings.cache_dir / "tasks" / mine)]
+    assert outcomes[1:] == [((mine,), workspace.cache_dir / "tasks" / mine)]
     assert [one.name for one in source.asked] == ["6332517"]
     assert [archives[mine] in record.getMessage() for record in caplog.records] == [True]
     # from a mirror without md5s all are taken, with one warning
     caplog.clear()
-    mirrored = dataclasses.replace(settings, mirror=source.url)
+    mirrored = dataclasses.replace(workspace, mirror=source.url)
     outcomes = list(
-        fetch_each_ready_made(list(archives), settings=mirrored, record=record, policy=SWIFT)
+        fetch_each_ready_made(list(archives), workspace=mirrored, record=record, policy=SWIFT)
     )
-    assert outcomes == [((name,), settings.cache_dir / "tasks" / name) for name in archives]
+    assert outcomes == [((name,), workspace.cache_dir / "tasks" / name) for name in archives]
     (warning,) = caplog.records
     assert all(archives[name] in warning.getMessage() for name in others)
 
 
 def test_what_does_not_fit_together_comes_one_by_one(
-    source: Source, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Source, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record, archives = three(source, tmp_path)
     list_it(source, *((name, source.files[name]) for name in archives.values()))
     sizes = [len(source.files[name]) for name in archives.values()]
     monkeypatch.setattr("hearbench.tasks.fetch.many.free_bytes", lambda _: max(sizes))
     outcomes = list(
-        fetch_each_ready_made(list(archives), settings=settings, record=record, policy=SWIFT)
+        fetch_each_ready_made(list(archives), workspace=workspace, record=record, policy=SWIFT)
     )
-    assert outcomes == [((name,), settings.cache_dir / "tasks" / name) for name in archives]
+    assert outcomes == [((name,), workspace.cache_dir / "tasks" / name) for name in archives]
     assert [one.name for one in source.asked] == ["6332517", *archives.values()]
 
 
 @pytest.fixture
-def mirrored(source: Source, settings: Settings) -> Settings:
-    return dataclasses.replace(settings, mirror=f"{source.url}/mirror/")
+def mirrored(source: Source, workspace: Workspace) -> Workspace:
+    return dataclasses.replace(workspace, mirror=f"{source.url}/mirror/")
 
 
 def test_a_mirror_with_md5sums(
-    source: Source, mirrored: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    source: Source, mirrored: Workspace, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     content = source.files[ARCHIVE] = packed(tmp_path)
     source.files["md5sums.txt"] = f"{'0' * 32}  x\n{md5_hex(content)} *./{ARCHIVE}\n".encode()
@@ -337,7 +337,7 @@ def test_a_mirror_with_md5sums(
 
 
 def test_a_mirror_without_md5s(
-    source: Source, mirrored: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    source: Source, mirrored: Workspace, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     content = source.files[ARCHIVE] = packed(tmp_path)
     with caplog.at_level(logging.WARNING):
@@ -356,7 +356,7 @@ def test_a_mirror_without_md5s(
 
 
 def test_without_an_md5_an_archive_is_looked_at_closely(
-    source: Source, mirrored: Settings, tmp_path: Path
+    source: Source, mirrored: Workspace, tmp_path: Path
 ) -> None:
     good = packed(tmp_path)
     flawed = make_scene_task(tmp_path / "flawed", clips_per_label=1)
@@ -381,7 +381,7 @@ def test_without_an_md5_an_archive_is_looked_at_closely(
 
 
 def test_an_archive_is_kept_where_there_is_no_room(
-    source: Source, mirrored: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Source, mirrored: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = source.files[ARCHIVE] = packed(tmp_path)
     archive = mirrored.cache_dir / "downloads/ready-made" / ARCHIVE
@@ -400,7 +400,7 @@ def test_an_archive_is_kept_where_there_is_no_room(
     assert not archive.exists()
 
 
-def test_an_archive_of_another_task(source: Source, settings: Settings, tmp_path: Path) -> None:
+def test_an_archive_of_another_task(source: Source, workspace: Workspace, tmp_path: Path) -> None:
     other = make_scene_task(tmp_path / "other", name="others")
     two = tmp_path / "two"
     make_scene_task(two)
@@ -416,14 +416,14 @@ def test_an_archive_of_another_task(source: Source, settings: Settings, tmp_path
         source.files[ARCHIVE] = content
         known = {TASK: Known(md5=md5_hex(content))}
         with pytest.raises(TaskError, match=f"should hold the task {TASK}|prediction_type: Input"):
-            get(source, settings, record=record_at(source, known))
-        assert nothing_left(settings)
+            get(source, workspace, record=record_at(source, known))
+        assert nothing_left(workspace)
         # the md5 is right, so another download would bring the same
-        (settings.cache_dir / "downloads/ready-made" / ARCHIVE).unlink()
+        (workspace.cache_dir / "downloads/ready-made" / ARCHIVE).unlink()
 
 
 def test_an_archive_that_is_handed_in(
-    source: Source, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    source: Source, workspace: Workspace, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -432,15 +432,15 @@ def test_an_archive_that_is_handed_in(
     with pytest.raises(
         DownloadError, match=f"{md5_hex((mine / ARCHIVE).read_bytes())}.*{'0' * 32}"
     ):
-        get(source, settings, corpus_dirs=[tmp_path, mine], record=wrong)
-    assert nothing_left(settings)
-    folder = get(source, settings, corpus_dirs=[tmp_path, mine])
+        get(source, workspace, corpus_dirs=[tmp_path, mine], record=wrong)
+    assert nothing_left(workspace)
+    folder = get(source, workspace, corpus_dirs=[tmp_path, mine])
     assert (folder / "task_metadata.json").is_file()
     assert (mine / ARCHIVE).is_file()
     assert source.ranges(ARCHIVE) == []
     assert "isn't known" in caplog.text
     # what a user hands in is no authority
-    assert not (settings.cache_dir / "pins.json").exists()
+    assert not (workspace.cache_dir / "pins.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -457,7 +457,7 @@ def test_an_archive_that_is_handed_in(
 def test_archives_of_the_benchmark(
     shared: Path,
     source: Source,
-    mirrored: Settings,
+    mirrored: Workspace,
     archive: str,
     folder_name: str,
     clips: int,
@@ -466,8 +466,8 @@ def test_archives_of_the_benchmark(
     source.files[f"hear2021-{folder_name}-48000.tar.gz"] = content
     source.faults[f"hear2021-{folder_name}-48000.tar.gz"] = [Fault("drop", 400_000)]
     folder = fetch_ready_made(
-        folder_name, settings=mirrored, record=record_at(source), policy=SWIFT
+        folder_name, workspace=mirrored, record=record_at(source), policy=SWIFT
     )
-    task = load_task(folder_name, settings=mirrored)
+    task = load_task(folder_name, workspace=mirrored)
     assert task.folder == folder
     assert sum(len(files) for files in task.splits.values()) == clips

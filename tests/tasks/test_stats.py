@@ -10,23 +10,23 @@ import pytest
 from helpers_tasks import make_event_task, make_scene_task, write_task
 
 from hearbench.errors import TaskError
-from hearbench.settings import Settings
 from hearbench.tasks.event_stats import Spread
 from hearbench.tasks.stats import TaskStats, task_stats
 from hearbench.tasks.store import load_task
+from hearbench.workspace import Workspace
 
 
-def stats_of(folder: Path, settings: Settings, *, listen: bool = False) -> TaskStats:
-    return task_stats(load_task(folder, settings=settings), listen=listen, settings=settings)
+def stats_of(folder: Path, workspace: Workspace, *, listen: bool = False) -> TaskStats:
+    return task_stats(load_task(folder, workspace=workspace), listen=listen, workspace=workspace)
 
 
-def test_a_scene_task(tmp_path: Path, settings: Settings) -> None:
+def test_a_scene_task(tmp_path: Path, workspace: Workspace) -> None:
     # Per split: labels a, b, c; of each, clips of 0.25, 0.375, 0.5 and 0.25 s; every second clip
     # has the next label as well.
     folder = make_scene_task(
         tmp_path, multilabel=True, varying_lengths=True, sample_rates=(8000, 16000)
     )
-    stats = stats_of(folder, settings)
+    stats = stats_of(folder, workspace)
     assert (stats.name, stats.kind, stats.counted) == ("tones-1.0.0-full", "scene", "clips")
     assert (stats.prediction_type, stats.split_mode) == ("multilabel", "trainvaltest")
     assert stats.scores == ("mAP", "aucroc")
@@ -53,7 +53,9 @@ def test_a_scene_task(tmp_path: Path, settings: Settings) -> None:
     assert [len(lengths) for lengths in stats.event_durations_s] == [0, 0, 0]
 
 
-def test_labels_that_are_missing_and_clips_without_any(tmp_path: Path, settings: Settings) -> None:
+def test_labels_that_are_missing_and_clips_without_any(
+    tmp_path: Path, workspace: Workspace
+) -> None:
     splits = {
         "train": {"0.wav": ["b"], "1.wav": ["b", "c"], "2.wav": ["b"], "3.wav": []},
         "valid": {"4.wav": ["b"], "5.wav": ["a"]},
@@ -76,7 +78,7 @@ def test_labels_that_are_missing_and_clips_without_any(tmp_path: Path, settings:
         audio=audio,
         sample_rates=[8000],
     )
-    stats = stats_of(folder, settings, listen=True)
+    stats = stats_of(folder, workspace, listen=True)
     assert stats.counts.tolist() == [[0, 3, 1, 0], [1, 1, 0, 0], [0, 0, 1, 0]]
     assert stats.missing == {"train": ("a", "d"), "valid": ("c", "d"), "test": ("a", "b", "d")}
     assert stats.imbalance is None
@@ -105,7 +107,7 @@ def event(label: str, start: float, end: float) -> dict[str, Any]:
     return {"label": label, "start": start, "end": end}
 
 
-def test_events(tmp_path: Path, settings: Settings) -> None:
+def test_events(tmp_path: Path, workspace: Workspace) -> None:
     train: dict[str, list[Any]] = {
         # Three at once from 400 to 500 ms; the last two touch, but don't overlap.
         "0.wav": [
@@ -136,7 +138,7 @@ def test_events(tmp_path: Path, settings: Settings) -> None:
         audio=audio,
         sample_rates=[8000],
     )
-    stats = stats_of(folder, settings)
+    stats = stats_of(folder, workspace)
     assert stats.counted == "events"
     assert stats.counts.tolist() == [[2, 3], [2, 0], [0, 0]]
     assert stats.missing == {"valid": ("y",), "test": ("x", "y")}
@@ -165,7 +167,7 @@ def brute_force(events: list[tuple[int, int]], length_ms: int) -> tuple[int, int
     return max(levels), sum(n >= 1 for n in levels), sum(n >= 2 for n in levels)
 
 
-def test_overlaps_as_counted_ms_by_ms(tmp_path: Path, settings: Settings) -> None:
+def test_overlaps_as_counted_ms_by_ms(tmp_path: Path, workspace: Workspace) -> None:
     rng = np.random.default_rng(5)
     folder = make_event_task(tmp_path, clips=4, duration_s=1.0)
     train = json.loads((folder / "train.json").read_text())
@@ -176,7 +178,7 @@ def test_overlaps_as_counted_ms_by_ms(tmp_path: Path, settings: Settings) -> Non
         times[name] = pairs
         train[name] = [event("high", float(s), float(e)) for s, e in pairs]
     (folder / "train.json").write_text(json.dumps(train))
-    found = stats_of(folder, settings).splits[0].events
+    found = stats_of(folder, workspace).splits[0].events
     expected = [brute_force(pairs, 1000) for pairs in times.values()]
     assert found is not None
     assert found.most_at_once == max(most for most, _, _ in expected)
@@ -184,20 +186,20 @@ def test_overlaps_as_counted_ms_by_ms(tmp_path: Path, settings: Settings) -> Non
     assert found.overlapping == pytest.approx(sum(two for _, _, two in expected) / 4000)
 
 
-def test_folds_and_progress(tmp_path: Path, settings: Settings) -> None:
+def test_folds_and_progress(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_scene_task(tmp_path, folds=True, clips_per_label=2)
-    task = load_task(folder, settings=settings)
+    task = load_task(folder, workspace=workspace)
     seen: list[tuple[int, int]] = []
     stats = task_stats(
-        task, settings=settings, progress=lambda done, total: seen.append((done, total))
+        task, workspace=workspace, progress=lambda done, total: seen.append((done, total))
     )
     assert [split.name for split in stats.splits] == ["fold00", "fold01", "fold02"]
     assert seen == [(i, 18) for i in range(19)]
     assert stats.sample_duration_s == 0.25
 
 
-def test_audio_that_is_gone(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_scene_task(tmp_path), settings=settings)
+def test_audio_that_is_gone(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_scene_task(tmp_path), workspace=workspace)
     (task.folder / "16000/valid/valid-b-1.wav").unlink()
     with pytest.raises(TaskError, match=r"tones-1.0.0-full can't be counted: .*valid-b-1\.wav"):
-        task_stats(task, settings=settings)
+        task_stats(task, workspace=workspace)

@@ -15,15 +15,15 @@ from helpers_tasks import make_event_task, make_scene_task
 from hearbench.audio.decode import read_float32
 from hearbench.audio.resample import resample16
 from hearbench.errors import TaskError
-from hearbench.settings import Settings
 from hearbench.tasks import store
 from hearbench.tasks.clips import Event
 from hearbench.tasks.store import FoldSplit, load_task, with_rate
+from hearbench.workspace import Workspace
 
 
-def test_a_scene_task(tmp_path: Path, settings: Settings) -> None:
+def test_a_scene_task(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_scene_task(tmp_path, labels=("60", "61"), clips_per_label=2)
-    task = load_task(folder, settings=settings)
+    task = load_task(folder, workspace=workspace)
     assert (task.name, task.kind, task.folder) == ("tones-1.0.0-full", "scene", folder)
     assert task.vocabulary == ("60", "61")
     assert task.sample_rates == (16000,)
@@ -42,9 +42,9 @@ def test_a_scene_task(tmp_path: Path, settings: Settings) -> None:
     assert task.folds() == (FoldSplit("test", "valid", ("train",)),)
 
 
-def test_an_event_task(tmp_path: Path, settings: Settings) -> None:
+def test_an_event_task(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_event_task(tmp_path, clips=2)
-    task = load_task(folder, settings=settings)
+    task = load_task(folder, workspace=workspace)
     assert task.kind == "event"
     events = task.splits["train"]["train-0.wav"]
     written = json.loads((folder / "train.json").read_text())["train-0.wav"]
@@ -55,13 +55,13 @@ def test_an_event_task(tmp_path: Path, settings: Settings) -> None:
         task.targets("train")
 
 
-def test_labels_of_a_multilabel_clip(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_scene_task(tmp_path, multilabel=True), settings=settings)
+def test_labels_of_a_multilabel_clip(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_scene_task(tmp_path, multilabel=True), workspace=workspace)
     assert task.targets("train").sum(axis=1).tolist() == [1, 2, 1, 2] * 3
 
 
 def test_each_fold_is_tested_once_and_the_next_validates(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, workspace: Workspace
 ) -> None:
     folder = make_scene_task(tmp_path, folds=True)
     extra = json.loads((folder / "task_metadata.json").read_text())
@@ -72,7 +72,7 @@ def test_each_fold_is_tested_once_and_the_next_validates(
     shutil.copytree(folder / "16000/fold02", folder / "16000/fold03")
     for path in (folder / "16000/fold03").iterdir():
         path.rename(path.with_name(path.name.replace("02", "03")))
-    assert load_task(folder, settings=settings).folds() == (
+    assert load_task(folder, workspace=workspace).folds() == (
         FoldSplit("fold00", "fold01", ("fold02", "fold03")),
         FoldSplit("fold01", "fold02", ("fold00", "fold03")),
         FoldSplit("fold02", "fold03", ("fold00", "fold01")),
@@ -85,10 +85,12 @@ def _labels(folder: Path, split: str) -> dict[str, list[str]]:
     return content
 
 
-def test_the_digest_follows_the_content_not_the_place(tmp_path: Path, settings: Settings) -> None:
+def test_the_digest_follows_the_content_not_the_place(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_scene_task(tmp_path / "a", sample_rates=(8000, 16000))
-    task = load_task(folder, settings=settings)
-    same = load_task(make_scene_task(tmp_path / "b", sample_rates=(8000, 16000)), settings=settings)
+    task = load_task(folder, workspace=workspace)
+    same = load_task(
+        make_scene_task(tmp_path / "b", sample_rates=(8000, 16000)), workspace=workspace
+    )
     assert same.source_digest == task.source_digest
     assert same.digest(8000) == task.digest(8000) != task.digest(16000)
     assert len({task.digest(rate) for rate in (8000, 16000, 22050, 44100)}) == 4
@@ -97,7 +99,7 @@ def test_the_digest_follows_the_content_not_the_place(tmp_path: Path, settings: 
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    changed = load_task(folder, settings=settings)
+    changed = load_task(folder, workspace=workspace)
     assert changed.source_digest != task.source_digest
     assert changed.digest(22050) != task.digest(22050)
 
@@ -105,47 +107,47 @@ def test_the_digest_follows_the_content_not_the_place(tmp_path: Path, settings: 
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    again = load_task(folder, settings=settings)
+    again = load_task(folder, workspace=workspace)
     assert again.digest(8000) != changed.digest(8000)
     assert again.digest(16000) == changed.digest(16000)
 
 
-def test_the_digest_follows_labels_and_metadata(tmp_path: Path, settings: Settings) -> None:
+def test_the_digest_follows_labels_and_metadata(tmp_path: Path, workspace: Workspace) -> None:
     digests = set()
     for i, change in enumerate(
         [{}, {"evaluation": ["mAP"]}, {"sample_duration": 0.5}, {"version": "2"}]
     ):
         folder = make_scene_task(tmp_path / str(i), **change)  # type: ignore[arg-type]
-        digests.add(load_task(folder, settings=settings).source_digest)
+        digests.add(load_task(folder, workspace=workspace).source_digest)
     folder = make_scene_task(tmp_path / "labels")
     files = _labels(folder, "train")
     files["train-a-0.wav"] = ["b"]
     (folder / "train.json").write_text(json.dumps(files))
-    digests.add(load_task(folder, settings=settings).source_digest)
+    digests.add(load_task(folder, workspace=workspace).source_digest)
     assert len(digests) == 5
 
 
-def test_a_lost_or_spoilt_memory_changes_nothing(tmp_path: Path, settings: Settings) -> None:
+def test_a_lost_or_spoilt_memory_changes_nothing(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_scene_task(tmp_path)
     time.sleep(0.03)  # what was only just written isn't remembered
-    digest = load_task(folder, settings=settings).source_digest
-    for memory in (settings.cache_dir / "digests").iterdir():
+    digest = load_task(folder, workspace=workspace).source_digest
+    for memory in (workspace.cache_dir / "digests").iterdir():
         memory.write_text('{"format_version": 1, "files": {"train/train-a-0.wav": [1, 2]}}')
-    assert load_task(folder, settings=settings).source_digest == digest
-    for memory in (settings.cache_dir / "digests").iterdir():
+    assert load_task(folder, workspace=workspace).source_digest == digest
+    for memory in (workspace.cache_dir / "digests").iterdir():
         memory.write_text("spoilt")
-    assert load_task(folder, settings=settings).source_digest == digest
+    assert load_task(folder, workspace=workspace).source_digest == digest
 
 
 def test_a_rate_that_is_missing_is_resampled_from_the_highest(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, workspace: Workspace
 ) -> None:
     folder = make_scene_task(tmp_path, sample_rates=(8000, 32000), varying_lengths=True)
-    task = load_task(folder, settings=settings)
+    task = load_task(folder, workspace=workspace)
     with pytest.raises(TaskError, match="no audio at 16000 Hz, only at 8000, 32000"):
         task.audio_paths("train", 16000)
     seen: list[tuple[int, int]] = []
-    made = with_rate(task, 16000, settings=settings, progress=lambda d, n: seen.append((d, n)))
+    made = with_rate(task, 16000, workspace=workspace, progress=lambda d, n: seen.append((d, n)))
     assert made.sample_rates == (8000, 16000, 32000)
     assert made.source_digest == task.source_digest
     assert made.digest(16000) == task.digest(16000)
@@ -158,28 +160,28 @@ def test_a_rate_that_is_missing_is_resampled_from_the_highest(
             assert rate == 16000
             expected = np.rint(soxr.resample(x.astype(float), 32000, 16000, quality="HQ"))
             np.testing.assert_array_equal(y, np.clip(expected, -32768, 32767))
-    assert settings.cache_dir in made.audio_paths("train", 16000)[0].parents
+    assert workspace.cache_dir in made.audio_paths("train", 16000)[0].parents
     # a further rate is again made from what the task came with
-    assert with_rate(made, 44100, settings=settings).source_rate == 32000
+    assert with_rate(made, 44100, workspace=workspace).source_rate == 32000
 
 
-def test_a_rate_that_is_there_is_the_task_itself(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_scene_task(tmp_path), settings=settings)
-    assert with_rate(task, 16000, settings=settings) is task
+def test_a_rate_that_is_there_is_the_task_itself(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_scene_task(tmp_path), workspace=workspace)
+    assert with_rate(task, 16000, workspace=workspace) is task
 
 
-def test_loading_at_a_rate(tmp_path: Path, settings: Settings) -> None:
+def test_loading_at_a_rate(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_scene_task(tmp_path)
-    task = load_task(folder, settings=settings, sample_rate=22050)
+    task = load_task(folder, workspace=workspace, sample_rate=22050)
     assert task.sample_rates == (16000, 22050)
     with pytest.raises(TaskError, match="positive"):
-        load_task(folder, settings=settings, sample_rate=0)
+        load_task(folder, workspace=workspace, sample_rate=0)
 
 
 def test_interrupted_resampling_is_finished_by_the_next(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = load_task(make_scene_task(tmp_path), settings=settings)
+    task = load_task(make_scene_task(tmp_path), workspace=workspace)
     lock, calls = threading.Lock(), 0
 
     def failing(x: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
@@ -192,8 +194,8 @@ def test_interrupted_resampling_is_finished_by_the_next(
 
     monkeypatch.setattr(store, "resample16", failing)
     with pytest.raises(KeyboardInterrupt):
-        with_rate(task, 8000, settings=settings)
-    made = {path: path.stat().st_mtime_ns for path in settings.cache_dir.rglob("8000/*/*.wav")}
+        with_rate(task, 8000, workspace=workspace)
+    made = {path: path.stat().st_mtime_ns for path in workspace.cache_dir.rglob("8000/*/*.wav")}
     assert len(made) == 10
 
     counted = 0
@@ -207,25 +209,25 @@ def test_interrupted_resampling_is_finished_by_the_next(
     monkeypatch.setattr(store, "resample16", counting)
     told: list[tuple[int, int]] = []
     whole = with_rate(
-        task, 8000, settings=settings, progress=lambda done, total: told.append((done, total))
+        task, 8000, workspace=workspace, progress=lambda done, total: told.append((done, total))
     )
     assert counted == 36 - 10
     # Of what is there already nothing is told, and where nothing is missing nothing at all.
     assert told == [(done, 36 - 10) for done in range(36 - 10 + 1)]
-    with_rate(task, 8000, settings=settings, progress=lambda *_: pytest.fail("nothing to do"))
+    with_rate(task, 8000, workspace=workspace, progress=lambda *_: pytest.fail("nothing to do"))
     assert all(path.stat().st_mtime_ns == time for path, time in made.items())
     assert all(path.is_file() for split in task.splits for path in whole.audio_paths(split, 8000))
 
 
-def test_audio_that_vanishes_is_a_task_error(tmp_path: Path, settings: Settings) -> None:
+def test_audio_that_vanishes_is_a_task_error(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_scene_task(tmp_path)
-    task = load_task(folder, settings=settings)
+    task = load_task(folder, workspace=workspace)
     (folder / "16000/train/train-b-1.wav").unlink()
     with pytest.raises(TaskError, match=r"8000 Hz.*train-b-1\.wav"):
-        with_rate(task, 8000, settings=settings)
+        with_rate(task, 8000, workspace=workspace)
 
 
-def test_an_unknown_split_is_said(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_scene_task(tmp_path), settings=settings)
+def test_an_unknown_split_is_said(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_scene_task(tmp_path), workspace=workspace)
     with pytest.raises(TaskError, match="no split 'dev'; there are train, valid, test"):
         task.targets("dev")

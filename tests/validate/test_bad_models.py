@@ -16,8 +16,8 @@ import pytest
 from helpers_nearby import Nearby
 
 from hearbench.models.loaded import Interpreter
-from hearbench.settings import Settings
 from hearbench.validate import CHECKS, Report, validate_model
+from hearbench.workspace import Workspace
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -76,8 +76,8 @@ LIKE_THE_ISOLATIONS = {
 }
 
 
-def validated(bad: Bad, settings: Settings, **options: Any) -> Report:
-    return validate_model(bad.path, quick=not bad.full, settings=settings, **options)
+def validated(bad: Bad, workspace: Workspace, **options: Any) -> Report:
+    return validate_model(bad.path, quick=not bad.full, workspace=workspace, **options)
 
 
 def judge(bad: Bad, report: Report) -> None:
@@ -97,27 +97,27 @@ def judge(bad: Bad, report: Report) -> None:
     "bad", [bad for bad in MODELS if not bad.process], ids=lambda bad: bad.name
 )
 def test_a_bad_model_gets_its_verdict(
-    bad: Bad, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    bad: Bad, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hearbench.models.isolation.OtherProcess", Nearby)
-    report = validated(bad, settings)
+    report = validated(bad, workspace)
     judge(bad, report)
     assert [check.name for check in report.checks] == list(CHECKS)
 
 
 @pytest.fixture
-def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """Settings under which a model can know where the tasks are."""
     cache = tmp_path / "hearbench"
     (cache / "tasks").mkdir(parents=True)
     (cache / "tasks" / "test.json").write_text("{}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return Settings(cache_dir=cache, device="cpu")
+    return Workspace(cache_dir=cache, device="cpu")
 
 
 def in_a_process(
     bad: Bad,
-    settings: Settings,
+    workspace: Workspace,
     monkeypatch: pytest.MonkeyPatch,
     only: tuple[str, ...] | None = None,
 ) -> Report:
@@ -131,7 +131,7 @@ def in_a_process(
         object.__setattr__(interpreter, "timeout_s", 1.0 if hanging else 300.0)
 
     return validated(
-        bad, settings, interpreter=interpreter, only=only, progress=wait_no_longer_than_needed
+        bad, workspace, interpreter=interpreter, only=only, progress=wait_no_longer_than_needed
     )
 
 
@@ -141,7 +141,7 @@ def in_a_process(
     ids=lambda bad: bad.name,
 )
 def test_a_process_gets_its_verdict(
-    bad: Bad, others: Settings, monkeypatch: pytest.MonkeyPatch
+    bad: Bad, others: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Loading it anew, for the checks that do, is left to the whole validation below.
     only = (*bad.error, *bad.warning) or ("timestamp-shapes", "scene-shapes")
@@ -151,7 +151,7 @@ def test_a_process_gets_its_verdict(
 @pytest.mark.real
 @pytest.mark.parametrize("bad", MODELS, ids=lambda bad: bad.name)
 def test_a_bad_model_gets_its_verdict_in_a_process(
-    bad: Bad, others: Settings, monkeypatch: pytest.MonkeyPatch
+    bad: Bad, others: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = in_a_process(bad, others, monkeypatch)
     judge(bad, report)

@@ -8,16 +8,16 @@ import pytest
 from helpers_nearby import Nearby
 from helpers_quirks import QUIRKS, QUIRKY, Quirk, write_checkpoint
 
-from hearbench.settings import Settings
 from hearbench.validate import validate_model
+from hearbench.workspace import Workspace
 
 # What an ear for short sounds could be wrong about, in 20 minutes of audio as well.
 HARD_TO_PLACE = {"long_window", "normalises_the_clip", "whole_windows_only"}
 
 
-def judge(quirk: Quirk, folder: Path, settings: Settings, quick: bool) -> None:
+def judge(quirk: Quirk, folder: Path, workspace: Workspace, quick: bool) -> None:
     weights = write_checkpoint(folder) if quirk.needs_checkpoint else None
-    report = validate_model(quirk.spec, weights, quick=quick, settings=settings, **quirk.options)
+    report = validate_model(quirk.spec, weights, quick=quick, workspace=workspace, **quirk.options)
     shown = "\n".join(f"{c.name}: {c.verdict}: {c.found}" for c in report.checks)
     assert {check.name for check in report.errors} == {*quirk.error}, shown
     assert {check.name for check in report.warnings} == {*quirk.warns}, shown
@@ -30,13 +30,13 @@ def nearby(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("quirk", QUIRKS, ids=lambda quirk: quirk.name)
-def test_a_quirky_model_is_valid(quirk: Quirk, tmp_path: Path, settings: Settings) -> None:
-    judge(quirk, tmp_path, settings, quick=quirk.name not in HARD_TO_PLACE)
+def test_a_quirky_model_is_valid(quirk: Quirk, tmp_path: Path, workspace: Workspace) -> None:
+    judge(quirk, tmp_path, workspace, quick=quirk.name not in HARD_TO_PLACE)
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("quirk", QUIRKS, ids=lambda quirk: quirk.name)
 def test_a_quirky_model_is_valid_over_20_minutes(
-    quirk: Quirk, tmp_path: Path, settings: Settings
+    quirk: Quirk, tmp_path: Path, workspace: Workspace
 ) -> None:
-    judge(quirk, tmp_path, settings, quick=False)
+    judge(quirk, tmp_path, workspace, quick=False)

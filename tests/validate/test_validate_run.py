@@ -14,14 +14,14 @@ from helpers_nearby import Nearby
 from hearbench.errors import EmbeddingError, ModelError, UnknownNameError
 from hearbench.models.loaded import Interpreter
 from hearbench.models.other_process import CallFailedError, ProcessEndedError
-from hearbench.settings import Settings
 from hearbench.validate import CHECKS, Report, validate_model
 from hearbench.validate.remedies import RAISED, remedy_for
+from hearbench.workspace import Workspace
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(cache_dir=tmp_path / "cache", device="cpu")
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(cache_dir=tmp_path / "cache", device="cpu")
 
 
 BAD = Path(__file__).resolve().parents[1] / "bad_models"
@@ -38,12 +38,12 @@ def test_names() -> None:
     assert CHECKS[0] == "import"
 
 
-def test_only_what_is_asked_for_and_what_it_needs(tmp_path: Path, settings: Settings) -> None:
+def test_only_what_is_asked_for_and_what_it_needs(tmp_path: Path, workspace: Workspace) -> None:
     path = write_model(tmp_path)
     told: list[tuple[int, int, str]] = []
     report = validate_model(
         path,
-        settings=settings,
+        workspace=workspace,
         only=["timestamp-hop"],
         progress=lambda *state: told.append(state),
     )
@@ -64,8 +64,8 @@ def test_only_what_is_asked_for_and_what_it_needs(tmp_path: Path, settings: Sett
         report.check("memory")
 
 
-def test_the_report_is_json(tmp_path: Path, settings: Settings) -> None:
-    report = validate_model(write_model(tmp_path), settings=settings, only=["import"])
+def test_the_report_is_json(tmp_path: Path, workspace: Workspace) -> None:
+    report = validate_model(write_model(tmp_path), workspace=workspace, only=["import"])
     said = json.loads(report.model_dump_json())
     assert said["format_version"] == 1
     assert said["valid"] is True
@@ -74,10 +74,13 @@ def test_the_report_is_json(tmp_path: Path, settings: Settings) -> None:
     assert Report.model_validate_json(json.dumps(said)) == report
 
 
-def test_one_mistake_is_one_error(tmp_path: Path, settings: Settings) -> None:
+def test_one_mistake_is_one_error(tmp_path: Path, workspace: Workspace) -> None:
     seconds = STATS.replace("* 50.0 + 25.0", "* 0.05 + 0.025")
     report = validate_model(
-        write_model(tmp_path, seconds), settings=settings, quick=True, skip=["determinism", "state"]
+        write_model(tmp_path, seconds),
+        workspace=workspace,
+        quick=True,
+        skip=["determinism", "state"],
     )
     assert [check.name for check in report.errors] == ["timestamp-unit"]
     assert "seconds" in report.errors[0].found
@@ -97,10 +100,10 @@ def get_scene_embeddings(audio, model):
 """
 
 
-def test_after_a_crash_the_other_checks_go_on(tmp_path: Path, settings: Settings) -> None:
+def test_after_a_crash_the_other_checks_go_on(tmp_path: Path, workspace: Workspace) -> None:
     report = validate_model(
         write_model(tmp_path, extra=CRASHES),
-        settings=settings,
+        workspace=workspace,
         only=["scene-shapes", "embedding-dtype", "finite"],
     )
     assert [check.name for check in report.errors] == ["scene-shapes"]
@@ -119,7 +122,7 @@ get_scene_embeddings = get_timestamp_embeddings = load_model
 """
 
 
-def test_a_hang_is_an_error(tmp_path: Path, settings: Settings) -> None:
+def test_a_hang_is_an_error(tmp_path: Path, workspace: Workspace) -> None:
     interpreter = Interpreter(Path(sys.executable), timeout_s=300.0)
 
     def wait_no_longer_than_needed(_done: int, _all: int, check: str) -> None:
@@ -128,7 +131,7 @@ def test_a_hang_is_an_error(tmp_path: Path, settings: Settings) -> None:
 
     report = validate_model(
         write_model(tmp_path, SLOW.replace("60", "600")),
-        settings=settings,
+        workspace=workspace,
         interpreter=interpreter,
         only=["load"],
         progress=wait_no_longer_than_needed,
@@ -154,8 +157,8 @@ def get_scene_embeddings(audio, model):
 
 
 @pytest.mark.parametrize("only", [["determinism"], ["state", "determinism"]])
-def test_weights_that_nobody_seeded(tmp_path: Path, settings: Settings, only: list[str]) -> None:
-    report = validate_model(write_model(tmp_path, extra=UNSEEDED), settings=settings, only=only)
+def test_weights_that_nobody_seeded(tmp_path: Path, workspace: Workspace, only: list[str]) -> None:
+    report = validate_model(write_model(tmp_path, extra=UNSEEDED), workspace=workspace, only=only)
     found = report.check("determinism")
     assert found.verdict == "warning"
     assert "loaded anew" in found.found
@@ -163,31 +166,31 @@ def test_weights_that_nobody_seeded(tmp_path: Path, settings: Settings, only: li
     assert "get_timestamp_embeddings" in found.found
 
 
-def test_what_cannot_run_is_raised(tmp_path: Path, settings: Settings) -> None:
+def test_what_cannot_run_is_raised(tmp_path: Path, workspace: Workspace) -> None:
     path = write_model(tmp_path)
     with pytest.raises(ModelError, match="no module named 'a_module_that_nobody_has'"):
-        validate_model("a_module_that_nobody_has", settings=settings)
+        validate_model("a_module_that_nobody_has", workspace=workspace)
     with pytest.raises(ModelError, match="no model file"):
-        validate_model(tmp_path / "missing.py", settings=settings)
+        validate_model(tmp_path / "missing.py", workspace=workspace)
     with pytest.raises(ModelError, match="no weights at"):
-        validate_model(path, tmp_path / "missing.pt", settings=settings)
+        validate_model(path, tmp_path / "missing.pt", workspace=workspace)
     with pytest.raises(ModelError, match="no interpreter"):
-        validate_model(path, settings=settings, interpreter=Interpreter(tmp_path / "python"))
+        validate_model(path, workspace=workspace, interpreter=Interpreter(tmp_path / "python"))
     with pytest.raises(UnknownNameError, match="'timestamp-hop'"):
-        validate_model(path, settings=settings, only=["timestamp-hops"])
+        validate_model(path, workspace=workspace, only=["timestamp-hops"])
     with pytest.raises(UnknownNameError, match="can't be skipped"):
-        validate_model(path, settings=settings, skip=["load"])
+        validate_model(path, workspace=workspace, skip=["load"])
 
 
-def test_an_option_that_is_not_there(tmp_path: Path, settings: Settings) -> None:
+def test_an_option_that_is_not_there(tmp_path: Path, workspace: Workspace) -> None:
     with pytest.raises(ModelError, match="no option 'hop'"):
-        validate_model(write_model(tmp_path, SLOW), settings=settings, hop=3)
+        validate_model(write_model(tmp_path, SLOW), workspace=workspace, hop=3)
 
 
 @pytest.mark.usefixtures("nearby")
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
 def test_what_was_found_before_it_was_stopped_is_told(
-    tmp_path: Path, settings: Settings, stop: type[BaseException]
+    tmp_path: Path, workspace: Workspace, stop: type[BaseException]
 ) -> None:
     told: list[Report] = []
 
@@ -198,7 +201,10 @@ def test_what_was_found_before_it_was_stopped_is_told(
     source = STATS.replace("scene_embedding_size = 3", "scene_embedding_size = 3.0")
     with pytest.raises(stop):
         validate_model(
-            write_model(tmp_path, source), settings=settings, progress=progress, stopped=told.append
+            write_model(tmp_path, source),
+            workspace=workspace,
+            progress=progress,
+            stopped=told.append,
         )
     (report,) = told
     assert [check.name for check in report.checks] == list(CHECKS)
@@ -209,7 +215,7 @@ def test_what_was_found_before_it_was_stopped_is_told(
     assert not report.complete
     assert report.model.sample_rate == 16000
     # No error so far is not the same as valid.
-    whole = validate_model(write_model(tmp_path), settings=settings, only=["scene-size"])
+    whole = validate_model(write_model(tmp_path), workspace=workspace, only=["scene-size"])
     assert whole.complete
     assert whole.valid
     assert not whole.model_copy(update={"complete": False}).valid
@@ -222,15 +228,15 @@ def test_what_cannot_be_validated_has_no_report(tmp_path: Path, device: str) -> 
     spec = write_model(tmp_path) if device != "cpu" else "a_module_that_nobody_has"
     with pytest.raises(ModelError):
         validate_model(
-            spec, settings=Settings(tmp_path / "cache", device=device), stopped=told.append
+            spec, workspace=Workspace(tmp_path / "cache", device=device), stopped=told.append
         )
     assert told == []
 
 
 @pytest.mark.usefixtures("nearby")
-def test_the_order_of_calls_is_told_whichever_check_finds_it(settings: Settings) -> None:
+def test_the_order_of_calls_is_told_whichever_check_finds_it(workspace: Workspace) -> None:
     path = BAD / "scene_fails_after_timestamps.py"
-    asked = {"settings": settings, "only": ["timestamp-shapes", "scene-shapes"]}
+    asked = {"workspace": workspace, "only": ["timestamp-shapes", "scene-shapes"]}
     report = validate_model(path, **asked)  # type: ignore[arg-type]
     assert [check.name for check in report.errors] == ["state"]
     assert report.check("scene-shapes").verdict == "pass"
@@ -253,11 +259,13 @@ class Crashing(Nearby):
 
 
 def test_a_crash_after_other_calls_is_told_as_one(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hearbench.models.isolation.OtherProcess", Crashing)
     report = validate_model(
-        BAD / "scene_fails_after_timestamps.py", settings=settings, only=["scene-shapes", "finite"]
+        BAD / "scene_fails_after_timestamps.py",
+        workspace=workspace,
+        only=["scene-shapes", "finite"],
     )
     assert [check.name for check in report.errors] == ["state"]
     found = report.errors[0].found
@@ -276,9 +284,9 @@ def get_scene_embeddings(audio, model):
 
 
 @pytest.mark.usefixtures("nearby")
-def test_the_advice_fits_what_happened(tmp_path: Path, settings: Settings) -> None:
+def test_the_advice_fits_what_happened(tmp_path: Path, workspace: Workspace) -> None:
     def advice(path: Path, check: str) -> str:
-        report = validate_model(path, settings=settings, quick=True, only=[check])
+        report = validate_model(path, workspace=workspace, quick=True, only=[check])
         assert report.check(check).verdict == "error"
         return report.check(check).remedy
 

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from hearbench.errors import HearError
-from hearbench.settings import Settings
 from hearbench.tasks.event_stats import EventStats, Spread
 from hearbench.tasks.stats import SplitStats, TaskStats, task_stats
 from hearbench.tasks.store import load_task
 from hearbench.views.task_plot import draw_task_stats, write_task_plot
+from hearbench.workspace import Workspace
 
 
 def made_up(
@@ -185,9 +185,9 @@ def test_many_folds() -> None:
     assert overlapping(figure) == []
 
 
-def test_clips_of_one_length(tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_scene_task(tmp_path), settings=settings)
-    figure = draw_task_stats(task_stats(task, settings=settings))
+def test_clips_of_one_length(tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_scene_task(tmp_path), workspace=workspace)
+    figure = draw_task_stats(task_stats(task, workspace=workspace))
     axes = panel(figure, "Durations of clips: all 0.25 s")
     assert [bars[0].get_height() for bars in axes.containers] == [12, 12, 12]
 
@@ -195,9 +195,9 @@ def test_clips_of_one_length(tmp_path: Path, settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("ending", "begin"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".PDF", b"%PDF")]
 )
-def test_files(ending: str, begin: bytes, tmp_path: Path, settings: Settings) -> None:
-    task = load_task(make_event_task(tmp_path), settings=settings)
-    stats = task_stats(task, settings=settings)
+def test_files(ending: str, begin: bytes, tmp_path: Path, workspace: Workspace) -> None:
+    task = load_task(make_event_task(tmp_path), workspace=workspace)
+    stats = task_stats(task, workspace=workspace)
     path = tmp_path / "new" / f"plot{ending}"
     write_task_plot(stats, path)
     assert path.read_bytes().startswith(begin)

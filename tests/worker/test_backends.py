@@ -13,9 +13,9 @@ from helpers_models import engine_of, noise, write_model
 
 from hearbench.errors import EmbeddingError, ModelError
 from hearbench.models.loading import load_model
-from hearbench.settings import Settings
 from hearbench.worker.backends import BackendError, TensorFlowBackend, backend_of, loading_on
 from hearbench.worker.values import to_numpy
+from hearbench.workspace import Workspace
 
 # The mean, the smallest and the largest sample; timestamps: the mean of each 50 ms.
 STATS = """
@@ -91,8 +91,8 @@ def test_keras_on_torch_is_a_torch_module(tmp_path: Path) -> None:
     assert done.stdout.strip() == "TorchBackend", done.stderr
 
 
-def test_a_tensorflow_model_runs(tensorflow: Any, tmp_path: Path, settings: Settings) -> None:
-    model = load_model(write_model(tmp_path, STATS), settings=settings)
+def test_a_tensorflow_model_runs(tensorflow: Any, tmp_path: Path, workspace: Workspace) -> None:
+    model = load_model(write_model(tmp_path, STATS), workspace=workspace)
     assert isinstance(engine_of(model).backend, TensorFlowBackend)
     assert model.device == "cpu"
     audio = noise(3, 0.13, 16000)
@@ -107,7 +107,7 @@ def test_a_tensorflow_model_runs(tensorflow: Any, tmp_path: Path, settings: Sett
 
 
 def test_audio_is_an_eager_float32_tensor_on_the_device(
-    tensorflow: Any, tmp_path: Path, settings: Settings
+    tensorflow: Any, tmp_path: Path, workspace: Workspace
 ) -> None:
     extra = """
     def get_scene_embeddings(audio, model):
@@ -116,7 +116,7 @@ def test_audio_is_an_eager_float32_tensor_on_the_device(
         assert audio.device.endswith("CPU:0") and tf.constant(1.0).device.endswith("CPU:0")
         return tf.stack([audio[:, 0], audio[:, 1], audio[:, 159]], 1)
     """
-    model = load_model(write_model(tmp_path, STATS, extra=extra), settings=settings)
+    model = load_model(write_model(tmp_path, STATS, extra=extra), workspace=workspace)
     wide = noise(2, 0.02, 16000)
     # A view whose samples aren't beside each other, and memory at an odd place.
     assert np.array_equal(model.scene(wide[:, ::2]), wide[:, [0, 2, 318]])
@@ -137,7 +137,7 @@ def test_audio_is_an_eager_float32_tensor_on_the_device(
     ],
 )
 def test_results_may_be_of_any_kind(
-    tensorflow: Any, tmp_path: Path, settings: Settings, expression: str
+    tensorflow: Any, tmp_path: Path, workspace: Workspace, expression: str
 ) -> None:
     extra = f"""
     import torch
@@ -148,7 +148,7 @@ def test_results_may_be_of_any_kind(
         return {expression}
     """
     audio = noise(2, 0.1, 16000)
-    model = load_model(write_model(tmp_path, STATS, extra=extra), settings=settings)
+    model = load_model(write_model(tmp_path, STATS, extra=extra), workspace=workspace)
     embeddings, centres_ms = model.timestamps(audio)
     assert embeddings.dtype == centres_ms.dtype == np.float32
     assert np.allclose(embeddings[..., 0], audio.reshape(2, 2, 800).mean(2), atol=1e-6)
@@ -196,10 +196,10 @@ def get_timestamp_embeddings(audio, model):
 
 @pytest.mark.parametrize("base", ["Model", "Layer"])
 def test_keras_models_and_layers_run(
-    tensorflow: Any, tmp_path: Path, settings: Settings, base: str
+    tensorflow: Any, tmp_path: Path, workspace: Workspace, base: str
 ) -> None:
     path = write_model(tmp_path, KERAS.replace("{base}", base), name=f"keras_{base}")
-    model = load_model(path, settings=settings)
+    model = load_model(path, workspace=workspace)
     assert isinstance(engine_of(model).backend, TensorFlowBackend)
     audio = noise(1, 0.2, 16000)
     assert np.allclose(model.scene(audio), 2 * audio.mean() + 1, atol=1e-6)
@@ -208,7 +208,7 @@ def test_keras_models_and_layers_run(
     assert centres_ms.tolist() == [[0.0, 50.0, 100.0, 150.0]]
 
 
-def test_saved_models_run(tensorflow: Any, tmp_path: Path, settings: Settings) -> None:
+def test_saved_models_run(tensorflow: Any, tmp_path: Path, workspace: Workspace) -> None:
     tf = tensorflow
 
     scale = tf.Module()
@@ -234,13 +234,13 @@ def test_saved_models_run(tensorflow: Any, tmp_path: Path, settings: Settings) -
         return model.run(audio)[:, None], tf.zeros((len(audio), 1), tf.int64)
     """
     path = write_model(tmp_path, source, name="saved_scale")
-    model = load_model(path, tmp_path / "saved", settings=settings)
+    model = load_model(path, tmp_path / "saved", workspace=workspace)
     audio = noise(2, 0.1, 16000)
     assert np.allclose(model.scene(audio)[:, 0], 3 * audio.max(1))
     assert np.allclose(model.timestamps(audio)[0][:, 0, 0], 3 * audio.max(1))
 
 
-def test_failures_are_told(tensorflow: Any, tmp_path: Path, settings: Settings) -> None:
+def test_failures_are_told(tensorflow: Any, tmp_path: Path, workspace: Workspace) -> None:
     extra = """
     def get_scene_embeddings(audio, model):
         return tf.matmul(audio, audio)
@@ -250,7 +250,7 @@ def test_failures_are_told(tensorflow: Any, tmp_path: Path, settings: Settings) 
 
     keras_input = tf.keras.Input((3,))
     """
-    model = load_model(write_model(tmp_path, STATS, extra=extra), settings=settings)
+    model = load_model(write_model(tmp_path, STATS, extra=extra), workspace=workspace)
     with pytest.raises(ModelError, match=r"(?s)get_scene_embeddings failed on 2 x 160.*[Mm]atrix"):
         model.scene(noise(2, 0.01, 16000))
     with pytest.raises(EmbeddingError, match="embeddings of get_timestamp_embeddings aren't an"):
@@ -277,9 +277,9 @@ def test_devices_that_are_not_there(
     tensorflow: Any, tmp_path: Path, device: str, message: str
 ) -> None:
     path = write_model(tmp_path, STATS)
-    settings = Settings(cache_dir=tmp_path / "cache", device=device)
+    workspace = Workspace(cache_dir=tmp_path / "cache", device=device)
     with pytest.raises(ModelError, match=message):
-        load_model(path, settings=settings)
+        load_model(path, workspace=workspace)
 
 
 def test_devices_are_called_as_tensorflow_does(

@@ -21,7 +21,7 @@ from hearbench.cli.tables import output_console
 from hearbench.cli.terminal import answer_json, answer_line, say
 from hearbench.errors import HearError, UnknownNameError
 from hearbench.registry import did_you_mean
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 __all__ = ["app"]
 
@@ -83,8 +83,8 @@ def cache_verb(context: typer.Context, cache: o.CacheDir = None, json: o.Json = 
         # Given before the subcommand or after it, the folder is the same.
         context.obj = cache
         return
-    settings = Settings.from_environment(cache_dir=cache)
-    entries = list(_entries(settings.cache_dir, list(_KINDS)))
+    workspace = Workspace.from_environment(cache_dir=cache)
+    entries = list(_entries(workspace.cache_dir, list(_KINDS)))
     rows = [
         {
             "kind": kind,
@@ -96,13 +96,13 @@ def cache_verb(context: typer.Context, cache: o.CacheDir = None, json: o.Json = 
     ]
     total = sum(entry.bytes for entry in entries)
     if json:
-        answer_json({"folder": str(settings.cache_dir), "bytes": total, "kinds": rows})
+        answer_json({"folder": str(workspace.cache_dir), "bytes": total, "kinds": rows})
         return
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    title = Text(f"{settings.cache_dir}: {data_size(total)}")
+    title = Text(f"{workspace.cache_dir}: {data_size(total)}")
     table = Table(title=title, title_justify="left")
     table.box = box.SIMPLE_HEAD
     table.add_column("kind")
@@ -139,21 +139,21 @@ def clear(
 
     Everything but tasks is made again when it is needed; tasks go only if they are named.
     """
-    settings = Settings.from_environment(cache_dir=cache or context.obj)
+    workspace = Workspace.from_environment(cache_dir=cache or context.obj)
     if kind is not None and kind not in _KINDS:
         raise UnknownNameError(f"The cache holds no {kind!r}. {did_you_mean(kind, sorted(_KINDS))}")
     kinds = [kind] if kind else [name for name, about in _KINDS.items() if not about.spared]
     before = time.time() - _DAY_S * older_than if older_than is not None else None
     entries = [
         entry
-        for entry in _entries(settings.cache_dir, kinds)
+        for entry in _entries(workspace.cache_dir, kinds)
         if before is None or entry.used < before
     ]
     total = sum(entry.bytes for entry in entries)
     if entries and not yes:
         _ask(entries, total)
     for entry in entries:
-        _remove(settings.cache_dir, entry)
+        _remove(workspace.cache_dir, entry)
     if json:
         removed = [{"kind": e.kind, "path": str(e.path), "bytes": e.bytes} for e in entries]
         answer_json({"removed": removed, "bytes": total})

@@ -16,7 +16,7 @@ from hearbench.cli.options import ProbePlan, pairs
 from hearbench.cli.stages import missing_seeds
 from hearbench.cli.terminal import Reporter
 from hearbench.errors import HearError
-from hearbench.settings import Settings, user_path
+from hearbench.workspace import Workspace, user_path
 
 if TYPE_CHECKING:
     from hearbench.embeddings.manifest import Dtype
@@ -171,7 +171,7 @@ def fill_on_cluster(
     share: Share,
     address: str | None,
     shared: str | None,
-    settings: Settings,
+    workspace: Workspace,
     reporter: Reporter,
 ) -> Failures:
     """Has a cluster put into the cache what an evaluation will want to find there.
@@ -183,7 +183,7 @@ def fill_on_cluster(
         share: What one unit takes of the cluster.
         address: Of the cluster; None starts one on this machine.
         shared: URL by which nodes that don't see the cache exchange what they make.
-        settings: Those of the evaluation.
+        workspace: Those of the evaluation.
         reporter: Is told how it gets on.
 
     Raises:
@@ -192,11 +192,11 @@ def fill_on_cluster(
     from hearbench.execution.executor import drive
     from hearbench.execution.filling import filling
 
-    with on_cluster(settings, address, share, shared, reporter) as (cluster, exchange):
-        places = _places(list(dict.fromkeys(batch.tasks)), cluster, exchange, settings, reporter)
+    with on_cluster(workspace, address, share, shared, reporter) as (cluster, exchange):
+        places = _places(list(dict.fromkeys(batch.tasks)), cluster, exchange, workspace, reporter)
         wanted: dict[tuple[str, str], Wanted] = {}
         for spec in dict.fromkeys(batch.models):
-            wanted.update(_wanted(batch, spec, places, settings, exchange))
+            wanted.update(_wanted(batch, spec, places, workspace, exchange))
         left: set[str] = set()
         with reporter.checks(f"cluster: embedding and training, {len(wanted)} in all") as tell:
             flows = {key: filling(own, left) for key, own in wanted.items()}
@@ -204,14 +204,14 @@ def fill_on_cluster(
         if exchange is not None:
             with reporter.checks(f"fetching what the cluster made, {len(left)} in all") as tell:
                 for done, entry in enumerate(sorted(left), start=1):
-                    exchange.pull(entry, settings.cache_dir / entry)
+                    exchange.pull(entry, workspace.path(entry))
                     tell(done, len(left), entry)
         return failures
 
 
 @contextmanager
 def on_cluster(
-    settings: Settings,
+    workspace: Workspace,
     address: str | None,
     share: Share,
     shared: str | None,
@@ -226,7 +226,7 @@ def on_cluster(
     from hearbench.execution.ray_cluster import ray_cluster
 
     exchange = None if shared is None else UrlExchange(shared)
-    with ray_cluster(settings, address=address, share=share, shared=exchange) as cluster:
+    with ray_cluster(workspace, address=address, share=share, shared=exchange) as cluster:
         if cluster.unused_gpus:
             reporter.line(
                 f"The cluster's GPUs ({cluster.unused_gpus}) stay idle: this machine has none, "
@@ -239,7 +239,7 @@ def _places(
     tasks: Sequence[str],
     cluster: RayCluster,
     exchange: Exchange | None,
-    settings: Settings,
+    workspace: Workspace,
     reporter: Reporter,
 ) -> dict[str, TaskPlace]:
     """How units find tasks, by what the user named; without those that aren't as they should be."""
@@ -249,7 +249,7 @@ def _places(
     here: dict[str, TaskPlace] = {}
     away = tasks
     if exchange is not None:
-        here = _sent(tasks, exchange, settings, reporter)
+        here = _sent(tasks, exchange, workspace, reporter)
         # What is named by its place is nowhere else, and the evaluation says what is wrong.
         away = [task for task in tasks if task not in here and _is_name(task)]
     fetched: dict[str, TaskPlace] = {}
@@ -259,7 +259,7 @@ def _places(
             drive(cluster, {task: fetching(task, fetched, sent=sent) for task in away}, tell)
     if exchange is not None:
         for place in fetched.values():
-            place.bring_home(settings, exchange)
+            place.bring_home(workspace, exchange)
     return here | fetched
 
 
@@ -269,7 +269,7 @@ def _is_name(task: str) -> bool:
 
 
 def _sent(
-    tasks: Sequence[str], exchange: Exchange, settings: Settings, reporter: Reporter
+    tasks: Sequence[str], exchange: Exchange, workspace: Workspace, reporter: Reporter
 ) -> dict[str, TaskPlace]:
     """Leaves at the exchange what tasks are on this machine."""
     from hearbench.execution.task_place import TaskPlace
@@ -279,7 +279,7 @@ def _sent(
     with reporter.checks(f"sending tasks, {len(tasks)} in all") as tell:
         for done, text in enumerate(tasks, start=1):
             try:
-                task = load_task(text, settings=settings, download=False)
+                task = load_task(text, workspace=workspace, download=False)
             except HearError:
                 continue
             found[text] = TaskPlace.sent(task, exchange)
@@ -291,7 +291,7 @@ def _wanted(
     batch: Batch,
     spec: str,
     places: Mapping[str, TaskPlace],
-    settings: Settings,
+    workspace: Workspace,
     exchange: Exchange | None,
 ) -> dict[tuple[str, str], Wanted]:
     from hearbench.embeddings.compute import store_folder
@@ -307,7 +307,7 @@ def _wanted(
     try:
         for text, place in places.items():
             try:
-                task = load_task(text, settings=settings, download=False)
+                task = load_task(text, workspace=workspace, download=False)
                 check_evaluable(task, batch.plan)
                 seeds = _seeds(batch, model, task)
             except HearError:
@@ -316,9 +316,9 @@ def _wanted(
                 continue
             if exchange is not None:
                 # What is in this cache already needn't be made again.
-                folder = store_folder(model, task, settings=settings, dtype=batch.dtype)
+                folder = store_folder(model, task, workspace=workspace, dtype=batch.dtype)
                 if folder.is_dir():
-                    exchange.push(folder.relative_to(settings.cache_dir).as_posix(), folder)
+                    exchange.push(folder.relative_to(workspace.cache_dir).as_posix(), folder)
             plan = batch.plan
             choice = ModelChoice(
                 spec=spec,

@@ -10,7 +10,7 @@ from hearbench.cli.cluster import on_cluster
 from hearbench.cli.preparing import CatalogSource
 from hearbench.cli.terminal import Reporter
 from hearbench.errors import TaskError
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from hearbench.execution.preparing import Prepared
@@ -27,7 +27,7 @@ def prepare_on_cluster(
     share: Share,
     address: str | None,
     shared: str | None,
-    settings: Settings,
+    workspace: Workspace,
     reporter: Reporter,
 ) -> Callable[[str, str], PreparedTask]:
     """Has a cluster prepare tasks.
@@ -39,7 +39,7 @@ def prepare_on_cluster(
         share: What one unit takes of the cluster.
         address: Of the cluster; None starts one on this machine.
         shared: URL by which nodes that don't see the cache hand over what they make.
-        settings: Of the command.
+        workspace: Of the command.
         reporter: Is told how it gets on.
 
     Returns:
@@ -70,10 +70,10 @@ def prepare_on_cluster(
         )
         for tasks in corpora.values()
     ]
-    target = settings.cache_dir if out is None else out
+    target = workspace.cache_dir if out is None else out
     target.mkdir(parents=True, exist_ok=True)
     prepared: Prepared = {}
-    with on_cluster(settings, address, share, shared, reporter) as (cluster, exchange):
+    with on_cluster(workspace, address, share, shared, reporter) as (cluster, exchange):
         with reporter.checks(f"cluster: preparing tasks, {len(wanted)} in all") as tell:
             failures = drive(cluster, preparing(units, prepared), tell)
         for unit in units:
@@ -89,6 +89,6 @@ def prepare_on_cluster(
         if isinstance(found, str):
             raise TaskError(found)
         folder = target / TASKS_FOLDER / found.name if found.folder is None else Path(found.folder)
-        return load_task(folder, settings=settings)
+        return load_task(folder, workspace=workspace)
 
     return give

@@ -53,24 +53,24 @@ def demo(
             write_starter_model,
         )
 
-        settings = o.settings_of(out / "cache" if cache is None else cache, device, workers)
+        workspace = o.settings_of(out / "cache" if cache is None else cache, device, workers)
         reporter = Reporter()
         with reporter.files("synthesising four small tasks") as progress:
-            tasks = make_demo_tasks(out, settings=settings, progress=progress)
+            tasks = make_demo_tasks(out, workspace=workspace, progress=progress)
         write_starter_model(out / _STARTER)
     if tasks_only:
         _show_made(tasks, out / _STARTER, as_json=json)
         return
     with answers_only():
-        plan = o.plan_of(DEMO_PROTOCOL, 42, "auto", DEMO_ONLY, DEMO_GRID_POINTS, settings)
-        model = o.get_model(_MODEL, None, None, settings)
+        plan = o.plan_of(DEMO_PROTOCOL, 42, "auto", DEMO_ONLY, DEMO_GRID_POINTS, workspace)
+        model = o.get_model(_MODEL, None, None, workspace)
         evaluated = evaluate_tasks(
             model,
             tasks,
             out / "results",
             plan,
             "float32",
-            settings,
+            workspace,
             reporter,
             overwrite=True,  # the demo of another version left its own here
         )

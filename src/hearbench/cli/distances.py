@@ -19,7 +19,7 @@ from hearbench.cli.stages import embed_task, find_task
 from hearbench.cli.tables import number, output_console
 from hearbench.cli.terminal import Reporter
 from hearbench.errors import TaskError
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from hearbench.distance import DistanceResult, DistanceSummary
@@ -121,7 +121,7 @@ def kept_distances(
 
 
 def measure_store(
-    store: EmbeddingStore, folder: Path, settings: Settings, reporter: Reporter
+    store: EmbeddingStore, folder: Path, workspace: Workspace, reporter: Reporter
 ) -> tuple[Path, DistanceResult]:
     """Measures a store's distances and writes the result into a folder.
 
@@ -131,7 +131,7 @@ def measure_store(
     from hearbench.distance import distance_scores, write_distances
 
     with reporter.checks(f"{store.task.name}: measuring distances") as tell:
-        result = distance_scores(store, settings=settings, progress=tell)
+        result = distance_scores(store, workspace=workspace, progress=tell)
     path = write_distances(result, folder)
     reporter.line(f"{store.task.name}: wrote {path}")
     return path, result
@@ -142,7 +142,7 @@ def evaluate_distances(
     tasks: Sequence[str | Path],
     out: Path,
     dtype: Dtype,
-    settings: Settings,
+    workspace: Workspace,
     reporter: Reporter,
     *,
     name: str | None = None,
@@ -161,7 +161,7 @@ def evaluate_distances(
     def look(text: str) -> tuple[Path, tuple[PreparedTask, Path, DistanceInputs]] | None:
         from hearbench.distance import check_distances
 
-        task = find_task(text, settings, reporter)
+        task = find_task(text, workspace, reporter)
         try:
             check_distances(task)
         except TaskError as error:
@@ -193,8 +193,8 @@ def evaluate_distances(
         with alone_in(folder, reporter):
             if keep(task, folder, inputs):
                 return  # another process has measured the same meanwhile
-            store = embed_task(model, task, dtype, settings, reporter)
-            evaluated.results.append(measure_store(store, folder, settings, reporter))
+            store = embed_task(model, task, dtype, workspace, reporter)
+            evaluated.results.append(measure_store(store, folder, workspace, reporter))
 
     each_task(model.spec, tasks, look, work, evaluated, reporter)
     if len(skipped) == len(shown):

@@ -46,9 +46,9 @@ def download(
     with answers_only():
         from hearbench.tasks.ready_made import fetch_each_ready_made
 
-        settings = o.settings_of(cache, None, workers, mirror=mirror)
+        workspace = o.settings_of(cache, None, workers, mirror=mirror)
         reporter = Reporter()
-        elsewhere = settings.mirror is not None or bool(corpus_dir)
+        elsewhere = workspace.mirror is not None or bool(corpus_dir)
         folders = list(
             dict.fromkeys(folder for task in tasks for folder in _folders(task, elsewhere))
         )
@@ -56,7 +56,7 @@ def download(
             downloading, unpacking = _stages(steps, "downloading", "unpacking")
             outcomes = fetch_each_ready_made(
                 folders,
-                settings=settings,
+                workspace=workspace,
                 corpus_dirs=tuple(corpus_dir or ()),
                 progress=downloading,
                 unpacking=unpacking,

@@ -57,22 +57,31 @@ def embed_verb(
     """
     embedded = _Embedded()
     with answers_only():
-        settings = o.settings_of(cache, device, workers)
+        workspace = o.settings_of(cache, device, workers)
         stored_as = o.checked_dtype(dtype)
         reporter = Reporter()
         interpreter = places.interpreter_of(
-            python, env, sandbox, timeout, model_memory, readable, task, settings, reporter, [model]
+            python,
+            env,
+            sandbox,
+            timeout,
+            model_memory,
+            readable,
+            task,
+            workspace,
+            reporter,
+            [model],
         )
-        loaded = o.get_model(model, weights, option, settings, interpreter)
+        loaded = o.get_model(model, weights, option, workspace, interpreter)
 
         def look(text: str) -> tuple[Path, PreparedTask]:
             from hearbench.tasks.store import load_task
 
-            prepared = load_task(text, settings=settings)
+            prepared = load_task(text, workspace=workspace)
             return prepared.folder, prepared
 
         def work(prepared: PreparedTask) -> None:
-            store = embed_task(loaded, prepared, stored_as, settings, reporter)
+            store = embed_task(loaded, prepared, stored_as, workspace, reporter)
             embedded.results.append(_described(store.folder, store.digest, store.manifest))
 
         try:

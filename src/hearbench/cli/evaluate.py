@@ -105,19 +105,19 @@ def evaluate(
                 }
             )
         few = few_labels_of(train_fraction, shots, repeats, seeds=seeds)
-        settings = o.settings_of(cache, device, workers, max_memory)
-        plan = o.plan_of(protocol, seed, precision, only, grid_points, settings, seeds)
+        workspace = o.settings_of(cache, device, workers, max_memory)
+        plan = o.plan_of(protocol, seed, precision, only, grid_points, workspace, seeds)
         stored_as = o.checked_dtype(dtype)
         o.make_folder(out, "the results", "Choose another --out.")
         if len(model) > 1:
             _check_for_one(weights, option, name)
         reporter = Reporter()
         interpreter = places.interpreter_of(
-            python, env, sandbox, timeout, model_memory, readable, task, settings, reporter, model
+            python, env, sandbox, timeout, model_memory, readable, task, workspace, reporter, model
         )
 
         def load(spec: str) -> Model:
-            return o.get_model(spec, weights, option, settings, interpreter)
+            return o.get_model(spec, weights, option, workspace, interpreter)
 
         failures: c.Failures = {}
         if share is not None:
@@ -135,7 +135,7 @@ def evaluate(
                 overwrite=overwrite,
                 always=distance or bool(few),
             )
-            failures = c.fill_on_cluster(batch, share, address, shared, settings, reporter)
+            failures = c.fill_on_cluster(batch, share, address, shared, workspace, reporter)
 
         if distance:
             measured = evaluate_models(
@@ -147,7 +147,7 @@ def evaluate(
                     left,
                     out,
                     stored_as,
-                    settings,
+                    workspace,
                     reporter,
                     name=name,
                     overwrite=overwrite,
@@ -168,7 +168,7 @@ def evaluate(
                     out,
                     plan,
                     stored_as,
-                    settings,
+                    workspace,
                     reporter,
                     name=name,
                     overwrite=overwrite,

@@ -19,8 +19,8 @@ from hearbench.cli.result_notes import notes_on
 from hearbench.cli.stages import embed_task, find_task, missing_seeds, probe_store
 from hearbench.cli.terminal import Reporter
 from hearbench.errors import HearError
-from hearbench.settings import Settings
 from hearbench.worker.tracebacks import own_traceback
+from hearbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from hearbench.cli.few_labels import FewLabels
@@ -243,7 +243,7 @@ def evaluate_tasks(
     out: Path,
     plan: ProbePlan,
     dtype: Dtype,
-    settings: Settings,
+    workspace: Workspace,
     reporter: Reporter,
     *,
     name: str | None = None,
@@ -259,7 +259,7 @@ def evaluate_tasks(
         out: Takes MODEL/TASK/result.json.
         plan: How probes are trained.
         dtype: Of the embeddings on disk.
-        settings: Cache, device and memory.
+        workspace: Cache, device and memory.
         reporter: Is told how it gets on.
         name: Of the model's folder.
         overwrite: Replace results that were made from other inputs.
@@ -272,7 +272,7 @@ def evaluate_tasks(
     evaluated = Evaluated() if evaluated is None else evaluated
 
     def look(text: str) -> tuple[Path, _Work] | None:
-        task = find_task(text, settings, reporter)
+        task = find_task(text, workspace, reporter)
         check_evaluable(task, plan)
         if few:
             check_few_labels(few, task)
@@ -305,13 +305,13 @@ def evaluate_tasks(
                 keep(own.task, own.folder)
             if not missing and not few:
                 return
-            store = embed_task(model, own.task, dtype, settings, reporter)
+            store = embed_task(model, own.task, dtype, workspace, reporter)
             if missing:
                 evaluated.results.append(
-                    probe_store(store, plan, own.folder, settings, reporter, seeds=missing)
+                    probe_store(store, plan, own.folder, workspace, reporter, seeds=missing)
                 )
             if few:
-                evaluated.curves.append(_curve(few, own, store, settings, reporter, overwrite))
+                evaluated.curves.append(_curve(few, own, store, workspace, reporter, overwrite))
 
     each_task(model.spec, tasks, look, work, evaluated, reporter)
     return evaluated
@@ -321,7 +321,7 @@ def _curve(
     few: FewLabels,
     own: _Work,
     store: EmbeddingStore,
-    settings: Settings,
+    workspace: Workspace,
     reporter: Reporter,
     overwrite: bool,
 ) -> tuple[Path, Curve]:
@@ -337,7 +337,7 @@ def _curve(
 
     def train(protocol: ProbeProtocol, seed: int, folder: Path) -> object:
         return probe_store(
-            store, planned(protocol, seed), folder, settings, reporter, part_of_a_curve=True
+            store, planned(protocol, seed), folder, workspace, reporter, part_of_a_curve=True
         )
 
     plan = own.inputs.plan

@@ -11,7 +11,7 @@ from hearbench.cli import options as o
 from hearbench.cli.running import answers_only, verb
 from hearbench.cli.terminal import answer_json, answer_line, say
 from hearbench.errors import ResultError
-from hearbench.settings import user_path
+from hearbench.workspace import user_path
 
 if TYPE_CHECKING:
     from hearbench.leaderboard.own_row import OwnRow

@@ -13,8 +13,8 @@ from hearbench.cli.terminal import Reporter, answer_json, answer_line
 
 if TYPE_CHECKING:
     from hearbench.leaderboard.check import BundleReport
-    from hearbench.settings import Settings
     from hearbench.tasks.store import PreparedTask
+    from hearbench.workspace import Workspace
 
 __all__ = ["check"]
 
@@ -55,14 +55,14 @@ def check(
     from hearbench.leaderboard.official import official_table
 
     with answers_only():
-        settings = o.settings_of(cache)
+        workspace = o.settings_of(cache)
         table = official_table() if csv is None else read_table(csv)
-        named = _named(task or [], settings)
+        named = _named(task or [], workspace)
         reporter = Reporter()
 
         def task_of(name: str) -> PreparedTask | None:
             reporter.line(f"checking {name}")
-            return named.get(name) or _from_cache(name, settings)
+            return named.get(name) or _from_cache(name, workspace)
 
         report = check_bundle(bundle, table, task_of)
     if json:
@@ -73,20 +73,20 @@ def check(
         raise typer.Exit(_REFUSED)
 
 
-def _named(tasks: list[str], settings: Settings) -> dict[str, PreparedTask]:
+def _named(tasks: list[str], workspace: Workspace) -> dict[str, PreparedTask]:
     from hearbench.tasks.store import load_task
 
-    loaded = [load_task(text, settings=settings, download=False) for text in tasks]
+    loaded = [load_task(text, workspace=workspace, download=False) for text in tasks]
     return {task.name: task for task in loaded}
 
 
-def _from_cache(name: str, settings: Settings) -> PreparedTask | None:
+def _from_cache(name: str, workspace: Workspace) -> PreparedTask | None:
     from hearbench.tasks.store import load_task
 
-    folder = settings.cache_dir / "tasks" / name
+    folder = workspace.path("tasks", name)
     if not (folder / "task_metadata.json").is_file():
         return None
-    return load_task(folder, settings=settings, download=False)
+    return load_task(folder, workspace=workspace, download=False)
 
 
 def _as_json(report: BundleReport) -> dict[str, object]:

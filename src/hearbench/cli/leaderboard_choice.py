@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hearbench.cli.terminal import say
 from hearbench.errors import ResultError, UnknownNameError
 from hearbench.registry import did_you_mean
-from hearbench.settings import user_path
+from hearbench.workspace import user_path
 
 if TYPE_CHECKING:
     from hearbench.leaderboard.own_row import OwnRow

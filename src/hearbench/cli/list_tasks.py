@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hearbench.amounts import data_size
 from hearbench.errors import UnknownNameError
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from hearbench.tasks.catalog import TaskSpec
@@ -22,22 +22,22 @@ _BYTES_PER_SAMPLE = 2
 _SMALL = "small"
 
 
-def catalog_rows(settings: Settings) -> list[dict[str, Any]]:
+def catalog_rows(workspace: Workspace) -> list[dict[str, Any]]:
     """Every mode of every task of the catalog."""
     from hearbench.tasks.catalog import catalog_names, get_spec
 
     specs = [get_spec(name) for name in catalog_names()]
     return [
-        _catalog_row(spec, mode, settings)
+        _catalog_row(spec, mode, workspace)
         for spec in sorted(specs, key=lambda spec: (spec.domain, spec.name))
         for mode in spec.modes
     ]
 
 
-def _catalog_row(spec: TaskSpec, mode: str, settings: Settings) -> dict[str, Any]:
+def _catalog_row(spec: TaskSpec, mode: str, workspace: Workspace) -> dict[str, Any]:
     from hearbench.tasks.ready_made import ready_made_names
 
-    folder = settings.cache_dir / "tasks" / spec.folder_name(mode)
+    folder = workspace.path("tasks", spec.folder_name(mode))
     here = _task(folder)
     chosen, hours = spec.mode(mode), spec.hours_of(mode)
     corpus = "corpus" if spec.downloads_of(mode) else "TFDS export"
@@ -130,7 +130,7 @@ _FEWEST_COLUMNS = 3
 _WIDEST = 30
 
 
-def task_rows(settings: Settings, folder: Path | None) -> list[dict[str, Any]]:
+def task_rows(workspace: Workspace, folder: Path | None) -> list[dict[str, Any]]:
     """The tasks below a folder, or in the cache if none is given.
 
     Raises:
@@ -138,7 +138,7 @@ def task_rows(settings: Settings, folder: Path | None) -> list[dict[str, Any]]:
     """
     if folder is not None and not folder.is_dir():
         raise UnknownNameError(f"There is no folder {folder}.")
-    place = settings.cache_dir / "tasks" if folder is None else folder
+    place = workspace.path("tasks") if folder is None else folder
     found = {path.resolve() for path in _below(place)} if place.is_dir() else set()
     rows = (_task(path) for path in found)
     return sorted((row for row in rows if row), key=lambda row: (row["task"], row["folder"]))

@@ -17,7 +17,7 @@ from hearbench.cli.tables import output_console
 from hearbench.cli.terminal import answer_json, answer_line
 from hearbench.errors import HearError, UnknownNameError
 from hearbench.registry import did_you_mean
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 __all__ = ["list_verb"]
 
@@ -51,10 +51,10 @@ def list_verb(
     --dir those below that folder alone. Models are the ones that come with hearbench; any other
     HEAR-API module or file works as well.
     """
-    settings = Settings.from_environment(cache_dir=cache)
+    workspace = Workspace.from_environment(cache_dir=cache)
     kinds: dict[str, Callable[[], list[dict[str, Any]]]] = {
-        "catalog": lambda: catalog_rows(settings),
-        "tasks": lambda: task_rows(settings, folder),
+        "catalog": lambda: catalog_rows(workspace),
+        "tasks": lambda: task_rows(workspace, folder),
         "models": _models,
         "protocols": _protocols,
         "scores": _scores,
@@ -77,7 +77,7 @@ def list_verb(
         if kind == "catalog":
             show_catalog(rows, small=small)
         elif not rows:
-            answer_line(f"No {kind} in {settings.cache_dir if folder is None else folder}.")
+            answer_line(f"No {kind} in {workspace.cache_dir if folder is None else folder}.")
         else:
             _show(kind, rows)
 

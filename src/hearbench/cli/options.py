@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hearbench.errors import HearError, ModelError, ProbeError
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from hearbench.embeddings.manifest import Dtype
@@ -213,21 +213,21 @@ def settings_of(
     workers: int | None = None,
     max_memory_gb: float | None = None,
     mirror: str | None = None,
-) -> Settings:
-    """Settings, once it is sure that the cache can be written.
+) -> Workspace:
+    """The workspace of a run, once it is sure that its cache can be written.
 
     Raises:
         HearError: It can't, or no device is called so.
     """
-    settings = Settings.from_environment(
+    workspace = Workspace.from_environment(
         cache_dir=cache,
         device=device,
         workers=workers,
         max_memory_gb=max_memory_gb,
         mirror=mirror,
     )
-    make_folder(settings.cache_dir, "the cache", "Choose another by --cache or HEARBENCH_CACHE.")
-    return settings
+    make_folder(workspace.cache_dir, "the cache", "Choose another by --cache or HEARBENCH_CACHE.")
+    return workspace
 
 
 def make_folder(folder: Path, what: str, remedy: str) -> None:
@@ -244,7 +244,7 @@ def make_folder(folder: Path, what: str, remedy: str) -> None:
         ) from error
 
 
-def check_device(settings: Settings) -> str:
+def check_device(workspace: Workspace) -> str:
     """The device's name, once something has been put there.
 
     Raises:
@@ -252,7 +252,7 @@ def check_device(settings: Settings) -> str:
     """
     import torch
 
-    device = settings.torch_device()
+    device = workspace.torch_device()
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
@@ -286,7 +286,7 @@ def get_model(
     spec: str,
     weights: str | None,
     options: Sequence[str] | None,
-    settings: Settings,
+    workspace: Workspace,
     interpreter: Interpreter | None = None,
 ) -> Model:
     """Loads the model that the options describe.
@@ -296,16 +296,16 @@ def get_model(
         HearError: The options or the device can't be.
     """
     given = pairs(options, "--option")
-    for key in ("spec", "settings", "interpreter"):
+    for key in ("spec", "workspace", "interpreter"):
         if key in given:
             raise ModelError(f"An option named {key!r} can't be handed to a model.")
     if "weights" in given:
         raise ModelError("Hand the weights over with --weights, not as an option.")
     if interpreter is None:
-        check_device(settings)
+        check_device(workspace)
     from hearbench.models.loading import load_model
 
-    return load_model(spec, weights, settings=settings, interpreter=interpreter, **given)
+    return load_model(spec, weights, workspace=workspace, interpreter=interpreter, **given)
 
 
 def checked_dtype(name: str) -> Dtype:
@@ -327,7 +327,7 @@ def plan_of(
     precision: str,
     only: Sequence[str] | None,
     grid_points: int | None,
-    settings: Settings,
+    workspace: Workspace,
     seeds: int = 1,
 ) -> ProbePlan:
     """The training that the options describe.
@@ -343,7 +343,7 @@ def plan_of(
     chosen = get_protocol(protocol).restricted(first=grid_points, only=pairs(only, "--only"))
     if precision not in ("auto", "float32", "bfloat16"):
         raise ProbeError(f"--precision {precision}: use auto, float32 or bfloat16.")
-    device = check_device(settings)
+    device = check_device(workspace)
     from hearbench.probe.precision import resolve_precision
 
     dtype = resolve_precision(precision, device)

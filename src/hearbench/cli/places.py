@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hearbench.settings import Settings, user_path
+from hearbench.workspace import Workspace, user_path
 
 if TYPE_CHECKING:
     from hearbench.cli.terminal import Reporter
@@ -80,7 +80,7 @@ def interpreter_of(
     memory_gb: float | None,
     readable: Sequence[Path] | None,
     tasks: Sequence[str],
-    settings: Settings,
+    workspace: Workspace,
     reporter: Reporter,
     models: Sequence[str] = (),
 ) -> Interpreter | None:
@@ -108,7 +108,7 @@ def interpreter_of(
         with reporter.lines(f"environment for {env}") as tell:
             place = make_environment(
                 env,
-                settings=settings,
+                workspace=workspace,
                 python=python,
                 modules=[name for spec in models if (name := import_name(spec))],
                 progress=tell,

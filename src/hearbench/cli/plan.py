@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hearbench.planning import Plan, TaskEstimate, TaskFacts
     from hearbench.planning.plan import Planner
     from hearbench.planning.record import Seconds, StageEstimate
-    from hearbench.settings import Settings
+    from hearbench.workspace import Workspace
 
 __all__ = ["plan"]
 
@@ -115,12 +115,12 @@ def plan(
                 "--weights and --option can't be given for several models at once. Plan the one "
                 "that they belong to by itself."
             )
-        settings = o.settings_of(cache, device, workers, max_memory)
-        probes = o.plan_of(protocol, 0, precision, only, grid_points, settings, seeds)
+        workspace = o.settings_of(cache, device, workers, max_memory)
+        probes = o.plan_of(protocol, 0, precision, only, grid_points, workspace, seeds)
         stored_as = o.checked_dtype(dtype)
         reporter = Reporter()
         interpreter = places.interpreter_of(
-            python, env, sandbox, timeout, model_memory, readable, task, settings, reporter, model
+            python, env, sandbox, timeout, model_memory, readable, task, workspace, reporter, model
         )
         import torch
 
@@ -136,11 +136,11 @@ def plan(
             download_bytes_per_s=1e6 * download_speed,
         )
         with reporter.checks("measuring") as tell:
-            planner = Planner(asked, settings, tell)
-            facts = _facts(task, settings, planner)
+            planner = Planner(asked, workspace, tell)
+            facts = _facts(task, workspace, planner)
             for spec in dict.fromkeys(model):
                 try:
-                    loaded = o.get_model(spec, weights, option, settings, interpreter)
+                    loaded = o.get_model(spec, weights, option, workspace, interpreter)
                 except HearError as error:
                     planner.fail(spec, None, error)
                     continue
@@ -161,14 +161,14 @@ def plan(
         raise typer.Exit(_DOESNT_FIT)
 
 
-def _facts(tasks: Sequence[str], settings: Settings, planner: Planner) -> list[TaskFacts]:
+def _facts(tasks: Sequence[str], workspace: Workspace, planner: Planner) -> list[TaskFacts]:
     from hearbench.planning.facts import task_facts
 
     facts: list[TaskFacts] = []
 
     def look(text: str) -> None:
         try:
-            facts.append(task_facts(text, settings))
+            facts.append(task_facts(text, workspace))
         except HearError as error:
             planner.fail(None, text, error)
 

@@ -224,12 +224,12 @@ def prepare(
         "--from-csv or --from-hf",
     )
     with answers_only():
-        settings = o.settings_of(cache, None, workers, mirror=mirror)
-        target = settings.cache_dir if out is None else out
+        workspace = o.settings_of(cache, None, workers, mirror=mirror)
+        target = workspace.cache_dir if out is None else out
         reporter = Reporter()
         failed: list[tuple[str, str]] = []
         if from_csv is not None:
-            done = [prepare_csv(from_csv, audio, own, target, skip_corrupt, settings, reporter)]
+            done = [prepare_csv(from_csv, audio, own, target, skip_corrupt, workspace, reporter)]
         elif from_hf is not None:
             done = [
                 prepare_hf(
@@ -243,7 +243,7 @@ def prepare(
                     splits=o.pairs(split, "--split"),
                     fold_column=fold_column,
                     skip_corrupt=skip_corrupt,
-                    settings=settings,
+                    workspace=workspace,
                     reporter=reporter,
                 )
             ]
@@ -251,10 +251,10 @@ def prepare(
             source = CatalogSource(tuple(corpus_dir or ()), trust_corpus, skip_corrupt, rates)
             wanted = _wanted(names, mode)
             if share is None:
-                prepare_one = source.prepare(target, settings, reporter)
+                prepare_one = source.prepare(target, workspace, reporter)
             else:
                 prepare_one = prepare_on_cluster(
-                    wanted, source, out, share, address, shared, settings, reporter
+                    wanted, source, out, share, address, shared, workspace, reporter
                 )
             done, failed = _prepare_catalog(wanted, prepare_one, reporter)
     if json and names:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 from hearbench.cli.terminal import Reporter
 from hearbench.errors import HearError
 from hearbench.registry import did_you_mean
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from hearbench.tasks.spec import SplitMode
@@ -79,7 +79,7 @@ class CatalogSource:
     sample_rates: tuple[int, ...]
 
     def prepare(
-        self, out: Path, settings: Settings, reporter: Reporter
+        self, out: Path, workspace: Workspace, reporter: Reporter
     ) -> Callable[[str, str], PreparedTask]:
         """A function that prepares a task, by its name, in a mode."""
         from hearbench.tasks.corpus import CorpusProgress
@@ -95,7 +95,7 @@ class CatalogSource:
                     trust_corpus=self.trust,
                     sample_rates=self.sample_rates,
                     skip_corrupt=self.skip_corrupt,
-                    settings=settings,
+                    workspace=workspace,
                     corpus_progress=CorpusProgress(
                         steps.downloads(f"{name}: downloading"),
                         lambda archive: steps.files(f"{name}: unpacking {archive}"),
@@ -103,7 +103,7 @@ class CatalogSource:
                     ),
                     progress=steps.files(f"{name}: decoding and resampling"),
                 )
-            return _read_back(folder, settings)
+            return _read_back(folder, workspace)
 
         return work
 
@@ -130,7 +130,7 @@ def prepare_csv(
     own: OwnSettings,
     out: Path,
     skip_corrupt: bool,
-    settings: Settings,
+    workspace: Workspace,
     reporter: Reporter,
 ) -> PreparedTask:
     """Prepares a task from a list of clips.
@@ -158,10 +158,10 @@ def prepare_csv(
             nfolds=own.nfolds if own.nfolds is not None else 5,
             multilabel=own.multilabel,
             skip_corrupt=skip_corrupt,
-            settings=settings,
+            workspace=workspace,
             progress=progress,
         )
-    return _read_back(folder, settings)
+    return _read_back(folder, workspace)
 
 
 def prepare_hf(
@@ -176,7 +176,7 @@ def prepare_hf(
     splits: Mapping[str, str],
     fold_column: str | None,
     skip_corrupt: bool,
-    settings: Settings,
+    workspace: Workspace,
     reporter: Reporter,
 ) -> PreparedTask:
     """Prepares a task from a Hugging Face dataset.
@@ -209,14 +209,14 @@ def prepare_hf(
             nfolds=own.nfolds if own.nfolds is not None else 5,
             multilabel=own.multilabel,
             skip_corrupt=skip_corrupt,
-            settings=settings,
+            workspace=workspace,
             progress=progress,
         )
-    return _read_back(folder, settings)
+    return _read_back(folder, workspace)
 
 
-def _read_back(folder: Path, settings: Settings) -> PreparedTask:
+def _read_back(folder: Path, workspace: Workspace) -> PreparedTask:
     """What was written, read and checked like any other task."""
     from hearbench.tasks.store import load_task
 
-    return load_task(folder, settings=settings)
+    return load_task(folder, workspace=workspace)

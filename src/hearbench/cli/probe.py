@@ -16,7 +16,7 @@ from hearbench.cli.running import answers_only, verb
 from hearbench.cli.stages import missing_seeds, probe_store
 from hearbench.cli.terminal import Reporter
 from hearbench.errors import EmbeddingError, HearError
-from hearbench.settings import Settings, user_path
+from hearbench.workspace import Workspace, user_path
 
 if TYPE_CHECKING:
     from hearbench.embeddings.manifest import Manifest
@@ -73,8 +73,8 @@ def probe(
     Writes OUT/MODEL/TASK/result.json, as `hearbench evaluate` does.
     """
     with answers_only():
-        settings = o.settings_of(cache, device, workers, max_memory)
-        plan = o.plan_of(protocol, seed, precision, only, grid_points, settings, seeds)
+        workspace = o.settings_of(cache, device, workers, max_memory)
+        plan = o.plan_of(protocol, seed, precision, only, grid_points, workspace, seeds)
         reporter = Reporter()
         o.make_folder(out, "the results", "Choose another --out.")
         folder = user_path(source)
@@ -82,7 +82,7 @@ def probe(
             if weights or option:
                 raise HearError("--weights and --option belong to a model, not to embeddings.")
             evaluated = _from_store(
-                folder, task, out, plan, settings, reporter, name=name, overwrite=overwrite
+                folder, task, out, plan, workspace, reporter, name=name, overwrite=overwrite
             )
         else:
             if task is None:
@@ -90,12 +90,12 @@ def probe(
                     f"{source} is no folder of embeddings; to probe a model, say --task as well."
                 )
             evaluated = evaluate_tasks(
-                o.get_model(source, weights, option, settings),
+                o.get_model(source, weights, option, workspace),
                 [task],
                 out,
                 plan,
                 o.checked_dtype(dtype),
-                settings,
+                workspace,
                 reporter,
                 name=name,
                 overwrite=overwrite,
@@ -108,7 +108,7 @@ def _from_store(
     task_text: str | None,
     out: Path,
     plan: o.ProbePlan,
-    settings: Settings,
+    workspace: Workspace,
     reporter: Reporter,
     *,
     name: str | None,
@@ -118,9 +118,9 @@ def _from_store(
     from hearbench.results import RESULT_FILE, Result
 
     manifest = read_manifest(folder)
-    task = _task_of(manifest, task_text, settings)
+    task = _task_of(manifest, task_text, workspace)
     check_evaluable(task, plan)
-    store = EmbeddingStore.open(folder, task, settings=settings)
+    store = EmbeddingStore.open(folder, task, workspace=workspace)
     target = result_folder(out, manifest.model.name, name, task.name)
     inputs = Inputs(
         model=manifest.model.called_digest or manifest.model.digest,
@@ -134,7 +134,7 @@ def _from_store(
     with alone_in(target, reporter):
         missing = missing_seeds(target, inputs, overwrite=overwrite)
         if missing:
-            made = probe_store(store, plan, target, settings, reporter, seeds=missing)
+            made = probe_store(store, plan, target, workspace, reporter, seeds=missing)
             return Evaluated(results=[made])
         path = target / RESULT_FILE
         reporter.line(f"{task.name}: kept {path}, which was made from the same inputs")
@@ -142,14 +142,14 @@ def _from_store(
         return Evaluated(results=[(path, Result.read(path))])
 
 
-def _task_of(manifest: Manifest, text: str | None, settings: Settings) -> PreparedTask:
+def _task_of(manifest: Manifest, text: str | None, workspace: Workspace) -> PreparedTask:
     from hearbench.errors import UnknownNameError
     from hearbench.tasks.store import load_task
 
     name = manifest.task.name if text is None else text
     try:
         # What was published under the name may be another task; it isn't fetched for that.
-        task = load_task(name, settings=settings, download=text is not None)
+        task = load_task(name, workspace=workspace, download=text is not None)
     except UnknownNameError as error:
         if text is not None:
             raise

@@ -79,13 +79,13 @@ def _ending(function: Callable[P, None]) -> Callable[P, None]:
 def _described(error: OSError, options: Mapping[str, object]) -> OSError | None:
     """What the user's system says, in words for the user; None for what a bug may have caused."""
     from hearbench.files import DiskError, disk_error
-    from hearbench.settings import Settings, user_path
+    from hearbench.workspace import Workspace, user_path
 
     if isinstance(error, DiskError):
         return error
     cache = options.get("cache")
     cache = cache if isinstance(cache, Path) else None
-    ours = [Settings.from_environment(cache_dir=cache).cache_dir]
+    ours = [Workspace.from_environment(cache_dir=cache).cache_dir]
     if isinstance(out := options.get("out"), Path):
         ours.append(user_path(out).resolve())
     # The disk that is full isn't always named: it may be that of temporary files.

@@ -13,7 +13,7 @@ from hearbench.cli.intervals import write_uncertainty
 from hearbench.cli.kept import Inputs, kept_result, seed_folder
 from hearbench.cli.options import ProbePlan
 from hearbench.cli.terminal import Reporter
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from hearbench.embeddings.manifest import Dtype
@@ -41,7 +41,7 @@ def named_tasks(texts: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def find_task(text: str, settings: Settings, reporter: Reporter) -> PreparedTask:
+def find_task(text: str, workspace: Workspace, reporter: Reporter) -> PreparedTask:
     """Loads a task by its place or name, downloading it if need be.
 
     Raises:
@@ -51,11 +51,11 @@ def find_task(text: str, settings: Settings, reporter: Reporter) -> PreparedTask
 
     with reporter.steps() as steps:
         downloads = steps.downloads("fetching")
-        return load_task(text, settings=settings, progress=downloads)
+        return load_task(text, workspace=workspace, progress=downloads)
 
 
 def embed_task(
-    model: Model, task: PreparedTask, dtype: Dtype, settings: Settings, reporter: Reporter
+    model: Model, task: PreparedTask, dtype: Dtype, workspace: Workspace, reporter: Reporter
 ) -> EmbeddingStore:
     """Resamples where needed and embeds, with progress.
 
@@ -66,12 +66,12 @@ def embed_task(
     from hearbench.embeddings.store import MANIFEST
     from hearbench.tasks.store import with_rate
 
-    folder = store_folder(model, task, settings=settings, dtype=dtype)
+    folder = store_folder(model, task, workspace=workspace, dtype=dtype)
     found = (folder / MANIFEST).is_file()
     with reporter.files(f"{task.name}: resampling to {model.sample_rate} Hz") as progress:
-        task = with_rate(task, model.sample_rate, settings=settings, progress=progress)
+        task = with_rate(task, model.sample_rate, workspace=workspace, progress=progress)
     with reporter.embedding(f"{task.name}: embedding with {model.name}") as tell:
-        store = embed(model, task, settings=settings, dtype=dtype, progress=tell)
+        store = embed(model, task, workspace=workspace, dtype=dtype, progress=tell)
     if found:
         reporter.line(f"{task.name}: embeddings found in the cache")
     else:
@@ -107,7 +107,7 @@ def probe_store(
     store: EmbeddingStore,
     plan: ProbePlan,
     folder: Path,
-    settings: Settings,
+    workspace: Workspace,
     reporter: Reporter,
     *,
     seeds: Sequence[int] | None = None,
@@ -119,7 +119,7 @@ def probe_store(
         store: Embeddings of a task.
         plan: How the probe is trained.
         folder: That of the task; further seeds' results go below it.
-        settings: Cache, device and memory.
+        workspace: Cache, device and memory.
         reporter: Is told how it gets on.
         seeds: Those of the plan that are trained; all by default.
         part_of_a_curve: Whether it is one of many, of which only the curve tells.
@@ -141,7 +141,7 @@ def probe_store(
             plan.protocol,
             seeds=wanted,
             precision=plan.precision,
-            settings=settings,
+            workspace=workspace,
             progress=tell,
         )
     if plan.seed in wanted:

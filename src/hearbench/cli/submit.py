@@ -16,7 +16,7 @@ from hearbench.cli.evaluation import Evaluated, evaluate_tasks
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import Reporter, answer_line, say
 from hearbench.errors import HearError, ResultError
-from hearbench.settings import Settings, user_path
+from hearbench.workspace import Workspace, user_path
 
 if TYPE_CHECKING:
     from hearbench.leaderboard.card import Card
@@ -94,9 +94,9 @@ def submit(
 
     with answers_only():
         said = Card.read(card)
-        settings = o.settings_of(cache, device, workers, max_memory)
-        plan = o.plan_of(protocol, seed, precision, only, grid_points, settings)
-        tasks = task or _tasks_here(settings)
+        workspace = o.settings_of(cache, device, workers, max_memory)
+        plan = o.plan_of(protocol, seed, precision, only, grid_points, workspace)
+        tasks = task or _tasks_here(workspace)
         reporter = Reporter()
         is_source = user_path(model).is_dir()
         spec = said.api if is_source else model
@@ -108,21 +108,21 @@ def submit(
             model_memory,
             readable,
             tasks,
-            settings,
+            workspace,
             reporter,
             [spec],
         )
         place = results or out.with_name(f"{out.name}.results")
         o.make_folder(place, "the results", "Choose another --results or --out.")
-        report = _validated(spec, weights, said, settings, interpreter, reporter, quick)
+        report = _validated(spec, weights, said, workspace, interpreter, reporter, quick)
         if not report.valid:
             _tell_invalid(report, spec)
             raise typer.Exit(_INVALID)
         options = [f"{key}={value}" for key, value in said.options.items()]
-        loaded = o.get_model(spec, weights, options, settings, interpreter)
+        loaded = o.get_model(spec, weights, options, workspace, interpreter)
         try:
             evaluated = evaluate_tasks(
-                loaded, tasks, place, plan, "float32", settings, reporter, name="submitted"
+                loaded, tasks, place, plan, "float32", workspace, reporter, name="submitted"
             )
         finally:
             loaded.close()
@@ -132,13 +132,13 @@ def submit(
         raise typer.Exit(BAD_INPUT)
 
 
-def _tasks_here(settings: Settings) -> list[str]:
+def _tasks_here(workspace: Workspace) -> list[str]:
     from hearbench.leaderboard.counted import counted_tasks
 
     found = [
         name
         for name in counted_tasks()
-        if (settings.cache_dir / "tasks" / name / "task_metadata.json").is_file()
+        if workspace.path("tasks", name, "task_metadata.json").is_file()
     ]
     if not found:
         raise HearError(
@@ -152,7 +152,7 @@ def _validated(
     spec: str,
     weights: str | None,
     card: Card,
-    settings: Settings,
+    workspace: Workspace,
     interpreter: Interpreter | None,
     reporter: Reporter,
     quick: bool,
@@ -163,7 +163,7 @@ def _validated(
         return validate_model(
             spec,
             weights,
-            settings=settings,
+            workspace=workspace,
             interpreter=interpreter,
             quick=quick,
             only=None,

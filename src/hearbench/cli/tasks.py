@@ -71,10 +71,10 @@ def stats(
         from hearbench.tasks.stats import task_stats
         from hearbench.tasks.store import load_task
 
-        settings = o.settings_of(cache, None, workers)
-        loaded = load_task(task, settings=settings, download=False)
+        workspace = o.settings_of(cache, None, workers)
+        loaded = load_task(task, workspace=workspace, download=False)
         with Reporter().files(f"{loaded.name}: looking at the clips") as progress:
-            found = task_stats(loaded, listen=silence, settings=settings, progress=progress)
+            found = task_stats(loaded, listen=silence, workspace=workspace, progress=progress)
         if plot is not None:
             from hearbench.views.task_plot import write_task_plot
 

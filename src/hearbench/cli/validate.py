@@ -24,7 +24,7 @@ __all__ = ["validate"]
 
 _INVALID = 1
 _STYLES = {"pass": "green", "warning": "yellow", "error": "bold red"}
-_RESERVED = (*("spec", "settings", "interpreter", "quick", "only", "skip", "progress", "stopped"),)
+_RESERVED = (*("spec", "workspace", "interpreter", "quick", "only", "skip", "progress", "stopped"),)
 
 
 @verb(
@@ -76,7 +76,7 @@ def validate(
             for key in (*_RESERVED, "weights"):
                 if key in given:
                     raise ModelError(f"An option named {key!r} can't be handed to a model.")
-            settings = o.settings_of(cache, device)
+            workspace = o.settings_of(cache, device)
             reporter = Reporter()
             interpreter = places.interpreter_of(
                 python,
@@ -86,7 +86,7 @@ def validate(
                 model_memory,
                 readable,
                 (),
-                settings,
+                workspace,
                 reporter,
                 [model],
             )
@@ -94,7 +94,7 @@ def validate(
                 report = validate_model(
                     model,
                     weights,
-                    settings=settings,
+                    workspace=workspace,
                     interpreter=interpreter,
                     quick=quick,
                     only=only,

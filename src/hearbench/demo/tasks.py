@@ -27,11 +27,11 @@ import numpy.typing as npt
 
 from hearbench.audio.encode import write_wav16
 from hearbench.files import write_text
-from hearbench.settings import Settings
 from hearbench.tasks.clips import Clip, Event
 from hearbench.tasks.parallel import Progress, in_threads
 from hearbench.tasks.prepare import prepare_task
 from hearbench.tasks.recipe import Recipe
+from hearbench.workspace import Workspace
 
 __all__ = [
     "DEMO_EVENT_CLIP",
@@ -202,7 +202,7 @@ DEMO_TASKS = tuple(recipe.folder_name for recipe, _ in _TASKS)
 
 
 def make_demo_tasks(
-    out: Path, *, settings: Settings | None = None, progress: Progress | None = None
+    out: Path, *, workspace: Workspace | None = None, progress: Progress | None = None
 ) -> list[Path]:
     """Synthesises the corpora in ``out/corpora`` and prepares them in ``out/tasks``.
 
@@ -210,7 +210,7 @@ def make_demo_tasks(
 
     Args:
         out: The demo's folder.
-        settings: Where the cache is, and how many threads; by default from the environment.
+        workspace: Where the cache is, and how many threads; by default from the environment.
         progress: Called as ``progress(done, total)`` with numbers of clips over all tasks.
 
     Returns:
@@ -219,7 +219,7 @@ def make_demo_tasks(
     Raises:
         TaskError: A task folder holds something else, or can't be written.
     """
-    settings = settings or Settings.from_environment()
+    workspace = workspace or Workspace.from_environment()
     corpora = [(recipe, list(sounds())) for recipe, sounds in _TASKS]
     items = [
         (out / "corpora" / recipe.name / f"{sound.filestem}.wav", sound)
@@ -232,13 +232,13 @@ def make_demo_tasks(
         if not path.is_file():
             write_wav16(path, _int16(sound.make(_generator(path))), SAMPLE_RATE)
 
-    in_threads(synthesise, items, workers=settings.workers, progress=progress)
+    in_threads(synthesise, items, workers=workspace.workers, progress=progress)
     return [
         prepare_task(
             [row for sound in sounds for row in _rows(out / "corpora" / recipe.name, sound)],
             recipe,
             out,
-            settings=settings,
+            workspace=workspace,
         )
         for recipe, sounds in corpora
     ]

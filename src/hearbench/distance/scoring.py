@@ -28,9 +28,9 @@ from hearbench.metrics.distance_blocks import Sameness
 from hearbench.metrics.distance_errors import StandardErrors, n_looked_at, standard_errors
 from hearbench.results.over_folds import mean_std
 from hearbench.results.record import EmbeddingsRecord
-from hearbench.settings import Settings
 from hearbench.tasks.store import PreparedTask
 from hearbench.worker.memory import peak_resident_mb
+from hearbench.workspace import Workspace
 
 __all__ = ["Progress", "check_distances", "distance_scores"]
 
@@ -82,7 +82,7 @@ def check_distances(task: PreparedTask) -> None:
 def distance_scores(
     store: EmbeddingStore,
     *,
-    settings: Settings | None = None,
+    workspace: Workspace | None = None,
     level: float = 0.95,
     seed: int = 0,
     progress: Progress | None = None,
@@ -93,7 +93,7 @@ def distance_scores(
 
     Args:
         store: Embeddings of the task.
-        settings: Device and memory; by default from the environment.
+        workspace: Device and memory; by default from the environment.
         level: Of the intervals.
         seed: Of the sample of clips from which the intervals of large splits are.
         progress: Told after every block of clips.
@@ -102,14 +102,14 @@ def distance_scores(
         TaskError: It is an event task.
         EmbeddingError: The store is damaged, or an embedding isn't finite.
     """
-    settings = settings or Settings.from_environment()
+    workspace = workspace or Workspace.from_environment()
     task, manifest = store.task, store.manifest
     check_distances(task)
-    device = settings.torch_device()
+    device = workspace.torch_device()
     tests = [fold.test for fold in task.folds()]
     sizes = {test: len(store.clips(test)) for test in tests}
     total = sum(size + n_looked_at(size) for size in sizes.values())
-    limit = settings.memory_budget_bytes() * _COUNTERS_SHARE
+    limit = workspace.memory_budget_bytes() * _COUNTERS_SHARE
     counters_bytes = int(min(max(limit, _LEAST_COUNTERS_BYTES), _MOST_COUNTERS_BYTES))
     measured: list[_Measured] = []
     before = 0

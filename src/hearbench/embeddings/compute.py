@@ -35,10 +35,10 @@ from hearbench.errors import EmbeddingError
 from hearbench.files import write_text
 from hearbench.models.identity import changed_files
 from hearbench.models.protocol import Check, Model
-from hearbench.settings import Settings
 from hearbench.sums import note_if_none
 from hearbench.tasks.inventory import tell_damaged
 from hearbench.tasks.store import PreparedTask, with_rate
+from hearbench.workspace import Workspace
 
 __all__ = [
     "EmbedProgress",
@@ -55,7 +55,7 @@ def embed(
     model: Model,
     task: PreparedTask,
     *,
-    settings: Settings | None = None,
+    workspace: Workspace | None = None,
     dtype: Dtype = "float32",
     progress: Progress | None = None,
 ) -> EmbeddingStore:
@@ -69,7 +69,7 @@ def embed(
     Args:
         model: The model; only the one function that the kind of task needs is called.
         task: The task; audio at the model's rate is made where it isn't there.
-        settings: Default: from the environment.
+        workspace: Default: from the environment.
         dtype: Of the embeddings on disk; they are computed and handed out in float32.
         progress: Is told of every batch.
 
@@ -80,23 +80,23 @@ def embed(
         ModelError: The model's own code fails.
         TaskError: The audio can't be resampled.
     """
-    settings = settings or Settings.from_environment()
-    place = _place(model, task, dtype, settings)
-    store = place.finished(settings)
+    workspace = workspace or Workspace.from_environment()
+    place = _place(model, task, dtype, workspace)
+    store = place.finished(workspace)
     if store is not None:
         return store
-    records = _compute(place, model, place.shards, settings, progress)
+    records = _compute(place, model, place.shards, workspace, progress)
     # Another process may have finished the same while this one worked; its manifest stands.
-    store = place.finished(settings)
+    store = place.finished(workspace)
     if store is None:
         write_manifest(place.folder, _manifest(model, place, records))
         # Looked at once more: a folder that was removed while it was filled is no store.
-        store = EmbeddingStore.open(place.folder, place.task, settings=settings)
+        store = EmbeddingStore.open(place.folder, place.task, workspace=workspace)
     return store
 
 
 def missing_shards(
-    model: Model, task: PreparedTask, *, settings: Settings, dtype: Dtype = "float32"
+    model: Model, task: PreparedTask, *, workspace: Workspace, dtype: Dtype = "float32"
 ) -> list[str]:
     """The names of the shards that `embed` would still compute, in its order.
 
@@ -105,17 +105,17 @@ def missing_shards(
     Args:
         model: The model.
         task: The task.
-        settings: Where the cache is.
+        workspace: Where the cache is.
         dtype: Of the embeddings on disk.
 
     Raises:
         EmbeddingError: There is no such dtype.
         TaskError: The audio can't be resampled.
     """
-    place = _place(model, task, dtype, settings)
-    if place.finished(settings) is not None:
+    place = _place(model, task, dtype, workspace)
+    if place.finished(workspace) is not None:
         return []
-    done = finished_records(place.folder / SHARDS, place.shards, settings)
+    done = finished_records(place.folder / SHARDS, place.shards, workspace)
     return [shard.name for shard in place.shards if shard.name not in done]
 
 
@@ -124,7 +124,7 @@ def embed_shards(
     task: PreparedTask,
     names: Sequence[str],
     *,
-    settings: Settings,
+    workspace: Workspace,
     dtype: Dtype = "float32",
     progress: Progress | None = None,
 ) -> None:
@@ -138,7 +138,7 @@ def embed_shards(
         model: The model.
         task: The task; audio at the model's rate is made where it isn't there.
         names: Of shards, as `missing_shards` gives them; those that are finished stay.
-        settings: Cache and threads.
+        workspace: Cache and threads.
         dtype: Of the embeddings on disk.
         progress: Is told of every batch; it counts the clips of the named shards.
 
@@ -147,8 +147,8 @@ def embed_shards(
         ModelError: The model's own code fails.
         TaskError: The audio can't be resampled.
     """
-    place = _place(model, task, dtype, settings)
-    if place.finished(settings) is not None:
+    place = _place(model, task, dtype, workspace)
+    if place.finished(workspace) is not None:
         return
     by_name = {shard.name: shard for shard in place.shards}
     unknown = [name for name in names if name not in by_name]
@@ -158,18 +158,18 @@ def embed_shards(
             f"there are {len(by_name)}, from {place.shards[0].name} to {place.shards[-1].name}."
         )
     chosen = [by_name[name] for name in dict.fromkeys(names)]
-    _compute(place, model, chosen, settings, progress)
+    _compute(place, model, chosen, workspace, progress)
 
 
 def store_folder(
-    model: Model, task: PreparedTask, *, settings: Settings, dtype: Dtype = "float32"
+    model: Model, task: PreparedTask, *, workspace: Workspace, dtype: Dtype = "float32"
 ) -> Path:
     """Where the embeddings of a model of a task are or would be."""
-    folder, _, _ = _locate(model, task, dtype, settings)
+    folder, _, _ = _locate(model, task, dtype, workspace)
     return folder
 
 
-def finished_store(folder: Path, task: PreparedTask, settings: Settings) -> EmbeddingStore | None:
+def finished_store(folder: Path, task: PreparedTask, workspace: Workspace) -> EmbeddingStore | None:
     """The store in a folder; None if it was never finished, or is damaged.
 
     Which shards are damaged is said when they are looked at one by one.
@@ -177,7 +177,7 @@ def finished_store(folder: Path, task: PreparedTask, settings: Settings) -> Embe
     Args:
         folder: As `store_folder` gives it.
         task: The task; audio at the model's rate isn't needed.
-        settings: Where it is remembered what files hold, and how many threads look at them.
+        workspace: Where it is remembered what files hold, and how many threads look at them.
     """
     if not (folder / MANIFEST).exists():
         return None
@@ -186,7 +186,7 @@ def finished_store(folder: Path, task: PreparedTask, settings: Settings) -> Embe
     if damaged:
         return None
     try:
-        store = EmbeddingStore.open(folder, task, settings=settings)
+        store = EmbeddingStore.open(folder, task, workspace=workspace)
     except EmbeddingError:
         return None
     note_if_none(folder, lambda: note_records(folder))
@@ -215,15 +215,15 @@ class _Place:
     check: Check
     others: int
 
-    def finished(self, settings: Settings) -> EmbeddingStore | None:
-        return finished_store(self.folder, self.task, settings)
+    def finished(self, workspace: Workspace) -> EmbeddingStore | None:
+        return finished_store(self.folder, self.task, workspace)
 
 
-def _place(model: Model, task: PreparedTask, dtype: Dtype, settings: Settings) -> _Place:
+def _place(model: Model, task: PreparedTask, dtype: Dtype, workspace: Workspace) -> _Place:
     if dtype not in get_args(Dtype):
         raise EmbeddingError(f"Embeddings are stored as {' or '.join(get_args(Dtype))}: {dtype!r}.")
-    task = with_rate(task, model.sample_rate, settings=settings)
-    folder, key, others = _locate(model, task, dtype, settings)
+    task = with_rate(task, model.sample_rate, workspace=workspace)
+    folder, key, others = _locate(model, task, dtype, workspace)
     sizes = {"scene": model.scene_embedding_size, "event": model.timestamp_embedding_size}
     shards = plan_shards(task, model.sample_rate, sizes[task.kind])
     return _Place(folder, key, task, dtype, shards, model.check(task.kind), others)
@@ -233,28 +233,28 @@ def _compute(
     place: _Place,
     model: Model,
     shards: Sequence[Shard],
-    settings: Settings,
+    workspace: Workspace,
     progress: Progress | None,
 ) -> list[ShardRecord]:
     if read_fingerprint(place.folder) is None:
         made = place.check.fingerprint.model_dump_json()
         write_text(place.folder / FINGERPRINT, made + "\n")
     folder = place.folder / SHARDS
-    if len(finished_records(folder, shards, settings)) < len(shards):
+    if len(finished_records(folder, shards, workspace)) < len(shards):
         # What it gives mustn't depend on the tasks that it was called for before.
         model.begin(place.task.kind)
-    model.engine.guard([place.task.folder, settings.cache_dir])
-    return Run(model, place.task, folder, shards, place.dtype, settings, progress).compute()
+    model.engine.guard([place.task.folder, workspace.cache_dir])
+    return Run(model, place.task, folder, shards, place.dtype, workspace, progress).compute()
 
 
 def _locate(
-    model: Model, task: PreparedTask, dtype: Dtype, settings: Settings
+    model: Model, task: PreparedTask, dtype: Dtype, workspace: Workspace
 ) -> tuple[Path, str, int]:
     """Folder and key of a store, and how many others there are that only look the same.
 
     These stay where they are, as other processes may read them, and are found again by their model.
     """
-    model.engine.guard([task.folder, settings.cache_dir])
+    model.engine.guard([task.folder, workspace.cache_dir])
     check = model.check(task.kind)
     identity: dict[str, object] = {
         "format_version": FORMAT_VERSION,
@@ -266,7 +266,7 @@ def _locate(
     others = 0
     while True:
         key = digest_json({**identity, "others": others} if others else identity)
-        folder = settings.cache_dir / "embeddings" / task.name / model.name / short(key)
+        folder = workspace.path("embeddings", task.name, model.name, short(key))
         known = read_fingerprint(folder)
         if known is None or (known.matches(check.fingerprint) and not _has_changed(folder)):
             return folder, key, others

@@ -31,8 +31,8 @@ from hearbench.embeddings.out_of_memory import ran_out_of_memory
 from hearbench.embeddings.shards import ShardWay, finished_records, write_shard
 from hearbench.errors import EmbeddingError, ModelError
 from hearbench.models.protocol import Model
-from hearbench.settings import Settings
 from hearbench.tasks.store import PreparedTask
+from hearbench.workspace import Workspace
 
 __all__ = ["EmbedProgress", "Progress", "Run"]
 
@@ -125,7 +125,7 @@ class Run:
         folder: The store's ``shards/``.
         shards: Of the task, in the order in which they are computed.
         dtype: Of the embeddings on disk.
-        settings: Threads, and where it is remembered what files hold.
+        workspace: Threads, and where it is remembered what files hold.
         progress: Is told of every batch.
     """
 
@@ -136,7 +136,7 @@ class Run:
         folder: Path,
         shards: Sequence[Shard],
         dtype: Dtype,
-        settings: Settings,
+        workspace: Workspace,
         progress: Progress | None,
     ) -> None:
         self.model = model
@@ -144,7 +144,7 @@ class Run:
         self.folder = folder
         self.shards = shards
         self.dtype = dtype
-        self.settings = settings
+        self.workspace = workspace
         self.progress = progress
         # Beside the sizes in `compute`, the one place that tells the kinds of task apart.
         kinds: dict[str, Callable[[Batch, npt.NDArray[np.float32], _Rows], None]] = {
@@ -162,7 +162,7 @@ class Run:
 
     def compute(self) -> list[ShardRecord]:
         """Computes what is missing; all records in order."""
-        records = finished_records(self.folder, self.shards, self.settings)
+        records = finished_records(self.folder, self.shards, self.workspace)
         pending = [shard for shard in self.shards if shard.name not in records]
         with ThreadPoolExecutor(1, thread_name_prefix="hearbench-write") as writer:
             writing: Future[ShardRecord] | None = None
@@ -184,7 +184,7 @@ class Run:
         self._tell(clips, before, audio_s, 0.0)
         rows = _Rows()
         # Half of the threads: on a CPU the model wants the cores, too.
-        workers = max(1, self.settings.workers // 2)
+        workers = max(1, self.workspace.workers // 2)
         reader = read_ahead(
             batches_of(pending, self.times), self.model.sample_rate, workers=workers
         )

@@ -23,8 +23,8 @@ from hearbench.embeddings.batches import Shard
 from hearbench.embeddings.manifest import FileRecord, ShardRecord
 from hearbench.files import atomic_write, read_npy, write_text
 from hearbench.models.identity import changed_files as changed_later
-from hearbench.settings import Settings
 from hearbench.tasks.inventory import changed_files, tell_damaged
+from hearbench.workspace import Workspace
 
 __all__ = ["ShardWay", "damaged_files", "finished_records", "record_path", "write_shard"]
 
@@ -88,7 +88,7 @@ def write_shard(
 
 
 def finished_records(
-    folder: Path, shards: Sequence[Shard], settings: Settings
+    folder: Path, shards: Sequence[Shard], workspace: Workspace
 ) -> dict[str, ShardRecord]:
     """The records of the shards that are finished and whole, by the shards' names.
 
@@ -97,7 +97,7 @@ def finished_records(
     Args:
         folder: The store's ``shards/``.
         shards: Which.
-        settings: Where it is remembered what files hold, and how many threads look at them.
+        workspace: Where it is remembered what files hold, and how many threads look at them.
     """
     found: dict[str, ShardRecord] = {}
     damaged: list[str] = []
@@ -112,7 +112,7 @@ def finished_records(
         same = (record.split, record.index, record.clips) == (shard.split, shard.index, shard.clips)
         if same and not changed_later(record.later_files):
             found[shard.name] = record
-    bad = set(damaged_files(folder, found.values(), settings))
+    bad = set(damaged_files(folder, found.values(), workspace))
     whole: dict[str, ShardRecord] = {}
     for name, record in found.items():
         broken = [file.name for file in record.files if file.name in bad]
@@ -133,16 +133,16 @@ def _frames_fit(folder: Path, record: ShardRecord) -> bool:
     return len(read_npy(folder / record.timestamps.name, mmap=True)) == sum(record.frames)
 
 
-def damaged_files(folder: Path, records: Iterable[ShardRecord], settings: Settings) -> list[str]:
+def damaged_files(folder: Path, records: Iterable[ShardRecord], workspace: Workspace) -> list[str]:
     """The names of the arrays that are missing or don't hold what was written.
 
     Args:
         folder: The store's ``shards/``.
         records: What was written.
-        settings: Where it is remembered what files hold, and how many threads look at them.
+        workspace: Where it is remembered what files hold, and how many threads look at them.
     """
     expected = {file.name: file.sha256 for record in records for file in record.files}
-    return changed_files(folder, expected, settings)
+    return changed_files(folder, expected, workspace)
 
 
 def _write_array(folder: Path, name: str, array: npt.NDArray[np.floating]) -> FileRecord:

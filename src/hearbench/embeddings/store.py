@@ -26,9 +26,9 @@ from hearbench.embeddings.shards import damaged_files
 from hearbench.errors import EmbeddingError
 from hearbench.files import read_npy, write_text
 from hearbench.models.fingerprint import Fingerprint
-from hearbench.settings import Settings
 from hearbench.sums import read_whole_sums, sums_of, write_sums
 from hearbench.tasks.store import PreparedTask
+from hearbench.workspace import Workspace
 
 __all__ = [
     "FINGERPRINT",
@@ -134,7 +134,7 @@ class EmbeddingStore:
 
     @classmethod
     def open(
-        cls, folder: Path, task: PreparedTask, *, settings: Settings | None = None
+        cls, folder: Path, task: PreparedTask, *, workspace: Workspace | None = None
     ) -> EmbeddingStore:
         """Opens a finished store, and compares its files with their digests.
 
@@ -143,7 +143,7 @@ class EmbeddingStore:
         Args:
             folder: The store's.
             task: The task.
-            settings: Where it is remembered what files hold; by default from the environment.
+            workspace: Where it is remembered what files hold; by default from the environment.
 
         Raises:
             EmbeddingError: It isn't there, isn't whole, or isn't of this task.
@@ -151,7 +151,7 @@ class EmbeddingStore:
         store = cls(folder, read_manifest(folder), task)
         store._check_clips()
         bad = damaged_files(
-            folder / SHARDS, store.manifest.shards, settings or Settings.from_environment()
+            folder / SHARDS, store.manifest.shards, workspace or Workspace.from_environment()
         )
         if bad:
             raise store._broken(_named(bad))

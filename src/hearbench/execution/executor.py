@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 from hearbench.errors import HearError
 from hearbench.execution.exchange import Exchange, OneDisk
 from hearbench.execution.units import Unit
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 __all__ = ["Executor", "Flow", "Outcome", "ThisProcess", "drive", "outcome_of"]
 
@@ -51,12 +51,12 @@ class ThisProcess:
     """Runs units in this process, one after the other.
 
     Args:
-        settings: For the units.
+        workspace: For the units.
         exchange: Likewise.
     """
 
-    def __init__(self, settings: Settings, exchange: Exchange | None = None) -> None:
-        self._settings = settings
+    def __init__(self, workspace: Workspace, exchange: Exchange | None = None) -> None:
+        self._workspace = workspace
         self._exchange = exchange or OneDisk()
         self._waiting: deque[Unit] = deque()
 
@@ -67,13 +67,13 @@ class ThisProcess:
     def wait(self) -> tuple[Unit, Outcome]:
         """Runs the oldest."""
         unit = self._waiting.popleft()
-        return unit, outcome_of(unit, self._settings, self._exchange)
+        return unit, outcome_of(unit, self._workspace, self._exchange)
 
 
-def outcome_of(unit: Unit, settings: Settings, exchange: Exchange) -> Outcome:
+def outcome_of(unit: Unit, workspace: Workspace, exchange: Exchange) -> Outcome:
     """Runs a unit here; what the user can mend becomes a message, and the rest is raised."""
     try:
-        return Outcome(unit.run(settings, exchange))
+        return Outcome(unit.run(workspace, exchange))
     except HearError as error:
         return Outcome(error=str(error))
 

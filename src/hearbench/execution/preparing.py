@@ -13,7 +13,7 @@ from hearbench.execution.task_place import TaskPlace
 
 if TYPE_CHECKING:
     from hearbench.execution.exchange import Exchange
-    from hearbench.settings import Settings
+    from hearbench.workspace import Workspace
 
 __all__ = ["PrepareCorpus", "Prepared", "preparing"]
 
@@ -48,18 +48,18 @@ class PrepareCorpus:
         """What it does."""
         return f"preparing {', '.join(f'{name} ({mode})' for name, mode in self.tasks)}"
 
-    def run(self, settings: Settings, exchange: Exchange) -> object:
+    def run(self, workspace: Workspace, exchange: Exchange) -> object:
         """Prepares what isn't there; a `TaskPlace` or a message per task, a tuple."""
-        return tuple(self._attempt(name, mode, settings, exchange) for name, mode in self.tasks)
+        return tuple(self._attempt(name, mode, workspace, exchange) for name, mode in self.tasks)
 
     def _attempt(
-        self, name: str, mode: str, settings: Settings, exchange: Exchange
+        self, name: str, mode: str, workspace: Workspace, exchange: Exchange
     ) -> TaskPlace | str:
         """One that fails doesn't keep the others from it."""
         from hearbench.tasks.from_corpus import prepare_from_corpus
         from hearbench.tasks.store import load_task
 
-        out = settings.cache_dir if self.out is None else Path(self.out)
+        out = workspace.cache_dir if self.out is None else Path(self.out)
         try:
             if self.out is not None and not out.is_dir():
                 raise TaskError(f"{out} isn't there on the node that would write to it.")
@@ -71,9 +71,9 @@ class PrepareCorpus:
                 trust_corpus=self.trust_corpus,
                 sample_rates=self.sample_rates,
                 skip_corrupt=self.skip_corrupt,
-                settings=settings,
+                workspace=workspace,
             )
-            task = load_task(folder, settings=settings)
+            task = load_task(folder, workspace=workspace)
             return TaskPlace.sent(task, exchange) if self.sent else TaskPlace.on_disk(task)
         except HearError as error:
             return str(error)

@@ -21,7 +21,7 @@ from hearbench.execution.exchange import Exchange, OneDisk, UrlExchange
 from hearbench.execution.executor import Outcome, outcome_of
 from hearbench.execution.units import Unit
 from hearbench.files import TEMPORARY_PREFIX
-from hearbench.settings import Settings, available_cores
+from hearbench.workspace import Workspace, available_cores
 
 __all__ = ["RayCluster", "Share", "ray_cluster"]
 
@@ -51,7 +51,7 @@ class _Errand:
 
     Attributes:
         unit: The unit.
-        settings: Those of the evaluation, with what the unit has of a node.
+        workspace: Those of the evaluation, with what the unit has of a node.
         version: Of hearbench.
         mark: A file in the evaluation's cache.
         url: Where nodes that don't see that get things from and leave them; None if all do.
@@ -60,7 +60,7 @@ class _Errand:
     """
 
     unit: Unit
-    settings: Settings
+    workspace: Workspace
     version: str
     mark: Path
     url: str | None
@@ -74,10 +74,10 @@ class _Errand:
                 error=f"{node} has hearbench {__version__}, and the evaluation was started with "
                 f"{self.version}. Install the same one on all nodes."
             )
-        settings = self.settings
+        workspace = self.workspace
         exchange: Exchange = OneDisk()
         if self.url is not None:
-            settings = self._own_cache()
+            workspace = self._own_cache()
             exchange = place = UrlExchange(self.url)
             try:
                 seen = place.sees(self.url_mark)
@@ -90,7 +90,7 @@ class _Errand:
                 )
         elif not self.mark.exists():
             return Outcome(
-                error=f"{node} doesn't see the cache {self.settings.cache_dir} of the evaluation. "
+                error=f"{node} doesn't see the cache {self.workspace.cache_dir} of the evaluation. "
                 "All nodes need the same folder under the same name: name one on a shared disk "
                 "by --cache or HEARBENCH_CACHE, or a URL by --shared."
             )
@@ -100,15 +100,15 @@ class _Errand:
         import torch
 
         # Ray says it by OMP_NUM_THREADS, but only to processes that haven't begun.
-        torch.set_num_threads(settings.workers)
-        return outcome_of(self.unit, settings, exchange)
+        torch.set_num_threads(workspace.workers)
+        return outcome_of(self.unit, workspace, exchange)
 
-    def _own_cache(self) -> Settings:
+    def _own_cache(self) -> Workspace:
         """With the node's own cache: what its environment says, or one disk with the evaluation."""
         if not os.environ.get("HEARBENCH_CACHE") and self.mark.exists():
-            return self.settings
-        own = Settings.from_environment().cache_dir
-        return dataclasses.replace(self.settings, cache_dir=own)
+            return self.workspace
+        own = Workspace.from_environment().cache_dir
+        return dataclasses.replace(self.workspace, cache_dir=own)
 
 
 class RayCluster:
@@ -116,7 +116,7 @@ class RayCluster:
 
     Args:
         ray: The module.
-        settings: For the units; each takes its threads and device from its share.
+        workspace: For the units; each takes its threads and device from its share.
         share: What one unit takes.
         mark: A file in the cache by which nodes find out whether they see it.
         shared: Where nodes that don't see it get things from and leave them.
@@ -126,7 +126,7 @@ class RayCluster:
     def __init__(
         self,
         ray: Any,
-        settings: Settings,
+        workspace: Workspace,
         share: Share,
         mark: Path,
         shared: UrlExchange | None = None,
@@ -137,10 +137,10 @@ class RayCluster:
         self._mark = mark
         self._shared = shared
         self._url_mark = url_mark
-        device = settings.torch_device().partition(":")[0]
+        device = workspace.torch_device().partition(":")[0]
         self._gpus = 0.0 if device == "cpu" else share.gpus
         # Of the GPUs of its node a worker sees only its own.
-        self._settings = dataclasses.replace(settings, device=device, workers=share.cpus)
+        self._workspace = dataclasses.replace(workspace, device=device, workers=share.cpus)
         self._remote = ray.remote(_Errand.run)
         self._running: dict[Any, Unit] = {}
 
@@ -179,12 +179,12 @@ class RayCluster:
             num_gpus=self._gpus if unit.needs_device else 0,
             max_retries=self._share.retries,
         )
-        settings = self._settings
+        workspace = self._workspace
         if not unit.needs_device:
-            settings = dataclasses.replace(settings, device="cpu")
+            workspace = dataclasses.replace(workspace, device="cpu")
         errand = _Errand(
             unit,
-            settings,
+            workspace,
             __version__,
             self._mark,
             self._shared.url if self._shared else None,
@@ -220,7 +220,7 @@ class RayCluster:
 
 @contextmanager
 def ray_cluster(
-    settings: Settings,
+    workspace: Workspace,
     *,
     address: str | None = None,
     share: Share | None = None,
@@ -231,7 +231,7 @@ def ray_cluster(
     Dashboard, usage statistics and the forwarding of workers' logs are off.
 
     Args:
-        settings: Whose cache all nodes must see, unless `shared` is given.
+        workspace: Whose cache all nodes must see, unless `shared` is given.
         address: Of the cluster's head, as ``10.0.0.5:6379``, or ``auto`` for the one that was
             started on this machine; None starts one.
         share: What one unit takes.
@@ -250,8 +250,8 @@ def ray_cluster(
         raise HearError("Ray isn't installed: pip install 'hearbench[ray]'.") from error
     if address:
         _check_answers(address)
-    with _url_mark(shared) as url_mark, _connected(ray, address), _mark(settings) as mark:
-        cluster = RayCluster(ray, settings, share, mark, shared, url_mark)
+    with _url_mark(shared) as url_mark, _connected(ray, address), _mark(workspace) as mark:
+        cluster = RayCluster(ray, workspace, share, mark, shared, url_mark)
         cluster.check_room(share)
         yield cluster
 
@@ -285,9 +285,9 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def _mark(settings: Settings) -> Iterator[Path]:
+def _mark(workspace: Workspace) -> Iterator[Path]:
     # Named as what is cleared away should this process be killed.
-    mark = settings.cache_dir / _MARKS / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+    mark = workspace.path(_MARKS, f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()

@@ -12,8 +12,8 @@ from hearbench.files import atomic_folder
 
 if TYPE_CHECKING:
     from hearbench.execution.exchange import Exchange
-    from hearbench.settings import Settings
     from hearbench.tasks.store import PreparedTask
+    from hearbench.workspace import Workspace
 
 __all__ = ["TaskPlace"]
 
@@ -72,7 +72,7 @@ class TaskPlace:
     def _key(self) -> str:
         return f"{self.name}-{short(self.content or '')}"
 
-    def load(self, settings: Settings, exchange: Exchange) -> PreparedTask:
+    def load(self, workspace: Workspace, exchange: Exchange) -> PreparedTask:
         """The task, looked at again.
 
         Raises:
@@ -81,16 +81,16 @@ class TaskPlace:
         from hearbench.tasks.store import load_task
 
         if self.folder is not None:
-            return load_task(self.folder, settings=settings)
-        found = self._here(settings)
+            return load_task(self.folder, workspace=workspace)
+        found = self._here(workspace)
         if found is None:
-            exchange.pull(self.entry, self._received(settings))
-            found = load_task(self._received(settings), settings=settings)
+            exchange.pull(self.entry, self._received(workspace))
+            found = load_task(self._received(workspace), workspace=workspace)
         if _content(found) != self.content:
             raise TaskError(f"{found.folder} was changed; remove it, and start again.")
         return found
 
-    def load_labels(self, settings: Settings, exchange: Exchange) -> PreparedTask:
+    def load_labels(self, workspace: Workspace, exchange: Exchange) -> PreparedTask:
         """The task for work that doesn't listen to it; its audio may not be there.
 
         Raises:
@@ -100,13 +100,13 @@ class TaskPlace:
         from hearbench.tasks.store import PreparedTask
 
         if self.folder is not None:
-            return self.load(settings, exchange)
-        found = self._here(settings)
+            return self.load(workspace, exchange)
+        found = self._here(workspace)
         if found is not None:
             return found
-        folder = self._received(settings)
+        folder = self._received(workspace)
         exchange.pull(self.label_entry, folder)
-        content = read_task_folder(folder, settings)
+        content = read_task_folder(folder, workspace)
         if content.metadata is None:
             raise TaskError(f"{folder} was changed; remove it, and start again.")
         return PreparedTask(
@@ -129,32 +129,32 @@ class TaskPlace:
             with atomic_folder(folder) as temporary:
                 exchange.pull(self.entry, temporary)
 
-    def bring_home(self, settings: Settings, exchange: Exchange) -> None:
+    def bring_home(self, workspace: Workspace, exchange: Exchange) -> None:
         """Puts the task where its name finds it, if there is none of that name.
 
         Raises:
             HearError: It can't be had.
         """
-        self.bring(self._own(settings), exchange)
+        self.bring(self._own(workspace), exchange)
 
-    def _own(self, settings: Settings) -> Path:
+    def _own(self, workspace: Workspace) -> Path:
         from hearbench.tasks.locate import TASKS_FOLDER
 
-        return settings.cache_dir / TASKS_FOLDER / self.name
+        return workspace.path(TASKS_FOLDER, self.name)
 
-    def _received(self, settings: Settings) -> Path:
+    def _received(self, workspace: Workspace) -> Path:
         # As an archive of a task is unpacked.
-        return settings.cache_dir / "unpacked" / self._key / self.name
+        return workspace.path("unpacked", self._key, self.name)
 
-    def _here(self, settings: Settings) -> PreparedTask | None:
+    def _here(self, workspace: Workspace) -> PreparedTask | None:
         """The whole task, where this cache has it."""
         from hearbench.tasks.store import load_task
 
-        for folder in (self._own(settings), self._received(settings)):
+        for folder in (self._own(workspace), self._received(workspace)):
             if not folder.is_dir():
                 continue
             try:
-                task = load_task(folder, settings=settings)
+                task = load_task(folder, workspace=workspace)
             except TaskError:
                 continue  # another's that isn't finished, or what an interrupted transfer left
             if _content(task) == self.content:

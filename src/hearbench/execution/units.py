@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from hearbench.execution.exchange import Exchange
     from hearbench.models.loaded import Interpreter
     from hearbench.models.protocol import Model
-    from hearbench.settings import Settings
     from hearbench.tasks.store import PreparedTask
+    from hearbench.workspace import Workspace
 
 __all__ = [
     "EmbedShards",
@@ -47,11 +47,11 @@ class Unit(Protocol):
         """What it does, in a few words."""
         ...
 
-    def run(self, settings: Settings, exchange: Exchange) -> object:
+    def run(self, workspace: Workspace, exchange: Exchange) -> object:
         """Does it.
 
         Args:
-            settings: The cache, device and threads of this process.
+            workspace: The cache, device and threads of this process.
             exchange: Where processes that don't share a cache get from and leave for each other.
 
         Returns:
@@ -84,7 +84,7 @@ class ModelChoice:
     kind: Literal["scene", "event"]
 
     @contextmanager
-    def loaded(self, settings: Settings) -> Iterator[Model]:
+    def loaded(self, workspace: Workspace) -> Iterator[Model]:
         """The model, ended with the block.
 
         Raises:
@@ -95,7 +95,7 @@ class ModelChoice:
         model = load_model(
             self.spec,
             self.weights,
-            settings=settings,
+            workspace=workspace,
             interpreter=self.interpreter,
             **dict(self.options),
         )
@@ -128,11 +128,11 @@ class FetchTask:
         """What it does."""
         return f"fetching {self.task}"
 
-    def run(self, settings: Settings, exchange: Exchange) -> object:
+    def run(self, workspace: Workspace, exchange: Exchange) -> object:
         """Loads it; its `TaskPlace`."""
         from hearbench.tasks.store import load_task
 
-        task = load_task(self.task, settings=settings)
+        task = load_task(self.task, workspace=workspace)
         return TaskPlace.sent(task, exchange) if self.sent else TaskPlace.on_disk(task)
 
 
@@ -153,13 +153,13 @@ class ResampleTask:
         """What it does."""
         return f"{self.task.name}: resampling to {self.sample_rate} Hz"
 
-    def run(self, settings: Settings, exchange: Exchange) -> object:
+    def run(self, workspace: Workspace, exchange: Exchange) -> object:
         """Resamples what isn't there; the entry of the cache, None if the task came with it."""
         from hearbench.tasks.store import with_rate
 
-        task = self.task.load(settings, exchange)
-        entry = _pull_rate(task, self.sample_rate, settings, exchange)
-        made = with_rate(task, self.sample_rate, settings=settings)
+        task = self.task.load(workspace, exchange)
+        entry = _pull_rate(task, self.sample_rate, workspace, exchange)
+        made = with_rate(task, self.sample_rate, workspace=workspace)
         if entry is not None:
             exchange.push(entry, made.audio_folders[self.sample_rate])
         return entry
@@ -189,16 +189,16 @@ class FindShards(_OnStore):
         """What it does."""
         return f"{self.task.name}: looking for embeddings of {self.model.spec}"
 
-    def run(self, settings: Settings, exchange: Exchange) -> object:
+    def run(self, workspace: Workspace, exchange: Exchange) -> object:
         """Names of the shards that are missing, a tuple."""
         from hearbench.embeddings.compute import missing_shards
 
-        with self.model.loaded(settings) as model:
-            work = _Work.begin(model, self.task, self.dtype, settings, exchange)
+        with self.model.loaded(workspace) as model:
+            work = _Work.begin(model, self.task, self.dtype, workspace, exchange)
             if work.finished:
                 return ()
             work.pull_audio()
-            return tuple(missing_shards(model, work.task, settings=settings, dtype=self.dtype))
+            return tuple(missing_shards(model, work.task, workspace=workspace, dtype=self.dtype))
 
 
 @dataclass(frozen=True)
@@ -218,15 +218,15 @@ class EmbedShards(_OnStore):
         """What it does."""
         return f"{self.task.name}: embedding with {self.model.spec}"
 
-    def run(self, settings: Settings, exchange: Exchange) -> object:
+    def run(self, workspace: Workspace, exchange: Exchange) -> object:
         """Embeds what isn't there."""
         from hearbench.embeddings.compute import embed_shards
 
-        with self.model.loaded(settings) as model:
-            work = _Work.begin(model, self.task, self.dtype, settings, exchange)
+        with self.model.loaded(workspace) as model:
+            work = _Work.begin(model, self.task, self.dtype, workspace, exchange)
             work.pull_audio()
             names = list(self.names)
-            embed_shards(model, work.task, names, settings=settings, dtype=self.dtype)
+            embed_shards(model, work.task, names, workspace=workspace, dtype=self.dtype)
             exchange.push(work.entry, work.folder)
         return None
 
@@ -239,18 +239,18 @@ class FinishStore(_OnStore):
         """What it does."""
         return f"{self.task.name}: finishing embeddings of {self.model.spec}"
 
-    def run(self, settings: Settings, exchange: Exchange) -> object:
+    def run(self, workspace: Workspace, exchange: Exchange) -> object:
         """Folders relative to the cache, a tuple: the store's comes last.
 
         Those before it are of models that only look the same, by which it is found.
         """
         from hearbench.embeddings.compute import embed
 
-        with self.model.loaded(settings) as model:
-            work = _Work.begin(model, self.task, self.dtype, settings, exchange)
+        with self.model.loaded(workspace) as model:
+            work = _Work.begin(model, self.task, self.dtype, workspace, exchange)
             if not work.finished:
                 work.pull_audio()
-                embed(model, work.task, settings=settings, dtype=self.dtype)
+                embed(model, work.task, workspace=workspace, dtype=self.dtype)
             # Also what an earlier run left in this cache alone.
             exchange.push(work.entry, work.folder)
         return work.entries
@@ -283,23 +283,23 @@ class TrainFold:
         """What it does."""
         return f"{self.task.name}: training fold {self.number + 1}"
 
-    def run(self, settings: Settings, exchange: Exchange) -> object:
+    def run(self, workspace: Workspace, exchange: Exchange) -> object:
         """Trains what isn't kept; folders where it is, relative to the cache, a tuple."""
         from hearbench.embeddings.store import EmbeddingStore
         from hearbench.probe.fit import plan_of
         from hearbench.probe.protocol import Protocol as ProbeProtocol
         from hearbench.probe.trainings import learn
 
-        task = self.task.load_labels(settings, exchange)
-        exchange.pull(self.store, settings.cache_dir / self.store)
+        task = self.task.load_labels(workspace, exchange)
+        exchange.pull(self.store, workspace.path(self.store))
         plan = plan_of(
-            EmbeddingStore.open(settings.cache_dir / self.store, task, settings=settings),
+            EmbeddingStore.open(workspace.path(self.store), task, workspace=workspace),
             ProbeProtocol.model_validate_json(self.protocol),
             seeds=self.seeds,
             precision=self.precision,
-            settings=settings,
+            workspace=workspace,
         )
-        entries = {_entry(folder, settings): folder for folder in plan.folders.values()}
+        entries = {_entry(folder, workspace): folder for folder in plan.folders.values()}
         for entry, folder in entries.items():
             exchange.pull(entry, folder)
         folds = task.folds()
@@ -331,26 +331,26 @@ class _Work:
     sample_rate: int
     folder: Path
     entries: tuple[str, ...]
-    settings: Settings
+    workspace: Workspace
     exchange: Exchange
 
     @classmethod
     def begin(
-        cls, model: Model, place: TaskPlace, dtype: Dtype, settings: Settings, exchange: Exchange
+        cls, model: Model, place: TaskPlace, dtype: Dtype, workspace: Workspace, exchange: Exchange
     ) -> _Work:
         from hearbench.embeddings.compute import store_folder
 
-        task = place.load(settings, exchange)
+        task = place.load(workspace, exchange)
         entries: list[str] = []
         while True:
-            folder = store_folder(model, task, settings=settings, dtype=dtype)
-            entry = _entry(folder, settings)
+            folder = store_folder(model, task, workspace=workspace, dtype=dtype)
+            entry = _entry(folder, workspace)
             if entry in entries:
                 break
             # What others left there may turn out to be of a model that only looks the same.
             entries.append(entry)
             exchange.pull(entry, folder)
-        return cls(task, model.sample_rate, folder, tuple(entries), settings, exchange)
+        return cls(task, model.sample_rate, folder, tuple(entries), workspace, exchange)
 
     @property
     def entry(self) -> str:
@@ -361,25 +361,25 @@ class _Work:
     def finished(self) -> bool:
         from hearbench.embeddings.compute import finished_store
 
-        return finished_store(self.folder, self.task, self.settings) is not None
+        return finished_store(self.folder, self.task, self.workspace) is not None
 
     def pull_audio(self) -> None:
-        _pull_rate(self.task, self.sample_rate, self.settings, self.exchange)
+        _pull_rate(self.task, self.sample_rate, self.workspace, self.exchange)
 
 
 def _pull_rate(
-    task: PreparedTask, sample_rate: int, settings: Settings, exchange: Exchange
+    task: PreparedTask, sample_rate: int, workspace: Workspace, exchange: Exchange
 ) -> str | None:
     """Gets what others resampled; its entry, None if the task came with the rate."""
     if sample_rate in task.audio_folders:
         return None
     from hearbench.tasks.store import resampled_folder
 
-    folder = resampled_folder(task, sample_rate, settings)
-    entry = _entry(folder, settings)
+    folder = resampled_folder(task, sample_rate, workspace)
+    entry = _entry(folder, workspace)
     exchange.pull(entry, folder)
     return entry
 
 
-def _entry(folder: Path, settings: Settings) -> str:
-    return folder.relative_to(settings.cache_dir).as_posix()
+def _entry(folder: Path, workspace: Workspace) -> str:
+    return folder.relative_to(workspace.cache_dir).as_posix()

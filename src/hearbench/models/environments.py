@@ -28,7 +28,7 @@ from hearbench.models.editable import lacking, read_in_place
 from hearbench.models.installable import Installable, installable
 from hearbench.models.interpreter import OLDEST_PYTHON, describe_interpreter
 from hearbench.models.pythons import BasePython, find_python
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 __all__ = [
     "FOLDER",
@@ -83,7 +83,7 @@ class Environment:
 def make_environment(
     spec: str,
     *,
-    settings: Settings,
+    workspace: Workspace,
     python: str | Path | None = None,
     modules: Sequence[str] = (),
     progress: LineProgress | None = None,
@@ -100,7 +100,7 @@ def make_environment(
         spec: A source tree (a folder with ``pyproject.toml`` or ``setup.py``), a wheel or another
             archive that pip installs, or one requirement such as ``"name==1.2"`` or
             ``"name @ file:///path"``. A mere name is refused.
-        settings: Where the cache is.
+        workspace: Where the cache is.
         python: A path, or a version such as ``"3.9"``; None for the running interpreter.
         modules: Import names of what will be used of it.
         progress: Is told of each line that pip prints.
@@ -127,7 +127,7 @@ def make_environment(
         "content": wanted.content,
         "python": [os.path.realpath(base.program), base.version_text],
     }
-    folder = settings.cache_dir / FOLDER / f"{wanted.name}-{short(digest_json(key))}"
+    folder = workspace.path(FOLDER, f"{wanted.name}-{short(digest_json(key))}")
     there = what_is_at(folder)
     if there is not None and there.editable not in (None, Path(wanted.argument)):
         # It reads another tree, which was the same when it was made and may not be any longer.
@@ -150,9 +150,9 @@ def make_environment(
     return _python_in(folder)
 
 
-def list_environments(settings: Settings) -> list[Environment]:
+def list_environments(workspace: Workspace) -> list[Environment]:
     """The finished environments in the cache, by their folders' names."""
-    folders = sorted((settings.cache_dir / FOLDER).glob("*"))
+    folders = sorted(workspace.path(FOLDER).glob("*"))
     found = [what_is_at(folder) for folder in folders if not folder.name.startswith(".")]
     return [environment for environment in found if environment is not None]
 

@@ -20,13 +20,13 @@ from typing import Any
 
 from hearbench.errors import ModelError
 from hearbench.models.source import SourceScope, call_traceback, import_path, model_code
-from hearbench.settings import user_path
 from hearbench.worker.importing import (
     API_FUNCTIONS,
     Target,
     missing_functions,
     submodules_with,
 )
+from hearbench.workspace import user_path
 
 __all__ = ["FoundModel", "NamedModel", "find_model", "import_error", "lacks_api", "parse_name"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hearbench.digest import digest_file, digest_json
 from hearbench.errors import ModelError
-from hearbench.settings import user_path
+from hearbench.workspace import user_path
 
 __all__ = ["Installable", "installable"]
 

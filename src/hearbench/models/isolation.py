@@ -26,9 +26,9 @@ from hearbench.models.options import OptionValue, handed_over, signature_of
 from hearbench.models.other_process import CallFailedError, OtherProcess
 from hearbench.models.pipes import printable
 from hearbench.models.source import files_digest, places_digest
-from hearbench.settings import Settings
 from hearbench.worker.signature import Parameter
 from hearbench.worker.values import Facts
+from hearbench.workspace import Workspace
 
 __all__ = ["Worker", "load_there", "start_process"]
 
@@ -122,7 +122,7 @@ def start_process(
     named: NamedModel,
     weights: Path | None,
     options: Mapping[str, OptionValue],
-    settings: Settings,
+    workspace: Workspace,
     interpreter: Interpreter,
 ) -> OtherProcess:
     """A process for one model, which can read what that needs, and nothing of the benchmark.
@@ -131,7 +131,7 @@ def start_process(
         named: What the user called the model.
         weights: What ``load_model`` gets as its path.
         options: Keywords of the model's own ``load_model``.
-        settings: The cache, which the model doesn't get to see, and the device.
+        workspace: The cache, which the model doesn't get to see, and the device.
         interpreter: Which Python, and what it may do.
 
     Raises:
@@ -145,9 +145,9 @@ def start_process(
         interpreter,
         named.name,
         readable=[*named_files, *own],
-        hidden=[settings.cache_dir, *interpreter.hidden],
+        hidden=[workspace.cache_dir, *interpreter.hidden],
         # Of hearbench's cache the model's own interpreter.
-        allowed=[settings.cache_dir / ENVIRONMENTS, *own],
+        allowed=[workspace.path(ENVIRONMENTS), *own],
     )
 
 
@@ -155,7 +155,7 @@ def load_there(
     named: NamedModel,
     weights: Path | None,
     given: Mapping[str, OptionValue],
-    settings: Settings,
+    workspace: Workspace,
     interpreter: Interpreter,
 ) -> Loaded:
     """Imports and loads a model in another interpreter.
@@ -164,7 +164,7 @@ def load_there(
         named: What the user called the model.
         weights: What ``load_model`` gets as its path.
         given: Keywords of the model's own ``load_model``.
-        settings: The cache, which the model doesn't get to see, and the device.
+        workspace: The cache, which the model doesn't get to see, and the device.
         interpreter: Which Python, and what it may do.
 
     Raises:
@@ -172,7 +172,7 @@ def load_there(
             functions of the API; the process crashed or hangs.
         HearError: There is no sandbox on this system.
     """
-    process = start_process(named, weights, given, settings, interpreter)
+    process = start_process(named, weights, given, workspace, interpreter)
     try:
         try:
             imported = process.ask("import", "importing the module", **named.target._asdict())
@@ -191,7 +191,7 @@ def load_there(
                 "load_model",
                 positional=list(positional),
                 options=handed_over(options),
-                device=settings.device,
+                device=workspace.device,
                 name=named.name,
             )
         except CallFailedError as error:

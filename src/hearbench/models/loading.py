@@ -39,10 +39,10 @@ from hearbench.models.source import (
     scope_digest,
     source_places,
 )
-from hearbench.settings import Settings, user_path
 from hearbench.worker.backends import BackendError, backend_of, loading_on
 from hearbench.worker.signature import parameters_of
 from hearbench.worker.weights import weight_count
+from hearbench.workspace import Workspace, user_path
 
 __all__ = ["load_model"]
 
@@ -54,7 +54,7 @@ def load_model(
     spec: str | Path,
     weights: str | Path | None = None,
     *,
-    settings: Settings | None = None,
+    workspace: Workspace | None = None,
     interpreter: Interpreter | None = None,
     **options: OptionValue,
 ) -> Model:
@@ -65,7 +65,7 @@ def load_model(
             :mod:`hearbench.models.finding`.
         weights: A file or folder that is handed to the module's own ``load_model`` as its
             first argument.
-        settings: Default: from the environment. The model is moved to its device.
+        workspace: Default: from the environment. The model is moved to its device.
         interpreter: Another Python that runs the model; None for this process.
         **options: Further keywords of the module's ``load_model``. Text is converted to the
             type of the keyword's default or annotation.
@@ -78,7 +78,7 @@ def load_model(
         ModelError: The module or the weights aren't there, the module fails, or it doesn't
             follow the API.
     """
-    settings = settings or Settings.from_environment()
+    workspace = workspace or Workspace.from_environment()
     named = parse_name(str(spec))
     weights_path = _weights_path(weights)
     if named.weights is not None:
@@ -91,15 +91,15 @@ def load_model(
         from hearbench.models.isolation import load_there
 
         if interpreter is not None:
-            return load_there(named, weights_path, options, settings, interpreter)
+            return load_there(named, weights_path, options, workspace, interpreter)
         try:
-            return _load_here(named, weights_path, options, settings, begin)
+            return _load_here(named, weights_path, options, workspace, begin)
         except ModelError:
             if not again:
                 raise
         # Some code runs only once in a process, as it registers something in a library.
         here = Interpreter(Path(sys.executable))
-        return load_there(named, weights_path, options, settings, here)
+        return load_there(named, weights_path, options, workspace, here)
 
     if interpreter is None:
         import torch  # noqa: F401 - before the model does it, so that its settings can be put back
@@ -141,16 +141,16 @@ def _load_here(
     named: NamedModel,
     weights: Path | None,
     given: Mapping[str, OptionValue],
-    settings: Settings,
+    workspace: Workspace,
     begin: Mapping[str, Any],
 ) -> Loaded:
     # hearbench's own modules say which files they take.
     watched = not named.target.place.startswith(_OWN)
-    reading = Reading(named.target, [settings.cache_dir]) if watched else None
+    reading = Reading(named.target, [workspace.cache_dir]) if watched else None
     recording = reading.recording if reading else nullcontext
     with recording():
         found = find_model(named, begin)
-    api, scope, device = found.api, found.scope, settings.torch_device()
+    api, scope, device = found.api, found.scope, workspace.torch_device()
 
     def failure(error: BaseException) -> ModelError:
         return load_error(named, weights, call_traceback(error))

@@ -18,8 +18,8 @@ from hearbench.digest import digest_file, digest_tree
 from hearbench.errors import HearError, ModelError
 from hearbench.files import is_file
 from hearbench.registry import did_you_mean
-from hearbench.settings import user_path
 from hearbench.worker.signature import Parameter
+from hearbench.workspace import user_path
 
 __all__ = [
     "OptionValue",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hearbench.errors import ModelError
 from hearbench.files import SYNTAX_ERRORS
-from hearbench.settings import user_path
+from hearbench.workspace import user_path
 
 __all__ = ["BasePython", "find_python"]
 

@@ -18,7 +18,7 @@ from hearbench.audio.encode import write_wav16
 from hearbench.audio.resample import resample16
 from hearbench.digest import digest_bytes
 from hearbench.models.protocol import Model
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 __all__ = ["FileSpeed", "ModelSpeed", "measure_files", "measure_model", "noise"]
 
@@ -133,7 +133,7 @@ class FileSpeed:
 
 
 def measure_files(
-    settings: Settings, clip_s: float, *, source_rate: int, sample_rate: int
+    workspace: Workspace, clip_s: float, *, source_rate: int, sample_rate: int
 ) -> FileSpeed:
     """Writes some seconds of noise into the cache's file system, and handles them as a run does.
 
@@ -141,7 +141,7 @@ def measure_files(
     than decoding isn't seen.
 
     Args:
-        settings: Where the cache is, and how many threads.
+        workspace: Where the cache is, and how many threads.
         clip_s: Length of a clip; at most 30 s of it are tried.
         source_rate: In Hz, of the files that are there.
         sample_rate: In Hz, of the model.
@@ -151,9 +151,9 @@ def measure_files(
     """
     tried_s = min(clip_s, _LONGEST_S)
     count = int(_FILES_BYTES / (2 * tried_s * source_rate))
-    count = max(2, settings.workers, min(_MOST_FILES, count))
-    settings.cache_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".plan-", dir=settings.cache_dir) as folder:
+    count = max(2, workspace.workers, min(_MOST_FILES, count))
+    workspace.cache_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".plan-", dir=workspace.cache_dir) as folder:
         root = Path(folder)
         sources = [root / f"{i}.wav" for i in range(count)]
         x = (noise(1, round(tried_s * source_rate))[0] * _FULL_SCALE).astype(np.int16)
@@ -176,10 +176,10 @@ def measure_files(
 
         resample(sources[0])  # the filter is designed once, not per file
         audio_s = count * tried_s
-        check_s = _threaded(check, sources, settings.workers) / audio_s
-        resample_s = _threaded(resample, sources, settings.workers) / audio_s
+        check_s = _threaded(check, sources, workspace.workers) / audio_s
+        resample_s = _threaded(resample, sources, workspace.workers) / audio_s
         made = [path.with_suffix(".new") for path in sources]
-        read_s = _threaded(read, made, max(1, settings.workers // 2)) / audio_s
+        read_s = _threaded(read, made, max(1, workspace.workers // 2)) / audio_s
     return FileSpeed(check_s, resample_s, read_s)
 
 

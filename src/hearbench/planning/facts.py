@@ -20,13 +20,13 @@ from pydantic import TypeAdapter
 from hearbench.errors import TaskError
 from hearbench.files import SYNTAX_ERRORS
 from hearbench.planning.labels import n_labels_of
-from hearbench.settings import Settings, user_path
 from hearbench.tasks.catalog import ModeSpec, TaskSpec
 from hearbench.tasks.check import METADATA, VOCABULARY
 from hearbench.tasks.locate import TASKS_FOLDER, locate
 from hearbench.tasks.naming import catalog_task
 from hearbench.tasks.spec import TaskMetadata
 from hearbench.tasks.splits import TRAIN_VALID_TEST
+from hearbench.workspace import Workspace, user_path
 
 __all__ = ["FoldSizes", "TaskFacts", "benchmark_tasks", "task_facts"]
 
@@ -120,13 +120,13 @@ def benchmark_tasks() -> tuple[str, ...]:
     return ready_made_names()
 
 
-def task_facts(text: str, settings: Settings) -> TaskFacts:
+def task_facts(text: str, workspace: Workspace) -> TaskFacts:
     """What is known of a task that a user names.
 
     Args:
         text: A folder, an archive (unpacked into the cache if it isn't yet), or a name in the
             cache or the catalog. Nothing is downloaded.
-        settings: Where the cache is.
+        workspace: Where the cache is.
 
     Raises:
         TaskError: There is nothing, or it can't be read; or the catalog doesn't know how many
@@ -136,10 +136,10 @@ def task_facts(text: str, settings: Settings) -> TaskFacts:
     named = None if user_path(text).exists() else catalog_task(text)
     if named is not None:
         spec, mode = named
-        folder = settings.cache_dir / TASKS_FOLDER / spec.folder_name(mode)
+        folder = workspace.path(TASKS_FOLDER, spec.folder_name(mode))
         if not (folder / METADATA).is_file():
-            return _of_catalog(spec, mode, settings)
-    return _of_folder(locate(text, settings).folder)
+            return _of_catalog(spec, mode, workspace)
+    return _of_folder(locate(text, workspace).folder)
 
 
 def _of_folder(folder: Path) -> TaskFacts:
@@ -212,7 +212,7 @@ def _folds(sizes: Mapping[str, int], *, kfold: bool) -> tuple[FoldSizes, ...]:
     return tuple(folds)
 
 
-def _of_catalog(spec: TaskSpec, mode: str, settings: Settings) -> TaskFacts:
+def _of_catalog(spec: TaskSpec, mode: str, workspace: Workspace) -> TaskFacts:
     from hearbench.tasks.ready_made import ready_made_file
 
     chosen, duration_s, hours = spec.mode(mode), spec.duration_of(mode), spec.hours_of(mode)
@@ -261,7 +261,7 @@ def _of_catalog(spec: TaskSpec, mode: str, settings: Settings) -> TaskFacts:
         rates_here=(),
         folder=None,
         ready_made=ready_made,
-        archive_bytes=ready_made_file(name, settings).size_bytes if ready_made else None,
+        archive_bytes=ready_made_file(name, workspace).size_bytes if ready_made else None,
         assumed=tuple(assumed),
     )
 

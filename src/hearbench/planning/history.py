@@ -8,28 +8,28 @@ from pathlib import Path
 
 from hearbench.probe.checkpoint import Checkpoint
 from hearbench.probe.protocol import GridPoint
-from hearbench.settings import Settings
+from hearbench.workspace import Workspace
 
 __all__ = ["epochs_before"]
 
 _MOST_FILES = 32
 
 
-def epochs_before(task: str, points: Iterable[GridPoint], settings: Settings) -> float | None:
+def epochs_before(task: str, points: Iterable[GridPoint], workspace: Workspace) -> float | None:
     """The mean epochs of the finished trainings in the cache; None if there are none.
 
     Args:
         task: Name of the task's folder.
         points: Trainings count that lie within their bounds: from the first chance to stop to
             the last epoch.
-        settings: Where the cache is.
+        workspace: Where the cache is.
     """
     points = list(points)
     if not points:
         return None
     least = min(min(p.max_epochs, p.check_every * (p.patience + 1)) for p in points)
     most = max(p.max_epochs for p in points)
-    folder = settings.cache_dir / "probes" / task
+    folder = workspace.path("probes", task)
     files = sorted(folder.glob("*/*/*.finished.npz"))[:_MOST_FILES] if folder.is_dir() else []
     found = [epochs for path in files for epochs in _epochs(path) if least <= epochs <= most]
     return statistics.fmean(found) if found else None

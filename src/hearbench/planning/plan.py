@@ -39,7 +39,7 @@ from hearbench.planning.record import (
 from hearbench.planning.result_speed import measure_result
 from hearbench.planning.sizes import data_bytes
 from hearbench.probe.protocol import Protocol
-from hearbench.settings import Settings, available_cores, user_path
+from hearbench.workspace import Workspace, available_cores, user_path
 
 __all__ = ["DOWNLOAD_BYTES_PER_S", "Asked", "Planner", "plan_evaluation"]
 
@@ -83,14 +83,16 @@ class Planner:
 
     Args:
         asked: How the evaluation would be run.
-        settings: Cache, device and memory.
+        workspace: Cache, device and memory.
         progress: Told before every measurement.
     """
 
-    def __init__(self, asked: Asked, settings: Settings, progress: Progress | None = None) -> None:
+    def __init__(
+        self, asked: Asked, workspace: Workspace, progress: Progress | None = None
+    ) -> None:
         self.asked = asked
-        self.settings = settings
-        self.device = settings.torch_device()
+        self.workspace = workspace
+        self.device = workspace.torch_device()
         self._tell = progress or (lambda _done, _total, _what: None)
         self._started = time.perf_counter()
         self._measured: dict[Hashable, object] = {}
@@ -115,7 +117,7 @@ class Planner:
         self._tell(len(tasks), len(tasks), "")
 
     def _estimate(self, model: Model, facts: TaskFacts) -> TaskEstimate:
-        asked, settings = self.asked, self.settings
+        asked, workspace = self.asked, self.workspace
         files = self._files(facts, model.sample_rate)
         stages: list[StageEstimate] = []
         problems, notes = [], [f"assumed: {what}" for what in facts.assumed]
@@ -151,7 +153,7 @@ class Planner:
                 )
             )
         protocol = asked.protocol.for_task(facts.task_name, facts.evaluation_params)
-        budget = settings.memory_budget_bytes()
+        budget = workspace.memory_budget_bytes()
         stages.append(
             s.probe(
                 facts,
@@ -163,7 +165,7 @@ class Planner:
                 max_memory_bytes=budget,
                 stopping=s.Stopping(
                     self._fineness(facts),
-                    epochs_before(facts.name, protocol.networks, settings),
+                    epochs_before(facts.name, protocol.networks, workspace),
                 ),
             )
         )
@@ -201,14 +203,14 @@ class Planner:
 
     def plan(self) -> Plan:
         """All of it so far."""
-        settings = self.settings
+        workspace = self.workspace
         total = _total(self._tasks)
-        free = shutil.disk_usage(_existing(settings.cache_dir)).free
+        free = shutil.disk_usage(_existing(workspace.cache_dir)).free
         problems = []
         if total.disk_high_bytes > free:
             problems.append(
                 f"{_gb(total.disk_high_bytes)} are needed on disk, and {_gb(free)} are free where "
-                f"the cache is ({settings.cache_dir})"
+                f"the cache is ({workspace.cache_dir})"
             )
         results = sum(
             stage.disk_high_bytes
@@ -227,11 +229,11 @@ class Planner:
             machine=Machine(
                 device=self.device,
                 cores=available_cores(),
-                workers=settings.workers,
-                cache_dir=str(settings.cache_dir),
+                workers=workspace.workers,
+                cache_dir=str(workspace.cache_dir),
                 disk_free_bytes=free,
                 memory_free_bytes=self._memory_free,
-                max_memory_bytes=settings.memory_budget_bytes(),
+                max_memory_bytes=workspace.memory_budget_bytes(),
             ),
             protocol=self.asked.protocol.name,
             seeds=self.asked.seeds,
@@ -254,7 +256,7 @@ class Planner:
         return self._once(
             key,
             lambda: measure_files(
-                self.settings, facts.clip_s, source_rate=facts.source_rate, sample_rate=sample_rate
+                self.workspace, facts.clip_s, source_rate=facts.source_rate, sample_rate=sample_rate
             ),
         )
 
@@ -322,14 +324,14 @@ class Planner:
 
         By the task's name alone, as its digest would take reading all of its audio.
         """
-        root = self.settings.cache_dir / "resampled"
+        root = self.workspace.path("resampled")
         folders = root.glob(f"{facts.name}-*/{sample_rate}") if root.is_dir() else ()
         found = max((sum(1 for _ in folder.rglob("*.wav")) for folder in folders), default=0)
         return max(0.0, 1 - found / facts.n_clips)
 
     def _is_embedded(self, model: Model, facts: TaskFacts) -> bool:
         """Whether a store of this model's and a task of that name is finished."""
-        root = self.settings.cache_dir / "embeddings" / facts.name / model.name
+        root = self.workspace.path("embeddings", facts.name, model.name)
         for path in root.glob(f"*/{MANIFEST}") if root.is_dir() else ():
             try:
                 manifest = read_manifest(path.parent)
@@ -345,7 +347,7 @@ def plan_evaluation(
     tasks: Sequence[TaskFacts],
     asked: Asked,
     *,
-    settings: Settings | None = None,
+    workspace: Workspace | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """What evaluating one model on tasks takes, from some seconds of measuring.
@@ -354,10 +356,10 @@ def plan_evaluation(
         model: The model; it embeds some seconds of noise.
         tasks: From `hearbench.planning.facts.task_facts`.
         asked: How it would be run.
-        settings: Cache, device and memory; by default from the environment.
+        workspace: Cache, device and memory; by default from the environment.
         progress: Told before every task.
     """
-    planner = Planner(asked, settings or Settings.from_environment(), progress)
+    planner = Planner(asked, workspace or Workspace.from_environment(), progress)
     planner.add(model, tasks)
     return planner.plan()
 

@@ -17,9 +17,9 @@ from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction, Pre
 from hearbench.probe.protocol import DEFAULT_SEED, Protocol, get_protocol
 from hearbench.probe.search import Outcome
 from hearbench.probe.trainings import Plan, ProbeProgress, learn
-from hearbench.settings import Settings
 from hearbench.tasks.store import PreparedTask
 from hearbench.worker.memory import peak_resident_mb
+from hearbench.workspace import Workspace
 
 __all__ = ["PROBE_FORMAT", "ProbeProgress", "fit_probe", "fit_probes", "plan_of", "work_folder"]
 
@@ -35,7 +35,7 @@ def work_folder(
     seed: int,
     dtype: torch.dtype,
     device: str,
-    settings: Settings,
+    workspace: Workspace,
 ) -> Path:
     """Where a probe keeps what it has finished; named by all that its result depends on."""
     key = digest_json(
@@ -53,7 +53,7 @@ def work_folder(
             "torch": torch.__version__,
         }
     )
-    return settings.cache_dir / "probes" / task.name / store.manifest.model.name / short(key)
+    return workspace.path("probes", task.name, store.manifest.model.name, short(key))
 
 
 def plan_of(
@@ -62,7 +62,7 @@ def plan_of(
     *,
     seeds: Sequence[int],
     precision: str,
-    settings: Settings,
+    workspace: Workspace,
     progress: ProbeProgress | None = None,
     checkpoint_every_s: float = 30.0,
 ) -> Plan:
@@ -73,7 +73,7 @@ def plan_of(
         protocol: A protocol or its name.
         seeds: All different.
         precision: As for `fit_probe`, and so are the others.
-        settings: Cache, device and memory.
+        workspace: Cache, device and memory.
         progress: Told after every validation.
         checkpoint_every_s: Seconds between checkpoints.
 
@@ -84,15 +84,15 @@ def plan_of(
     task = store.task
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
     protocol = protocol.for_task(task.metadata.task_name, task.metadata.evaluation_params)
-    device = settings.torch_device()
+    device = workspace.torch_device()
     dtype = resolve_precision(precision, device)
     folders = {
         seed: work_folder(
-            store, task, protocol, seed=seed, dtype=dtype, device=device, settings=settings
+            store, task, protocol, seed=seed, dtype=dtype, device=device, workspace=workspace
         )
         for seed in seeds
     }
-    kind = kind_of(store, protocol, device=device, max_memory_bytes=settings.memory_budget_bytes())
+    kind = kind_of(store, protocol, device=device, max_memory_bytes=workspace.memory_budget_bytes())
     n_folds = len(task.folds())
     return Plan(kind, protocol, folders, device, dtype, n_folds, progress, checkpoint_every_s)
 
@@ -103,7 +103,7 @@ def fit_probe(
     *,
     seed: int = DEFAULT_SEED,
     precision: str = "auto",
-    settings: Settings | None = None,
+    workspace: Workspace | None = None,
     progress: ProbeProgress | None = None,
     checkpoint_every_s: float = 30.0,
 ) -> Predictions:
@@ -118,7 +118,7 @@ def fit_probe(
         protocol: A protocol or its name.
         seed: Of initial weights and dropout. The grid doesn't depend on it.
         precision: Of the matrix products in training: ``auto``, ``float32`` or ``bfloat16``.
-        settings: Cache, device and memory; by default from the environment.
+        workspace: Cache, device and memory; by default from the environment.
         progress: Told after every validation.
         checkpoint_every_s: Seconds between checkpoints.
 
@@ -132,7 +132,7 @@ def fit_probe(
         protocol,
         seeds=[seed],
         precision=precision,
-        settings=settings,
+        workspace=workspace,
         progress=progress,
         checkpoint_every_s=checkpoint_every_s,
     )
@@ -145,7 +145,7 @@ def fit_probes(
     *,
     seeds: Sequence[int],
     precision: str = "auto",
-    settings: Settings | None = None,
+    workspace: Workspace | None = None,
     progress: ProbeProgress | None = None,
     checkpoint_every_s: float = 30.0,
 ) -> tuple[Predictions, ...]:
@@ -160,7 +160,7 @@ def fit_probes(
         protocol: A protocol or its name.
         seeds: All different.
         precision: As for `fit_probe`, and so are the others.
-        settings: Cache, device and memory.
+        workspace: Cache, device and memory.
         progress: Told after every validation.
         checkpoint_every_s: Seconds between checkpoints.
 
@@ -174,13 +174,13 @@ def fit_probes(
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds must be different, and at least one, not {list(seeds)}")
-    settings = settings or Settings.from_environment()
+    workspace = workspace or Workspace.from_environment()
     plan = plan_of(
         store,
         protocol,
         seeds=seeds,
         precision=precision,
-        settings=settings,
+        workspace=workspace,
         progress=progress,
         checkpoint_every_s=checkpoint_every_s,
     )

@@ -25,11 +25,11 @@ from pydantic import ValidationError
 
 from hearbench.audio.encode import length_of_wav16
 from hearbench.files import SYNTAX_ERRORS, is_file
-from hearbench.settings import Settings
 from hearbench.tasks.clips import Event
 from hearbench.tasks.inventory import FileFacts, wav_facts
 from hearbench.tasks.problems import Problems
 from hearbench.tasks.spec import TaskMetadata, filename_problem, is_plain_name
+from hearbench.workspace import Workspace
 
 __all__ = ["METADATA", "VOCABULARY", "FolderContent", "Items", "Splits", "read_task_folder"]
 
@@ -67,13 +67,13 @@ class FolderContent:
 
 
 def read_task_folder(
-    folder: Path, settings: Settings, *, metadata: str = METADATA
+    folder: Path, workspace: Workspace, *, metadata: str = METADATA
 ) -> FolderContent:
     """Reads and checks a task folder; never raises for what is wrong in it, but lists it.
 
     Args:
         folder: The folder.
-        settings: Where the cache is, and how many threads.
+        workspace: Where the cache is, and how many threads.
         metadata: Name of the file of metadata, which is another while a task is being made.
     """
     content = FolderContent()
@@ -85,7 +85,7 @@ def read_task_folder(
             if not filename_problem(split):
                 content.splits[split] = _read_split(folder, split, content)
         _check_once(content.splits, content.problems)
-    _check_audio(folder, content, settings)
+    _check_audio(folder, content, workspace)
     if content.metadata is not None and content.metadata.embedding_type == "event":
         _check_ends(folder, content)
     return content
@@ -288,7 +288,7 @@ def _check_once(splits: Mapping[str, Mapping[str, Items]], problems: Problems) -
             first.setdefault(name, split)
 
 
-def _check_audio(folder: Path, content: FolderContent, settings: Settings) -> None:
+def _check_audio(folder: Path, content: FolderContent, workspace: Workspace) -> None:
     problems = content.problems
     try:
         rates = sorted(
@@ -302,11 +302,11 @@ def _check_audio(folder: Path, content: FolderContent, settings: Settings) -> No
     if not rates:
         problems.add("folders that are missing", "<sample rate>/ with the audio")
     for rate in rates:
-        content.audio[rate] = _check_rate(folder / str(rate), rate, content, settings)
+        content.audio[rate] = _check_rate(folder / str(rate), rate, content, workspace)
 
 
 def _check_rate(
-    folder: Path, rate: int, content: FolderContent, settings: Settings
+    folder: Path, rate: int, content: FolderContent, workspace: Workspace
 ) -> dict[str, FileFacts]:
     problems = content.problems
     there = {
@@ -325,7 +325,7 @@ def _check_rate(
         for name in sorted(there - set(named)):
             if name.split("/")[0] not in empty:
                 problems.add("audio that no split names", f"{rate}/{name}")
-    facts = dict(zip(found, wav_facts(folder, found, settings), strict=True))
+    facts = dict(zip(found, wav_facts(folder, found, workspace), strict=True))
     for name, fact in facts.items():
         if fact.problem is not None:
             problems.add("audio that can't be used", f"{rate}/{name}: {fact.problem}")

@@ -16,7 +16,6 @@ from typing import Any
 from hearbench.digest import digest_json, short
 from hearbench.errors import TaskError
 from hearbench.files import atomic_folder
-from hearbench.settings import Settings
 from hearbench.tasks.archives import is_archive, unpack_archive, unpack_split_zip
 from hearbench.tasks.catalog.schema import Download, TaskSpec
 from hearbench.tasks.corpora import CorpusPart, RawCorpus
@@ -26,6 +25,7 @@ from hearbench.tasks.parallel import Progress
 from hearbench.tasks.prepare import Origin
 from hearbench.tasks.problems import Problems
 from hearbench.tasks.tfds_folders import find_tfds_parts
+from hearbench.workspace import Workspace
 
 __all__ = ["CorpusProgress", "FoundCorpus", "obtain_corpus"]
 
@@ -81,7 +81,7 @@ def obtain_corpus(
     *,
     corpus_dirs: Sequence[Path] = (),
     trust_corpus: bool = False,
-    settings: Settings,
+    workspace: Workspace,
     progress: CorpusProgress | None = None,
 ) -> FoundCorpus:
     """Brings together the raw corpus of a task.
@@ -93,7 +93,7 @@ def obtain_corpus(
             for tasks of TensorFlow Datasets, an export or the original corpus. What isn't there
             is downloaded.
         trust_corpus: Takes files whose MD5 isn't the catalog's as well.
-        settings: Where the cache is, and the mirror.
+        workspace: Where the cache is, and the mirror.
         progress: Who is told how far it has got.
 
     Raises:
@@ -108,24 +108,24 @@ def obtain_corpus(
             raise TaskError(f"The corpus folder {folder} {why}.")
     downloads = spec.downloads_of(mode)
     if not downloads:
-        return _of_tfds(spec, mode, corpus_dirs, settings, progress)
+        return _of_tfds(spec, mode, corpus_dirs, workspace, progress)
     remote = [file for download in downloads for file in _remote_files(download)]
     found = _in_folders(remote, corpus_dirs)
-    md5s = _md5s(found, settings)
+    md5s = _md5s(found, workspace)
     wrong = _check_md5s(spec, remote, found, md5s, trust_corpus)
     missing = [file for file in remote if file.name not in found]
     if missing:
-        folder = settings.cache_dir / "downloads" / spec.corpus
-        fetched = fetch(missing, folder, settings=settings, progress=progress.fetch)
+        folder = workspace.path("downloads", spec.corpus)
+        fetched = fetch(missing, folder, workspace=workspace, progress=progress.fetch)
         paths = {file.name: path for file, path in zip(missing, fetched, strict=True)}
         found.update(paths)
-        md5s.update(_md5s(paths, settings))
+        md5s.update(_md5s(paths, workspace))
     parts = [
         CorpusPart(
             _unpacked(
                 [found[file.name] for file in _remote_files(download)],
                 [md5s[file.name] for file in _remote_files(download)],
-                settings,
+                workspace,
                 progress,
             ),
             download.split,
@@ -175,9 +175,9 @@ def _in_folders(files: Sequence[RemoteFile], folders: Sequence[Path]) -> dict[st
     }
 
 
-def _md5s(paths: dict[str, Path], settings: Settings) -> dict[str, str]:
+def _md5s(paths: dict[str, Path], workspace: Workspace) -> dict[str, str]:
     return {
-        name: md5_digests(path.parent, [path.name], settings)[0] for name, path in paths.items()
+        name: md5_digests(path.parent, [path.name], workspace)[0] for name, path in paths.items()
     }
 
 
@@ -212,12 +212,12 @@ def _check_md5s(
 
 
 def _unpacked(
-    paths: Sequence[Path], md5s: Sequence[str], settings: Settings, progress: CorpusProgress
+    paths: Sequence[Path], md5s: Sequence[str], workspace: Workspace, progress: CorpusProgress
 ) -> Path:
     """The folder of an archive's content, made once; a plain file gets a folder of its own."""
     last = paths[-1]
     stem = last.name.split(".")[0]
-    folder = settings.cache_dir / "corpora" / f"{stem}-{short(digest_json(list(md5s)))}"
+    folder = workspace.path("corpora", f"{stem}-{short(digest_json(list(md5s)))}")
     if folder.is_dir():
         return folder
     if len(paths) == 1 and not is_archive(last.name):
@@ -244,7 +244,7 @@ def _of_tfds(
     spec: TaskSpec,
     mode: str,
     corpus_dirs: Sequence[Path],
-    settings: Settings,
+    workspace: Workspace,
     progress: CorpusProgress,
 ) -> FoundCorpus:
     """The parts of a corpus that has no address, from the user's folders."""
@@ -256,8 +256,8 @@ def _of_tfds(
             plain = True
             parts.append(CorpusPart(path, split))
             continue
-        (md5,) = md5_digests(path.parent, [path.name], settings)
-        parts.append(CorpusPart(_unpacked([path], [md5], settings, progress), split))
+        (md5,) = md5_digests(path.parent, [path.name], workspace)
+        parts.append(CorpusPart(_unpacked([path], [md5], workspace, progress), split))
         files.append({"name": path.name, "md5": md5})
     # Of plain folders only the files' contents tell what they are.
     return FoundCorpus(RawCorpus(tuple(parts), spec.options), () if plain else tuple(files))

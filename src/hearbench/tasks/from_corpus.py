@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from hearbench.settings import Settings
 from hearbench.tasks.catalog import get_spec
 from hearbench.tasks.clips import Clip
 from hearbench.tasks.corpora import get_parser
 from hearbench.tasks.corpus import CorpusProgress, obtain_corpus
 from hearbench.tasks.parallel import Progress
 from hearbench.tasks.prepare import prepare_task
+from hearbench.workspace import Workspace
 
 __all__ = ["prepare_from_corpus"]
 
@@ -27,7 +27,7 @@ def prepare_from_corpus(
     trust_corpus: bool = False,
     sample_rates: Sequence[int] = (),
     skip_corrupt: bool = False,
-    settings: Settings | None = None,
+    workspace: Workspace | None = None,
     corpus_progress: CorpusProgress | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -41,7 +41,7 @@ def prepare_from_corpus(
         trust_corpus: Takes files whose MD5 isn't the catalog's as well; the metadata says so.
         sample_rates: Rates in Hz to write; by default the corpus's highest.
         skip_corrupt: Leaves out clips that can't be decoded; the metadata names them.
-        settings: Where the cache is, and how many threads; by default from the environment.
+        workspace: Where the cache is, and how many threads; by default from the environment.
         corpus_progress: Who is told how downloading, unpacking and reading get on.
         progress: Called as ``progress(done, total)`` with numbers of clips.
 
@@ -53,7 +53,7 @@ def prepare_from_corpus(
         TaskError: The corpus isn't what it should be, or the folder can't be written.
         DownloadError: Files can't be downloaded.
     """
-    settings = settings or Settings.from_environment()
+    workspace = workspace or Workspace.from_environment()
     spec = get_spec(name)
     mode = spec.default_mode if mode is None else mode
     recipe = spec.recipe(mode, tuple(sample_rates))
@@ -64,7 +64,7 @@ def prepare_from_corpus(
         mode,
         corpus_dirs=corpus_dirs,
         trust_corpus=trust_corpus,
-        settings=settings,
+        workspace=workspace,
         progress=corpus_progress,
     )
     rows = _read(parse(found.corpus), corpus_progress or CorpusProgress())
@@ -74,7 +74,7 @@ def prepare_from_corpus(
         out,
         skip_corrupt=skip_corrupt,
         origin=found.origin(),  # once the parser has noted what there is to note
-        settings=settings,
+        workspace=workspace,
         progress=progress,
     )
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hearbench.settings import Settings
 from hearbench.tasks.clip_table import ClipTable, read_clip_table
 from hearbench.tasks.own_recipe import agreed_multilabel, agreed_split_mode, own_recipe
 from hearbench.tasks.parallel import Progress
 from hearbench.tasks.prepare import prepare_task
 from hearbench.tasks.recipe import SMALL
 from hearbench.tasks.spec import SplitMode
+from hearbench.workspace import Workspace
 
 __all__ = ["prepare_from_csv"]
 
@@ -31,7 +31,7 @@ def prepare_from_csv(
     nfolds: int = 5,
     multilabel: bool = False,
     skip_corrupt: bool = False,
-    settings: Settings | None = None,
+    workspace: Workspace | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Makes a task out of a list of clips and returns its folder.
@@ -60,7 +60,7 @@ def prepare_from_csv(
         nfolds: Number of folds for ``new_split_kfold``.
         multilabel: Makes a scene task multilabel whose clips have a label at most, some none.
         skip_corrupt: Leaves out clips that can't be decoded; the metadata names them.
-        settings: Where the cache is, and how many threads; by default from the environment.
+        workspace: Where the cache is, and how many threads; by default from the environment.
         progress: Called as ``progress(done, total)`` with numbers of clips.
 
     Raises:
@@ -87,7 +87,7 @@ def prepare_from_csv(
         sample_rates=sample_rates,
     )
     return prepare_task(
-        table.clips, recipe, out, skip_corrupt=skip_corrupt, settings=settings, progress=progress
+        table.clips, recipe, out, skip_corrupt=skip_corrupt, workspace=workspace, progress=progress
     )
 
 

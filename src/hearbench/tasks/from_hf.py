@@ -12,7 +12,6 @@ from hearbench.digest import short
 from hearbench.errors import TaskError
 from hearbench.files import atomic_write
 from hearbench.registry import did_you_mean
-from hearbench.settings import Settings, user_path
 from hearbench.tasks.clips import Clip
 from hearbench.tasks.hf_columns import (
     Labels,
@@ -28,6 +27,7 @@ from hearbench.tasks.prepare import prepare_task
 from hearbench.tasks.problems import Problems
 from hearbench.tasks.spec import SplitMode, is_plain_name
 from hearbench.tasks.splits import TRAIN_VALID_TEST
+from hearbench.workspace import Workspace, user_path
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -70,7 +70,7 @@ def prepare_from_hf(
     nfolds: int = 5,
     multilabel: bool = False,
     skip_corrupt: bool = False,
-    settings: Settings | None = None,
+    workspace: Workspace | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Makes a scene task out of a Hugging Face dataset and returns its folder.
@@ -113,7 +113,7 @@ def prepare_from_hf(
         nfolds: Number of folds for ``new_split_kfold``.
         multilabel: Makes a task multilabel whose clips have a label at most, some none.
         skip_corrupt: Leaves out clips that can't be decoded; the metadata names them.
-        settings: Where the cache is, and how many threads; by default from the environment.
+        workspace: Where the cache is, and how many threads; by default from the environment.
         progress: Called as ``progress(done, total)``; every clip counts twice, once when its
             audio is fetched out of the dataset and once when it is prepared.
 
@@ -123,7 +123,7 @@ def prepare_from_hf(
         DownloadError: The hub can't be reached, or has no such dataset.
         HearError: The library ``datasets`` (the extra ``hf``) isn't installed.
     """
-    settings = settings or Settings.from_environment()
+    workspace = workspace or Workspace.from_environment()
     if not is_plain_name(name):
         # It names a folder of the cache before the recipe is looked at.
         raise TaskError(
@@ -133,7 +133,7 @@ def prepare_from_hf(
         raise TaskError(
             "Splits are named, and a column of folds as well; a dataset is divided by one of both."
         )
-    found = dataset_splits(source, config=config, revision=revision, settings=settings)
+    found = dataset_splits(source, config=config, revision=revision, workspace=workspace)
     homes = _homes(found, splits, source)
     used = {split: found[split] for split in homes}
     check_columns(used, audio_column, label_column, *([fold_column] if fold_column else []))
@@ -158,7 +158,7 @@ def prepare_from_hf(
     )
     recipe.check(problems)
     n_clips = sum(len(split.rows) for split in labels.values())
-    folder = settings.cache_dir / "corpora" / f"hf-{name}-{short(identity_of(used, audio_column))}"
+    folder = workspace.path("corpora", f"hf-{name}-{short(identity_of(used, audio_column))}")
     sounds = _Sounds(used, audio_column, user_path(source).absolute(), folder)
     clips: list[Clip] = []
     for done, sound in enumerate(sounds.fetched(problems)):
@@ -179,7 +179,7 @@ def prepare_from_hf(
             progress(n_clips + done, n_clips + total)
 
     return prepare_task(
-        clips, recipe, out, skip_corrupt=skip_corrupt, settings=settings, progress=second_half
+        clips, recipe, out, skip_corrupt=skip_corrupt, workspace=workspace, progress=second_half
     )
 
 

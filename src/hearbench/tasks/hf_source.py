@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hearbench.digest import digest_json
 from hearbench.errors import DownloadError, HearError, TaskError
-from hearbench.settings import Settings, user_path
+from hearbench.workspace import Workspace, user_path
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -37,7 +37,7 @@ def datasets_library() -> ModuleType:
 
 
 def dataset_splits(
-    source: str, *, config: str | None, revision: str | None, settings: Settings
+    source: str, *, config: str | None, revision: str | None, workspace: Workspace
 ) -> dict[str, Dataset]:
     """The splits of a dataset by their names; one that was saved without a name is ``train``.
 
@@ -46,7 +46,7 @@ def dataset_splits(
             understands, or the name of a dataset on the hub.
         config: Name of the dataset's configuration, where it has several.
         revision: Branch, tag or commit on the hub.
-        settings: Where the cache is. What ``load_dataset`` converts out of a folder goes there;
+        workspace: Where the cache is. What ``load_dataset`` converts out of a folder goes there;
             what it gets from the hub goes where the library keeps such things.
 
     Raises:
@@ -74,7 +74,7 @@ def dataset_splits(
         if saved:
             found = library.load_from_disk(str(folder))
         else:
-            converted = settings.cache_dir / "huggingface"
+            converted = workspace.path("huggingface")
             found = _loaded(library, str(folder), name=config, cache_dir=str(converted))
     except Exception as error:
         # Of what is damaged or empty the library raises all kinds.

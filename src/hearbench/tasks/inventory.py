@@ -21,8 +21,8 @@ from hearbench.audio.decode import prepared_wav
 from hearbench.digest import digest_bytes, digest_file, digest_json, short
 from hearbench.errors import AudioError
 from hearbench.files import SYNTAX_ERRORS, file_stamp, is_file, write_json
-from hearbench.settings import Settings
 from hearbench.tasks.parallel import in_threads
+from hearbench.workspace import Workspace
 
 __all__ = [
     "FileFacts",
@@ -55,7 +55,7 @@ class FileFacts:
     problem: str | None = None
 
 
-def wav_facts(folder: Path, names: Sequence[str], settings: Settings) -> list[FileFacts]:
+def wav_facts(folder: Path, names: Sequence[str], workspace: Workspace) -> list[FileFacts]:
     """Facts of prepared WAVs by their names below a folder, in order; all must exist."""
 
     def look(path: Path) -> FileFacts:
@@ -70,22 +70,22 @@ def wav_facts(folder: Path, names: Sequence[str], settings: Settings) -> list[Fi
             return FileFacts(digest_bytes(data), None, said)
         return FileFacts(digest_bytes(data), rate)
 
-    return _remembered("wav", folder, names, settings, look)
+    return _remembered("wav", folder, names, workspace, look)
 
 
-def content_digests(folder: Path, names: Sequence[str], settings: Settings) -> list[str]:
+def content_digests(folder: Path, names: Sequence[str], workspace: Workspace) -> list[str]:
     """Content digests of any files by their names below a folder, in order; all must exist."""
-    facts = _remembered("file", folder, names, settings, lambda path: FileFacts(digest_file(path)))
+    facts = _remembered("file", folder, names, workspace, lambda path: FileFacts(digest_file(path)))
     return [fact.digest for fact in facts]
 
 
-def changed_files(folder: Path, expected: Mapping[str, str], settings: Settings) -> list[str]:
+def changed_files(folder: Path, expected: Mapping[str, str], workspace: Workspace) -> list[str]:
     """The files below a folder that aren't there, can't be read, or hold something else.
 
     Args:
         folder: The folder.
         expected: Content digests by relative name.
-        settings: Where the cache is, and how many threads.
+        workspace: Where the cache is, and how many threads.
     """
 
     def look(path: Path) -> FileFacts:
@@ -95,7 +95,7 @@ def changed_files(folder: Path, expected: Mapping[str, str], settings: Settings)
             return FileFacts("", None, f"can't be read: {error.strerror}")
 
     there = [name for name in expected if is_file(folder / name)]
-    facts = _remembered("file", folder, there, settings, look)
+    facts = _remembered("file", folder, there, workspace, look)
     found = {name: fact.digest for name, fact in zip(there, facts, strict=True)}
     return [name for name, digest in expected.items() if found.get(name) != digest]
 
@@ -118,19 +118,19 @@ def tell_damaged(paths: Sequence[Path], what_follows: str) -> None:
     )
 
 
-def md5_digests(folder: Path, names: Sequence[str], settings: Settings) -> list[str]:
+def md5_digests(folder: Path, names: Sequence[str], workspace: Workspace) -> list[str]:
     """MD5s of any files by their names below a folder, in order; all must exist.
 
     It is what the sources of corpora publish; the cache's own keys are SHA-256.
     """
-    facts = _remembered("md5", folder, names, settings, lambda path: FileFacts(md5_of(path)))
+    facts = _remembered("md5", folder, names, workspace, lambda path: FileFacts(md5_of(path)))
     return [fact.digest for fact in facts]
 
 
-def remember_md5(folder: Path, name: str, md5: str, settings: Settings) -> None:
+def remember_md5(folder: Path, name: str, md5: str, workspace: Workspace) -> None:
     """Notes the MD5 of a file that was hashed elsewhere, for :func:`md5_digests`."""
     time.sleep(_CLOCK_STEP_NS / _S_NS)  # or what was only just written wouldn't be remembered
-    _remembered("md5", folder, [name], settings, lambda path: FileFacts(md5))  # noqa: ARG005
+    _remembered("md5", folder, [name], workspace, lambda path: FileFacts(md5))  # noqa: ARG005
 
 
 def md5_of(path: Path, *, each_block: Callable[[], None] | None = None) -> str:
@@ -148,16 +148,16 @@ def _remembered(
     kind: str,
     folder: Path,
     names: Sequence[str],
-    settings: Settings,
+    workspace: Workspace,
     look: Callable[[Path], FileFacts],
 ) -> list[FileFacts]:
     place = short(digest_bytes(os.fsencode(folder.resolve())))
-    memory = settings.cache_dir / "digests" / f"{kind}-{place}.json"
+    memory = workspace.path("digests", f"{kind}-{place}.json")
     known = _recall(memory)
     stamps = {name: file_stamp(folder / name) for name in names}
     new = [name for name, stamp in stamps.items() if known.get(name, ())[:_STAMP] != stamp]
     now_ns = time.time_ns()
-    found = in_threads(lambda name: look(folder / name), new, workers=settings.workers)
+    found = in_threads(lambda name: look(folder / name), new, workers=workspace.workers)
     fresh = dict(zip(new, found, strict=True))
     for name, facts in fresh.items():
         known[name] = [*stamps[name], facts.digest, facts.sample_rate, facts.problem]

@@ -11,7 +11,6 @@ from hearbench.digest import short
 from hearbench.errors import TaskError, UnknownNameError
 from hearbench.files import TEMPORARY_PREFIX, atomic_folder
 from hearbench.registry import did_you_mean
-from hearbench.settings import Settings, user_path
 from hearbench.sums import SUMS_FILE, note_if_none, read_whole_sums, sums_of, write_sums
 from hearbench.tasks.archives import extract_members
 from hearbench.tasks.catalog import catalog_names
@@ -19,6 +18,7 @@ from hearbench.tasks.check import METADATA, read_task_folder
 from hearbench.tasks.inventory import changed_files, content_digests, tell_damaged
 from hearbench.tasks.naming import catalog_folder
 from hearbench.tasks.problems import Problems
+from hearbench.workspace import Workspace, user_path
 
 __all__ = ["TASKS_FOLDER", "UNFINISHED", "Place", "locate"]
 
@@ -41,13 +41,13 @@ class Place:
 
 
 def locate(
-    path_or_name: str | Path, settings: Settings, fetch: Callable[[str], Path] | None = None
+    path_or_name: str | Path, workspace: Workspace, fetch: Callable[[str], Path] | None = None
 ) -> Place:
     """The folder of a task, its archive unpacked into the cache if it is one.
 
     Args:
         path_or_name: A folder, an archive, or a name.
-        settings: Where the cache is.
+        workspace: Where the cache is.
         fetch: Gets a task of the catalog by its folder's name if it isn't in the cache; by
             default that is an error.
 
@@ -64,7 +64,7 @@ def locate(
             folder = _only_task(path, str(path_or_name))
             return Place(folder, str(folder))
         if path.is_file():
-            return _unpacked(path, settings)
+            return _unpacked(path, workspace)
     except (OSError, ValueError) as error:
         raise TaskError(f"{path_or_name} can't be read: {error}.") from error
     if "/" in text or "\\" in text or text.endswith(_ARCHIVES):
@@ -72,7 +72,7 @@ def locate(
             f"{text!r}: there is no such file or folder. A task is named by its folder, its "
             ".tar.gz, or its name in the cache."
         )
-    return _named(text, settings, fetch)
+    return _named(text, workspace, fetch)
 
 
 def _tasks_below(folder: Path, depth: int = _DEPTH) -> tuple[list[Path], list[Path]]:
@@ -112,17 +112,17 @@ def _only_task(folder: Path, shown: str) -> Path:
     )
 
 
-def _unpacked(archive: Path, settings: Settings) -> Place:
+def _unpacked(archive: Path, workspace: Workspace) -> Place:
     archive = archive.resolve()
     if not archive.name.endswith(_ARCHIVES):
         raise TaskError(f"{archive} is a file but no .tar.gz; give a task's folder or archive.")
     stem = archive.name
     for ending in _ARCHIVES:
         stem = stem.removesuffix(ending)
-    digest = content_digests(archive.parent, [archive.name], settings)[0]
-    folder = settings.cache_dir / "unpacked" / f"{stem}-{short(digest)}"
+    digest = content_digests(archive.parent, [archive.name], workspace)[0]
+    folder = workspace.path("unpacked", f"{stem}-{short(digest)}")
     sums = read_whole_sums(folder) or {}
-    damaged = changed_files(folder, sums, settings)
+    damaged = changed_files(folder, sums, workspace)
     tell_damaged([folder / name for name in damaged], f"unpacking {archive} again")
     if damaged or not sums:
         shutil.rmtree(folder, ignore_errors=True)
@@ -132,21 +132,21 @@ def _unpacked(archive: Path, settings: Settings) -> Place:
                 # It is refused; what else is wrong is said in the same breath.
                 finished, _ = _tasks_below(temporary)
                 for task in finished:
-                    problems.merge(read_task_folder(task, settings).problems)
+                    problems.merge(read_task_folder(task, workspace).problems)
                 raise problems.error(f"The archive {archive} can't be used; wrong are:", _REMEDY)
             files = [path for path in temporary.rglob("*") if path.is_file()]
             write_sums(temporary, sums_of(temporary, files))
     return Place(_only_task(folder, str(archive)), str(archive))
 
 
-def _refuse_damaged(folder: Path, settings: Settings) -> None:
+def _refuse_damaged(folder: Path, workspace: Workspace) -> None:
     """Refuses a task of the cache whose files aren't what they were when it was first used.
 
     Raises:
         TaskError: Some aren't.
     """
     sums = read_whole_sums(folder)
-    damaged = [SUMS_FILE] if sums is None else changed_files(folder, sums, settings)
+    damaged = [SUMS_FILE] if sums is None else changed_files(folder, sums, workspace)
     if damaged:
         more = f" and {len(damaged) - 1} more files" if len(damaged) > 1 else ""
         raise TaskError(
@@ -166,9 +166,9 @@ def _files_of(folder: Path) -> list[Path]:
     ]
 
 
-def _named(name: str, settings: Settings, fetch: Callable[[str], Path] | None) -> Place:
+def _named(name: str, workspace: Workspace, fetch: Callable[[str], Path] | None) -> Place:
     """A task by its folder's name, or by the task's name alone if that is clear."""
-    root = settings.cache_dir / TASKS_FOLDER
+    root = workspace.path(TASKS_FOLDER)
     folders = []
     if root.is_dir():
         folders = sorted(
@@ -189,7 +189,7 @@ def _named(name: str, settings: Settings, fetch: Callable[[str], Path] | None) -
     found = exact or [path for path in folders if path.name.startswith(f"{name}-")]
     if len(found) == 1:
         task = _only_task(found[0], name)
-        _refuse_damaged(task, settings)
+        _refuse_damaged(task, workspace)
         return Place(task, f"{name} ({found[0]})")
     if found:
         raise TaskError(

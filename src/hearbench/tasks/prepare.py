@@ -23,7 +23,6 @@ from hearbench.digest import digest_json
 from hearbench.errors import TaskError
 from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX, flush_disk, write_json, write_text
 from hearbench.locks import lock_beside, one_after_another
-from hearbench.settings import Settings
 from hearbench.tasks.arrange import Arrangement, arrange
 from hearbench.tasks.check import METADATA, VOCABULARY, read_task_folder
 from hearbench.tasks.clips import Clip
@@ -34,6 +33,7 @@ from hearbench.tasks.parallel import Progress
 from hearbench.tasks.prepare_audio import check_room, highest_rate, write_clips
 from hearbench.tasks.problems import Problems
 from hearbench.tasks.recipe import Recipe
+from hearbench.workspace import Workspace
 
 __all__ = ["Origin", "prepare_task"]
 
@@ -64,7 +64,7 @@ def prepare_task(
     *,
     skip_corrupt: bool = False,
     origin: Origin | None = None,
-    settings: Settings | None = None,
+    workspace: Workspace | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Makes a task folder ``out/tasks/<name>-<version>-<mode>`` and returns it.
@@ -79,7 +79,7 @@ def prepare_task(
         skip_corrupt: Leaves out clips that can't be decoded, and names them in the task's
             metadata; by default they are an error that names them all.
         origin: Where the clips come from; by default their files' contents stand for them.
-        settings: Where the cache is, and how many threads; by default from the environment.
+        workspace: Where the cache is, and how many threads; by default from the environment.
         progress: Called as ``progress(done, total)`` with numbers of clips.
 
     Raises:
@@ -87,20 +87,20 @@ def prepare_task(
             folder holds something else, or can't be written.
     """
     recipe.refuse_bad()
-    settings = settings or Settings.from_environment()
+    workspace = workspace or Workspace.from_environment()
     arrangement = arrange(rows, recipe)
     folder = out / TASKS_FOLDER / recipe.folder_name
     try:
         if not recipe.sample_rates:
-            rates = (highest_rate(arrangement.sources, recipe, settings),)
+            rates = (highest_rate(arrangement.sources, recipe, workspace),)
             recipe = replace(recipe, sample_rates=rates)
             recipe.refuse_bad()
-        inputs = _inputs_digest(arrangement, recipe, origin, settings)
+        inputs = _inputs_digest(arrangement, recipe, origin, workspace)
         say = logging.getLogger(__name__).warning
         with one_after_another(lock_beside(folder), f"preparing {folder}", say):
             finished = _begin(folder, inputs, recipe)
             corrupt = _write_audio(
-                folder, arrangement, recipe, finished, skip_corrupt, settings, progress
+                folder, arrangement, recipe, finished, skip_corrupt, workspace, progress
             )
             if not finished:
                 record: dict[str, Any] = {"version": __version__, "inputs": inputs}
@@ -109,7 +109,7 @@ def prepare_task(
                 kept = _without(arrangement, corrupt, recipe)
                 if recipe.embedding_type == "event":
                     check_event_times(folder, kept, recipe)
-                _finish(folder, kept, corrupt, recipe, record, settings)
+                _finish(folder, kept, corrupt, recipe, record, workspace)
             (folder / UNFINISHED).unlink(missing_ok=True)
     except OSError as error:
         raise TaskError(f"The task can't be written to {folder}: {error}.") from error
@@ -117,7 +117,7 @@ def prepare_task(
 
 
 def _inputs_digest(
-    arrangement: Arrangement, recipe: Recipe, origin: Origin | None, settings: Settings
+    arrangement: Arrangement, recipe: Recipe, origin: Origin | None, workspace: Workspace
 ) -> str:
     """Digest of all that decides the content of the files."""
     sources = arrangement.sources
@@ -125,7 +125,7 @@ def _inputs_digest(
         paths = [source.path.absolute() for source in sources.values()]
         root = Path(os.path.commonpath([path.parent for path in paths]))
         names = [path.relative_to(root).as_posix() for path in paths]
-        contents = content_digests(root, names, settings)
+        contents = content_digests(root, names, workspace)
     else:
         contents = [origin.digest] * len(sources)
     return digest_json(
@@ -212,7 +212,7 @@ def _write_audio(
     recipe: Recipe,
     finished: bool,
     skip_corrupt: bool,
-    settings: Settings,
+    workspace: Workspace,
     progress: Progress | None,
 ) -> dict[str, str]:
     """Writes whatever audio isn't there.
@@ -227,7 +227,7 @@ def _write_audio(
     sources = {name: source for name, source in arrangement.sources.items() if name not in left_out}
     places = _places(folder, recipe, finished)
     check_room(folder, places, sources, recipe)
-    corrupt = write_clips(places, sources, recipe, settings, progress)
+    corrupt = write_clips(places, sources, recipe, workspace, progress)
     if corrupt and (finished or not skip_corrupt):
         raise _corrupt_error(corrupt, recipe)
     for rate, place in places.items():
@@ -269,7 +269,7 @@ def _finish(
     corrupt: Mapping[str, str],
     recipe: Recipe,
     record: Mapping[str, Any],
-    settings: Settings,
+    workspace: Workspace,
 ) -> None:
     """Writes the labels, and at last the metadata, once all was read and checked as in loading.
 
@@ -284,7 +284,7 @@ def _finish(
     metadata = recipe.metadata(tuple(kept.splits))
     unchecked = folder / f"{TEMPORARY_PREFIX}{METADATA}"
     write_json(unchecked, {**metadata, _PROVENANCE: provenance})
-    problems = read_task_folder(folder, settings, metadata=unchecked.name).problems
+    problems = read_task_folder(folder, workspace, metadata=unchecked.name).problems
     if problems:
         raise problems.error(
             f"{recipe.folder_name} isn't finished, as it couldn't be loaded; wrong are:",

@@ -15,17 +15,17 @@ from hearbench.audio.encode import MOST_SAMPLES, is_whole_wav16, write_wav16
 from hearbench.audio.resample import resample16, resampled_length
 from hearbench.audio.shape import pad_or_trim, samples_of
 from hearbench.errors import AudioError, TaskError
-from hearbench.settings import Settings
 from hearbench.tasks.arrange import Source
 from hearbench.tasks.parallel import Progress, in_threads
 from hearbench.tasks.recipe import Recipe
+from hearbench.workspace import Workspace
 
 __all__ = ["check_room", "highest_rate", "write_clips"]
 
 _BYTES_PER_SAMPLE = 2
 
 
-def highest_rate(sources: Mapping[str, Source], recipe: Recipe, settings: Settings) -> int:
+def highest_rate(sources: Mapping[str, Source], recipe: Recipe, workspace: Workspace) -> int:
     """The highest rate in Hz among the files that a task is made from.
 
     Raises:
@@ -39,7 +39,7 @@ def highest_rate(sources: Mapping[str, Source], recipe: Recipe, settings: Settin
             return None  # decoding it will fail as well, and says so for all such clips at once
 
     paths = {source.path for source in sources.values()}
-    found = [value for value in in_threads(rate, paths, workers=settings.workers) if value]
+    found = [value for value in in_threads(rate, paths, workers=workspace.workers) if value]
     if not found:
         raise TaskError(
             f"{recipe.folder_name} can't be prepared: none of its {len(paths)} files holds audio "
@@ -83,7 +83,7 @@ def write_clips(
     places: Mapping[int, Path],
     sources: Mapping[str, Source],
     recipe: Recipe,
-    settings: Settings,
+    workspace: Workspace,
     progress: Progress | None,
 ) -> dict[str, str]:
     """Decodes, cuts and resamples every clip whose files aren't all there.
@@ -92,7 +92,7 @@ def write_clips(
         places: The folder that each rate is written to.
         sources: Of the clips, by ``<split>/<file>``.
         recipe: How they become a task.
-        settings: How many threads.
+        workspace: How many threads.
         progress: Called as ``progress(done, total)`` with numbers of clips.
 
     Returns:
@@ -119,7 +119,7 @@ def write_clips(
             return name, str(error)
         return None
 
-    results = in_threads(write, sources.items(), workers=settings.workers, progress=progress)
+    results = in_threads(write, sources.items(), workers=workspace.workers, progress=progress)
     return dict(result for result in results if result is not None)
 
 

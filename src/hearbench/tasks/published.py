@@ -14,12 +14,12 @@ from pydantic import ValidationError
 
 from hearbench.errors import TaskError
 from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX
-from hearbench.settings import Settings
 from hearbench.tasks.archives import unpack_archive
 from hearbench.tasks.archives.unpacking import UnwritableError, is_about_the_place
 from hearbench.tasks.check import METADATA, read_task_folder
 from hearbench.tasks.fetch import ByteProgress
 from hearbench.tasks.spec import TaskMetadata
+from hearbench.workspace import Workspace
 
 __all__ = ["unpack_published"]
 
@@ -31,7 +31,7 @@ def unpack_published(
     target: Path,
     *,
     trusted: bool,
-    settings: Settings,
+    workspace: Workspace,
     progress: ByteProgress | None = None,
 ) -> None:
     """Makes a task's folder of its archive.
@@ -41,7 +41,7 @@ def unpack_published(
         target: The task's folder, which appears once all of it is there.
         trusted: Whether its content is known to be the published one; if not, all of it is
             looked at closely.
-        settings: How many threads look.
+        workspace: How many threads look.
         progress: Told of the bytes under the task's name.
 
     Raises:
@@ -58,7 +58,7 @@ def unpack_published(
             folder = _task_in(content, archive, target.name)
             if not trusted:
                 # What is remembered of files here is of no use anywhere else.
-                here = dataclasses.replace(settings, cache_dir=Path(work) / "cache")
+                here = dataclasses.replace(workspace, cache_dir=Path(work) / "cache")
                 problems = read_task_folder(folder, here).problems
                 if problems:
                     raise problems.error(

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from hearbench.errors import DownloadError, HearError, TaskError, UnknownNameError
 from hearbench.registry import did_you_mean
-from hearbench.settings import Settings
 from hearbench.tasks.archives.unpacking import UnwritableError
 from hearbench.tasks.check import METADATA
 from hearbench.tasks.fetch import (
@@ -30,6 +29,7 @@ from hearbench.tasks.naming import catalog_task
 from hearbench.tasks.published import unpack_published
 from hearbench.tasks.record import Known, Record, find_md5s, load_record, pin, recall
 from hearbench.tasks.spec import is_plain_name
+from hearbench.workspace import Workspace
 
 __all__ = [
     "Outcome",
@@ -51,10 +51,10 @@ def ready_made_names() -> tuple[str, ...]:
     return load_record().folders
 
 
-def ready_made_file(folder_name: str, settings: Settings) -> RemoteFile:
+def ready_made_file(folder_name: str, workspace: Workspace) -> RemoteFile:
     """A task's archive by what is known of it without asking the network."""
     record = load_record()
-    return record.remote(folder_name, recall(folder_name, record, settings))
+    return record.remote(folder_name, recall(folder_name, record, workspace))
 
 
 def unpublished(folder_name: str, record: Record | None = None) -> UnknownNameError:
@@ -79,7 +79,7 @@ def unpublished(folder_name: str, record: Record | None = None) -> UnknownNameEr
 def fetch_ready_made(
     folder_name: str,
     *,
-    settings: Settings,
+    workspace: Workspace,
     corpus_dirs: Sequence[Path] = (),
     progress: ByteProgress | None = None,
     policy: RetryPolicy | None = None,
@@ -94,7 +94,7 @@ def fetch_ready_made(
 
     Args:
         folder_name: ``<task>-<version>-<mode>``.
-        settings: The cache and the mirror.
+        workspace: The cache and the mirror.
         corpus_dirs: Folders in which the archive may lie; it is left there.
         progress: Told of the bytes of the archive under its name, then of those that are
             unpacked under the task's.
@@ -108,7 +108,7 @@ def fetch_ready_made(
     """
     (outcome,) = fetch_each_ready_made(
         [folder_name],
-        settings=settings,
+        workspace=workspace,
         corpus_dirs=corpus_dirs,
         progress=progress,
         unpacking=progress,
@@ -135,7 +135,7 @@ class Outcome(NamedTuple):
 def fetch_each_ready_made(
     folder_names: Sequence[str],
     *,
-    settings: Settings,
+    workspace: Workspace,
     corpus_dirs: Sequence[Path] = (),
     progress: ByteProgress | None = None,
     unpacking: ByteProgress | None = None,
@@ -149,7 +149,7 @@ def fetch_each_ready_made(
 
     Args:
         folder_names: ``<task>-<version>-<mode>`` each; every one counts once.
-        settings: The cache and the mirror.
+        workspace: The cache and the mirror.
         corpus_dirs: Folders in which archives may lie; they are left there.
         progress: Told of the bytes of the archives under their names.
         unpacking: Told of how much is unpacked under the tasks' names.
@@ -159,7 +159,7 @@ def fetch_each_ready_made(
     Yields:
         Every task in one outcome, as soon as that is known.
     """
-    work = _Work(settings, corpus_dirs, progress, unpacking, policy, record or load_record())
+    work = _Work(workspace, corpus_dirs, progress, unpacking, policy, record or load_record())
     missing = []
     for name in dict.fromkeys(folder_names):
         target = work.target(name)
@@ -191,7 +191,7 @@ class _Wanted:
 
 @dataclass(frozen=True)
 class _Work:
-    settings: Settings
+    workspace: Workspace
     corpus_dirs: Sequence[Path]
     progress: ByteProgress | None
     unpacking: ByteProgress | None
@@ -199,12 +199,12 @@ class _Work:
     record: Record
 
     def target(self, name: str) -> Path:
-        return self.settings.cache_dir / TASKS_FOLDER / name
+        return self.workspace.path(TASKS_FOLDER, name)
 
     def look_up(self, names: Sequence[str]) -> Generator[Outcome, None, list[_Wanted]]:
         """Finds the md5s; returns the tasks that can be had, and yields the others."""
         try:
-            known = {name: recall(name, self.record, self.settings) for name in names}
+            known = {name: recall(name, self.record, self.workspace) for name in names}
         except DownloadError as error:
             yield Outcome(tuple(names), error)
             return []
@@ -212,7 +212,7 @@ class _Work:
         unknown = [name for name in names if known[name] is None]
         # Those that can't be had without an md5; for others it is only asked in passing.
         needy = {
-            name for name in unknown if self.settings.mirror is None and handed_in[name] is None
+            name for name in unknown if self.workspace.mirror is None and handed_in[name] is None
         }
         refused: set[str] = set()
         reasons: dict[str, list[str]] = {}
@@ -221,7 +221,7 @@ class _Work:
                 found = find_md5s(
                     unknown,
                     self.record,
-                    self.settings,
+                    self.workspace,
                     in_passing=needy.isdisjoint(self.record.folders),
                     policy=self.policy,
                 )
@@ -258,13 +258,13 @@ class _Work:
         """Downloads and unpacks tasks that weren't handed in."""
         if not wanted:
             return
-        folder = self.settings.cache_dir / _DOWNLOADS
+        folder = self.workspace.path(_DOWNLOADS)
         name = wanted[0].name if len(wanted) == 1 else "NAME"
         try:
             results = fetch_each(
                 [self.record.remote(one.name, one.known) for one in wanted],
                 folder,
-                settings=self.settings,
+                workspace=self.workspace,
                 progress=self.progress,
                 policy=self.policy,
                 hand_in=f"hearbench tasks download {name} --corpus-dir DIR",
@@ -297,7 +297,7 @@ class _Work:
         """Unpacks an archive; one that was downloaded is removed then."""
         try:
             if one.handed_in is not None:
-                _check_handed_in(archive, one.known, self.settings)
+                _check_handed_in(archive, one.known, self.workspace)
                 self._unpack(one, archive)
             else:
                 self._take_download(one, archive)
@@ -324,11 +324,11 @@ class _Work:
                 "file; the same command downloads it anew."
             ) from error
         if one.known is None:
-            (md5,) = md5_digests(archive.parent, [archive.name], self.settings)
-            source = f"the first one of {self.settings.mirror}"
+            (md5,) = md5_digests(archive.parent, [archive.name], self.workspace)
+            source = f"the first one of {self.workspace.mirror}"
             size_bytes = archive.stat().st_size
             seen = Known(md5=md5, size_bytes=size_bytes, source=source)
-            pin({archive.name: seen}, self.settings)
+            pin({archive.name: seen}, self.workspace)
         archive.unlink(missing_ok=True)
 
     def _unpack(self, one: _Wanted, archive: Path) -> None:
@@ -336,7 +336,7 @@ class _Work:
             archive,
             self.target(one.name),
             trusted=one.known is not None,
-            settings=self.settings,
+            workspace=self.workspace,
             progress=self.unpacking,
         )
 
@@ -359,10 +359,10 @@ class _Work:
         )
 
 
-def _check_handed_in(archive: Path, known: Known | None, settings: Settings) -> None:
+def _check_handed_in(archive: Path, known: Known | None, workspace: Workspace) -> None:
     if known is None:
         return
-    (md5,) = md5_digests(archive.parent, [archive.name], settings)
+    (md5,) = md5_digests(archive.parent, [archive.name], workspace)
     if md5 != known.md5:
         raise DownloadError(
             f"{archive} has the md5 {md5}, but {known.md5} by {known.source}. It isn't used; "

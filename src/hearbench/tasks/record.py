@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hearbench.errors import DownloadError
 from hearbench.files import SYNTAX_ERRORS, write_json
-from hearbench.settings import Settings
 from hearbench.tasks.fetch import RemoteFile, RetryPolicy, TransferError, read_remote
 from hearbench.toml import tomllib
+from hearbench.workspace import Workspace
 
 __all__ = ["Known", "Record", "find_md5s", "load_record", "pin", "recall"]
 
@@ -93,16 +93,16 @@ def load_record() -> Record:
     return Record.model_validate(tomllib.loads(text))
 
 
-def recall(folder_name: str, record: Record, settings: Settings) -> Known | None:
+def recall(folder_name: str, record: Record, workspace: Workspace) -> Known | None:
     """What is known of a task's archive without asking anybody."""
     known = record.known.get(folder_name)
-    return known or _read_pins(settings).files.get(record.archive_name(folder_name))
+    return known or _read_pins(workspace).files.get(record.archive_name(folder_name))
 
 
 def find_md5s(
     folder_names: Sequence[str],
     record: Record,
-    settings: Settings,
+    workspace: Workspace,
     *,
     in_passing: bool,
     policy: RetryPolicy | None = None,
@@ -114,7 +114,7 @@ def find_md5s(
     Args:
         folder_names: ``<task>-<version>-<mode>`` each.
         record: Where the archives are.
-        settings: Where the pins are, and the mirror.
+        workspace: Where the pins are, and the mirror.
         in_passing: Try the record once and not for long.
         policy: When to try again, where that isn't so.
 
@@ -123,9 +123,9 @@ def find_md5s(
     """
     names = {folder_name: record.archive_name(folder_name) for folder_name in folder_names}
     found: dict[str, Known | str] = {}
-    if settings.mirror is not None and names:
-        at_mirror = _at_mirror(set(names.values()), settings.mirror)
-        pin(at_mirror, settings)
+    if workspace.mirror is not None and names:
+        at_mirror = _at_mirror(set(names.values()), workspace.mirror)
+        pin(at_mirror, workspace)
         found = {folder: at_mirror[name] for folder, name in names.items() if name in at_mirror}
     left = [folder_name for folder_name in folder_names if folder_name not in found]
     if not left:
@@ -139,8 +139,8 @@ def find_md5s(
     except SYNTAX_ERRORS as error:
         why = f"the record's description at {record.api} is no JSON: {error}"
         return found | dict.fromkeys(left, why)
-    _check_unchanged(listed, record, settings)
-    pin(listed, settings)
+    _check_unchanged(listed, record, workspace)
+    pin(listed, workspace)
     return found | {
         folder: listed.get(
             names[folder], f"the record's description at {record.api} doesn't list {names[folder]}"
@@ -149,20 +149,20 @@ def find_md5s(
     }
 
 
-def pin(found: Mapping[str, Known], settings: Settings) -> None:
+def pin(found: Mapping[str, Known], workspace: Workspace) -> None:
     """Remembers md5s by the names of the archives; those that are known stay as they are."""
-    pins = _read_pins(settings)
+    pins = _read_pins(workspace)
     together = _Pins(files={**found, **pins.files})
     if together != pins:
-        write_json(_pins_path(settings), together.model_dump())
+        write_json(_pins_path(workspace), together.model_dump())
 
 
-def _pins_path(settings: Settings) -> Path:
-    return settings.cache_dir / _PINS
+def _pins_path(workspace: Workspace) -> Path:
+    return workspace.path(_PINS)
 
 
-def _read_pins(settings: Settings) -> _Pins:
-    path = _pins_path(settings)
+def _read_pins(workspace: Workspace) -> _Pins:
+    path = _pins_path(workspace)
     try:
         return _Pins.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -212,8 +212,8 @@ def _listed(value: Any, source: str) -> Iterator[tuple[str, Known]]:
             yield name, Known(md5=md5.lower(), size_bytes=size_bytes, source=source)
 
 
-def _check_unchanged(listed: Mapping[str, Known], record: Record, settings: Settings) -> None:
-    before = dict(_read_pins(settings).files)
+def _check_unchanged(listed: Mapping[str, Known], record: Record, workspace: Workspace) -> None:
+    before = dict(_read_pins(workspace).files)
     before |= {record.archive_name(folder): known for folder, known in record.known.items()}
     changed = [
         f"- {name}: {known.md5} by {known.source}, now {listed[name].md5}"
@@ -228,7 +228,7 @@ def _check_unchanged(listed: Mapping[str, Known], record: Record, settings: Sett
                     *changed,
                     "A published record doesn't change, so something is wrong: with the network, "
                     "with the record, or with what was seen first. If the new ones are right, "
-                    f"remove the old ones from {_pins_path(settings)}, and the tasks that were "
+                    f"remove the old ones from {_pins_path(workspace)}, and the tasks that were "
                     "made from them from the cache.",
                 ]
             )

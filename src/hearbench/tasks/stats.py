@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from hearbench.audio.decode import read_float32
 from hearbench.errors import AudioError, TaskError
-from hearbench.settings import Settings
 from hearbench.tasks.clips import Event
 from hearbench.tasks.event_stats import Durations, EventStats, Spread, event_stats
 from hearbench.tasks.parallel import Progress, in_threads
 from hearbench.tasks.spec import EmbeddingType, PredictionType, SplitMode
 from hearbench.tasks.store import PreparedTask
+from hearbench.workspace import Workspace
 
 __all__ = ["EventStats", "SplitStats", "Spread", "TaskStats", "task_stats"]
 
@@ -159,7 +159,7 @@ def task_stats(
     task: PreparedTask,
     *,
     listen: bool = False,
-    settings: Settings | None = None,
+    workspace: Workspace | None = None,
     progress: Progress | None = None,
 ) -> TaskStats:
     """Counts what a task is made of.
@@ -169,13 +169,13 @@ def task_stats(
     Args:
         task: The task.
         listen: Reads all audio as well, at the lowest rate that is there, to find silent clips.
-        settings: How many threads; by default from the environment.
+        workspace: How many threads; by default from the environment.
         progress: Called as ``progress(done, total)`` with numbers of clips.
 
     Raises:
         TaskError: Some audio can't be read any more.
     """
-    settings = settings or Settings.from_environment()
+    workspace = workspace or Workspace.from_environment()
     rate = task.source_rate
     paths = [path for split in task.splits for path in task.audio_paths(split, rate)]
     quickest = min(task.sample_rates)
@@ -187,7 +187,7 @@ def task_stats(
 
     pairs = list(zip(paths, heard, strict=True))
     try:
-        facts = in_threads(look, pairs, workers=settings.workers, progress=progress)
+        facts = in_threads(look, pairs, workers=workspace.workers, progress=progress)
     except AudioError as error:
         raise TaskError(f"{task.name} can't be counted: {error}") from error
     index = {label: i for i, label in enumerate(task.vocabulary)}

@@ -21,7 +21,6 @@ from hearbench.audio.encode import write_wav16
 from hearbench.audio.resample import resample16
 from hearbench.digest import digest_json, short
 from hearbench.errors import AudioError, TaskError
-from hearbench.settings import Settings
 from hearbench.sums import SumsLog, read_sums
 from hearbench.tasks.check import FolderContent, read_task_folder
 from hearbench.tasks.clips import Event
@@ -29,6 +28,7 @@ from hearbench.tasks.inventory import changed_files, tell_damaged
 from hearbench.tasks.locate import locate
 from hearbench.tasks.parallel import Progress, in_threads
 from hearbench.tasks.spec import EmbeddingType, TaskMetadata
+from hearbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from hearbench.tasks.fetch import ByteProgress
@@ -167,7 +167,7 @@ class PreparedTask:
 def load_task(
     path_or_name: str | Path,
     *,
-    settings: Settings | None = None,
+    workspace: Workspace | None = None,
     sample_rate: int | None = None,
     download: bool = True,
     progress: ByteProgress | None = None,
@@ -178,7 +178,7 @@ def load_task(
         path_or_name: A task's folder; a folder with exactly one task below it; an official
             ``.tar.gz`` (unpacked once into the cache); the name of a task in the cache; or the
             name of one in the catalog, with ``-<mode>`` for another mode than its usual one.
-        settings: Where the cache is; by default from the environment.
+        workspace: Where the cache is; by default from the environment.
         sample_rate: A rate in Hz that the audio must have, resampled if need be.
         download: Whether a task of the catalog that isn't in the cache is downloaded, if the
             benchmark publishes it.
@@ -189,24 +189,24 @@ def load_task(
         UnknownNameError: No task of that name is in the cache or the catalog.
         DownloadError: The task can't be downloaded.
     """
-    settings = settings or Settings.from_environment()
-    fetch = partial(_download, settings=settings, progress=progress) if download else None
-    task = _checked(path_or_name, settings, fetch)
-    return task if sample_rate is None else with_rate(task, sample_rate, settings=settings)
+    workspace = workspace or Workspace.from_environment()
+    fetch = partial(_download, workspace=workspace, progress=progress) if download else None
+    task = _checked(path_or_name, workspace, fetch)
+    return task if sample_rate is None else with_rate(task, sample_rate, workspace=workspace)
 
 
-def _download(folder_name: str, *, settings: Settings, progress: ByteProgress | None) -> Path:
+def _download(folder_name: str, *, workspace: Workspace, progress: ByteProgress | None) -> Path:
     # Only needed for downloads, which bring the network's libraries along.
     from hearbench.tasks.ready_made import fetch_ready_made
 
-    return fetch_ready_made(folder_name, settings=settings, progress=progress)
+    return fetch_ready_made(folder_name, workspace=workspace, progress=progress)
 
 
 def _checked(
-    path_or_name: str | Path, settings: Settings, fetch: Callable[[str], Path] | None
+    path_or_name: str | Path, workspace: Workspace, fetch: Callable[[str], Path] | None
 ) -> PreparedTask:
-    place = locate(path_or_name, settings, fetch)
-    content = read_task_folder(place.folder, settings)
+    place = locate(path_or_name, workspace, fetch)
+    content = read_task_folder(place.folder, workspace)
     content.problems.merge(place.problems)
     if content.problems or content.metadata is None:
         raise content.problems.error(f"The task {place.shown} can't be used; wrong are:", _REMEDY)
@@ -251,17 +251,17 @@ def _event_json(event: Event) -> list[str | float]:
     return [event.label, event.start_ms, event.end_ms]
 
 
-def resampled_folder(task: PreparedTask, sample_rate: int, settings: Settings) -> Path:
+def resampled_folder(task: PreparedTask, sample_rate: int, workspace: Workspace) -> Path:
     """Where in the cache `with_rate` leaves a task's audio at a rate in Hz that it came without."""
     digest = short(task.source_digest)
-    return settings.cache_dir / "resampled" / f"{task.name}-{digest}" / str(sample_rate)
+    return workspace.path("resampled", f"{task.name}-{digest}", str(sample_rate))
 
 
 def with_rate(
     task: PreparedTask,
     sample_rate: int,
     *,
-    settings: Settings | None = None,
+    workspace: Workspace | None = None,
     progress: Progress | None = None,
 ) -> PreparedTask:
     """The same task with audio at a rate: itself if that is there, else resampled.
@@ -273,7 +273,7 @@ def with_rate(
     Args:
         task: The task.
         sample_rate: The rate wanted, in Hz.
-        settings: Where the cache is, and how many threads; by default from the environment.
+        workspace: Where the cache is, and how many threads; by default from the environment.
         progress: Called as ``progress(done, total)`` with numbers of files, of those that have to
             be made; never where there are none.
 
@@ -284,9 +284,9 @@ def with_rate(
         return task
     if sample_rate <= 0:
         raise TaskError(f"A sample rate is a positive number of Hz, got {sample_rate}.")
-    settings = settings or Settings.from_environment()
+    workspace = workspace or Workspace.from_environment()
     source = task.audio_folders[task.source_rate]
-    target = resampled_folder(task, sample_rate, settings)
+    target = resampled_folder(task, sample_rate, workspace)
     names = [f"{split}/{name}" for split, files in task.splits.items() for name in files]
 
     def resample(name: str) -> None:
@@ -300,13 +300,13 @@ def with_rate(
 
     listed = read_sums(target)
     expected = {name: listed[name] for name in names if name in listed}
-    damaged = changed_files(target, expected, settings)
+    damaged = changed_files(target, expected, workspace)
     tell_damaged([target / name for name in damaged if (target / name).exists()], "made again")
     missing = [*damaged, *(name for name in names if name not in expected)]
     try:
         if missing:
             with SumsLog(target) as log:
-                in_threads(resample, missing, workers=settings.workers, progress=progress)
+                in_threads(resample, missing, workers=workspace.workers, progress=progress)
     except AudioError as error:
         raise TaskError(f"{task.name} can't be resampled to {sample_rate} Hz: {error}") from error
     folders = {**task.audio_folders, sample_rate: target}

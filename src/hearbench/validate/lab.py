@@ -21,8 +21,8 @@ from hearbench.models.isolation import Worker, start_process
 from hearbench.models.loaded import Interpreter
 from hearbench.models.options import OptionValue, signature_of
 from hearbench.models.other_process import CallFailedError, OtherProcess
-from hearbench.settings import Settings
 from hearbench.worker.signature import Parameter
+from hearbench.workspace import Workspace
 
 __all__ = [
     "SCENE",
@@ -54,14 +54,14 @@ class Subject:
         weights: Handed to its ``load_model``.
         options: Likewise, as the user gave them.
         interpreter: Runs it.
-        settings: For the device and the cache, which it must not read.
+        workspace: For the device and the cache, which it must not read.
     """
 
     named: NamedModel
     weights: Path | None
     options: Mapping[str, OptionValue]
     interpreter: Interpreter
-    settings: Settings
+    workspace: Workspace
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +171,7 @@ class Lab:
                 subject.named,
                 subject.weights,
                 subject.options,
-                subject.settings,
+                subject.workspace,
                 subject.interpreter,
             )
         except HearError as error:
@@ -208,7 +208,7 @@ class Lab:
             "load_model",
             positional=list(positional),
             options=self.converted,
-            device=subject.settings.device,
+            device=subject.workspace.device,
             name=subject.named.name,
         )
         self._worker = Worker(process, said["device"])

@@ -98,7 +98,7 @@ def check_load(trial: Trial) -> Finding:
                 remedy += " If it needs its weights, hand them over with --weights."
             return error(expected, str(fault), remedy)
         if roots & _FRAMEWORKS:
-            if lab.subject.settings.device not in ("auto", "cpu"):
+            if lab.subject.workspace.device not in ("auto", "cpu"):
                 raise CannotRunError(str(fault)) from fault
             return error(expected, str(fault), "Let the model be moved to a device by .to().")
         # What it returned is no model, which is for the next check to say.

@@ -17,7 +17,6 @@ from hearbench.models.finding import parse_name
 from hearbench.models.loaded import Interpreter
 from hearbench.models.options import OptionValue
 from hearbench.registry import did_you_mean
-from hearbench.settings import Settings, user_path
 from hearbench.validate import (
     behaviour,
     centres,
@@ -32,6 +31,7 @@ from hearbench.validate.order import CallOrderError, OrderFault
 from hearbench.validate.remedies import remedy_for
 from hearbench.validate.report import CheckResult, Finding, ModelFacts, Report, error, skipped
 from hearbench.validate.trial import Trial
+from hearbench.workspace import Workspace, user_path
 
 __all__ = ["CHECKS", "Progress", "Stopped", "validate_model"]
 
@@ -126,7 +126,7 @@ def validate_model(
     spec: str | Path,
     weights: str | Path | None = None,
     *,
-    settings: Settings | None = None,
+    workspace: Workspace | None = None,
     interpreter: Interpreter | None = None,
     quick: bool = False,
     only: Collection[str] | None = None,
@@ -142,7 +142,7 @@ def validate_model(
     Args:
         spec: The model, as of :func:`hearbench.load_model`.
         weights: Handed to its ``load_model``.
-        settings: Default: from the environment. The model is moved to their device.
+        workspace: Default: from the environment. The model is moved to their device.
         interpreter: What runs the model; by default this Python.
         quick: Leaves out what needs 20 minutes of audio.
         only: Names of checks to run, with those that they need. By default all.
@@ -160,7 +160,7 @@ def validate_model(
         ModelError: There is no such module, file, weights, interpreter, device or option.
         HearError: There is no sandbox on this system.
     """
-    settings = settings or Settings.from_environment()
+    workspace = workspace or Workspace.from_environment()
     rules = _chosen(only, skip)
     named = parse_name(str(spec))
     path = _weights_path(weights)
@@ -181,7 +181,7 @@ def validate_model(
             seconds=time.perf_counter() - begin,
         )
 
-    with Lab(Subject(named, path, dict(options), interpreter, settings)) as lab:
+    with Lab(Subject(named, path, dict(options), interpreter, workspace)) as lab:
         trial = Trial(lab, quick=quick, finds_order=ORDER not in (skip or ()))
         try:
             for number, rule in enumerate(rules):

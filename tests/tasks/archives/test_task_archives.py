@@ -9,9 +9,9 @@ import pytest
 from helpers_tasks import make_scene_task
 
 from hearbench.errors import TaskError
-from hearbench.settings import Settings
 from hearbench.tasks.archives import unpack_archive
 from hearbench.tasks.store import load_task
+from hearbench.workspace import Workspace
 
 
 def member(name: str, **more: object) -> tarfile.TarInfo:
@@ -63,13 +63,13 @@ def test_good_members_are_unpacked(tmp_path: Path) -> None:
     assert all((out / name).read_bytes() == (folder / name).read_bytes() for name in names)
 
 
-def test_all_is_said_at_once(tmp_path: Path, settings: Settings) -> None:
+def test_all_is_said_at_once(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_scene_task(tmp_path)
     (folder / "labelvocabulary.csv").unlink()
     (folder / "16000/test/test-a-0.wav").unlink()
     archive = pack(tmp_path / "a.tar.gz", folder, *(bad for bad, _ in BAD))
     with pytest.raises(TaskError) as raised:
-        load_task(archive, settings=settings)
+        load_task(archive, workspace=workspace)
     message = str(raised.value)
     for said in (
         "outside the folder (5)",
@@ -78,18 +78,18 @@ def test_all_is_said_at_once(tmp_path: Path, settings: Settings) -> None:
         "test-a-0",
     ):
         assert said in message
-    assert not list(settings.cache_dir.glob("unpacked/*"))
+    assert not list(workspace.cache_dir.glob("unpacked/*"))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
-def test_an_archive_that_was_cut_off(tmp_path: Path, settings: Settings, share: float) -> None:
+def test_an_archive_that_was_cut_off(tmp_path: Path, workspace: Workspace, share: float) -> None:
     archive = pack(tmp_path / "a.tar.gz", make_scene_task(tmp_path))
     content = archive.read_bytes()
     archive.write_bytes(content[: int(share * len(content))])
     with pytest.raises(TaskError, match=r"a\.tar\.gz.*cut off"):
-        load_task(archive, settings=settings)
+        load_task(archive, workspace=workspace)
     archive.write_bytes(content)
-    assert load_task(archive, settings=settings).name == "tones-1.0.0-full"
+    assert load_task(archive, workspace=workspace).name == "tones-1.0.0-full"
 
 
 @pytest.mark.parametrize(
@@ -97,23 +97,23 @@ def test_an_archive_that_was_cut_off(tmp_path: Path, settings: Settings, share: 
     [b"text", gzip.compress(b"no tar" * 200), b"\x1f\x8b" * 40],
     ids=["text", "no-tar", "no-gzip"],
 )
-def test_no_archive_at_all(tmp_path: Path, settings: Settings, content: bytes) -> None:
+def test_no_archive_at_all(tmp_path: Path, workspace: Workspace, content: bytes) -> None:
     (tmp_path / "a.tar.gz").write_bytes(content)
     with pytest.raises(TaskError, match=r"a\.tar\.gz can't be unpacked"):
-        load_task(tmp_path / "a.tar.gz", settings=settings)
+        load_task(tmp_path / "a.tar.gz", workspace=workspace)
 
 
-def test_an_archive_is_unpacked_once(tmp_path: Path, settings: Settings) -> None:
+def test_an_archive_is_unpacked_once(tmp_path: Path, workspace: Workspace) -> None:
     archive = pack(tmp_path / "a.tar.gz", make_scene_task(tmp_path))
-    first = load_task(archive, settings=settings)
+    first = load_task(archive, workspace=workspace)
     inode = first.folder.stat().st_ino
-    second = load_task(archive, settings=settings)
+    second = load_task(archive, workspace=workspace)
     assert second.folder == first.folder
     assert second.folder.stat().st_ino == inode
-    assert settings.cache_dir in first.folder.parents
+    assert workspace.cache_dir in first.folder.parents
     # another content under the same name is another task
     pack(archive, make_scene_task(tmp_path / "other", labels=("x", "y")))
-    assert load_task(archive, settings=settings).vocabulary == ("x", "y")
+    assert load_task(archive, workspace=workspace).vocabulary == ("x", "y")
 
 
 @pytest.mark.parametrize(
@@ -136,13 +136,13 @@ def test_an_archive_is_unpacked_once(tmp_path: Path, settings: Settings) -> None
 )
 def test_official_archives_load_as_they_are(
     shared: Path,
-    settings: Settings,
+    workspace: Workspace,
     name: str,
     rate: int,
     clips: int,
     vocabulary: tuple[str, ...],
 ) -> None:
-    task = load_task(shared / "data/archives" / f"{name}.tar.gz", settings=settings)
+    task = load_task(shared / "data/archives" / f"{name}.tar.gz", workspace=workspace)
     assert task.sample_rates == (rate,)
     assert task.vocabulary == vocabulary
     assert sum(len(files) for files in task.splits.values()) == clips

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hearbench.errors import DownloadError
-from hearbench.settings import Settings
 from hearbench.tasks.fetch.crew import ByteProgress, Crew
 from hearbench.tasks.fetch.part import free_bytes, part_size
 from hearbench.tasks.fetch.remote import RemoteFile, RetryPolicy
 from hearbench.tasks.inventory import md5_digests, remember_md5
+from hearbench.workspace import Workspace
 
 __all__ = ["TooLittleRoomError", "fetch", "fetch_each"]
 
@@ -25,7 +25,7 @@ def fetch(
     files: Sequence[RemoteFile],
     folder: Path,
     *,
-    settings: Settings,
+    workspace: Workspace,
     at_once: int = 4,
     progress: ByteProgress | None = None,
     policy: RetryPolicy | None = None,
@@ -40,7 +40,7 @@ def fetch(
     Args:
         files: What to fetch.
         folder: Where to; it is made.
-        settings: The mirror that replaces the files' own places, if any, and the cache that
+        workspace: The mirror that replaces the files' own places, if any, and the cache that
             remembers md5s of what is there.
         at_once: Transfers at the same time.
         progress: Told of the bytes, several times a second.
@@ -55,7 +55,7 @@ def fetch(
     each = _distinct(files)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        missing, wrong = _looked_at(each, folder, settings)
+        missing, wrong = _looked_at(each, folder, workspace)
         if wrong:
             raise _not_right(folder, wrong.values())
         _tell_of(set(each) - set(missing), folder, progress)
@@ -64,10 +64,10 @@ def fetch(
         raise DownloadError(f"Files can't be fetched into {folder}: {error}.") from error
     if missing:
         chosen = policy or RetryPolicy()
-        crew = Crew(missing, folder, settings.mirror, chosen, hand_in=hand_in, keep_going=False)
+        crew = Crew(missing, folder, workspace.mirror, chosen, hand_in=hand_in, keep_going=False)
         for failure in crew.run(at_once, progress).values():
             raise failure
-        _remember(missing, folder, settings)
+        _remember(missing, folder, workspace)
     return [folder / file.name for file in files]
 
 
@@ -75,7 +75,7 @@ def fetch_each(
     files: Sequence[RemoteFile],
     folder: Path,
     *,
-    settings: Settings,
+    workspace: Workspace,
     at_once: int = 4,
     progress: ByteProgress | None = None,
     policy: RetryPolicy | None = None,
@@ -96,7 +96,7 @@ def fetch_each(
     errors: dict[RemoteFile, DownloadError] = {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        missing, wrong = _looked_at(each, folder, settings)
+        missing, wrong = _looked_at(each, folder, workspace)
         errors |= {file: _not_right(folder, [line]) for file, line in wrong.items()}
         _tell_of(set(each) - {*missing, *wrong}, folder, progress)
         _check_room(missing, folder)
@@ -104,9 +104,9 @@ def fetch_each(
         raise DownloadError(f"Files can't be fetched into {folder}: {error}.") from error
     if missing:
         chosen = policy or RetryPolicy()
-        crew = Crew(missing, folder, settings.mirror, chosen, hand_in=hand_in, keep_going=True)
+        crew = Crew(missing, folder, workspace.mirror, chosen, hand_in=hand_in, keep_going=True)
         errors |= crew.run(at_once, progress)
-        _remember([file for file in missing if file not in errors], folder, settings)
+        _remember([file for file in missing if file not in errors], folder, workspace)
     return [errors.get(file, folder / file.name) for file in files]
 
 
@@ -124,10 +124,10 @@ def _tell_of(files: Iterable[RemoteFile], folder: Path, progress: ByteProgress |
         progress(file.name, size, size)
 
 
-def _remember(files: Iterable[RemoteFile], folder: Path, settings: Settings) -> None:
+def _remember(files: Iterable[RemoteFile], folder: Path, workspace: Workspace) -> None:
     for file in files:
         if file.md5 is not None:
-            remember_md5(folder, file.name, file.md5.lower(), settings)
+            remember_md5(folder, file.name, file.md5.lower(), workspace)
 
 
 def _check_names(files: Sequence[RemoteFile]) -> None:
@@ -143,7 +143,7 @@ def _check_names(files: Sequence[RemoteFile]) -> None:
 
 
 def _looked_at(
-    files: Sequence[RemoteFile], folder: Path, settings: Settings
+    files: Sequence[RemoteFile], folder: Path, workspace: Workspace
 ) -> tuple[list[RemoteFile], dict[RemoteFile, str]]:
     """The files that aren't there yet, and what is wrong with those that are."""
     there = [file for file in files if (folder / file.name).exists()]
@@ -158,7 +158,7 @@ def _looked_at(
             wrong[file] = f"- {file.name} has {size} bytes, expected are {file.size_bytes}"
         elif file.md5 is not None:
             to_hash.append((file, file.md5.lower()))
-    digests = md5_digests(folder, [file.name for file, _ in to_hash], settings)
+    digests = md5_digests(folder, [file.name for file, _ in to_hash], workspace)
     for (file, expected), md5 in zip(to_hash, digests, strict=True):
         if md5 != expected:
             wrong[file] = f"- {file.name} has the md5 {md5}, expected is {expected}"

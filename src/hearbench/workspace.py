@@ -14,7 +14,7 @@ import psutil
 
 from hearbench.errors import HearError
 
-__all__ = ["Settings", "available_cores", "user_path"]
+__all__ = ["Workspace", "available_cores", "user_path"]
 
 # A path with nothing at it, or with something that may not be looked at, is still a path.
 _NO_PATH = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
@@ -66,8 +66,8 @@ def _device_name(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Settings of a run that don't change its results.
+class Workspace:
+    """Where a run keeps things and what it may use; none of it changes a result.
 
     Attributes:
         cache_dir: Folder of unpacked archives, resampled audio and embeddings.
@@ -97,8 +97,8 @@ class Settings:
         max_memory_gb: float | None = None,
         mirror: str | None = None,
         environment: Mapping[str, str] | None = None,
-    ) -> Settings:
-        """Settings from arguments, then from the environment, then defaults.
+    ) -> Workspace:
+        """A workspace from arguments, then from the environment, then defaults.
 
         The variables are ``HEARBENCH_CACHE``, ``HEARBENCH_DEVICE`` and ``HEARBENCH_MIRROR``.
 
@@ -116,6 +116,10 @@ class Settings:
             max_memory_gb=max_memory_gb,
             mirror=mirror or env.get("HEARBENCH_MIRROR") or None,
         )
+
+    def path(self, *parts: str | Path) -> Path:
+        """A path in the cache: ``path("tasks", name)`` is that of a task."""
+        return self.cache_dir.joinpath(*parts)
 
     def memory_budget_bytes(self) -> int:
         """What `max_memory_gb` comes to now."""
