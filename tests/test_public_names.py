@@ -1,4 +1,4 @@
-"""What every module owes its reader: a purpose, a bounded length, and docstrings of its names."""
+"""What every module owes its reader: a purpose, and docstrings of its names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import hearbench
 ROOT = Path(hearbench.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 IDS = [str(path.relative_to(ROOT)) for path in FILES]
-MOST_LINES = 400
 
 # Calls whose own arguments say what the constant is: help texts, titles, descriptions.
 SPEAKING = {"Annotated", "EventScore", "Literal", "NDArray", "SceneScore", "Typer", "get_args"}
@@ -133,7 +132,6 @@ def test_module(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     lines, tree = text.splitlines(), ast.parse(text)
     assert ast.get_docstring(tree), "says what it is for"
-    assert len(lines) <= MOST_LINES, f"has {len(lines)} lines: split it by purpose"
     names = set(exported(tree))
     for node in tree.body:
         if isinstance(node, Function | ast.ClassDef) and node.name in names:
