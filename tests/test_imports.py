@@ -24,6 +24,7 @@ LAYERS = (
         "errors",
         "files",
         "locks",
+        "records",
         "registry",
         "workspace",
         "strict_json",

@@ -10,7 +10,7 @@ from helpers_cli import hearbench
 from helpers_http import Fault, Source, md5_hex, serving
 from helpers_tasks import make_scene_task
 
-from hearbench.tasks.record import Record
+from hearbench.tasks.record import ArchiveRecord
 
 TASKS = {
     "esc50": ("esc50-v2.0.0-full", "v2.0.0", "full"),
@@ -114,7 +114,7 @@ def test_a_mirror_that_lacks_it_too(source: Source) -> None:
 
 
 def test_a_common_cause_is_said_once(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    record = Record(
+    record = ArchiveRecord(
         api=f"{source.url}/api/6332517",
         place=f"{source.url}/files/",
         archive="hear2021-{folder}-48000.tar.gz",

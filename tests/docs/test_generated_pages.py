@@ -26,6 +26,7 @@ NOT_KEPT = (
         "hearbench.tasks.fetch",
     ),
     "hearbench.tasks.record",
+    "hearbench.records",  # what all records are made from
 )
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from helpers_leaderboard import write_made_up_result
 
+from hearbench import records
 from hearbench.distance import DistanceResult
 from hearbench.errors import ResultError
 from hearbench.results import RESULT_FILE, Result
-from hearbench.results import reading as reading_module
 from hearbench.results.curve import Curve
 from hearbench.results.over_folds import same_number
 from hearbench.results.uncertainty import Uncertainty
@@ -62,7 +62,7 @@ def test_a_far_too_large_record_is_none(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reading_module, "_MOST_BYTES", 2 << 20)
+    monkeypatch.setattr(records, "_MOST_BYTES", 2 << 20)
     path = tmp_path / "large.json"
     path.write_bytes(b" " * (2 << 20))
     with pytest.raises(ResultError, match=f"large.json is not {what} of format version 1"):
@@ -73,7 +73,7 @@ def test_a_far_too_large_record_is_none(
 
 
 def test_what_never_ends_is_read_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading_module, "_MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(records, "_MOST_BYTES", 1 << 20)
     with pytest.raises(ResultError, match="more than 1 MiB"):
         Result.read(Path("/dev/zero"))
 

@@ -25,7 +25,7 @@ from hearbench.tasks.ready_made import (
     ready_made_names,
     unpublished,
 )
-from hearbench.tasks.record import Known, Record, load_record
+from hearbench.tasks.record import ArchiveRecord, Known, load_record
 from hearbench.tasks.store import load_task
 from hearbench.workspace import Workspace
 
@@ -52,8 +52,8 @@ def packed(tmp_path: Path, folder: Path | None = None, *, inside: str = "") -> b
     return content
 
 
-def record_at(source: Source, known: dict[str, Known] | None = None) -> Record:
-    return Record(
+def record_at(source: Source, known: dict[str, Known] | None = None) -> ArchiveRecord:
+    return ArchiveRecord(
         api=f"{source.url}/api/6332517",
         place=f"{source.url}/files/",
         archive="hear2021-{folder}-48000.tar.gz",
@@ -230,7 +230,7 @@ def test_tasks_that_are_not_published() -> None:
         assert str(unpublished(name)).startswith(said)
 
 
-def three(source: Source, tmp_path: Path) -> tuple[Record, dict[str, str]]:
+def three(source: Source, tmp_path: Path) -> tuple[ArchiveRecord, dict[str, str]]:
     """A record with three tasks that the server has, and their archives' names."""
     archives = {}
     for name in ("one", "two", "three"):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from hearbench.records import Record
 from hearbench.results.record import Number
 
 __all__ = [
@@ -19,11 +18,7 @@ __all__ = [
 ]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TaskScore(_Record):
+class TaskScore(Record):
     """One model on one task.
 
     Attributes:
@@ -53,7 +48,7 @@ class TaskScore(_Record):
     rank_high: Number
 
 
-class PairDifference(_Record):
+class PairDifference(Record):
     """Two models on the same test clips of one task.
 
     Attributes:
@@ -91,7 +86,7 @@ class PairDifference(_Record):
     p_permutation: Number = math.nan
 
 
-class TaskResolution(_Record):
+class TaskResolution(Record):
     """What the test clips of a task can tell apart, in units of the score.
 
     Attributes:
@@ -106,7 +101,7 @@ class TaskResolution(_Record):
     detectable: Number
 
 
-class TaskComparison(_Record):
+class TaskComparison(Record):
     """One task.
 
     Attributes:
@@ -132,7 +127,7 @@ class TaskComparison(_Record):
     notes: tuple[str, ...]
 
 
-class ModelStanding(_Record):
+class ModelStanding(Record):
     """One model over tasks.
 
     Attributes:
@@ -163,7 +158,7 @@ class ModelStanding(_Record):
         return self.ahead / self.n_pairs if self.n_pairs else None
 
 
-class Comparison(_Record):
+class Comparison(Record):
     """Several models on the tasks that they share.
 
     Attributes:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hearbench.embeddings.manifest import ModelRecord, TaskRecord
-from hearbench.results.reading import read_record
+from hearbench.records import Record, StoredRecord
 from hearbench.results.record import EmbeddingsRecord, Number, PartSummary
 
 __all__ = [
@@ -23,11 +22,7 @@ __all__ = [
 DISTANCE_FILE = "distance.json"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class IntervalRecord(_Record):
+class IntervalRecord(Record):
     """Where a score of all clips of this kind may lie.
 
     Attributes:
@@ -53,7 +48,7 @@ class DistanceSummary(PartSummary):
     interval: IntervalRecord | None
 
 
-class DistanceSplit(_Record):
+class DistanceSplit(Record):
     """One test split.
 
     Attributes:
@@ -74,7 +69,7 @@ class DistanceSplit(_Record):
     eer_threshold: Number
 
 
-class DistanceResources(_Record):
+class DistanceResources(Record):
     """What it took; all that may differ between two runs of the same thing.
 
     Attributes:
@@ -98,7 +93,7 @@ class DistanceResources(_Record):
     embeddings_path: str
 
 
-class DistanceResult(_Record):
+class DistanceResult(StoredRecord):
     """The distance scores of one model on one task, with all that made them.
 
     Attributes:
@@ -122,6 +117,9 @@ class DistanceResult(_Record):
         resources: Time and memory.
     """
 
+    FILE = DISTANCE_FILE
+    WHAT = "a result of distances"
+
     format_version: Literal[1] = 1
     hearbench_version: str
     model: ModelRecord
@@ -139,20 +137,3 @@ class DistanceResult(_Record):
     splits: tuple[DistanceSplit, ...] = Field(min_length=1)
     notes: tuple[str, ...] = ()
     resources: DistanceResources
-
-    @classmethod
-    def read(cls, path: Path) -> DistanceResult:
-        """Reads a ``distance.json``, or the one in a folder.
-
-        Raises:
-            ResultError: It isn't there, or isn't a result that this version understands.
-        """
-        return read_record(cls, path, DISTANCE_FILE, "a result of distances")
-
-    def same_as(self, other: DistanceResult) -> bool:
-        """Whether both say the same but for what they took, and rounding in a fixed signal."""
-        ours, theirs = (
-            one.model_dump_json(exclude={"resources": True, "model": {"fingerprint"}})
-            for one in (self, other)
-        )
-        return ours == theirs

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from hearbench.digest import digest_json
 from hearbench.models.fingerprint import Fingerprint
 from hearbench.models.identity import changed_files
+from hearbench.records import Record
 
 __all__ = [
     "FORMAT_VERSION",
@@ -26,11 +27,7 @@ FORMAT_VERSION = 1
 Dtype = Literal["float32", "float16"]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FileRecord(_Record):
+class FileRecord(Record):
     """One ``.npy`` file.
 
     Attributes:
@@ -44,7 +41,7 @@ class FileRecord(_Record):
     sha256: str
 
 
-class ShardRecord(_Record):
+class ShardRecord(Record):
     """One finished shard; as a file of its own beside the arrays, and in the manifest.
 
     Attributes:
@@ -84,7 +81,7 @@ class ShardRecord(_Record):
     device: str | None = None
     peak_memory_mb: float | None = None
     peak_device_memory_mb: float | None = None
-    later_files: dict[str, str] = {}
+    later_files: dict[str, str] = Field(default_factory=dict)
 
     @property
     def shard_name(self) -> str:
@@ -102,7 +99,7 @@ class ShardRecord(_Record):
         return digest_json([self.split, self.index, self.clips, [f.sha256 for f in self.files]])
 
 
-class ModelRecord(_Record):
+class ModelRecord(Record):
     """Which model made the embeddings; attributes as of ``hearbench.models.protocol.Model``.
 
     Attributes:
@@ -125,7 +122,7 @@ class ModelRecord(_Record):
     timestamp_embedding_size: int
     called_digest: str | None = None
     fingerprint: Fingerprint | None = None
-    later_files: dict[str, str] = {}
+    later_files: dict[str, str] = Field(default_factory=dict)
 
     def differences(self, digest: str, fingerprint: Fingerprint | None) -> list[str]:
         """In what it isn't the record of a model that has been called.
@@ -144,7 +141,7 @@ class ModelRecord(_Record):
         return [f"another model ({self.spec}): {changed[0]} isn't what it was"] if changed else []
 
 
-class TaskRecord(_Record):
+class TaskRecord(Record):
     """Which task they are of.
 
     Attributes:
@@ -156,7 +153,7 @@ class TaskRecord(_Record):
     digest: str
 
 
-class Manifest(_Record):
+class Manifest(Record):
     """All of a finished store; the last file that is written.
 
     Attributes:

@@ -23,11 +23,12 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from hearbench.digest import digest_file
 from hearbench.errors import HearError
 from hearbench.files import TEMPORARY_PREFIX, atomic_write
+from hearbench.records import Record
 
 __all__ = ["Exchange", "OneDisk", "Parcel", "UrlExchange"]
 
@@ -81,7 +82,7 @@ def _within(name: str) -> str:
     return name
 
 
-class Parcel(BaseModel):
+class Parcel(Record):
     """What a parcel's list says.
 
     Attributes:
@@ -90,8 +91,6 @@ class Parcel(BaseModel):
         bytes: Of the tar.
         sha256: Of the tar.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format_version: Literal[1] = 1
     files: tuple[Annotated[str, AfterValidator(_within)], ...]

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from hearbench.errors import ResultError
 from hearbench.files import SYNTAX_ERRORS
 from hearbench.leaderboard.cells import model_problem, text_problem, url_problem
 from hearbench.leaderboard.letters import invisible_letter
+from hearbench.records import Record
 from hearbench.toml import tomllib
 
 __all__ = ["CARD_FILE", "Card", "Pretraining"]
@@ -83,7 +84,7 @@ Text = Annotated[
 ]
 
 
-class Card(BaseModel):
+class Card(Record):
     """A model and who made it.
 
     Attributes:
@@ -103,8 +104,6 @@ class Card(BaseModel):
         weights_licence: Of the weights.
         missing: Why tasks weren't run: names of tasks or columns, with a reason each.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format_version: Literal[1] = 1
     model: Name

@@ -33,8 +33,8 @@ from hearbench.leaderboard.own_row import own_row
 from hearbench.leaderboard.submission import Submission, pull_request
 from hearbench.leaderboard.submitted_result import check_result
 from hearbench.leaderboard.table import COLUMNS, Table
+from hearbench.records import read_record
 from hearbench.results import RESULT_FILE, Result
-from hearbench.results.reading import read_record
 from hearbench.tasks.spec import is_plain_name
 from hearbench.tasks.store import PreparedTask
 from hearbench.validate import CHECKS

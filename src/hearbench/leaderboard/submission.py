@@ -6,12 +6,13 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator
 
 from hearbench.leaderboard.card import Card
 from hearbench.leaderboard.counted import tasks_of
 from hearbench.leaderboard.letters import is_invisible
 from hearbench.leaderboard.table import COLUMNS, Row
+from hearbench.records import Record
 
 __all__ = ["MeasuredModel", "Submission", "missing_columns", "pull_request"]
 
@@ -25,11 +26,7 @@ def _column(name: str) -> str:
 Column = Annotated[str, AfterValidator(_column)]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class MeasuredModel(_Record):
+class MeasuredModel(Record):
     """What the submission form asked for and is measured instead.
 
     Attributes:
@@ -53,7 +50,7 @@ class MeasuredModel(_Record):
     versions: dict[str, str]
 
 
-class Submission(_Record):
+class Submission(Record):
     """All of a submission but its results.
 
     Attributes:

@@ -10,9 +10,10 @@ from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hearbench.errors import HearError
+from hearbench.records import Record
 
 __all__ = ["Fingerprint", "State", "fingerprint", "signal"]
 
@@ -30,7 +31,7 @@ _Embedded: TypeAlias = (
 )
 
 
-class Fingerprint(BaseModel):
+class Fingerprint(Record):
     """A few numbers of what a model makes of the signal; written beside its embeddings.
 
     Attributes:
@@ -41,8 +42,6 @@ class Fingerprint(BaseModel):
         numbers: They themselves if they are few, or else sums of them with fixed signs.
         times_s: Mean of the frames' centres, and the last of them.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     state: State
     shape: tuple[int, ...] = Field((), max_length=2)

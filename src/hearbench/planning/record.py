@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from hearbench.records import Record
 
 __all__ = [
     "FailedEstimate",
@@ -20,11 +20,7 @@ __all__ = [
 Stage = Literal["fetch", "check", "resample", "embed", "probe", "result"]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Seconds(_Record):
+class Seconds(Record):
     """A time that isn't known for sure.
 
     Attributes:
@@ -38,7 +34,7 @@ class Seconds(_Record):
     high: float
 
 
-class StageEstimate(_Record):
+class StageEstimate(Record):
     """What one stage takes.
 
     Attributes:
@@ -62,7 +58,7 @@ class StageEstimate(_Record):
     made_from: str
 
 
-class TaskEstimate(_Record):
+class TaskEstimate(Record):
     """What a model on a task takes.
 
     Attributes:
@@ -80,7 +76,7 @@ class TaskEstimate(_Record):
     notes: tuple[str, ...]
 
 
-class FailedEstimate(_Record):
+class FailedEstimate(Record):
     """A model or task that nothing can be said of; the task None where it was the model."""
 
     model: str | None
@@ -88,7 +84,7 @@ class FailedEstimate(_Record):
     error: str
 
 
-class Machine(_Record):
+class Machine(Record):
     """What there is here.
 
     Attributes:
@@ -110,7 +106,7 @@ class Machine(_Record):
     max_memory_bytes: int
 
 
-class Totals(_Record):
+class Totals(Record):
     """All of it, one after the other.
 
     Attributes:
@@ -128,7 +124,7 @@ class Totals(_Record):
     memory_bytes: int
 
 
-class Plan(_Record):
+class Plan(Record):
     """What an evaluation takes.
 
     Attributes:

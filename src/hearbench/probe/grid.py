@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from hearbench.records import Record
 from hearbench.tasks.evaluation_params import (
     Dropout,
     HiddenDim,
@@ -32,7 +33,7 @@ _SEED = 42
 _TRIED = 8
 
 
-class GridPoint(BaseModel):
+class GridPoint(Record):
     """One set of hyperparameters of the probe.
 
     Attributes:
@@ -45,8 +46,6 @@ class GridPoint(BaseModel):
         check_every: Epochs between validations.
         patience: Validations without improvement after which it stops.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     hidden_layers: HiddenLayers = 1
     hidden_dim: HiddenDim = 1024
@@ -76,15 +75,13 @@ def by_shape(points: Sequence[GridPoint]) -> list[list[int]]:
     return list(groups.values())
 
 
-class NeighbourPoint(BaseModel):
+class NeighbourPoint(Record):
     """One way to label by the nearest training embeddings.
 
     Attributes:
         k: How many vote, each with its own labels.
         metric: Cosine, Euclidean or L1 distance.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     k: int = Field(ge=1)
     metric: Literal["cosine", "euclidean", "l1"] = "cosine"

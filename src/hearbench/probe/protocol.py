@@ -20,11 +20,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from hearbench.errors import ProbeError
 from hearbench.probe.grid import Cut, GridPoint, NeighbourPoint, by_shape, draw_grid
 from hearbench.probe.subset import TrainSubset
+from hearbench.records import Record
 from hearbench.registry import Registry, did_you_mean
 from hearbench.tasks.evaluation_params import BatchSize, evaluation_params
 
@@ -56,7 +57,7 @@ DEFAULT_SEED = 42
 NEVER_UNDEFINED = ("chroma_acc", "mAP", "pitch_acc", "segment_1s_er", "top1_acc")
 
 
-class Racing(BaseModel):
+class Racing(Record):
     """When a grid point is given up because it can't win any more.
 
     Learning curves flatten. A point is given up when its best validation, raised by ``slack``
@@ -68,13 +69,11 @@ class Racing(BaseModel):
         slack: How much of that gain may still be to come.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     window: int = Field(default=10, ge=1)
     slack: float = Field(default=4.0, ge=0, allow_inf_nan=False)
 
 
-class Protocol(BaseModel):
+class Protocol(Record):
     """How embeddings become a score.
 
     Two protocols are equal if they train alike: what they would change for tasks of certain names
@@ -95,8 +94,6 @@ class Protocol(BaseModel):
         racing: When grid points are given up early; None trains all to their end.
         subset: The part of the training clips that is learned from; None is all of them.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     grid: tuple[GridPoint, ...] | tuple[NeighbourPoint, ...] = Field(min_length=1)

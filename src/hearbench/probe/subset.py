@@ -13,9 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from hearbench.errors import ProbeError
+from hearbench.records import Record
 
 __all__ = ["FEWEST_CLIPS", "TrainSubset", "choose_clips"]
 
@@ -29,7 +30,7 @@ _LABEL = re.compile(
 _WINDOW = 16
 
 
-class TrainSubset(BaseModel):
+class TrainSubset(Record):
     """Which part of the training clips is learned from.
 
     Attributes:
@@ -37,8 +38,6 @@ class TrainSubset(BaseModel):
         shots: Clips per label, instead of a share.
         repeat: Which of the independent draws, from 0.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     fraction: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
     shots: int | None = Field(default=None, ge=1)

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from hearbench.records import Record
 from hearbench.results.finding import find_result_files
 from hearbench.results.record import Result, StageRecord
 from hearbench.results.seeds import seed_folders
@@ -18,11 +17,7 @@ __all__ = ["STAGES", "ResultReport", "RunReport", "StageTotal", "report_of", "su
 STAGES = ("embedding", "probe", "scoring")
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ResultReport(_Record):
+class ResultReport(Record):
     """One result.
 
     Attributes:
@@ -69,7 +64,7 @@ class ResultReport(_Record):
         return sum(each.seconds for each in self.of_stage(stage))
 
 
-class StageTotal(_Record):
+class StageTotal(Record):
     """One stage of all results.
 
     Attributes:
@@ -83,7 +78,7 @@ class StageTotal(_Record):
     share: float
 
 
-class RunReport(_Record):
+class RunReport(Record):
     """Several results.
 
     Attributes:

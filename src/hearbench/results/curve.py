@@ -16,15 +16,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hearbench.embeddings.manifest import ModelRecord, TaskRecord
 from hearbench.probe.protocol import Protocol
 from hearbench.probe.subset import TrainSubset
-from hearbench.results.reading import read_record
+from hearbench.records import Record, StoredRecord
 from hearbench.results.record import Number
 
 __all__ = [
@@ -47,11 +46,7 @@ Series = Literal["fraction", "shots"]
 """Points that grow in the same way: shares of the clips, or clips per label."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CurveScore(_Record):
+class CurveScore(Record):
     """One score at one point.
 
     Attributes:
@@ -73,7 +68,7 @@ class CurveScore(_Record):
     share_of_all: Number | None
 
 
-class CurvePoint(_Record):
+class CurvePoint(Record):
     """One size of the training set.
 
     Attributes:
@@ -94,7 +89,7 @@ class CurvePoint(_Record):
         return "shots" if self.part.shots is not None else "fraction"
 
 
-class AllClips(_Record):
+class AllClips(Record):
     """The result with all training clips.
 
     Attributes:
@@ -106,7 +101,7 @@ class AllClips(_Record):
     scores: dict[str, Number]
 
 
-class Area(_Record):
+class Area(Record):
     """The mean height of a curve: its area over log10(clips), divided by the curve's width.
 
     The curve is the straight line between neighbouring points. Curves of one task are comparable
@@ -125,7 +120,7 @@ class Area(_Record):
     scores: dict[str, Number]
 
 
-class Curve(_Record):
+class Curve(StoredRecord):
     """How a model's scores on a task grow with the training clips.
 
     Attributes:
@@ -146,6 +141,9 @@ class Curve(_Record):
         notes: What a reader should know, in sentences.
     """
 
+    FILE = CURVE_FILE
+    WHAT = "a curve"
+
     format_version: Literal[1] = 1
     hearbench_version: str
     model: ModelRecord
@@ -161,15 +159,6 @@ class Curve(_Record):
     areas: tuple[Area, ...]
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-    @classmethod
-    def read(cls, path: Path) -> Curve:
-        """Reads a ``curve.json``, or the one in a folder.
-
-        Raises:
-            ResultError: It isn't there, or isn't a curve that this version understands.
-        """
-        return read_record(cls, path, CURVE_FILE, "a curve")
 
 
 def mean_interval(values: Sequence[float], level: float) -> tuple[float, float] | None:

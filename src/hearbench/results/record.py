@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from hearbench.embeddings.manifest import ModelRecord, TaskRecord
 from hearbench.files import json_safe
 from hearbench.probe.protocol import GridPoint, NeighbourPoint, Protocol
-from hearbench.results.reading import read_record
+from hearbench.records import Record, StoredRecord
 
 __all__ = [
     "RESULT_FILE",
@@ -40,11 +39,7 @@ Number = Annotated[
 _Length = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PartSummary(_Record):
+class PartSummary(Record):
     """One number over the test splits.
 
     Attributes:
@@ -70,7 +65,7 @@ class ScoreSummary(PartSummary):
     parts: dict[str, PartSummary] = Field(default_factory=dict)
 
 
-class PostprocessingRecord(_Record):
+class PostprocessingRecord(Record):
     """How frames became events.
 
     Attributes:
@@ -82,7 +77,7 @@ class PostprocessingRecord(_Record):
     min_duration_ms: _Length
 
 
-class FoldResult(_Record):
+class FoldResult(Record):
     """One training and its test split.
 
     Attributes:
@@ -109,7 +104,7 @@ class FoldResult(_Record):
     postprocessing: PostprocessingRecord | None = None
 
 
-class GridResult(_Record):
+class GridResult(Record):
     """How a grid point fared on the first fold.
 
     Attributes:
@@ -131,7 +126,7 @@ class GridResult(_Record):
     postprocessing: PostprocessingRecord | None = None
 
 
-class EmbeddingsRecord(_Record):
+class EmbeddingsRecord(Record):
     """Which embeddings were scored.
 
     Attributes:
@@ -147,7 +142,7 @@ class EmbeddingsRecord(_Record):
     kind: str
 
 
-class StageRecord(_Record):
+class StageRecord(Record):
     """What one stage of an evaluation took.
 
     Attributes:
@@ -175,7 +170,7 @@ class StageRecord(_Record):
     device_utilisation: float | None = None
 
 
-class Resources(_Record):
+class Resources(Record):
     """What it took; all that may differ between two runs of the same thing.
 
     Attributes:
@@ -201,7 +196,7 @@ class Resources(_Record):
     stages: tuple[StageRecord, ...] = ()
 
 
-class Result(_Record):
+class Result(StoredRecord):
     """The scores of one model on one task, with all that made them.
 
     Attributes:
@@ -226,6 +221,9 @@ class Result(_Record):
         notes: What a reader of the scores should know, in sentences.
         resources: Time and memory.
     """
+
+    FILE = RESULT_FILE
+    WHAT = "a result"
 
     format_version: Literal[1] = 1
     hearbench_version: str
@@ -258,20 +256,3 @@ class Result(_Record):
     def primary(self) -> ScoreSummary:
         """The task's first score."""
         return self.scores[self.primary_score]
-
-    @classmethod
-    def read(cls, path: Path) -> Result:
-        """Reads a ``result.json``, or the one in a folder.
-
-        Raises:
-            ResultError: It isn't there, or isn't a result that this version understands.
-        """
-        return read_record(cls, path, RESULT_FILE, "a result")
-
-    def same_as(self, other: Result) -> bool:
-        """Whether both say the same but for what they took, and rounding in a fixed signal."""
-        ours, theirs = (
-            one.model_dump_json(exclude={"resources": True, "model": {"fingerprint"}})
-            for one in (self, other)
-        )
-        return ours == theirs

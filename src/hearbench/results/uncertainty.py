@@ -14,12 +14,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
+from hearbench.records import Record, StoredRecord
 from hearbench.results.clip_scores import ClipScores, read_clip_scores
 from hearbench.results.over_folds import common_folds, mean_of_seeds, means_over_folds
-from hearbench.results.reading import read_record
 from hearbench.results.record import Number
 from hearbench.results.resampled import resampled
 from hearbench.results.seeds import seed_folders
@@ -38,11 +37,7 @@ __all__ = [
 UNCERTAINTY_FILE = "uncertainty.json"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Range(_Record):
+class Range(Record):
     """An interval of a mean score.
 
     Attributes:
@@ -54,7 +49,7 @@ class Range(_Record):
     high: Number
 
 
-class Source(_Record):
+class Source(Record):
     """What one source does to a mean score.
 
     Attributes:
@@ -74,7 +69,7 @@ class Source(_Record):
     interval: Range
 
 
-class ScoreUncertainty(_Record):
+class ScoreUncertainty(Record):
     """One score.
 
     Attributes:
@@ -100,7 +95,7 @@ class ScoreUncertainty(_Record):
     notes: tuple[str, ...] = ()
 
 
-class Uncertainty(_Record):
+class Uncertainty(StoredRecord):
     """How sure all scores of a result are.
 
     Attributes:
@@ -116,6 +111,9 @@ class Uncertainty(_Record):
         scores: By name, in the result's order.
     """
 
+    FILE = UNCERTAINTY_FILE
+    WHAT = "a record of uncertainty"
+
     format_version: Literal[1] = 1
     model: str
     task: str
@@ -126,15 +124,6 @@ class Uncertainty(_Record):
     seeds: tuple[int, ...]
     n_clips: dict[str, int]
     scores: dict[str, ScoreUncertainty]
-
-    @classmethod
-    def read(cls, path: Path) -> Uncertainty:
-        """Reads an ``uncertainty.json``, or the one in a folder.
-
-        Raises:
-            ResultError: It isn't there, or isn't one that this version understands.
-        """
-        return read_record(cls, path, UNCERTAINTY_FILE, "a record of uncertainty")
 
 
 def uncertainty(

@@ -27,7 +27,7 @@ from hearbench.tasks.inventory import md5_digests
 from hearbench.tasks.locate import TASKS_FOLDER
 from hearbench.tasks.naming import catalog_task
 from hearbench.tasks.published import unpack_published
-from hearbench.tasks.record import Known, Record, find_md5s, load_record, pin, recall
+from hearbench.tasks.record import ArchiveRecord, Known, find_md5s, load_record, pin, recall
 from hearbench.tasks.spec import is_plain_name
 from hearbench.workspace import Workspace
 
@@ -57,7 +57,7 @@ def ready_made_file(folder_name: str, workspace: Workspace) -> RemoteFile:
     return record.remote(folder_name, recall(folder_name, record, workspace))
 
 
-def unpublished(folder_name: str, record: Record | None = None) -> UnknownNameError:
+def unpublished(folder_name: str, record: ArchiveRecord | None = None) -> UnknownNameError:
     """The error for a task that the record doesn't have, which says what to do instead."""
     record = record or load_record()
     found = catalog_task(folder_name)
@@ -83,7 +83,7 @@ def fetch_ready_made(
     corpus_dirs: Sequence[Path] = (),
     progress: ByteProgress | None = None,
     policy: RetryPolicy | None = None,
-    record: Record | None = None,
+    record: ArchiveRecord | None = None,
 ) -> Path:
     """Downloads a prepared task into the cache and returns its folder there.
 
@@ -140,7 +140,7 @@ def fetch_each_ready_made(
     progress: ByteProgress | None = None,
     unpacking: ByteProgress | None = None,
     policy: RetryPolicy | None = None,
-    record: Record | None = None,
+    record: ArchiveRecord | None = None,
 ) -> Iterator[Outcome]:
     """Downloads prepared tasks, several at a time, and unpacks one after the other.
 
@@ -196,7 +196,7 @@ class _Work:
     progress: ByteProgress | None
     unpacking: ByteProgress | None
     policy: RetryPolicy | None
-    record: Record
+    record: ArchiveRecord
 
     def target(self, name: str) -> Path:
         return self.workspace.path(TASKS_FOLDER, name)

@@ -14,15 +14,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from hearbench.errors import DownloadError
 from hearbench.files import SYNTAX_ERRORS, write_json
+from hearbench.records import Record
 from hearbench.tasks.fetch import RemoteFile, RetryPolicy, TransferError, read_remote
 from hearbench.toml import tomllib
 from hearbench.workspace import Workspace
 
-__all__ = ["Known", "Record", "find_md5s", "load_record", "pin", "recall"]
+__all__ = ["ArchiveRecord", "Known", "find_md5s", "load_record", "pin", "recall"]
 
 _PINS = "pins.json"
 _MD5SUMS = "md5sums.txt"
@@ -32,7 +33,7 @@ _MD5SUM_LINE = re.compile(r"([0-9a-fA-F]{32})\s+\*?(\S.*)")
 _QUICK = RetryPolicy(attempts=1, connect_timeout_s=5.0, read_timeout_s=10.0)
 
 
-class Known(BaseModel):
+class Known(Record):
     """What is known of an archive.
 
     Attributes:
@@ -41,14 +42,12 @@ class Known(BaseModel):
         source: Who said so.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     md5: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     size_bytes: int | None = None
     source: str = "the package"
 
 
-class Record(BaseModel):
+class ArchiveRecord(Record):
     """Where the archives are.
 
     Attributes:
@@ -59,13 +58,11 @@ class Record(BaseModel):
         known: What is known of some of them, by their folders.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     api: str
     place: str
     archive: str
     folders: tuple[str, ...]
-    known: dict[str, Known] = {}
+    known: dict[str, Known] = Field(default_factory=dict)
 
     def archive_name(self, folder_name: str) -> str:
         """The name of a task's archive."""
@@ -80,20 +77,18 @@ class Record(BaseModel):
         )
 
 
-class _Pins(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Pins(Record):
     format_version: Literal[1] = 1
-    files: dict[str, Known] = {}
+    files: dict[str, Known] = Field(default_factory=dict)
 
 
-def load_record() -> Record:
+def load_record() -> ArchiveRecord:
     """The record that the package knows of."""
     text = files("hearbench.tasks").joinpath("ready_made.toml").read_text(encoding="utf-8")
-    return Record.model_validate(tomllib.loads(text))
+    return ArchiveRecord.model_validate(tomllib.loads(text))
 
 
-def recall(folder_name: str, record: Record, workspace: Workspace) -> Known | None:
+def recall(folder_name: str, record: ArchiveRecord, workspace: Workspace) -> Known | None:
     """What is known of a task's archive without asking anybody."""
     known = record.known.get(folder_name)
     return known or _read_pins(workspace).files.get(record.archive_name(folder_name))
@@ -101,7 +96,7 @@ def recall(folder_name: str, record: Record, workspace: Workspace) -> Known | No
 
 def find_md5s(
     folder_names: Sequence[str],
-    record: Record,
+    record: ArchiveRecord,
     workspace: Workspace,
     *,
     in_passing: bool,
@@ -212,7 +207,9 @@ def _listed(value: Any, source: str) -> Iterator[tuple[str, Known]]:
             yield name, Known(md5=md5.lower(), size_bytes=size_bytes, source=source)
 
 
-def _check_unchanged(listed: Mapping[str, Known], record: Record, workspace: Workspace) -> None:
+def _check_unchanged(
+    listed: Mapping[str, Known], record: ArchiveRecord, workspace: Workspace
+) -> None:
     before = dict(_read_pins(workspace).files)
     before |= {record.archive_name(folder): known for folder, known in record.known.items()}
     changed = [

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import Field, computed_field
+
+from hearbench.records import Record
 
 __all__ = [
     "CheckResult",
@@ -25,11 +27,7 @@ __all__ = [
 Verdict = Literal["pass", "warning", "error", "skipped"]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CheckResult(_Record):
+class CheckResult(Record):
     """What came of one check.
 
     Attributes:
@@ -50,7 +48,7 @@ class CheckResult(_Record):
     seconds: float = 0.0
 
 
-class ModelFacts(_Record):
+class ModelFacts(Record):
     """What is known of the model; None where it didn't get so far.
 
     Attributes:
@@ -74,7 +72,7 @@ class ModelFacts(_Record):
     name: str
     spec: str
     weights: str | None = None
-    options: dict[str, str | int | float | bool] = {}
+    options: dict[str, str | int | float | bool] = Field(default_factory=dict)
     python: str
     kind: str | None = None
     device: str | None = None
@@ -85,10 +83,10 @@ class ModelFacts(_Record):
     load_s: float | None = None
     peak_memory_mb: float | None = None
     peak_memory_of: Literal["GPU", "process"] | None = None
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
 
 
-class Report(_Record):
+class Report(Record):
     """All checks of one model.
 
     Attributes:

@@ -6,7 +6,9 @@ import re
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+
+from hearbench.records import Record
 
 __all__ = ["Download", "FilePart", "Md5", "Text", "WebAddress", "address_file_name"]
 
@@ -48,15 +50,13 @@ FileAddress = Annotated[WebAddress, AfterValidator(_file_address)]
 Md5 = Annotated[str, AfterValidator(_md5)]
 
 
-class FilePart(BaseModel):
+class FilePart(Record):
     """One part of an archive that was published in several.
 
     Attributes:
         url: Its address.
         md5: Its MD5, 32 hex digits; None where nobody published one.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: FileAddress
     md5: Md5 | None = None
@@ -67,7 +67,7 @@ class FilePart(BaseModel):
         return address_file_name(self.url)
 
 
-class Download(BaseModel):
+class Download(Record):
     """One file of a corpus, or one archive in several parts.
 
     Attributes:
@@ -78,8 +78,6 @@ class Download(BaseModel):
         parts: The parts of a split zip, ``.z01`` and on, with ``.zip`` the last.
         zipname: The part that names a split zip as a whole, ``<name>.zip``.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     split: Text | None = None
     name: Text | None = None

@@ -7,14 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     Strict,
     model_validator,
 )
 
+from hearbench.records import Record
 from hearbench.tasks.catalog.downloads import Download, Text, check_downloads
 from hearbench.tasks.spec import is_plain_name
 from hearbench.tasks.splits import TRAIN_VALID_TEST
@@ -56,7 +55,7 @@ MaxDuration = Annotated[float | dict[SplitName, float], BeforeValidator(_max_dur
 Downloads = Annotated[tuple[Download, ...], AfterValidator(check_downloads)]
 
 
-class TfdsSource(BaseModel):
+class TfdsSource(Record):
     """The TensorFlow dataset that a task was exported from.
 
     Attributes:
@@ -65,14 +64,12 @@ class TfdsSource(BaseModel):
         splits: Its splits that were exported.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: PlainName
     version: PlainName
     splits: Annotated[tuple[Text, ...], Field(min_length=1)]
 
 
-class ModeSpec(BaseModel):
+class ModeSpec(Record):
     """What is particular to one mode of a task; whatever is None is as in the task.
 
     Attributes:
@@ -87,8 +84,6 @@ class ModeSpec(BaseModel):
         hours: Total duration of the audio as published, where clips differ in length.
         leaderboard: Column of the benchmark's table of results that it is.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sample_duration_s: Positive | None = None
     nfolds: Folds | None = None

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from hearbench.errors import TaskError, UnknownNameError
+from hearbench.records import Record
 from hearbench.registry import did_you_mean
 from hearbench.tasks.catalog.downloads import Download, FilePart, Text, WebAddress
 from hearbench.tasks.catalog.modes import (
@@ -36,7 +37,7 @@ ParamGrid = dict[
 Params = dict[Literal["event_postprocessing_grid", "task_specific_param_grid"], ParamGrid]
 
 
-class TaskSpec(BaseModel):
+class TaskSpec(Record):
     """All that is known of a task before its corpus is there.
 
     Attributes:
@@ -68,8 +69,6 @@ class TaskSpec(BaseModel):
         modes: The modes by their names.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: PlainName
     version: PlainName
     title: Text
@@ -85,7 +84,7 @@ class TaskSpec(BaseModel):
     use_scoring_for_early_stopping: Flag = True
     default_mode: str
     corpus: PlainName
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     homepage: WebAddress
     licence: Text
     citation: Text | None = None

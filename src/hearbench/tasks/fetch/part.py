@@ -17,10 +17,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from hearbench.files import write_json
 from hearbench.locks import holder_of, lock_beside, only_one
+from hearbench.records import Record
 from hearbench.tasks.fetch.remote import TransferError
 
 __all__ = ["Part", "PartNotes", "free_bytes", "open_part", "part_size"]
@@ -29,7 +30,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _SUFFIX = ".part"
 
 
-class PartNotes(BaseModel):
+class PartNotes(Record):
     """What the source said of a file when its first byte came.
 
     Attributes:
@@ -38,8 +39,6 @@ class PartNotes(BaseModel):
         last_modified: Its date, as the header has it, if any.
         size_bytes: Its length, if it was said.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format_version: Literal[1] = 1
     url: str
