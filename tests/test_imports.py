@@ -20,10 +20,13 @@ LAYERS = (
     {
         "_version",
         "amounts",
+        "console",
         "digest",
         "errors",
         "files",
         "locks",
+        "printable",
+        "progress",
         "records",
         "registry",
         "workspace",
@@ -124,7 +127,8 @@ def test_baselines_are_models_like_any_other(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["hearbench", "hearbench.errors", "hearbench.workspace", "hearbench.cli"]
+    "module",
+    ["hearbench", "hearbench.errors", "hearbench.progress", "hearbench.workspace", "hearbench.cli"],
 )
 def test_importing_loads_nothing_heavy(module: str) -> None:
     code = (

@@ -6,13 +6,14 @@ import errno
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
 import psutil
 
 from hearbench.errors import HearError
+from hearbench.progress import SILENT, Progress, default_progress
 
 __all__ = ["Workspace", "available_cores", "user_path"]
 
@@ -79,6 +80,7 @@ class Workspace:
             goes by what is free there.
         mirror: Address of a place that holds the files of the benchmark and of the corpora under
             the same names; None for their own places.
+        progress: Who shows what runs and how far it is; silent by default.
     """
 
     cache_dir: Path
@@ -86,6 +88,7 @@ class Workspace:
     workers: int = 1
     max_memory_gb: float | None = None
     mirror: str | None = None
+    progress: Progress = field(default=SILENT, compare=False, repr=False)
 
     @classmethod
     def from_environment(
@@ -96,11 +99,13 @@ class Workspace:
         workers: int | None = None,
         max_memory_gb: float | None = None,
         mirror: str | None = None,
+        progress: Progress | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> Workspace:
         """A workspace from arguments, then from the environment, then defaults.
 
         The variables are ``HEARBENCH_CACHE``, ``HEARBENCH_DEVICE`` and ``HEARBENCH_MIRROR``.
+        Progress is shown as `default_progress` decides, unless one is given.
 
         Raises:
             HearError: The cache's folder can't be a path, or no device is called so.
@@ -115,6 +120,7 @@ class Workspace:
             workers=workers if workers is not None else available_cores(),
             max_memory_gb=max_memory_gb,
             mirror=mirror or env.get("HEARBENCH_MIRROR") or None,
+            progress=progress or default_progress(),
         )
 
     def path(self, *parts: str | Path) -> Path:

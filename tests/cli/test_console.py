@@ -19,9 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hearbench import cli
-from hearbench.cli.console import PlainConsole
 from hearbench.cli.terminal import LogLines, Reporter, answer_line, say
-from hearbench.models.pipes import printable
+from hearbench.console import PlainConsole
+from hearbench.printable import printable
 
 HOSTILE = "[bold]a[/bold]\x1b]0;owned\x07\x1b[2J\x9b31m\r\x00\u202eb\u2066c\u2028\ud800:smile:"
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -27,7 +27,7 @@ _PIPE_WIDTH = 200
 
 def output_console() -> Console:
     """A console on stdout; wide where it isn't a terminal, so that nothing is folded."""
-    from hearbench.cli.console import PlainConsole
+    from hearbench.console import PlainConsole
 
     width = None if sys.stdout.isatty() else max(_PIPE_WIDTH, shutil.get_terminal_size().columns)
     return PlainConsole(width=width)

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from hearbench.amounts import duration
-from hearbench.models.pipes import printable
+from hearbench.printable import printable
+from hearbench.progress import TerminalProgress, Update
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress, TaskID
 
     from hearbench.embeddings.compute import EmbedProgress
     from hearbench.embeddings.compute import Progress as TellEmbed
@@ -44,7 +44,7 @@ TellDownload = Callable[[str, int, int | None], None]
 
 def error_console() -> Console:
     """A console on stderr as it is now."""
-    from hearbench.cli.console import PlainConsole
+    from hearbench.console import PlainConsole
 
     return PlainConsole(stderr=True)
 
@@ -87,87 +87,46 @@ def show_warning(
     say(f"warning: {text[:200]}{'...' if len(text) > 200 else ''} ({filename}:{lineno})")
 
 
-def _amount(number: int) -> str:
-    """A count, or where it is in the millions, as of bytes, a short form."""
-    return str(number) if number < 10_000_000 else f"{number / 1e6:.0f}M"
-
-
-class Reporter:
-    """Says which stage runs, and shows how it gets on.
-
-    Args:
-        console: Where; by default stderr.
-    """
-
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or error_console()
-        self._told: set[str] = set()
-
-    def once(self, text: str) -> None:
-        """As `line`, of a text that it hasn't said yet."""
-        if text not in self._told:
-            self._told.add(text)
-            self.line(text)
-
-    def line(self, text: str) -> None:
-        """A line that stays."""
-        self._console.print(text, soft_wrap=True)
+class Reporter(TerminalProgress):
+    """Progress on stderr, with a method for each kind of callback of the library."""
 
     @contextmanager
     def files(self, what: str) -> Iterator[Callable[[int, int], None]]:
         """A stage that is counted in files; the line only appears once there is work."""
-        with self._stage(what) as update:
-            yield lambda done, total: update(done, total, f"{_amount(done)}/{_amount(total)}")
+        with self.stage(what, "files") as update:
+            yield update
 
     @contextmanager
     def rows(self, what: str) -> Iterator[Callable[[int], None]]:
         """A stage that counts rows without knowing how many there are."""
-        with self._stage(what) as update:
-            yield lambda count: update(0, 1, f"{count} rows")
+        with self.stage(what, "rows") as update:
+            yield update
 
     @contextmanager
     def lines(self, what: str) -> Iterator[Callable[[str], None]]:
         """A stage of which another program tells in lines; only the latest is shown."""
-        if not self._console.is_terminal:
-            self.line(what)
-            yield lambda _text: None
-            return
-        from rich.markup import escape
-
-        with self._console.status(escape(what)) as status:
-
-            def tell(text: str) -> None:
-                width = max(20, self._console.width - len(what) - 8)
-                status.update(escape(f"{what}: {text.strip()[:width]}"))
-
-            yield tell
+        with self.stage(what) as update:
+            update(0)
+            yield lambda text: update(0, text=text.strip())
 
     @contextmanager
     def checks(self, what: str) -> Iterator[Callable[[int, int, str], None]]:
         """A stage of steps that have names."""
-        with self._stage(what) as update:
+        with self.stage(what) as update:
             yield update
 
     @contextmanager
     def downloads(self, what: str) -> Iterator[TellDownload]:
         """Files that are downloaded at the same time, counted in bytes."""
-        if not self._console.is_terminal:
-            begun: set[str] = set()
-
-            def announce(name: str, _done: int, _total: int | None) -> None:
-                if name not in begun:
-                    begun.add(name)
-                    self.line(f"{what} {name}")
-
-            yield announce
-            return
-        bars: dict[str, TaskID] = {}
-        with _download_bars(self._console) as progress:
+        updates: dict[str, Update] = {}
+        with contextlib.ExitStack() as running:
 
             def tell(name: str, done: int, total: int | None) -> None:
-                if name not in bars:
-                    bars[name] = progress.add_task(f"{what} {name}")
-                progress.update(bars[name], completed=done, total=total)
+                if name not in updates:
+                    stage = self.stage(f"{what} {name}", "bytes")
+                    updates[name] = running.enter_context(stage)
+                    updates[name](0)
+                updates[name](done, total)
 
             yield tell
 
@@ -180,7 +139,7 @@ class Reporter:
     @contextmanager
     def embedding(self, what: str) -> Iterator[TellEmbed]:
         """A stage that embeds."""
-        with self._stage(what) as update:
+        with self.stage(what) as update:
 
             def tell(state: EmbedProgress) -> None:
                 left = state.left_s
@@ -197,7 +156,7 @@ class Reporter:
     @contextmanager
     def probing(self, what: str) -> Iterator[ProbeProgress]:
         """A stage that trains probes."""
-        with self._stage(what) as update:
+        with self.stage(what) as update:
 
             def tell(
                 fold: int, n_folds: int, what: str, epoch: int, max_epochs: int, best: float
@@ -216,27 +175,6 @@ class Reporter:
                 )
 
             yield tell
-
-    @contextmanager
-    def _stage(self, what: str) -> Iterator[Callable[[int, int, str], None]]:
-        if not self._console.is_terminal:
-            begun = False
-
-            def announce(done: int, total: int, _text: str) -> None:
-                nonlocal begun
-                if not begun and done < total:
-                    begun = True
-                    self.line(what)
-
-            yield announce
-            return
-        with _bar(self._console) as progress:
-            bar = progress.add_task(what, total=None, text="")
-
-            def update(done: int, total: int, text: str) -> None:
-                progress.update(bar, completed=done, total=total, text=text)
-
-            yield update
 
 
 class Steps:
@@ -289,38 +227,3 @@ class Steps:
             update(name, done, total)
 
         return tell
-
-
-def _download_bars(console: Console) -> Progress:
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
-
-
-def _bar(console: Console) -> Progress:
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        TextColumn("{task.fields[text]}", markup=False),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-    )

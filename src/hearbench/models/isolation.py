@@ -24,8 +24,8 @@ from hearbench.models.identity import Seen, seen_of
 from hearbench.models.loaded import Interpreter, Loaded, Shown, load_error
 from hearbench.models.options import OptionValue, handed_over, signature_of
 from hearbench.models.other_process import CallFailedError, OtherProcess
-from hearbench.models.pipes import printable
 from hearbench.models.source import files_digest, places_digest
+from hearbench.printable import printable
 from hearbench.worker.signature import Parameter
 from hearbench.worker.values import Facts
 from hearbench.workspace import Workspace

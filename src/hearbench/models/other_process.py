@@ -28,8 +28,9 @@ from hearbench.files import SYNTAX_ERRORS
 from hearbench.models.answers import FORMS, Fault, Form, Violations
 from hearbench.models.interpreter import describe_interpreter
 from hearbench.models.loaded import Interpreter
-from hearbench.models.pipes import Lines, Tail, printable
+from hearbench.models.pipes import Lines, Tail
 from hearbench.models.shared_arrays import open_places, read_shared, write_shared
+from hearbench.printable import printable
 
 __all__ = ["CallFailedError", "EndedWhy", "OtherProcess", "ProcessEndedError"]
 

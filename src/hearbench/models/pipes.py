@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import re
 import threading
 from collections.abc import Callable
 from typing import IO
 
-__all__ = ["Lines", "Tail", "printable"]
+from hearbench.printable import printable
+
+__all__ = ["Lines", "Tail"]
 
 _LONGEST_LINE_BYTES = 4 << 20
 _KEPT_BYTES = 16 << 10
 _MOST_WAITING = 4
 _SHOWN_LINES, _SHOWN_COLUMNS = 20, 300
-# Codes that would colour, move or clear somebody's terminal, and characters that turn the text
-# around them, or break its lines elsewhere than everybody thinks.
-_CONTROL = re.compile(
-    "\x1b\\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f"
-    "\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
-)
-_HALF = re.compile("[\ud800-\udfff]")  # of a character, which no terminal can be sent
-
-
-def printable(text: str) -> str:
-    """A text of somebody else's without what would steer a terminal; lines stay."""
-    return _HALF.sub("\N{REPLACEMENT CHARACTER}", _CONTROL.sub("", text))
 
 
 class Lines:

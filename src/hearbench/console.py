@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from hearbench.models.pipes import printable
+from hearbench.printable import printable
 
 __all__ = ["PlainConsole"]
 
