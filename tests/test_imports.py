@@ -32,6 +32,7 @@ LAYERS = (
         "workspace",
         "strict_json",
         "sums",
+        "table",
         "toml",
     },
     {"audio"},

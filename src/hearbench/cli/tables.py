@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,63 +10,41 @@ from typing import TYPE_CHECKING
 
 from hearbench.amounts import duration
 from hearbench.cli.intervals import read_uncertainty
+from hearbench.cli.render import number, output_console, show
 from hearbench.cli.result_notes import notes_on
+from hearbench.table import Column, Table
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from hearbench.results import Result
     from hearbench.results.uncertainty import Source, Uncertainty
 
 __all__ = ["number", "output_console", "show_results"]
 
-_PIPE_WIDTH = 200
-
-
-def output_console() -> Console:
-    """A console on stdout; wide where it isn't a terminal, so that nothing is folded."""
-    from hearbench.console import PlainConsole
-
-    width = None if sys.stdout.isatty() else max(_PIPE_WIDTH, shutil.get_terminal_size().columns)
-    return PlainConsole(width=width)
-
-
-def number(value: float) -> str:
-    """A score with three decimals; NaN as ``undefined``."""
-    if math.isnan(value):
-        return "undefined"
-    if math.isinf(value):
-        return "infinite" if value > 0 else "-infinite"
-    return f"{value:.3f}"
-
 
 def show_results(results: Sequence[tuple[Path, Result]]) -> None:
     """Prints a table with a row per task, and below it what a reader should know."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    console = output_console()
     shown = [_Shown(result, read_uncertainty(path.parent)) for path, result in results]
     for title in dict.fromkeys(each.title for each in shown):
-        table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
-        # Narrow enough for a terminal of 80 columns.
-        table.add_column("task\nchosen grid point", overflow="fold")
-        table.add_column("score", no_wrap=True)
-        table.add_column("mean ± std\n95 % interval", no_wrap=True)
-        table.add_column("test\nclips", no_wrap=True, justify="right")
-        table.add_column("time", no_wrap=True, justify="right")
         of_title = [each for each in shown if each.title == title]
+        # Narrow enough for a terminal of 80 columns.
+        table = Table(
+            [
+                Column("task\nchosen grid point", wrap="anywhere"),
+                Column("score"),
+                Column("mean ± std\n95 % interval"),
+                Column("test\nclips", align="right"),
+                Column("time", align="right"),
+            ],
+            title,
+        )
         for each in of_title:
-            table.add_row(*(Text(cell) for cell in each.cells()))
-        console.print(table)
+            table.add(*each.cells())
+        show(table)
         if any(len(each.seeds) > 1 for each in of_title):
-            console.print(Text("±: standard deviation over seeds."))
-            _show_sources(of_title, console)
+            show("±: standard deviation over seeds.", _sources(of_title))
         elif any(len(each.result.folds) > 1 for each in of_title):
-            console.print(Text("±: standard deviation over folds."))
-    for note in notes_on(results):
-        console.print(Text(note), soft_wrap=True)
+            show("±: standard deviation over folds.")
+    show(*notes_on(results))
 
 
 @dataclass(frozen=True)
@@ -125,31 +101,30 @@ def _mean_std(mean: float, std: float | None) -> str:
     return f"{number(mean)} ± {number(std)}"
 
 
-def _show_sources(shown: Sequence[_Shown], console: Console) -> None:
+def _sources(shown: Sequence[_Shown]) -> Table:
     """Where the uncertainty comes from: the standard deviation of a mean by each source."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table(
-        title=Text("where the uncertainty comes from, as standard deviations of the mean"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
+        [
+            Column("task", wrap="anywhere"),
+            Column("score"),
+            *(
+                Column(source, align="right")
+                for source in ("test clips", "seeds", "folds", "together")
+            ),
+        ],
+        "where the uncertainty comes from, as standard deviations of the mean",
     )
-    table.add_column("task", overflow="fold")
-    table.add_column("score", no_wrap=True)
-    for source in ("test clips", "seeds", "folds", "together"):
-        table.add_column(source, justify="right", no_wrap=True)
     for each in shown:
         for name, score in each.sure.scores.items() if each.sure else ():
-            cells = (
+            table.add(
+                each.result.task.name,
+                name,
                 _part(score.clips, None),
                 _part(score.seeds, len(each.seeds)),
                 _part(score.folds, score.folds.n if score.folds else None),
                 _part(score.total, None),
             )
-            table.add_row(Text(each.result.task.name), Text(name), *cells)
-    console.print(table)
+    return table
 
 
 def _part(source: Source | None, n: int | None) -> str:

@@ -1,0 +1,45 @@
+"""Tables and paragraphs on stdout, in the one look that all verbs share.
+
+A verb describes a `hearbench.table.Table` by its columns and hands it to `show`.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+
+from rich.console import Console
+
+from hearbench.console import PlainConsole
+from hearbench.table import Styled, Table, rich_text
+
+__all__ = ["number", "output_console", "show"]
+
+_PIPE_WIDTH = 200
+
+
+def output_console() -> Console:
+    """A console on stdout; wide where it isn't a terminal, so that nothing is folded."""
+    width = None if sys.stdout.isatty() else max(_PIPE_WIDTH, shutil.get_terminal_size().columns)
+    return PlainConsole(width=width)
+
+
+def show(*parts: Table | Styled | str) -> None:
+    """Prints tables and paragraphs on stdout, one below the other."""
+    console = output_console()
+    for part in parts:
+        if isinstance(part, Table):
+            console.print(part.to_rich())
+        else:
+            # Where nothing is to be folded, neither are sentences.
+            console.print(rich_text(part), soft_wrap=console.width >= _PIPE_WIDTH)
+
+
+def number(value: float) -> str:
+    """Formats a score with three decimals; NaN as ``undefined``."""
+    if math.isnan(value):
+        return "undefined"
+    if math.isinf(value):
+        return "infinite" if value > 0 else "-infinite"
+    return f"{value:.3f}"
