@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "Batch",
+    "ClusterOptions",
     "CpusPerUnit",
     "ExecutorName",
     "Failures",
@@ -81,6 +82,28 @@ SharedUrl = Annotated[
         "then has a cache of its own.",
     ),
 ]
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """Who does what takes long."""
+
+    executor: ExecutorName = "local"
+    address: Address = None
+    cpus_per_unit: CpusPerUnit = None
+    gpus_per_unit: GpusPerUnit = None
+    shared: SharedUrl = None
+
+    def share(self) -> Share | None:
+        """What one unit takes of a cluster; None where this process does everything.
+
+        Raises:
+            HearError: There is no such executor, or an option doesn't go with it.
+        """
+        return share_of(
+            self.executor, self.address, self.cpus_per_unit, self.gpus_per_unit, self.shared
+        )
+
 
 Failures = dict[tuple[str, str], str]
 """Why the cluster couldn't do a model, as the user named it, on a task, likewise."""

@@ -32,22 +32,16 @@ class _Embedded:
 
 @verb(
     "hearbench embed hearbench.models.crepe --option capacity=tiny --task tasks/notes-1.0.0-demo",
+    options="weights option device dtype cache workers python env sandbox timeout model_memory "
+    "readable json",
 )
 def embed_verb(
     model: o.ModelSpec,
     task: o.Tasks,
-    weights: o.Weights = None,
-    option: o.ModelOptions = None,
-    device: o.Device = None,
+    choice: o.ModelChoiceOptions,
+    place: o.WorkspaceOptions,
+    host: places.HostOptions,
     dtype: o.DtypeName = "float32",
-    cache: o.CacheDir = None,
-    workers: o.Workers = None,
-    python: places.Python = None,
-    env: places.Env = None,
-    sandbox: places.Sandbox = False,
-    timeout: places.TimeoutS = None,
-    model_memory: places.ModelMemory = None,
-    readable: places.Readable = None,
     json: o.Json = False,
 ) -> None:
     """Computes a model's embeddings of tasks, and says where they are.
@@ -57,22 +51,11 @@ def embed_verb(
     """
     embedded = _Embedded()
     with answers_only():
-        workspace = o.settings_of(cache, device, workers)
+        workspace = place.workspace()
         stored_as = o.checked_dtype(dtype)
         reporter = Reporter()
-        interpreter = places.interpreter_of(
-            python,
-            env,
-            sandbox,
-            timeout,
-            model_memory,
-            readable,
-            task,
-            workspace,
-            reporter,
-            [model],
-        )
-        loaded = o.get_model(model, weights, option, workspace, interpreter)
+        interpreter = host.interpreter([model], task, workspace, reporter)
+        loaded = choice.load(model, workspace, interpreter)
 
         def look(text: str) -> tuple[Path, PreparedTask]:
             from hearbench.tasks.store import load_task

@@ -27,6 +27,7 @@ __all__ = [
     "Json",
     "MaxMemory",
     "Mirror",
+    "ModelChoiceOptions",
     "ModelOptions",
     "ModelSpec",
     "ModelSpecs",
@@ -41,8 +42,10 @@ __all__ = [
     "Seed",
     "Seeds",
     "Tasks",
+    "TrainingOptions",
     "Weights",
     "Workers",
+    "WorkspaceOptions",
     "checked_dtype",
     "get_model",
     "make_folder",
@@ -185,6 +188,72 @@ Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace results that were made from other inputs.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")]
+
+
+@dataclass(frozen=True)
+class WorkspaceOptions:
+    """Where a verb works, and with how much of the machine."""
+
+    cache: CacheDir = None
+    device: Device = None
+    workers: Workers = None
+    max_memory: MaxMemory = None
+    mirror: Mirror = None
+
+    def workspace(self) -> Workspace:
+        """The workspace, once it is sure that its cache can be written.
+
+        Raises:
+            HearError: It can't, or there is no device of that name.
+        """
+        return settings_of(self.cache, self.device, self.workers, self.max_memory, self.mirror)
+
+
+@dataclass(frozen=True)
+class ModelChoiceOptions:
+    """What is handed to a model's ``load_model``."""
+
+    weights: Weights = None
+    option: ModelOptions = None
+
+    def load(self, spec: str, workspace: Workspace, interpreter: Interpreter | None) -> Model:
+        """Loads a model, in this Python or another.
+
+        Raises:
+            ModelError: It can't be loaded.
+            HearError: The options or the device can't be used.
+        """
+        return get_model(spec, self.weights, self.option, workspace, interpreter)
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How probes are trained."""
+
+    protocol: ProtocolName = "hear2021"
+    seed: Seed = 42
+    seeds: Seeds = 1
+    only: Only = None
+    grid_points: GridPoints = None
+    precision: Precision = "auto"
+
+    def plan(self, workspace: Workspace) -> ProbePlan:
+        """The training that the options describe.
+
+        Raises:
+            UnknownNameError: There is no such protocol.
+            ProbeError: There is no such precision, or nothing is left of the grid.
+            HearError: The device can't be used.
+        """
+        return plan_of(
+            self.protocol,
+            self.seed,
+            self.precision,
+            self.only,
+            self.grid_points,
+            workspace,
+            self.seeds,
+        )
 
 
 @dataclass(frozen=True)

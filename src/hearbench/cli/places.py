@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Env",
+    "HostOptions",
     "ModelMemory",
     "Python",
     "Readable",
@@ -70,6 +72,45 @@ Readable = Annotated[
     list[Path] | None,
     typer.Option("--readable", metavar="PATH", help="Also to be read in the sandbox. Repeatable."),
 ]
+
+
+@dataclass(frozen=True)
+class HostOptions:
+    """The process in which a model runs."""
+
+    python: Python = None
+    env: Env = None
+    sandbox: Sandbox = False
+    timeout: TimeoutS = None
+    model_memory: ModelMemory = None
+    readable: Readable = None
+
+    def interpreter(
+        self, models: Sequence[str], tasks: Sequence[str], workspace: Workspace, reporter: Reporter
+    ) -> Interpreter | None:
+        """The other Python that the options describe; None if they ask for none.
+
+        Args:
+            models: The models that an environment is made for, as they were named.
+            tasks: Tasks that the models must not read, likewise.
+            workspace: Takes the environment.
+            reporter: Receives progress.
+
+        Raises:
+            ModelError: The environment can't be made.
+        """
+        return interpreter_of(
+            self.python,
+            self.env,
+            self.sandbox,
+            self.timeout,
+            self.model_memory,
+            self.readable,
+            tasks,
+            workspace,
+            reporter,
+            models,
+        )
 
 
 def interpreter_of(

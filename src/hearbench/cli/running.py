@@ -11,10 +11,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any
 
 import typer
 
+from hearbench.cli.option_groups import expand_groups
 from hearbench.cli.terminal import say
 from hearbench.errors import HearError
 
@@ -23,8 +24,6 @@ __all__ = ["BAD_INPUT", "INTERRUPTED", "answers_only", "interrupted", "verb"]
 # Exit codes: something that the user can mend; 128 and the number of SIGINT.
 BAD_INPUT = 2
 INTERRUPTED = 130
-
-P = ParamSpec("P")
 
 # What the user's system says, as opposed to what a bug of hearbench would cause.
 _SYSTEM = {
@@ -41,11 +40,16 @@ _SYSTEM = {
 }
 
 
-def verb(*examples: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """Turns the errors of a verb into messages and exit codes, and adds examples to its help."""
+def verb(*examples: str, options: str = "") -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Turns the errors of a verb into messages and exit codes, and adds examples to its help.
 
-    def decorate(function: Callable[P, None]) -> Callable[P, None]:
-        wrapped = _ending(function)
+    Args:
+        *examples: Commands that the help shows.
+        options: Names of options in the order of the help; see `expand_groups`.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        wrapped = _ending(expand_groups(function, options))
         title = "Example:" if len(examples) == 1 else "Examples:"
         lines = "\n".join(f"  {line}" for example in examples for line in example.split("\n"))
         # The control character keeps a paragraph's lines as they are.
@@ -55,11 +59,11 @@ def verb(*examples: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
     return decorate
 
 
-def _ending(function: Callable[P, None]) -> Callable[P, None]:
+def _ending(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+    def wrapped(**kwargs: Any) -> None:
         try:
-            function(*args, **kwargs)
+            function(**kwargs)
         except HearError as error:
             say(f"error: {error}")
             raise typer.Exit(error.exit_code) from error

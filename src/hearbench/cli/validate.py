@@ -31,12 +31,14 @@ _RESERVED = (*("spec", "workspace", "interpreter", "quick", "only", "skip", "pro
     "hearbench validate my_model.py --weights epoch9.pt",
     "hearbench validate my_package.hear --quick --json",
     "hearbench validate my_model.py --only timestamp-centres --only timestamp-drift",
+    options="weights option device quick only skip python env sandbox timeout model_memory "
+    "readable cache json",
 )
 def validate(
     model: o.ModelSpec,
-    weights: o.Weights = None,
-    option: o.ModelOptions = None,
-    device: o.Device = None,
+    choice: o.ModelChoiceOptions,
+    place: o.WorkspaceOptions,
+    host: places.HostOptions,
     quick: Annotated[
         bool, typer.Option("--quick", help="Leave out what needs 20 minutes of audio.")
     ] = False,
@@ -50,13 +52,6 @@ def validate(
         list[str] | None,
         typer.Option("--skip", metavar="CHECK", help="Leave this check out. Repeatable."),
     ] = None,
-    python: places.Python = None,
-    env: places.Env = None,
-    sandbox: places.Sandbox = False,
-    timeout: places.TimeoutS = None,
-    model_memory: places.ModelMemory = None,
-    readable: places.Readable = None,
-    cache: o.CacheDir = None,
     json: o.Json = False,
 ) -> None:
     """Checks a model: the API, its timestamps, odd audio, memory.
@@ -72,28 +67,17 @@ def validate(
     so_far: list[Report] = []
     try:
         with answers_only():
-            given = o.pairs(option, "--option")
+            given = o.pairs(choice.option, "--option")
             for key in (*_RESERVED, "weights"):
                 if key in given:
                     raise ModelError(f"An option named {key!r} can't be handed to a model.")
-            workspace = o.settings_of(cache, device)
+            workspace = place.workspace()
             reporter = Reporter()
-            interpreter = places.interpreter_of(
-                python,
-                env,
-                sandbox,
-                timeout,
-                model_memory,
-                readable,
-                (),
-                workspace,
-                reporter,
-                [model],
-            )
+            interpreter = host.interpreter([model], (), workspace, reporter)
             with reporter.checks(f"validating {model}") as progress:
                 report = validate_model(
                     model,
-                    weights,
+                    choice.weights,
                     workspace=workspace,
                     interpreter=interpreter,
                     quick=quick,
