@@ -14,7 +14,7 @@ from hearbench.embeddings.manifest import Manifest, ModelRecord, TaskRecord
 from hearbench.files import write_json
 from hearbench.leaderboard.bundle import write_bundle
 from hearbench.leaderboard.card import Card
-from hearbench.leaderboard.counted import counted_tasks
+from hearbench.leaderboard.columns import counted_tasks
 from hearbench.leaderboard.own_row import own_row
 from hearbench.leaderboard.submission import MeasuredModel, Submission, missing_columns
 from hearbench.leaderboard.table import COLUMNS

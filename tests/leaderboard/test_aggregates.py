@@ -11,29 +11,18 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hearbench.errors import UnknownNameError
-from hearbench.leaderboard.aggregates import (
-    AGGREGATES,
-    TREATMENTS,
-    Aggregate,
-    Treatment,
-    combine,
-    get_aggregate,
-    ranks_of,
-)
+from hearbench.leaderboard.aggregates import AGGREGATES, Aggregate, get_aggregate, ranks_of
 from hearbench.leaderboard.official import official_table
 from hearbench.leaderboard.paper import normalise
-from hearbench.leaderboard.sheet import Floats, Sheet, domain_or_other, sheet_of
+from hearbench.leaderboard.score_matrix import Floats, ScoreMatrix, domain_or_other, score_matrix
 from hearbench.leaderboard.table import COLUMNS, Row, Table
 
-BY_RANKS = ("mean-rank", "borda")
-WITH_REFERENCE = ("share-of-best", "min-max")
 every = pytest.mark.parametrize("aggregate", AGGREGATES, ids=lambda item: item.name)
-every_treatment = pytest.mark.parametrize("treatment", TREATMENTS)
 
 
 @pytest.fixture(scope="module")
-def official() -> Sheet:
-    return sheet_of(official_table())
+def official() -> ScoreMatrix:
+    return score_matrix(official_table())
 
 
 def table_of(scores: Scores, columns: tuple[str, ...] = ("a", "b", "c")) -> Table:
@@ -41,16 +30,14 @@ def table_of(scores: Scores, columns: tuple[str, ...] = ("a", "b", "c")) -> Tabl
     return Table(columns, tuple(rows))
 
 
-def sheet_by_hand(scores: Floats, imputed: Floats | None = None) -> Sheet:
-    """Nothing is computed; what is imputed and normalised is made up where it isn't given."""
+def matrix_by_hand(scores: Floats) -> ScoreMatrix:
+    """Nothing is computed; what is imputed and normalised is made up."""
     n_tasks = scores.shape[1]
-    imputed = np.where(np.isnan(scores), 0.5, scores) if imputed is None else imputed
-    return Sheet(
+    return ScoreMatrix(
         models=tuple(f"m{i}" for i in range(len(scores))),
         columns=tuple(f"t{j}" for j in range(n_tasks)),
         scores=scores,
-        imputed=imputed,
-        normalised=np.clip(2 * imputed - 1, -1, 1),
+        normalised=np.clip(2 * np.where(np.isnan(scores), 0.5, scores) - 1, -1, 1),
         best=np.full(n_tasks, 0.8),
         lowest=np.full(n_tasks, 0.2),
     )
@@ -61,22 +48,18 @@ def as_lists(array: Floats) -> list[list[float | None]]:
 
 
 @every
-@every_treatment
-def test_the_official_table_by_the_slow_way(
-    official: Sheet, aggregate: Aggregate, treatment: Treatment
-) -> None:
+def test_the_official_table_by_the_slow_way(official: ScoreMatrix, aggregate: Aggregate) -> None:
     scores = [row.scores for row in official_table()]
-    imputed, normalised = as_lists(official.imputed), as_lists(official.normalised)
-    found = aggregate.values(official, treatment)
+    normalised = as_lists(official.normalised)
+    found = aggregate.values(official)
     for i in range(len(scores)):
         points = [
-            points_of(aggregate.name, i, j, treatment, scores, imputed, normalised, scores)
-            for j in range(len(COLUMNS))
+            points_of(aggregate.name, i, j, scores, normalised, scores) for j in range(len(COLUMNS))
         ]
-        assert found[i] == pytest.approx(value_of(aggregate.name, points, 19), abs=1e-9)
+        assert found[i] == pytest.approx(value_of(aggregate.name, points), abs=1e-9)
 
 
-def test_the_papers_figures(official: Sheet, shared: Path) -> None:
+def test_the_papers_figures(official: ScoreMatrix, shared: Path) -> None:
     golden = json.loads((shared / "golden/leaderboard/paper_figures.json").read_text())
     values = get_aggregate("paper-mean").values(official)
     np.testing.assert_allclose(values, golden["mean_normalised_with_imputed"], atol=1e-6)
@@ -84,11 +67,9 @@ def test_the_papers_figures(official: Sheet, shared: Path) -> None:
     assert [official.models[i] for i in order] == golden["order"]
     of = normalise(official_table())
     np.testing.assert_allclose(values, of.mean_with_imputed, rtol=1e-12)
-    kept = get_aggregate("paper-mean").points(official, "left-out")
-    np.testing.assert_array_equal(kept, of.normalised)
 
 
-def test_numbers_of_the_official_table(official: Sheet) -> None:
+def test_numbers_of_the_official_table(official: ScoreMatrix) -> None:
     def value(name: str, model: str) -> float:
         return float(get_aggregate(name).values(official)[official.models.index(model)])
 
@@ -103,104 +84,84 @@ def test_numbers_of_the_official_table(official: Sheet) -> None:
 
 def test_ranks_are_scipys_for_models_without_gaps() -> None:
     rows = tuple(row for row in official_table() if row.is_complete)
-    sheet = sheet_of(Table(COLUMNS, rows))
+    matrix = score_matrix(Table(COLUMNS, rows))
     assert len(rows) == 13
-    ranks = stats.rankdata(-sheet.scores, axis=0)
-    mean_rank, borda = (get_aggregate(name).values(sheet) for name in BY_RANKS)
+    ranks = stats.rankdata(-matrix.scores, axis=0)
+    mean_rank = get_aggregate("mean-rank").values(matrix)
     np.testing.assert_allclose(mean_rank, ranks.mean(axis=1), rtol=1e-12)
-    np.testing.assert_allclose(borda, (13 - ranks).sum(axis=1), rtol=1e-12)
-    # Nothing is missing, so nothing depends on its treatment.
-    for aggregate in AGGREGATES:
-        for treatment in TREATMENTS:
-            np.testing.assert_allclose(
-                aggregate.values(sheet, treatment), aggregate.values(sheet), rtol=1e-12
-            )
 
 
 def test_by_hand() -> None:
     """Two equal models, a missing score, and a model with a third of the scores."""
     table = table_of([(0.9, 0.4, 0.2), (0.9, 0.4, 0.2), (0.5, None, 0.4), (None, None, 0.8)])
-    sheet = sheet_of(table, table)
+    matrix = score_matrix(table, table)
 
-    def values(name: str, treatment: Treatment | None = None) -> list[float]:
-        return [round(x, 6) for x in get_aggregate(name).values(sheet, treatment).tolist()]
+    def values(name: str) -> list[float]:
+        return [round(x, 6) for x in get_aggregate(name).values(matrix).tolist()]
 
     nan = pytest.approx(np.nan, nan_ok=True)
     # Ranks 1.5, 1.5, 3 on the first, 1.5, 1.5 on the second, 3.5, 3.5, 2, 1 on the third.
     assert values("mean-rank") == [2.166667, 2.166667, 2.5, nan]
-    assert values("mean-rank", "worst") == [2.166667, 2.166667, 2.833333, 2.833333]
-    # 2.5 + 2.5 + 0.5; 1 + 0 + 2; 0 + 0 + 3.
-    assert values("borda") == [5.5, 5.5, 3.0, 3.0]
-    # Among those that ran: 1.5 + 0.5 + 0.5; (0 + 2) * 3 / 2.
-    assert values("borda", "left-out") == [2.5, 2.5, 3.0, nan]
     assert values("sum") == [1.5, 1.5, 0.9, 0.8]
-    assert values("sum", "left-out") == [1.5, 1.5, 1.35, nan]
     assert values("mean") == [0.5, 0.5, 0.45, nan]
-    assert values("share-of-best") == [0.75, 0.75, round((0.5 / 0.9 + 0.5) / 2, 6), nan]
     # All are equal on the second, which then says nothing; the others are 1, 1, 0 and 0, 0, 1/3, 1.
     assert values("min-max") == [0.5, 0.5, round(1 / 6, 6), nan]
-    assert values("min-max", "worst") == [0.5, 0.5, round(1 / 6, 6), 0.5]
 
 
-def test_a_model_without_scores_has_no_value_and_beats_nobody() -> None:
+def test_a_model_without_scores_has_no_value_and_changes_none() -> None:
     scores = [(0.9, 0.4, 0.2), (0.1, 0.3, 0.3), (0.5, 0.2, 0.4), (None, None, None)]
-    without, with_it = (sheet_of(table_of(rows)) for rows in (scores[:3], scores))
+    without, with_it = (score_matrix(table_of(rows)) for rows in (scores[:3], scores))
     for aggregate in AGGREGATES:
-        for treatment in TREATMENTS:
-            values = aggregate.values(with_it, treatment)
-            assert np.isnan(values[3])
-            np.testing.assert_array_equal(values[:3], aggregate.values(without, treatment))
+        values = aggregate.values(with_it)
+        assert np.isnan(values[3])
+        np.testing.assert_array_equal(values[:3], aggregate.values(without))
 
 
 def test_an_own_row_does_not_change_others_by_the_official_reference() -> None:
     table = official_table()
     own = Row("own", "", "", tuple(1.0 if i % 2 else 0.5 for i in range(19)))
-    before, after = sheet_of(table), sheet_of(table.with_row(own))
+    before, after = score_matrix(table), score_matrix(table.with_row(own))
     for aggregate in AGGREGATES:
         same = np.allclose(aggregate.values(before), aggregate.values(after)[:-1], rtol=1e-12)
         assert same != aggregate.relative, aggregate.name
-    shares = get_aggregate("share-of-best").points(after)[-1]
-    assert shares[1::2].min() > 1
-    own_reference = sheet_of(table.with_row(own), table.with_row(own))
-    assert np.nanmax(get_aggregate("share-of-best").points(own_reference)) == 1
+    min_max = get_aggregate("min-max")
+    assert min_max.points(after)[-1, 1::2].min() > 1
+    own_reference = score_matrix(table.with_row(own), table.with_row(own))
+    assert np.nanmax(min_max.points(own_reference)) == 1
 
 
 def test_a_sparse_own_row_imputes_nothing_into_others() -> None:
     table = official_table()
     sparse = Row("own", "", "", (0.6, *(None,) * 18))
-    before, after = sheet_of(table), sheet_of(table.with_row(sparse))
-    np.testing.assert_array_equal(after.imputed[:-1], before.imputed)
+    before, after = score_matrix(table), score_matrix(table.with_row(sparse))
+    np.testing.assert_array_equal(after.normalised[:-1], before.normalised)
     for aggregate in AGGREGATES:
-        given = aggregate.name in ("borda", "sum")
-        assert np.isnan(aggregate.values(after)[-1]) == (not given)
-    # Counted as the worst everywhere else, on the scale of the others.
-    beehive = before.imputed[:, 0]
-    point = (0.6 - beehive.mean()) / beehive.std()
+        assert np.isnan(aggregate.values(after)[-1]) == (aggregate.name != "sum")
+    # On its one task it has a place on the others' scale.
+    alone = after.select(["Beehive"])
+    point = get_aggregate("paper-mean").values(alone)[-1]
+    between = get_aggregate("mean").values(alone)[:-1]
     assert -1 < point < 1
-    worst = get_aggregate("paper-mean").values(after, "worst")[-1]
-    assert worst == pytest.approx((point - 18) / 19)
-    assert get_aggregate("mean").values(after, "worst")[-1] == pytest.approx(0.6 / 19)
+    higher = get_aggregate("paper-mean").values(alone)[:-1] > point
+    np.testing.assert_array_equal(higher[~np.isnan(between)], between[~np.isnan(between)] > 0.6)
 
 
 def test_columns_of_other_tables() -> None:
-    sheet = sheet_of(table_of([(0.9, 0.4, 0.2), (0.1, 0.3, 0.3)]))
+    matrix = score_matrix(table_of([(0.9, 0.4, 0.2), (0.1, 0.3, 0.3)]))
     # The official table has no best score for these, and two models aren't imputed.
-    for name in (*WITH_REFERENCE, "paper-mean"):
-        assert np.isnan(get_aggregate(name).values(sheet)).all()
-    np.testing.assert_allclose(get_aggregate("mean").values(sheet), [0.5, 0.7 / 3])
+    for name in ("min-max", "paper-mean"):
+        assert np.isnan(get_aggregate(name).values(matrix)).all()
+    np.testing.assert_allclose(get_aggregate("mean").values(matrix), [0.5, 0.7 / 3])
     assert domain_or_other("a") == "other"
     assert domain_or_other("GTZAN Genre") == "music"
 
 
 def test_names() -> None:
-    assert get_aggregate("Borda").name == "borda"
+    assert get_aggregate("Min-Max").name == "min-max"
     with pytest.raises(
         UnknownNameError, match=r"no aggregate 'mean rank'\. Did you mean 'mean-rank'"
     ):
         get_aggregate("mean rank")
-    for aggregate in AGGREGATES:
-        assert aggregate.missing in TREATMENTS
-        assert aggregate.explanation.endswith(".")
     names = [aggregate.name for aggregate in AGGREGATES]
     assert len(set(names)) == len(names)
 
@@ -213,19 +174,18 @@ def test_ranks_share_the_better_one_and_ignore_rounding() -> None:
 
 def test_weights_are_repetitions() -> None:
     rng = np.random.default_rng(0)
-    points = rng.random((4, 5))
-    points[[0, 1, 1], [2, 0, 4]] = np.nan
+    scores = rng.random((4, 5))
+    scores[[0, 1, 1], [2, 0, 4]] = np.nan
+    matrix = matrix_by_hand(scores)
     weights = np.array([[2, 0, 1, 1, 3], [0, 0, 0, 0, 2]])
-    for total in (False, True):
-        found = combine(points, weights.astype(float), total=total)
+    for name, function in (("mean", np.nanmean), ("sum", np.nansum)):
+        found = get_aggregate(name).weighted_values(matrix, weights.astype(float))
         for k, row in enumerate(weights):
-            repeated = np.repeat(points, row, axis=1)
-            for i, own in enumerate(repeated):
-                if np.isnan(own).all():
+            for i, own in enumerate(np.repeat(scores, row, axis=1)):
+                if name == "mean" and np.isnan(own).all():
                     assert np.isnan(found[k, i])
-                    continue
-                expected = np.nanmean(own) * (len(own) if total else 1)
-                assert found[k, i] == pytest.approx(expected)
+                else:
+                    assert found[k, i] == pytest.approx(function(own))
 
 
 # Few different scores, so that ties are common, and gaps.
@@ -250,14 +210,11 @@ def test_permuting_models_and_tasks_permutes_values(scores: Floats, random: obje
     shuffle = random.shuffle  # type: ignore[attr-defined]
     models, tasks = list(range(len(scores))), list(range(scores.shape[1]))
     shuffle(models), shuffle(tasks)
-    sheet, other = sheet_by_hand(scores), sheet_by_hand(scores[np.ix_(models, tasks)])
+    matrix, other = matrix_by_hand(scores), matrix_by_hand(scores[np.ix_(models, tasks)])
     for aggregate in AGGREGATES:
-        for treatment in TREATMENTS:
-            np.testing.assert_allclose(
-                aggregate.values(other, treatment),
-                aggregate.values(sheet, treatment)[models],
-                atol=1e-12,
-            )
+        np.testing.assert_allclose(
+            aggregate.values(other), aggregate.values(matrix)[models], atol=1e-12
+        )
 
 
 @settings(max_examples=60, deadline=None)
@@ -267,67 +224,39 @@ def test_only_the_order_on_a_task_counts_for_ranks(scores: Floats, task: int) ->
     moved, bent = scores.copy(), scores.copy()
     moved[:, task] += 0.25
     bent[:, task] = bent[:, task] ** 3
-    # What is imputed must move along.
-    full = np.where(np.isnan(scores), 0.5, scores)
-    full_moved, full_bent = full.copy(), full.copy()
-    full_moved[:, task] += 0.25
-    full_bent[:, task] **= 3
-    sheet = sheet_by_hand(scores, full)
-    for name in BY_RANKS:
-        for treatment in TREATMENTS:
-            values = get_aggregate(name).values(sheet, treatment)
-            for other in (sheet_by_hand(moved, full_moved), sheet_by_hand(bent, full_bent)):
-                np.testing.assert_array_equal(get_aggregate(name).values(other, treatment), values)
+    mean_rank = get_aggregate("mean-rank")
+    values = mean_rank.values(matrix_by_hand(scores))
+    for other in (moved, bent):
+        np.testing.assert_array_equal(mean_rank.values(matrix_by_hand(other)), values)
 
 
 @settings(max_examples=60, deadline=None)
 @given(scores_of_models())
 def test_small_tables_by_the_slow_way(scores: Floats) -> None:
-    sheet = sheet_by_hand(scores)
-    present = ~np.isnan(scores).all(axis=1)
-    rows = as_lists(scores[present])
-    imputed, normalised = as_lists(sheet.imputed[present]), as_lists(sheet.normalised[present])
-    n_tasks = scores.shape[1]
+    # The slow way knows no models without a score.
+    scores = scores[~np.isnan(scores).all(axis=1)]
+    matrix, rows = matrix_by_hand(scores), as_lists(scores)
+    normalised, n_tasks = as_lists(matrix.normalised), scores.shape[1]
     ends = [[0.8] * n_tasks, [0.2] * n_tasks]
-    if not present.all():
-        # The slow way knows no models that have nothing imputed.
-        sheet = sheet_by_hand(scores[present])
     for aggregate in AGGREGATES:
-        for treatment in TREATMENTS:
-            found = aggregate.values(sheet, treatment)
-            for i, row in enumerate(rows):
-                points = [
-                    points_of(aggregate.name, i, j, treatment, rows, imputed, normalised, ends)
-                    for j in range(n_tasks)
-                ]
-                enough = 2 * sum(score is not None for score in row) >= n_tasks
-                if not enough and treatment != "worst":
-                    assert np.isnan(found[i])
-                    continue
-                own = aggregate.points(sheet, treatment)
-                counted = int((~np.isnan(own).all(axis=0)).sum())
-                value = value_of(aggregate.name, points, counted)
-                assert found[i] == pytest.approx(value, abs=1e-9), (aggregate.name, treatment)
-
-
-@settings(max_examples=60, deadline=None)
-@given(scores_of_models())
-def test_all_points_of_borda_are_given(scores: Floats) -> None:
-    """On every task, each pair of models that take part shares one point."""
-    sheet = sheet_by_hand(scores)
-    present = int((~np.isnan(scores).all(axis=1)).sum())
-    for j, column in enumerate(scores.T):
-        ran = int((~np.isnan(column)).sum())
-        points = get_aggregate("borda").function(sheet, "worst")[:, j]
-        pairs = ran * (ran - 1) / 2 + ran * (present - ran)
-        assert points.sum() == pytest.approx(pairs)
+        found = aggregate.values(matrix)
+        for i, row in enumerate(rows):
+            enough = 2 * sum(score is not None for score in row) >= n_tasks
+            if not enough and aggregate.name != "sum":
+                assert np.isnan(found[i])
+                continue
+            points = [
+                points_of(aggregate.name, i, j, rows, normalised, ends) for j in range(n_tasks)
+            ]
+            value = value_of(aggregate.name, points)
+            assert found[i] == pytest.approx(value, abs=1e-9), aggregate.name
 
 
 @settings(max_examples=40, deadline=None)
 @given(scores_of_models())
 def test_values_over_a_part_are_those_of_the_part(scores: Floats) -> None:
-    sheet = sheet_by_hand(scores)
-    first = sheet.select(sheet.columns[:1])
+    matrix = matrix_by_hand(scores)
+    first = matrix.select(matrix.columns[:1])
     assert first.scores.shape == (len(scores), 1)
     np.testing.assert_array_equal(
         get_aggregate("mean").values(first), np.where(first.ran, scores[:, 0], np.nan)

@@ -14,7 +14,7 @@ from helpers_leaderboard import N_CLIPS, made_up_predictions, write_made_up_resu
 from sklearn.metrics import roc_auc_score
 
 from hearbench.errors import ResultError
-from hearbench.leaderboard.counted import counted_tasks, domain_of, tasks_of
+from hearbench.leaderboard.columns import counted_tasks, domain_of, tasks_of
 from hearbench.leaderboard.own_row import find_results, own_row, row_of
 from hearbench.leaderboard.table import COLUMNS
 from hearbench.probe.protocol import FASTER, HEAR2021

@@ -9,10 +9,8 @@ from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from hearbench.cli.tables import output_console
-from hearbench.leaderboard.aggregates import TREATMENTS, Aggregate
-from hearbench.leaderboard.robustness import LEVEL, N_RESAMPLES, Robustness, robustness
-from hearbench.leaderboard.sheet import Floats
-from hearbench.leaderboard.standings import Standing, Standings
+from hearbench.leaderboard.aggregates import Aggregate
+from hearbench.leaderboard.standings import LEVEL, N_RESAMPLES, Standing, Standings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,12 +30,10 @@ _OWN_MARK = "> "
 _NARROWEST_MODEL = 12
 _INDENT = "    "
 _VALUE, _RANGE = 6, 5
-# Heads are broken between words alone.
-_BROKEN = {"environment": "environ-\nment"}
 
 
 def show_side_by_side(found: Standings, own: Set[str], n_shown: int) -> None:
-    """The ranks by all aggregates, and how alike they order the models."""
+    """The ranks by all aggregates, side by side."""
     from rich.text import Text
 
     console = output_console()
@@ -51,18 +47,14 @@ def show_side_by_side(found: Standings, own: Set[str], n_shown: int) -> None:
         drawn.add_column(head, justify="right", width=width)
     drawn.add_column("over all", justify="right", width=_RANGE)
     for position, i in _shown(first, found, own, n_shown):
-        cells = [_rank(item.overall.ranks[i]) for item in found.by_aggregate]
+        cells = [_rank(item.ranks[i]) for item in found.by_aggregate]
         _add_row(
             drawn, found, own, i, position,
-            str(found.sheet.n_scores[i]), *cells, _ranks(low[i], high[i]),
+            str(found.matrix.n_scores[i]), *cells, _ranks(low[i], high[i]),
         )  # fmt: skip
     console.print(drawn)
     _say_how_many(console, found, n_shown)
     console.print()
-    n_complete = sum(found.is_complete)
-    _show_agreement(console, found, f"all {len(found.models)} models", complete=False)
-    if 1 < n_complete < len(found.models):
-        _show_agreement(console, found, f"the {n_complete} models without gaps", complete=True)
     console.print(
         Text(
             "The benchmark has no overall score, and none of these is it. --explain says what "
@@ -71,45 +63,27 @@ def show_side_by_side(found: Standings, own: Set[str], n_shown: int) -> None:
     )
 
 
-def _show_agreement(console: Console, found: Standings, of: str, *, complete: bool) -> None:
-    from rich.text import Text
-
-    drawn = _drawn(f"Kendall's tau, {of}")
-    drawn.add_column("", no_wrap=True)
-    for item in found.by_aggregate:
-        head = item.aggregate.name.replace("-", " ")
-        drawn.add_column(head, justify="right", width=max(4, *map(len, head.split())))
-    for item, row in zip(found.by_aggregate, found.agreement(complete=complete), strict=True):
-        cells = (Text("" if math.isnan(value) else f"{value:.2f}") for value in row)
-        drawn.add_row(Text(item.aggregate.name), *cells)
-    console.print(drawn)
-    console.print()
-
-
 def show_closely(found: Standings, aggregate: Aggregate, own: Set[str], n_shown: int) -> None:
-    """One aggregate: values, domains, and the ranges of its ranks."""
+    """One aggregate: values, over all tasks and by domain, and how far its ranks can be trusted."""
     from rich.text import Text
 
     console = output_console()
     item = found.of(aggregate.name)
-    sure = robustness(aggregate, found.sheet)
     domains = list(item.by_domain) if len(item.by_domain) > 1 else []
     less = "" if aggregate.maximise else ", less is better"
     drawn = _drawn(f"{aggregate.name}: {aggregate.title}{less}")
     heads = [(aggregate.name.replace("-", " "), _VALUE)]
-    heads += [(_BROKEN.get(name, name), max(_VALUE, len(name) - 3)) for name in domains]
-    heads += [("gaps", _RANGE), ("less a task", _RANGE), ("tasks drawn", _RANGE)]
+    heads += [(name, max(_VALUE, len(name))) for name in domains]
+    heads += [("tasks drawn", _RANGE)]
     _add_model_columns(drawn, console, found, [width for _, width in heads])
     for head, width in heads:
         drawn.add_column(head, justify="right", width=width)
-    missing, one_less = item.rank_range, sure.leave_one_out
+    low, high = item.interval
     for position, i in _shown(item, found, own, n_shown):
-        values = [item.overall.values[i], *(item.by_domain[name].values[i] for name in domains)]
+        values = [item.values[i], *(item.by_domain[name][i] for name in domains)]
         _add_row(
-            drawn, found, own, i, position, str(found.sheet.n_scores[i]),
-            *(_value(value, aggregate) for value in values),
-            _ranks(missing[0][i], missing[1][i]), _ranks(one_less[0][i], one_less[1][i]),
-            _ranks(sure.ranks[0][i], sure.ranks[1][i]),
+            drawn, found, own, i, position, str(found.matrix.n_scores[i]),
+            *(_value(value, aggregate) for value in values), _ranks(low[i], high[i]),
         )  # fmt: skip
     console.print(drawn)
     _say_how_many(console, found, n_shown)
@@ -117,10 +91,8 @@ def show_closely(found: Standings, aggregate: Aggregate, own: Set[str], n_shown:
     console.print(Text(f"{aggregate.explanation} {aggregate.if_missing}"))
     console.print(
         Text(
-            "The last three are ranges of the rank. gaps: if missing scores are left out, count "
-            "as the worst or are imputed, those of all models alike. less a task: if any one task "
-            f"is taken away. tasks drawn: if {len(found.sheet.columns)} tasks are drawn from these "
-            f"with replacement, in {LEVEL:.0%} of {N_RESAMPLES} draws."
+            f"tasks drawn: range of the rank if {len(found.matrix.columns)} tasks are drawn from "
+            f"these with replacement, in {LEVEL:.0%} of {N_RESAMPLES} draws."
         )
     )
 
@@ -140,15 +112,10 @@ def show_definitions(chosen: Sequence[Aggregate]) -> None:
             for line in textwrap.wrap(text, width - len(_INDENT)):
                 console.print(Text(f"{_INDENT}{line}"))
         console.print()
-    console.print(Text("What else may become of missing scores:"))
-    for name, text in TREATMENTS.items():
-        lines = textwrap.wrap(f"{name}: {text}.", width - len(_INDENT), subsequent_indent="  ")
-        for line in lines:
-            console.print(Text(f"{_INDENT}{line}"))
 
 
 def definitions(chosen: Sequence[Aggregate]) -> list[dict[str, Any]]:
-    """The same for programs."""
+    """The definitions for programs."""
     return [
         {
             "name": item.name,
@@ -165,88 +132,38 @@ def definitions(chosen: Sequence[Aggregate]) -> list[dict[str, Any]]:
 
 
 def as_json(found: Standings, chosen: Sequence[Aggregate], own: Set[str]) -> dict[str, Any]:
-    """The stable form that programs read; NaN is null."""
-    names = [item.aggregate.name for item in found.by_aggregate]
+    """The standings for programs; null where undefined."""
     return {
-        "columns": list(found.sheet.columns),
+        "columns": list(found.matrix.columns),
         "aggregates": definitions(chosen),
         "models": [
             {
                 "model": model,
                 "own": model in own,
-                "n_scores": int(found.sheet.n_scores[i]),
+                "n_scores": int(found.matrix.n_scores[i]),
                 "complete": found.is_complete[i],
             }
             for i, model in enumerate(found.models)
         ],
-        "standings": list(_lines(found, chosen)),
-        "agreement": {
-            "aggregates": names,
-            **{
-                f"{kind}{'_complete' if complete else ''}": found.agreement(
-                    kind, complete=complete
-                ).tolist()
-                for kind in ("kendall", "spearman")
-                for complete in (False, True)
-            },
-        },
+        "standings": _lines(found, chosen),
     }
 
 
 def write_csv(found: Standings, chosen: Sequence[Aggregate], own: Set[str]) -> None:
     """A line per aggregate and model on stdout, each aggregate's best first."""
-    lines = list(_lines(found, chosen))
+    lines = _lines(found, chosen)
     heads = ["aggregate", "model", "own", "n_scores", *list(lines[0])[2:]]
-    n_scores = dict(zip(found.models, found.sheet.n_scores.tolist(), strict=True))
+    n_scores = dict(zip(found.models, found.matrix.n_scores.tolist(), strict=True))
     writer = csv.DictWriter(sys.stdout, heads, lineterminator="\n")
     writer.writeheader()
     for line in lines:
         more = {"own": int(line["model"] in own), "n_scores": n_scores[line["model"]]}
-        known = {key: "" if _is_nan(value) else value for key, value in line.items()}
-        writer.writerow({**known, **more})
-
-
-def _is_nan(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
+        writer.writerow({**line, **more})
 
 
 def _lines(found: Standings, chosen: Sequence[Aggregate]) -> list[dict[str, Any]]:
-    lines = []
-    for aggregate in chosen:
-        item = found.of(aggregate.name)
-        sure = robustness(aggregate, found.sheet)
-        for i in item.overall.order():
-            line = {"aggregate": aggregate.name, "model": found.models[i]}
-            lines.append({**line, **_numbers(item, sure, i)})
-    return lines
-
-
-def _numbers(item: Standing, sure: Robustness, i: int) -> dict[str, Any]:
-    numbers: dict[str, Any] = {
-        "value": float(item.overall.values[i]),
-        "rank": _whole(item.overall.ranks[i]),
-    }
-    for name, ranked in item.by_domain.items():
-        numbers[name] = float(ranked.values[i])
-        numbers[f"{name}_rank"] = _whole(ranked.ranks[i])
-    for treatment, ranked in item.by_treatment.items():
-        key = treatment.replace("-", "_")
-        numbers[f"value_{key}"] = float(ranked.values[i])
-        numbers[f"rank_{key}"] = _whole(ranked.ranks[i])
-    numbers["value_among_complete"] = float(item.complete.values[i])
-    numbers["rank_among_complete"] = _whole(item.complete.ranks[i])
-    for key, (low, high) in (
-        ("rank_less_one_task", sure.leave_one_out),
-        ("rank_tasks_drawn", sure.ranks),
-    ):
-        numbers[f"{key}_low"], numbers[f"{key}_high"] = _whole(low[i]), _whole(high[i])
-    numbers["value_tasks_drawn_low"] = float(sure.values[0][i])
-    numbers["value_tasks_drawn_high"] = float(sure.values[1][i])
-    return numbers
-
-
-def _whole(rank: float) -> int | None:
-    return None if math.isnan(rank) else int(rank)
+    names = {aggregate.name for aggregate in chosen}
+    return [line for line in found.lines() if line["aggregate"] in names]
 
 
 def _rank(rank: float) -> str:
@@ -263,10 +180,9 @@ def _value(value: float, aggregate: Aggregate) -> str:
 
 def _shown(item: Standing, found: Standings, own: Set[str], n_shown: int) -> list[tuple[str, int]]:
     """Rank and position of the models that are shown: the first ones, and the user's."""
-    ranks: Floats = item.overall.ranks
     return [
-        (_rank(ranks[i]), i)
-        for place, i in enumerate(item.overall.order())
+        (_rank(item.ranks[i]), i)
+        for place, i in enumerate(item.order())
         if place < n_shown or found.models[i] in own
     ]
 

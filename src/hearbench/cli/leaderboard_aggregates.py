@@ -58,8 +58,8 @@ def aggregates(
         typer.Option(
             "--by",
             metavar="NAME",
-            help="Show one aggregate closely: values, domains, and how far its ranks can be "
-            "trusted. Without it, the ranks by all of them stand side by side.",
+            help="Show one aggregate closely: values over all tasks and by domain, and how far its "
+            "ranks hang on the tasks. Without it, the ranks by all of them stand side by side.",
         ),
     ] = None,
     domain: Annotated[
@@ -89,9 +89,8 @@ def aggregates(
 ) -> None:
     """Orders the models by several aggregates of their scores, each under its name.
 
-    The benchmark has no overall score, and none of these is it. Ranges say how a rank moves when
-    missing scores are treated in another way, and when the tasks are others. Nothing is asked of
-    the network.
+    The benchmark has no overall score, and none of these is it. Ranges say how far a rank hangs on
+    which tasks the benchmark has. Nothing is asked of the network.
     """
     if json and as_csv:
         raise HearError("--json and --as-csv are two forms of the same answer; choose one.")
@@ -144,7 +143,7 @@ def _table(path: Path | None) -> Table:
 
 def _with(table: Table, mine: Sequence[OwnRow]) -> Table:
     """The table with one's own models in it, in the place of those of the same names."""
-    from hearbench.leaderboard.places import others
+    from hearbench.leaderboard.ranks import others
 
     for own in mine:
         if own.sources:

@@ -85,7 +85,7 @@ def columns_of(
         return COLUMNS
     wanted = {_column(text) for text in tasks or ()}
     if domains:
-        from hearbench.leaderboard.counted import domain_of
+        from hearbench.leaderboard.columns import domain_of
         from hearbench.tasks.catalog.schema import DOMAINS
 
         for domain in domains:
@@ -99,7 +99,7 @@ def columns_of(
 def _column(text: str) -> str:
     """A column by its name, whatever the case, or by its task's as ``esc50``."""
     from hearbench.leaderboard.cells import name_key
-    from hearbench.leaderboard.counted import counted_tasks
+    from hearbench.leaderboard.columns import counted_tasks
     from hearbench.leaderboard.table import COLUMNS
     from hearbench.tasks.naming import catalog_folder
 

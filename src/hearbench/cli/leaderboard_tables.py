@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from hearbench.cli.tables import output_console
 from hearbench.errors import HearError
-from hearbench.leaderboard.counted import domain_of
-from hearbench.leaderboard.places import Place, others, places
+from hearbench.leaderboard.columns import domain_of
+from hearbench.leaderboard.ranks import Place, others, places
 from hearbench.leaderboard.table import Row, Table
 
 if TYPE_CHECKING:

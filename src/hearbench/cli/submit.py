@@ -133,7 +133,7 @@ def submit(
 
 
 def _tasks_here(workspace: Workspace) -> list[str]:
-    from hearbench.leaderboard.counted import counted_tasks
+    from hearbench.leaderboard.columns import counted_tasks
 
     found = [
         name

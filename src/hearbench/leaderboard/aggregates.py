@@ -1,13 +1,12 @@
-"""Ways to make one number of a model's scores, each under its own name; none is the score.
+"""Aggregates: ways to make one number of a model's scores, none of which is the score.
 
-The benchmark has no overall score. Every aggregate here turns each score into points, task by
-task, and takes their mean or sum; they differ in what the points are and in what becomes of a
-score that is missing. That last choice can be changed for each of them (`TREATMENTS`), which
-shows how much of a rank it makes.
+The benchmark has no overall score. Each aggregate turns every score into points, task by task, and
+takes a model's mean or sum of them; they differ in what the points are and in what becomes of a
+missing score.
 
-Orders by ranks go back to Borda (1781); for benchmarks see Demšar, "Statistical Comparisons of
-Classifiers over Multiple Data Sets", JMLR 7, 2006, and Colombo et al., "What are the best
-systems? New perspectives on NLP benchmarking", NeurIPS 2022.
+For orders by ranks see Demšar, "Statistical Comparisons of Classifiers over Multiple Data Sets",
+JMLR 7, 2006, and Colombo et al., "What are the best systems? New perspectives on NLP
+benchmarking", NeurIPS 2022.
 """
 
 from __future__ import annotations
@@ -17,31 +16,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from hearbench.errors import UnknownNameError
-from hearbench.leaderboard.sheet import Floats, Sheet
+from hearbench.leaderboard.score_matrix import Floats, ScoreMatrix
 from hearbench.registry import did_you_mean
 
-__all__ = [
-    "AGGREGATES",
-    "TREATMENTS",
-    "Aggregate",
-    "Treatment",
-    "combine",
-    "get_aggregate",
-    "ranks_of",
-]
-
-Treatment = Literal["left-out", "worst", "imputed"]
-
-TREATMENTS: dict[Treatment, str] = {
-    "left-out": "a missing score is left out of the model's mean; a sum is scaled up to all tasks",
-    "worst": "a missing score gets the fewest points there are: those of a score of 0, of the last "
-    "rank, of the lowest official score, of a normalised score of -1",
-    "imputed": "a missing score is estimated from the other tasks, as the paper does",
-}
-"""What may become of a missing score, by name."""
+__all__ = ["AGGREGATES", "Aggregate", "get_aggregate", "ranks_of"]
 
 # Sums in another order differ in their last digits; scores have nine.
 _DECIMALS = 10
@@ -52,78 +32,63 @@ class Aggregate:
     """A way to make one number of a model's scores.
 
     Attributes:
-        name: As in ``paper-mean``.
-        title: In a few words.
-        explanation: What it is, in plain sentences.
-        source: Where it is from.
-        maximise: Whether more is better.
-        missing: What becomes of a missing score, unless it is said otherwise.
+        name: Name as in ``paper-mean``.
+        title: The aggregate in a few words.
+        explanation: What it measures, in plain sentences.
+        source: Who uses it.
+        missing: What becomes of a missing score: it is left out, counts as the worst, or is
+            imputed.
         if_missing: The same in a sentence.
+        maximise: Whether more is better.
         relative: Whether the models of the table change each other's values; otherwise they
             depend on the reference alone.
         total: Whether it is a sum over the tasks; otherwise a mean.
-        decimals: That are worth showing.
-        function: Points (n_models, n_tasks) of a sheet under a treatment, NaN where left out.
+        decimals: How many decimals are worth showing.
+        points: Points (n_models, n_tasks) of a table, NaN where a model has none.
     """
 
     name: str
     title: str
     explanation: str
     source: str
-    maximise: bool
-    missing: Treatment
+    missing: Literal["left-out", "worst", "imputed"]
     if_missing: str
-    relative: bool
-    total: bool
-    decimals: int
-    function: Callable[[Sheet, Treatment], Floats]
+    points: Callable[[ScoreMatrix], Floats]
+    maximise: bool = True
+    relative: bool = False
+    total: bool = False
+    decimals: int = 3
 
-    def points(self, sheet: Sheet, treatment: Treatment | None = None) -> Floats:
-        """Points (n_models, n_tasks), of which the aggregate is the mean or sum.
+    def values(self, matrix: ScoreMatrix) -> Floats:
+        """One number per model, (n_models,); NaN for a model that has no value.
 
-        Args:
-            sheet: The models.
-            treatment: Of missing scores, instead of the aggregate's own.
-
-        Returns:
-            NaN where there are none: where a score is left out, where a task says nothing (all
-            official scores are equal, say), and for models that have no value.
-        """
-        treatment = treatment or self.missing
-        points = self.function(sheet, treatment)
-        return np.where(_has_value(sheet, treatment)[:, None], points, np.nan)
-
-    def values(self, sheet: Sheet, treatment: Treatment | None = None) -> Floats:
-        """One number per model, (n_models,); NaN for a model that it can't be given for.
-
-        That is a model without a score, and, if missing scores are left out or imputed, one that
+        That is a model without a score and, unless a missing score counts as the worst, one that
         has fewer than half of them: its number would say which tasks it ran, or what the others
         scored.
         """
-        everything = np.ones((1, sheet.scores.shape[1]))
-        (values,) = combine(self.points(sheet, treatment), everything, total=self.total)
-        return np.asarray(values, dtype=np.float64)
+        values: Floats = self.weighted_values(matrix, np.ones((1, len(matrix.columns))))[0]
+        return values
 
+    def weighted_values(self, matrix: ScoreMatrix, weights: Floats) -> Floats:
+        """Values if tasks counted more or less than once.
 
-def combine(points: Floats, weights: Floats, *, total: bool) -> Floats:
-    """Weighted means or sums of points.
+        Args:
+            matrix: The models.
+            weights: (n_weightings, n_tasks), how often each task counts.
 
-    Args:
-        points: (n_models, n_tasks), NaN where a model has none.
-        weights: (n_ways, n_tasks), how often each task counts.
-        total: Sums, scaled up to the weight of all tasks that anybody has points on.
-
-    Returns:
-        (n_ways, n_models); NaN where no task counts that the model has points on.
-    """
-    there = ~np.isnan(points)
-    weight = weights @ there.T.astype(np.float64)
-    found = weights @ np.where(there, points, 0.0).T
-    of = (weights @ there.any(axis=0))[:, None] if total else np.ones((len(weights), 1))
-    defined = weight > 0
-    scale: Floats = np.divide(of, weight, out=np.full_like(weight, np.nan), where=defined)
-    scaled: Floats = found * scale
-    return scaled
+        Returns:
+            (n_weightings, n_models); NaN where no task counts on which the model has points.
+        """
+        points = self.points(matrix)
+        valid = matrix.ran if self.missing == "worst" else matrix.ran_half
+        if self.missing == "imputed":
+            valid = valid & ~np.isnan(points).any(axis=1)
+        known = ~np.isnan(points) & valid[:, None]
+        weight = weights @ known.T.astype(np.float64)
+        sums = weights @ np.where(known, points, 0.0).T
+        divisor = np.ones_like(weight) if self.total else weight
+        values: Floats = np.divide(sums, divisor, out=np.full_like(sums, np.nan), where=weight > 0)
+        return values
 
 
 def ranks_of(values: Floats, *, maximise: bool) -> Floats:
@@ -139,69 +104,32 @@ def ranks_of(values: Floats, *, maximise: bool) -> Floats:
     return np.where(missing, np.nan, ranks)
 
 
-def _has_value(sheet: Sheet, treatment: Treatment) -> npt.NDArray[np.bool_]:
-    if treatment == "worst":
-        return sheet.ran
-    if treatment == "imputed":
-        return sheet.ran_half & ~np.isnan(sheet.imputed).any(axis=1)
-    return sheet.ran_half
+def _paper_mean(matrix: ScoreMatrix) -> Floats:
+    return matrix.normalised
 
 
-def _scores(sheet: Sheet, treatment: Treatment) -> Floats:
-    return sheet.imputed if treatment == "imputed" else sheet.scores
-
-
-def _worst_where_missing(
-    points: Floats, sheet: Sheet, treatment: Treatment, worst: float
-) -> Floats:
-    return np.where(sheet.missing, worst, points) if treatment == "worst" else points
-
-
-def _normalised(sheet: Sheet, treatment: Treatment) -> Floats:
-    if treatment == "imputed":
-        return sheet.normalised
-    fill = -1.0 if treatment == "worst" and not np.isnan(sheet.normalised).all() else np.nan
-    return np.where(sheet.missing, fill, sheet.normalised)
-
-
-def _ranks_per_task(sheet: Sheet, treatment: Treatment) -> Floats:
-    """Ranks (n_models, n_tasks), equal scores sharing the mean of their ranks.
-
-    Under ``worst`` the missing ones are last, all alike; otherwise they are NaN.
-    """
+def _mean_rank(matrix: ScoreMatrix) -> Floats:
+    """Ranks per task; equal scores share the mean of their ranks."""
     from scipy.stats import rankdata
 
-    scores = _scores(sheet, treatment)
-    ranks = np.full(scores.shape, np.nan)
-    competing = sheet.ran
-    rounded = np.round(scores[competing], _DECIMALS)
-    missing = np.isnan(rounded)
-    ranked = rankdata(np.where(missing, np.inf, -rounded), method="average", axis=0)
-    ranks[competing] = ranked if treatment == "worst" else np.where(missing, np.nan, ranked)
+    scores = np.round(matrix.scores, _DECIMALS)
+    ranks: Floats = rankdata(-scores, method="average", axis=0, nan_policy="omit")
     return ranks
 
 
-def _borda(sheet: Sheet, treatment: Treatment) -> Floats:
-    ranks = _ranks_per_task(sheet, treatment)
-    competing = (~np.isnan(ranks)).sum(axis=0)
-    return _worst_where_missing(competing - ranks, sheet, treatment, 0.0)
+def _min_max(matrix: ScoreMatrix) -> Floats:
+    """Scores from the lowest to the best of the reference as 0 to 1; NaN where both are equal."""
+    spread = np.where(matrix.best > matrix.lowest, matrix.best - matrix.lowest, np.nan)
+    points: Floats = (matrix.scores - matrix.lowest) / spread
+    return points
 
 
-def _share_of_best(sheet: Sheet, treatment: Treatment) -> Floats:
-    best = np.where(sheet.best > 0, sheet.best, np.nan)
-    points = _worst_where_missing(_scores(sheet, treatment) / best, sheet, treatment, 0.0)
-    return np.where(np.isnan(best), np.nan, points)
+def _mean(matrix: ScoreMatrix) -> Floats:
+    return matrix.scores
 
 
-def _min_max(sheet: Sheet, treatment: Treatment) -> Floats:
-    spread = np.where(sheet.best > sheet.lowest, sheet.best - sheet.lowest, np.nan)
-    points = (_scores(sheet, treatment) - sheet.lowest) / spread
-    points = _worst_where_missing(points, sheet, treatment, 0.0)
-    return np.where(np.isnan(spread), np.nan, points)
-
-
-def _raw(sheet: Sheet, treatment: Treatment) -> Floats:
-    return _worst_where_missing(_scores(sheet, treatment), sheet, treatment, 0.0)
+def _sum(matrix: ScoreMatrix) -> Floats:
+    return np.nan_to_num(matrix.scores, nan=0.0)
 
 
 AGGREGATES: tuple[Aggregate, ...] = (
@@ -213,14 +141,11 @@ AGGREGATES: tuple[Aggregate, ...] = (
         "spread further, and no outlier for more than one deviation. A model's are averaged.",
         source="Turian et al., HEAR, PMLR 176, 2022, who order their heat map by it and call it "
         "no overall score.",
-        maximise=True,
         missing="imputed",
         if_missing="A missing score is estimated from the model's other scores and from the other "
         "models (scikit-learn's IterativeImputer), before the scores are normalised.",
+        points=_paper_mean,
         relative=True,
-        total=False,
-        decimals=3,
-        function=_normalised,
     ),
     Aggregate(
         name="mean-rank",
@@ -229,46 +154,13 @@ AGGREGATES: tuple[Aggregate, ...] = (
         "their ranks. How far ahead a model is doesn't count, nor on which scale a task is "
         "scored. Less is better.",
         source="Friedman's test; Demšar, JMLR 7, 2006.",
-        maximise=False,
         missing="left-out",
         if_missing="A missing score is left out: the rank is among the models that ran the task, "
         "the mean over the tasks that the model ran. It pays to leave out what one is bad at.",
+        points=_mean_rank,
+        maximise=False,
         relative=True,
-        total=False,
         decimals=2,
-        function=_ranks_per_task,
-    ),
-    Aggregate(
-        name="borda",
-        title="Borda count",
-        explanation="The tasks vote: on each, a model gets a point for every model whose score is "
-        "lower and half a point for every equal one. Points are added up. Without gaps it gives "
-        "the order of the mean rank.",
-        source="Borda, 1781; for benchmarks Colombo et al., NeurIPS 2022.",
-        maximise=True,
-        missing="worst",
-        if_missing="A missing score gets no points, and those that ran the task get a point for "
-        "each model that didn't: a model that isn't in a vote is beaten by all that are.",
-        relative=True,
-        total=True,
-        decimals=1,
-        function=_borda,
-    ),
-    Aggregate(
-        name="share-of-best",
-        title="mean share of the best official score",
-        explanation="Each score is divided by the best official one on its task, and a model's "
-        "shares are averaged: 1 would be the best everywhere. Tasks with low scores and large "
-        "factors between models count most. The models of the table don't change each other's "
-        "values, and a new model may have more than 1.",
-        source="Papers that compare later models with the official table.",
-        maximise=True,
-        missing="left-out",
-        if_missing="A missing score is left out: the mean is over the tasks that the model ran.",
-        relative=False,
-        total=False,
-        decimals=3,
-        function=_share_of_best,
     ),
     Aggregate(
         name="min-max",
@@ -278,27 +170,9 @@ AGGREGATES: tuple[Aggregate, ...] = (
         "the table don't change each other's values, and a new model may be below 0 or above 1.",
         source="Yadav et al., Masked Autoencoders with Multi-Window Local-Global Attention, ICLR "
         "2024, as s(m) in percent; there over other models and tasks.",
-        maximise=True,
         missing="left-out",
         if_missing="A missing score is left out: the mean is over the tasks that the model ran.",
-        relative=False,
-        total=False,
-        decimals=3,
-        function=_min_max,
-    ),
-    Aggregate(
-        name="sum",
-        title="sum of the scores, as the site sorts",
-        explanation="The scores are added up as they are, accuracies with F-measures and mean "
-        "average precisions. Tasks on which models differ most rule the order.",
-        source="The order in which the official site opens.",
-        maximise=True,
-        missing="worst",
-        if_missing="A missing score counts as 0, so a model loses whole points by each.",
-        relative=False,
-        total=True,
-        decimals=3,
-        function=_raw,
+        points=_min_max,
     ),
     Aggregate(
         name="mean",
@@ -306,23 +180,30 @@ AGGREGATES: tuple[Aggregate, ...] = (
         explanation="The scores are averaged as they are. For a model without gaps it is the sum "
         "divided by the number of tasks, and gives the same order among such models.",
         source="The usual last column of tables in papers.",
-        maximise=True,
         missing="left-out",
-        if_missing="A missing score is left out, so whoever leaves out a hard task gains by it.",
-        relative=False,
-        total=False,
-        decimals=3,
-        function=_raw,
+        if_missing="A missing score is left out, so a model gains by leaving out a hard task.",
+        points=_mean,
+    ),
+    Aggregate(
+        name="sum",
+        title="sum of the scores, as the site sorts",
+        explanation="The scores are added up as they are, accuracies with F-measures and mean "
+        "average precisions. Tasks on which models differ most rule the order.",
+        source="The order in which the official site opens.",
+        missing="worst",
+        if_missing="A missing score counts as 0, so a model loses whole points by each.",
+        points=_sum,
+        total=True,
     ),
 )
-"""All of them, the paper's first."""
+"""All aggregates, the paper's first."""
 
 
 def get_aggregate(name: str) -> Aggregate:
-    """An aggregate by its name.
+    """Looks an aggregate up by its name, whatever the case.
 
     Raises:
-        UnknownNameError: There is none of that name.
+        UnknownNameError: No aggregate has that name.
     """
     for aggregate in AGGREGATES:
         if aggregate.name == name.lower():

@@ -24,8 +24,8 @@ from hearbench.leaderboard.bundle import (
     warning_lines,
 )
 from hearbench.leaderboard.cells import name_key
+from hearbench.leaderboard.columns import counted_tasks
 from hearbench.leaderboard.contradictions import date_contradiction
-from hearbench.leaderboard.counted import counted_tasks
 from hearbench.leaderboard.csv_file import format_table
 from hearbench.leaderboard.layout import extra_problems, link_problems, walk
 from hearbench.leaderboard.letters import invisible_letter, is_invisible, look, mixed_scripts

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hearbench.errors import ResultError
-from hearbench.leaderboard.counted import counted_tasks, tasks_of
+from hearbench.leaderboard.columns import counted_tasks, tasks_of
 from hearbench.leaderboard.csv_file import check_row
 from hearbench.leaderboard.recompute import has_predictions
 from hearbench.leaderboard.result_checks import result_problems

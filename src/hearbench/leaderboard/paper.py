@@ -31,6 +31,7 @@ __all__ = [
     "normalise",
     "paper_figures",
     "projection",
+    "standardised",
     "task_correlations",
 ]
 
@@ -93,10 +94,7 @@ def normalise(table: Table) -> Normalised:
         dtype=np.float64,
     )
     complete = imputed(raw)
-    spread = complete.std(axis=0)
-    centred = complete - complete.mean(axis=0)
-    scaled = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > _FLAT)
-    clipped = np.clip(scaled, -1.0, 1.0)
+    clipped = standardised(complete, complete)
     mean = clipped.mean(axis=1)
     return Normalised(
         models=table.models,
@@ -122,6 +120,20 @@ def imputed(raw: Floats) -> Floats:
         warnings.simplefilter("ignore", ConvergenceWarning)
         filled: Floats = imputer.fit_transform(raw)
     return filled
+
+
+def standardised(scores: Floats, complete: Floats) -> Floats:
+    """Scores in units of others' standard deviations from their mean, clipped to -1 to 1.
+
+    Args:
+        scores: (n_models, n_tasks); what is NaN stays so.
+        complete: (n_others, n_tasks) without NaN, the scores whose mean and deviation count. A
+            task on which all of them are equal is 0.
+    """
+    centred, spread = scores - complete.mean(axis=0), complete.std(axis=0)
+    flat = np.where(np.isnan(scores), np.nan, 0.0)
+    scaled: Floats = np.divide(centred, spread, out=flat, where=spread > _FLAT)
+    return np.clip(scaled, -1.0, 1.0)
 
 
 def task_correlations(of: Normalised) -> Floats:

@@ -15,7 +15,7 @@ from typing import Any
 
 from hearbench.errors import HearError
 from hearbench.files import SYNTAX_ERRORS
-from hearbench.leaderboard.counted import CountedTask
+from hearbench.leaderboard.columns import CountedTask
 from hearbench.leaderboard.plausible import check_plausible
 from hearbench.leaderboard.recompute import (
     has_predictions,

@@ -1,43 +1,24 @@
-"""Where models stand by each aggregate, and how much of that is due to missing scores."""
+"""Standings: the models of a table by each aggregate, and how far a rank hangs on the tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
 from hearbench.errors import ResultError
-from hearbench.leaderboard.aggregates import (
-    AGGREGATES,
-    TREATMENTS,
-    Aggregate,
-    Treatment,
-    ranks_of,
-)
-from hearbench.leaderboard.sheet import Floats, Sheet, domain_or_other, sheet_of
+from hearbench.leaderboard.aggregates import AGGREGATES, Aggregate, ranks_of
+from hearbench.leaderboard.score_matrix import Floats, ScoreMatrix, domain_or_other, score_matrix
 from hearbench.leaderboard.table import Table
 from hearbench.tasks.catalog.schema import DOMAINS
 
-__all__ = ["Ranked", "Standing", "Standings", "standings"]
+__all__ = ["LEVEL", "N_RESAMPLES", "Standing", "Standings", "rank_interval", "standings"]
 
-
-@dataclass(frozen=True, eq=False)
-class Ranked:
-    """Values with their ranks.
-
-    Attributes:
-        values: (n_models,), NaN where there is none.
-        ranks: (n_models,), 1 for the best, equal values sharing the better one; NaN likewise.
-    """
-
-    values: Floats
-    ranks: Floats
-
-    def order(self) -> tuple[int, ...]:
-        """Positions of the models, best first; equal ones as they come, those without last."""
-        return tuple(np.argsort(self.ranks, kind="stable").tolist())
+# How often tasks are drawn, and the share of the draws that an interval of ranks holds.
+N_RESAMPLES = 2000
+LEVEL = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,22 +27,21 @@ class Standing:
 
     Attributes:
         aggregate: Which one.
-        overall: Over all tasks, missing scores treated as the aggregate does.
-        by_domain: The same over each domain's tasks alone.
-        by_treatment: Over all tasks, by what becomes of missing scores.
-        complete: Among the models without gaps alone; NaN for all others.
+        values: (n_models,), NaN where a model has none.
+        ranks: (n_models,), 1 for the best; equal values share the better rank. NaN likewise.
+        interval: Best and worst rank (n_models,), see `rank_interval`.
+        by_domain: Values (n_models,) over each domain's tasks alone.
     """
 
     aggregate: Aggregate
-    overall: Ranked
-    by_domain: dict[str, Ranked]
-    by_treatment: dict[Treatment, Ranked]
-    complete: Ranked
+    values: Floats
+    ranks: Floats
+    interval: tuple[Floats, Floats]
+    by_domain: dict[str, Floats]
 
-    @property
-    def rank_range(self) -> tuple[Floats, Floats]:
-        """Best and worst rank (n_models,) over the treatments of missing scores, of all models."""
-        return _ends([ranked.ranks for ranked in self.by_treatment.values()])
+    def order(self) -> tuple[int, ...]:
+        """Positions of the models, best first; equal ones as they come, those without last."""
+        return tuple(np.argsort(self.ranks, kind="stable").tolist())
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,50 +49,47 @@ class Standings:
     """A table by all aggregates.
 
     Attributes:
-        sheet: The models that are ranked and the tasks that count.
+        matrix: The models that are ranked and the tasks that count.
         by_aggregate: In the order of `AGGREGATES`.
     """
 
-    sheet: Sheet
+    matrix: ScoreMatrix
     by_aggregate: tuple[Standing, ...]
 
     @property
     def models(self) -> tuple[str, ...]:
         """Names of the models."""
-        return self.sheet.models
+        return self.matrix.models
 
     @property
     def is_complete(self) -> tuple[bool, ...]:
-        """Whether a model has all of the scores that count."""
-        return tuple((self.sheet.n_scores == len(self.sheet.columns)).tolist())
+        """Whether each model has all of the scores that count."""
+        return tuple((self.matrix.n_scores == len(self.matrix.columns)).tolist())
 
     def of(self, name: str) -> Standing:
-        """The models by an aggregate, by its name."""
+        """The models by the aggregate of that name."""
         return next(item for item in self.by_aggregate if item.aggregate.name == name)
 
     def rank_range(self) -> tuple[Floats, Floats]:
         """Best and worst rank (n_models,) over all aggregates."""
-        return _ends([item.overall.ranks for item in self.by_aggregate])
+        ranks = np.stack([item.ranks for item in self.by_aggregate])
+        # Not nanmin, which warns of a model that has none.
+        return np.fmin.reduce(ranks), np.fmax.reduce(ranks)
 
-    def agreement(
-        self, kind: Literal["kendall", "spearman"] = "kendall", *, complete: bool = False
-    ) -> Floats:
-        """How alike the aggregates order the models.
-
-        Args:
-            kind: Kendall's tau-b or Spearman's rho.
-            complete: Over the models without gaps alone, ranked among themselves.
-
-        Returns:
-            (n_aggregates, n_aggregates) in -1 to 1, over the models that both have a value of;
-            NaN where there are fewer than two of these, or one aggregate finds them all equal.
-        """
-        ranks = [(item.complete if complete else item.overall).ranks for item in self.by_aggregate]
-        found = np.full((len(ranks), len(ranks)), np.nan)
-        for i, one in enumerate(ranks):
-            for j, other in enumerate(ranks[: i + 1]):
-                found[i, j] = found[j, i] = _correlation(one, other, kind)
-        return found
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """A line per aggregate and model, each aggregate's best first; None where undefined."""
+        for item in self.by_aggregate:
+            low, high = item.interval
+            for i in item.order():
+                yield {
+                    "aggregate": item.aggregate.name,
+                    "model": self.models[i],
+                    "value": _known(item.values[i]),
+                    "rank": _whole(item.ranks[i]),
+                    **{name: _known(values[i]) for name, values in item.by_domain.items()},
+                    "rank_tasks_drawn_low": _whole(low[i]),
+                    "rank_tasks_drawn_high": _whole(high[i]),
+                }
 
 
 def standings(
@@ -126,8 +103,8 @@ def standings(
 
     Args:
         table: The models; a user's own may be among them.
-        reference: Whose best and lowest scores count for ``share-of-best`` and ``min-max``; by
-            default the official table, so that other models don't change them.
+        reference: Whose best and lowest scores are the ends of ``min-max``; by default the
+            official table, so that other models don't change them.
         domains: Count the tasks of these alone; by default all.
         complete_only: Leave out models that lack one of the scores that count. They then don't
             take part in others' ranks, nor in what the paper's measure is normalised by.
@@ -138,65 +115,80 @@ def standings(
     columns = [c for c in table.columns if not domains or domain_or_other(c) in domains]
     if not columns:
         raise ResultError(f"The table has no task of {', '.join(domains)}.")
-    where = [table.columns.index(column) for column in columns]
-    whole = _complete(table, where)
     if complete_only:
-        table = whole
+        at = [table.columns.index(column) for column in columns]
+        rows = tuple(row for row in table if all(row.scores[i] is not None for i in at))
+        table = replace(table, rows=rows)
     if not len(table):
         what = "model that has all of these scores" if complete_only else "model"
         raise ResultError(f"The table has no {what}, so there is nothing to rank.")
-    sheet = sheet_of(table, reference).select(columns)
-    sheet_of_whole = sheet_of(whole, reference).select(columns)
-    return Standings(sheet, tuple(_standing(item, sheet, sheet_of_whole) for item in AGGREGATES))
+    matrix = score_matrix(table, reference).select(columns)
+    by_domain: dict[str, list[str]] = {}
+    for column in sorted(columns, key=_domain_order):
+        by_domain.setdefault(domain_or_other(column), []).append(column)
+    parts = {name: matrix.select(own) for name, own in by_domain.items()}
+    return Standings(matrix, tuple(_standing(item, matrix, parts) for item in AGGREGATES))
 
 
-def _place(domain: str) -> int:
-    return DOMAINS.index(domain) if domain in DOMAINS else len(DOMAINS)
+def rank_interval(
+    aggregate: Aggregate,
+    matrix: ScoreMatrix,
+    *,
+    n_resamples: int = N_RESAMPLES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> tuple[Floats, Floats]:
+    """Intervals of ranks over tasks drawn with replacement (the bootstrap's percentiles).
+
+    A model's points on a task stay what they are over all tasks: nothing is imputed or ranked
+    again. All models and, with one seed, all aggregates share a resample; one that holds no task
+    that a model ran isn't counted for it. The tasks of a benchmark were chosen, not drawn, so the
+    interval says how far the choice could matter, and not how another benchmark would come out.
+
+    Args:
+        aggregate: The aggregate.
+        matrix: The models and tasks.
+        n_resamples: How often tasks are drawn.
+        level: Share of the resamples that an interval holds.
+        seed: Seed of the draws.
+
+    Returns:
+        Best and worst rank (n_models,), both of which occurred; NaN for models without a value.
+    """
+    n_tasks = len(matrix.columns)
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(n_tasks, np.full(n_tasks, 1 / n_tasks), size=n_resamples)
+    values = aggregate.weighted_values(matrix, drawn.astype(np.float64))
+    ranks = ranks_of(values, maximise=aggregate.maximise)
+    # 0.025 is 0.025 then, which decides which rank the percentile is.
+    ends = (round((1 - level) / 2, 12), round((1 + level) / 2, 12))
+    low, high = np.full((2, len(matrix.models)), np.nan)
+    for i, column in enumerate(ranks.T):
+        known = column[~np.isnan(column)]
+        if len(known):
+            low[i], high[i] = np.quantile(known, ends, method="inverted_cdf")
+    return low, high
 
 
-def _complete(table: Table, where: Sequence[int]) -> Table:
-    rows = tuple(row for row in table if all(row.scores[i] is not None for i in where))
-    return replace(table, rows=rows)
-
-
-def _standing(aggregate: Aggregate, sheet: Sheet, whole: Sheet) -> Standing:
-    domains: dict[str, list[str]] = {}
-    for column in sorted(sheet.columns, key=lambda column: _place(domain_or_other(column))):
-        domains.setdefault(domain_or_other(column), []).append(column)
-    at = {model: i for i, model in enumerate(whole.models)}
-    places = np.array([at.get(model, -1) for model in sheet.models], dtype=np.int64)
-    complete = _ranked(aggregate, whole)
+def _standing(aggregate: Aggregate, matrix: ScoreMatrix, parts: dict[str, ScoreMatrix]) -> Standing:
+    values = aggregate.values(matrix)
     return Standing(
         aggregate=aggregate,
-        overall=_ranked(aggregate, sheet),
-        by_domain={name: _ranked(aggregate, sheet.select(own)) for name, own in domains.items()},
-        by_treatment={name: _ranked(aggregate, sheet, name) for name in TREATMENTS},
-        complete=Ranked(_spread(complete.values, places), _spread(complete.ranks, places)),
+        values=values,
+        ranks=ranks_of(values, maximise=aggregate.maximise),
+        interval=rank_interval(aggregate, matrix),
+        by_domain={name: aggregate.values(part) for name, part in parts.items()},
     )
 
 
-def _ranked(aggregate: Aggregate, sheet: Sheet, treatment: Treatment | None = None) -> Ranked:
-    values = aggregate.values(sheet, treatment)
-    return Ranked(values, ranks_of(values, maximise=aggregate.maximise))
+def _domain_order(column: str) -> int:
+    domain = domain_or_other(column)
+    return DOMAINS.index(domain) if domain in DOMAINS else len(DOMAINS)
 
 
-def _spread(found: Floats, places: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Floats:
-    """Numbers of some models put where these stand among all."""
-    return np.append(found, np.nan)[places]
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
-def _ends(found: Sequence[Floats]) -> tuple[Floats, Floats]:
-    stacked = np.stack(found)
-    # Not nanmin, which warns of a model that has none.
-    return np.fmin.reduce(stacked), np.fmax.reduce(stacked)
-
-
-def _correlation(one: Floats, other: Floats, kind: Literal["kendall", "spearman"]) -> float:
-    from scipy.stats import kendalltau, spearmanr
-
-    both = ~np.isnan(one) & ~np.isnan(other)
-    x, y = one[both], other[both]
-    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    measure = kendalltau if kind == "kendall" else spearmanr
-    return float(measure(x, y).statistic)
+def _whole(rank: float) -> int | None:
+    return None if np.isnan(rank) else int(rank)

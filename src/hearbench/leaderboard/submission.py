@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from hearbench.leaderboard.card import Card
-from hearbench.leaderboard.counted import tasks_of
+from hearbench.leaderboard.columns import tasks_of
 from hearbench.leaderboard.letters import is_invisible
 from hearbench.leaderboard.table import COLUMNS, Row
 from hearbench.records import Record

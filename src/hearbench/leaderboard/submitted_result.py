@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 
 from hearbench.errors import HearError
 from hearbench.files import json_safe
+from hearbench.leaderboard.columns import counted_tasks
 from hearbench.leaderboard.contradictions import contradictions, counted_contradictions, day_of
-from hearbench.leaderboard.counted import counted_tasks
 from hearbench.leaderboard.layout import FORM, appended_problems, result_files
 from hearbench.leaderboard.plausible import check_plausible
 from hearbench.leaderboard.recompute import content_difference, recompute, score_differences

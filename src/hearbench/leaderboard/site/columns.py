@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hearbench.leaderboard.counted import CountedTask, tasks_of
+from hearbench.leaderboard.columns import CountedTask, tasks_of
 from hearbench.metrics import get_event_score, get_scene_score
 
 __all__ = ["OTHER", "ColumnFacts", "column_facts", "domain_title"]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hearbench.errors import ResultError
-from hearbench.leaderboard.counted import column_of
+from hearbench.leaderboard.columns import column_of
 from hearbench.leaderboard.site.intervals import ScoreInterval
 from hearbench.results import Result
 

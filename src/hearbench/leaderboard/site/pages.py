@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from hearbench.leaderboard.places import Place, places
+from hearbench.leaderboard.ranks import Place, places
 from hearbench.leaderboard.site.aggregates import AggregatePage
 from hearbench.leaderboard.site.bars import bar
 from hearbench.leaderboard.site.columns import OTHER, ColumnFacts, column_facts, domain_title

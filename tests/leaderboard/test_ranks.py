@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hearbench.leaderboard.places import others, places
+from hearbench.leaderboard.ranks import others, places
 from hearbench.leaderboard.table import Row, Table
 
 TABLE = Table(
