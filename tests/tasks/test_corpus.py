@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 from helpers_http import Source, md5_hex, serving
+from helpers_progress import Noted, noting
 
 from hearbench.errors import DownloadError, HearError, TaskError
 from hearbench.tasks.catalog import TaskSpec, get_spec
-from hearbench.tasks.corpus import CorpusProgress, obtain_corpus
+from hearbench.tasks.corpus import obtain_corpus
 from hearbench.workspace import Workspace
 
 
@@ -95,27 +96,19 @@ def test_what_is_missing_is_downloaded_once(
 ) -> None:
     (tmp_path / "a.zip").write_bytes(A)
     source.files["b.zip"] = B
-    told: list[str] = []
-
-    def fetching(name: str, done: int, _total: int | None) -> None:
-        told.append(f"{name} {done}")
-
-    def unpacking(name: str) -> None:
-        told.append(name)
-
+    told = Noted()
     for _ in range(2):
         found = obtain_corpus(
             two(),
             "full",
             corpus_dirs=[tmp_path],
-            workspace=mirrored(workspace, source),
-            progress=CorpusProgress(fetching, unpacking),
+            workspace=noting(mirrored(workspace, source), told),
         )
         assert (found.corpus.folder("test") / "top/c.wav").read_bytes() == wav(3)
     assert [asked.name for asked in source.asked] == ["b.zip"]
-    assert f"b.zip {len(B)}" in told
+    assert ("downloading b.zip", len(B), len(B), "") in told.states
     # Unpacked once each.
-    assert [told.count(name) for name in ("a.zip", "b.zip")] == [1, 1]
+    assert len(told.opened) == len(set(told.opened)) == 3
 
 
 def test_other_files_are_refused_unless_trusted(tmp_path: Path, workspace: Workspace) -> None:

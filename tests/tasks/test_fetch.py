@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from helpers_http import Fault, Source, md5_hex, serving
+from helpers_progress import Noted, State, noting
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -75,21 +76,20 @@ def test_files_come_whole_and_in_order(
         )
     # the mirror replaces the place and takes the quoted name
     workspace = dataclasses.replace(workspace, mirror=f"{source.url}/mirror/")
-    seen: list[tuple[str, int, int | None, int]] = []
+    threads: set[int] = set()
+    seen = Noted(lambda _state: threads.add(threading.get_ident()))
     source.files |= {f"{i}%20%C3%BC.bin": source.files[f"{i} ü.bin"] for i in range(7)}
-
-    def progress(name: str, done: int, size: int | None) -> None:
-        seen.append((name, done, size, threading.get_ident()))
-
     out = tmp_path / "deep/out"
-    paths = fetch(wanted, out, workspace=workspace, policy=SWIFT, progress=progress, at_once=3)
+    paths = fetch(wanted, out, workspace=noting(workspace, seen), policy=SWIFT, at_once=3)
     assert paths == [out / f"{i} ü.bin" for i in range(7)]
     assert [path.read_bytes() for path in paths] == [bytes([i]) * 1000 * i for i in range(7)]
     assert names(out) == [path.name for path in paths]
     assert len(source.asked) == 7
-    assert {one[3] for one in seen} == {threading.get_ident()}
+    assert threads == {threading.get_ident()}
     for i in range(7):
-        assert [one[1:3] for one in seen if one[0] == f"{i} ü.bin"][-1] == (1000 * i, 1000 * i)
+        states = [state for state in seen.states if state.stage == f"downloading {i} ü.bin"]
+        assert states[0][1:3] == (0, None)
+        assert states[-1][1:3] == (1000 * i, 1000 * i)
     # a second time nothing is asked for
     fetch(wanted, out, workspace=workspace, policy=SWIFT)
     assert len(source.asked) == 7
@@ -458,14 +458,12 @@ def test_what_fails_alone_keeps_no_other_from_coming(
     tmp_path.joinpath("e.bin").write_bytes(OTHER)
     tmp_path.joinpath("f.bin").write_bytes(CONTENT)
     wanted = [remote(source, f"{letter}.bin") for letter in "abcdef"]
-    seen: list[tuple[str, int, int | None]] = []
     results = fetch_each(
         wanted,
         tmp_path,
         workspace=workspace,
         at_once=1,
         policy=SWIFT,
-        progress=lambda *state: seen.append(state),
         hand_in="take DIR",
     )
     assert [results[i] for i in (1, 3, 5)] == [tmp_path / f"{letter}.bin" for letter in "bdf"]
@@ -479,7 +477,6 @@ def test_what_fails_alone_keeps_no_other_from_coming(
     assert md5_hex(bytes(255 - byte for byte in CONTENT)) in str(results[2])
     assert f"e.bin has the md5 {md5_hex(OTHER)}" in str(results[4])
     assert (tmp_path / "e.bin").read_bytes() == OTHER
-    assert ("f.bin", 100_000, 100_000) in seen
     assert [one.name for one in source.asked] == ["a.bin", "b.bin", "c.bin", "d.bin"]
 
 
@@ -631,11 +628,11 @@ def test_an_interruption(source: Source, tmp_path: Path) -> None:
 def test_an_error_of_the_caller_stops_it(
     source: Source, tmp_path: Path, workspace: Workspace
 ) -> None:
-    def bad(name: str, done: int, size: int | None) -> None:
+    def bad(state: State) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        fetch([remote(source)], tmp_path, workspace=workspace, policy=SWIFT, progress=bad)
+        fetch([remote(source)], tmp_path, workspace=noting(workspace, Noted(bad)), policy=SWIFT)
 
 
 def test_one_writer_at_a_time(source: Source, tmp_path: Path, workspace: Workspace) -> None:

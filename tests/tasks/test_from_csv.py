@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from helpers_progress import Noted, noting
 from helpers_tasks import write_wav
 
 from hearbench.audio.encode import write_wav16
@@ -342,9 +343,11 @@ def test_all_corrupt_clips_are_named(corpus: Path, workspace: Workspace) -> None
 
 
 def test_progress_is_told(corpus: Path, workspace: Workspace) -> None:
-    seen: list[tuple[int, int]] = []
-    make(corpus, workspace, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(i, 60) for i in range(61)]
+    seen = Noted()
+    make(corpus, noting(workspace, seen))
+    assert [state[:3] for state in seen.states] == [
+        ("pets: decoding and resampling", i, 60) for i in range(61)
+    ]
 
 
 def unzip(archive: Path, folder: Path) -> Path:

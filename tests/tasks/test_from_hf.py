@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pytest
 import soundfile
 from datasets import Audio, ClassLabel, Dataset, DatasetDict, Features, Sequence, Value
+from helpers_progress import Noted, State, noting
 from helpers_tasks import write_wav
 
 from hearbench.errors import DownloadError, HearError, TaskError
@@ -398,20 +399,23 @@ def test_an_interrupted_run_goes_on(
 ) -> None:
     source = saved(tmp_path / "d", clips(["a", "b"] * 20))
 
-    def interrupt(done: int, total: int) -> None:
-        if done == 25:
+    def interrupt(state: State) -> None:
+        if state.done == 25:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make(source, workspace, progress=interrupt)
+        make(source, noting(workspace, Noted(interrupt)))
     (corpus,) = (workspace.cache_dir / "corpora").iterdir()
     there = {path: path.stat().st_mtime_ns for path in corpus.iterdir()}
     assert len(there) == 26
     cut = corpus / "train-000003-c3.wav"
     cut.write_bytes(b"")  # as after a power cut
-    seen: list[tuple[int, int]] = []
-    task = make(source, workspace, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(i, 80) for i in range(40)] + [(40 + i, 80) for i in range(41)]
+    seen = Noted()
+    task = make(source, noting(workspace, seen))
+    assert [state[:3] for state in seen.states] == [
+        *(("pets: reading the dataset", i, 40) for i in range(40)),
+        *(("pets: decoding and resampling", i, 40) for i in range(41)),
+    ]
     assert len(list(corpus.iterdir())) == 40
     assert all(p.stat().st_mtime_ns == time for p, time in there.items() if p != cut)
     assert cut.read_bytes() == wav(noise(3))

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from helpers_progress import Counts
 
 from hearbench.tasks.parallel import in_threads
 
@@ -17,8 +18,8 @@ def test_results_stand_in_order() -> None:
 
 
 def test_progress_counts_what_is_done() -> None:
-    seen: list[tuple[int, int]] = []
-    in_threads(str, "abc", workers=2, progress=lambda done, total: seen.append((done, total)))
+    seen = Counts()
+    in_threads(str, "abc", workers=2, update=seen)
     assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from helpers_http import Fault, Source, md5_hex, serving
+from helpers_progress import Noted, noting
 from helpers_tasks import make_scene_task
 
 from hearbench.errors import DownloadError, TaskError, UnknownNameError
@@ -113,16 +114,16 @@ def test_a_task_is_downloaded_and_unpacked(
     source.files[ARCHIVE] = content
     list_it(source, (ARCHIVE, content), ("other.tar.gz", b"x"))
     source.faults[ARCHIVE] = [Fault("drop", 1000), Fault("status", 503)]
-    seen: list[tuple[str, int, int | None]] = []
-    folder = get(source, workspace, progress=lambda *state: seen.append(state))
+    seen = Noted()
+    folder = get(source, noting(workspace, seen))
     assert folder == workspace.cache_dir / "tasks" / TASK
     made = tmp_path / "made" / TASK
     names = sorted(path.relative_to(made) for path in made.rglob("*"))
     assert sorted(path.relative_to(folder) for path in folder.rglob("*")) == names
     assert load_task(TASK, workspace=workspace).name == TASK
     assert source.ranges(ARCHIVE) == [None, "bytes=1000-", "bytes=1000-"]
-    assert (ARCHIVE, len(content), len(content)) in seen
-    assert {name for name, _, _ in seen} == {ARCHIVE, TASK}
+    assert (f"downloading {ARCHIVE}", len(content), len(content), "") in seen.states
+    assert seen.stages == [f"downloading {ARCHIVE}", f"unpacking {TASK}"]
     assert [path.name for path in folder.parent.iterdir()] == [TASK]
     assert list((workspace.cache_dir / "downloads/ready-made").iterdir()) == []
     # a second time nothing is asked for
@@ -248,15 +249,13 @@ def test_several_at_a_time(source: Source, mirrored: Workspace, tmp_path: Path) 
     del source.files[archives[lost]]
     source.meeting = threading.Barrier(3)
     source.faults = {name: [Fault("meet")] for name in archives.values()}
-    seen: dict[str, list[str]] = {"down": [], "unpack": []}
+    seen = Noted()
     outcomes = list(
         fetch_each_ready_made(
             [*archives, lost],
-            workspace=mirrored,
+            workspace=noting(mirrored, seen),
             record=record,
             policy=RetryPolicy(attempts=1),
-            progress=lambda name, *_: seen["down"].append(name),
-            unpacking=lambda name, *_: seen["unpack"].append(name),
         )
     )
     assert not source.meeting.broken  # none was answered before all were asked for
@@ -268,8 +267,8 @@ def test_several_at_a_time(source: Source, mirrored: Workspace, tmp_path: Path) 
     ]
     assert all(load_task(name, workspace=mirrored).name == name for name in others)
     assert sorted(one.name for one in source.asked) == sorted([*archives.values(), "md5sums.txt"])
-    assert set(seen["down"]) == {archives[name] for name in others}
-    assert list(dict.fromkeys(seen["unpack"])) == others
+    assert set(seen.stages[:2]) == {f"downloading {archives[name]}" for name in others}
+    assert seen.stages[2:] == [f"unpacking {name}" for name in others]
 
 
 def test_a_cause_that_all_share_is_one_outcome(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers_progress import Noted, noting
 from helpers_tasks import make_event_task, make_scene_task, write_task
 
 from hearbench.errors import TaskError
@@ -189,12 +190,10 @@ def test_overlaps_as_counted_ms_by_ms(tmp_path: Path, workspace: Workspace) -> N
 def test_folds_and_progress(tmp_path: Path, workspace: Workspace) -> None:
     folder = make_scene_task(tmp_path, folds=True, clips_per_label=2)
     task = load_task(folder, workspace=workspace)
-    seen: list[tuple[int, int]] = []
-    stats = task_stats(
-        task, workspace=workspace, progress=lambda done, total: seen.append((done, total))
-    )
+    seen = Noted()
+    stats = task_stats(task, workspace=noting(workspace, seen))
     assert [split.name for split in stats.splits] == ["fold00", "fold01", "fold02"]
-    assert seen == [(i, 18) for i in range(19)]
+    assert seen.counts == [(i, 18) for i in range(19)]
     assert stats.sample_duration_s == 0.25
 
 

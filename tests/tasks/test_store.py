@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from helpers_progress import Noted, noting
 from helpers_tasks import make_event_task, make_scene_task
 
 from hearbench.audio.decode import read_float32
@@ -146,12 +147,12 @@ def test_a_rate_that_is_missing_is_resampled_from_the_highest(
     task = load_task(folder, workspace=workspace)
     with pytest.raises(TaskError, match="no audio at 16000 Hz, only at 8000, 32000"):
         task.audio_paths("train", 16000)
-    seen: list[tuple[int, int]] = []
-    made = with_rate(task, 16000, workspace=workspace, progress=lambda d, n: seen.append((d, n)))
+    seen = Noted()
+    made = with_rate(task, 16000, workspace=noting(workspace, seen))
     assert made.sample_rates == (8000, 16000, 32000)
     assert made.source_digest == task.source_digest
     assert made.digest(16000) == task.digest(16000)
-    assert seen == [(i, 36) for i in range(37)]
+    assert seen.counts == [(i, 36) for i in range(37)]
     for split in task.splits:
         pairs = zip(task.audio_paths(split, 32000), made.audio_paths(split, 16000), strict=True)
         for source, path in pairs:
@@ -207,14 +208,14 @@ def test_interrupted_resampling_is_finished_by_the_next(
         return resample16(x, rate_in, rate_out)
 
     monkeypatch.setattr(store, "resample16", counting)
-    told: list[tuple[int, int]] = []
-    whole = with_rate(
-        task, 8000, workspace=workspace, progress=lambda done, total: told.append((done, total))
-    )
+    told = Noted()
+    whole = with_rate(task, 8000, workspace=noting(workspace, told))
     assert counted == 36 - 10
     # Of what is there already nothing is told, and where nothing is missing nothing at all.
-    assert told == [(done, 36 - 10) for done in range(36 - 10 + 1)]
-    with_rate(task, 8000, workspace=workspace, progress=lambda *_: pytest.fail("nothing to do"))
+    assert told.counts == [(done, 36 - 10) for done in range(36 - 10 + 1)]
+    idle = Noted()
+    with_rate(task, 8000, workspace=noting(workspace, idle))
+    assert not idle.states
     assert all(path.stat().st_mtime_ns == time for path, time in made.items())
     assert all(path.is_file() for split in task.splits for path in whole.audio_paths(split, 8000))
 

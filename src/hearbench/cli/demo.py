@@ -55,8 +55,7 @@ def demo(
 
         workspace = o.settings_of(out / "cache" if cache is None else cache, device, workers)
         reporter = Reporter()
-        with reporter.files("synthesising four small tasks") as progress:
-            tasks = make_demo_tasks(out, workspace=workspace, progress=progress)
+        tasks = make_demo_tasks(out, workspace=workspace)
         write_starter_model(out / _STARTER)
     if tasks_only:
         _show_made(tasks, out / _STARTER, as_json=json)

@@ -161,7 +161,7 @@ def evaluate_distances(
     def look(text: str) -> tuple[Path, tuple[PreparedTask, Path, DistanceInputs]] | None:
         from hearbench.distance import check_distances
 
-        task = find_task(text, workspace, reporter)
+        task = find_task(text, workspace)
         try:
             check_distances(task)
         except TaskError as error:

@@ -9,7 +9,7 @@ import typer
 
 from hearbench.cli import options as o
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
-from hearbench.cli.terminal import Reporter, Steps, TellDownload, answer_json, answer_line, say
+from hearbench.cli.terminal import answer_json, answer_line, say
 from hearbench.errors import HearError, UnknownNameError
 
 __all__ = ["download"]
@@ -47,28 +47,21 @@ def download(
         from hearbench.tasks.ready_made import fetch_each_ready_made
 
         workspace = o.settings_of(cache, None, workers, mirror=mirror)
-        reporter = Reporter()
         elsewhere = workspace.mirror is not None or bool(corpus_dir)
         folders = list(
             dict.fromkeys(folder for task in tasks for folder in _folders(task, elsewhere))
         )
-        with reporter.steps() as steps:
-            downloading, unpacking = _stages(steps, "downloading", "unpacking")
-            outcomes = fetch_each_ready_made(
-                folders,
-                workspace=workspace,
-                corpus_dirs=tuple(corpus_dir or ()),
-                progress=downloading,
-                unpacking=unpacking,
-            )
-            for names, result in outcomes:
-                if isinstance(result, HearError):
-                    failed |= dict.fromkeys(names, str(result))
-                    named = len(names) == 1 < len(folders)
-                    reporter.line(f"error: {names[0]}: {result}" if named else f"error: {result}")
-                else:
-                    done[names[0]] = result
-                    reporter.line(f"{names[0]}: here")
+        outcomes = fetch_each_ready_made(
+            folders, workspace=workspace, corpus_dirs=tuple(corpus_dir or ())
+        )
+        for names, result in outcomes:
+            if isinstance(result, HearError):
+                failed |= dict.fromkeys(names, str(result))
+                named = len(names) == 1 < len(folders)
+                say(f"error: {names[0]}: {result}" if named else f"error: {result}")
+            else:
+                done[names[0]] = result
+                say(f"{names[0]}: here")
     if json:
         answer_json(
             {
@@ -90,23 +83,6 @@ def download(
         say(f"{len(done)} of {len(folders)} tasks are here{what}.")
     if failed:
         raise typer.Exit(BAD_INPUT)
-
-
-def _stages(steps: Steps, *titles: str) -> list[TellDownload]:
-    """Who is told of stages that may take turns, each shown under its title."""
-    shown = ""
-    update: TellDownload | None = None
-
-    def teller(title: str) -> TellDownload:
-        def tell(name: str, done: int, total: int | None) -> None:
-            nonlocal shown, update
-            if update is None or shown != title:
-                shown, update = title, steps.downloads(title)
-            update(name, done, total)
-
-        return tell
-
-    return [teller(title) for title in titles]
 
 
 def _folders(task: str, elsewhere: bool) -> list[str]:

@@ -272,7 +272,7 @@ def evaluate_tasks(
     evaluated = Evaluated() if evaluated is None else evaluated
 
     def look(text: str) -> tuple[Path, _Work] | None:
-        task = find_task(text, workspace, reporter)
+        task = find_task(text, workspace)
         check_evaluable(task, plan)
         if few:
             check_few_labels(few, task)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hearbench.errors import HearError, ModelError, ProbeError
+from hearbench.progress import TerminalProgress
 from hearbench.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -294,6 +295,7 @@ def settings_of(
         workers=workers,
         max_memory_gb=max_memory_gb,
         mirror=mirror,
+        progress=TerminalProgress(),
     )
     make_folder(workspace.cache_dir, "the cache", "Choose another by --cache or HEARBENCH_CACHE.")
     return workspace

@@ -229,7 +229,7 @@ def prepare(
         reporter = Reporter()
         failed: list[tuple[str, str]] = []
         if from_csv is not None:
-            done = [prepare_csv(from_csv, audio, own, target, skip_corrupt, workspace, reporter)]
+            done = [prepare_csv(from_csv, audio, own, target, skip_corrupt, workspace)]
         elif from_hf is not None:
             done = [
                 prepare_hf(
@@ -244,14 +244,13 @@ def prepare(
                     fold_column=fold_column,
                     skip_corrupt=skip_corrupt,
                     workspace=workspace,
-                    reporter=reporter,
                 )
             ]
         else:
             source = CatalogSource(tuple(corpus_dir or ()), trust_corpus, skip_corrupt, rates)
             wanted = _wanted(names, mode)
             if share is None:
-                prepare_one = source.prepare(target, workspace, reporter)
+                prepare_one = source.prepare(target, workspace)
             else:
                 prepare_one = prepare_on_cluster(
                     wanted, source, out, share, address, shared, workspace, reporter

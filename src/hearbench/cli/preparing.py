@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from hearbench.cli.terminal import Reporter
 from hearbench.errors import HearError
 from hearbench.registry import did_you_mean
 from hearbench.workspace import Workspace
@@ -78,31 +77,21 @@ class CatalogSource:
     skip_corrupt: bool
     sample_rates: tuple[int, ...]
 
-    def prepare(
-        self, out: Path, workspace: Workspace, reporter: Reporter
-    ) -> Callable[[str, str], PreparedTask]:
+    def prepare(self, out: Path, workspace: Workspace) -> Callable[[str, str], PreparedTask]:
         """A function that prepares a task, by its name, in a mode."""
-        from hearbench.tasks.corpus import CorpusProgress
         from hearbench.tasks.from_corpus import prepare_from_corpus
 
         def work(name: str, mode: str) -> PreparedTask:
-            with reporter.steps() as steps:
-                folder = prepare_from_corpus(
-                    name,
-                    out,
-                    mode=mode,
-                    corpus_dirs=self.corpus_dirs,
-                    trust_corpus=self.trust,
-                    sample_rates=self.sample_rates,
-                    skip_corrupt=self.skip_corrupt,
-                    workspace=workspace,
-                    corpus_progress=CorpusProgress(
-                        steps.downloads(f"{name}: downloading"),
-                        lambda archive: steps.files(f"{name}: unpacking {archive}"),
-                        steps.rows(f"{name}: reading the corpus"),
-                    ),
-                    progress=steps.files(f"{name}: decoding and resampling"),
-                )
+            folder = prepare_from_corpus(
+                name,
+                out,
+                mode=mode,
+                corpus_dirs=self.corpus_dirs,
+                trust_corpus=self.trust,
+                sample_rates=self.sample_rates,
+                skip_corrupt=self.skip_corrupt,
+                workspace=workspace,
+            )
             return _read_back(folder, workspace)
 
         return work
@@ -131,7 +120,6 @@ def prepare_csv(
     out: Path,
     skip_corrupt: bool,
     workspace: Workspace,
-    reporter: Reporter,
 ) -> PreparedTask:
     """Prepares a task from a list of clips.
 
@@ -143,24 +131,22 @@ def prepare_csv(
     if audio is None:
         raise HearError("--from-csv needs --audio, the folder that its paths are relative to.")
     name, split_mode = own.checked_name(), own.checked_split_mode()
-    with reporter.files(f"{name}: decoding and resampling") as progress:
-        folder = prepare_from_csv(
-            csv,
-            audio,
-            name,
-            out,
-            version=own.version,
-            mode=own.mode,
-            duration_s=own.duration_s,
-            scores=own.scores,
-            sample_rates=own.sample_rates,
-            split_mode=split_mode,
-            nfolds=own.nfolds if own.nfolds is not None else 5,
-            multilabel=own.multilabel,
-            skip_corrupt=skip_corrupt,
-            workspace=workspace,
-            progress=progress,
-        )
+    folder = prepare_from_csv(
+        csv,
+        audio,
+        name,
+        out,
+        version=own.version,
+        mode=own.mode,
+        duration_s=own.duration_s,
+        scores=own.scores,
+        sample_rates=own.sample_rates,
+        split_mode=split_mode,
+        nfolds=own.nfolds if own.nfolds is not None else 5,
+        multilabel=own.multilabel,
+        skip_corrupt=skip_corrupt,
+        workspace=workspace,
+    )
     return _read_back(folder, workspace)
 
 
@@ -177,7 +163,6 @@ def prepare_hf(
     fold_column: str | None,
     skip_corrupt: bool,
     workspace: Workspace,
-    reporter: Reporter,
 ) -> PreparedTask:
     """Prepares a task from a Hugging Face dataset.
 
@@ -189,29 +174,27 @@ def prepare_hf(
     if label_column is None:
         raise HearError("--from-hf needs --label-column, the column that holds the labels.")
     name, split_mode = own.checked_name(), own.checked_split_mode()
-    with reporter.files(f"{name}: decoding and resampling") as progress:
-        folder = prepare_from_hf(
-            source,
-            name,
-            out,
-            label_column=label_column,
-            audio_column=audio_column,
-            config=config,
-            revision=revision,
-            splits=splits or None,
-            fold_column=fold_column,
-            version=own.version,
-            mode=own.mode,
-            duration_s=own.duration_s,
-            scores=own.scores,
-            sample_rates=own.sample_rates,
-            split_mode=split_mode,
-            nfolds=own.nfolds if own.nfolds is not None else 5,
-            multilabel=own.multilabel,
-            skip_corrupt=skip_corrupt,
-            workspace=workspace,
-            progress=progress,
-        )
+    folder = prepare_from_hf(
+        source,
+        name,
+        out,
+        label_column=label_column,
+        audio_column=audio_column,
+        config=config,
+        revision=revision,
+        splits=splits or None,
+        fold_column=fold_column,
+        version=own.version,
+        mode=own.mode,
+        duration_s=own.duration_s,
+        scores=own.scores,
+        sample_rates=own.sample_rates,
+        split_mode=split_mode,
+        nfolds=own.nfolds if own.nfolds is not None else 5,
+        multilabel=own.multilabel,
+        skip_corrupt=skip_corrupt,
+        workspace=workspace,
+    )
     return _read_back(folder, workspace)
 
 

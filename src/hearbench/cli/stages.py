@@ -41,7 +41,7 @@ def named_tasks(texts: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def find_task(text: str, workspace: Workspace, reporter: Reporter) -> PreparedTask:
+def find_task(text: str, workspace: Workspace) -> PreparedTask:
     """Loads a task by its place or name, downloading it if need be.
 
     Raises:
@@ -49,9 +49,7 @@ def find_task(text: str, workspace: Workspace, reporter: Reporter) -> PreparedTa
     """
     from hearbench.tasks.store import load_task
 
-    with reporter.steps() as steps:
-        downloads = steps.downloads("fetching")
-        return load_task(text, workspace=workspace, progress=downloads)
+    return load_task(text, workspace=workspace)
 
 
 def embed_task(
@@ -68,8 +66,7 @@ def embed_task(
 
     folder = store_folder(model, task, workspace=workspace, dtype=dtype)
     found = (folder / MANIFEST).is_file()
-    with reporter.files(f"{task.name}: resampling to {model.sample_rate} Hz") as progress:
-        task = with_rate(task, model.sample_rate, workspace=workspace, progress=progress)
+    task = with_rate(task, model.sample_rate, workspace=workspace)
     with reporter.embedding(f"{task.name}: embedding with {model.name}") as tell:
         store = embed(model, task, workspace=workspace, dtype=dtype, progress=tell)
     if found:

@@ -11,7 +11,7 @@ import typer
 from hearbench.cli import options as o
 from hearbench.cli.running import answers_only, verb
 from hearbench.cli.tables import output_console
-from hearbench.cli.terminal import Reporter, answer_json, say
+from hearbench.cli.terminal import answer_json, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -73,8 +73,7 @@ def stats(
 
         workspace = o.settings_of(cache, None, workers)
         loaded = load_task(task, workspace=workspace, download=False)
-        with Reporter().files(f"{loaded.name}: looking at the clips") as progress:
-            found = task_stats(loaded, listen=silence, workspace=workspace, progress=progress)
+        found = task_stats(loaded, listen=silence, workspace=workspace)
         if plot is not None:
             from hearbench.views.task_plot import write_task_plot
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +27,9 @@ import numpy.typing as npt
 
 from hearbench.audio.encode import write_wav16
 from hearbench.files import write_text
+from hearbench.progress import SILENT
 from hearbench.tasks.clips import Clip, Event
-from hearbench.tasks.parallel import Progress, in_threads
+from hearbench.tasks.parallel import in_threads
 from hearbench.tasks.prepare import prepare_task
 from hearbench.tasks.recipe import Recipe
 from hearbench.workspace import Workspace
@@ -201,17 +202,15 @@ DEMO_TASKS = tuple(recipe.folder_name for recipe, _ in _TASKS)
 """Names of the demo's tasks, in order."""
 
 
-def make_demo_tasks(
-    out: Path, *, workspace: Workspace | None = None, progress: Progress | None = None
-) -> list[Path]:
+def make_demo_tasks(out: Path, *, workspace: Workspace | None = None) -> list[Path]:
     """Synthesises the corpora in ``out/corpora`` and prepares them in ``out/tasks``.
 
     What is there already stays.
 
     Args:
         out: The demo's folder.
-        workspace: Where the cache is, and how many threads; by default from the environment.
-        progress: Called as ``progress(done, total)`` with numbers of clips over all tasks.
+        workspace: Where the cache is, how many threads, and who shows progress; by default from
+            the environment.
 
     Returns:
         The task folders, in the order of `DEMO_TASKS`.
@@ -232,13 +231,15 @@ def make_demo_tasks(
         if not path.is_file():
             write_wav16(path, _int16(sound.make(_generator(path))), SAMPLE_RATE)
 
-    in_threads(synthesise, items, workers=workspace.workers, progress=progress)
+    with workspace.progress.stage("synthesising four small tasks", "clips") as update:
+        in_threads(synthesise, items, workers=workspace.workers, update=update)
+    quiet = replace(workspace, progress=SILENT)  # these clips are small
     return [
         prepare_task(
             [row for sound in sounds for row in _rows(out / "corpora" / recipe.name, sound)],
             recipe,
             out,
-            workspace=workspace,
+            workspace=quiet,
         )
         for recipe, sounds in corpora
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,33 +19,14 @@ from hearbench.files import atomic_folder
 from hearbench.tasks.archives import is_archive, unpack_archive, unpack_split_zip
 from hearbench.tasks.catalog.schema import Download, TaskSpec
 from hearbench.tasks.corpora import CorpusPart, RawCorpus
-from hearbench.tasks.fetch import ByteProgress, RemoteFile, fetch
+from hearbench.tasks.fetch import RemoteFile, fetch
 from hearbench.tasks.inventory import md5_digests
-from hearbench.tasks.parallel import Progress
 from hearbench.tasks.prepare import Origin
 from hearbench.tasks.problems import Problems
 from hearbench.tasks.tfds_folders import find_tfds_parts
 from hearbench.workspace import Workspace
 
-__all__ = ["CorpusProgress", "FoundCorpus", "obtain_corpus"]
-
-UnpackProgress = Callable[[str], Progress | None]
-
-
-@dataclass(frozen=True)
-class CorpusProgress:
-    """Who is told how far a corpus has got.
-
-    Attributes:
-        fetch: Called with a file's name, the bytes done and those in all.
-        unpack: Called with an archive's name before it is unpacked; what it returns is called
-            with the progress of that.
-        read: Called now and then with the number of rows that a large corpus has so far.
-    """
-
-    fetch: ByteProgress | None = None
-    unpack: UnpackProgress | None = None
-    read: Callable[[int], None] | None = None
+__all__ = ["FoundCorpus", "obtain_corpus"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +63,6 @@ def obtain_corpus(
     corpus_dirs: Sequence[Path] = (),
     trust_corpus: bool = False,
     workspace: Workspace,
-    progress: CorpusProgress | None = None,
 ) -> FoundCorpus:
     """Brings together the raw corpus of a task.
 
@@ -93,22 +73,20 @@ def obtain_corpus(
             for tasks of TensorFlow Datasets, an export or the original corpus. What isn't there
             is downloaded.
         trust_corpus: Takes files whose MD5 isn't the catalog's as well.
-        workspace: Where the cache is, and the mirror.
-        progress: Who is told how far it has got.
+        workspace: Where the cache is, the mirror, and who shows progress.
 
     Raises:
         TaskError: A file isn't what the catalog says, can't be unpacked, or there is nowhere to
             get it from.
         DownloadError: Files can't be downloaded.
     """
-    progress = progress or CorpusProgress()
     for folder in corpus_dirs:
         if not folder.is_dir():
             why = "is a file, not a folder" if folder.exists() else "is not there"
             raise TaskError(f"The corpus folder {folder} {why}.")
     downloads = spec.downloads_of(mode)
     if not downloads:
-        return _of_tfds(spec, mode, corpus_dirs, workspace, progress)
+        return _of_tfds(spec, mode, corpus_dirs, workspace)
     remote = [file for download in downloads for file in _remote_files(download)]
     found = _in_folders(remote, corpus_dirs)
     md5s = _md5s(found, workspace)
@@ -116,17 +94,17 @@ def obtain_corpus(
     missing = [file for file in remote if file.name not in found]
     if missing:
         folder = workspace.path("downloads", spec.corpus)
-        fetched = fetch(missing, folder, workspace=workspace, progress=progress.fetch)
+        fetched = fetch(missing, folder, workspace=workspace)
         paths = {file.name: path for file, path in zip(missing, fetched, strict=True)}
         found.update(paths)
         md5s.update(_md5s(paths, workspace))
     parts = [
         CorpusPart(
             _unpacked(
+                spec,
                 [found[file.name] for file in _remote_files(download)],
                 [md5s[file.name] for file in _remote_files(download)],
                 workspace,
-                progress,
             ),
             download.split,
             download.name,
@@ -212,7 +190,7 @@ def _check_md5s(
 
 
 def _unpacked(
-    paths: Sequence[Path], md5s: Sequence[str], workspace: Workspace, progress: CorpusProgress
+    spec: TaskSpec, paths: Sequence[Path], md5s: Sequence[str], workspace: Workspace
 ) -> Path:
     """The folder of an archive's content, made once; a plain file gets a folder of its own."""
     last = paths[-1]
@@ -224,11 +202,11 @@ def _unpacked(
         with atomic_folder(folder) as temporary:
             _link(last.resolve(), temporary / last.name)
         return folder
-    tell = progress.unpack(last.name) if progress.unpack is not None else None
-    if len(paths) > 1:
-        unpack_split_zip(paths, folder, progress=tell)
-    else:
-        unpack_archive(last, folder, progress=tell)
+    with workspace.progress.stage(f"{spec.name}: unpacking {last.name}", "bytes") as update:
+        if len(paths) > 1:
+            unpack_split_zip(paths, folder, update=update)
+        else:
+            unpack_archive(last, folder, update=update)
     return folder
 
 
@@ -245,7 +223,6 @@ def _of_tfds(
     mode: str,
     corpus_dirs: Sequence[Path],
     workspace: Workspace,
-    progress: CorpusProgress,
 ) -> FoundCorpus:
     """The parts of a corpus that has no address, from the user's folders."""
     parts: list[CorpusPart] = []
@@ -257,7 +234,7 @@ def _of_tfds(
             parts.append(CorpusPart(path, split))
             continue
         (md5,) = md5_digests(path.parent, [path.name], workspace)
-        parts.append(CorpusPart(_unpacked([path], [md5], workspace, progress), split))
+        parts.append(CorpusPart(_unpacked(spec, [path], [md5], workspace), split))
         files.append({"name": path.name, "md5": md5})
     # Of plain folders only the files' contents tell what they are.
     return FoundCorpus(RawCorpus(tuple(parts), spec.options), () if plain else tuple(files))

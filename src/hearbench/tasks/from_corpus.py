@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from hearbench.progress import Update
 from hearbench.tasks.catalog import get_spec
 from hearbench.tasks.clips import Clip
 from hearbench.tasks.corpora import get_parser
-from hearbench.tasks.corpus import CorpusProgress, obtain_corpus
-from hearbench.tasks.parallel import Progress
+from hearbench.tasks.corpus import obtain_corpus
 from hearbench.tasks.prepare import prepare_task
 from hearbench.workspace import Workspace
 
@@ -28,8 +28,6 @@ def prepare_from_corpus(
     sample_rates: Sequence[int] = (),
     skip_corrupt: bool = False,
     workspace: Workspace | None = None,
-    corpus_progress: CorpusProgress | None = None,
-    progress: Progress | None = None,
 ) -> Path:
     """Makes a task of the catalog with exactly the official files, splits and labels.
 
@@ -41,9 +39,8 @@ def prepare_from_corpus(
         trust_corpus: Takes files whose MD5 isn't the catalog's as well; the metadata says so.
         sample_rates: Rates in Hz to write; by default the corpus's highest.
         skip_corrupt: Leaves out clips that can't be decoded; the metadata names them.
-        workspace: Where the cache is, and how many threads; by default from the environment.
-        corpus_progress: Who is told how downloading, unpacking and reading get on.
-        progress: Called as ``progress(done, total)`` with numbers of clips.
+        workspace: Where the cache is, how many threads, and who shows progress; by default from
+            the environment.
 
     Returns:
         The task's folder.
@@ -65,9 +62,9 @@ def prepare_from_corpus(
         corpus_dirs=corpus_dirs,
         trust_corpus=trust_corpus,
         workspace=workspace,
-        progress=corpus_progress,
     )
-    rows = _read(parse(found.corpus), corpus_progress or CorpusProgress())
+    with workspace.progress.stage(f"{name}: reading the corpus", "rows") as update:
+        rows = _read(parse(found.corpus), update)
     return prepare_task(
         rows,
         recipe,
@@ -75,14 +72,13 @@ def prepare_from_corpus(
         skip_corrupt=skip_corrupt,
         origin=found.origin(),  # once the parser has noted what there is to note
         workspace=workspace,
-        progress=progress,
     )
 
 
-def _read(clips: Iterable[Clip], progress: CorpusProgress) -> list[Clip]:
+def _read(clips: Iterable[Clip], update: Update) -> list[Clip]:
     rows = []
     for clip in clips:
         rows.append(clip)
-        if progress.read is not None and len(rows) % _ROWS_BETWEEN_NEWS == 0:
-            progress.read(len(rows))
+        if len(rows) % _ROWS_BETWEEN_NEWS == 0:
+            update(len(rows))
     return rows

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hearbench.tasks.clip_table import ClipTable, read_clip_table
 from hearbench.tasks.own_recipe import agreed_multilabel, agreed_split_mode, own_recipe
-from hearbench.tasks.parallel import Progress
 from hearbench.tasks.prepare import prepare_task
 from hearbench.tasks.recipe import SMALL
 from hearbench.tasks.spec import SplitMode
@@ -32,7 +31,6 @@ def prepare_from_csv(
     multilabel: bool = False,
     skip_corrupt: bool = False,
     workspace: Workspace | None = None,
-    progress: Progress | None = None,
 ) -> Path:
     """Makes a task out of a list of clips and returns its folder.
 
@@ -60,8 +58,8 @@ def prepare_from_csv(
         nfolds: Number of folds for ``new_split_kfold``.
         multilabel: Makes a scene task multilabel whose clips have a label at most, some none.
         skip_corrupt: Leaves out clips that can't be decoded; the metadata names them.
-        workspace: Where the cache is, and how many threads; by default from the environment.
-        progress: Called as ``progress(done, total)`` with numbers of clips.
+        workspace: Where the cache is, how many threads, and who shows progress; by default from
+            the environment.
 
     Raises:
         TaskError: The list, the settings or some audio can't be used, or the folder holds
@@ -86,9 +84,7 @@ def prepare_from_csv(
         scores=scores,
         sample_rates=sample_rates,
     )
-    return prepare_task(
-        table.clips, recipe, out, skip_corrupt=skip_corrupt, workspace=workspace, progress=progress
-    )
+    return prepare_task(table.clips, recipe, out, skip_corrupt=skip_corrupt, workspace=workspace)
 
 
 def _split_mode(table: ClipTable, wanted: SplitMode | None, csv: Path) -> SplitMode:

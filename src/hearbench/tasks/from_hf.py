@@ -22,7 +22,6 @@ from hearbench.tasks.hf_columns import (
 )
 from hearbench.tasks.hf_source import dataset_splits, identity_of
 from hearbench.tasks.own_recipe import agreed_multilabel, agreed_split_mode, own_recipe
-from hearbench.tasks.parallel import Progress
 from hearbench.tasks.prepare import prepare_task
 from hearbench.tasks.problems import Problems
 from hearbench.tasks.spec import SplitMode, is_plain_name
@@ -71,7 +70,6 @@ def prepare_from_hf(
     multilabel: bool = False,
     skip_corrupt: bool = False,
     workspace: Workspace | None = None,
-    progress: Progress | None = None,
 ) -> Path:
     """Makes a scene task out of a Hugging Face dataset and returns its folder.
 
@@ -113,9 +111,8 @@ def prepare_from_hf(
         nfolds: Number of folds for ``new_split_kfold``.
         multilabel: Makes a task multilabel whose clips have a label at most, some none.
         skip_corrupt: Leaves out clips that can't be decoded; the metadata names them.
-        workspace: Where the cache is, and how many threads; by default from the environment.
-        progress: Called as ``progress(done, total)``; every clip counts twice, once when its
-            audio is fetched out of the dataset and once when it is prepared.
+        workspace: Where the cache is, how many threads, and who shows progress; by default from
+            the environment.
 
     Raises:
         TaskError: The dataset, the settings or some audio can't be used, or the folder holds
@@ -161,26 +158,19 @@ def prepare_from_hf(
     folder = workspace.path("corpora", f"hf-{name}-{short(identity_of(used, audio_column))}")
     sounds = _Sounds(used, audio_column, user_path(source).absolute(), folder)
     clips: list[Clip] = []
-    for done, sound in enumerate(sounds.fetched(problems)):
-        if progress is not None:
-            progress(done, 2 * n_clips)
-        if sound is not None:
-            texts = labels[sound.split].rows[sound.row] or (None,)
-            home = folds.get((sound.split, sound.row), homes[sound.split])
-            clips.extend(Clip(sound.path, sound.filestem, text, home) for text in texts)
+    with workspace.progress.stage(f"{name}: reading the dataset", "clips", n_clips) as update:
+        for done, sound in enumerate(sounds.fetched(problems)):
+            update(done)
+            if sound is not None:
+                texts = labels[sound.split].rows[sound.row] or (None,)
+                home = folds.get((sound.split, sound.row), homes[sound.split])
+                clips.extend(Clip(sound.path, sound.filestem, text, home) for text in texts)
     if problems:
         raise problems.error(
             f"{source} can't be made a task; wrong are (rows are counted from 0):",
             "Mend the dataset, or drop these rows of it.",
         )
-
-    def second_half(done: int, total: int) -> None:
-        if progress is not None:
-            progress(n_clips + done, n_clips + total)
-
-    return prepare_task(
-        clips, recipe, out, skip_corrupt=skip_corrupt, workspace=workspace, progress=second_half
-    )
+    return prepare_task(clips, recipe, out, skip_corrupt=skip_corrupt, workspace=workspace)
 
 
 def _homes(

@@ -29,7 +29,6 @@ from hearbench.tasks.clips import Clip
 from hearbench.tasks.event_times import check_event_times
 from hearbench.tasks.inventory import content_digests
 from hearbench.tasks.locate import TASKS_FOLDER, UNFINISHED
-from hearbench.tasks.parallel import Progress
 from hearbench.tasks.prepare_audio import check_room, highest_rate, write_clips
 from hearbench.tasks.problems import Problems
 from hearbench.tasks.recipe import Recipe
@@ -65,7 +64,6 @@ def prepare_task(
     skip_corrupt: bool = False,
     origin: Origin | None = None,
     workspace: Workspace | None = None,
-    progress: Progress | None = None,
 ) -> Path:
     """Makes a task folder ``out/tasks/<name>-<version>-<mode>`` and returns it.
 
@@ -79,8 +77,8 @@ def prepare_task(
         skip_corrupt: Leaves out clips that can't be decoded, and names them in the task's
             metadata; by default they are an error that names them all.
         origin: Where the clips come from; by default their files' contents stand for them.
-        workspace: Where the cache is, and how many threads; by default from the environment.
-        progress: Called as ``progress(done, total)`` with numbers of clips.
+        workspace: Where the cache is, how many threads, and who shows progress; by default from
+            the environment.
 
     Raises:
         TaskError: The rows or the recipe can't be, clips can't be decoded (all are named), the
@@ -99,9 +97,7 @@ def prepare_task(
         say = logging.getLogger(__name__).warning
         with one_after_another(lock_beside(folder), f"preparing {folder}", say):
             finished = _begin(folder, inputs, recipe)
-            corrupt = _write_audio(
-                folder, arrangement, recipe, finished, skip_corrupt, workspace, progress
-            )
+            corrupt = _write_audio(folder, arrangement, recipe, finished, skip_corrupt, workspace)
             if not finished:
                 record: dict[str, Any] = {"version": __version__, "inputs": inputs}
                 if origin is not None:
@@ -213,7 +209,6 @@ def _write_audio(
     finished: bool,
     skip_corrupt: bool,
     workspace: Workspace,
-    progress: Progress | None,
 ) -> dict[str, str]:
     """Writes whatever audio isn't there.
 
@@ -227,7 +222,7 @@ def _write_audio(
     sources = {name: source for name, source in arrangement.sources.items() if name not in left_out}
     places = _places(folder, recipe, finished)
     check_room(folder, places, sources, recipe)
-    corrupt = write_clips(places, sources, recipe, workspace, progress)
+    corrupt = write_clips(places, sources, recipe, workspace)
     if corrupt and (finished or not skip_corrupt):
         raise _corrupt_error(corrupt, recipe)
     for rate, place in places.items():

@@ -16,7 +16,7 @@ from hearbench.audio.resample import resample16, resampled_length
 from hearbench.audio.shape import pad_or_trim, samples_of
 from hearbench.errors import AudioError, TaskError
 from hearbench.tasks.arrange import Source
-from hearbench.tasks.parallel import Progress, in_threads
+from hearbench.tasks.parallel import in_threads
 from hearbench.tasks.recipe import Recipe
 from hearbench.workspace import Workspace
 
@@ -84,7 +84,6 @@ def write_clips(
     sources: Mapping[str, Source],
     recipe: Recipe,
     workspace: Workspace,
-    progress: Progress | None,
 ) -> dict[str, str]:
     """Decodes, cuts and resamples every clip whose files aren't all there.
 
@@ -92,8 +91,7 @@ def write_clips(
         places: The folder that each rate is written to.
         sources: Of the clips, by ``<split>/<file>``.
         recipe: How they become a task.
-        workspace: How many threads.
-        progress: Called as ``progress(done, total)`` with numbers of clips.
+        workspace: How many threads, and who shows progress.
 
     Returns:
         For every clip that can't be decoded, what is wrong with it.
@@ -119,7 +117,9 @@ def write_clips(
             return name, str(error)
         return None
 
-    results = in_threads(write, sources.items(), workers=workspace.workers, progress=progress)
+    title = f"{recipe.name}: decoding and resampling"
+    with workspace.progress.stage(title, "clips") as update:
+        results = in_threads(write, sources.items(), workers=workspace.workers, update=update)
     return dict(result for result in results if result is not None)
 
 

@@ -7,7 +7,6 @@ import gzip
 import json
 import tempfile
 import zlib
-from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,7 +16,6 @@ from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX
 from hearbench.tasks.archives import unpack_archive
 from hearbench.tasks.archives.unpacking import UnwritableError, is_about_the_place
 from hearbench.tasks.check import METADATA, read_task_folder
-from hearbench.tasks.fetch import ByteProgress
 from hearbench.tasks.spec import TaskMetadata
 from hearbench.workspace import Workspace
 
@@ -32,7 +30,6 @@ def unpack_published(
     *,
     trusted: bool,
     workspace: Workspace,
-    progress: ByteProgress | None = None,
 ) -> None:
     """Makes a task's folder of its archive.
 
@@ -41,8 +38,7 @@ def unpack_published(
         target: The task's folder, which appears once all of it is there.
         trusted: Whether its content is known to be the published one; if not, all of it is
             looked at closely.
-        workspace: How many threads look.
-        progress: Told of the bytes under the task's name.
+        workspace: How many threads look, and who shows progress.
 
     Raises:
         TaskError: It can't be unpacked, or holds something else.
@@ -53,8 +49,9 @@ def unpack_published(
             content = Path(work) / "content"
             if not trusted:
                 _read_to_the_end(archive)
-            told = partial(progress, target.name) if progress is not None else None
-            unpack_archive(archive, content, progress=told)
+            with workspace.progress.stage(f"unpacking {target.name}", "bytes") as update:
+                update(0)
+                unpack_archive(archive, content, update=update)
             folder = _task_in(content, archive, target.name)
             if not trusted:
                 # What is remembered of files here is of no use anywhere else.

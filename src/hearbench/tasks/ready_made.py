@@ -17,7 +17,6 @@ from hearbench.registry import did_you_mean
 from hearbench.tasks.archives.unpacking import UnwritableError
 from hearbench.tasks.check import METADATA
 from hearbench.tasks.fetch import (
-    ByteProgress,
     RemoteFile,
     RetryPolicy,
     TooLittleRoomError,
@@ -81,7 +80,6 @@ def fetch_ready_made(
     *,
     workspace: Workspace,
     corpus_dirs: Sequence[Path] = (),
-    progress: ByteProgress | None = None,
     policy: RetryPolicy | None = None,
     record: ArchiveRecord | None = None,
 ) -> Path:
@@ -94,10 +92,8 @@ def fetch_ready_made(
 
     Args:
         folder_name: ``<task>-<version>-<mode>``.
-        workspace: The cache and the mirror.
+        workspace: The cache, the mirror, and who shows progress.
         corpus_dirs: Folders in which the archive may lie; it is left there.
-        progress: Told of the bytes of the archive under its name, then of those that are
-            unpacked under the task's.
         policy: When to try again.
         record: Where the archives are, if not where they were published.
 
@@ -110,8 +106,6 @@ def fetch_ready_made(
         [folder_name],
         workspace=workspace,
         corpus_dirs=corpus_dirs,
-        progress=progress,
-        unpacking=progress,
         policy=policy,
         record=record,
     )
@@ -137,8 +131,6 @@ def fetch_each_ready_made(
     *,
     workspace: Workspace,
     corpus_dirs: Sequence[Path] = (),
-    progress: ByteProgress | None = None,
-    unpacking: ByteProgress | None = None,
     policy: RetryPolicy | None = None,
     record: ArchiveRecord | None = None,
 ) -> Iterator[Outcome]:
@@ -149,17 +141,15 @@ def fetch_each_ready_made(
 
     Args:
         folder_names: ``<task>-<version>-<mode>`` each; every one counts once.
-        workspace: The cache and the mirror.
+        workspace: The cache, the mirror, and who shows progress.
         corpus_dirs: Folders in which archives may lie; they are left there.
-        progress: Told of the bytes of the archives under their names.
-        unpacking: Told of how much is unpacked under the tasks' names.
         policy: When to try again.
         record: Where the archives are, if not where they were published.
 
     Yields:
         Every task in one outcome, as soon as that is known.
     """
-    work = _Work(workspace, corpus_dirs, progress, unpacking, policy, record or load_record())
+    work = _Work(workspace, corpus_dirs, policy, record or load_record())
     missing = []
     for name in dict.fromkeys(folder_names):
         target = work.target(name)
@@ -193,8 +183,6 @@ class _Wanted:
 class _Work:
     workspace: Workspace
     corpus_dirs: Sequence[Path]
-    progress: ByteProgress | None
-    unpacking: ByteProgress | None
     policy: RetryPolicy | None
     record: ArchiveRecord
 
@@ -265,7 +253,6 @@ class _Work:
                 [self.record.remote(one.name, one.known) for one in wanted],
                 folder,
                 workspace=self.workspace,
-                progress=self.progress,
                 policy=self.policy,
                 hand_in=f"hearbench tasks download {name} --corpus-dir DIR",
             )
@@ -337,7 +324,6 @@ class _Work:
             self.target(one.name),
             trusted=one.known is not None,
             workspace=self.workspace,
-            progress=self.unpacking,
         )
 
     def _handed_in(self, name: str) -> Path | None:

@@ -14,7 +14,7 @@ from hearbench.audio.decode import read_float32
 from hearbench.errors import AudioError, TaskError
 from hearbench.tasks.clips import Event
 from hearbench.tasks.event_stats import Durations, EventStats, Spread, event_stats
-from hearbench.tasks.parallel import Progress, in_threads
+from hearbench.tasks.parallel import in_threads
 from hearbench.tasks.spec import EmbeddingType, PredictionType, SplitMode
 from hearbench.tasks.store import PreparedTask
 from hearbench.workspace import Workspace
@@ -160,7 +160,6 @@ def task_stats(
     *,
     listen: bool = False,
     workspace: Workspace | None = None,
-    progress: Progress | None = None,
 ) -> TaskStats:
     """Counts what a task is made of.
 
@@ -169,8 +168,7 @@ def task_stats(
     Args:
         task: The task.
         listen: Reads all audio as well, at the lowest rate that is there, to find silent clips.
-        workspace: How many threads; by default from the environment.
-        progress: Called as ``progress(done, total)`` with numbers of clips.
+        workspace: How many threads, and who shows progress; by default from the environment.
 
     Raises:
         TaskError: Some audio can't be read any more.
@@ -187,7 +185,8 @@ def task_stats(
 
     pairs = list(zip(paths, heard, strict=True))
     try:
-        facts = in_threads(look, pairs, workers=workspace.workers, progress=progress)
+        with workspace.progress.stage(f"{task.name}: looking at the clips", "clips") as update:
+            facts = in_threads(look, pairs, workers=workspace.workers, update=update)
     except AudioError as error:
         raise TaskError(f"{task.name} can't be counted: {error}") from error
     index = {label: i for i, label in enumerate(task.vocabulary)}

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +25,9 @@ from hearbench.tasks.check import FolderContent, read_task_folder
 from hearbench.tasks.clips import Event
 from hearbench.tasks.inventory import changed_files, tell_damaged
 from hearbench.tasks.locate import locate
-from hearbench.tasks.parallel import Progress, in_threads
+from hearbench.tasks.parallel import in_threads
 from hearbench.tasks.spec import EmbeddingType, TaskMetadata
 from hearbench.workspace import Workspace
-
-if TYPE_CHECKING:
-    from hearbench.tasks.fetch import ByteProgress
 
 __all__ = ["FoldSplit", "PreparedTask", "load_task", "resampled_folder", "with_rate"]
 
@@ -170,7 +166,6 @@ def load_task(
     workspace: Workspace | None = None,
     sample_rate: int | None = None,
     download: bool = True,
-    progress: ByteProgress | None = None,
 ) -> PreparedTask:
     """Loads a prepared task in the official layout and checks all of it.
 
@@ -182,7 +177,6 @@ def load_task(
         sample_rate: A rate in Hz that the audio must have, resampled if need be.
         download: Whether a task of the catalog that isn't in the cache is downloaded, if the
             benchmark publishes it.
-        progress: Told how a download gets on.
 
     Raises:
         TaskError: Nothing there, or something is wrong; the message lists all of it.
@@ -190,16 +184,16 @@ def load_task(
         DownloadError: The task can't be downloaded.
     """
     workspace = workspace or Workspace.from_environment()
-    fetch = partial(_download, workspace=workspace, progress=progress) if download else None
+    fetch = partial(_download, workspace=workspace) if download else None
     task = _checked(path_or_name, workspace, fetch)
     return task if sample_rate is None else with_rate(task, sample_rate, workspace=workspace)
 
 
-def _download(folder_name: str, *, workspace: Workspace, progress: ByteProgress | None) -> Path:
+def _download(folder_name: str, *, workspace: Workspace) -> Path:
     # Only needed for downloads, which bring the network's libraries along.
     from hearbench.tasks.ready_made import fetch_ready_made
 
-    return fetch_ready_made(folder_name, workspace=workspace, progress=progress)
+    return fetch_ready_made(folder_name, workspace=workspace)
 
 
 def _checked(
@@ -262,7 +256,6 @@ def with_rate(
     sample_rate: int,
     *,
     workspace: Workspace | None = None,
-    progress: Progress | None = None,
 ) -> PreparedTask:
     """The same task with audio at a rate: itself if that is there, else resampled.
 
@@ -273,9 +266,8 @@ def with_rate(
     Args:
         task: The task.
         sample_rate: The rate wanted, in Hz.
-        workspace: Where the cache is, and how many threads; by default from the environment.
-        progress: Called as ``progress(done, total)`` with numbers of files, of those that have to
-            be made; never where there are none.
+        workspace: Where the cache is, how many threads, and who shows progress; by default from
+            the environment.
 
     Raises:
         TaskError: The rate is not positive, or some audio can't be read any more.
@@ -305,8 +297,9 @@ def with_rate(
     missing = [*damaged, *(name for name in names if name not in expected)]
     try:
         if missing:
-            with SumsLog(target) as log:
-                in_threads(resample, missing, workers=workspace.workers, progress=progress)
+            title = f"{task.name}: resampling to {sample_rate} Hz"
+            with SumsLog(target) as log, workspace.progress.stage(title, "files") as update:
+                in_threads(resample, missing, workers=workspace.workers, update=update)
     except AudioError as error:
         raise TaskError(f"{task.name} can't be resampled to {sample_rate} Hz: {error}") from error
     folders = {**task.audio_folders, sample_rate: target}

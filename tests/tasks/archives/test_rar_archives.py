@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import rarfile
+from helpers_progress import Counts
 
 from hearbench.errors import TaskError
 from hearbench.tasks.archives import unpack_archive
@@ -87,10 +88,8 @@ UNPACKED = {"c/x.wav": b"12345" * 1000, "y": b"", "z": b"end"}
 
 
 def test_what_is_stored_takes_no_tool(tmp_path: Path, no_tools: Any) -> None:
-    told: list[tuple[int, int]] = []
-    unpack_archive(
-        rar(tmp_path / "a.rar", *GOOD), tmp_path / "out", progress=lambda *at: told.append(at)
-    )
+    told = Counts()
+    unpack_archive(rar(tmp_path / "a.rar", *GOOD), tmp_path / "out", update=told)
     assert files(tmp_path / "out") == UNPACKED
     assert told[-1] == (5003, 5003)
 

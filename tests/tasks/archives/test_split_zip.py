@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from helpers_progress import Counts
 
 from hearbench.errors import TaskError
 from hearbench.tasks.archives import split_zip, unpack_archive, unpack_split_zip
@@ -89,11 +90,9 @@ def test_parts_in_any_order_and_folder(tmp_path: Path, part_bytes: int, wide: bo
     assert len(parts) == 1 or part_bytes < 100_000
     (tmp_path / "other").mkdir()
     parts[0] = parts[0].rename(tmp_path / "other" / parts[0].name)
-    told: list[tuple[int, int]] = []
+    told = Counts()
     random.Random(0).shuffle(parts)
-    unpack_split_zip(
-        parts, tmp_path / "out", progress=lambda done, total: told.append((done, total))
-    )
+    unpack_split_zip(parts, tmp_path / "out", update=told)
     assert files(tmp_path / "out") == CONTENT
     total = sum(map(len, CONTENT.values()))
     assert told[-1] == (total, total)
@@ -203,11 +202,11 @@ def test_one_part_is_open_at_a_time(tmp_path: Path) -> None:
     before = len(list(open_files.iterdir()))
     most = 0
 
-    def count(done: int, total: int) -> None:
+    def count(done: int, total: int | None = None, text: str = "") -> None:
         nonlocal most
         most = max(most, len(list(open_files.iterdir())))
 
-    unpack_split_zip(parts, tmp_path / "out", progress=count)
+    unpack_split_zip(parts, tmp_path / "out", update=count)
     assert most - before <= 3
     assert len(list(open_files.iterdir())) == before
 

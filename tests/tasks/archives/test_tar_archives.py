@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from helpers_progress import Counts
 
 from hearbench.errors import TaskError
 from hearbench.tasks.archives import extract_members, is_archive, unpack_archive, unpacking
@@ -63,8 +64,8 @@ GOOD = tar(("./a/x.wav", b"12345"), ("a/b/", None), ("y.txt", b"6"), ("a/b/z", b
 @pytest.mark.parametrize("misnamed", [False, True])
 def test_each_kind_of_tar(tmp_path: Path, ending: str, misnamed: bool) -> None:
     path = put(tmp_path / ("download" if misnamed else f"c{ending}"), PACK[ending](GOOD))
-    told: list[tuple[int, int]] = []
-    unpack_archive(path, tmp_path / "out", progress=lambda done, total: told.append((done, total)))
+    told = Counts()
+    unpack_archive(path, tmp_path / "out", update=told)
     assert files(tmp_path / "out") == {"a/x.wav": b"12345", "y.txt": b"6", "a/b/z": b""}
     size = path.stat().st_size
     assert told[-1] == (size, size)

@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from helpers_progress import Counts
 
 from hearbench.errors import TaskError
 from hearbench.tasks.archives import unpack_archive, unpacking
@@ -42,8 +43,8 @@ METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.
 def test_each_method(tmp_path: Path, method: int) -> None:
     long = bytes(range(256)) * 400
     path = make(tmp_path / "a.zip", ("a/x.wav", long), ("e/", b""), ("y", b""), method=method)
-    told: list[tuple[int, int]] = []
-    unpack_archive(path, tmp_path / "out", progress=lambda done, total: told.append((done, total)))
+    told = Counts()
+    unpack_archive(path, tmp_path / "out", update=told)
     assert files(tmp_path / "out") == {"a/x.wav": long, "y": b""}
     assert (tmp_path / "out/e").is_dir()
     assert told[-1] == (102_400, 102_400)
@@ -210,9 +211,9 @@ def test_a_zip_with_64_bit_sizes(tmp_path: Path) -> None:
 def test_an_interrupted_one_leaves_nothing(tmp_path: Path) -> None:
     path = make(tmp_path / "a.zip", ("x", b"1"), ("y", b"2"))
 
-    def stop(done: int, total: int) -> None:
+    def stop(done: int, total: int | None = None, text: str = "") -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        unpack_archive(path, tmp_path / "out", progress=stop)
+        unpack_archive(path, tmp_path / "out", update=stop)
     assert list(tmp_path.iterdir()) == [path]

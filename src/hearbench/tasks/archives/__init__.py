@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hearbench.errors import TaskError
+from hearbench.progress import Update
 from hearbench.tasks.archives.rar import RAR_MAGIC, extract_rar, volumes_size_bytes
 from hearbench.tasks.archives.split_zip import (
     extract_split_zip,
@@ -24,7 +25,6 @@ from hearbench.tasks.archives.split_zip import (
 from hearbench.tasks.archives.tar import COMPRESSION_MAGIC, extract_tar
 from hearbench.tasks.archives.unpacking import Unpacking, new_folder
 from hearbench.tasks.archives.zip import extract_zip
-from hearbench.tasks.parallel import Progress
 from hearbench.tasks.problems import Problems
 
 __all__ = ["extract_members", "is_archive", "unpack_archive", "unpack_split_zip"]
@@ -44,7 +44,7 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(_ENDINGS)
 
 
-def unpack_archive(path: Path, folder: Path, *, progress: Progress | None = None) -> None:
+def unpack_archive(path: Path, folder: Path, *, update: Update | None = None) -> None:
     """Unpacks an archive into a folder that appears once all of it is there.
 
     Args:
@@ -52,8 +52,8 @@ def unpack_archive(path: Path, folder: Path, *, progress: Progress | None = None
             with the others beside it; or a rar, which takes ``unrar``, ``unar``, ``7z`` or
             ``bsdtar`` unless it is merely stored. The content counts, then the name.
         folder: What it becomes. Nothing is changed if the folder exists already.
-        progress: Called as ``progress(done, total)``: unpacked bytes of a zip or rar, and bytes
-            of the archive itself for a tar, which doesn't say what it unpacks to.
+        update: Receives progress: unpacked bytes of a zip or rar, and bytes of the archive
+            itself for a tar, which doesn't say what it unpacks to.
 
     Raises:
         TaskError: It is no archive, damaged, cut off or encrypted, too big for the disk or for
@@ -61,11 +61,11 @@ def unpack_archive(path: Path, folder: Path, *, progress: Progress | None = None
     """
     kind = _kind(path)
     if kind == "zip" and is_split(path):
-        unpack_split_zip(parts_beside(path), folder, progress=progress)
+        unpack_split_zip(parts_beside(path), folder, update=update)
         return
     with new_folder(str(path), folder) as temporary:
         size_bytes = volumes_size_bytes(path) if kind == "rar" else path.stat().st_size
-        unpacking = Unpacking(str(path), size_bytes, temporary, progress=progress)
+        unpacking = Unpacking(str(path), size_bytes, temporary, update=update)
         if kind == "tar":
             unpacking.refuse(extract_tar(path, unpacking))
         elif kind == "zip":
@@ -74,9 +74,7 @@ def unpack_archive(path: Path, folder: Path, *, progress: Progress | None = None
             extract_rar(path, unpacking)
 
 
-def unpack_split_zip(
-    parts: Sequence[Path], folder: Path, *, progress: Progress | None = None
-) -> None:
+def unpack_split_zip(parts: Sequence[Path], folder: Path, *, update: Update | None = None) -> None:
     """Unpacks a split zip into a folder that appears once all of it is there.
 
     The parts are read where they lie; nothing is joined on the disk.
@@ -84,7 +82,7 @@ def unpack_split_zip(
     Args:
         parts: All of ``x.z01``, ``x.z02``, ..., ``x.zip``, in any order, in any folders.
         folder: What it becomes. Nothing is changed if the folder exists already.
-        progress: Called as ``progress(done, total)`` with unpacked bytes.
+        update: Receives progress in unpacked bytes.
 
     Raises:
         TaskError: Parts are missing (they are named), or of several archives; or as for
@@ -94,7 +92,7 @@ def unpack_split_zip(
     shown = str(ordered[-1])
     with new_folder(shown, folder) as temporary:
         size_bytes = sum(part.stat().st_size for part in ordered)
-        extract_split_zip(ordered, Unpacking(shown, size_bytes, temporary, progress=progress))
+        extract_split_zip(ordered, Unpacking(shown, size_bytes, temporary, update=update))
 
 
 def extract_members(path: Path, folder: Path) -> Problems:

@@ -13,7 +13,7 @@ from typing import NoReturn, Protocol
 from hearbench.amounts import data_size
 from hearbench.errors import TaskError
 from hearbench.files import atomic_folder
-from hearbench.tasks.parallel import Progress
+from hearbench.progress import Update
 from hearbench.tasks.problems import Problems
 
 __all__ = [
@@ -97,7 +97,7 @@ class Unpacking:
     """
 
     def __init__(
-        self, shown: str, size_bytes: int, folder: Path, *, progress: Progress | None = None
+        self, shown: str, size_bytes: int, folder: Path, *, update: Update | None = None
     ) -> None:
         """Notes how much room there is.
 
@@ -105,7 +105,7 @@ class Unpacking:
             shown: The archive, for messages.
             size_bytes: The archive's size, all parts together.
             folder: An empty folder.
-            progress: Called as ``progress(done, total)`` with what the meter says.
+            update: Receives progress as the meter says it.
         """
         self.shown = shown
         self.folder = folder
@@ -118,7 +118,7 @@ class Unpacking:
         self._most_bytes = max(_MAX_RATIO * size_bytes, _HARMLESS_BYTES)
         self._free_bytes = shutil.disk_usage(folder).free
         self._needed_bytes = 0
-        self._progress = progress
+        self._update = update
 
     def expect(self, needed_bytes: int, *, at_least: bool = False) -> None:
         """Says what all members come to; to be called before they are written.
@@ -219,9 +219,9 @@ class Unpacking:
         self.written_bytes = 0
 
     def tell(self) -> None:
-        """Tells how far it is, if anybody wants to know."""
-        if self._progress is not None:
-            self._progress(*self.meter())
+        """Says how far it is."""
+        if self._update is not None:
+            self._update(*self.meter())
 
     def refuse(self, problems: Problems) -> None:
         """Raises what is wrong with the members, if anything is.

@@ -1,12 +1,10 @@
 """Fetching files over HTTP: resumed, retried, several at a time, and checked before they count."""
 
-from hearbench.tasks.fetch.crew import ByteProgress
 from hearbench.tasks.fetch.many import TooLittleRoomError, fetch, fetch_each
 from hearbench.tasks.fetch.remote import RemoteFile, RetryPolicy, TransferError
 from hearbench.tasks.fetch.small import read_remote
 
 __all__ = [
-    "ByteProgress",
     "RemoteFile",
     "RetryPolicy",
     "TooLittleRoomError",

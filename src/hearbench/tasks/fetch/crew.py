@@ -5,12 +5,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from hearbench.errors import DownloadError
+from hearbench.progress import Progress, Update
 from hearbench.tasks.fetch.remote import (
     RemoteFile,
     RetryPolicy,
@@ -20,13 +22,26 @@ from hearbench.tasks.fetch.remote import (
 )
 from hearbench.tasks.fetch.transfer import Transfer
 
-__all__ = ["ByteProgress", "Crew"]
-
-ByteProgress = Callable[[str, int, int | None], None]
-"""Called as ``progress(name, bytes done, bytes in all if known)`` from the caller's thread."""
+__all__ = ["Crew"]
 
 _LOOK_S = 0.1  # between two looks at how far the transfers are
 _GRACE_S = 2.0  # for transfers to end that were told to stop
+
+
+class _Stages:
+    """A stage for every file that is on its way; all end together."""
+
+    def __init__(self, progress: Progress, running: ExitStack) -> None:
+        self._progress = progress
+        self._running = running
+        self._updates: dict[str, Update] = {}
+
+    def update(self, name: str, done: int, size: int | None) -> None:
+        if name not in self._updates:
+            stage = self._progress.stage(f"downloading {name}", "bytes")
+            self._updates[name] = self._running.enter_context(stage)
+            self._updates[name](0)  # small files are there before anyone looks
+        self._updates[name](done, size)
 
 
 class Crew:
@@ -68,7 +83,7 @@ class Crew:
         self._outcomes: dict[RemoteFile, Future[Path]] = {file: Future() for file in files}
         self._bytes: dict[str, tuple[int, int | None]] = {}  # written by the threads
 
-    def run(self, at_once: int, progress: ByteProgress | None) -> dict[RemoteFile, DownloadError]:
+    def run(self, at_once: int, progress: Progress) -> dict[RemoteFile, DownloadError]:
         """Fetches all that can be, and returns the errors of the others.
 
         Those that share a cause share an error, which names all of them.
@@ -78,7 +93,8 @@ class Crew:
         for _ in range(min(max(1, at_once), len(self._files))):
             threading.Thread(target=self._work, name="hearbench-fetch", daemon=True).start()
         try:
-            self._watch(progress)
+            with ExitStack() as stages:
+                self._watch(_Stages(progress, stages))
         finally:
             self._stop.set()
         failures = self._failures()
@@ -123,15 +139,15 @@ class Crew:
     def _note(self, name: str, done: int, size: int | None) -> None:
         self._bytes[name] = (done, size)
 
-    def _watch(self, progress: ByteProgress | None) -> None:
+    def _watch(self, stages: _Stages) -> None:
         """Waits for all to end, or once they are to stop, for those that were begun."""
-        shown: dict[str, tuple[int, int | None]] = {}
         waiting = set(self._outcomes.values())
         until: float | None = None
         try:
             while waiting and (until is None or time.monotonic() < until):
                 done, waiting = wait(waiting, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
-                self._show(shown, progress)
+                for name, state in list(self._bytes.items()):
+                    stages.update(name, *state)
                 failed = any(outcome.exception() is not None for outcome in done)
                 if until is None and failed and self._stop.is_set():
                     until = time.monotonic() + _GRACE_S
@@ -142,16 +158,6 @@ class Crew:
             self._stop.set()
             wait([one for one in waiting if one.running()], timeout=_GRACE_S)
             raise
-
-    def _show(
-        self, shown: dict[str, tuple[int, int | None]], progress: ByteProgress | None
-    ) -> None:
-        if progress is None:
-            return
-        for name, state in list(self._bytes.items()):
-            if shown.get(name) != state:
-                shown[name] = state
-                progress(name, *state)
 
     def _failures(self) -> dict[RemoteFile, TransferError]:
         """Why files failed; what is no failure of a transfer is a bug, and raised as it is."""

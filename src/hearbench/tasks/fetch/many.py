@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hearbench.errors import DownloadError
-from hearbench.tasks.fetch.crew import ByteProgress, Crew
+from hearbench.tasks.fetch.crew import Crew
 from hearbench.tasks.fetch.part import free_bytes, part_size
 from hearbench.tasks.fetch.remote import RemoteFile, RetryPolicy
 from hearbench.tasks.inventory import md5_digests, remember_md5
@@ -27,7 +27,6 @@ def fetch(
     *,
     workspace: Workspace,
     at_once: int = 4,
-    progress: ByteProgress | None = None,
     policy: RetryPolicy | None = None,
     hand_in: str = _HAND_IN,
 ) -> list[Path]:
@@ -40,10 +39,9 @@ def fetch(
     Args:
         files: What to fetch.
         folder: Where to; it is made.
-        workspace: The mirror that replaces the files' own places, if any, and the cache that
-            remembers md5s of what is there.
+        workspace: The mirror that replaces the files' own places, if any, the cache that
+            remembers md5s of what is there, and who shows progress.
         at_once: Transfers at the same time.
-        progress: Told of the bytes, several times a second.
         policy: When to try again; by default about five times in a row, over half a minute.
         hand_in: The command that takes a folder with what was downloaded by hand, for messages.
 
@@ -58,14 +56,13 @@ def fetch(
         missing, wrong = _looked_at(each, folder, workspace)
         if wrong:
             raise _not_right(folder, wrong.values())
-        _tell_of(set(each) - set(missing), folder, progress)
         _check_room(missing, folder)
     except OSError as error:
         raise DownloadError(f"Files can't be fetched into {folder}: {error}.") from error
     if missing:
         chosen = policy or RetryPolicy()
         crew = Crew(missing, folder, workspace.mirror, chosen, hand_in=hand_in, keep_going=False)
-        for failure in crew.run(at_once, progress).values():
+        for failure in crew.run(at_once, workspace.progress).values():
             raise failure
         _remember(missing, folder, workspace)
     return [folder / file.name for file in files]
@@ -77,7 +74,6 @@ def fetch_each(
     *,
     workspace: Workspace,
     at_once: int = 4,
-    progress: ByteProgress | None = None,
     policy: RetryPolicy | None = None,
     hand_in: str = _HAND_IN,
 ) -> list[Path | DownloadError]:
@@ -98,14 +94,13 @@ def fetch_each(
         folder.mkdir(parents=True, exist_ok=True)
         missing, wrong = _looked_at(each, folder, workspace)
         errors |= {file: _not_right(folder, [line]) for file, line in wrong.items()}
-        _tell_of(set(each) - {*missing, *wrong}, folder, progress)
         _check_room(missing, folder)
     except OSError as error:
         raise DownloadError(f"Files can't be fetched into {folder}: {error}.") from error
     if missing:
         chosen = policy or RetryPolicy()
         crew = Crew(missing, folder, workspace.mirror, chosen, hand_in=hand_in, keep_going=True)
-        errors |= crew.run(at_once, progress)
+        errors |= crew.run(at_once, workspace.progress)
         _remember([file for file in missing if file not in errors], folder, workspace)
     return [errors.get(file, folder / file.name) for file in files]
 
@@ -113,15 +108,6 @@ def fetch_each(
 def _distinct(files: Sequence[RemoteFile]) -> list[RemoteFile]:
     _check_names(files)
     return list(dict.fromkeys(files))
-
-
-def _tell_of(files: Iterable[RemoteFile], folder: Path, progress: ByteProgress | None) -> None:
-    """Says that files are there already."""
-    if progress is None:
-        return
-    for file in files:
-        size = (folder / file.name).stat().st_size
-        progress(file.name, size, size)
 
 
 def _remember(files: Iterable[RemoteFile], folder: Path, workspace: Workspace) -> None:
