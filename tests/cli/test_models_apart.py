@@ -29,6 +29,11 @@ FAILING = {
         "    def __array__(self, dtype=None, copy=None): raise SystemExit(0)\n"
         "def get_scene_embeddings(audio, model):\n    return Odd()"
     ),
+    "leaves": (
+        "import os\ndef get_scene_embeddings(audio, model):\n"
+        "    try:\n        os._exit(0)\n    except Exception:\n        return torch.zeros(12, 3)"
+    ),
+    "leaves_on_import": "from os import _exit\n_exit(0)",
     "quits_on_import": "raise SystemExit(0)",
     "quits_on_load": "def load_model(path=''):\n    raise SystemExit(0)",
     "quits_when_asked": (

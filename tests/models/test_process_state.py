@@ -89,16 +89,28 @@ def test_a_model_alone_has_what_it_sets(code: str, names: dict[str, Any]) -> Non
     with scope:
         exec(code, names)  # noqa: S102
         inside = read_settings()
-    assert inside != before
     assert read_settings() == before
     with scope:
         again = read_settings()
     assert again.pop("timers") <= inside.pop("timers")
     assert again == inside
     with SourceScope():
-        assert read_settings() == before
+        assert read_settings() == {**before, "os._exit": os._exit}
     changed = {name for name, value in scope.state.own.items() if value != before[name]}
     assert EFFECTS[code] in changed
+
+
+def test_os_exit_ends_a_models_code_and_its_forks_alone() -> None:
+    really = os._exit
+    with pytest.raises(SystemExit) as caught, SourceScope():
+        os._exit(3)
+    assert caught.value.code == 3
+    assert os._exit is really
+    with SourceScope():
+        child = os.fork()
+        if child == 0:
+            os._exit(4)  # an exception would go on with the tests here
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 4
 
 
 def test_what_others_set_holds_for_a_model_that_sets_something_else() -> None:

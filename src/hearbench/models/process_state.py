@@ -13,7 +13,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from hearbench.models.framework_settings import numpy_settings, tensorflow_settings, torch_settings
-from hearbench.models.python_settings import Setting, python_settings, system_settings
+from hearbench.models.python_settings import (
+    Setting,
+    exit_of_a_model,
+    python_settings,
+    system_settings,
+)
 
 __all__ = ["RANDOM", "ProcessState", "all_settings", "read_settings"]
 
@@ -25,11 +30,11 @@ class ProcessState:
 
     Args:
         begin: Values with which it begins, by the names of `all_settings`; elsewhere it begins with
-            what it finds.
+            what it finds, but for ``os._exit``, which would end hearbench with all that it does.
     """
 
     def __init__(self, begin: Mapping[str, Any] | None = None) -> None:
-        self.own = dict(begin or {})
+        self.own = {"os._exit": exit_of_a_model(), **(begin or {})}
         self._others: dict[str, Any] = {}
         self._given: dict[str, Any] = {}
 

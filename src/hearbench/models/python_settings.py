@@ -14,9 +14,16 @@ import socket
 import sys
 import warnings
 from collections.abc import Callable, MutableSequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-__all__ = ["ABSENT", "ATTRIBUTES", "Setting", "python_settings", "system_settings"]
+__all__ = [
+    "ABSENT",
+    "ATTRIBUTES",
+    "Setting",
+    "exit_of_a_model",
+    "python_settings",
+    "system_settings",
+]
 
 # The value of an attribute that isn't there.
 ABSENT = object()
@@ -73,7 +80,24 @@ ATTRIBUTES = {
     # Many a model switches the checks of certificates off in this way.
     "ssl": ("_create_default_https_context",),
     "torch.hub": ("_hub_dir",),
+    # Every model begins with `exit_of_a_model` here.
+    "os": ("_exit",),
 }
+
+
+def exit_of_a_model() -> Callable[[int], NoReturn]:
+    """An ``os._exit`` that raises `SystemExit` in this process, which a model shares with others.
+
+    Processes that are forked from it end as they would: ``multiprocessing`` ends its own so.
+    """
+    process, really = os.getpid(), os._exit
+
+    def _exit(status: int) -> NoReturn:
+        if os.getpid() != process:
+            really(status)
+        raise SystemExit(status)
+
+    return _exit
 
 
 def _attribute(module: str, name: str) -> Setting:

@@ -43,7 +43,14 @@ _SHARED = frozenset(
 )
 # A name of this form belongs to one path, so it may stay registered.
 _PREFIX = "_hearbench_model_"
-_OWN_FILES = ("source.py", "finding.py", "loading.py", "protocol.py", "engine.py")
+_OWN_FILES = (
+    "source.py",
+    "finding.py",
+    "loading.py",
+    "protocol.py",
+    "engine.py",
+    "python_settings.py",
+)
 
 
 # Names in `sys.modules` that compiled libraries make for themselves.
