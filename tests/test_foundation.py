@@ -170,6 +170,12 @@ def test_settings_take_arguments_then_environment_then_defaults(tmp_path: Path) 
     assert default.torch_device() in ("cpu", "cuda")
 
 
+@pytest.mark.parametrize("memory_gb", [math.nan, math.inf, -1.0])
+def test_no_memory_is_called(memory_gb: float, tmp_path: Path) -> None:
+    with pytest.raises(HearError, match=f"--max-memory {memory_gb}: a number of GiB from 0 on"):
+        Workspace(tmp_path, max_memory_gb=memory_gb)
+
+
 def test_the_tree_of_errors_is_the_one_in_the_docstring() -> None:
     for name in errors.__all__:
         error = getattr(errors, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -81,6 +82,9 @@ class Workspace:
         mirror: Address of a place that holds the files of the benchmark and of the corpora under
             the same names; None for their own places.
         progress: Who shows what runs and how far it is; silent by default.
+
+    Raises:
+        HearError: `max_memory_gb` is negative, infinite or not a number.
     """
 
     cache_dir: Path
@@ -89,6 +93,13 @@ class Workspace:
     max_memory_gb: float | None = None
     mirror: str | None = None
     progress: Progress = field(default=SILENT, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # A comparison with NaN is false.
+        if self.max_memory_gb is not None and not 0 <= self.max_memory_gb < math.inf:
+            raise HearError(
+                f"--max-memory {self.max_memory_gb}: a number of GiB from 0 on is needed."
+            )
 
     @classmethod
     def from_environment(
@@ -108,7 +119,8 @@ class Workspace:
         Progress is shown as `default_progress` decides, unless one is given.
 
         Raises:
-            HearError: The cache's folder can't be a path, or no device is called so.
+            HearError: The cache's folder can't be a path, no device is called so, or the memory
+                is no number of GiB.
         """
         env = os.environ if environment is None else environment
         if cache_dir is None:

@@ -243,6 +243,16 @@ def test_undefined_and_infinite_scores(tmp_path: Path) -> None:
         assert found.n_tests == 0
         verdicts = {pair.verdict for pair in task.pairs if math.isnan(pair.p)}
         assert verdicts <= {"can't be judged, as a score is undefined or infinite"}
+    # Twenty clips without this model's only error are among its resamples.
+    write_made_up_result(tmp_path, FSD50K, model="near", wrong=1)
+    for test in ("bootstrap", "permutation"):
+        found = compare(
+            [tmp_path / "near", tmp_path / "fair"], score="d_prime", n_resamples=200, test=test
+        )
+        (pair,) = found.tasks[0].pairs
+        assert math.isnan(pair.low)
+        assert math.isnan(pair.p)
+        assert (pair.better, pair.verdict.split(",")[0]) == (None, "can't be judged")
     ceiling = compare([tmp_path / "perfect", tmp_path / "flawless"], n_resamples=50)
     (task,) = ceiling.tasks
     (pair,) = task.pairs

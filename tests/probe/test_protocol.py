@@ -218,7 +218,11 @@ def test_protocols_survive_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"lr": 0}, {"dropout": 1.0}, {"hidden_layers": -1}, {"learning_rate": 1e-3}]
+    "bad",
+    [
+        *({"lr": 0}, {"dropout": 1.0}, {"hidden_layers": -1}, {"learning_rate": 1e-3}),
+        *({"hidden_dim": 10**30}, {"max_epochs": 10**400}, {"patience": 10**400}),
+    ],
 )
 def test_impossible_points_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValidationError):

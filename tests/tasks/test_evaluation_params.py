@@ -29,6 +29,8 @@ BAD_GRIDS: list[tuple[Any, str]] = [
     ({"dropout": [1.0]}, r"dropout\.0"),
     ({"hidden_layers": [-1]}, r"hidden_layers\.0"),
     ({"hidden_layers": [10**9]}, r"hidden_layers\.0"),
+    ({"hidden_dim": [10**30]}, r"hidden_dim\.0"),
+    ({"max_epochs": [10**400]}, r"max_epochs\.0"),
     ({"batch_size": [512, 1024]}, "batch_size"),
     ({"batch_size": [1]}, r"batch_size\.0"),
     ({"initialization": ["xavier"]}, r"initialization\.0"),

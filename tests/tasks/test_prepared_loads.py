@@ -231,6 +231,10 @@ def test_events_in_seconds_beside_the_audio(tmp_path: Path, workspace: Workspace
     for more in ({}, {"duration_s": 12}):
         with pytest.raises(TaskError, match=r"t-1\.0\.0-full: .*in seconds, as all 12 end within"):
             prepared(path, workspace, **more)
+    # One that is wrong by itself doesn't hide the others.
+    path.write_text(path.read_text().replace("10.1", "9000", 1))
+    with pytest.raises(TaskError, match=r"as 11 of 12 end within the first thousandth"):
+        prepared(path, workspace)
     assert load_task(prepared(events_of(tmp_path, [(0.5, 4), (6, 20)], long), workspace))
 
 

@@ -55,12 +55,14 @@ class RawPair:
 
     @property
     def p(self) -> float:
-        """The larger one of what is known: a difference must stand in both.
+        """The larger one where both were asked for: a difference must stand in both.
 
-        Permutations know of the test clips alone, resamples of seeds and folds as well.
+        Permutations know of the test clips alone, resamples of seeds and folds as well; where
+        these say nothing, and there is no interval either, p is unknown.
         """
-        known = [p for p in (self.p_bootstrap, self.p_permutation) if not math.isnan(p)]
-        return max(known, default=math.nan)
+        if math.isnan(self.p_bootstrap) or math.isnan(self.p_permutation):
+            return self.p_bootstrap
+        return max(self.p_bootstrap, self.p_permutation)
 
     def interval(self, level: float) -> Interval:
         """The interval of the difference by resampling; NaN if unknown."""

@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field
-
 from hearbench.records import Record
 from hearbench.tasks.evaluation_params import (
     Dropout,
@@ -83,7 +81,7 @@ class NeighbourPoint(Record):
         metric: Cosine, Euclidean or L1 distance.
     """
 
-    k: int = Field(ge=1)
+    k: Whole
     metric: Literal["cosine", "euclidean", "l1"] = "cosine"
 
     def label(self) -> str:

@@ -36,12 +36,13 @@ __all__ = [
 ]
 
 HiddenLayers = Annotated[int, Field(ge=0, le=16)]
-HiddenDim = Annotated[int, Field(ge=1)]
+HiddenDim = Annotated[int, Field(ge=1, le=1 << 20)]
 Initialization = Literal["uniform", "normal"]
 LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
-Whole = Annotated[int, Field(ge=1)]
-BatchSize = Annotated[int, Field(ge=2)]
+# Larger ones are slips, and don't fit the integers and floats that they are counted with.
+Whole = Annotated[int, Field(ge=1, le=10**9)]
+BatchSize = Annotated[int, Field(ge=2, le=10**9)]
 
 _LengthMs = Annotated[int | float, Field(ge=0, allow_inf_nan=False)]
 

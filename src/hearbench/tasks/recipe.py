@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from hearbench.audio.shape import samples_of
@@ -129,22 +130,28 @@ class Recipe:
             evaluation_params(self.evaluation_params, events=self.embedding_type == "event")
         except TaskError as error:
             problems.add(kind, str(error).rstrip("."))
+        usable = [rate for rate in self.sample_rates if _is_rate(rate)]
         duration = self.sample_duration_s
         if duration is not None and not (math.isfinite(duration) and duration > 0):
             problems.add(kind, f"a duration must be a positive number of seconds, not {duration}")
         elif duration is not None:
-            for rate in self.sample_rates:
+            for rate in usable:
                 if samples_of(duration, rate) < 1:
                     problems.add(kind, f"{duration:g} s are less than a sample at {rate} Hz")
         if self.max_duration_s is not None and duration is None:
             problems.add(kind, "a total duration needs a duration of the clips")
         for rate in self.sample_rates:
-            if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
+            if rate not in usable:
                 problems.add(
                     kind,
-                    f"a sample rate must be in {_LOWEST_RATE} to {_HIGHEST_RATE} Hz, not {rate}",
+                    f"a sample rate must be a whole number in {_LOWEST_RATE} to {_HIGHEST_RATE} "
+                    f"Hz, not {rate}",
                 )
         if len(set(self.sample_rates)) < len(self.sample_rates):
             problems.add(kind, f"a sample rate is named twice: {list(self.sample_rates)}")
         if self.split_mode == "new_split_kfold" and self.nfolds < _FEWEST_FOLDS:
             problems.add(kind, f"at least {_FEWEST_FOLDS} folds are needed, not {self.nfolds}")
+
+
+def _is_rate(rate: object) -> bool:
+    return isinstance(rate, Integral) and _LOWEST_RATE <= int(rate) <= _HIGHEST_RATE
