@@ -73,6 +73,7 @@ bench: $(VENV)/.dev  ## side-by-side timings; prints ratios
 	$(BIN)/python benchmarks/bootstrap.py
 	$(BIN)/python benchmarks/distance.py
 	$(BIN)/python benchmarks/roofline.py
+	$(BIN)/python benchmarks/startup.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

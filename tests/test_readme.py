@@ -81,10 +81,8 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_every_command_exists() -> None:
-    from hearbench.cli.app import app
+    from hearbench.cli.app import VERBS
 
-    verbs = {command.name for command in app.registered_commands}
-    verbs |= {group.name for group in app.registered_groups}
     named = set(re.findall(r"hearbench ([a-z][a-z-]+)", README))
     words = {"does", "doesn", "has", "changes", "to"}  # where a sentence goes on
-    assert named - words <= verbs
+    assert named - words <= {name.partition(" ")[0] for name in VERBS}

@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import typer
 from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
 
-from hearbench.cli.app import app
+from hearbench.cli.app import VERBS
 
 __all__ = ["PAGE", "page"]
 
@@ -34,25 +33,19 @@ command goes on). Options that are repeatable are given once for each value.
 
 def page() -> str:
     """The whole page, as it has to be on disk."""
-    verbs = list(_verbs(app, "hearbench"))
+    verbs = list(_verbs())
     index = [f"- [`{name}`](#{_anchor(name)}): {_first_line(verb)}" for name, verb in verbs]
     parts = [_HEAD, "\n".join(index) + "\n", *(_section(name, verb) for name, verb in verbs)]
     return "\n".join(parts)
 
 
-def _verbs(group: typer.Typer, name: str) -> Iterator[tuple[str, Callable[..., Any]]]:
+def _verbs() -> Iterator[tuple[str, Callable[..., Any]]]:
     """Every verb by all of its words, in the order of the help."""
-    for command in group.registered_commands:
-        if command.callback and command.name:
-            yield f"{name} {command.name}", command.callback
-    for below in group.registered_groups:
-        if below.typer_instance is None:
-            continue
-        inner = f"{name} {below.name}"
-        callback = below.typer_instance.registered_callback
-        if callback and callback.callback:
-            yield inner, callback.callback
-        yield from _verbs(below.typer_instance, inner)
+    for words, verb in VERBS.items():
+        command = verb.load()
+        yield f"hearbench {words}", command.callback
+        for word, below in getattr(command, "commands", {}).items():
+            yield f"hearbench {words} {word}", below.callback
 
 
 def _anchor(name: str) -> str:

@@ -11,41 +11,139 @@ import threading
 import time
 import warnings
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from hearbench._version import __version__
-from hearbench.cli import (
-    cache,
-    compare,
-    curves,
-    demo,
-    download,
-    embed,
-    evaluate,
-    events,
-    init_model,
-    leaderboard,
-    leaderboard_build,
-    leaderboard_check,
-    leaderboard_export,
-    listing,
-    plan,
-    prepare,
-    probe,
-    report,
-    submit,
-    tasks,
-    validate,
-)
+from hearbench.cli.lazy import LazyVerb, tree
 from hearbench.cli.running import INTERRUPTED, interrupted
 from hearbench.cli.terminal import LogLines, say, show_warning
 
-__all__ = ["app", "run"]
+__all__ = ["VERBS", "app", "run"]
+
+_GROUPS = {
+    "events": "Looks at the events that were predicted, clip by clip.",
+    "tasks": "Looks at prepared tasks.",
+    "leaderboard": "The benchmark's table of models: look at it, put one's own beside them.",
+}
+VERBS = {
+    "evaluate": LazyVerb(
+        "evaluate:evaluate",
+        "Evaluates models on tasks: embeddings, probes, scores with intervals.",
+    ),
+    "plan": LazyVerb(
+        "plan:plan",
+        "Estimates time, disk and memory of an evaluation, from some seconds of measuring.",
+    ),
+    "compare": LazyVerb(
+        "compare:compare",
+        "Compares models on the test clips that they share.",
+    ),
+    "report": LazyVerb(
+        "report:report",
+        "Shows where the time of evaluations went: by stage, with throughput and peak memory.",
+    ),
+    "curves": LazyVerb(
+        "curves:curves",
+        "Shows how scores grow with the labelled training clips.",
+    ),
+    "prepare": LazyVerb(
+        "prepare:prepare",
+        "Makes tasks in the official layout from raw corpora.",
+    ),
+    "validate": LazyVerb(
+        "validate:validate",
+        "Checks a model: the API, its timestamps, odd audio, memory.",
+    ),
+    "embed": LazyVerb(
+        "embed:embed_verb",
+        "Computes a model's embeddings of tasks, and says where they are.",
+    ),
+    "probe": LazyVerb(
+        "probe:probe",
+        "Trains probes on embeddings that are there, and scores them.",
+    ),
+    "list": LazyVerb(
+        "listing:list_verb",
+        "Lists tasks, models, protocols and scores.",
+    ),
+    "submit": LazyVerb(
+        "submit:submit",
+        "Validates and evaluates a model, and writes its submission to the leaderboard.",
+    ),
+    "init-model": LazyVerb(
+        "init_model:init_model",
+        "Writes the skeleton of a model's package, which works as it is.",
+    ),
+    "demo": LazyVerb(
+        "demo:demo",
+        "Evaluates a baseline on four small synthesised tasks, offline.",
+    ),
+    "cache": LazyVerb(
+        "cache:app",
+        "Shows what the cache holds, and makes room.",
+    ),
+    "events plot": LazyVerb(
+        "events:plot",
+        "Draws a clip's reference and predicted events, and the probabilities behind them.",
+    ),
+    "events transcription": LazyVerb(
+        "events:transcription",
+        "Scores predicted events as notes, by mir_eval's transcription scores.",
+    ),
+    "tasks stats": LazyVerb(
+        "tasks:stats",
+        "Counts a task's clips, durations, labels and events, split by split.",
+    ),
+    "tasks download": LazyVerb(
+        "download:download",
+        "Fetches prepared tasks, as the benchmark published them, into the cache.",
+    ),
+    "leaderboard show": LazyVerb(
+        "leaderboard:show",
+        "Shows the table, and where one's own models stand in it.",
+    ),
+    "leaderboard add": LazyVerb(
+        "leaderboard:add",
+        "Enters a model into a leaderboard's CSV.",
+    ),
+    "leaderboard aggregates": LazyVerb(
+        "leaderboard_aggregates:aggregates",
+        "Orders the models by several aggregates of their scores, each under its name.",
+    ),
+    "leaderboard figures": LazyVerb(
+        "leaderboard:figures",
+        "Writes the numbers behind the paper's figures as JSON.",
+    ),
+    "leaderboard build": LazyVerb(
+        "leaderboard_build:build",
+        "Writes the leaderboard as a site, to be opened from its folder or put on any web server.",
+    ),
+    "leaderboard check": LazyVerb(
+        "leaderboard_check:check",
+        "Computes every score of a submission again, and compares all that can be compared.",
+    ),
+    "leaderboard export": LazyVerb(
+        "leaderboard_export:export",
+        "Writes results as a table, a model card's metadata, or a file for pandas.",
+    ),
+}
+"""All verbs by the words that call them, in the order of the help."""
+
+
+class _Verbs(TyperGroup):
+    """The command itself, as typer makes it."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = tree(VERBS, _GROUPS)
+
 
 app = typer.Typer(
     name="hearbench",
+    cls=_Verbs,
     help=(
         "The HEAR benchmark: how well do a model's audio embeddings serve?\n\n"
         "Try `hearbench demo --out demo-out`, then `hearbench evaluate --help`."
@@ -55,27 +153,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("evaluate")(evaluate.evaluate)
-app.command("plan")(plan.plan)
-app.command("compare")(compare.compare)
-app.command("report")(report.report)
-app.command("curves")(curves.curves)
-app.command("prepare")(prepare.prepare)
-app.command("validate")(validate.validate)
-app.command("embed")(embed.embed_verb)
-app.command("probe")(probe.probe)
-app.command("list")(listing.list_verb)
-app.add_typer(cache.app, name="cache")
-app.add_typer(events.app, name="events")
-tasks.app.command("download")(download.download)
-app.add_typer(tasks.app, name="tasks")
-leaderboard.app.command("build")(leaderboard_build.build)
-leaderboard.app.command("check")(leaderboard_check.check)
-leaderboard.app.command("export")(leaderboard_export.export)
-app.add_typer(leaderboard.app, name="leaderboard")
-app.command("submit")(submit.submit)
-app.command("init-model")(init_model.init_model)
-app.command("demo")(demo.demo)
 
 
 def _show_version(wanted: bool) -> None:

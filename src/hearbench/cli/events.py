@@ -12,13 +12,7 @@ from hearbench.cli.running import answers_only, verb
 from hearbench.cli.tables import number, output_console
 from hearbench.cli.terminal import answer_json, answer_line, say
 
-__all__ = ["app"]
-
-app = typer.Typer(
-    help="Looks at the events that were predicted, clip by clip.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+__all__ = ["plot", "transcription"]
 
 ResultPath = Annotated[
     Path,
@@ -36,7 +30,6 @@ _SCORES = {
 _PARTS = ("precision", "recall", "f_measure", "overlap")
 
 
-@app.command("plot")
 @verb(
     "hearbench events plot results/my_model/calls-1.0.0-full clip7.wav --out clip7.png",
     "hearbench events plot RESULT clip7.wav --out clip7.html --label dog --from 2 --to 8.5",
@@ -95,7 +88,6 @@ def plot(
         say(note)
 
 
-@app.command("transcription")
 @verb(
     "hearbench events transcription results/hearbench.models.crepe/piano-1.0.0-full",
 )

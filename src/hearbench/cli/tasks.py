@@ -19,13 +19,7 @@ if TYPE_CHECKING:
     from hearbench.tasks.event_stats import Spread
     from hearbench.tasks.stats import TaskStats
 
-__all__ = ["app"]
-
-app = typer.Typer(
-    help="Looks at prepared tasks.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+__all__ = ["stats"]
 
 TaskName = Annotated[
     str,
@@ -42,7 +36,6 @@ _ENDS = 10
 _SHOWN_MISSING = 10
 
 
-@app.command("stats")
 @verb(
     "hearbench tasks stats data/tasks/birds-1.0.0-full --plot birds.png",
     "hearbench tasks stats birds --silence --json",

@@ -5,10 +5,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-import typer
 from helpers_leaderboard import DCASE, ESC50, made_up_predictions
 
-from hearbench.cli.app import app
+from hearbench.cli.app import VERBS
 from hearbench.cli.options import pairs
 from hearbench.leaderboard.site.own import own_models
 from hearbench.probe.protocol import FASTER, HEAR2021, KNN, LINEAR, Protocol
@@ -25,8 +24,7 @@ def options(command: str) -> dict[str, object]:
     """What `hearbench evaluate` takes the words for."""
     words = shlex.split(command.replace("\\\n", " "))
     assert words[:2] == ["hearbench", "evaluate"]
-    evaluate = typer.main.get_command(app).commands["evaluate"]  # type: ignore[attr-defined]
-    found: dict[str, object] = evaluate.make_context("evaluate", words[2:]).params
+    found: dict[str, object] = VERBS["evaluate"].make_context("evaluate", words[2:]).params
     return found
 
 
