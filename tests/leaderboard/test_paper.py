@@ -23,8 +23,8 @@ from hearbench.leaderboard.paper import (
     projection,
     task_correlations,
 )
+from hearbench.leaderboard.seriation import tour_length
 from hearbench.leaderboard.table import COLUMNS, Row, Table
-from hearbench.leaderboard.tour import tour_length
 
 
 @pytest.fixture(scope="module")

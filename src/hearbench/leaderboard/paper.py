@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hearbench.errors import ResultError
+from hearbench.leaderboard.seriation import short_tour
 from hearbench.leaderboard.table import Table
-from hearbench.leaderboard.tour import shortest_tour
 
 __all__ = [
     "MODEL_PERCENTILES",
@@ -184,11 +184,11 @@ def extremes(correlations: Floats, percentiles: tuple[float, float]) -> npt.NDAr
 
 
 def correlation_order(correlations: Floats) -> tuple[int, ...]:
-    """The order of the paper's matrices: a shortest tour over the distances (1 - r) / 2.
+    """The order of the paper's matrices: a short tour over the distances (1 - r) / 2.
 
-    An undefined correlation counts as none, which is a distance of 0.5. See `shortest_tour`.
+    An undefined correlation counts as none, which is a distance of 0.5. See `short_tour`.
     """
-    return shortest_tour((1.0 - np.nan_to_num(correlations, nan=0.0)) / 2.0)
+    return short_tour((1.0 - np.nan_to_num(correlations, nan=0.0)) / 2.0)
 
 
 def projection(of: Normalised, what: Literal["tasks", "models"]) -> Floats:
