@@ -14,7 +14,7 @@ from hearbench.embeddings.manifest import Manifest, ModelRecord, TaskRecord
 from hearbench.files import write_json
 from hearbench.leaderboard.bundle import write_bundle
 from hearbench.leaderboard.card import Card
-from hearbench.leaderboard.columns import counted_tasks
+from hearbench.leaderboard.columns import leaderboard_tasks
 from hearbench.leaderboard.own_row import own_row
 from hearbench.leaderboard.submission import MeasuredModel, Submission, missing_columns
 from hearbench.leaderboard.table import COLUMNS
@@ -45,7 +45,7 @@ def made_up_task(name: str, seed: int = 0) -> PreparedTask:
     known = catalog_task(name)
     assert known is not None
     spec, mode = known
-    counted = counted_tasks().get(name)
+    counted = leaderboard_tasks().get(name)
     tests = counted.test_splits if counted else ("test",)
     splits = tests if len(tests) > 1 else ("train", "valid", "test")
     metadata = TaskMetadata.model_validate(spec.recipe(mode, (16000,)).metadata(splits))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from hearbench.leaderboard.site.columns import ColumnFacts, column_facts
+from hearbench.leaderboard.columns import ColumnFacts, column_facts
 from hearbench.leaderboard.table import COLUMNS
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -25,16 +25,16 @@ def table() -> str:
 
 
 def _row(fact: ColumnFacts) -> str:
-    names = ", ".join(f"`{_name(fact, i)}`" for i in range(len(fact.counted)))
+    names = ", ".join(f"`{_name(fact, i)}`" for i in range(len(fact.tasks)))
     clips = "" if fact.clips is None else f"{fact.clips}"
     hours = "" if fact.hours is None else f"{fact.hours:.1f}"
-    what = _WHAT[fact.counted[0].spec.embedding_type]
+    what = _WHAT[fact.tasks[0].spec.embedding_type]
     cells = (fact.column, names, fact.domain, what, clips, hours, fact.score)
     return f"| {' | '.join(cells)} |"
 
 
 def _name(fact: ColumnFacts, i: int) -> str:
-    task = fact.counted[i]
+    task = fact.tasks[i]
     default = task.spec.default_mode == task.mode
     return task.spec.name if default else task.name
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from hearbench.cli.leaderboard import app
 from hearbench.leaderboard.aggregates import AGGREGATES
-from hearbench.leaderboard.columns import counted_tasks, domain_of
+from hearbench.leaderboard.columns import domain_of, leaderboard_tasks
 from hearbench.leaderboard.csv_file import write_table
 from hearbench.leaderboard.official import official_table
 from hearbench.leaderboard.own_row import row_of
@@ -44,7 +44,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 def speaker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with 19 of 20 clips right on all of speech, and nothing else."""
     folder = tmp_path_factory.mktemp("results")
-    for name, task in counted_tasks().items():
+    for name, task in leaderboard_tasks().items():
         if domain_of(task.column) == "speech":
             write_made_up_result(folder, name, model="speaker", wrong=1)
     return folder

@@ -12,9 +12,10 @@ from scipy import stats
 
 from hearbench.errors import UnknownNameError
 from hearbench.leaderboard.aggregates import AGGREGATES, Aggregate, get_aggregate, ranks_of
+from hearbench.leaderboard.columns import domain_of
 from hearbench.leaderboard.official import official_table
 from hearbench.leaderboard.paper import normalise
-from hearbench.leaderboard.score_matrix import Floats, ScoreMatrix, domain_or_other, score_matrix
+from hearbench.leaderboard.score_matrix import Floats, ScoreMatrix, score_matrix
 from hearbench.leaderboard.table import COLUMNS, Row, Table
 
 every = pytest.mark.parametrize("aggregate", AGGREGATES, ids=lambda item: item.name)
@@ -152,8 +153,8 @@ def test_columns_of_other_tables() -> None:
     for name in ("min-max", "paper-mean"):
         assert np.isnan(get_aggregate(name).values(matrix)).all()
     np.testing.assert_allclose(get_aggregate("mean").values(matrix), [0.5, 0.7 / 3])
-    assert domain_or_other("a") == "other"
-    assert domain_or_other("GTZAN Genre") == "music"
+    assert domain_of("a") == "other"
+    assert domain_of("GTZAN Genre") == "music"
 
 
 def test_names() -> None:

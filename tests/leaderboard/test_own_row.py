@@ -14,7 +14,7 @@ from helpers_leaderboard import N_CLIPS, made_up_predictions, write_made_up_resu
 from sklearn.metrics import roc_auc_score
 
 from hearbench.errors import ResultError
-from hearbench.leaderboard.columns import counted_tasks, domain_of, tasks_of
+from hearbench.leaderboard.columns import domain_of, leaderboard_tasks, tasks_of
 from hearbench.leaderboard.own_row import find_results, own_row, row_of
 from hearbench.leaderboard.table import COLUMNS
 from hearbench.probe.protocol import FASTER, HEAR2021
@@ -47,7 +47,7 @@ def by_column(row: Any) -> dict[str, float]:
 
 
 def test_the_columns_and_their_tasks() -> None:
-    assert len(counted_tasks()) == 20
+    assert len(leaderboard_tasks()) == 20
     assert {column: len(tasks_of(column)) for column in COLUMNS} == {
         column: 2 if column == "Beehive" else 1 for column in COLUMNS
     }
@@ -276,7 +276,7 @@ def test_finding(made: Path, tmp_path: Path) -> None:
 
 
 def test_all_twenty_make_a_complete_row(tmp_path: Path) -> None:
-    results = [score(made_up_predictions(name, wrong=1)) for name in counted_tasks()]
+    results = [score(made_up_predictions(name, wrong=1)) for name in leaderboard_tasks()]
     row = row_of(results)
     assert row.is_complete
     assert isinstance(results[0], Result)

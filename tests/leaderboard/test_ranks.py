@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hearbench.leaderboard.ranks import others, places
+from hearbench.leaderboard.ranks import other_models, ranked_scores
 from hearbench.leaderboard.table import Row, Table
 
 TABLE = Table(
@@ -14,8 +14,8 @@ TABLE = Table(
 )
 
 
-def test_places_among_others() -> None:
-    first, second, third = places(TABLE, Row("mine", "", "", (0.5, 0.2, None)))
+def test_ranks_among_others() -> None:
+    first, second, third = ranked_scores(TABLE, Row("mine", "", "", (0.5, 0.2, None)))
     # The row of the same name doesn't count; equal scores share the better rank.
     assert (first.rank, first.of, first.best, first.best_model) == (3, 4, 0.9, "one")
     assert first.gap == 0.5 - 0.9
@@ -24,10 +24,10 @@ def test_places_among_others() -> None:
 
 
 def test_the_best_is_ahead() -> None:
-    place = places(TABLE, Row("mine", "", "", (0.95, None, None)))[0]
-    assert place.rank == 1
-    assert place.gap == 0.95 - 0.9
+    ranked = ranked_scores(TABLE, Row("mine", "", "", (0.95, None, None)))[0]
+    assert ranked.rank == 1
+    assert ranked.gap == 0.95 - 0.9
 
 
 def test_others_are_those_of_other_names() -> None:
-    assert others(TABLE, Row("m i n e", "", "", ())).models == ("one", "two", "three")
+    assert other_models(TABLE, Row("m i n e", "", "", ())).models == ("one", "two", "three")

@@ -143,9 +143,9 @@ def _table(path: Path | None) -> Table:
 
 def _with(table: Table, mine: Sequence[OwnRow]) -> Table:
     """The table with one's own models in it, in the place of those of the same names."""
-    from hearbench.leaderboard.ranks import others
+    from hearbench.leaderboard.ranks import other_models
 
     for own in mine:
         if own.sources:
-            table = others(table, own.row).with_row(own.row)
+            table = other_models(table, own.row).with_row(own.row)
     return table

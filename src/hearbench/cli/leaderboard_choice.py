@@ -99,14 +99,14 @@ def columns_of(
 def _column(text: str) -> str:
     """A column by its name, whatever the case, or by its task's as ``esc50``."""
     from hearbench.leaderboard.cells import name_key
-    from hearbench.leaderboard.columns import counted_tasks
+    from hearbench.leaderboard.columns import leaderboard_tasks
     from hearbench.leaderboard.table import COLUMNS
     from hearbench.tasks.naming import catalog_folder
 
     by_key = {name_key(column): column for column in COLUMNS}
     if name_key(text) in by_key:
         return by_key[name_key(text)]
-    counted = counted_tasks().get(catalog_folder(text) or "")
+    counted = leaderboard_tasks().get(catalog_folder(text) or "")
     if counted is not None:
         return counted.column
     raise UnknownNameError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hearbench.cli.tables import output_console
 from hearbench.errors import HearError
 from hearbench.leaderboard.columns import domain_of
-from hearbench.leaderboard.ranks import Place, others, places
+from hearbench.leaderboard.ranks import RankedScore, other_models, ranked_scores
 from hearbench.leaderboard.table import Row, Table
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ def show_own(table: Table, own: OwnRow, order: str | None) -> None:
     from rich.text import Text
 
     console = output_console()
-    found = places(table, own.row)
+    found = ranked_scores(table, own.row)
     ran = _sorted_places([place for place in found if place.score is not None], order)
-    n_others = len(others(table, own.row))
+    n_others = len(other_models(table, own.row))
     title = f"{own.row.model}: {len(ran)} of {len(found)} tasks, among {n_others} models"
     drawn = _drawn(Text(title, style=_OWN_STYLE))
     drawn.add_column("task", no_wrap=True)
@@ -93,8 +93,8 @@ def show_own(table: Table, own: OwnRow, order: str | None) -> None:
         )
 
 
-def _sorted_places(found: list[Place], order: str | None) -> list[Place]:
-    keys: Mapping[str, Callable[[Place], float]] = {
+def _sorted_places(found: list[RankedScore], order: str | None) -> list[RankedScore]:
+    keys: Mapping[str, Callable[[RankedScore], float]] = {
         "rank": lambda place: place.rank or 0,
         "gap": lambda place: -(place.gap or 0.0),
         "score": lambda place: -(place.score or 0.0),
@@ -107,7 +107,7 @@ def _own_mean(table: Table, row: Row) -> tuple[float, int, int] | None:
     """Mean normalised score, its place and of how many; None where there is too little."""
     if sum(score is not None for score in row.scores) < _FEWEST_TASKS:
         return None
-    of = _normalised(others(table, row).with_row(row))
+    of = _normalised(other_models(table, row).with_row(row))
     if of is None:
         return None
     i = of.models.index(row.model)
@@ -173,7 +173,7 @@ def _ranked(
     order = order or (columns[0] if len(columns) == 1 else "sum")
     shown = [table.columns.index(column) for column in columns or table.columns]
     for row in own:
-        table = others(table, row)
+        table = other_models(table, row)
     rows = [*((row, False) for row in table), *((row, True) for row in own)]
     if order == "mean":
         of = _normalised(Table(table.columns, tuple(row for row, _ in rows)))
@@ -276,7 +276,7 @@ def as_json(
 def _own_json(
     table: Table, own: OwnRow, columns: Sequence[str], order: str | None
 ) -> dict[str, Any]:
-    found = [place for place in places(table, own.row) if place.column in columns]
+    found = [place for place in ranked_scores(table, own.row) if place.column in columns]
     ran = _sorted_places([place for place in found if place.score is not None], order)
     return {
         "model": own.row.model,

@@ -133,11 +133,11 @@ def submit(
 
 
 def _tasks_here(workspace: Workspace) -> list[str]:
-    from hearbench.leaderboard.columns import counted_tasks
+    from hearbench.leaderboard.columns import leaderboard_tasks
 
     found = [
         name
-        for name in counted_tasks()
+        for name in leaderboard_tasks()
         if workspace.path("tasks", name, "task_metadata.json").is_file()
     ]
     if not found:

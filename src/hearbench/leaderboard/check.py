@@ -24,7 +24,7 @@ from hearbench.leaderboard.bundle import (
     warning_lines,
 )
 from hearbench.leaderboard.cells import name_key
-from hearbench.leaderboard.columns import counted_tasks
+from hearbench.leaderboard.columns import leaderboard_tasks
 from hearbench.leaderboard.contradictions import date_contradiction
 from hearbench.leaderboard.csv_file import format_table
 from hearbench.leaderboard.layout import extra_problems, link_problems, walk
@@ -137,7 +137,7 @@ def check_bundle(
             f"The labels of {', '.join(missing)} weren't compared with the task's own, as the task "
             "isn't here. Prepare or download it, or name it with --task."
         )
-    elsewhere = [name for name in recomputed if name not in counted_tasks()]
+    elsewhere = [name for name in recomputed if name not in leaderboard_tasks()]
     if elsewhere:
         notes.append(
             f"{', '.join(elsewhere)} aren't on the leaderboard, so any protocol is taken for them."

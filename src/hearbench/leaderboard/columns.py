@@ -1,4 +1,4 @@
-"""Which tasks count for which columns of the table."""
+"""What the catalog knows of the table's columns: their tasks, domains and scores."""
 
 from __future__ import annotations
 
@@ -6,22 +6,35 @@ import functools
 from dataclasses import dataclass
 
 from hearbench.leaderboard.table import COLUMNS
+from hearbench.metrics import get_event_score, get_scene_score
 from hearbench.tasks.catalog import TaskSpec, get_spec
 from hearbench.tasks.naming import catalog_task
 from hearbench.tasks.record import load_record
 
-__all__ = ["CountedTask", "column_of", "counted_tasks", "domain_of", "tasks_of"]
+__all__ = [
+    "OTHER_DOMAIN",
+    "ColumnFacts",
+    "LeaderboardTask",
+    "column_facts",
+    "column_of",
+    "domain_of",
+    "leaderboard_tasks",
+    "tasks_of",
+]
+
+OTHER_DOMAIN = "other"
+"""Domain of a column that the catalog doesn't know."""
 
 
 @dataclass(frozen=True)
-class CountedTask:
-    """A task and mode that counts for a column.
+class LeaderboardTask:
+    """A task and mode whose score counts for a column.
 
     Attributes:
         name: ``<name>-<version>-<mode>``.
-        column: The column.
-        spec: The task's facts.
-        mode: Its mode.
+        column: Name of the column.
+        spec: The catalog's facts.
+        mode: Name of the mode.
     """
 
     name: str
@@ -38,9 +51,42 @@ class CountedTask:
         return tuple(f"fold{i:02d}" for i in range(folds))
 
 
+@dataclass(frozen=True)
+class ColumnFacts:
+    """A column of the table.
+
+    Attributes:
+        column: Name of the column.
+        domain: ``speech``, ``environment``, ``music``, or `OTHER_DOMAIN`.
+        tasks: The tasks behind it; Beehive has two, a column that the catalog doesn't know none.
+        score: The score that the column holds, in words.
+    """
+
+    column: str
+    domain: str
+    tasks: tuple[LeaderboardTask, ...]
+    score: str
+
+    @property
+    def clips(self) -> int | None:
+        """Clips in all splits of its first task, where known."""
+        if not self.tasks:
+            return None
+        first = self.tasks[0]
+        return first.spec.mode(first.mode).clips
+
+    @property
+    def hours(self) -> float | None:
+        """Hours of audio in its first task, where known."""
+        if not self.tasks:
+            return None
+        first = self.tasks[0]
+        return first.spec.hours_of(first.mode)
+
+
 @functools.cache
-def counted_tasks() -> dict[str, CountedTask]:
-    """By their names, the 20 tasks of the benchmark; none that another package adds."""
+def leaderboard_tasks() -> dict[str, LeaderboardTask]:
+    """The 20 tasks of the benchmark by name, without those that another package adds."""
     found = {}
     for name in load_record().folders:
         known = catalog_task(name)
@@ -49,21 +95,32 @@ def counted_tasks() -> dict[str, CountedTask]:
         spec, mode = get_spec(known[0].name), known[1]
         column = spec.mode(mode).leaderboard
         if column in COLUMNS:
-            found[name] = CountedTask(name, column, spec, mode)
+            found[name] = LeaderboardTask(name, column, spec, mode)
     return found
 
 
-def tasks_of(column: str) -> tuple[CountedTask, ...]:
+def tasks_of(column: str) -> tuple[LeaderboardTask, ...]:
     """The tasks whose mean a column is; Beehive has two, every other column one."""
-    return tuple(task for task in counted_tasks().values() if task.column == column)
+    return tuple(task for task in leaderboard_tasks().values() if task.column == column)
 
 
 def column_of(task: str) -> str | None:
-    """The column that ``<name>-<version>-<mode>`` counts for, or None."""
-    counted = counted_tasks().get(task)
-    return None if counted is None else counted.column
+    """The column that ``<name>-<version>-<mode>`` counts for; None for another task."""
+    found = leaderboard_tasks().get(task)
+    return None if found is None else found.column
 
 
 def domain_of(column: str) -> str:
-    """``speech``, ``environment`` or ``music``."""
-    return tasks_of(column)[0].spec.domain
+    """``speech``, ``environment`` or ``music``; `OTHER_DOMAIN` for an unknown column."""
+    tasks = tasks_of(column)
+    return tasks[0].spec.domain if tasks else OTHER_DOMAIN
+
+
+def column_facts(column: str) -> ColumnFacts:
+    """Looks a column up in the catalog, which may not know it."""
+    tasks = tasks_of(column)
+    if not tasks:
+        return ColumnFacts(column, OTHER_DOMAIN, (), "its first score")
+    spec = tasks[0].spec
+    getter = get_event_score if spec.embedding_type == "event" else get_scene_score
+    return ColumnFacts(column, spec.domain, tasks, getter(spec.scores[0]).title)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hearbench.errors import ResultError
-from hearbench.leaderboard.columns import counted_tasks, tasks_of
+from hearbench.leaderboard.columns import leaderboard_tasks, tasks_of
 from hearbench.leaderboard.csv_file import check_row
 from hearbench.leaderboard.recompute import has_predictions
 from hearbench.leaderboard.result_checks import result_problems
@@ -149,7 +149,7 @@ def own_row(
     if not found:
         raise ResultError("A row is made from results; none was named.")
     _check_one_model(found)
-    counted = counted_tasks()
+    counted = leaderboard_tasks()
     by_task: dict[str, _Found] = {}
     elsewhere: list[str] = []
     for item in found:

@@ -1,4 +1,4 @@
-"""Where a model stands among others, task by task."""
+"""A model's rank among the others of a table, task by task."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from hearbench.leaderboard.cells import name_key
 from hearbench.leaderboard.table import Row, Table
 
-__all__ = ["Place", "others", "places"]
+__all__ = ["RankedScore", "other_models", "ranked_scores"]
 
 
 @dataclass(frozen=True)
-class Place:
-    """A model's place on one task.
+class RankedScore:
+    """A model's score on one task, and how it stands among the others.
 
     Attributes:
-        column: The task.
+        column: Name of the task.
         score: In 0 to 1; None where missing.
         rank: 1 for the best; equal scores share the better rank. None without a score.
         of: How many models have a score, this one included if it has.
@@ -34,29 +34,29 @@ class Place:
     gap: float | None
 
 
-def others(table: Table, row: Row) -> Table:
-    """A table without the models that have the row's name, but for case and spaces."""
+def other_models(table: Table, row: Row) -> Table:
+    """The table without the models that have the row's name, but for case and spaces."""
     key = name_key(row.model)
     rows = tuple(other for other in table if name_key(other.model) != key)
     return Table(table.columns, rows)
 
 
-def places(table: Table, row: Row) -> tuple[Place, ...]:
-    """The places of a model among the others of a table, in the columns' order."""
-    rest = others(table, row)
-    return tuple(_place(rest, column, row.scores[i]) for i, column in enumerate(table.columns))
+def ranked_scores(table: Table, row: Row) -> tuple[RankedScore, ...]:
+    """Ranks a model among the others of a table on each task, in the columns' order."""
+    others = other_models(table, row)
+    return tuple(_ranked(others, column, row.scores[i]) for i, column in enumerate(table.columns))
 
 
-def _place(rest: Table, column: str, score: float | None) -> Place:
+def _ranked(others: Table, column: str, score: float | None) -> RankedScore:
     known = [
         (model, value)
-        for model, value in zip(rest.models, rest.column(column), strict=True)
+        for model, value in zip(others.models, others.column(column), strict=True)
         if value is not None
     ]
     # Of equal ones max takes the first.
     best_model, best = max(known, key=lambda item: item[1], default=(None, None))
     if score is None:
-        return Place(column, None, None, len(known), best, best_model, None)
+        return RankedScore(column, None, None, len(known), best, best_model, None)
     better = sum(value > score for _, value in known)
     gap = None if best is None else score - best
-    return Place(column, score, better + 1, len(known) + 1, best, best_model, gap)
+    return RankedScore(column, score, better + 1, len(known) + 1, best, best_model, gap)

@@ -15,7 +15,7 @@ from typing import Any
 
 from hearbench.errors import HearError
 from hearbench.files import SYNTAX_ERRORS
-from hearbench.leaderboard.columns import CountedTask
+from hearbench.leaderboard.columns import LeaderboardTask
 from hearbench.leaderboard.plausible import check_plausible
 from hearbench.leaderboard.recompute import (
     has_predictions,
@@ -37,7 +37,7 @@ _DTYPE = "float32"
 _AGAIN = "Evaluate the task again by `hearbench evaluate --protocol hear2021`."
 
 
-def result_problems(result: Result, task: CountedTask, folder: Path | None) -> list[str]:
+def result_problems(result: Result, task: LeaderboardTask, folder: Path | None) -> list[str]:
     """Why a result doesn't count, in sentences; empty if it does.
 
     Args:
@@ -56,7 +56,7 @@ def result_problems(result: Result, task: CountedTask, folder: Path | None) -> l
     return problems
 
 
-def _protocol_problems(result: Result, task: CountedTask) -> list[str]:
+def _protocol_problems(result: Result, task: LeaderboardTask) -> list[str]:
     wanted = HEAR2021.for_task(task.spec.name, _params(task))
     name = result.protocol.name
     if name.startswith(f"{wanted.name}["):
@@ -79,11 +79,11 @@ def _protocol_problems(result: Result, task: CountedTask) -> list[str]:
     return []
 
 
-def _params(task: CountedTask) -> dict[str, Any]:
+def _params(task: LeaderboardTask) -> dict[str, Any]:
     return {str(key): value for key, value in (task.spec.evaluation_params or {}).items()}
 
 
-def _fold_problems(result: Result, task: CountedTask) -> list[str]:
+def _fold_problems(result: Result, task: LeaderboardTask) -> list[str]:
     wanted, found = task.test_splits, tuple(fold.test for fold in result.folds)
     missing = [split for split in wanted if split not in found]
     if missing:
@@ -110,7 +110,7 @@ def _fold_problems(result: Result, task: CountedTask) -> list[str]:
     return []
 
 
-def _choice_problems(result: Result, task: CountedTask) -> list[str]:
+def _choice_problems(result: Result, task: LeaderboardTask) -> list[str]:
     """Whether the grid point and the ways to events are those that validation chose."""
     points = tuple(outcome.point for outcome in result.grid)
     if points != result.protocol.grid or not 0 <= result.chosen < len(points):
@@ -135,7 +135,7 @@ def _choice_problems(result: Result, task: CountedTask) -> list[str]:
     return []
 
 
-def _score_problems(result: Result, task: CountedTask) -> list[str]:
+def _score_problems(result: Result, task: LeaderboardTask) -> list[str]:
     wanted = task.spec.scores[0]
     if result.kind != task.spec.embedding_type:
         return [f"it is a result of {result.kind} embeddings, and the task isn't."]

@@ -9,15 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from hearbench.leaderboard.columns import tasks_of
 from hearbench.leaderboard.official import official_table
 from hearbench.leaderboard.paper import imputed, standardised
 from hearbench.leaderboard.table import Row, Table
 
-__all__ = ["OTHER_DOMAIN", "Floats", "ScoreMatrix", "domain_or_other", "score_matrix"]
-
-OTHER_DOMAIN = "other"
-"""Domain of a column that the catalog doesn't know."""
+__all__ = ["Floats", "ScoreMatrix", "score_matrix"]
 
 # The paper's measure can't be given of fewer.
 _FEWEST_MODELS = 3
@@ -102,12 +98,6 @@ def score_matrix(table: Table, reference: Table | None = None) -> ScoreMatrix:
         best=np.array([best for best, _ in ends], dtype=np.float64),
         lowest=np.array([lowest for _, lowest in ends], dtype=np.float64),
     )
-
-
-def domain_or_other(column: str) -> str:
-    """``speech``, ``environment`` or ``music``; ``other`` for none of the benchmark's columns."""
-    tasks = tasks_of(column)
-    return tasks[0].spec.domain if tasks else OTHER_DOMAIN
 
 
 def _array(rows: Sequence[Row], n_columns: int) -> Floats:

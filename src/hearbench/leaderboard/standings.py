@@ -10,7 +10,8 @@ import numpy as np
 
 from hearbench.errors import ResultError
 from hearbench.leaderboard.aggregates import AGGREGATES, Aggregate, ranks_of
-from hearbench.leaderboard.score_matrix import Floats, ScoreMatrix, domain_or_other, score_matrix
+from hearbench.leaderboard.columns import domain_of
+from hearbench.leaderboard.score_matrix import Floats, ScoreMatrix, score_matrix
 from hearbench.leaderboard.table import Table
 from hearbench.tasks.catalog.schema import DOMAINS
 
@@ -112,7 +113,7 @@ def standings(
     Raises:
         ResultError: No task or no model is left.
     """
-    columns = [c for c in table.columns if not domains or domain_or_other(c) in domains]
+    columns = [c for c in table.columns if not domains or domain_of(c) in domains]
     if not columns:
         raise ResultError(f"The table has no task of {', '.join(domains)}.")
     if complete_only:
@@ -125,7 +126,7 @@ def standings(
     matrix = score_matrix(table, reference).select(columns)
     by_domain: dict[str, list[str]] = {}
     for column in sorted(columns, key=_domain_order):
-        by_domain.setdefault(domain_or_other(column), []).append(column)
+        by_domain.setdefault(domain_of(column), []).append(column)
     parts = {name: matrix.select(own) for name, own in by_domain.items()}
     return Standings(matrix, tuple(_standing(item, matrix, parts) for item in AGGREGATES))
 
@@ -182,7 +183,7 @@ def _standing(aggregate: Aggregate, matrix: ScoreMatrix, parts: dict[str, ScoreM
 
 
 def _domain_order(column: str) -> int:
-    domain = domain_or_other(column)
+    domain = domain_of(column)
     return DOMAINS.index(domain) if domain in DOMAINS else len(DOMAINS)
 
 

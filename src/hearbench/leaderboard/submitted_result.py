@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from hearbench.errors import HearError
 from hearbench.files import json_safe
-from hearbench.leaderboard.columns import counted_tasks
+from hearbench.leaderboard.columns import leaderboard_tasks
 from hearbench.leaderboard.contradictions import contradictions, counted_contradictions, day_of
 from hearbench.leaderboard.layout import FORM, appended_problems, result_files
 from hearbench.leaderboard.plausible import check_plausible
@@ -114,7 +114,7 @@ def check_result(
             problems += _uncertainty_differences(folder)
         except HearError as error:
             problems.append(str(error))
-    if folder.name in counted_tasks():
+    if folder.name in leaderboard_tasks():
         problems += counted_contradictions(read[0][1])
     return CheckedResult(tuple(problems), files, task is not None and not problems)
 

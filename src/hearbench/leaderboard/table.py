@@ -54,6 +54,11 @@ class Row:
         """Whether no score is missing."""
         return None not in self.scores
 
+    @property
+    def total(self) -> float:
+        """Sum of the scores, missing ones as 0, by which the official site orders models."""
+        return sum(score for score in self.scores if score is not None)
+
 
 @dataclass(frozen=True)
 class Table:

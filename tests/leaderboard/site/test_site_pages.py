@@ -17,7 +17,7 @@ import pytest
 from hearbench.errors import ResultError
 from hearbench.leaderboard.official import official_table
 from hearbench.leaderboard.site import PaperFigures, build_site
-from hearbench.leaderboard.site.numbers import digits
+from hearbench.leaderboard.site.plots import digits
 from hearbench.leaderboard.standings import standings
 from hearbench.leaderboard.table import Row, Table
 from hearbench.results import Result

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 from hearbench.leaderboard.aggregates import AGGREGATES, Aggregate
-from hearbench.leaderboard.site.columns import domain_title
 from hearbench.leaderboard.standings import LEVEL, N_RESAMPLES, Standings, standings
 from hearbench.leaderboard.table import Table
 
@@ -66,8 +65,7 @@ class AggregatePage:
         domains = found.by_aggregate[0].by_domain
         if len(domains) > 1:
             self.scopes += [
-                Scope(name, domain_title(name), standings(table, domains=[name]))
-                for name in domains
+                Scope(name, name.title(), standings(table, domains=[name])) for name in domains
             ]
 
     @property

@@ -13,10 +13,8 @@ from hearbench.amounts import duration, significant
 from hearbench.errors import HearError
 from hearbench.leaderboard.site.figures import FEWEST_SCORES, PaperFigures, figures_of
 from hearbench.leaderboard.site.folder import check_replaceable, write_folder
-from hearbench.leaderboard.site.intervals import ScoreInterval
-from hearbench.leaderboard.site.numbers import digits
-from hearbench.leaderboard.site.own import own_models
-from hearbench.leaderboard.site.plots import correlation_plot, heat_map, scatter
+from hearbench.leaderboard.site.own import ScoreInterval, own_models
+from hearbench.leaderboard.site.plots import correlation_plot, digits, heat_map, scatter
 from hearbench.leaderboard.table import Table
 from hearbench.report.words import mebibytes
 from hearbench.results import Result

@@ -8,17 +8,35 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hearbench.errors import ResultError
 from hearbench.leaderboard.columns import column_of
-from hearbench.leaderboard.site.intervals import ScoreInterval
 from hearbench.results import Result
+from hearbench.results.uncertainty import UNCERTAINTY_FILE, Uncertainty
 
-__all__ = ["OwnModel", "own_models", "spread_of"]
+__all__ = ["OwnModel", "ScoreInterval", "interval_of", "own_models", "spread_of"]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9]+:")
 # Scores in tables of others have nine digits.
 _SAME = 1e-6
+
+
+@dataclass(frozen=True)
+class ScoreInterval:
+    """Where a score lies, as far as its uncertainty is known.
+
+    Attributes:
+        low: Lower end.
+        high: Upper end.
+        level: That it is meant to hold, in 0 to 1.
+        sources: What it covers, of ``test clips``, ``seeds`` and ``folds``.
+    """
+
+    low: float
+    high: float
+    level: float
+    sources: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -189,3 +207,30 @@ def _ways(result: Result, seeds: Sequence[int]) -> tuple[str, ...]:
 
 def _joined(words: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(words))
+
+
+def interval_of(folder: Path) -> ScoreInterval | None:
+    """The interval of a result's first score, all known sources of variance together.
+
+    Args:
+        folder: Of the result, with an ``uncertainty.json`` in it.
+
+    Returns:
+        None where there is no such file, or it doesn't know one.
+
+    Raises:
+        ResultError: The file can't be read.
+    """
+    file = folder / UNCERTAINTY_FILE
+    if not file.is_file():
+        return None
+    record = Uncertainty.read(file)
+    score = record.scores.get(record.primary_score)
+    if score is None or score.total is None:
+        return None
+    ends = score.total.interval
+    if not (math.isfinite(ends.low) and math.isfinite(ends.high)):
+        return None
+    sources = {"test clips": score.clips, "seeds": score.seeds, "folds": score.folds}
+    known = tuple(name for name, source in sources.items() if source is not None)
+    return ScoreInterval(ends.low, ends.high, record.level, known)

@@ -9,14 +9,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from hearbench.leaderboard.ranks import Place, places
+from hearbench.leaderboard.columns import OTHER_DOMAIN, ColumnFacts, column_facts
+from hearbench.leaderboard.ranks import RankedScore, ranked_scores
 from hearbench.leaderboard.site.aggregates import AggregatePage
 from hearbench.leaderboard.site.bars import bar
-from hearbench.leaderboard.site.columns import OTHER, ColumnFacts, column_facts, domain_title
-from hearbench.leaderboard.site.intervals import ScoreInterval
 from hearbench.leaderboard.site.names import safe_url, slugs
-from hearbench.leaderboard.site.numbers import by_sum, sum_of
-from hearbench.leaderboard.site.own import OwnModel, spread_of
+from hearbench.leaderboard.site.own import OwnModel, ScoreInterval, spread_of
 from hearbench.leaderboard.table import OFFICIAL_ROUND, Row, Table
 from hearbench.results import Result
 from hearbench.tasks.catalog.schema import DOMAINS
@@ -49,7 +47,7 @@ class ModelPage:
 
     def rank_on(self, task: TaskPage) -> int | None:
         """Its rank on a task."""
-        return task.places[self.position].rank
+        return task.ranked[self.position].rank
 
     @property
     def name(self) -> str:
@@ -74,12 +72,12 @@ class TaskPage:
     Attributes:
         facts: What the catalog knows of it.
         slug: Name of its page.
-        places: Of the models, in the table's order.
+        ranked: Score and rank of each model, in the table's order.
     """
 
     facts: ColumnFacts
     slug: str
-    places: tuple[Place, ...]
+    ranked: tuple[RankedScore, ...]
 
     @property
     def name(self) -> str:
@@ -89,7 +87,7 @@ class TaskPage:
     @property
     def scores(self) -> tuple[float | None, ...]:
         """All models' scores."""
-        return tuple(place.score for place in self.places)
+        return tuple(ranked.score for ranked in self.ranked)
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ class ScoreLine:
     Attributes:
         model: Which model.
         task: Which task.
-        place: Its score and rank.
+        ranked: The score and its rank.
         bar: Drawing of the score among the others.
         spread: Standard deviation over the folds, where it is known and there are folds; None
             where there is an interval.
@@ -108,7 +106,7 @@ class ScoreLine:
 
     model: ModelPage
     task: TaskPage
-    place: Place
+    ranked: RankedScore
     bar: Markup
     spread: float | None
     interval: ScoreInterval | None
@@ -128,7 +126,7 @@ class Content:
             if name not in table.models:
                 table = table.with_row(Row(name, "", "", (None,) * len(table.columns)))
         self.table = table
-        of_models = [places(table, row) for row in table.rows]
+        of_models = [ranked_scores(table, row) for row in table.rows]
         self.tasks = [
             TaskPage(column_facts(column), slug, tuple(of_model[i] for of_model in of_models))
             for i, (column, slug) in enumerate(
@@ -136,13 +134,12 @@ class Content:
             )
         ]
         self._in_table_order = [
-            ModelPage(row, slug, safe_url(row.url), sum_of(row), own.get(row.model), position)
+            ModelPage(row, slug, safe_url(row.url), row.total, own.get(row.model), position)
             for position, (row, slug) in enumerate(
                 zip(table.rows, slugs(table.models), strict=True)
             )
         ]
-        by_name = {page.name: page for page in self._in_table_order}
-        self.models = [by_name[row.model] for row in by_sum(table)]
+        self.models = sorted(self._in_table_order, key=lambda page: (-page.total, page.name))
 
     @cached_property
     def aggregates(self) -> AggregatePage | None:
@@ -159,7 +156,7 @@ class Content:
     def domains(self) -> list[tuple[str, str]]:
         """Domains that have tasks, with their headings."""
         there = {task.facts.domain for task in self.tasks}
-        return [(name, domain_title(name)) for name in (*DOMAINS, OTHER) if name in there]
+        return [(name, name.title()) for name in (*DOMAINS, OTHER_DOMAIN) if name in there]
 
     @property
     def own_models(self) -> list[ModelPage]:
@@ -181,7 +178,7 @@ class Content:
             for model in self._in_table_order
             if model.rank_on(task) is not None
         ]
-        return sorted(lines, key=lambda line: (line.place.rank or 0, line.model.name))
+        return sorted(lines, key=lambda line: (line.ranked.rank or 0, line.model.name))
 
     def without_score(self, task: TaskPage) -> list[ModelPage]:
         """The models that a task has no score of."""
@@ -218,14 +215,14 @@ class Content:
             yield from own.behind(task.name, score)
 
     def _line(self, model: ModelPage, task: TaskPage, *, ticks: bool = True) -> ScoreLine:
-        place = task.places[model.position]
-        behind = model.own.behind(task.name, place.score) if model.own else ()
-        interval = model.own.interval_behind(task.name, place.score) if model.own else None
+        ranked = task.ranked[model.position]
+        behind = model.own.behind(task.name, ranked.score) if model.own else ()
+        interval = model.own.interval_behind(task.name, ranked.score) if model.own else None
         std = spread_of(behind) if interval is None else None
         whisker = None
         if interval is not None:
             whisker = interval.low, interval.high
-        elif place.score is not None and std:
-            whisker = place.score - std, place.score + std
+        elif ranked.score is not None and std:
+            whisker = ranked.score - std, ranked.score + std
         others: Sequence[float | None] = task.scores if ticks else ()
-        return ScoreLine(model, task, place, bar(place.score, others, whisker), std, interval)
+        return ScoreLine(model, task, ranked, bar(ranked.score, others, whisker), std, interval)

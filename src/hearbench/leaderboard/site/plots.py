@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from hearbench.leaderboard.site.figures import Correlations, Floats, PaperFigures
-from hearbench.leaderboard.site.numbers import digits
 
-__all__ = ["correlation_plot", "heat_map", "scatter", "text_for_plotly"]
+__all__ = ["correlation_plot", "digits", "heat_map", "scatter", "text_for_plotly"]
 
 _ROW_PX = 22
 _MARGIN_PX = 24
@@ -27,6 +26,15 @@ _SYMBOLS = {
     "models": "circle",
     "yours": "star",
 }
+
+
+def digits(value: float | None, count: int = 4) -> str:
+    """A number with so many significant digits; an empty text for none.
+
+    >>> digits(0.000334928), digits(0.9), digits(12), digits(None)
+    ('0.0003349', '0.9000', '12.00', '')
+    """
+    return "" if value is None else f"{value:#.{count}g}".removesuffix(".")
 
 
 def text_for_plotly(text: str) -> str:
