@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -13,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers_models import write_model
+from helpers_progress import Noted, State, noting
 from helpers_tasks import make_event_task, make_scene_task
 
 from hearbench.audio.decode import read_float32
 from hearbench.embeddings import batches
-from hearbench.embeddings.compute import EmbedProgress, embed, store_folder
+from hearbench.embeddings.compute import embed, store_folder
+from hearbench.embeddings.run import _pace
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import EmbeddingError, ModelError
 from hearbench.models.loading import load_model
@@ -126,15 +129,13 @@ def test_a_run_that_was_interrupted_computes_the_rest_alone(
     """
     path = write_model(tmp_path, extra=extra)
     model = load_model(path, workspace=workspace)
-    done: list[EmbedProgress] = []
 
-    def stop_after(state: EmbedProgress) -> None:
-        done.append(state)
-        if state.clips_done >= 20:
+    def stop_after(state: State) -> None:
+        if state.done >= 20:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        embed(model, task, workspace=workspace, progress=stop_after)
+        embed(model, task, workspace=noting(workspace, Noted(stop_after)))
     folder = store_folder(model, task, workspace=workspace)
     assert not (folder / "manifest.json").exists()
     with pytest.raises(EmbeddingError, match="no finished embeddings"):
@@ -142,10 +143,12 @@ def test_a_run_that_was_interrupted_computes_the_rest_alone(
     records = sorted(folder.glob("shards/*.json"))
     assert 4 <= len(records) <= 5
     calls = len((tmp_path / "calls").read_text())
-    states: list[EmbedProgress] = []
-    store = embed(model, task, workspace=workspace, progress=states.append)
-    assert states[0].clips_done == states[0].clips_before == 4 * len(records)
-    assert (states[-1].clips_done, states[-1].clips_total) == (36, 36)
+    told = Noted()
+    store = embed(model, task, workspace=noting(workspace, told))
+    assert told.stages == ["tones-1.0.0-full: embedding with stats"]
+    assert told.counts[0] == (4 * len(records), 36)
+    assert told.counts[-1] == (36, 36)
+    assert re.fullmatch(r"[\d.]+ clips/s, \d+x realtime, 0 s left", told.states[-1].text)
     # And the signal, twice.
     assert len((tmp_path / "calls").read_text()) - calls == 18 - 2 * len(records) + 2
     again = embed(model, task, workspace=Workspace(tmp_path / "other", "cpu", 2))
@@ -169,9 +172,9 @@ def test_a_finished_shard_that_was_damaged_is_computed_again(
     arrays[1].write_bytes(b"")
     arrays[2].unlink()
     (store.folder / "shards" / "valid-00000.json").write_text("{}")
-    states: list[EmbedProgress] = []
-    again = embed(model, task, workspace=workspace, progress=states.append)
-    assert states[0].clips_before == 36 - 4 * 4
+    told = Noted()
+    again = embed(model, task, workspace=noting(workspace, told))
+    assert told.counts[0] == (36 - 4 * 4, 36)
     assert again.digest == store.digest
     again.verify()
 
@@ -407,22 +410,18 @@ def test_a_damaged_store_is_made_whole(
     else:
         path = manifest
         (store.folder / "SHA256SUMS").write_text("")
-    states: list[EmbedProgress] = []
-    again = embed(model, task, workspace=workspace, progress=states.append)
+    told = Noted()
+    again = embed(model, task, workspace=noting(workspace, told))
     again.verify()
     assert again.digest == store.digest
     assert EmbeddingStore.open(store.folder, task, workspace=workspace).digest == store.digest
     # The shard alone is computed again.
-    assert states[0].clips_before == (36 if path == manifest else 32)
+    assert told.counts[0] == (36 if path == manifest else 32, 36)
     assert [str(path) in record.getMessage() for record in caplog.records] == [True]
 
 
 def test_progress_knows_pace_and_time_left() -> None:
-    state = EmbedProgress(clips_done=30, clips_total=50, clips_before=10, audio_s=40.0, seconds=4.0)
-    assert state.clips_per_s == 5.0
-    assert state.realtime_factor == 10.0
-    assert state.left_s == 4.0
-    assert EmbedProgress(10, 50, 10, 0.0, 0.0).left_s is None
+    assert _pace(20, 20, 40.0, 4.0) == "5.0 clips/s, 10x realtime, 4.0 s left"
 
 
 def test_the_official_archive_with_the_shared_model(shared: Path, workspace: Workspace) -> None:

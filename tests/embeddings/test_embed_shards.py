@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from helpers_models import write_model
+from helpers_progress import Noted, noting
 from helpers_tasks import make_event_task, make_scene_task
 
 from hearbench.embeddings import batches
 from hearbench.embeddings.compute import (
-    EmbedProgress,
     embed,
     embed_shards,
     missing_shards,
@@ -40,16 +40,17 @@ def test_shards_computed_apart_are_those_of_one_run(tmp_path: Path, workspace: W
 
     names = missing_shards(model, task, workspace=workspace)
     assert names == [f"{split}-{i:05d}" for split in task.splits for i in range(3)]
-    states: list[EmbedProgress] = []
-    embed_shards(model, task, names[::-2], workspace=workspace, progress=states.append)
+    told = Noted()
+    embed_shards(model, task, names[::-2], workspace=noting(workspace, told))
     # 9 shards: numbers 8, 6, 4, 2, 0, of four clips each.
-    assert (states[0].clips_done, states[-1].clips_done, states[-1].clips_total) == (0, 20, 20)
+    assert (told.counts[0], told.counts[-1]) == ((0, 20), (20, 20))
     folder = store_folder(model, task, workspace=workspace)
     assert not (folder / "manifest.json").exists()
     assert missing_shards(model, task, workspace=workspace) == names[1::2]
     assert set(content(folder)) < set(content(whole.folder))
-    embed_shards(model, task, names, workspace=workspace, progress=states.append)
-    assert states[-1].clips_before == 20
+    told = Noted()
+    embed_shards(model, task, names, workspace=noting(workspace, told))
+    assert told.counts[0] == (20, 36)
     assert missing_shards(model, task, workspace=workspace) == []
     assert not (folder / "manifest.json").exists()
 

@@ -16,6 +16,7 @@ import platformdirs
 import pytest
 from helpers_cli import hearbench
 from helpers_models import BANDS, write_model
+from helpers_progress import Noted, noting
 from helpers_tasks import make_scene_task
 
 from hearbench._version import __version__
@@ -32,6 +33,7 @@ from hearbench.models.loading import load_model
 from hearbench.probe.fit import fit_probes
 from hearbench.probe.predictions import Predictions
 from hearbench.probe.protocol import get_protocol
+from hearbench.progress import SILENT, Progress
 from hearbench.tasks.store import load_task
 from hearbench.workspace import Workspace
 
@@ -283,11 +285,11 @@ def test_nodes_without_a_common_disk(
 
     for entry in left:
         exchange.pull(entry, workspace.cache_dir / entry)
-    told: list[object] = []
+    told = Noted()
     found = made_here(wanted, workspace, told)
-    assert told == [], "nothing was left to be embedded or trained"
+    assert told.states == [], "nothing was left to be embedded or trained"
     alone = dataclasses.replace(workspace, cache_dir=tmp_path / "alone")
-    expected = made_here(wanted, alone, [])
+    expected = made_here(wanted, alone, SILENT)
     for one, other in zip(found, expected, strict=True):
         assert one.embeddings_digest == other.embeddings_digest
         assert (one.grid, one.chosen) == (other.grid, other.chosen)
@@ -356,17 +358,17 @@ def test_the_command_gets_all_of_it_from_there(
     assert len(shards) == 6
 
 
-def made_here(wanted: Wanted, workspace: Workspace, told: list[object]) -> tuple[Predictions, ...]:
+def made_here(wanted: Wanted, workspace: Workspace, told: Progress) -> tuple[Predictions, ...]:
     assert wanted.training is not None
     model = load_model(wanted.model.spec, workspace=workspace)
-    store = embed(model, wanted.task, workspace=workspace, progress=told.append)
+    workspace = noting(workspace, told)
+    store = embed(model, wanted.task, workspace=workspace)
     return fit_probes(
         store,
         wanted.training.protocol,
         seeds=wanted.training.seeds,
         precision="float32",
         workspace=workspace,
-        progress=lambda *state: told.append(state),
     )
 
 

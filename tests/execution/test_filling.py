@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers_models import BANDS, write_model
+from helpers_progress import Noted, noting
 from helpers_tasks import make_scene_task
 
 from hearbench.embeddings.compute import embed
@@ -89,18 +90,17 @@ def test_an_evaluation_finds_all_of_it(
     ]
     assert wanted.training is not None
     model = load_model(wanted.model.spec, workspace=workspace)
-    told: list[object] = []
-    store = embed(model, wanted.task, workspace=workspace, progress=told.append)
-    assert told == []
+    told = Noted()
+    store = embed(model, wanted.task, workspace=noting(workspace, told))
+    assert told.states == []
     found = fit_probes(
         store,
         wanted.training.protocol,
         seeds=(7, 8),
         precision="float32",
-        workspace=workspace,
-        progress=lambda *state: told.append(state),
+        workspace=noting(workspace, told),
     )
-    assert told == [], "nothing was left to be trained"
+    assert told.states == [], "nothing was left to be trained"
     elsewhere = dataclasses.replace(workspace, cache_dir=tmp_path / "other")
     store = embed(model, wanted.task, workspace=elsewhere)
     made = fit_probes(

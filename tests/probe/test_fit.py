@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from helpers_models import BANDS, write_model
+from helpers_progress import Noted, State, noting
 from helpers_tasks import make_event_task, make_scene_task
 from sklearn.metrics import roc_auc_score
 
@@ -101,14 +103,14 @@ def test_a_stopped_probe_goes_on_to_the_same_result(
     expected = fit_probe(store, SMALL, workspace=elsewhere)
     calls = 0
 
-    def stop(fold: int, n_folds: int, what: str, epoch: int, max_epochs: int, best: float) -> None:
+    def stop(state: State) -> None:
         nonlocal calls
         calls += 1
         if calls == after:
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        fit_probe(store, SMALL, workspace=workspace, progress=stop, checkpoint_every_s=0.0)
+        fit_probe(store, SMALL, workspace=noting(workspace, Noted(stop)), checkpoint_every_s=0.0)
     found = fit_probe(store, SMALL, workspace=workspace)
     assert found.grid == expected.grid
     for a, b in zip(found.folds, expected.folds, strict=True):
@@ -175,11 +177,17 @@ def test_answers_that_are_not_finite_have_no_score(
 
 def test_progress_tells_folds_and_epochs(tmp_path: Path, workspace: Workspace) -> None:
     store = store_of(tmp_path, workspace, folds=True)
-    told: list[tuple[int, int, str, int, int, float]] = []
-    fit_probe(store, SMALL, workspace=workspace, progress=lambda *state: told.append(state))
-    assert {fold for fold, *_ in told} == {0, 1, 2}
-    assert all(n == 3 and 0 < epoch <= 20 for _, n, _, epoch, _, _ in told)
-    assert "2 grid points" in told[0][2]
+    told = Noted()
+    fit_probe(store, SMALL, workspace=noting(workspace, told))
+    assert told.stages == [f"{store.task.name}: training probes (small)"]
+    # 20 epochs at most in each of three folds, of which every one counts alike.
+    assert {total for _, total in told.counts} == {60}
+    first, last = told.states[0], told.states[-1]
+    assert re.match(
+        r"fold 1 of 3, epoch \d+ of at most 20, 2 of 2 grid points, best 0\.\d", first.text
+    )
+    assert re.match(r"fold 3 of 3, epoch \d+ of at most 20, 1 x 16, uniform, lr ", last.text)
+    assert 40 < last.done <= 60
 
 
 def test_precision_is_honoured_and_recorded(tmp_path: Path, workspace: Workspace) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from helpers_progress import Counts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_loop import plain_train
@@ -194,12 +195,12 @@ def test_undefined_from_the_start_is_tested_all_the_same_and_survives_a_stop(
     points[0] = points[0].model_copy(update={"check_every": 6})
     path = tmp_path / "state.npz"
 
-    def stop(epoch: int, *_: object) -> None:
+    def stop(epoch: int, total: int | None = None, text: str = "") -> None:
         if epoch >= 4:
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        run(points, error, checkpoint=Checkpoint(path, every_s=0.0), progress=stop)
+        run(points, error, checkpoint=Checkpoint(path, every_s=0.0), update=stop)
     values[:] = [nan, nan]
     trained = run(points, error, checkpoint=Checkpoint(path, every_s=1e9))
     assert [o.ended for o in trained.outcomes] == ["undefined_score"] * 3
@@ -291,21 +292,17 @@ def test_a_stopped_training_goes_on_bit_for_bit(
     monkeypatch.setattr("hearbench.probe.checkpoint._SHARE_OF_TIME", 1e9)  # save every time
     undisturbed = run(grid(patience=5))
 
-    def interrupt(epoch: int, max_epochs: int, active: int, best: float) -> None:
+    def interrupt(epoch: int, total: int | None = None, text: str = "") -> None:
         if epoch > stop_at:
             raise StoppedError
 
     path = tmp_path / "state.npz"
     with pytest.raises(StoppedError):
-        run(grid(patience=5), checkpoint=Checkpoint(path, every_s=0.0), progress=interrupt)
+        run(grid(patience=5), checkpoint=Checkpoint(path, every_s=0.0), update=interrupt)
     assert path.is_file()
-    epochs: list[int] = []
-    resumed = run(
-        grid(patience=5),
-        checkpoint=Checkpoint(path, every_s=1e9),
-        progress=lambda epoch, *_: epochs.append(epoch),
-    )
-    assert epochs[0] == stop_at + 2
+    told = Counts()
+    resumed = run(grid(patience=5), checkpoint=Checkpoint(path, every_s=1e9), update=told)
+    assert told[0] == (stop_at + 2, 30)
     assert resumed.outcomes == undisturbed.outcomes
     assert resumed.best == undisturbed.best
     assert resumed.weights is not None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_models import BANDS, write_model
+from helpers_progress import Noted, State, noting
 from helpers_tasks import make_event_task, make_scene_task
 
 from hearbench import embed, fit_probe, load_model, load_task
@@ -89,25 +90,13 @@ def test_seeds_learn_together_what_they_learn_alone(tmp_path: Path, workspace: W
 def test_seeds_that_are_there_are_not_trained_again(tmp_path: Path, workspace: Workspace) -> None:
     store = scene_store(tmp_path, workspace, clips_per_label=8)
     fit_probe(store, SMALL, seed=1, workspace=workspace)
-    told: list[str] = []
-    fit_probes(
-        store,
-        SMALL,
-        seeds=[1, 2],
-        workspace=workspace,
-        progress=lambda *state: told.append(state[2]),
-    )
-    assert told
-    assert not any("seeds" in what for what in told)
-    told.clear()
-    fit_probes(
-        store,
-        SMALL,
-        seeds=[2, 1],
-        workspace=workspace,
-        progress=lambda *state: told.append(state[2]),
-    )
-    assert told == []
+    told = Noted()
+    fit_probes(store, SMALL, seeds=[1, 2], workspace=noting(workspace, told))
+    assert told.states
+    assert not any("seeds" in state.text for state in told.states)
+    idle = Noted()
+    fit_probes(store, SMALL, seeds=[2, 1], workspace=noting(workspace, idle))
+    assert idle.states == []
 
 
 def test_an_interrupted_training_of_several_seeds_goes_on(
@@ -118,16 +107,15 @@ def test_an_interrupted_training_of_several_seeds_goes_on(
     expected = fit_probes(store, SMALL, seeds=[1, 2], workspace=elsewhere)
     calls = 0
 
-    def stop(fold: int, n_folds: int, what: str, epoch: int, max_epochs: int, best: float) -> None:
+    def stop(state: State) -> None:
         nonlocal calls
         calls += 1
         if calls == 5:
             raise KeyboardInterrupt
 
+    stopping = noting(workspace, Noted(stop))
     with pytest.raises(KeyboardInterrupt):
-        fit_probes(
-            store, SMALL, seeds=[1, 2], workspace=workspace, progress=stop, checkpoint_every_s=0.0
-        )
+        fit_probes(store, SMALL, seeds=[1, 2], workspace=stopping, checkpoint_every_s=0.0)
     found = fit_probes(store, SMALL, seeds=[1, 2], workspace=workspace)
     for one, other in zip(expected, found, strict=True):
         assert one.grid == other.grid

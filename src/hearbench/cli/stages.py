@@ -67,8 +67,7 @@ def embed_task(
     folder = store_folder(model, task, workspace=workspace, dtype=dtype)
     found = (folder / MANIFEST).is_file()
     task = with_rate(task, model.sample_rate, workspace=workspace)
-    with reporter.embedding(f"{task.name}: embedding with {model.name}") as tell:
-        store = embed(model, task, workspace=workspace, dtype=dtype, progress=tell)
+    store = embed(model, task, workspace=workspace, dtype=dtype)
     if found:
         reporter.line(f"{task.name}: embeddings found in the cache")
     else:
@@ -132,15 +131,9 @@ def probe_store(
     from hearbench.results.uncertainty import UNCERTAINTY_FILE
 
     wanted = list(plan.seeds if seeds is None else seeds)
-    with reporter.probing(f"{store.task.name}: training probes ({plan.protocol.name})") as tell:
-        trained = fit_probes(
-            store,
-            plan.protocol,
-            seeds=wanted,
-            precision=plan.precision,
-            workspace=workspace,
-            progress=tell,
-        )
+    trained = fit_probes(
+        store, plan.protocol, seeds=wanted, precision=plan.precision, workspace=workspace
+    )
     if plan.seed in wanted:
         _clear(folder, keep=set(plan.seeds) - set(wanted))
     (folder / UNCERTAINTY_FILE).unlink(missing_ok=True)

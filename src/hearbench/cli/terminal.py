@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,16 +15,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from hearbench.amounts import duration
 from hearbench.printable import printable
 from hearbench.progress import TerminalProgress, Update
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from hearbench.embeddings.compute import EmbedProgress
-    from hearbench.embeddings.compute import Progress as TellEmbed
-    from hearbench.probe.fit import ProbeProgress
 
 __all__ = [
     "LogLines",
@@ -135,46 +130,6 @@ class Reporter(TerminalProgress):
         """Stages that follow each other, of which a library says which comes when."""
         with contextlib.ExitStack() as running:
             yield Steps(self, running)
-
-    @contextmanager
-    def embedding(self, what: str) -> Iterator[TellEmbed]:
-        """A stage that embeds."""
-        with self.stage(what) as update:
-
-            def tell(state: EmbedProgress) -> None:
-                left = state.left_s
-                parts = [
-                    f"{state.clips_per_s:.1f} clips/s",
-                    f"{state.realtime_factor:.0f}x realtime",
-                    f"{duration(left)} left" if left is not None else "",
-                ]
-                text = ", ".join(part for part in parts if part) if state.seconds else ""
-                update(state.clips_done, state.clips_total, text)
-
-            yield tell
-
-    @contextmanager
-    def probing(self, what: str) -> Iterator[ProbeProgress]:
-        """A stage that trains probes."""
-        with self.stage(what) as update:
-
-            def tell(
-                fold: int, n_folds: int, what: str, epoch: int, max_epochs: int, best: float
-            ) -> None:
-                parts = [
-                    f"fold {fold + 1} of {n_folds}" if n_folds > 1 else "",
-                    f"epoch {epoch} of at most {max_epochs}",
-                    what,
-                    f"best {best:.3f}" if math.isfinite(best) else "",
-                ]
-                # Folds count alike; within one, training mostly stops before the last epoch.
-                update(
-                    fold * max_epochs + epoch,
-                    n_folds * max_epochs,
-                    ", ".join(part for part in parts if part),
-                )
-
-            yield tell
 
 
 class Steps:

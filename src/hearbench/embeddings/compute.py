@@ -18,7 +18,7 @@ from hearbench.embeddings.manifest import (
     ShardRecord,
     TaskRecord,
 )
-from hearbench.embeddings.run import EmbedProgress, Progress, Run
+from hearbench.embeddings.run import Run
 from hearbench.embeddings.shards import finished_records
 from hearbench.embeddings.store import (
     FINGERPRINT,
@@ -41,8 +41,6 @@ from hearbench.tasks.store import PreparedTask, with_rate
 from hearbench.workspace import Workspace
 
 __all__ = [
-    "EmbedProgress",
-    "Progress",
     "embed",
     "embed_shards",
     "finished_store",
@@ -57,7 +55,6 @@ def embed(
     *,
     workspace: Workspace | None = None,
     dtype: Dtype = "float32",
-    progress: Progress | None = None,
 ) -> EmbeddingStore:
     """Computes the embeddings of all clips of a task, or finds them in the cache.
 
@@ -71,7 +68,6 @@ def embed(
         task: The task; audio at the model's rate is made where it isn't there.
         workspace: Default: from the environment.
         dtype: Of the embeddings on disk; they are computed and handed out in float32.
-        progress: Is told of every batch.
 
     Raises:
         EmbeddingError: A clip can't be read, or its embedding has another shape than the model
@@ -85,7 +81,7 @@ def embed(
     store = place.finished(workspace)
     if store is not None:
         return store
-    records = _compute(place, model, place.shards, workspace, progress)
+    records = _compute(place, model, place.shards, workspace)
     # Another process may have finished the same while this one worked; its manifest stands.
     store = place.finished(workspace)
     if store is None:
@@ -126,7 +122,6 @@ def embed_shards(
     *,
     workspace: Workspace,
     dtype: Dtype = "float32",
-    progress: Progress | None = None,
 ) -> None:
     """Computes some shards of a store, which stays unfinished until `embed` finds them there.
 
@@ -138,9 +133,8 @@ def embed_shards(
         model: The model.
         task: The task; audio at the model's rate is made where it isn't there.
         names: Of shards, as `missing_shards` gives them; those that are finished stay.
-        workspace: Cache and threads.
+        workspace: Cache, threads, and who shows progress.
         dtype: Of the embeddings on disk.
-        progress: Is told of every batch; it counts the clips of the named shards.
 
     Raises:
         EmbeddingError: There is no such shard or dtype, or as `embed`.
@@ -158,7 +152,7 @@ def embed_shards(
             f"there are {len(by_name)}, from {place.shards[0].name} to {place.shards[-1].name}."
         )
     chosen = [by_name[name] for name in dict.fromkeys(names)]
-    _compute(place, model, chosen, workspace, progress)
+    _compute(place, model, chosen, workspace)
 
 
 def store_folder(
@@ -234,7 +228,6 @@ def _compute(
     model: Model,
     shards: Sequence[Shard],
     workspace: Workspace,
-    progress: Progress | None,
 ) -> list[ShardRecord]:
     if read_fingerprint(place.folder) is None:
         made = place.check.fingerprint.model_dump_json()
@@ -244,7 +237,7 @@ def _compute(
         # What it gives mustn't depend on the tasks that it was called for before.
         model.begin(place.task.kind)
     model.engine.guard([place.task.folder, workspace.cache_dir])
-    return Run(model, place.task, folder, shards, place.dtype, workspace, progress).compute()
+    return Run(model, place.task, folder, shards, place.dtype, workspace).compute()
 
 
 def _locate(

@@ -9,11 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from hearbench.amounts import duration
 from hearbench.embeddings.align import check_timestamps
 from hearbench.embeddings.batch_size import are_alike, times_larger
 from hearbench.embeddings.batches import (
@@ -31,53 +31,24 @@ from hearbench.embeddings.out_of_memory import ran_out_of_memory
 from hearbench.embeddings.shards import ShardWay, finished_records, write_shard
 from hearbench.errors import EmbeddingError, ModelError
 from hearbench.models.protocol import Model
+from hearbench.progress import Update
 from hearbench.tasks.store import PreparedTask
 from hearbench.workspace import Workspace
 
-__all__ = ["EmbedProgress", "Progress", "Run"]
+__all__ = ["Run"]
 
 
-@dataclass(frozen=True)
-class EmbedProgress:
-    """How far a run is.
+def _pace(clips: int, left: int, audio_s: float, seconds: float) -> str:
+    """How fast it goes, as ``4.9 clips/s, 10x realtime, 20 s left``.
 
-    Attributes:
-        clips_done: Clips whose embeddings are there, of earlier runs included.
-        clips_total: Clips of all the run's shards.
-        clips_before: Clips that earlier runs had finished.
-        audio_s: Seconds of audio that this run has embedded.
-        seconds: Wall-clock time of this run.
+    Args:
+        clips: Done so far, in this run.
+        left: Clips to come.
+        audio_s: Seconds of audio that were embedded.
+        seconds: The time that took, above 0.
     """
-
-    clips_done: int
-    clips_total: int
-    clips_before: int
-    audio_s: float
-    seconds: float
-
-    @property
-    def clips_per_s(self) -> float:
-        """Clips per second in this run; 0 at its beginning."""
-        return (self.clips_done - self.clips_before) / self.seconds if self.seconds else 0.0
-
-    @property
-    def realtime_factor(self) -> float:
-        """Seconds of audio per second in this run; 0 at its beginning."""
-        return self.audio_s / self.seconds if self.seconds else 0.0
-
-    @property
-    def left_s(self) -> float | None:
-        """Seconds that the rest will take at this pace; None at the beginning."""
-        rate = self.clips_per_s
-        return (self.clips_total - self.clips_done) / rate if rate else None
-
-
-class Progress(Protocol):
-    """What ``embed`` tells about itself: once at the beginning and after every batch."""
-
-    def __call__(self, state: EmbedProgress, /) -> None:
-        """Shows a state."""
-        ...
+    rate = clips / seconds
+    return f"{rate:.1f} clips/s, {audio_s / seconds:.0f}x realtime, {duration(left / rate)} left"
 
 
 @dataclass
@@ -125,8 +96,7 @@ class Run:
         folder: The store's ``shards/``.
         shards: Of the task, in the order in which they are computed.
         dtype: Of the embeddings on disk.
-        workspace: Threads, and where it is remembered what files hold.
-        progress: Is told of every batch.
+        workspace: Threads, where it is remembered what files hold, and who shows progress.
     """
 
     def __init__(
@@ -137,7 +107,6 @@ class Run:
         shards: Sequence[Shard],
         dtype: Dtype,
         workspace: Workspace,
-        progress: Progress | None,
     ) -> None:
         self.model = model
         self.task = task
@@ -145,7 +114,6 @@ class Run:
         self.shards = shards
         self.dtype = dtype
         self.workspace = workspace
-        self.progress = progress
         # Beside the sizes in `compute`, the one place that tells the kinds of task apart.
         kinds: dict[str, Callable[[Batch, npt.NDArray[np.float32], _Rows], None]] = {
             "scene": self._scene,
@@ -164,9 +132,11 @@ class Run:
         """Computes what is missing; all records in order."""
         records = finished_records(self.folder, self.shards, self.workspace)
         pending = [shard for shard in self.shards if shard.name not in records]
-        with ThreadPoolExecutor(1, thread_name_prefix="hearbench-write") as writer:
+        title = f"{self.task.name}: embedding with {self.model.name}"
+        stage = self.workspace.progress.stage(title, "clips", self.total)
+        with ThreadPoolExecutor(1, thread_name_prefix="hearbench-write") as writer, stage as update:
             writing: Future[ShardRecord] | None = None
-            for shard, rows, seconds, way in self._finished_rows(pending):
+            for shard, rows, seconds, way in self._finished_rows(pending, update):
                 # At most one shard waits to be written while the next is computed.
                 if writing is not None:
                     records[writing.result().shard_name] = writing.result()
@@ -176,12 +146,12 @@ class Run:
         return [records[shard.name] for shard in self.shards]
 
     def _finished_rows(
-        self, pending: list[Shard]
+        self, pending: list[Shard], update: Update
     ) -> Iterator[tuple[Shard, _Rows, float, ShardWay]]:
         clips = before = self.total - sum(len(shard.clips) for shard in pending)
         audio_s = 0.0
         begun = shard_begun = time.perf_counter()
-        self._tell(clips, before, audio_s, 0.0)
+        update(clips)
         rows = _Rows()
         # Half of the threads: on a CPU the model wants the cores, too.
         workers = max(1, self.workspace.workers // 2)
@@ -198,7 +168,8 @@ class Run:
                     yield batch.shard, rows, now - shard_begun, self._way(rows, meter)
                     rows, shard_begun = _Rows(), now
                 clips, audio_s = clips + len(batch.clips), audio_s + batch_s
-                self._tell(clips, before, audio_s, now - begun)
+                pace = _pace(clips - before, self.total - clips, audio_s, now - begun)
+                update(clips, text=pace)
 
     def _way(self, rows: _Rows, meter: GpuMeter) -> ShardWay:
         memory = self.model.engine.memory()
@@ -211,10 +182,6 @@ class Run:
             peak_device_memory_mb=memory.device_mb,
             later_files=self.model.later_files(self.task.kind),
         )
-
-    def _tell(self, clips: int, before: int, audio_s: float, seconds: float) -> None:
-        if self.progress is not None:
-            self.progress(EmbedProgress(clips, self.total, before, audio_s, seconds))
 
     def _embed(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> None:
         if self.compared or len(batch.clips) <= self.reference:

@@ -16,12 +16,12 @@ from hearbench.probe.precision import resolve_precision
 from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction, Predictions
 from hearbench.probe.protocol import DEFAULT_SEED, Protocol, get_protocol
 from hearbench.probe.search import Outcome
-from hearbench.probe.trainings import Plan, ProbeProgress, learn
+from hearbench.probe.trainings import Plan, learn
 from hearbench.tasks.store import PreparedTask
 from hearbench.worker.memory import peak_resident_mb
 from hearbench.workspace import Workspace
 
-__all__ = ["PROBE_FORMAT", "ProbeProgress", "fit_probe", "fit_probes", "plan_of", "work_folder"]
+__all__ = ["PROBE_FORMAT", "fit_probe", "fit_probes", "plan_of", "work_folder"]
 
 PROBE_FORMAT = 5
 """Raised whenever the numbers that a training gives change, so that none are mixed."""
@@ -63,7 +63,6 @@ def plan_of(
     seeds: Sequence[int],
     precision: str,
     workspace: Workspace,
-    progress: ProbeProgress | None = None,
     checkpoint_every_s: float = 30.0,
 ) -> Plan:
     """What the trainings of a probe share, and where each seed's are kept.
@@ -74,7 +73,6 @@ def plan_of(
         seeds: All different.
         precision: As for `fit_probe`, and so are the others.
         workspace: Cache, device and memory.
-        progress: Told after every validation.
         checkpoint_every_s: Seconds between checkpoints.
 
     Raises:
@@ -94,7 +92,7 @@ def plan_of(
     }
     kind = kind_of(store, protocol, device=device, max_memory_bytes=workspace.memory_budget_bytes())
     n_folds = len(task.folds())
-    return Plan(kind, protocol, folders, device, dtype, n_folds, progress, checkpoint_every_s)
+    return Plan(kind, protocol, folders, device, dtype, n_folds, None, checkpoint_every_s)
 
 
 def fit_probe(
@@ -104,7 +102,6 @@ def fit_probe(
     seed: int = DEFAULT_SEED,
     precision: str = "auto",
     workspace: Workspace | None = None,
-    progress: ProbeProgress | None = None,
     checkpoint_every_s: float = 30.0,
 ) -> Predictions:
     """Learns probes on a store's embeddings and predicts every test split.
@@ -118,8 +115,7 @@ def fit_probe(
         protocol: A protocol or its name.
         seed: Of initial weights and dropout. The grid doesn't depend on it.
         precision: Of the matrix products in training: ``auto``, ``float32`` or ``bfloat16``.
-        workspace: Cache, device and memory; by default from the environment.
-        progress: Told after every validation.
+        workspace: Cache, device, memory, and who shows progress; by default from the environment.
         checkpoint_every_s: Seconds between checkpoints.
 
     Raises:
@@ -133,7 +129,6 @@ def fit_probe(
         seeds=[seed],
         precision=precision,
         workspace=workspace,
-        progress=progress,
         checkpoint_every_s=checkpoint_every_s,
     )
     return predictions
@@ -146,7 +141,6 @@ def fit_probes(
     seeds: Sequence[int],
     precision: str = "auto",
     workspace: Workspace | None = None,
-    progress: ProbeProgress | None = None,
     checkpoint_every_s: float = 30.0,
 ) -> tuple[Predictions, ...]:
     """As `fit_probe` with each of several seeds, whose networks are trained side by side.
@@ -161,7 +155,6 @@ def fit_probes(
         seeds: All different.
         precision: As for `fit_probe`, and so are the others.
         workspace: Cache, device and memory.
-        progress: Told after every validation.
         checkpoint_every_s: Seconds between checkpoints.
 
     Returns:
@@ -181,32 +174,34 @@ def fit_probes(
         seeds=seeds,
         precision=precision,
         workspace=workspace,
-        progress=progress,
         checkpoint_every_s=checkpoint_every_s,
     )
     protocol, device, kind = plan.protocol, plan.device, plan.kind
     points: dict[int, Sequence[int]] = {seed: range(len(protocol.grid)) for seed in seeds}
     grids: dict[int, tuple[Outcome, ...]] = {}
     predictions: dict[int, list[FoldPrediction | EventFoldPrediction]] = {s: [] for s in seeds}
-    for number, fold in enumerate(store.task.folds()):
-        for seed, learned in learn(plan, number, fold, points).items():
-            if number == 0:
-                grids[seed], points[seed] = learned.outcomes, [learned.best]
-            predicted = kind.predict(
-                fold,
-                learned.chosen,
-                learned.outcomes[learned.best],
-                learned.seconds,
-                plan.folders[seed],
-            )
-            predictions[seed].append(
-                dataclasses.replace(
-                    predicted,
-                    peak_memory_mb=peak_resident_mb(),
-                    peak_device_memory_mb=_peak_device_mb(device),
-                    device_utilisation=learned.device_utilisation,
+    title = f"{store.task.name}: training probes ({protocol.name})"
+    with workspace.progress.stage(title) as update:
+        shown = dataclasses.replace(plan, update=update)
+        for number, fold in enumerate(store.task.folds()):
+            for seed, learned in learn(shown, number, fold, points).items():
+                if number == 0:
+                    grids[seed], points[seed] = learned.outcomes, [learned.best]
+                predicted = kind.predict(
+                    fold,
+                    learned.chosen,
+                    learned.outcomes[learned.best],
+                    learned.seconds,
+                    plan.folders[seed],
                 )
-            )
+                predictions[seed].append(
+                    dataclasses.replace(
+                        predicted,
+                        peak_memory_mb=peak_resident_mb(),
+                        peak_device_memory_mb=_peak_device_mb(device),
+                        device_utilisation=learned.device_utilisation,
+                    )
+                )
     notes = embedding_notes(store, protocol)
     return tuple(
         Predictions(

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol as TypingProtocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,31 +29,14 @@ from hearbench.probe.objective import Validation
 from hearbench.probe.precision import exact_float32
 from hearbench.probe.protocol import GridPoint, NeighbourPoint, Protocol, by_shape
 from hearbench.probe.search import Outcome, Trained, train
+from hearbench.progress import Update
 from hearbench.tasks.store import FoldSplit
 
-__all__ = ["Learned", "Plan", "ProbeProgress", "learn"]
+__all__ = ["Learned", "Plan", "learn"]
 
 # What networks that are trained together may take, with gradients, moments and best weights.
 _STACK_BYTES = 4 << 30
 _COPIES = 6
-
-
-class ProbeProgress(TypingProtocol):
-    """Told how a probe gets on."""
-
-    def __call__(
-        self, fold: int, n_folds: int, what: str, epoch: int, max_epochs: int, best: float
-    ) -> None:
-        """After every validation.
-
-        Args:
-            fold: Which fold is trained, from 0.
-            n_folds: How many there are.
-            what: The grid points in training, in words.
-            epoch: Epochs done.
-            max_epochs: Epochs at most.
-            best: The best validation so far, NaN if there is none yet.
-        """
 
 
 @dataclass(frozen=True)
@@ -68,7 +50,7 @@ class Plan:
         device: A torch device.
         dtype: Precision of the products.
         n_folds: How many folds there are.
-        progress: Told after every validation.
+        update: Receives progress after every validation, in epochs of all folds.
         checkpoint_every_s: Seconds between checkpoints.
     """
 
@@ -78,7 +60,7 @@ class Plan:
     device: str
     dtype: torch.dtype
     n_folds: int
-    progress: ProbeProgress | None
+    update: Update | None
     checkpoint_every_s: float
 
 
@@ -235,16 +217,13 @@ def _train_together(
     points: Mapping[int, list[GridPoint]],
     to_beat: Mapping[int, float],
 ) -> dict[int, _Unit]:
-    count = sum(map(len, points.values()))
     first = next(iter(points.values()))[0]
-    what = first.label() if count == 1 else f"{count} grid points"
-    if len(points) > 1:
-        what += f" of {len(points)} seeds"
 
-    def report(epoch: int, max_epochs: int, active: int, best: float) -> None:
-        if plan.progress:
-            running = what if count == 1 else f"{active} of {what}"
-            plan.progress(number, plan.n_folds, running, epoch, max_epochs, best)
+    def update(done: int, total: int | None = None, text: str = "") -> None:
+        if plan.update is not None and total is not None:
+            fold = f"fold {number + 1} of {plan.n_folds}, " if plan.n_folds > 1 else ""
+            # Folds count alike; within one, training mostly stops before the last epoch.
+            plan.update(number * total + done, plan.n_folds * total, f"{fold}{text}")
 
     # With the first seed's trainings, named by all that are trained together.
     name = _name(data.fold, [p for own in points.values() for p in own], seeds=list(points))
@@ -264,7 +243,7 @@ def _train_together(
             racing=plan.protocol.racing,
             to_beat=to_beat,
             checkpoint=unfinished,
-            progress=report,
+            update=update,
         )
         busy = meter.take()
     seconds = (time.perf_counter() - started) / len(points)
