@@ -12,8 +12,8 @@ from helpers_leaderboard import made_up_predictions, write_made_up_result
 from scipy import stats
 
 from hearbench.comparison.compare import compare
-from hearbench.comparison.csv_file import COLUMNS, write_comparison_csv
-from hearbench.comparison.reading import read_entrants
+from hearbench.comparison.reading import read_models
+from hearbench.comparison.record import CSV_COLUMNS
 from hearbench.errors import HearError, ResultError
 from hearbench.probe.protocol import HEAR2021
 from hearbench.results import score, write_result
@@ -214,9 +214,9 @@ def test_seeds_below_a_result_count(tmp_path: Path) -> None:
 
 def test_names_are_as_long_as_they_must_be(out: Path, tmp_path: Path) -> None:
     other = shutil.copytree(out / "good", tmp_path / "elsewhere" / "good")
-    names = [e.name for e in read_entrants([out / "good", other, out / "bad" / ESC50])]
+    names = [e.name for e in read_models([out / "good", other, out / "bad" / ESC50])]
     assert names == [f"{out.name}/good", "elsewhere/good", "bad"]
-    twice = read_entrants([out, out / "good", out / "good" / ESC50 / "result.json"])
+    twice = read_models([out, out / "good", out / "good" / ESC50 / "result.json"])
     assert [e.name for e in twice] == ["bad", "close", "good"]
     assert [len(e.tasks) for e in twice] == [2, 2, 2]
 
@@ -307,10 +307,10 @@ def test_other_clips_and_tampered_predictions(out: Path, tmp_path: Path) -> None
 
 def test_csv_has_a_row_per_pair_and_task(out: Path, tmp_path: Path) -> None:
     found = compare([out], n_resamples=50)
-    write_comparison_csv(found, tmp_path / "found.csv")
+    found.write_csv(tmp_path / "found.csv")
     with (tmp_path / "found.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == CSV_COLUMNS
     assert len(rows) == 6
     pair = found.tasks[1].pairs[0]
     row = rows[3]
@@ -318,7 +318,7 @@ def test_csv_has_a_row_per_pair_and_task(out: Path, tmp_path: Path) -> None:
     assert float(row["p_holm"]) == pair.p_holm
     assert float(row["mean_a"]) - float(row["mean_b"]) == pytest.approx(pair.difference)
     with pytest.raises(HearError, match="can't be written"):
-        write_comparison_csv(found, out / "good" / ESC50)
+        found.write_csv(out / "good" / ESC50)
 
 
 def test_models_that_agree_say_nothing_of_what_clips_resolve(tmp_path: Path) -> None:

@@ -72,7 +72,6 @@ def compare(
     """
     with answers_only():
         from hearbench.comparison.compare import compare as compare_results
-        from hearbench.comparison.csv_file import write_comparison_csv
 
         if plot is not None:
             from hearbench.views.comparison_plot import check_plot_name, write_comparison_plot
@@ -91,7 +90,7 @@ def compare(
             write_comparison_plot(found, plot)
             say(f"wrote {plot}")
         if csv is not None:
-            write_comparison_csv(found, csv)
+            found.write_csv(csv)
             say(f"wrote {csv}")
     if json:
         answer_json(found.model_dump())

@@ -1,4 +1,4 @@
-"""Comparing several models on the tasks that they share."""
+"""Compares several models on the tasks that they share."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from hearbench.comparison.conclusions import RawPair, judged, raw_pair, task_comparison
-from hearbench.comparison.evidence import Evidence, read_evidence, score_of
-from hearbench.comparison.reading import Entrant, read_entrants
+from hearbench.comparison.mean_ranks import mean_ranks, standings
+from hearbench.comparison.reading import ModelResults, read_models
 from hearbench.comparison.record import Comparison, PairDifference
-from hearbench.comparison.standings import mean_ranks, standings
+from hearbench.comparison.resampled import ResampledTask, Resampling, resample_task, score_of
+from hearbench.comparison.significance import RawPair, judged, raw_pair, task_comparison
 from hearbench.errors import HearError, ResultError
 from hearbench.stats.paired import holm, holm_divisors
 
@@ -40,16 +40,16 @@ def compare(
 
     Args:
         places: Each a task's result, a model's folder, or a folder of several models.
-        score: By name; None for each task's first.
+        score: Name of a score; None for each task's first.
         baseline: The model that all others are compared with, as it is shown, or ``best`` for the
             one with the best mean rank; None for all pairs.
         test: ``bootstrap``, or ``permutation``, with which a difference must stand in a test by
             swapping predictions as well, which is more precise but about the test clips alone.
         n_resamples: Resamples of the test clips, at least 2; and permutations, of which there
             are more where the correction for many comparisons needs them.
-        level: Of an interval alone, between 0 and 1; 1 minus it is the level of all tests
+        level: Level of an interval alone, between 0 and 1; 1 minus it is the level of all tests
             together, by which the intervals of differences are widened.
-        seed: Decides the resamples.
+        seed: Seed of the resamples.
 
     Raises:
         ResultError: There are fewer than two models, no two share a task, a result isn't what it
@@ -57,51 +57,47 @@ def compare(
         HearError: The test, the baseline, the level or the number of resamples can't be.
     """
     _check(test, n_resamples, level)
-    entrants = read_entrants(places)
-    if len(entrants) < 2:
+    models = read_models(places)
+    if len(models) < 2:
         raise ResultError(
-            f"There is only one model, {entrants[0].name}; a comparison needs the results of two "
+            f"There is only one model, {models[0].name}; a comparison needs the results of two "
             "or more. Name another model's folder as well."
         )
-    names = [entrant.name for entrant in entrants]
+    names = [model.name for model in models]
     if baseline not in (None, BEST, *names):
         raise HearError(f"--baseline {baseline}: the models are {', '.join(names)}.")
-    by_task, notes = _shared_tasks(entrants)
+    by_task, notes = _shared_tasks(models)
     scores = {task: score_of(task, having, score) for task, having in by_task.items()}
     lacking = [task for task, name in scores.items() if name is None]
     if len(lacking) == len(scores):
-        known = sorted({name for e in entrants for r in e.first.values() for name in r.scores})
+        known = sorted({name for e in models for r in e.first.values() for name in r.scores})
         raise ResultError(f"--score {score}: no task has it. There are {', '.join(known)}.")
     if lacking:
         notes.append(f"Without the score {score}, and left out: {', '.join(lacking)}.")
-    evidence: list[Evidence] = []
     wanted = {task: _pairs(by_task[task], baseline) for task, name in scores.items() if name}
     n_permutations = max(n_resamples, _permutations(sum(map(len, wanted.values())), level))
-    for task, name in scores.items():
-        if name is not None:
-            evidence.append(
-                read_evidence(
-                    task,
-                    name,
-                    by_task[task],
-                    n_resamples=n_resamples,
-                    seed=seed,
-                    swapped=wanted[task] if test == "permutation" else (),
-                    n_permutations=n_permutations,
-                )
-            )
+    resampling = Resampling(n_resamples, n_permutations, seed)
+    samples = [
+        resample_task(
+            task, name, by_task[task], resampling, wanted[task] if test == "permutation" else ()
+        )
+        for task, name in scores.items()
+        if name is not None
+    ]
     if baseline == BEST and BEST not in names:
-        baseline = _best(names, mean_ranks(names, evidence, {}).mean.tolist())
+        baseline = _best(names, mean_ranks(names, samples, {}).mean.tolist())
     pairs = {
-        each.task: [raw_pair(each, a, b, test) for a, b in _pairs(each.entrants, baseline)]
-        for each in evidence
+        sample.task: [raw_pair(sample, a, b, test) for a, b in _pairs(sample.models, baseline)]
+        for sample in samples
     }
-    concluded = _corrected(evidence, pairs, level)
-    ranks = mean_ranks(names, evidence, concluded)
+    concluded = _corrected(samples, pairs, level)
+    ranks = mean_ranks(names, samples, concluded)
     n_tests = sum(not math.isnan(pair.p) for of_task in pairs.values() for pair in of_task)
     if test == "permutation" and n_tests:
         notes += _coarse(n_permutations, n_tests, level)
-    tasks = tuple(task_comparison(each, concluded[each.task], ranks, level) for each in evidence)
+    tasks = tuple(
+        task_comparison(sample, concluded[sample.task], ranks, level) for sample in samples
+    )
     return Comparison(
         models=tuple(names),
         baseline=baseline,
@@ -132,30 +128,30 @@ def _check(test: str, n_resamples: int, level: float) -> None:
 
 
 def _shared_tasks(
-    entrants: Sequence[Entrant],
-) -> tuple[dict[str, tuple[Entrant, ...]], list[str]]:
-    """The models of each task that at least two have, by the task's name; and what is left out."""
-    tasks = sorted({task for entrant in entrants for task in entrant.tasks})
-    by_task = {task: tuple(e for e in entrants if task in e.tasks) for task in tasks}
+    models: Sequence[ModelResults],
+) -> tuple[dict[str, tuple[ModelResults, ...]], list[str]]:
+    """The models of each task that at least two have, by the task's name; and notes of the rest."""
+    tasks = sorted({task for model in models for task in model.tasks})
+    by_task = {task: tuple(e for e in models if task in e.tasks) for task in tasks}
     shared = {task: having for task, having in by_task.items() if len(having) > 1}
     if not shared:
-        lines = "".join(f"\n- {e.name}: {', '.join(e.tasks)}" for e in entrants)
+        lines = "".join(f"\n- {e.name}: {', '.join(e.tasks)}" for e in models)
         raise ResultError(f"No two of the models have a result of the same task:{lines}")
     alone = [task for task in tasks if task not in shared]
     notes = [f"Tasks of one model only, left out: {', '.join(alone)}."] if alone else []
-    for entrant in entrants:
-        missing = [task for task in shared if task not in entrant.tasks]
+    for model in models:
+        missing = [task for task in shared if task not in model.tasks]
         if missing:
-            notes.append(f"{entrant.name} has no result of {', '.join(missing)}.")
+            notes.append(f"{model.name} has no result of {', '.join(missing)}.")
     return shared, notes
 
 
-def _pairs(entrants: Sequence[Entrant], baseline: str | None) -> list[tuple[int, int]]:
+def _pairs(models: Sequence[ModelResults], baseline: str | None) -> list[tuple[int, int]]:
     """Pairs of positions; the baseline is second."""
-    everyone = range(len(entrants))
-    if baseline is None or (baseline == BEST and all(e.name != BEST for e in entrants)):
+    everyone = range(len(models))
+    if baseline is None or (baseline == BEST and all(e.name != BEST for e in models)):
         return list(itertools.combinations(everyone, 2))
-    second = [i for i, entrant in enumerate(entrants) if entrant.name == baseline]
+    second = [i for i, model in enumerate(models) if model.name == baseline]
     return [(i, j) for j in second for i in everyone if i != j]
 
 
@@ -170,14 +166,14 @@ def _best(names: Sequence[str], mean_rank: Sequence[float]) -> str:
 
 
 def _corrected(
-    evidence: Sequence[Evidence], pairs: dict[str, list[RawPair]], level: float
+    samples: Sequence[ResampledTask], pairs: dict[str, list[RawPair]], level: float
 ) -> dict[str, tuple[PairDifference, ...]]:
-    raw = [(each, pair) for each in evidence for pair in pairs[each.task]]
+    raw = [(sample, pair) for sample in samples for pair in pairs[sample.task]]
     p_values = [pair.p for _, pair in raw]
     corrected = zip(holm(p_values).tolist(), holm_divisors(p_values, 1 - level), strict=True)
-    found: dict[str, list[PairDifference]] = {each.task: [] for each in evidence}
-    for (each, pair), (p, divisor) in zip(raw, corrected, strict=True):
-        found[each.task].append(judged(each, pair, p, float(divisor), level))
+    found: dict[str, list[PairDifference]] = {sample.task: [] for sample in samples}
+    for (sample, pair), (p, divisor) in zip(raw, corrected, strict=True):
+        found[sample.task].append(judged(sample, pair, p, float(divisor), level))
     return {task: tuple(listed) for task, listed in found.items()}
 
 

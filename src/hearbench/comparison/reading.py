@@ -1,4 +1,4 @@
-"""Which models and tasks the named results are of."""
+"""The models and tasks that the named results are of."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from hearbench.results.finding import find_result_files
 from hearbench.results.record import RESULT_FILE, Result
 from hearbench.results.seeds import SEEDS_FOLDER, seed_folders
 
-__all__ = ["Entrant", "read_entrants"]
+__all__ = ["ModelResults", "read_models"]
 
 _PARTS = {SEEDS_FOLDER: "seed {}", FEW_LABELS: "{}"}
 
 
 @dataclass(frozen=True)
-class Entrant:
+class ModelResults:
     """A model and its results.
 
     Attributes:
-        name: As it is shown; no two are alike.
-        tasks: Per task the folders of its seeds' results, the first seed's first.
-        first: Per task, what the first of them says.
-        seeds: Per task, of the trainings, the first seed first.
+        name: Name as it is shown; no two are alike.
+        tasks: By task, the folders of the results of its seeds, the first seed's first.
+        first: By task, the first seed's result.
+        seeds: By task, the seeds of the trainings, the first seed first.
     """
 
     name: str
@@ -36,14 +36,14 @@ class Entrant:
 
 @dataclass(frozen=True)
 class _Home:
-    """What a result belongs to: a model's folder, and which of its results on a task it is."""
+    """A model's folder, and the seed or number of labels that its results there are of."""
 
     folder: Path
     part: str
 
 
-def read_entrants(places: Sequence[Path]) -> tuple[Entrant, ...]:
-    """The models in several folders, in the folders' order; each model's tasks by name.
+def read_models(places: Sequence[Path]) -> tuple[ModelResults, ...]:
+    """Reads the models in several folders, in the folders' order; each model's tasks by name.
 
     Two models are as many as there are folders of models, whatever the models are called, so
     that a model can be compared with its other self.
@@ -64,13 +64,11 @@ def read_entrants(places: Sequence[Path]) -> tuple[Entrant, ...]:
             if folder not in folders:
                 folders.append(folder)
     names = _names(list(homes))
-    return tuple(
-        _entrant(name, folders) for name, folders in zip(names, homes.values(), strict=True)
-    )
+    return tuple(_model(name, folders) for name, folders in zip(names, homes.values(), strict=True))
 
 
 def _resolved(file: Path) -> Path:
-    """The path without links and steps back, as far as it has one."""
+    """The path without links and ``..``, unless its links lead in a circle."""
     try:
         return file.resolve()
     except (OSError, RuntimeError):  # links in a circle; reading it will say so
@@ -107,7 +105,7 @@ def _shown(name: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
-def _entrant(name: str, folders: Sequence[Path]) -> Entrant:
+def _model(name: str, folders: Sequence[Path]) -> ModelResults:
     tasks: dict[str, tuple[Path, ...]] = {}
     first: dict[str, Result] = {}
     seeds: dict[str, tuple[int, ...]] = {}
@@ -131,4 +129,4 @@ def _entrant(name: str, folders: Sequence[Path]) -> Entrant:
         tasks[task] = tuple(each for each, _ in found)
         seeds[task] = tuple(each.seed for _, each in found)
         first[task] = result
-    return Entrant(name, dict(sorted(tasks.items())), first, seeds)
+    return ModelResults(name, dict(sorted(tasks.items())), first, seeds)

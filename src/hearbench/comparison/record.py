@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Literal
 
+from hearbench.errors import HearError
+from hearbench.files import write_text
 from hearbench.records import Record
 from hearbench.results.record import Number
+from hearbench.table import Column, Table
 
 __all__ = [
+    "CSV_COLUMNS",
     "Comparison",
     "ModelStanding",
     "PairDifference",
@@ -17,22 +22,29 @@ __all__ = [
     "TaskScore",
 ]
 
+CSV_COLUMNS = (
+    *("task", "score", "n_clips", "model_a", "model_b", "mean_a", "mean_b", "difference"),
+    *("low", "high", "p", "p_holm", "better"),
+    *("low_alone", "high_alone", "p_bootstrap", "p_permutation"),
+)
+"""Columns of a comparison's CSV, in its order."""
+
 
 class TaskScore(Record):
-    """One model on one task.
+    """The score of one model on one task.
 
     Attributes:
-        model: Its name.
+        model: Name of the model.
         mean: The score, over seeds and folds.
         std: Standard deviation of the mean, of all sources that are known; NaN if unknown.
-        low: The interval's lower end; NaN if unknown.
-        high: Its upper end.
-        seeds: Of the trainings.
+        low: Lower end of the score's interval; NaN if unknown.
+        high: Upper end of the interval.
+        seeds: Seeds of the trainings.
         is_random: Whether other seeds would give other scores.
-        protocol: By which it was evaluated.
-        rank: Among the task's models; 1 is the best.
+        protocol: Name of the protocol that it was evaluated by.
+        rank: Rank among the task's models; 1 is the best.
         rank_low: The best rank that no verdict speaks against.
-        rank_high: The worst one.
+        rank_high: The worst rank that no verdict speaks against.
     """
 
     model: str
@@ -49,25 +61,25 @@ class TaskScore(Record):
 
 
 class PairDifference(Record):
-    """Two models on the same test clips of one task.
+    """The difference of two models on the same test clips of one task.
 
     Attributes:
-        model_a: The one.
-        model_b: The other.
+        model_a: Name of the first model.
+        model_b: Name of the second model.
         difference: A's score minus B's.
         std: Standard deviation of the difference; NaN if unknown.
         low: Lower end of the interval that is corrected as p is: it leaves out 0 if and only if one
             model is better. NaN if unknown.
-        high: Its upper end.
-        p: Of the hypothesis that there is no difference, the larger one of ``p_bootstrap`` and
-            ``p_permutation``; NaN if unknown.
-        p_holm: The same, corrected for all pairs and tasks.
-        better: The better model; None if the clips can't show one.
-        verdict: In words.
+        high: Upper end of that interval.
+        p: p-value of the hypothesis that there is no difference, the larger one of ``p_bootstrap``
+            and ``p_permutation``; NaN if unknown.
+        p_holm: The p-value, corrected for all pairs and tasks.
+        better: Name of the better model; None if the clips can't show one.
+        verdict: The conclusion in words.
         low_alone: Lower end of the interval of this difference alone, not corrected.
-        high_alone: Its upper end.
-        p_bootstrap: By resampling the test clips, with seeds and folds; not corrected.
-        p_permutation: By swapping predictions on the test clips; NaN if that wasn't asked for.
+        high_alone: Upper end of that interval.
+        p_bootstrap: p-value by resampling the test clips, with seeds and folds; not corrected.
+        p_permutation: p-value by swapping predictions on the test clips; NaN if not asked for.
     """
 
     model_a: str
@@ -102,17 +114,17 @@ class TaskResolution(Record):
 
 
 class TaskComparison(Record):
-    """One task.
+    """Several models on one task.
 
     Attributes:
-        task: Its name.
-        score: The score that is compared.
+        task: Name of the task.
+        score: Name of the score that is compared.
         maximise: Whether higher is better.
         n_clips: Test clips in all.
         n_folds: Test splits.
         resolution: What the clips can tell apart; None if unknown.
-        scores: Of each model that has the task.
-        pairs: Of models that have the task.
+        scores: Scores of the models that have the task.
+        pairs: Differences of these models.
         notes: What a reader should know, in sentences.
     """
 
@@ -128,17 +140,17 @@ class TaskComparison(Record):
 
 
 class ModelStanding(Record):
-    """One model over tasks.
+    """One model over all tasks.
 
     Attributes:
-        model: Its name.
-        mean_rank: Over the tasks that all models have; NaN without such a task.
+        model: Name of the model.
+        mean_rank: Mean rank over the tasks that all models have; NaN without such a task.
         low: The best mean rank that no verdict speaks against.
-        high: The worst one.
-        n_tasks: How many tasks the rank is of.
-        n_pairs: Comparisons with another model on a task, all tasks counted.
+        high: The worst mean rank that no verdict speaks against.
+        n_tasks: Number of tasks that the rank is a mean over.
+        n_pairs: Comparisons with another model on a task, over all tasks.
         ahead: In how many of these its score is the better one; equal scores count half.
-        clearly_better: In how many that is more than the clips' luck.
+        clearly_better: In how many the difference is more than the clips' luck.
         clearly_worse: In how many the other model is clearly better.
     """
 
@@ -162,17 +174,17 @@ class Comparison(Record):
     """Several models on the tasks that they share.
 
     Attributes:
-        format_version: Of this layout.
-        models: Their names, as shown.
-        baseline: The one that all others are compared with; None for all pairs.
+        format_version: Version of this layout.
+        models: Names of the models, as shown.
+        baseline: The model that all others are compared with; None for all pairs.
         test: ``bootstrap`` or ``permutation``.
-        level: Of the intervals of scores and of single differences; a corrected p of at most 1
-            minus it is a difference.
+        level: Level of the intervals of scores and of single differences; a corrected p of at most
+            1 minus it is a difference.
         n_resamples: Resamples of the test clips, or permutations.
-        resampling_seed: Decided them.
-        n_tests: Comparisons that the correction is for.
-        tasks: By name.
-        standings: Per model, in the order of ``models``.
+        resampling_seed: Seed of the resamples.
+        n_tests: Comparisons that p-values are corrected for.
+        tasks: What was found on each task, by name.
+        standings: What was found of each model, in the order of ``models``.
         notes: What a reader should know of all tasks, in sentences.
     """
 
@@ -187,3 +199,23 @@ class Comparison(Record):
     tasks: tuple[TaskComparison, ...]
     standings: tuple[ModelStanding, ...]
     notes: tuple[str, ...]
+
+    def write_csv(self, path: Path) -> None:
+        """Writes a row per pair and task; what is unknown or undefined is empty.
+
+        Raises:
+            HearError: The file can't be written.
+        """
+        table = Table([Column(name) for name in CSV_COLUMNS])
+        for task in self.tasks:
+            means = {score.model: score.mean for score in task.scores}
+            for pair in task.pairs:
+                table.add(
+                    *(task.task, task.score, task.n_clips, pair.model_a, pair.model_b),
+                    *(means[pair.model_a], means[pair.model_b]),
+                    *(getattr(pair, name) for name in CSV_COLUMNS[7:]),
+                )
+        try:
+            write_text(path, table.to_csv())
+        except OSError as error:
+            raise HearError(f"{path} can't be written: {error.strerror}.") from error

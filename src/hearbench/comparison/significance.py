@@ -1,4 +1,4 @@
-"""From resampled scores to intervals, tests and words."""
+"""Intervals, tests and verdicts from resampled scores."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hearbench.comparison.evidence import Evidence
+from hearbench.comparison.mean_ranks import TaskRanks
 from hearbench.comparison.record import (
     PairDifference,
     TaskComparison,
     TaskResolution,
     TaskScore,
 )
-from hearbench.comparison.standings import TaskRanks
+from hearbench.comparison.resampled import ResampledTask
 from hearbench.results.over_folds import common_folds, mean_of_seeds
 from hearbench.results.variance import NO_VARIANCE, Term, Variance, variance_of
 from hearbench.stats.intervals import Interval
@@ -33,16 +33,16 @@ _NO_WIDTH = 1e-6
 
 @dataclass(frozen=True)
 class RawPair:
-    """A difference before anything is concluded from it.
+    """A difference of two models before tests are corrected for their number.
 
     Attributes:
-        a: Position of the one model among the task's.
-        b: Position of the other.
-        difference: A's score minus B's; NaN if it is undefined.
-        variance: Of the difference; None if unknown.
+        a: Position of the first model among the task's.
+        b: Position of the second model.
+        difference: The first score minus the second; NaN if it is undefined.
+        variance: Variance of the difference; None if unknown.
         reach: How large a difference can be.
         p_bootstrap: p of no difference, by resampling; NaN if unknown.
-        p_permutation: The same by swapping predictions; NaN if unknown or not asked for.
+        p_permutation: p of no difference, by swapping predictions; NaN if unknown or not asked for.
     """
 
     a: int
@@ -55,7 +55,7 @@ class RawPair:
 
     @property
     def p(self) -> float:
-        """The larger one where both were asked for: a difference must stand in both.
+        """The larger p-value where both were asked for: a difference must stand in both.
 
         Permutations know of the test clips alone, resamples of seeds and folds as well; where
         these say nothing, and there is no interval either, p is unknown.
@@ -82,51 +82,51 @@ class RawPair:
         return Interval(max(-self.reach, found.low), min(self.reach, found.high))
 
 
-def raw_pair(evidence: Evidence, a: int, b: int, test: str) -> RawPair:
-    """The difference of two models and what is known of it.
+def raw_pair(sample: ResampledTask, a: int, b: int, test: str) -> RawPair:
+    """Measures the difference of two models, with its variance and p-values.
 
     Args:
-        evidence: Of the task.
-        a: Position of the one model.
-        b: Position of the other.
+        sample: The resampled task.
+        a: Position of the first model.
+        b: Position of the second model, whose score is taken off.
         test: ``bootstrap`` or ``permutation``.
     """
-    points, replicates = evidence.resampled.points, evidence.resampled.replicates
+    points, replicates = sample.resampled.points, sample.resampled.replicates
     # Folds that only one of them has a score on would compare other clips.
     there = common_folds(points[a], points[b])
     difference = mean_of_seeds(points[a][:, there]) - mean_of_seeds(points[b][:, there])
     terms = [Term(points[a], replicates[a]), Term(points[b], replicates[b], -1.0)]
-    variance = variance_of(terms, evidence.n_clips)
+    variance = variance_of(terms, sample.n_clips)
     # Two scores in [0, 1] differ by 1 at most.
-    lowest, highest = evidence.resampled.bounds
+    lowest, highest = sample.resampled.bounds
     reach = highest - lowest
     by_swapping = math.nan
     # Among infinite scores there is nothing to be reached by swapping.
     if math.isfinite(difference) and test == "permutation":
-        by_swapping = evidence.by_swapping[min(a, b), max(a, b)]
+        by_swapping = sample.by_swapping[min(a, b), max(a, b)]
     by_resampling = math.nan if variance is None else variance.p_value(difference, reach)
     return RawPair(a, b, difference, variance, reach, by_resampling, by_swapping)
 
 
 def judged(
-    evidence: Evidence, pair: RawPair, p_holm: float, divisor: float, level: float
+    sample: ResampledTask, pair: RawPair, p_holm: float, divisor: float, level: float
 ) -> PairDifference:
-    """A difference in words, with an interval that says the same.
+    """Decides whether a difference is one, with an interval that says the same.
 
     Args:
-        evidence: Of the task.
+        sample: The resampled task.
         pair: The difference.
-        p_holm: Its p, corrected for all differences.
-        divisor: By which the correction divided the level of this one's test.
-        level: Of an interval alone; 1 minus it is the level of all tests together.
+        p_holm: The p-value, corrected for all differences.
+        divisor: What the correction divided the level of this test by.
+        level: Level of an interval alone; 1 minus it is the level of all tests together.
     """
-    a, b = (evidence.entrants[i].name for i in (pair.a, pair.b))
+    a, b = (sample.models[i].name for i in (pair.a, pair.b))
     better: str | None = None
     alone, together = pair.interval(level), pair.interval(1 - (1 - level) / divisor)
     if math.isnan(p_holm):
         verdict = "can't be judged, as a score is undefined or infinite"
     elif p_holm <= 1 - level:
-        better = a if (pair.difference > 0) == evidence.maximise else b
+        better = a if (pair.difference > 0) == sample.maximise else b
         verdict = f"{better} is better"
     else:
         verdict = NO_DIFFERENCE
@@ -151,54 +151,54 @@ def judged(
 
 
 def task_comparison(
-    evidence: Evidence, pairs: Sequence[PairDifference], ranks: TaskRanks, level: float
+    sample: ResampledTask, pairs: Sequence[PairDifference], ranks: TaskRanks, level: float
 ) -> TaskComparison:
-    """All that is said of a task."""
+    """Gathers scores, differences and notes of a task."""
     return TaskComparison(
-        task=evidence.task,
-        score=evidence.score,
-        maximise=evidence.maximise,
-        n_clips=sum(evidence.n_clips),
-        n_folds=len(evidence.n_clips),
-        resolution=_resolution(evidence, level),
-        scores=tuple(_score(evidence, i, ranks, level) for i in range(len(evidence.entrants))),
+        task=sample.task,
+        score=sample.score,
+        maximise=sample.maximise,
+        n_clips=sum(sample.n_clips),
+        n_folds=len(sample.n_clips),
+        resolution=_resolution(sample, level),
+        scores=tuple(_score(sample, i, ranks, level) for i in range(len(sample.models))),
         pairs=tuple(pairs),
-        notes=tuple(_notes(evidence)),
+        notes=tuple(_notes(sample)),
     )
 
 
-def _score(evidence: Evidence, i: int, ranks: TaskRanks, level: float) -> TaskScore:
-    entrant = evidence.entrants[i]
-    points, replicates = evidence.resampled.points[i], evidence.resampled.replicates[i]
+def _score(sample: ResampledTask, i: int, ranks: TaskRanks, level: float) -> TaskScore:
+    model = sample.models[i]
+    points, replicates = sample.resampled.points[i], sample.resampled.replicates[i]
     mean = mean_of_seeds(points)
-    variance = variance_of([Term(points, replicates)], evidence.n_clips)
+    variance = variance_of([Term(points, replicates)], sample.n_clips)
     std = low = high = math.nan
     if variance is not None:
-        interval = variance.interval(mean, level, evidence.resampled.bounds)
+        interval = variance.interval(mean, level, sample.resampled.bounds)
         std, low, high = math.sqrt(variance.total), interval.low, interval.high
-    rank, rank_low, rank_high = ranks.of_task[evidence.task][entrant.name]
+    rank, rank_low, rank_high = ranks.of_task[sample.task][model.name]
     return TaskScore(
-        model=entrant.name,
+        model=model.name,
         mean=mean,
         std=std,
         low=low,
         high=high,
-        seeds=entrant.seeds[evidence.task],
-        is_random=entrant.first[evidence.task].protocol.is_random,
-        protocol=entrant.first[evidence.task].protocol.name,
+        seeds=model.seeds[sample.task],
+        is_random=model.first[sample.task].protocol.is_random,
+        protocol=model.first[sample.task].protocol.name,
         rank=rank,
         rank_low=rank_low,
         rank_high=rank_high,
     )
 
 
-def _sizes(evidence: Evidence, there: npt.NDArray[np.bool_]) -> list[int]:
+def _sizes(sample: ResampledTask, there: npt.NDArray[np.bool_]) -> list[int]:
     """Test clips of some folds."""
-    return [n for n, wanted in zip(evidence.n_clips, there.tolist(), strict=True) if wanted]
+    return [n for n, wanted in zip(sample.n_clips, there.tolist(), strict=True) if wanted]
 
 
-def _resolution(evidence: Evidence, level: float) -> TaskResolution | None:
-    resampled = list(zip(evidence.resampled.points, evidence.resampled.replicates, strict=True))
+def _resolution(sample: ResampledTask, level: float) -> TaskResolution | None:
+    resampled = list(zip(sample.resampled.points, sample.resampled.replicates, strict=True))
     # A model without any fold has nothing to tell.
     resampled = [each for each in resampled if common_folds(each[0]).any()]
     if len(resampled) < 2:
@@ -210,7 +210,7 @@ def _resolution(evidence: Evidence, level: float) -> TaskResolution | None:
     usable = [mean for mean in means if np.isfinite(mean).all()]
     if len(usable) < 2:
         return None
-    found = resolution(np.stack(usable), n_clips=_sizes(evidence, there), level=level)
+    found = resolution(np.stack(usable), n_clips=_sizes(sample, there), level=level)
     if not found.alone > _NO_WIDTH:
         return None
     if found.paired > _NO_WIDTH * found.alone:
@@ -219,51 +219,51 @@ def _resolution(evidence: Evidence, level: float) -> TaskResolution | None:
     return TaskResolution(alone=found.alone, paired=math.nan, detectable=math.nan)
 
 
-def _notes(evidence: Evidence) -> list[str]:
-    task = evidence.task
+def _notes(sample: ResampledTask) -> list[str]:
+    task = sample.task
     notes = []
     protocols: dict[str, list[str]] = {}
-    for entrant in evidence.entrants:
-        protocol = entrant.first[task].protocol
-        protocols.setdefault(protocol.recorded(), []).append(entrant.name)
+    for model in sample.models:
+        protocol = model.first[task].protocol
+        protocols.setdefault(protocol.recorded(), []).append(model.name)
     if len(protocols) > 1:
         said = "; ".join(
-            f"{', '.join(names)} by {_protocol(evidence, names[0])}" for names in protocols.values()
+            f"{', '.join(names)} by {_protocol(sample, names[0])}" for names in protocols.values()
         )
         notes.append(f"{task}: evaluated by different protocols, {said}.")
-    for entrant, points, replicates in zip(
-        evidence.entrants,
-        evidence.resampled.points,
-        evidence.resampled.replicates,
+    for model, points, replicates in zip(
+        sample.models,
+        sample.resampled.points,
+        sample.resampled.replicates,
         strict=True,
     ):
         there = common_folds(points)
         if not there.any():
-            notes.append(f"{task}: {evidence.score} of {entrant.name} is undefined.")
+            notes.append(f"{task}: {sample.score} of {model.name} is undefined.")
             continue
         if not there.all():
             notes.append(
-                f"{task}: {evidence.score} of {entrant.name} is undefined on "
+                f"{task}: {sample.score} of {model.name} is undefined on "
                 f"{int((~there).sum())} of {len(there)} test splits, which are left out; "
                 "differences are over the test splits that both models have."
             )
             points, replicates = points[:, there], replicates[:, there]
         if np.isinf(points).any():
-            notes.append(f"{task}: {evidence.score} of {entrant.name} is infinite.")
+            notes.append(f"{task}: {sample.score} of {model.name} is infinite.")
         elif not np.isfinite(replicates).all():
             bad = int((~np.isfinite(replicates)).any(axis=(0, 1)).sum())
             notes.append(
-                f"{task}: {evidence.score} of {entrant.name} is infinite or undefined in {bad} of "
+                f"{task}: {sample.score} of {model.name} is infinite or undefined in {bad} of "
                 f"{replicates.shape[-1]} resamples."
             )
-        elif math.isinf(evidence.resampled.bounds[0]) and not np.ptp(replicates, axis=-1).any():
+        elif math.isinf(sample.resampled.bounds[0]) and not np.ptp(replicates, axis=-1).any():
             notes.append(
-                f"{task}: {evidence.score} of {entrant.name} is the same in every resample, so its "
+                f"{task}: {sample.score} of {model.name} is the same in every resample, so its "
                 "interval has no width; other clips may still score otherwise."
             )
     return notes
 
 
-def _protocol(evidence: Evidence, name: str) -> str:
-    found = next(entrant for entrant in evidence.entrants if entrant.name == name)
-    return found.first[evidence.task].protocol.name
+def _protocol(sample: ResampledTask, name: str) -> str:
+    found = next(model for model in sample.models if model.name == name)
+    return found.first[sample.task].protocol.name

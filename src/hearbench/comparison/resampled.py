@@ -1,4 +1,4 @@
-"""What the test clips of one task say of several models, before anything is concluded."""
+"""Scores of several models on one task over resamples of its test clips."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hearbench.comparison.reading import Entrant
+from hearbench.comparison.reading import ModelResults
 from hearbench.errors import ResultError
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.results.clip_scores import ClipScores, SplitScores, read_clip_scores
@@ -23,40 +23,55 @@ from hearbench.stats.paired import (
     pooled_scene_clip_score,
 )
 
-__all__ = ["Evidence", "read_evidence", "score_of"]
+__all__ = ["ResampledTask", "Resampling", "resample_task", "score_of"]
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """One score of one task.
+class Resampling:
+    """How often test clips are drawn and predictions swapped.
 
     Attributes:
-        task: Its name.
-        score: Its name.
+        n_resamples: Draws of the test clips.
+        n_permutations: Swaps of two models' predictions, for each pair of models that is asked for.
+        seed: Seed of both.
+    """
+
+    n_resamples: int = 2000
+    n_permutations: int = 2000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ResampledTask:
+    """One score of one task, for every model that has it and over resamples of its test clips.
+
+    Attributes:
+        task: Name of the task.
+        score: Name of the score.
         maximise: Whether higher is better.
-        entrants: The models that have the task.
-        n_clips: Of each test split.
+        models: The models that have the task.
+        n_clips: Clips of each test split.
         resampled: Scores of each model, on the same resamples.
-        by_swapping: p of each pair of models, by positions, the lower first, from permutations;
-            empty without.
+        by_swapping: p of pairs of models, by positions, the lower first, from permutations; empty
+            without.
     """
 
     task: str
     score: str
     maximise: bool
-    entrants: tuple[Entrant, ...]
+    models: tuple[ModelResults, ...]
     n_clips: tuple[int, ...]
     resampled: Resampled
     by_swapping: dict[tuple[int, int], float]
 
 
-def score_of(task: str, entrants: Sequence[Entrant], wanted: str | None) -> str | None:
-    """The score to compare models by on a task.
+def score_of(task: str, models: Sequence[ModelResults], wanted: str | None) -> str | None:
+    """Chooses the score to compare models by on a task.
 
     Args:
-        task: Its name.
-        entrants: Those that have it.
-        wanted: Its name; None for the one that the task's results are of first.
+        task: Name of the task.
+        models: The models that have it.
+        wanted: Name of a score; None for the first one of the task's results.
 
     Returns:
         None if not all of the results have the one that is wanted.
@@ -64,39 +79,34 @@ def score_of(task: str, entrants: Sequence[Entrant], wanted: str | None) -> str 
     Raises:
         ResultError: The results have different first scores.
     """
-    results = [entrant.first[task] for entrant in entrants]
+    results = [model.first[task] for model in models]
     if wanted is not None:
         return wanted if all(wanted in result.scores for result in results) else None
     first = results[0].primary_score
-    for entrant, result in zip(entrants, results, strict=True):
+    for model, result in zip(models, results, strict=True):
         if result.primary_score != first:
             raise ResultError(
-                f"{task}: the first score is {first} in the result of {entrants[0].name}, and "
-                f"{result.primary_score} in that of {entrant.name}. Choose one with --score."
+                f"{task}: the first score is {first} in the result of {models[0].name}, and "
+                f"{result.primary_score} in that of {model.name}. Choose one with --score."
             )
     return first
 
 
-def read_evidence(
+def resample_task(
     task: str,
     score: str,
-    entrants: Sequence[Entrant],
-    *,
-    n_resamples: int,
-    seed: int,
+    models: Sequence[ModelResults],
+    resampling: Resampling,
     swapped: Sequence[tuple[int, int]] = (),
-    n_permutations: int = 2000,
-) -> Evidence:
+) -> ResampledTask:
     """Reads the predictions of a task's results and resamples its test clips.
 
     Args:
-        task: Its name.
-        score: Of all the results.
-        entrants: Models that have the task.
-        n_resamples: How many resamples.
-        seed: Decides them.
+        task: Name of the task.
+        score: Name of a score that all the results have.
+        models: Models that have the task.
+        resampling: How often, and by which seed.
         swapped: Pairs of models, as positions, for which permutations are wanted as well.
-        n_permutations: How many of these.
 
     Raises:
         ResultError: A result isn't what it should be, or is of other clips, labels or splits.
@@ -104,26 +114,28 @@ def read_evidence(
     """
     keep = bool(swapped)
     like: ClipScores | None = None
-    models: list[list[ClipScores]] = []
-    for entrant in entrants:
+    of_models: list[list[ClipScores]] = []
+    for model in models:
         seeds = []
-        for folder in entrant.tasks[task]:
+        for folder in model.tasks[task]:
             found = read_clip_scores(folder, scores=(score,), like=like, keep_predictions=keep)
             like = like or found
             seeds.append(found)
-        models.append(seeds)
-    first = models[0][0]
+        of_models.append(seeds)
+    first = of_models[0][0]
     p_values = {
-        (a, b): _by_swapping(score, models[a], models[b], first, n_permutations, seed)
+        (a, b): _by_swapping(score, of_models[a], of_models[b], first, resampling)
         for a, b in {(min(pair), max(pair)) for pair in swapped}
     }
-    return Evidence(
+    return ResampledTask(
         task=task,
         score=score,
         maximise=first.result.scores[score].maximise,
-        entrants=tuple(entrants),
+        models=tuple(models),
         n_clips=tuple(len(split.clips) for split in first.splits),
-        resampled=resampled(score, models, n_resamples=n_resamples, seed=seed),
+        resampled=resampled(
+            score, of_models, n_resamples=resampling.n_resamples, seed=resampling.seed
+        ),
         by_swapping=p_values,
     )
 
@@ -133,8 +145,7 @@ def _by_swapping(
     a: Sequence[ClipScores],
     b: Sequence[ClipScores],
     like: ClipScores,
-    n_permutations: int,
-    seed: int,
+    resampling: Resampling,
 ) -> float:
     """The p-value of permutations; NaN where a prediction is missing."""
     # Every seed must count alike; where both have as many, each is in one pair.
@@ -153,7 +164,9 @@ def _by_swapping(
     if not pooled:
         return math.nan
     with np.errstate(invalid="ignore"):  # differences of infinite scores
-        return permutation_p_value(pooled, n_permutations=n_permutations, seed=seed)
+        return permutation_p_value(
+            pooled, n_permutations=resampling.n_permutations, seed=resampling.seed
+        )
 
 
 def _split(result: ClipScores, like: SplitScores) -> SplitScores:

@@ -1,4 +1,4 @@
-"""How models stand over several tasks: mean ranks and comparisons won."""
+"""Models over several tasks: mean ranks, and how many comparisons each has won."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hearbench.comparison.evidence import Evidence
 from hearbench.comparison.record import ModelStanding, PairDifference, TaskComparison
+from hearbench.comparison.resampled import ResampledTask
 from hearbench.results.over_folds import mean_of_seeds
 from hearbench.stats.ranks import rank_intervals, ranks
 
@@ -21,14 +21,14 @@ _Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TaskRanks:
-    """Ranks of models.
+    """Ranks of models on each task and over all.
 
     Attributes:
         n_tasks: How many tasks have a score of every model.
-        mean: (n_models,) mean rank over these; NaN without any.
+        mean: (n_models,) mean rank over these tasks; NaN if there are none.
         low: (n_models,) the best mean rank that no verdict speaks against.
-        high: (n_models,) the worst one.
-        of_task: Per task and model, rank, best rank and worst rank; NaN where undefined.
+        high: (n_models,) the worst mean rank that no verdict speaks against.
+        of_task: By task and model, rank, best rank and worst rank; NaN where undefined.
     """
 
     n_tasks: int
@@ -40,20 +40,21 @@ class TaskRanks:
 
 def mean_ranks(
     names: Sequence[str],
-    evidence: Sequence[Evidence],
+    samples: Sequence[ResampledTask],
     pairs: Mapping[str, Sequence[PairDifference]],
 ) -> TaskRanks:
-    """Ranks on each task and, over those that have a score of every model, their mean.
+    """Ranks models on each task, and means of ranks over the tasks with a score of every model.
 
     Args:
-        names: Of all models.
-        evidence: Of the tasks, each with some of the models or all.
-        pairs: By task, what was concluded; none of a task to have ranks of which nothing is sure.
+        names: Names of all models.
+        samples: The tasks, each with some or all of the models.
+        pairs: By task, what the tests found; a task without an entry has no model that is
+            surely better.
     """
     of_task: dict[str, dict[str, tuple[float, float, float]]] = {}
     whole: list[_Floats] = []
-    for each in evidence:
-        own = [entrant.name for entrant in each.entrants]
+    for each in samples:
+        own = [model.name for model in each.models]
         scores = np.array([mean_of_seeds(p) for p in each.resampled.points])
         better = np.zeros((len(own), len(own)), dtype=bool)
         for pair in pairs.get(each.task, ()):
@@ -72,14 +73,14 @@ def mean_ranks(
 
 
 def standings(
-    names: Sequence[str], tasks: Sequence[TaskComparison], places: TaskRanks
+    names: Sequence[str], tasks: Sequence[TaskComparison], task_ranks: TaskRanks
 ) -> tuple[ModelStanding, ...]:
-    """Each model over all tasks."""
-    return tuple(_standing(i, name, tasks, places) for i, name in enumerate(names))
+    """Summarises each model over all tasks."""
+    return tuple(_standing(i, name, tasks, task_ranks) for i, name in enumerate(names))
 
 
 def _standing(
-    i: int, name: str, tasks: Sequence[TaskComparison], places: TaskRanks
+    i: int, name: str, tasks: Sequence[TaskComparison], task_ranks: TaskRanks
 ) -> ModelStanding:
     ahead, n_pairs, better, worse = 0.0, 0, 0, 0
     for task in tasks:
@@ -93,10 +94,10 @@ def _standing(
             worse += pair.better not in (None, name)
     return ModelStanding(
         model=name,
-        mean_rank=float(places.mean[i]),
-        low=float(places.low[i]),
-        high=float(places.high[i]),
-        n_tasks=places.n_tasks,
+        mean_rank=float(task_ranks.mean[i]),
+        low=float(task_ranks.low[i]),
+        high=float(task_ranks.high[i]),
+        n_tasks=task_ranks.n_tasks,
         n_pairs=n_pairs,
         ahead=ahead,
         clearly_better=better,
