@@ -20,7 +20,7 @@ from hearbench.leaderboard.submission import MeasuredModel, Submission, missing_
 from hearbench.leaderboard.table import COLUMNS
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.probe.events import Postprocessing, events_from_frames
-from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction, Predictions
+from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, FoldPrediction
 from hearbench.probe.protocol import HEAR2021, GridPoint, Protocol
 from hearbench.probe.search import Outcome
 from hearbench.results import score, write_result
@@ -80,8 +80,8 @@ def made_up_predictions(
     protocol: Protocol = HEAR2021,
     seed: int = 0,
     **more: Any,
-) -> Predictions:
-    """Predictions for a task: of each test split so many clips are taken for another label."""
+) -> FittedProbe:
+    """FittedProbe for a task: of each test split so many clips are taken for another label."""
     task = made_up_task(name, seed)
     own = protocol.for_task(task.metadata.task_name, task.metadata.evaluation_params)
     event = task.kind == "event"
@@ -113,7 +113,7 @@ def made_up_predictions(
         device="cpu", seconds=1.0, audio_s=10.0, peak_memory_mb=None, peak_device_memory_mb=None,
         shards=(),
     )  # fmt: skip
-    return Predictions(
+    return FittedProbe(
         task=task, embeddings=manifest, embeddings_digest="4" * 64, embeddings_path="embeddings",
         protocol=own, seed=42, precision="float32", device="cpu", grid=outcomes, chosen=chosen,
         folds=tuple(build(task, fold, outcomes[chosen], wrong, rng) for fold in task.folds()),

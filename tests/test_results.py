@@ -19,11 +19,12 @@ from sklearn.metrics import accuracy_score, average_precision_score
 
 from hearbench import embed, fit_probe, load_model, load_task, score
 from hearbench.errors import ResultError
-from hearbench.leaderboard.recompute import recompute, score_differences
-from hearbench.probe.predictions import Predictions
+from hearbench.leaderboard.recompute import recompute
+from hearbench.probe.predictions import FittedProbe
 from hearbench.probe.protocol import GridPoint, Protocol
 from hearbench.results import Number, Result, reference_form, write_result
-from hearbench.results.over_folds import mean_std
+from hearbench.results.aggregate import mean_std
+from hearbench.results.differences import score_differences
 from hearbench.workspace import Workspace
 
 PROTOCOL = Protocol(
@@ -32,7 +33,7 @@ PROTOCOL = Protocol(
 )
 
 
-def predictions_of(tmp_path: Path, workspace: Workspace, folds: bool = True) -> Predictions:
+def predictions_of(tmp_path: Path, workspace: Workspace, folds: bool = True) -> FittedProbe:
     path = make_scene_task(
         tmp_path, folds=folds, clips_per_label=6, scores=["top1_acc", "mAP", "d_prime"]
     )

@@ -31,7 +31,7 @@ from hearbench.execution.task_place import TaskPlace
 from hearbench.execution.units import EmbedShards, FetchTask, ModelChoice, TrainFold, Unit
 from hearbench.models.loading import load_model
 from hearbench.probe.fit import fit_probes
-from hearbench.probe.predictions import Predictions
+from hearbench.probe.predictions import FittedProbe
 from hearbench.probe.protocol import get_protocol
 from hearbench.progress import SILENT, Progress
 from hearbench.tasks.store import load_task
@@ -358,7 +358,7 @@ def test_the_command_gets_all_of_it_from_there(
     assert len(shards) == 6
 
 
-def made_here(wanted: Wanted, workspace: Workspace, told: Progress) -> tuple[Predictions, ...]:
+def made_here(wanted: Wanted, workspace: Workspace, told: Progress) -> tuple[FittedProbe, ...]:
     assert wanted.training is not None
     model = load_model(wanted.model.spec, workspace=workspace)
     workspace = noting(workspace, told)

@@ -12,8 +12,9 @@ from sklearn.metrics import accuracy_score, average_precision_score
 
 from hearbench.errors import ResultError
 from hearbench.leaderboard.own_row import own_row
-from hearbench.leaderboard.recompute import has_predictions, recompute, score_differences
+from hearbench.leaderboard.recompute import has_predictions, recompute
 from hearbench.results import Result
+from hearbench.results.differences import score_differences
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +204,7 @@ def up_and_out(folder: Path) -> None:
         (one_nan, "values that are no probabilities"),
         (a_pickle, "is not an array"),
         (clips_twice, "clips of fold03 are there twice"),
-        (fewer_clips, "has 19 clips, and the result 20"),
+        (fewer_clips, "has 19 clips of fold03, and the result 20"),
         (other_labels, "has 2 labels, and the result 3"),
         (twos, "values other than 0 and 1"),
         (no_json, "is not valid JSON"),

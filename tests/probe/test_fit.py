@@ -17,11 +17,12 @@ from sklearn.metrics import roc_auc_score
 from hearbench import embed, fit_probe, load_model, load_task, score
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import ProbeError, UnknownNameError
-from hearbench.leaderboard.recompute import recompute, score_differences
+from hearbench.leaderboard.recompute import recompute
 from hearbench.metrics.classification import top1_accuracy
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.protocol import GridPoint, Protocol
 from hearbench.results import Result, write_result
+from hearbench.results.differences import score_differences
 from hearbench.results.uncertainty import uncertainty
 from hearbench.workspace import Workspace
 

@@ -11,8 +11,8 @@ from hearbench import records
 from hearbench.distance import DistanceResult
 from hearbench.errors import ResultError
 from hearbench.results import RESULT_FILE, Result
+from hearbench.results.aggregate import same_number
 from hearbench.results.curve import Curve
-from hearbench.results.over_folds import same_number
 from hearbench.results.uncertainty import Uncertainty
 
 ESC50 = "esc50-v2.0.0-full"

@@ -13,7 +13,7 @@ from helpers_tasks import make_scene_task
 
 from hearbench import embed, fit_probe, load_model, load_task, score
 from hearbench.embeddings.manifest import FileRecord, ShardRecord
-from hearbench.probe.predictions import Predictions
+from hearbench.probe.predictions import FittedProbe
 from hearbench.probe.protocol import GridPoint, Protocol
 from hearbench.probe.subset import TrainSubset
 from hearbench.results import Result
@@ -23,7 +23,7 @@ POINT = GridPoint(hidden_dim=8, max_epochs=4, check_every=2, patience=2)
 PROTOCOL = Protocol(name="quick", grid=(POINT, POINT.model_copy(update={"lr": 0.01})))
 
 
-def predictions_of(tmp_path: Path, workspace: Workspace, protocol: Protocol) -> Predictions:
+def predictions_of(tmp_path: Path, workspace: Workspace, protocol: Protocol) -> FittedProbe:
     path = make_scene_task(tmp_path, folds=True, clips_per_label=6, scores=["top1_acc"])
     model = load_model(str(write_model(tmp_path)), workspace=workspace)
     store = embed(model, load_task(path, workspace=workspace), workspace=workspace)

@@ -70,7 +70,7 @@ def test_deeply_nested_files(tmp_path: Path) -> None:
     for name in ("result.json", "predictions/test.events.json", "predictions/labels.json"):
         folder = write_event_result(tmp_path / "result")
         (folder / name).write_text(DEEP)
-        with pytest.raises(ResultError, match=rf"{name} is not valid JSON"):
+        with pytest.raises(ResultError, match=rf"{name} is not .*valid JSON"):
             EventPredictions.read(folder).clip("a.wav")
 
 
@@ -313,12 +313,12 @@ def test_frames_of_other_numbers(tmp_path: Path, name: str, dtype: str) -> None:
     folder = write_event_result(tmp_path)
     path = folder / "predictions" / f"{name}.npy"
     np.save(path, np.load(path).astype(dtype))
-    with pytest.raises(ResultError, match="bounds, timestamps and probabilities of test are"):
+    with pytest.raises(ResultError, match=rf"{name}\.npy (doesn't say|holds|has the shape)"):
         EventPredictions.read(folder).clip("a.wav")
 
 
 def test_timestamps_without_a_shape(tmp_path: Path) -> None:
     folder = write_event_result(tmp_path)
     np.save(folder / "predictions" / "test.timestamps.npy", np.float64(1))
-    with pytest.raises(ResultError, match="don't fit together"):
+    with pytest.raises(ResultError, match=r"timestamps\.npy holds float64 \(\), and not times"):
         EventPredictions.read(folder).clip("a.wav")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -134,6 +135,9 @@ def test_frames_of_any_number(tmp_path: Path, n_frames: int) -> None:
 
 def test_undefined_probabilities(tmp_path: Path) -> None:
     folder = write_event_result(tmp_path, estimate={})
+    result = json.loads((folder / "result.json").read_text())
+    result["folds"][0] |= {"test_loss": None, "validation_score": None}
+    (folder / "result.json").write_text(json.dumps(result))
     np.save(folder / "predictions/test.npy", np.full((240, 4), np.nan, dtype=np.float32))
     plot = plot_events(folder, "a.wav", tmp_path / "a.png")
     assert plot.counts == {"matched": 0, "missed": 4, "spurious": 0}

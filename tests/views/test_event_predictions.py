@@ -16,7 +16,8 @@ def test_a_clip_has_its_own_frames_and_events(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "result.json"):
         predictions = EventPredictions.read(path)
         assert predictions.labels == tuple(LABELS)
-        assert (predictions.model, predictions.task) == ("my_model", "calls-1.0.0-full")
+        said = predictions.result
+        assert (said.model.name, said.task.name) == ("my_model", "calls-1.0.0-full")
     clip = predictions.clip("b.wav")
     assert (len(clip.reference), len(clip.estimate)) == (0, 1)
     assert clip.estimate.to_mapping(["b.wav"], LABELS) == {
@@ -76,19 +77,19 @@ def test_missing_and_broken_files(tmp_path: Path, name: str, content: bytes | No
         file.unlink()
     else:
         file.write_bytes(content)
-    with pytest.raises(ResultError, match=rf"{name}.*result folder, as `hearbench evaluate`"):
+    with pytest.raises(ResultError, match=name):
         EventPredictions.read(tmp_path).clip("a.wav")
 
 
 def test_json_of_another_form(tmp_path: Path) -> None:
     write_event_result(tmp_path)
     (tmp_path / "predictions/test.events.json").write_text('{"a.wav": [{"label": "dog"}]}')
-    with pytest.raises(ResultError, match=r"test\.events\.json: a\.wav\.0\.start: Field required"):
+    with pytest.raises(ResultError, match=r"test\.events\.json.*'a\.wav'.*no event"):
         EventPredictions.read(tmp_path).clip("a.wav")
 
 
 def test_frames_that_do_not_fit_together(tmp_path: Path) -> None:
     write_event_result(tmp_path)
     np.save(tmp_path / "predictions/test.npy", np.zeros((7, 4), dtype=np.float32))
-    with pytest.raises(ResultError, match=r"frames of test don't fit together: .*\(7, 4\)"):
+    with pytest.raises(ResultError, match=r"test\.npy has the shape \(7, 4\)"):
         EventPredictions.read(tmp_path).clip("a.wav")

@@ -23,7 +23,9 @@ SCORES = [
 
 def compared(folder: Path, clip: str, **options: Any) -> ClipComparison:
     predictions = EventPredictions.read(write_event_result(folder, **options))
-    return compare_clip(predictions.clip(clip), predictions.labels, predictions.primary_score)
+    return compare_clip(
+        predictions.clip(clip), predictions.labels, predictions.result.primary_score
+    )
 
 
 def test_statuses_by_hand(tmp_path: Path) -> None:

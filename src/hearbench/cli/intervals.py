@@ -49,7 +49,7 @@ def write_uncertainty(folder: Path, task: str, reporter: Reporter) -> None:
 
 def _is_of(sure: Uncertainty, results: Sequence[Result]) -> bool:
     """Whether it says of every seed and score what the results say."""
-    from hearbench.results.over_folds import same_number
+    from hearbench.results.aggregate import same_number
 
     if sure.seeds != tuple(result.seed for result in results):
         return False

@@ -92,7 +92,7 @@ class Inputs:
 
 def _follows_earlier_rule(result: Result) -> bool:
     """Whether undefined scores were treated as earlier versions did, so that scores are others."""
-    from hearbench.results.over_folds import mean_std, same_number
+    from hearbench.results.aggregate import mean_std, same_number
 
     # Nothing was left of a grid point with an undefined validation, and no mean with such a fold.
     if any(each.ended == "undefined_score" and not each.best_epoch for each in result.grid):

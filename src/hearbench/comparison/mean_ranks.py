@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hearbench.comparison.record import ModelStanding, PairDifference, TaskComparison
 from hearbench.comparison.resampled import ResampledTask
-from hearbench.results.over_folds import mean_of_seeds
+from hearbench.results.aggregate import mean_of_seeds
 from hearbench.stats.ranks import rank_intervals, ranks
 
 __all__ = ["TaskRanks", "mean_ranks", "standings"]

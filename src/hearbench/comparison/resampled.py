@@ -6,22 +6,15 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hearbench.comparison.reading import ModelResults
 from hearbench.errors import ResultError
-from hearbench.metrics.event_lists import EventArrays
 from hearbench.results.clip_scores import ClipScores, SplitScores, read_clip_scores
 from hearbench.results.resampled import Resampled, resampled
 from hearbench.stats.clip_scores import ClipScore
-from hearbench.stats.paired import (
-    permutation_p_value,
-    pooled_event_clip_score,
-    pooled_scene_clip_score,
-)
+from hearbench.stats.paired import permutation_p_value
 
 __all__ = ["ResampledTask", "Resampling", "resample_task", "score_of"]
 
@@ -112,13 +105,12 @@ def resample_task(
         ResultError: A result isn't what it should be, or is of other clips, labels or splits.
         UnknownNameError: The score doesn't exist.
     """
-    keep = bool(swapped)
     like: ClipScores | None = None
     of_models: list[list[ClipScores]] = []
     for model in models:
         seeds = []
         for folder in model.tasks[task]:
-            found = read_clip_scores(folder, scores=(score,), like=like, keep_predictions=keep)
+            found = read_clip_scores(folder, scores=(score,), like=like)
             like = like or found
             seeds.append(found)
         of_models.append(seeds)
@@ -156,10 +148,10 @@ def _by_swapping(
             continue  # left out of the means as well
         scores = []
         for one, other in pairs:
-            both = _pooled(score, split, _split(one, split), _split(other, split), like.labels)
-            if both is None:
+            ours, theirs = (_split(each, split).predictions for each in (one, other))
+            if ours.is_blank or theirs.is_blank:
                 return math.nan
-            scores.append(both)
+            scores.append(ours.pooled_clip_score(score, theirs))
         pooled.append(scores)
     if not pooled:
         return math.nan
@@ -171,19 +163,3 @@ def _by_swapping(
 
 def _split(result: ClipScores, like: SplitScores) -> SplitScores:
     return next(split for split in result.splits if split.name == like.name)
-
-
-def _pooled(
-    score: str, like: SplitScores, one: SplitScores, other: SplitScores, labels: Sequence[str]
-) -> ClipScore | None:
-    a, b = one.predictions, other.predictions
-    if a is None or b is None:
-        return None
-    if isinstance(like.truth, EventArrays):
-        if not (isinstance(a, EventArrays) and isinstance(b, EventArrays)):
-            return None
-        return pooled_event_clip_score(score, like.truth, a, b, len(like.clips), labels)
-    if isinstance(a, EventArrays) or isinstance(b, EventArrays):
-        return None
-    targets: npt.NDArray[np.integer[Any]] = like.truth
-    return pooled_scene_clip_score(score, a, b, targets)

@@ -17,7 +17,7 @@ from hearbench.comparison.record import (
     TaskScore,
 )
 from hearbench.comparison.resampled import ResampledTask
-from hearbench.results.over_folds import common_folds, mean_of_seeds
+from hearbench.results.aggregate import common_folds, mean_of_seeds
 from hearbench.results.variance import NO_VARIANCE, Term, Variance, variance_of
 from hearbench.stats.intervals import Interval
 from hearbench.stats.paired import difference_interval

@@ -26,7 +26,7 @@ from hearbench.errors import EmbeddingError, TaskError
 from hearbench.metrics.distance import KS, DistanceMeasures, measure_distances
 from hearbench.metrics.distance_blocks import Sameness
 from hearbench.metrics.distance_errors import StandardErrors, n_looked_at, standard_errors
-from hearbench.results.over_folds import mean_std
+from hearbench.results.aggregate import mean_std
 from hearbench.results.record import EmbeddingsRecord
 from hearbench.tasks.store import PreparedTask
 from hearbench.worker.memory import peak_resident_mb

@@ -9,8 +9,9 @@ from pathlib import Path
 from hearbench.errors import ResultError
 from hearbench.results.record import RESULT_FILE, Result
 from hearbench.results.seeds import seed_folders
-from hearbench.results.stored import read_array
+from hearbench.results.splits import SPLIT_OF
 from hearbench.results.uncertainty import UNCERTAINTY_FILE
+from hearbench.results.untrusted import read_array
 
 __all__ = ["FORM", "appended_problems", "extra_problems", "link_problems", "result_files", "walk"]
 
@@ -39,16 +40,9 @@ def result_files(folder: Path) -> list[str]:
 
 def _needed(result: Result) -> list[str]:
     names = [RESULT_FILE, FORM, "predictions/labels.json", "predictions/clips.json"]
-    scene = ("npy", "targets.npy")
-    event = (
-        *("npy", "bounds.npy", "timestamps.npy"),
-        *("events.json", "reference.json", "per_label.json"),
-    )
+    endings = SPLIT_OF[result.task_type].endings
     for fold in result.folds:
-        names += [
-            f"predictions/{fold.test}.{ending}"
-            for ending in (scene if result.kind == "scene" else event)
-        ]
+        names += [f"predictions/{fold.test}.{ending}" for ending in endings]
     return names
 
 

@@ -9,7 +9,6 @@ here, most of it by the size of the files that came with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,13 @@ import numpy.typing as npt
 
 from hearbench.errors import ResultError
 from hearbench.metrics.event_lists import EventArrays
-from hearbench.results.record import RESULT_FILE, FoldResult, PostprocessingRecord, Result
-from hearbench.results.stored import REMEDY, read_array, read_clips, read_events, read_labels
-from hearbench.tasks.spec import is_plain_name
+from hearbench.results.predictions import Predictions
+from hearbench.results.record import RESULT_FILE, Result
+from hearbench.results.splits import EventSplit
+from hearbench.results.untrusted import REMEDY
 
 __all__ = ["check_plausible"]
 
-_FOLDER = "predictions"
 # Of a median filter, over all clips of a split: so many frames per frame that there is, or so many
 # in all if that is more. Each takes a few dozen bytes.
 _MOST_PER_FRAME, _MOST_FRAMES = 16, 1 << 20
@@ -57,36 +56,22 @@ def check_plausible(result: Result, folder: Path, clip_s: float | None = None) -
     """
     if result.n_labels < 1:
         raise ResultError(f"{folder / RESULT_FILE} says that there are no labels. {REMEDY}")
-    if result.kind != "event":
-        return
-    place = folder / _FOLDER
-    tests = [fold.test for fold in result.folds if is_plain_name(fold.test)]
-    splits = read_clips(place)
-    labels = read_labels(place, result.n_labels)
-    for fold in result.folds:
-        if fold.test not in tests or fold.test not in splits:
-            continue
-        file = place / f"{fold.test}.timestamps.npy"
-        times = _times(file, clip_s)
-        starts = _starts(place / f"{fold.test}.bounds.npy", len(times))
-        if fold.postprocessing is not None:
-            _check_filter(fold.test, fold.postprocessing, times, starts, folder / RESULT_FILE)
-        _check_events(fold, splits[fold.test], labels, len(times), place)
+    for split in Predictions.read(folder, result).splits.values():
+        if isinstance(split, EventSplit):
+            _check_times(split.timestamps_ms, clip_s, split)
+            _check_filter(split, folder / RESULT_FILE)
+            _check_events(split)
 
 
-def _times(file: Path, clip_s: float | None) -> npt.NDArray[np.float64]:
-    stored = read_array(file)
-    if stored.ndim != 1 or not np.issubdtype(stored.dtype, np.floating):
-        raise ResultError(f"{file} holds {stored.dtype} {stored.shape}, and not times. {REMEDY}")
-    times = stored.astype(np.float64)  # bounds can be beyond what is stored in fewer bits
+def _check_times(times: npt.NDArray[np.float64], clip_s: float | None, split: EventSplit) -> None:
+    file = split.file("timestamps.npy")
     if not np.isfinite(times).all():
         raise ResultError(f"{file} holds times that are no numbers. {REMEDY}")
     most_s = _LONGEST_CLIP_S if clip_s is None else clip_s + _LONGER_BY_S
-    _check_times(times, most_s, file)
-    return times
+    _check_within(times, most_s, file)
 
 
-def _check_times(times_ms: npt.NDArray[np.floating[Any]], most_s: float, file: Path) -> None:
+def _check_within(times_ms: npt.NDArray[np.floating[Any]], most_s: float, file: Path) -> None:
     for wrong in (times_ms.max(initial=0.0), times_ms.min(initial=0.0)):
         if not 1000 * _EARLIEST_S <= wrong <= 1000 * most_s:
             raise ResultError(
@@ -95,23 +80,11 @@ def _check_times(times_ms: npt.NDArray[np.floating[Any]], most_s: float, file: P
             )
 
 
-def _starts(file: Path, n_frames: int) -> npt.NDArray[np.int64]:
-    """Where each clip's frames begin and end, as far as that can be said."""
-    bounds = read_array(file)
-    if bounds.ndim != 1 or not np.issubdtype(bounds.dtype, np.integer):
-        return np.zeros(1, dtype=np.int64)
-    starts: npt.NDArray[np.int64] = np.clip(bounds, 0, n_frames).astype(np.int64)
-    return starts
-
-
-def _check_filter(
-    test: str,
-    way: PostprocessingRecord,
-    times: npt.NDArray[np.floating[Any]],
-    starts: npt.NDArray[np.int64],
-    file: Path,
-) -> None:
-    first, last = starts[:-1], starts[1:] - 1
+def _check_filter(split: EventSplit, file: Path) -> None:
+    way, times, bounds = split.postprocessing, split.timestamps_ms, split.bounds
+    if way is None:
+        return
+    first, last = bounds[:-1], bounds[1:] - 1
     longer = last > first
     spans_ms = times[last[longer]] - times[first[longer]]
     with np.errstate(all="ignore"):
@@ -126,29 +99,24 @@ def _check_filter(
     if way.median_filter_ms < 0 or not (fits or not len(widths)):
         raise ResultError(
             f"{file}: a median filter of {way.median_filter_ms:g} ms doesn't fit the frames of "
-            f"{test}. {REMEDY}"
+            f"{split.name}. {REMEDY}"
         )
 
 
-def _check_events(
-    fold: FoldResult, clips: Sequence[str], labels: Sequence[str], n_frames: int, place: Path
-) -> None:
-    lists = []
+def _check_events(split: EventSplit) -> None:
+    clips, labels, n_frames = split.clips, split.labels, len(split.timestamps_ms)
     cells = n_frames * len(labels)
-    for what in ("reference", "events"):
-        file = place / f"{fold.test}.{what}.json"
-        events = read_events(file, clips, labels)
+    reference, estimate = split.reference, split.estimate
+    for events, ending in ((reference, "reference.json"), (estimate, "events.json")):
         if len(events) > max(_MOST_EVENTS, cells):
             raise ResultError(
-                f"{file} has {len(events)} events, and there are {n_frames} frames of "
-                f"{len(labels)} labels. {REMEDY}"
+                f"{split.file(ending)} has {len(events)} events, and there are {n_frames} frames "
+                f"of {len(labels)} labels. {REMEDY}"
             )
         for times in (events.onset_ms, events.offset_ms):
-            _check_times(times, _LONGEST_CLIP_S, file)
-        lists.append(events)
-    reference, estimate = lists
+            _check_within(times, _LONGEST_CLIP_S, split.file(ending))
     lengths = np.zeros(max(1, len(clips)))
-    for events in lists:
+    for events in (reference, estimate):
         np.maximum.at(lengths, events.clip, events.offset_s)
         # What an event covers is counted by itself, too.
         lengths += np.bincount(
@@ -159,13 +127,13 @@ def _check_events(
     seconds = float(lengths.sum())
     if seconds * len(labels) > max(_MOST_CELLS, _MOST_CELLS_PER_FRAME * cells):
         raise ResultError(
-            f"{place / f'{fold.test}.reference.json'} and {fold.test}.events.json are of "
+            f"{split.file('reference.json')} and {split.name}.events.json are of "
             f"{seconds:.0f} s of {len(labels)} labels, and there are {n_frames} frames. {REMEDY}"
         )
     pairs = _pairs(reference, estimate, len(labels))
     if pairs > max(_MOST_PAIRS, cells):
         raise ResultError(
-            f"{place / f'{fold.test}.reference.json'} has events of which {pairs} could be those "
+            f"{split.file('reference.json')} has events of which {pairs} could be those "
             f"that were found. {REMEDY}"
         )
 

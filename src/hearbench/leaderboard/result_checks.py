@@ -17,16 +17,13 @@ from hearbench.errors import HearError
 from hearbench.files import SYNTAX_ERRORS
 from hearbench.leaderboard.columns import LeaderboardTask
 from hearbench.leaderboard.plausible import check_plausible
-from hearbench.leaderboard.recompute import (
-    has_predictions,
-    recompute,
-    score_differences,
-)
+from hearbench.leaderboard.recompute import has_predictions, recompute
 from hearbench.metrics import get_event_score, get_scene_score
 from hearbench.probe.events import Postprocessing, postprocessing_grid
 from hearbench.probe.objective import Objective
 from hearbench.probe.protocol import HEAR2021
-from hearbench.results.over_folds import mean_std, same_number
+from hearbench.results.aggregate import mean_std, same_number
+from hearbench.results.differences import score_differences
 from hearbench.results.record import RESULT_FILE, PartSummary, Result
 
 __all__ = ["result_problems"]

@@ -16,13 +16,14 @@ from hearbench.leaderboard.columns import leaderboard_tasks
 from hearbench.leaderboard.contradictions import contradictions, counted_contradictions, day_of
 from hearbench.leaderboard.layout import FORM, appended_problems, result_files
 from hearbench.leaderboard.plausible import check_plausible
-from hearbench.leaderboard.recompute import content_difference, recompute, score_differences
+from hearbench.leaderboard.recompute import recompute
 from hearbench.leaderboard.submission import Submission
+from hearbench.results.differences import content_difference, score_differences
 from hearbench.results.files import reference_form
 from hearbench.results.record import Result
 from hearbench.results.seeds import seed_folders
-from hearbench.results.stored import read_json
 from hearbench.results.uncertainty import UNCERTAINTY_FILE, Uncertainty, uncertainty
+from hearbench.results.untrusted import read_json
 from hearbench.tasks.naming import catalog_task
 from hearbench.tasks.store import PreparedTask
 from hearbench.validate.report import Report

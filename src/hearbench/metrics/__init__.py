@@ -6,6 +6,8 @@ sed_eval. Another package adds one through an entry point of the group ``hearben
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hearbench.metrics.scores import SceneScore, get_scene_score, score_names
 from hearbench.metrics.sound_event import (
     EventScore,
@@ -13,6 +15,7 @@ from hearbench.metrics.sound_event import (
     event_scores,
     get_event_score,
 )
+from hearbench.tasks.task_type import EVENT, SCENE, TaskType
 
 __all__ = [
     "EventScore",
@@ -21,5 +24,20 @@ __all__ = [
     "event_scores",
     "get_event_score",
     "get_scene_score",
+    "get_score",
     "score_names",
 ]
+
+_GETTERS: dict[TaskType, Callable[[str], SceneScore | EventScore]] = {
+    SCENE: get_scene_score,
+    EVENT: get_event_score,
+}
+
+
+def get_score(kind: TaskType, name: str) -> SceneScore | EventScore:
+    """The score of that name for a kind of task.
+
+    Raises:
+        UnknownNameError: That kind of task has no such score.
+    """
+    return _GETTERS[kind](name)

@@ -23,18 +23,31 @@ class SceneScore:
             shape, to one number; NaN where the score is undefined.
         maximise: Whether higher is better.
         title: One line for listings.
+        parts_in_results: None; event scores have some.
     """
 
     name: str
     function: Callable[[npt.NDArray[np.floating], npt.NDArray[np.integer]], float]
     maximise: bool
     title: str
+    parts_in_results: tuple[str, ...] = ()
+
+    @property
+    def main(self) -> str:
+        """The part that is the score: its only one, of the score's own name."""
+        return self.name
 
     def __call__(
         self, probabilities: npt.NDArray[np.floating], targets: npt.NDArray[np.integer]
     ) -> float:
         """The score; see the function's own docstring."""
         return self.function(probabilities, targets)
+
+    def parts(
+        self, probabilities: npt.NDArray[np.floating], targets: npt.NDArray[np.integer]
+    ) -> dict[str, float]:
+        """The score under its own name, as event scores answer their parts."""
+        return {self.name: self.function(probabilities, targets)}
 
 
 _SCENE: Registry[SceneScore] = Registry(

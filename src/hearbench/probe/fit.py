@@ -13,7 +13,7 @@ from hearbench.embeddings.store import EmbeddingStore
 from hearbench.probe.embedding_notes import embedding_notes
 from hearbench.probe.kinds import kind_of
 from hearbench.probe.precision import resolve_precision
-from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction, Predictions
+from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, FoldPrediction
 from hearbench.probe.protocol import DEFAULT_SEED, Protocol, get_protocol
 from hearbench.probe.search import Outcome
 from hearbench.probe.trainings import Plan, learn
@@ -103,7 +103,7 @@ def fit_probe(
     precision: str = "auto",
     workspace: Workspace | None = None,
     checkpoint_every_s: float = 30.0,
-) -> Predictions:
+) -> FittedProbe:
     """Learns probes on a store's embeddings and predicts every test split.
 
     The grid is searched on the first fold; the point with the best validation trains the
@@ -142,7 +142,7 @@ def fit_probes(
     precision: str = "auto",
     workspace: Workspace | None = None,
     checkpoint_every_s: float = 30.0,
-) -> tuple[Predictions, ...]:
+) -> tuple[FittedProbe, ...]:
     """As `fit_probe` with each of several seeds, whose networks are trained side by side.
 
     Each seed searches the grid on the first fold and trains the others with its own winner, so
@@ -204,7 +204,7 @@ def fit_probes(
                 )
     notes = embedding_notes(store, protocol)
     return tuple(
-        Predictions(
+        FittedProbe(
             task=store.task,
             embeddings=store.manifest,
             embeddings_digest=store.digest,

@@ -14,7 +14,7 @@ from hearbench.probe.protocol import Protocol
 from hearbench.probe.search import Outcome
 from hearbench.tasks.store import FoldSplit, PreparedTask
 
-__all__ = ["EventFoldPrediction", "FoldPrediction", "Predictions"]
+__all__ = ["EventFoldPrediction", "FittedProbe", "FoldPrediction"]
 
 
 class _Fold:
@@ -98,8 +98,8 @@ class EventFoldPrediction(_Fold):
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """A task's test predictions by one model.
+class FittedProbe:
+    """Probes that were learned on one model's embeddings of a task, by what they predict.
 
     Attributes:
         task: The task.

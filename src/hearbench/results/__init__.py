@@ -42,6 +42,7 @@ from hearbench.results.record import (
 
 if TYPE_CHECKING:
     from hearbench.results.files import reference_form, write_result
+    from hearbench.results.predictions import Predictions
     from hearbench.results.scoring import score
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Number",
     "PartSummary",
     "PostprocessingRecord",
+    "Predictions",
     "Resources",
     "Result",
     "ScoreSummary",
@@ -62,7 +64,12 @@ __all__ = [
 ]
 
 # Imported when first used: whoever only reads a result needs no torch.
-_HOMES = {"reference_form": "files", "score": "scoring", "write_result": "files"}
+_HOMES = {
+    "Predictions": "predictions",
+    "reference_form": "files",
+    "score": "scoring",
+    "write_result": "files",
+}
 
 
 def __getattr__(name: str) -> Any:

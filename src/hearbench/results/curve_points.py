@@ -10,6 +10,7 @@ from hearbench._version import __version__
 from hearbench.errors import ProbeError, ResultError
 from hearbench.probe.protocol import Protocol
 from hearbench.probe.subset import TrainSubset
+from hearbench.results.aggregate import mean_std
 from hearbench.results.curve import (
     FEW_LABELS,
     AllClips,
@@ -21,7 +22,6 @@ from hearbench.results.curve import (
     area_over_clips,
     mean_interval,
 )
-from hearbench.results.over_folds import mean_std
 from hearbench.results.record import RESULT_FILE, Result
 
 __all__ = ["ClipCounts", "build_curve", "curve_differences", "finished_parts", "part_folder"]

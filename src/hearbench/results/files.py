@@ -11,12 +11,12 @@ from typing import Any
 
 from hearbench.digest import digest_bytes
 from hearbench.errors import ResultError
-from hearbench.files import TEMPORARY_PREFIX, json_text, write_json, write_npy, write_text
-from hearbench.metrics import get_event_score
-from hearbench.probe.predictions import EventFoldPrediction, Predictions
+from hearbench.files import TEMPORARY_PREFIX, json_text, write_json, write_text
+from hearbench.probe.predictions import FittedProbe
 from hearbench.probe.protocol import NeighbourPoint
+from hearbench.results.aggregate import mean_std
 from hearbench.results.damage import PREDICTIONS, REFERENCE_FILE, belongs_to_result
-from hearbench.results.over_folds import mean_std
+from hearbench.results.predictions import Predictions
 from hearbench.results.record import RESULT_FILE, Result
 from hearbench.sums import read_sums, sums_of, write_sums
 
@@ -31,7 +31,7 @@ _FIXED = {
 }
 
 
-def write_result(result: Result, predictions: Predictions, folder: Path) -> Path:
+def write_result(result: Result, predictions: FittedProbe, folder: Path) -> Path:
     """Writes a result's folder, ``result.json`` last.
 
     Returns:
@@ -41,21 +41,11 @@ def write_result(result: Result, predictions: Predictions, folder: Path) -> Path
         ResultError: The folder can't be written.
     """
     try:
-        place = folder / PREDICTIONS
-        for fold in predictions.folds:
-            write_npy(place / f"{fold.fold.test}.npy", fold.probabilities)
-            if isinstance(fold, EventFoldPrediction):
-                _write_events(fold, predictions, place)
-            else:
-                write_npy(place / f"{fold.fold.test}.targets.npy", fold.targets)
-        write_json(place / "labels.json", list(predictions.task.vocabulary))
-        write_json(
-            place / "clips.json", {fold.fold.test: list(fold.clips) for fold in predictions.folds}
-        )
+        Predictions.of(predictions).write(folder)
         on_loss = not predictions.task.metadata.use_scoring_for_early_stopping
         write_json(folder / REFERENCE_FILE, reference_form(result, on_loss=on_loss))
         text = json_text(result.model_dump(mode="json"))
-        digests = sums_of(folder, [*_files_below(place), folder / REFERENCE_FILE])
+        digests = sums_of(folder, [*_files_below(folder / PREDICTIONS), folder / REFERENCE_FILE])
         # Before the file that says that all the others are there.
         write_sums(
             folder,
@@ -145,16 +135,3 @@ def _reference_postprocessing(result: Result) -> list[list[str | float]]:
         ["median_filter_ms", way.median_filter_ms],
         ["min_duration", way.min_duration_ms],
     ]
-
-
-def _write_events(fold: EventFoldPrediction, predictions: Predictions, place: Path) -> None:
-    name, labels = fold.fold.test, list(predictions.task.vocabulary)
-    write_npy(place / f"{name}.bounds.npy", fold.bounds)
-    write_npy(place / f"{name}.timestamps.npy", fold.timestamps_ms)
-    write_json(place / f"{name}.events.json", fold.estimate.to_mapping(fold.clips, labels))
-    write_json(place / f"{name}.reference.json", fold.reference.to_mapping(fold.clips, labels))
-    parts = {
-        score: get_event_score(score).parts(fold.reference, fold.estimate, labels)
-        for score in predictions.task.metadata.evaluation
-    }
-    write_json(place / f"{name}.per_label.json", parts)

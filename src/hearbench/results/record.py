@@ -11,6 +11,7 @@ from hearbench.embeddings.manifest import ModelRecord, TaskRecord
 from hearbench.files import json_safe
 from hearbench.probe.protocol import GridPoint, NeighbourPoint, Protocol
 from hearbench.records import Record, StoredRecord
+from hearbench.tasks.task_type import TaskType, task_type
 
 __all__ = [
     "RESULT_FILE",
@@ -102,6 +103,11 @@ class FoldResult(Record):
     best_epoch: int
     epochs: int
     postprocessing: PostprocessingRecord | None = None
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether there is no prediction, so that every score is undefined."""
+        return math.isnan(self.test_loss) or math.isnan(self.validation_score)
 
 
 class GridResult(Record):
@@ -251,6 +257,15 @@ class Result(StoredRecord):
         if self.primary_score not in self.scores:
             raise ValueError(f"primary_score is none of the scores: {self.primary_score!r}")
         return self
+
+    @property
+    def task_type(self) -> TaskType:
+        """The kind of task.
+
+        Raises:
+            UnknownNameError: There is no such kind.
+        """
+        return task_type(self.kind)
 
     @property
     def primary(self) -> ScoreSummary:

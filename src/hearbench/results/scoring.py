@@ -7,22 +7,19 @@ import math
 import platform
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from hearbench._version import __version__
-from hearbench.metrics import get_event_score, get_scene_score
-from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction, Predictions
+from hearbench.metrics import get_score
+from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, FoldPrediction
 from hearbench.probe.search import Outcome
-from hearbench.results.over_folds import mean_std
+from hearbench.results.predictions import Predictions
 from hearbench.results.record import (
     EmbeddingsRecord,
     FoldResult,
     GridResult,
-    PartSummary,
     PostprocessingRecord,
     Resources,
     Result,
-    ScoreSummary,
 )
 from hearbench.results.stages import stage_records
 from hearbench.worker.memory import peak_resident_mb
@@ -30,7 +27,7 @@ from hearbench.worker.memory import peak_resident_mb
 __all__ = ["score"]
 
 
-def score(predictions: Predictions) -> Result:
+def score(predictions: FittedProbe) -> Result:
     """Scores test predictions by all of the task's scores.
 
     Raises:
@@ -41,7 +38,7 @@ def score(predictions: Predictions) -> Result:
     scene = manifest.kind == "scene"
     sizes = manifest.model.scene_embedding_size, manifest.model.timestamp_embedding_size
     started = time.perf_counter()
-    scores = {name: _summary(name, predictions) for name in metadata.evaluation}
+    scores = Predictions.of(predictions).scores()
     scoring_s = time.perf_counter() - started
     peak_mb = peak_resident_mb()
     return Result(
@@ -82,47 +79,7 @@ def score(predictions: Predictions) -> Result:
     )
 
 
-def _summary(name: str, predictions: Predictions) -> ScoreSummary:
-    """One score over the test splits; here the kinds of task part."""
-    if predictions.task.kind == "scene":
-        metric = get_scene_score(name)
-        return ScoreSummary(
-            **_over_folds(
-                {
-                    fold.fold.test: metric(fold.probabilities, fold.targets)
-                    for fold in predictions.scene_folds()
-                    if not fold.is_blank
-                },
-                predictions,
-            ),
-            maximise=metric.maximise,
-        )
-    event_metric = get_event_score(name)
-    labels = list(predictions.task.vocabulary)
-    found = {
-        fold.fold.test: event_metric.parts(fold.reference, fold.estimate, labels)
-        for fold in predictions.event_folds()
-        if not fold.is_blank
-    }
-    by_part = {
-        part: _over_folds({test: parts[part] for test, parts in found.items()}, predictions)
-        for part in event_metric.parts_in_results
-    }
-    return ScoreSummary(
-        **by_part[event_metric.main],
-        maximise=event_metric.maximise,
-        parts={part: PartSummary(**numbers) for part, numbers in by_part.items()},
-    )
-
-
-def _over_folds(values: Mapping[str, float], predictions: Predictions) -> dict[str, Any]:
-    tests = [fold.fold.test for fold in predictions.folds]
-    per_fold = {test: float(values.get(test, math.nan)) for test in tests}
-    mean, std = mean_std(list(per_fold.values()))
-    return {"mean": mean, "std": std, "per_fold": per_fold}
-
-
-def _notes(predictions: Predictions) -> tuple[str, ...]:
+def _notes(predictions: FittedProbe) -> tuple[str, ...]:
     notes = [*predictions.embeddings.notes]
     event = predictions.task.kind == "event"
     why = "no event was predicted" if event else "some label is that of no clip, or of all"
@@ -163,15 +120,15 @@ def _notes(predictions: Predictions) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _is_worst(outcome: Outcome, predictions: Predictions) -> bool:
+def _is_worst(outcome: Outcome, predictions: FittedProbe) -> bool:
     """Whether nothing better than an undefined validation was reached."""
     score = outcome.validation_score
     if not math.isinf(score):
         return False
     metadata = predictions.task.metadata
     name = metadata.evaluation[0]
-    get = get_scene_score if predictions.task.kind == "scene" else get_event_score
-    lower_is_better = not metadata.use_scoring_for_early_stopping or not get(name).maximise
+    maximise = get_score(predictions.task.task_type, name).maximise
+    lower_is_better = not metadata.use_scoring_for_early_stopping or not maximise
     return (score > 0) == lower_is_better
 
 

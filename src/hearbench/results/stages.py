@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction, Predictions
+from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, FoldPrediction
 from hearbench.probe.training_clips import training_clips
 from hearbench.results.record import StageRecord
 
@@ -12,7 +12,7 @@ __all__ = ["stage_records"]
 
 
 def stage_records(
-    predictions: Predictions, *, scoring_s: float, peak_memory_mb: float | None
+    predictions: FittedProbe, *, scoring_s: float, peak_memory_mb: float | None
 ) -> tuple[StageRecord, ...]:
     """Embedding, the probe of each test split, and scoring, in this order.
 
@@ -41,7 +41,7 @@ def stage_records(
     return (embedding, *_probes(predictions), scoring)
 
 
-def _probes(predictions: Predictions) -> Iterator[StageRecord]:
+def _probes(predictions: FittedProbe) -> Iterator[StageRecord]:
     for number, fold in enumerate(predictions.folds):
         # The grid is tried on the first fold alone.
         outcomes = predictions.grid if number == 0 else (fold.outcome,)
@@ -60,7 +60,7 @@ def _probes(predictions: Predictions) -> Iterator[StageRecord]:
         )
 
 
-def _n_training_clips(predictions: Predictions, fold: FoldPrediction | EventFoldPrediction) -> int:
+def _n_training_clips(predictions: FittedProbe, fold: FoldPrediction | EventFoldPrediction) -> int:
     own = training_clips(predictions.task, fold.fold, predictions.protocol.subset)
     return sum(len(clips) for clips in own.values())
 

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from scipy import stats
 
 from hearbench.records import Record, StoredRecord
+from hearbench.results.aggregate import common_folds, mean_of_seeds, means_over_folds
 from hearbench.results.clip_scores import ClipScores, read_clip_scores
-from hearbench.results.over_folds import common_folds, mean_of_seeds, means_over_folds
 from hearbench.results.record import Number
 from hearbench.results.resampled import resampled
 from hearbench.results.seeds import seed_folders

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from hearbench.errors import TaskError
 from hearbench.registry import did_you_mean
 from hearbench.tasks.evaluation_params import evaluation_params
+from hearbench.tasks.task_type import EmbeddingType
 
 __all__ = [
     "EVENT_SCORES",
@@ -27,7 +28,6 @@ __all__ = [
     "score_problems",
 ]
 
-EmbeddingType = Literal["scene", "event"]
 PredictionType = Literal["multiclass", "multilabel"]
 SplitMode = Literal["trainvaltest", "new_split_kfold", "presplit_kfold"]
 

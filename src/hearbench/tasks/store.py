@@ -27,6 +27,7 @@ from hearbench.tasks.inventory import changed_files, tell_damaged
 from hearbench.tasks.locate import locate
 from hearbench.tasks.parallel import in_threads
 from hearbench.tasks.spec import EmbeddingType, TaskMetadata
+from hearbench.tasks.task_type import TaskType, task_type
 from hearbench.workspace import Workspace
 
 __all__ = ["FoldSplit", "PreparedTask", "load_task", "resampled_folder", "with_rate"]
@@ -83,6 +84,11 @@ class PreparedTask:
     def kind(self) -> EmbeddingType:
         """``"scene"`` or ``"event"``."""
         return self.metadata.embedding_type
+
+    @property
+    def task_type(self) -> TaskType:
+        """`SCENE` or `EVENT`."""
+        return task_type(self.kind)
 
     @property
     def sample_rates(self) -> tuple[int, ...]:

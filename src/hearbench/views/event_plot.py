@@ -142,7 +142,7 @@ def _arrange(
 ) -> EventPlot:
     begin, end = _window(clip, start_s, end_s)
     notes: list[str] = []
-    comparison = compare_clip(clip, predictions.labels, predictions.primary_score)
+    comparison = compare_clip(clip, predictions.labels, predictions.result.primary_score)
     within = [
         event
         for event in comparison.events
@@ -175,8 +175,8 @@ def _arrange(
         notes.append("Probabilities are undefined: no probe could be chosen.")
     return EventPlot(
         clip=clip.name,
-        task=predictions.task,
-        model=predictions.model,
+        task=predictions.result.task.name,
+        model=predictions.result.model.name,
         labels=predictions.labels,
         comparison=comparison,
         start_s=begin,
@@ -206,11 +206,12 @@ def _window(
 
 
 def _positions(labels: Sequence[str], predictions: EventPredictions) -> list[int]:
+    task = predictions.result.task.name
     index = {label: i for i, label in enumerate(predictions.labels)}
     for label in labels:
         if label not in index:
             raise UnknownNameError(
-                f"{predictions.task} has no label {label!r}. {did_you_mean(label, list(index))}"
+                f"{task} has no label {label!r}. {did_you_mean(label, list(index))}"
             )
     return list(dict.fromkeys(index[label] for label in labels))
 

@@ -4,50 +4,24 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, TypeAdapter
 
 from hearbench.errors import ResultError, UnknownNameError
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.registry import did_you_mean
-from hearbench.results.stored import read_array, read_json
+from hearbench.results.predictions import Predictions
+from hearbench.results.record import Result
+from hearbench.results.splits import EventSplit
 
 __all__ = ["ClipPredictions", "EventPredictions"]
 
-_RESULT = "result.json"
 _MOST_LISTED = 10
-_REMEDY = "An event task's result folder, as `hearbench evaluate` writes it, is needed."
-
-
-class _Named(BaseModel):
-    name: str
-
-
-class _Head(BaseModel):
-    """What views need of a ``result.json``, whatever else is in it."""
-
-    kind: str
-    primary_score: str
-    model: _Named
-    task: _Named
-
-
-class _EventRow(BaseModel):
-    label: str
-    start: float
-    end: float
-
-
-_HEAD = TypeAdapter(_Head)
-_SPLITS = TypeAdapter(dict[str, list[str]])
-_LABELS = TypeAdapter(list[str])
-_EVENTS = TypeAdapter(dict[str, list[_EventRow]])
 
 
 @dataclass(frozen=True)
@@ -80,23 +54,19 @@ class ClipPredictions:
 
 @dataclass(frozen=True)
 class EventPredictions:
-    """The test predictions of an event task.
+    """The test predictions of an event task, clip by clip.
 
     Attributes:
-        folder: The result's.
-        model: Name of the model.
-        task: Name of the task.
-        primary_score: The score that was optimised; its rule says which events match.
+        folder: Where the result lies.
+        result: What it says; the rule of its primary score says which events match.
         labels: The vocabulary.
-        splits: Clips per test split, in the order of the frames.
+        splits: The test splits.
     """
 
     folder: Path
-    model: str
-    task: str
-    primary_score: str
+    result: Result
     labels: tuple[str, ...]
-    splits: Mapping[str, tuple[str, ...]]
+    splits: tuple[EventSplit, ...]
 
     @classmethod
     def read(cls, result: Path) -> EventPredictions:
@@ -108,36 +78,28 @@ class EventPredictions:
             ResultError: A file is missing or isn't what it should be, or the result is that of
                 a scene task.
         """
-        file = result / _RESULT if result.is_dir() else result
-        head = read_json(file, _HEAD, _REMEDY)
-        if head.kind != "event":
+        read = Result.read(result)
+        folder = result if result.is_dir() else result.parent
+        predictions = Predictions.read(folder, read)
+        splits = [s for s in predictions.splits.values() if isinstance(s, EventSplit)]
+        if len(splits) < len(predictions.splits):
             raise ResultError(
-                f"{file} is the result of a {head.kind} task, {head.task.name}, whose clips have "
+                f"{folder} is the result of a {read.kind} task, {read.task.name}, whose clips have "
                 "labels but no events. Name the result of an event task."
             )
-        place = file.parent / "predictions"
-        splits = read_json(place / "clips.json", _SPLITS, _REMEDY)
-        labels = read_json(place / "labels.json", _LABELS, _REMEDY)
-        return cls(
-            folder=file.parent,
-            model=head.model.name,
-            task=head.task.name,
-            primary_score=head.primary_score,
-            labels=tuple(labels),
-            splits={split: tuple(clips) for split, clips in splits.items()},
-        )
+        return cls(folder, read, predictions.labels, tuple(splits))
 
-    @property
-    def places(self) -> dict[str, tuple[str, int]]:
+    @cached_property
+    def places(self) -> dict[str, tuple[EventSplit, int]]:
         """Name of each clip to its test split and its position there.
 
         A clip goes by its file name, or by ``split/file`` where several splits have it.
         """
-        times = Counter(clip for clips in self.splits.values() for clip in clips)
+        times = Counter(clip for split in self.splits for clip in split.clips)
         return {
-            clip if times[clip] == 1 else f"{split}/{clip}": (split, i)
-            for split, clips in self.splits.items()
-            for i, clip in enumerate(clips)
+            clip if times[clip] == 1 else f"{split.name}/{clip}": (split, i)
+            for split in self.splits
+            for i, clip in enumerate(split.clips)
         }
 
     def clip(self, name: str) -> ClipPredictions:
@@ -147,22 +109,19 @@ class EventPredictions:
             UnknownNameError: No test split has it.
             ResultError: A file is missing or isn't what it should be.
         """
-        places = self.places
-        if name not in places:
+        if name not in self.places:
             raise UnknownNameError(
-                f"{self.folder} has no clip named {name!r}. {_proposal(name, list(places))}"
+                f"{self.folder} has no clip named {name!r}. {_proposal(name, list(self.places))}"
             )
-        split, i = places[name]
-        timestamps, probabilities = self._frames(split, i)
-        reference, estimate = self._lists(split)
-        own = [self.splits[split][i]]
+        split, i = self.places[name]
+        timestamps, probabilities = split.frames(i)
         return ClipPredictions(
             name,
-            split,
-            EventArrays.from_mapping(reference, own, self.labels, what="reference"),
-            EventArrays.from_mapping(estimate, own, self.labels, what="estimate"),
-            timestamps,
-            probabilities,
+            split.name,
+            _of_clip(split.reference, i),
+            _of_clip(split.estimate, i),
+            np.array(timestamps),
+            np.array(probabilities, dtype=np.float32),
         )
 
     def events(self) -> Iterator[tuple[str, EventArrays, EventArrays]]:
@@ -171,56 +130,15 @@ class EventPredictions:
         Raises:
             ResultError: A file is missing or isn't what it should be.
         """
-        names = iter(self.places)
-        for split, clips in self.splits.items():
-            reference, estimate = self._lists(split)
-            for clip in clips:
-                yield (
-                    next(names),
-                    EventArrays.from_mapping(reference, [clip], self.labels, what="reference"),
-                    EventArrays.from_mapping(estimate, [clip], self.labels, what="estimate"),
-                )
+        for name, (split, i) in self.places.items():
+            yield name, _of_clip(split.reference, i), _of_clip(split.estimate, i)
 
-    def _lists(self, split: str) -> tuple[dict[str, list[dict[str, Any]]], ...]:
-        place = self.folder / "predictions"
-        return tuple(
-            {
-                clip: [row.model_dump() for row in rows]
-                for clip, rows in read_json(
-                    place / f"{split}.{what}.json", _EVENTS, _REMEDY
-                ).items()
-            }
-            for what in ("reference", "events")
-        )
 
-    def _frames(
-        self, split: str, position: int
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-        place = self.folder / "predictions"
-        bounds = read_array(place / f"{split}.bounds.npy", _REMEDY)
-        timestamps = read_array(place / f"{split}.timestamps.npy", _REMEDY)
-        probabilities = read_array(place / f"{split}.npy", _REMEDY)
-        n_clips, n_frames = len(self.splits[split]), timestamps.size
-        expected = ((n_clips + 1,), (n_frames,), (n_frames, len(self.labels)))
-        shapes = (bounds.shape, timestamps.shape, probabilities.shape)
-        if shapes != expected or bounds[0] != 0 or bounds[-1] != n_frames:
-            raise ResultError(
-                f"{place}: the frames of {split} don't fit together: bounds, timestamps and "
-                f"probabilities have the shapes {shapes} for {n_clips} clips and "
-                f"{len(self.labels)} labels. Evaluate again."
-            )
-        kinds = [array.dtype.kind for array in (bounds, timestamps, probabilities)]
-        if kinds[0] not in "iu" or kinds[1:] != ["f", "f"]:
-            raise ResultError(
-                f"{place}: the bounds, timestamps and probabilities of {split} are "
-                f"{bounds.dtype}, {timestamps.dtype} and {probabilities.dtype}; integers, then "
-                f"floating-point numbers are needed. {_REMEDY}"
-            )
-        own = slice(int(bounds[position]), int(bounds[position + 1]))
-        return (
-            np.array(timestamps[own], dtype=np.float64),
-            np.array(probabilities[own], dtype=np.float32),
-        )
+def _of_clip(events: EventArrays, position: int) -> EventArrays:
+    # Events that were read stand clip after clip.
+    first, end = np.searchsorted(events.clip, (position, position + 1))
+    own = events.take(np.arange(first, end))
+    return EventArrays(np.zeros_like(own.clip), own.label, own.onset_ms, own.offset_ms)
 
 
 def _proposal(name: str, names: list[str]) -> str:

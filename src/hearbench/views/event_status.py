@@ -107,7 +107,7 @@ def compare_clip(clip: ClipPredictions, labels: Sequence[str], score: str) -> Cl
     Args:
         clip: The clip.
         labels: The vocabulary.
-        score: Name of the score, as `EventPredictions.primary_score`.
+        score: Name of the score, as that of a result.
 
     Raises:
         UnknownNameError: There is no such score.

@@ -93,8 +93,8 @@ def transcription_scores(result: Path) -> dict[str, Any]:
                 len(reference), len(estimate), len(pairs), overlap
             )
     return {
-        "model": predictions.model,
-        "task": predictions.task,
+        "model": predictions.result.model.name,
+        "task": predictions.result.task.name,
         "n_clips": len(clips),
         "n_undefined": sum(math.isnan(scores["onset"]["recall"]) for scores in clips.values()),
         "lengthened": lengthened,
