@@ -20,6 +20,7 @@ LAYERS = (
     {
         "_version",
         "amounts",
+        "cache",
         "console",
         "digest",
         "errors",

@@ -138,7 +138,7 @@ def test_the_catalog_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         (190, ("licence", "from", "here"), ()),
     ):
         monkeypatch.setattr(
-            "hearbench.cli.tables.output_console",
+            "hearbench.cli.render.output_console",
             lambda width=width: Console(width=width, highlight=False),
         )
         lines = hearbench("list", "tasks").stdout.splitlines()

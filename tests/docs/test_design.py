@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from test_imports import LAYERS, RANK, ROOT
 
-from hearbench.cli import cache
+from hearbench import cache
 from hearbench.execution import ray_cluster
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/design.md"
@@ -58,7 +58,7 @@ def test_modules_are_there(cells: list[str]) -> None:
 
 def test_folders_of_the_cache() -> None:
     named = {quoted(cells[0])[0].partition("/")[0] for cells in rows("folder")}
-    kinds = set(cache._KINDS) - {cache._LEFTOVERS}
+    kinds = set(cache.KINDS) - {cache.LEFTOVERS}
     assert named == {*kinds, ray_cluster._MARKS, "pins.json"}
 
 

@@ -1,25 +1,51 @@
-"""``hearbench list``: what there is to choose from."""
+"""``hearbench list``: tasks, models, protocols and scores to choose from."""
 
 from __future__ import annotations
 
 import ast
 import importlib.util
-from collections.abc import Callable, Sequence
+import json as json_module
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
+import hearbench.models
+from hearbench.amounts import data_size
 from hearbench.cli import options as o
-from hearbench.cli.list_tasks import catalog_rows, show_catalog, task_rows
+from hearbench.cli import render
 from hearbench.cli.running import verb
-from hearbench.cli.tables import output_console
 from hearbench.cli.terminal import answer_json, answer_line
 from hearbench.errors import HearError, UnknownNameError
+from hearbench.metrics import (
+    EventScore,
+    SceneScore,
+    event_score_names,
+    get_event_score,
+    get_scene_score,
+    score_names,
+)
+from hearbench.probe.protocol import get_protocol, protocol_names
 from hearbench.registry import did_you_mean
+from hearbench.table import Column, Table
+from hearbench.tasks.catalog import TaskSpec, catalog_names, get_spec
+from hearbench.tasks.check import METADATA
+from hearbench.tasks.locate import TASKS_FOLDER
+from hearbench.tasks.ready_made import ready_made_names
+from hearbench.tasks.spec import TaskMetadata
+from hearbench.worker.importing import API_FUNCTIONS, submodules_with
 from hearbench.workspace import Workspace
 
 __all__ = ["list_verb"]
+
+_DEPTH = 3
+_FULL_RATE = 48000
+_BYTES_PER_SAMPLE = 2
+_SMALL = "small"
+
+Row = dict[str, Any]
 
 
 @verb(
@@ -52,9 +78,9 @@ def list_verb(
     HEAR-API module or file works as well.
     """
     workspace = Workspace.from_environment(cache_dir=cache)
-    kinds: dict[str, Callable[[], list[dict[str, Any]]]] = {
-        "catalog": lambda: catalog_rows(workspace),
-        "tasks": lambda: task_rows(workspace, folder),
+    kinds: dict[str, Callable[[], list[Row]]] = {
+        "catalog": lambda: _catalog(workspace),
+        "tasks": lambda: _tasks(workspace, folder),
         "models": _models,
         "protocols": _protocols,
         "scores": _scores,
@@ -62,7 +88,7 @@ def list_verb(
     if what is not None and what not in kinds:
         raise UnknownNameError(f"There is no list of {what!r}. {did_you_mean(what, list(kinds))}")
     if folder is not None and what not in (None, "tasks"):
-        raise HearError(f"--dir lists tasks, which are no {what}. Leave one of the two away.")
+        raise HearError(f"--dir lists tasks, which are no {what}. Leave out one of the two.")
     if folder is not None:
         wanted = ["tasks"]
     elif what == "tasks":
@@ -75,25 +101,20 @@ def list_verb(
         return
     for kind, rows in found.items():
         if kind == "catalog":
-            show_catalog(rows, small=small)
+            _show_catalog([row for row in rows if small or row["mode"] != _SMALL], small=small)
         elif not rows:
             answer_line(f"No {kind} in {workspace.cache_dir if folder is None else folder}.")
         else:
             _show(kind, rows)
 
 
-def _show(kind: str, rows: Sequence[dict[str, Any]]) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=Text(kind), title_justify="left", box=box.SIMPLE_HEAD)
-    columns = [column for column in rows[0] if column != "grid"]
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+def _show(kind: str, rows: Sequence[Row]) -> None:
+    names = [name for name in rows[0] if name != "grid"]
+    columns = [Column(name.replace("_", " "), _cell, wrap="anywhere") for name in names]
+    table = Table(columns, kind)
     for row in rows:
-        table.add_row(*(Text(_cell(row[column])) for column in columns))
-    output_console().print(table)
+        table.add(*(row[name] for name in names))
+    render.show(table)
 
 
 def _cell(value: Any) -> str:
@@ -104,17 +125,153 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def _model_names() -> list[str]:
+# The catalog's columns by importance; of a narrow terminal the last ones are the first to go.
+_CATALOG: Mapping[str, Callable[[Row], str]] = {
+    "task": lambda row: str(row["task"]),
+    "mode": lambda row: str(row["mode"]),
+    "clips": lambda row: "" if row["clips"] is None else str(row["clips"]),
+    "here": lambda row: ", ".join(f"{rate / 1000:g}k" for rate in row["sample_rates_here"]),
+    "kind": lambda row: str(row["kind"]),
+    "hours": lambda row: "" if row["hours"] is None else f"{row['hours']:.1f}",
+    "first score": lambda row: str(row["scores"][0]),
+    "domain": lambda row: str(row["domain"]),
+    "size": lambda row: "" if row["bytes_at_48000"] is None else data_size(row["bytes_at_48000"]),
+    "from": lambda row: ", ".join(row["from"]),
+    "licence": lambda row: str(row["licence"]),
+}
+_IN_ORDER = (
+    "task", "mode", "domain", "kind", "clips", "hours", "size", "first score", "licence", "from",
+    "here",
+)  # fmt: skip
+_NUMBERS = {"clips", "hours", "size"}
+_FEWEST_COLUMNS = 3
+_WIDEST = 30
+
+
+def _show_catalog(rows: Sequence[Row], *, small: bool) -> None:
+    """The catalog as a table, of as many columns as the terminal is wide."""
+    cells = {name: [column(row) for row in rows] for name, column in _CATALOG.items()}
+    # Three more for what stands between columns; a long licence may take several lines.
+    widths = {
+        name: min(_WIDEST, max(map(len, (name, *values)))) + 3 for name, values in cells.items()
+    }
+    shown = list(_CATALOG)
+    width = render.output_console().width
+    while len(shown) > _FEWEST_COLUMNS and sum(widths[name] for name in shown) > width:
+        shown.pop()
+    in_order = [name for name in _IN_ORDER if name in shown]
+    columns = [
+        Column(
+            name,
+            align="right" if name in _NUMBERS else "left",
+            wrap="no" if name == "task" else "between words",
+        )
+        for name in in_order
+    ]
+    table = Table(columns, "the catalog")
+    for values in zip(*(cells[name] for name in in_order), strict=True):
+        table.add(*values)
+    hints = [
+        "Sizes are those of the audio at 48 kHz." if "size" in shown else "",
+        "`hearbench tasks download TASK` fetches a ready-made one, `hearbench prepare TASK` makes "
+        "it from its corpus; `evaluate` downloads what it needs.",
+        "" if small else "--small lists the cut-down corpora for tests as well.",
+        "" if len(shown) == len(_CATALOG) else "A wider terminal or --json shows more.",
+    ]
+    render.show(table, " ".join(hint for hint in hints if hint))
+
+
+def _catalog(workspace: Workspace) -> list[Row]:
+    """Every mode of every task of the catalog."""
+    specs = [get_spec(name) for name in catalog_names()]
+    return [
+        _catalog_row(spec, mode, workspace)
+        for spec in sorted(specs, key=lambda spec: (spec.domain, spec.name))
+        for mode in spec.modes
+    ]
+
+
+def _catalog_row(spec: TaskSpec, mode: str, workspace: Workspace) -> Row:
+    folder = workspace.path(TASKS_FOLDER, spec.folder_name(mode))
+    here = _task(folder)
+    chosen, hours = spec.mode(mode), spec.hours_of(mode)
+    corpus = "corpus" if spec.downloads_of(mode) else "TFDS export"
+    return {
+        "task": spec.name,
+        "version": spec.version,
+        "mode": mode,
+        "title": spec.title,
+        "about": spec.about,
+        "domain": spec.domain,
+        "kind": spec.embedding_type,
+        "labels": spec.prediction_type,
+        "clips": chosen.clips,
+        "hours": None if hours is None else round(hours, 2),
+        "scores": list(spec.scores),
+        "bytes_at_48000": (
+            None if hours is None else round(hours * 3600 * _FULL_RATE * _BYTES_PER_SAMPLE)
+        ),
+        "licence": spec.licence,
+        "homepage": spec.homepage,
+        "leaderboard": chosen.leaderboard,
+        "from": (
+            ["ready-made", corpus] if spec.folder_name(mode) in ready_made_names() else [corpus]
+        ),
+        "sample_rates_here": here["sample_rates"] if here else [],
+        "folder": str(folder) if here else None,
+    }
+
+
+def _tasks(workspace: Workspace, folder: Path | None) -> list[Row]:
+    """The tasks below a folder, or in the cache if none is given.
+
+    Raises:
+        UnknownNameError: There is no such folder.
+    """
+    if folder is not None and not folder.is_dir():
+        raise UnknownNameError(f"There is no folder {folder}.")
+    root = workspace.path(TASKS_FOLDER) if folder is None else folder
+    folders = {path.resolve() for path in _below(root)} if root.is_dir() else set()
+    rows = (_task(path) for path in folders)
+    return sorted((row for row in rows if row), key=lambda row: (row["task"], row["folder"]))
+
+
+def _below(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
+    """Task folders at or below a folder."""
+    if (folder / METADATA).is_file():
+        yield folder
+    elif depth > 0:
+        for below in sorted(folder.iterdir()):
+            if below.is_dir() and not below.name.startswith("."):
+                yield from _below(below, depth - 1)
+
+
+def _task(folder: Path) -> Row | None:
+    try:
+        metadata = TaskMetadata.model_validate_json((folder / METADATA).read_bytes())
+        clips = sum(
+            len(json_module.loads((folder / f"{split}.json").read_bytes()))
+            for split in metadata.splits
+        )
+    except (OSError, ValueError, ValidationError, TypeError):
+        return None  # a list shows what can be used; load_task says what is wrong with the rest
+    rates = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+    return {
+        "task": metadata.name,
+        "kind": metadata.embedding_type,
+        "labels": metadata.prediction_type,
+        "splits": len(metadata.splits),
+        "clips": clips,
+        "scores": list(metadata.evaluation),
+        "sample_rates": rates,
+        "folder": str(folder),
+    }
+
+
+def _models() -> list[Row]:
     """The modules of hearbench that follow the HEAR API, found without importing any."""
-    import hearbench.models
-    from hearbench.worker.importing import API_FUNCTIONS, submodules_with
-
-    return sorted(submodules_with(hearbench.models, API_FUNCTIONS))
-
-
-def _models() -> list[dict[str, Any]]:
     rows = []
-    for name in _model_names():
+    for name in sorted(submodules_with(hearbench.models, API_FUNCTIONS)):
         spec = importlib.util.find_spec(name)
         source = Path(spec.origin).read_text("utf-8") if spec and spec.origin else ""
         # The docstring is read from the source: importing the module would load torch.
@@ -123,36 +280,22 @@ def _models() -> list[dict[str, Any]]:
     return rows
 
 
-def _protocols() -> list[dict[str, Any]]:
-    from hearbench.probe.protocol import get_protocol, protocol_names
-
-    rows = []
-    for name in protocol_names():
-        protocol = get_protocol(name)
-        epochs = sorted({point.max_epochs for point in protocol.networks})
-        rows.append(
-            {
-                "protocol": name,
-                "grid_points": len(protocol.grid),
-                "max_epochs": epochs,
-                "batch_size": protocol.batch_size,
-                "about": protocol.about(),
-                "grid": [point.label() for point in protocol.grid],
-            }
-        )
-    return rows
+def _protocols() -> list[Row]:
+    protocols = [get_protocol(name) for name in protocol_names()]
+    return [
+        {
+            "protocol": protocol.name,
+            "grid_points": len(protocol.grid),
+            "max_epochs": sorted({point.max_epochs for point in protocol.networks}),
+            "batch_size": protocol.batch_size,
+            "about": protocol.about(),
+            "grid": [point.label() for point in protocol.grid],
+        }
+        for protocol in protocols
+    ]
 
 
-def _scores() -> list[dict[str, Any]]:
-    from hearbench.metrics import (
-        EventScore,
-        SceneScore,
-        event_score_names,
-        get_event_score,
-        get_scene_score,
-        score_names,
-    )
-
+def _scores() -> list[Row]:
     scores: list[SceneScore | EventScore] = [get_scene_score(name) for name in score_names()]
     scores += [get_event_score(name) for name in event_score_names()]
     return [
