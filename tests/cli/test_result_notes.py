@@ -7,9 +7,9 @@ import pytest
 from helpers_cli import hearbench
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearbench.cli.result_notes import notes_on
 from hearbench.probe.protocol import GridPoint
 from hearbench.results import Result
+from hearbench.results.notes import notes_on
 
 
 def evaluate(model: Path, task: Path, out: Path, *more: object) -> tuple[list[str], str, Result]:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hearbench.errors import ProbeError
-from hearbench.probe.data import ProbeData, batch_bounds, published_order, resident_data
+from hearbench.probe.data import ProbeData, published_order, resident_data
+from hearbench.probe.grid import batch_bounds
 
 
 def test_one_generator_goes_over_the_splits_in_their_order() -> None:

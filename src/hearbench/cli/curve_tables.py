@@ -1,26 +1,17 @@
-"""Label-efficiency curves as tables, and in the form that programs read."""
+"""Label-efficiency curves as tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hearbench.cli.tables import number, output_console
+from hearbench.cli.render import number, show
+from hearbench.results.curve import Curve, CurvePoint, CurveScore
+from hearbench.table import Column, Table
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from hearbench.results.curve import Curve, CurvePoint, CurveScore
-
-__all__ = ["curves_json", "show_curves", "show_models"]
+__all__ = ["show_curves", "show_models"]
 
 _ALL = "all clips"
-
-
-def curves_json(curves: Sequence[tuple[Path, Curve]]) -> list[dict[str, Any]]:
-    """Each curve as in its file, with the file's path."""
-    return [{"path": str(path), **curve.model_dump(mode="json")} for path, curve in curves]
 
 
 def show_curves(curves: Sequence[tuple[str, Curve]]) -> None:
@@ -29,87 +20,63 @@ def show_curves(curves: Sequence[tuple[str, Curve]]) -> None:
     Args:
         curves: Each with what its model is to be called.
     """
-    from rich.text import Text
-
-    console = output_console()
     for model, curve in curves:
         primary = curve.primary_score
-        reached = [point.scores[primary].share_of_all for point in curve.points]
-        table = _table(f"{curve.task.name}: {model}, protocol {curve.protocol.name}")
-        for name in curve.maximise:
-            table.add_column(name, no_wrap=True)
-        if any(share is not None for share in reached):
-            table.add_column(f"{primary}\nreached", no_wrap=True, justify="right")
-        for point, share in zip(curve.points, reached, strict=True):
-            cells = [_cell(point.scores[name]) for name in curve.maximise]
-            # Where the last column isn't there, its cell is empty.
-            cells.append("" if share is None else f"{share:.0%}".replace("%", " %"))
-            _add_row(table, [*_head(point), *cells])
+        shares = [point.scores[primary].share_of_all for point in curve.points]
+        columns = [Column(name) for name in curve.maximise]
+        if any(share is not None for share in shares):
+            columns.append(Column(f"{primary}\nreached", _percent, align="right"))
+        table = _table(f"{curve.task.name}: {model}, protocol {curve.protocol.name}", columns)
+        for point, share in zip(curve.points, shares, strict=True):
+            cells = [*_head(point), *(_cell(point.scores[name]) for name in curve.maximise)]
+            table.add(*[*cells, share][: len(table.columns)])
         whole = curve.all_clips
         if whole:
-            table.add_section()
-            cells = [number(whole.scores[name]) for name in curve.maximise]
-            _add_row(table, [_ALL, _clips(whole.n_clips), *cells])
-        console.print(table)
-        console.print(Text(_caption([curve])))
+            table.end_section()
+            means = [number(whole.scores[name]) for name in curve.maximise]
+            table.add(_ALL, _clips(whole.n_clips), *means)
+        show(table, _caption([curve]))
         if whole:
-            console.print(Text("reached: share of the score with all training clips."))
-        for note in curve.notes:
-            console.print(Text(note))
+            show("reached: share of the score with all training clips.")
+        show(*curve.notes)
 
 
 def show_models(task: str, curves: Mapping[str, Curve], score: str | None = None) -> None:
     """Prints one score of several models on one task: a row per point, a column per model.
 
     Args:
-        task: Its name.
+        task: Name of the task.
         curves: By model.
-        score: Which; by default the primary one.
+        score: Name of the score; by default the primary one.
     """
-    from rich.text import Text
-
-    console = output_console()
     first = next(iter(curves.values()))
     name = score or first.primary_score
-    table = _table(f"{task}: {name}, protocol {first.protocol.name}")
-    for model in curves:
-        table.add_column(Text(model), no_wrap=True)
+    table = _table(
+        f"{task}: {name}, protocol {first.protocol.name}", [Column(model) for model in curves]
+    )
     for part in _all_points(list(curves.values())):
-        of_model = {
-            model: next((point for point in curve.points if point.part == part), None)
-            for model, curve in curves.items()
-        }
-        found = next(point for point in of_model.values() if point)
-        cells = [_cell(point.scores[name]) if point else "-" for point in of_model.values()]
-        _add_row(table, [*_head(found), *cells])
-    wholes = {model: curve.all_clips for model, curve in curves.items()}
-    known = next((whole for whole in wholes.values() if whole), None)
+        points = [
+            next((point for point in curve.points if point.part == part), None)
+            for curve in curves.values()
+        ]
+        found = next(point for point in points if point)
+        table.add(*_head(found), *(_cell(point.scores[name]) if point else "-" for point in points))
+    wholes = [curve.all_clips for curve in curves.values()]
+    known = next((whole for whole in wholes if whole), None)
     if known:
-        table.add_section()
-        cells = [number(whole.scores[name]) if whole else "-" for whole in wholes.values()]
-        _add_row(table, [_ALL, _clips(known.n_clips), *cells])
-    console.print(table)
-    console.print(Text(_caption(list(curves.values()))))
-    for model, curve in curves.items():
-        for note in curve.notes:
-            console.print(Text(f"{model}: {note}"))
+        table.end_section()
+        means = [number(whole.scores[name]) if whole else "-" for whole in wholes]
+        table.add(_ALL, _clips(known.n_clips), *means)
+    show(table, _caption(list(curves.values())))
+    show(*(f"{model}: {note}" for model, curve in curves.items() for note in curve.notes))
 
 
-def _table(title: str) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("part", no_wrap=True)
-    table.add_column("training\nclips", no_wrap=True, justify="right")
-    return table
+def _table(title: str, columns: Sequence[Column]) -> Table:
+    return Table([Column("part"), Column("training\nclips", align="right"), *columns], title)
 
 
-def _add_row(table: Table, cells: Sequence[str]) -> None:
-    from rich.text import Text
-
-    table.add_row(*map(Text, cells[: len(table.columns)]))
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _all_points(curves: Sequence[Curve]) -> list[Any]:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from hearbench.cli.intervals import read_uncertainty, write_uncertainty
 from hearbench.cli.kept import Inputs, alone_in, check_evaluable, kept_result, result_folder
 from hearbench.cli.options import ProbePlan
-from hearbench.cli.result_notes import notes_on
 from hearbench.cli.stages import embed_task, find_task, missing_seeds, probe_store
 from hearbench.cli.terminal import Reporter
 from hearbench.errors import HearError
+from hearbench.results.notes import notes_on
 from hearbench.worker.tracebacks import own_traceback
 from hearbench.workspace import Workspace
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hearbench.amounts import duration
 from hearbench.cli.intervals import read_uncertainty
 from hearbench.cli.render import number, output_console, show
-from hearbench.cli.result_notes import notes_on
+from hearbench.results.notes import notes_on
 from hearbench.table import Column, Table
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 
 from hearbench.errors import ProbeError
+from hearbench.probe.grid import batch_bounds
 from hearbench.probe.inputs import Inputs, Moments
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective, Validation
@@ -26,7 +27,6 @@ __all__ = [
     "Batch",
     "ProbeData",
     "TrainingData",
-    "batch_bounds",
     "epoch_order",
     "label_array",
     "label_tensor",
@@ -52,18 +52,6 @@ def published_order(sizes: Mapping[str, int]) -> dict[str, list[int]]:
         generator.shuffle(order)
         orders[split] = order
     return orders
-
-
-def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
-    """Starts and ends of an epoch's batches.
-
-    The last one may be smaller, but a single example can't be normalised over its batch: it
-    joins the batch before it.
-    """
-    bounds = [(i, min(i + batch_size, count)) for i in range(0, count, batch_size)]
-    if len(bounds) > 1 and bounds[-1][1] - bounds[-1][0] == 1:
-        bounds[-2:] = [(bounds[-2][0], count)]
-    return bounds
 
 
 Batch = tuple[torch.Tensor, torch.Tensor]

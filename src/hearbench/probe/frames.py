@@ -25,8 +25,9 @@ from hearbench.embeddings.frames import ClipFrames
 from hearbench.errors import ProbeError
 from hearbench.metrics.blocks import blocks_of
 from hearbench.metrics.event_lists import EventArrays, concatenate_events
-from hearbench.probe.data import Batch, batch_bounds, epoch_order
+from hearbench.probe.data import Batch, epoch_order
 from hearbench.probe.events import Postprocessing, best_postprocessing, events_from_frames
+from hearbench.probe.grid import batch_bounds
 from hearbench.probe.inputs import Inputs, Moments
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective, Validation

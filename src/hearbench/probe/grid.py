@@ -22,7 +22,7 @@ from hearbench.tasks.evaluation_params import (
     Whole,
 )
 
-__all__ = ["Cut", "GridPoint", "NeighbourPoint", "by_shape", "draw_grid"]
+__all__ = ["Cut", "GridPoint", "NeighbourPoint", "batch_bounds", "by_shape", "draw_grid"]
 
 # By which the published grids were drawn.
 _SEED = 42
@@ -146,3 +146,15 @@ def draw_grid(values: Mapping[str, Sequence[Any]], count: int = _TRIED) -> tuple
 def _published_name(name: str) -> str:
     # The enumeration sorts by the names that the published code used.
     return {"check_every": "check_val_every_n_epoch"}.get(name, name)
+
+
+def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
+    """Starts and ends of an epoch's batches.
+
+    The last one may be smaller, but a single example can't be normalised over its batch: it
+    joins the batch before it.
+    """
+    bounds = [(i, min(i + batch_size, count)) for i in range(0, count, batch_size)]
+    if len(bounds) > 1 and bounds[-1][1] - bounds[-1][0] == 1:
+        bounds[-2:] = [(bounds[-2][0], count)]
+    return bounds

@@ -18,12 +18,12 @@ from hearbench.errors import ProbeError
 from hearbench.probe.data import (
     Batch,
     ProbeData,
-    batch_bounds,
     epoch_order,
     label_array,
     label_tensor,
     validations,
 )
+from hearbench.probe.grid import batch_bounds
 from hearbench.probe.inputs import Inputs, Moments
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective, Validation

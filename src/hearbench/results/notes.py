@@ -1,15 +1,14 @@
-"""What a reader of results should know: why numbers are undefined, which trainings were short."""
+"""Notes on results for their readers: why scores are undefined, which trainings were short."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from hearbench.results import Result
-    from hearbench.results.record import FoldResult, ScoreSummary
+from hearbench.files import read_npy
+from hearbench.probe.grid import GridPoint, batch_bounds
+from hearbench.results.record import FoldResult, Result, ScoreSummary
 
 __all__ = ["notes_on"]
 
@@ -25,7 +24,7 @@ _UNDEFINED = {
 
 
 def notes_on(results: Sequence[tuple[Path, Result]]) -> list[str]:
-    """Sentences on results; on short trainings one for all of them.
+    """Writes the notes on results as sentences; on short trainings one for all of them.
 
     Args:
         results: The path of each ``result.json`` with its content.
@@ -57,10 +56,6 @@ def _few_steps(result: Result, folder: Path) -> list[int]:
         result: The result.
         folder: Where it lies.
     """
-    # Brings torch along, which `hearbench --help` can do without.
-    from hearbench.probe.data import batch_bounds
-    from hearbench.probe.protocol import GridPoint
-
     point = result.grid[result.chosen].point
     if not isinstance(point, GridPoint):
         return []
@@ -93,8 +88,6 @@ def _n_examples(result: Result, number: int, folder: Path) -> int | None:
 
 def _n_frames(fold: FoldResult, folder: Path) -> int | None:
     """Frames of the test clips, by the predictions that were made for them."""
-    from hearbench.files import read_npy
-
     try:
         array = read_npy(folder / "predictions" / f"{fold.test}.npy", mmap=True)
     except (OSError, ValueError):
