@@ -27,7 +27,7 @@ __all__ = ["HearCheck", "HearCheckError", "HearModel", "HearWarning", "hear_repo
 _NODE = "hear"
 # Keywords of ``validate_model`` itself.
 _RESERVED = frozenset(
-    {"spec", "weights", "workspace", "interpreter", "quick", "only", "skip", "progress", "stopped"}
+    {"spec", "weights", "workspace", "interpreter", "quick", "only", "skip", "stopped"}
 )
 
 

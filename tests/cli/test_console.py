@@ -83,16 +83,14 @@ def test_lines_warnings_and_what_is_logged(capsys: Capture) -> None:
     answer_line(HOSTILE)
     reporter = Reporter()
     reporter.line(HOSTILE)
-    with reporter.files(HOSTILE) as tell:
-        tell(0, 1)
-    with reporter.lines(HOSTILE), reporter.downloads(HOSTILE) as download:
-        download(HOSTILE, 0, None)
+    with reporter.stage(HOSTILE) as tell:
+        tell(0, 1, HOSTILE)
     record = logging.LogRecord("x", logging.WARNING, "x", 1, "%s", (HOSTILE,), None)
     LogLines().handle(record)
     text = both(capsys)
     assert not STEERING.search(text)
-    assert len(text.splitlines()) == 7
-    assert len(SHOWN.findall(text)) == 8  # a download has a stage and a name
+    assert len(text.splitlines()) == 5
+    assert len(SHOWN.findall(text)) == 5
 
 
 @given(st.text(st.characters(codec=None)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ class Run:
         stream = io.StringIO()
         console = Console(file=stream, width=1000)
         dtype = more.pop("dtype", "float32")
-        found = evaluate_distances(
-            self.model, tasks, out, dtype, self.workspace, Reporter(console), **more
-        )
+        reporter = Reporter(console)
+        workspace = replace(self.workspace, progress=reporter)
+        found = evaluate_distances(self.model, tasks, out, dtype, workspace, reporter, **more)
         self.said = stream.getvalue()
         return found
 

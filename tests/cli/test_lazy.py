@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from helpers_cli import hearbench
 
 from hearbench.cli.app import VERBS
-from tests.helpers_cli import hearbench
 
 
 @pytest.mark.parametrize("words", VERBS)

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import pytest
 import typer
+from helpers_cli import runner
 
 from hearbench.cli.option_groups import expand_groups
 from hearbench.cli.options import ModelChoiceOptions, TrainingOptions, WorkspaceOptions
 from hearbench.cli.running import verb
-from tests.helpers_cli import runner
 
 Loud = Annotated[bool, typer.Option("--loud", help="Speak up.")]
 

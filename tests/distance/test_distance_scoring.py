@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers_models import BANDS, write_model
+from helpers_progress import Noted, noting
 from helpers_tasks import make_event_task, make_scene_task
 from scipy import stats
 from scipy.spatial.distance import cdist
@@ -69,8 +70,8 @@ def test_scores_are_scikit_learns_on_the_test_split(
 
 def test_each_fold_is_scored_by_itself(tmp_path: Path, workspace: Workspace) -> None:
     store = store_of(make_scene_task(tmp_path, clips_per_label=5, folds=True), tmp_path, workspace)
-    told: list[tuple[int, int, str]] = []
-    result = distance_scores(store, workspace=workspace, progress=lambda *state: told.append(state))
+    told = Noted()
+    result = distance_scores(store, workspace=noting(workspace, told))
     auc = []
     for split in ("fold00", "fold01", "fold02"):
         sameness = Sameness.of(store.task.targets(split), multilabel=False)
@@ -80,9 +81,10 @@ def test_each_fold_is_scored_by_itself(tmp_path: Path, workspace: Workspace) -> 
     assert list(score.per_fold.values()) == auc
     assert score.mean == pytest.approx(np.mean(auc))
     assert score.std == pytest.approx(np.std(auc, ddof=1))
-    assert told[0] == (0, 90, "fold00, 1 of 3: measuring distances")
-    assert told[-1][:2] == (90, 90)
-    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
+    assert told.stages == ["tones-1.0.0-full: measuring distances"]
+    assert told.states[0][1:] == (0, 90, "fold00, 1 of 3: measuring distances")
+    assert told.counts[-1] == (90, 90)
+    assert told.counts == sorted(told.counts)
 
 
 def test_the_interval_is_of_the_mean_over_folds(tmp_path: Path, workspace: Workspace) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pytest
+from helpers_progress import Counts
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
@@ -177,13 +178,13 @@ def test_counters_that_do_not_fit_are_counted_in_several_passes(
     split = SPLITS["few ties"]
     whole = measure(split).pairs
     monkeypatch.setattr(pair_counts, "_BUFFER_KEYS", 100)
-    blocks: list[int] = []
+    blocks = Counts()
     found = measure_distances(
         split.embeddings,
         split.sameness,
         memory_limit_bytes=pages << 18,
         block_rows=len(split.targets),
-        progress=lambda done, _total: blocks.append(done),
+        update=blocks,
     ).pairs
     assert (len(blocks) > 1) == (pages < 4096)
     assert (found.n_same, found.n_different) == (whole.n_same, whole.n_different)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from helpers_progress import Noted, noting
 
 from hearbench.errors import ModelError
 from hearbench.locks import only_one
@@ -95,10 +96,10 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def made(offline: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """The interpreter of an environment that was made as it always is, and what was told."""
     folder = tmp_path_factory.mktemp("made")
-    told: list[str] = []
+    told = Noted()
     tree = _write_tree(folder / "tiny-src")
-    workspace = Workspace(cache_dir=folder / "cache")
-    return make_environment(str(tree), workspace=workspace, progress=told.append), told
+    python = make_environment(str(tree), workspace=Workspace(folder / "cache", progress=told))
+    return python, [state.text for state in told.states]
 
 
 @pytest.fixture
@@ -149,15 +150,11 @@ def test_it_is_made_once(
     python, _ = made
     cache = python.parents[3]
     tree = cache.parent / "tiny-src"
-    told: list[str] = []
+    told = Noted()
     again = make_environment(
-        str(tree),
-        workspace=Workspace(cache_dir=cache),
-        python=sys.executable,
-        progress=told.append,
-        before=lambda folder, _: told.append(str(folder)),
+        str(tree), workspace=Workspace(cache, progress=told), python=sys.executable
     )
-    assert (again, told) == (python, [])
+    assert (again, told.lines, told.states) == (python, [], [])
 
 
 @pytest.mark.usefixtures("quick")
@@ -177,14 +174,11 @@ def test_a_changed_tree_gets_another_one(made: tuple[Path, list[str]], tmp_path:
 
 @pytest.mark.usefixtures("quick")
 def test_a_requirement_is_installed(workspace: Workspace) -> None:
-    told: list[tuple[Path, str, bool]] = []
-    python = make_environment(
-        "hk-model==1.0",
-        workspace=workspace,
-        before=lambda folder, version: told.append((folder, version, folder.exists())),
-    )
-    # Where it will be is said before anything is there.
-    assert told == [(python.parents[1], platform.python_version(), False)]
+    told = Noted()
+    python = make_environment("hk-model==1.0", workspace=noting(workspace, told))
+    (said,) = told.lines
+    where = f"a new environment, {python.parents[1]} (Python {platform.python_version()})"
+    assert said.startswith(f"pip installs hk-model==1.0 and all that it depends on into {where}. ")
     code = "import hk_model; print(hk_model.__version__)"
     assert _shown(python, code) == "1.0"
     (found,) = list_environments(workspace)
@@ -251,12 +245,12 @@ def test_one_that_was_not_finished_is_made_anew(tmp_path: Path, workspace: Works
 @pytest.mark.usefixtures("quick")
 def test_two_make_it_once(tmp_path: Path, workspace: Workspace) -> None:
     tree = _write_tree(tmp_path / "src")
-    told: list[str] = []
+    told = Noted()
     threads = [
         threading.Thread(
             target=make_environment,
             args=(str(tree),),
-            kwargs={"workspace": workspace, "progress": told.append},
+            kwargs={"workspace": noting(workspace, told)},
         )
         for _ in range(2)
     ]
@@ -265,8 +259,10 @@ def test_two_make_it_once(tmp_path: Path, workspace: Workspace) -> None:
     for thread in threads:
         thread.join()
     (found,) = list_environments(workspace)
-    assert sum(line.startswith("Making") for line in told) == 1
-    waiting = [line for line in told if line.startswith(f"making {found.folder}: waiting for")]
+    assert sum(state.text.startswith("Making") for state in told.states) == 1
+    waiting = [
+        line for line in told.lines if line.startswith(f"making {found.folder}: waiting for")
+    ]
     assert len(waiting) == 1
     assert f"process {os.getpid()}" in waiting[0]
     with only_one(found.folder.with_name(f".tmp-{found.folder.name}.lock")) as alone:
@@ -399,16 +395,14 @@ def test_what_a_copy_lacks_is_read_where_it_lies(
     tmp_path: Path, workspace: Workspace, editing: bool, listed: list[str], lacked: tuple[str, ...]
 ) -> None:
     tree = _listing_tree(tmp_path / "listed", listed, editing=editing)
-    told: list[str] = []
-    python = make_environment(
-        str(tree), workspace=workspace, modules=["hk_api.hear"], progress=told.append
-    )
+    told = Noted()
+    python = make_environment(str(tree), workspace=noting(workspace, told), modules=["hk_api.hear"])
     (found,) = list_environments(workspace)
     assert found.python == python
     assert found.editable == (tree if lacked else None)
     assert set(lacked) <= set(found.lacked)
     assert bool(found.lacked) == bool(lacked)
-    assert any("for editing" in line for line in told) == bool(lacked)
+    assert any("for editing" in state.text for state in told.states) == bool(lacked)
     code = "import hk_api.hear as h, os; print(h.shown, h.__file__, os.listdir(h.__file__[:-7]))"
     shown = _shown(python, code)
     assert "('hear', 3)" in shown

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from helpers_nearby import Nearby
+from helpers_progress import Noted, State, noting
 
 from hearbench.models.loaded import Interpreter
 from hearbench.validate import CHECKS, Report, validate_model
@@ -125,14 +126,13 @@ def in_a_process(
         monkeypatch.setattr("hearbench.validate.long_audio.LIMIT_MB", bad.limit_mb)
     interpreter = Interpreter(Path(sys.executable), timeout_s=300.0)
 
-    def wait_no_longer_than_needed(_done: int, _all: int, check: str) -> None:
+    def wait_no_longer_than_needed(state: State) -> None:
         # To import torch may take long on a busy machine; the one that hangs has it by then.
-        hanging = bad.name == "hangs" and check in bad.error
+        hanging = bad.name == "hangs" and state.text in bad.error
         object.__setattr__(interpreter, "timeout_s", 1.0 if hanging else 300.0)
 
-    return validated(
-        bad, workspace, interpreter=interpreter, only=only, progress=wait_no_longer_than_needed
-    )
+    workspace = noting(workspace, Noted(wait_no_longer_than_needed))
+    return validated(bad, workspace, interpreter=interpreter, only=only)
 
 
 @pytest.mark.parametrize(

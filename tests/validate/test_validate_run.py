@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from helpers_models import STATS, write_model
 from helpers_nearby import Nearby
+from helpers_progress import Noted, State, noting
 
 from hearbench.errors import EmbeddingError, ModelError, UnknownNameError
 from hearbench.models.loaded import Interpreter
@@ -40,21 +41,16 @@ def test_names() -> None:
 
 def test_only_what_is_asked_for_and_what_it_needs(tmp_path: Path, workspace: Workspace) -> None:
     path = write_model(tmp_path)
-    told: list[tuple[int, int, str]] = []
-    report = validate_model(
-        path,
-        workspace=workspace,
-        only=["timestamp-hop"],
-        progress=lambda *state: told.append(state),
-    )
+    told = Noted()
+    report = validate_model(path, workspace=noting(workspace, told), only=["timestamp-hop"])
     assert [check.name for check in report.checks] == [
         *("import", "api-functions", "load", "model-kind", "sample-rate", "timestamp-shapes"),
         *("timestamp-unit", "timestamp-spacing", "timestamp-hop"),
     ]
     assert report.valid
     assert report.check("timestamp-hop").found == "50 ms"
-    assert told[0] == (0, 9, "import")
-    assert told[-1] == (9, 9, "")
+    assert told.states[0] == (f"validating {path}", 0, 9, "import")
+    assert told.states[-1] == (f"validating {path}", 9, 9, "")
     facts = report.model
     assert (facts.name, facts.sample_rate, facts.hop_ms, facts.device) == (
         *("stats", 16000, 50.0, "cpu"),
@@ -125,16 +121,15 @@ get_scene_embeddings = get_timestamp_embeddings = load_model
 def test_a_hang_is_an_error(tmp_path: Path, workspace: Workspace) -> None:
     interpreter = Interpreter(Path(sys.executable), timeout_s=300.0)
 
-    def wait_no_longer_than_needed(_done: int, _all: int, check: str) -> None:
+    def wait_no_longer_than_needed(state: State) -> None:
         # To start and to import may take long on a busy machine.
-        object.__setattr__(interpreter, "timeout_s", 1.5 if check == "load" else 300.0)
+        object.__setattr__(interpreter, "timeout_s", 1.5 if state.text == "load" else 300.0)
 
     report = validate_model(
         write_model(tmp_path, SLOW.replace("60", "600")),
-        workspace=workspace,
+        workspace=noting(workspace, Noted(wait_no_longer_than_needed)),
         interpreter=interpreter,
         only=["load"],
-        progress=wait_no_longer_than_needed,
     )
     assert [check.name for check in report.errors] == ["load"]
     assert "within 1.5 s" in report.errors[0].found
@@ -194,16 +189,15 @@ def test_what_was_found_before_it_was_stopped_is_told(
 ) -> None:
     told: list[Report] = []
 
-    def progress(_done: int, _all: int, check: str) -> None:
-        if check == "timestamp-size":
+    def stop_at(state: State) -> None:
+        if state.text == "timestamp-size":
             raise stop
 
     source = STATS.replace("scene_embedding_size = 3", "scene_embedding_size = 3.0")
     with pytest.raises(stop):
         validate_model(
             write_model(tmp_path, source),
-            workspace=workspace,
-            progress=progress,
+            workspace=noting(workspace, Noted(stop_at)),
             stopped=told.append,
         )
     (report,) = told

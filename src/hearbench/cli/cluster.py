@@ -221,11 +221,11 @@ def fill_on_cluster(
         for spec in dict.fromkeys(batch.models):
             wanted.update(_wanted(batch, spec, places, workspace, exchange))
         left: set[str] = set()
-        with reporter.checks(f"cluster: embedding and training, {len(wanted)} in all") as tell:
+        with reporter.stage(f"cluster: embedding and training, {len(wanted)} in all") as tell:
             flows = {key: filling(own, left) for key, own in wanted.items()}
             failures = drive(cluster, flows, tell)
         if exchange is not None:
-            with reporter.checks(f"fetching what the cluster made, {len(left)} in all") as tell:
+            with reporter.stage(f"fetching what the cluster made, {len(left)} in all") as tell:
                 for done, entry in enumerate(sorted(left), start=1):
                     exchange.pull(entry, workspace.path(entry))
                     tell(done, len(left), entry)
@@ -277,7 +277,7 @@ def _places(
         away = [task for task in tasks if task not in here and _is_name(task)]
     fetched: dict[str, TaskPlace] = {}
     if away:
-        with reporter.checks(f"cluster: fetching tasks, {len(away)} in all") as tell:
+        with reporter.stage(f"cluster: fetching tasks, {len(away)} in all") as tell:
             sent = exchange is not None
             drive(cluster, {task: fetching(task, fetched, sent=sent) for task in away}, tell)
     if exchange is not None:
@@ -299,7 +299,7 @@ def _sent(
     from hearbench.tasks.store import load_task
 
     found = {}
-    with reporter.checks(f"sending tasks, {len(tasks)} in all") as tell:
+    with reporter.stage(f"sending tasks, {len(tasks)} in all") as tell:
         for done, text in enumerate(tasks, start=1):
             try:
                 task = load_task(text, workspace=workspace, download=False)

@@ -74,7 +74,7 @@ def prepare_on_cluster(
     target.mkdir(parents=True, exist_ok=True)
     prepared: Prepared = {}
     with on_cluster(workspace, address, share, shared, reporter) as (cluster, exchange):
-        with reporter.checks(f"cluster: preparing tasks, {len(wanted)} in all") as tell:
+        with reporter.stage(f"cluster: preparing tasks, {len(wanted)} in all") as tell:
             failures = drive(cluster, preparing(units, prepared), tell)
         for unit in units:
             if unit.label() in failures:

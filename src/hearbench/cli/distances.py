@@ -130,8 +130,7 @@ def measure_store(
     """
     from hearbench.distance import distance_scores, write_distances
 
-    with reporter.checks(f"{store.task.name}: measuring distances") as tell:
-        result = distance_scores(store, workspace=workspace, progress=tell)
+    result = distance_scores(store, workspace=workspace)
     path = write_distances(result, folder)
     reporter.line(f"{store.task.name}: wrote {path}")
     return path, result

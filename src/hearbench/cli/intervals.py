@@ -34,7 +34,7 @@ def write_uncertainty(folder: Path, task: str, reporter: Reporter) -> None:
     try:
         if there is not None and _is_of(there, [result for _, result in seed_folders(folder)]):
             return
-        with reporter.checks(f"{task}: intervals"):
+        with reporter.stage(f"{task}: intervals"):
             found = uncertainty(folder)
         write_json(folder / UNCERTAINTY_FILE, found.model_dump(mode="json"))
         note_file(folder, UNCERTAINTY_FILE)

@@ -139,22 +139,12 @@ def interpreter_of(
         from hearbench.models.editable import import_name
         from hearbench.models.environments import make_environment, what_is_at
 
-        def before(folder: Path, version: str) -> None:
-            reporter.line(
-                f"pip installs {env} and all that it depends on into a new environment, {folder} "
-                f"(Python {version}). Where it is installed already, name its module instead, "
-                "with --python P if not for hearbench's own Python."
-            )
-
-        with reporter.lines(f"environment for {env}") as tell:
-            place = make_environment(
-                env,
-                workspace=workspace,
-                python=python,
-                modules=[name for spec in models if (name := import_name(spec))],
-                progress=tell,
-                before=before,
-            )
+        place = make_environment(
+            env,
+            workspace=workspace,
+            python=python,
+            modules=[name for spec in models if (name := import_name(spec))],
+        )
         made = what_is_at(place.parents[1])
         if made is not None and made.editable is not None:
             reporter.line(

@@ -135,19 +135,18 @@ def plan(
             budget_s=measure_s,
             download_bytes_per_s=1e6 * download_speed,
         )
-        with reporter.checks("measuring") as tell:
-            planner = Planner(asked, workspace, tell)
-            facts = _facts(task, workspace, planner)
-            for spec in dict.fromkeys(model):
-                try:
-                    loaded = o.get_model(spec, weights, option, workspace, interpreter)
-                except HearError as error:
-                    planner.fail(spec, None, error)
-                    continue
-                try:
-                    planner.add(loaded, facts)
-                finally:
-                    loaded.close()
+        planner = Planner(asked, workspace)
+        facts = _facts(task, workspace, planner)
+        for spec in dict.fromkeys(model):
+            try:
+                loaded = o.get_model(spec, weights, option, workspace, interpreter)
+            except HearError as error:
+                planner.fail(spec, None, error)
+                continue
+            try:
+                planner.add(loaded, facts)
+            finally:
+                loaded.close()
         found = planner.plan()
     if json:
         answer_json(found.model_dump(mode="json"))

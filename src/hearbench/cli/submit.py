@@ -114,7 +114,7 @@ def submit(
         )
         place = results or out.with_name(f"{out.name}.results")
         o.make_folder(place, "the results", "Choose another --results or --out.")
-        report = _validated(spec, weights, said, workspace, interpreter, reporter, quick)
+        report = _validated(spec, weights, said, workspace, interpreter, quick)
         if not report.valid:
             _tell_invalid(report, spec)
             raise typer.Exit(_INVALID)
@@ -154,24 +154,21 @@ def _validated(
     card: Card,
     workspace: Workspace,
     interpreter: Interpreter | None,
-    reporter: Reporter,
     quick: bool,
 ) -> Report:
     from hearbench.validate import validate_model
 
-    with reporter.checks(f"validating {spec}") as progress:
-        return validate_model(
-            spec,
-            weights,
-            workspace=workspace,
-            interpreter=interpreter,
-            quick=quick,
-            only=None,
-            skip=None,
-            progress=progress,
-            stopped=None,
-            **card.options,
-        )
+    return validate_model(
+        spec,
+        weights,
+        workspace=workspace,
+        interpreter=interpreter,
+        quick=quick,
+        only=None,
+        skip=None,
+        stopped=None,
+        **card.options,
+    )
 
 
 def _tell_invalid(report: Report, spec: str) -> None:

@@ -24,7 +24,7 @@ __all__ = ["validate"]
 
 _INVALID = 1
 _STYLES = {"pass": "green", "warning": "yellow", "error": "bold red"}
-_RESERVED = (*("spec", "workspace", "interpreter", "quick", "only", "skip", "progress", "stopped"),)
+_RESERVED = (*("spec", "workspace", "interpreter", "quick", "only", "skip", "stopped"),)
 
 
 @verb(
@@ -74,19 +74,17 @@ def validate(
             workspace = place.workspace()
             reporter = Reporter()
             interpreter = host.interpreter([model], (), workspace, reporter)
-            with reporter.checks(f"validating {model}") as progress:
-                report = validate_model(
-                    model,
-                    choice.weights,
-                    workspace=workspace,
-                    interpreter=interpreter,
-                    quick=quick,
-                    only=only,
-                    skip=skip,
-                    progress=progress,
-                    stopped=so_far.append,
-                    **given,
-                )
+            report = validate_model(
+                model,
+                choice.weights,
+                workspace=workspace,
+                interpreter=interpreter,
+                quick=quick,
+                only=only,
+                skip=skip,
+                stopped=so_far.append,
+                **given,
+            )
     except BaseException as error:
         for unfinished in so_far:
             _answer(unfinished, json)

@@ -32,10 +32,8 @@ from hearbench.tasks.store import PreparedTask
 from hearbench.worker.memory import peak_resident_mb
 from hearbench.workspace import Workspace
 
-__all__ = ["Progress", "check_distances", "distance_scores"]
+__all__ = ["check_distances", "distance_scores"]
 
-Progress = Callable[[int, int, str], None]
-"""Called with the clips done, those in all, and what is done, in words."""
 
 # The counters of distances take what they need and at most this share of the memory.
 _COUNTERS_SHARE = 0.25
@@ -85,7 +83,6 @@ def distance_scores(
     workspace: Workspace | None = None,
     level: float = 0.95,
     seed: int = 0,
-    progress: Progress | None = None,
 ) -> DistanceResult:
     """Scores the test splits of a scene task by unnormalised L1 distances; nothing is learned.
 
@@ -93,10 +90,9 @@ def distance_scores(
 
     Args:
         store: Embeddings of the task.
-        workspace: Device and memory; by default from the environment.
+        workspace: Device, memory, and who shows progress; by default from the environment.
         level: Of the intervals.
         seed: Of the sample of clips from which the intervals of large splits are.
-        progress: Told after every block of clips.
 
     Raises:
         TaskError: It is an event task.
@@ -113,19 +109,19 @@ def distance_scores(
     counters_bytes = int(min(max(limit, _LEAST_COUNTERS_BYTES), _MOST_COUNTERS_BYTES))
     measured: list[_Measured] = []
     before = 0
-    for i, test in enumerate(tests):
-        name = f"{test}, {i + 1} of {len(tests)}" if len(tests) > 1 else test
+    with workspace.progress.stage(f"{task.name}: measuring distances", total=total) as update:
+        for i, test in enumerate(tests):
+            name = f"{test}, {i + 1} of {len(tests)}" if len(tests) > 1 else test
 
-        def tell(done: int, what: str, before: int = before, name: str = name) -> None:
-            if progress is not None:
-                progress(before + done, total, f"{name}: {what}")
+            def tell(done: int, what: str, before: int = before, name: str = name) -> None:
+                update(before + done, text=f"{name}: {what}")
 
-        measured.append(
-            _measure(
-                store, test, counters_bytes=counters_bytes, device=device, seed=seed, tell=tell
+            measured.append(
+                _measure(
+                    store, test, counters_bytes=counters_bytes, device=device, seed=seed, tell=tell
+                )
             )
-        )
-        before += sizes[test] + n_looked_at(sizes[test])
+            before += sizes[test] + n_looked_at(sizes[test])
     return DistanceResult(
         hearbench_version=__version__,
         model=manifest.model,
@@ -188,7 +184,7 @@ def _measure(
         sameness,
         memory_limit_bytes=counters_bytes,
         device=device,
-        progress=lambda done, _total: tell(done, "measuring distances"),
+        update=lambda done, _total=None, _text="": tell(done, "measuring distances"),
     )
     errors = standard_errors(
         embeddings,
@@ -196,7 +192,9 @@ def _measure(
         measures,
         seed=seed,
         device=device,
-        progress=lambda done, _total: tell(n_clips + done, "looking at each clip's influence"),
+        update=lambda done, _total=None, _text="": tell(
+            n_clips + done, "looking at each clip's influence"
+        ),
     )
     return _Measured(
         test=test,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from collections.abc import Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from hearbench.errors import HearError
 from hearbench.execution.exchange import Exchange, OneDisk
 from hearbench.execution.units import Unit
+from hearbench.progress import Update
 from hearbench.workspace import Workspace
 
 __all__ = ["Executor", "Flow", "Outcome", "ThisProcess", "drive", "outcome_of"]
@@ -17,9 +18,6 @@ __all__ = ["Executor", "Flow", "Outcome", "ThisProcess", "drive", "outcome_of"]
 Flow = Generator[Sequence[Unit], Sequence[object], None]
 """What is to be done one after the other: yields units that may run at the same time, and is
 sent what they gave, in their order."""
-
-Tell = Callable[[int, int, str], None]
-"""Called with the units done, those known so far, and what the latest did."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,9 @@ def outcome_of(unit: Unit, workspace: Workspace, exchange: Exchange) -> Outcome:
 K = TypeVar("K", bound=Hashable)
 
 
-def drive(executor: Executor, flows: Mapping[K, Flow], tell: Tell | None = None) -> dict[K, str]:
+def drive(
+    executor: Executor, flows: Mapping[K, Flow], update: Update | None = None
+) -> dict[K, str]:
     """Runs flows side by side, each step as soon as the one before it is done.
 
     A unit that several flows ask for runs once.
@@ -89,7 +89,7 @@ def drive(executor: Executor, flows: Mapping[K, Flow], tell: Tell | None = None)
     Args:
         executor: Runs the units.
         flows: By name.
-        tell: Told of every unit that is done.
+        update: Receives the units done, those known so far, and what the latest did.
 
     Returns:
         Why those ended early that did, by name. A flow ends with its first unit that fails; the
@@ -101,8 +101,8 @@ def drive(executor: Executor, flows: Mapping[K, Flow], tell: Tell | None = None)
     while driving.running:
         unit, outcome = executor.wait()
         driving.settle(unit, outcome)
-        if tell is not None:
-            tell(len(driving.done), len(driving.done) + len(driving.running), unit.label())
+        if update is not None:
+            update(len(driving.done), len(driving.done) + len(driving.running), unit.label())
     return driving.errors
 
 

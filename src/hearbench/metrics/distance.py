@@ -12,7 +12,7 @@ as queries go in blocks and pairs are counted per distinct distance.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,16 +22,14 @@ from hearbench.metrics.distance_blocks import Sameness, key_blocks, key_scale
 from hearbench.metrics.pair_counts import PairCounts
 from hearbench.metrics.retrieval import RetrievalScores, retrieval_scores
 from hearbench.metrics.same_different import SameDifferent, SameDifferentSum
+from hearbench.progress import Update
 
-__all__ = ["KS", "DistanceMeasures", "Progress", "measure_distances"]
+__all__ = ["KS", "DistanceMeasures", "measure_distances"]
 
 KS = (1, 5, 10)
 """The k of precision at k."""
 
 MEMORY_LIMIT_BYTES = 1 << 30
-
-Progress = Callable[[int, int], None]
-"""Called with the queries done and those in all."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def measure_distances(
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
     block_rows: int | None = None,
     device: str = "cpu",
-    progress: Progress | None = None,
+    update: Update | None = None,
 ) -> DistanceMeasures:
     """Retrieval and same-different from one pass over the distances.
 
@@ -81,7 +79,7 @@ def measure_distances(
             at most (128 MiB above 92682 clips).
         block_rows: Queries at a time; by default about two million pairs.
         device: The torch device that computes the distances.
-        progress: Told after every block.
+        update: Receives progress in clips after every block.
 
     Raises:
         ValueError: An embedding isn't finite.
@@ -102,8 +100,8 @@ def measure_distances(
         for k, values in found.precision_at.items():
             precision[k][block] = values
         done += len(block)
-        if progress is not None:
-            progress(done, n_clips)
+        if update is not None:
+            update(done, n_clips)
     total = SameDifferentSum(n_same, n_clips * (n_clips - 1) // 2 - n_same)
     total.add(counts.counts())
     while counts.next_pass():
@@ -111,8 +109,8 @@ def measure_distances(
             embeddings, sameness, rows, block_rows=block_rows, device=device
         ):
             _count(counts, keys, block)
-            if progress is not None:
-                progress(int(block[-1]) + 1, n_clips)
+            if update is not None:
+                update(int(block[-1]) + 1, n_clips)
         total.add(counts.counts())
     return DistanceMeasures(
         RetrievalScores(average, precision), total.result(), key_scale(embeddings)

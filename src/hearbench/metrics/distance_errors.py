@@ -24,10 +24,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hearbench.metrics.distance import DistanceMeasures, Progress
+from hearbench.metrics.distance import DistanceMeasures
 from hearbench.metrics.distance_blocks import SELF, Sameness, key_blocks
 from hearbench.metrics.jackknife import Jackknife
 from hearbench.metrics.same_different import SameDifferent
+from hearbench.progress import Update
 
 __all__ = ["StandardErrors", "n_looked_at", "standard_errors"]
 
@@ -66,7 +67,7 @@ def standard_errors(
     seed: int = 0,
     max_pairs: int = _PAIRS,
     device: str = "cpu",
-    progress: Progress | None = None,
+    update: Update | None = None,
 ) -> StandardErrors:
     """Standard errors over clips of what `measure_distances` gave.
 
@@ -77,7 +78,7 @@ def standard_errors(
         seed: Of the sample of clips.
         max_pairs: How many distances are looked at.
         device: The torch device that computes the distances.
-        progress: Told after every block.
+        update: Receives progress in clips after every block.
     """
     n_clips = len(embeddings)
     ks = tuple(measures.retrieval.precision_at)
@@ -94,8 +95,8 @@ def standard_errors(
             retrieval.add(int(query), row)
             pairs.add(row)
         done += len(block)
-        if progress is not None:
-            progress(done, n_rows)
+        if update is not None:
+            update(done, n_rows)
     return StandardErrors(
         retrieval.mean_average_precision(),
         {k: retrieval.precision_at(k) for k in ks},

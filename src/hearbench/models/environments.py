@@ -41,7 +41,6 @@ __all__ = [
 FOLDER = "environments"
 """Of the cache, where environments are kept."""
 
-LineProgress = Callable[[str], None]
 
 _FORMAT = 1
 _RECORD = "environment.json"
@@ -86,8 +85,6 @@ def make_environment(
     workspace: Workspace,
     python: str | Path | None = None,
     modules: Sequence[str] = (),
-    progress: LineProgress | None = None,
-    before: Callable[[Path, str], None] | None = None,
 ) -> Path:
     """Makes an environment for a model, or finds it in the cache.
 
@@ -100,12 +97,9 @@ def make_environment(
         spec: A source tree (a folder with ``pyproject.toml`` or ``setup.py``), a wheel or another
             archive that pip installs, or one requirement such as ``"name==1.2"`` or
             ``"name @ file:///path"``. A mere name is refused.
-        workspace: Where the cache is.
+        workspace: Where the cache is, and who is shown the lines that pip prints.
         python: A path, or a version such as ``"3.9"``; None for the running interpreter.
         modules: Import names of what will be used of it.
-        progress: Is told of each line that pip prints.
-        before: Is told the environment's folder and the version of its Python before anything is
-            installed; not where it is found in the cache.
 
     Returns:
         The path of the environment's interpreter.
@@ -114,7 +108,6 @@ def make_environment(
         ModelError: There is no such tree or interpreter, or pip can't install it; the message has
             the end of what pip printed.
     """
-    tell = progress or (lambda _line: None)
     wanted = installable(spec)
     base = find_python(python)
     if base.version < OLDEST_PYTHON:
@@ -134,11 +127,19 @@ def make_environment(
         key["editable"] = wanted.argument
         folder = folder.with_name(f"{wanted.name}-{short(digest_json(key))}")
     try:
-        with one_after_another(lock_beside(folder), f"making {folder}", tell):
+        line, stage = workspace.progress.line, workspace.progress.stage(f"environment for {spec}")
+        with one_after_another(lock_beside(folder), f"making {folder}", line), stage as update:
+
+            def tell(text: str) -> None:
+                update(0, text=text)
+
             there = what_is_at(folder)
             if there is None:
-                if before is not None:
-                    before(folder, base.version_text)
+                line(
+                    f"pip installs {spec} and all that it depends on into a new environment, "
+                    f"{folder} (Python {base.version_text}). Where it is installed already, name "
+                    "its module instead, with --python P if not for hearbench's own Python."
+                )
                 _make(folder, wanted, modules, base, tell)
             elif there.editable is None and wanted.is_tree:
                 lacked = lacking(there.python, Path(wanted.argument), modules)
@@ -162,7 +163,7 @@ def _make(
     wanted: Installable,
     modules: Sequence[str],
     base: BasePython,
-    tell: LineProgress,
+    tell: Callable[[str], object],
 ) -> None:
     if folder.exists():
         shutil.rmtree(folder)
@@ -187,7 +188,7 @@ def _finish(
     wanted: Installable,
     modules: Sequence[str],
     base: BasePython,
-    tell: LineProgress,
+    tell: Callable[[str], object],
 ) -> None:
     """Sees that what was installed is enough, and notes what is there."""
     python, tree = _python_in(folder), Path(wanted.argument)
@@ -221,7 +222,7 @@ def _finish(
         raise
 
 
-def _create(base: BasePython, folder: Path, tell: LineProgress) -> None:
+def _create(base: BasePython, folder: Path, tell: Callable[[str], object]) -> None:
     """Makes an environment that holds pip alone."""
     uv = shutil.which("uv")
     if base.has_venv:
@@ -244,7 +245,7 @@ class _Done:
     end: str  # the last lines
 
 
-def _run(command: Sequence[str], tell: LineProgress) -> _Done:
+def _run(command: Sequence[str], tell: Callable[[str], object]) -> _Done:
     """Runs a program and tells of each line that it prints; whatever stops this ends it."""
     last: deque[str] = deque(maxlen=_SHOWN_LINES)
     environment = {key: value for key, value in os.environ.items() if key not in _OWN_VARIABLES}

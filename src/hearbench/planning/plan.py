@@ -51,8 +51,6 @@ _MIB = 1 << 20
 _ALIKE = 2.0
 
 T = TypeVar("T")
-Progress = Callable[[int, int, str], None]
-"""Called as ``progress(done, total, what)``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,17 +81,13 @@ class Planner:
 
     Args:
         asked: How the evaluation would be run.
-        workspace: Cache, device and memory.
-        progress: Told before every measurement.
+        workspace: Cache, device, memory, and who shows progress.
     """
 
-    def __init__(
-        self, asked: Asked, workspace: Workspace, progress: Progress | None = None
-    ) -> None:
+    def __init__(self, asked: Asked, workspace: Workspace) -> None:
         self.asked = asked
         self.workspace = workspace
         self.device = workspace.torch_device()
-        self._tell = progress or (lambda _done, _total, _what: None)
         self._started = time.perf_counter()
         self._measured: dict[Hashable, object] = {}
         # What a model before has downloaded or resampled is there for the next.
@@ -108,13 +102,13 @@ class Planner:
 
     def add(self, model: Model, tasks: Sequence[TaskFacts]) -> None:
         """Measures what a model takes for tasks; one that fails stops no other."""
-        for number, facts in enumerate(tasks):
-            self._tell(number, len(tasks), facts.name)
-            try:
-                self._tasks.append(self._estimate(model, facts))
-            except HearError as error:
-                self.fail(model.spec, facts.name, error)
-        self._tell(len(tasks), len(tasks), "")
+        with self.workspace.progress.stage(f"measuring {model.name}", "tasks") as update:
+            for number, facts in enumerate(tasks):
+                update(number, len(tasks), facts.name)
+                try:
+                    self._tasks.append(self._estimate(model, facts))
+                except HearError as error:
+                    self.fail(model.spec, facts.name, error)
 
     def _estimate(self, model: Model, facts: TaskFacts) -> TaskEstimate:
         asked, workspace = self.asked, self.workspace
@@ -348,7 +342,6 @@ def plan_evaluation(
     asked: Asked,
     *,
     workspace: Workspace | None = None,
-    progress: Progress | None = None,
 ) -> Plan:
     """What evaluating one model on tasks takes, from some seconds of measuring.
 
@@ -356,10 +349,9 @@ def plan_evaluation(
         model: The model; it embeds some seconds of noise.
         tasks: From `hearbench.planning.facts.task_facts`.
         asked: How it would be run.
-        workspace: Cache, device and memory; by default from the environment.
-        progress: Told before every task.
+        workspace: Cache, device, memory, and who shows progress; by default from the environment.
     """
-    planner = Planner(asked, workspace or Workspace.from_environment(), progress)
+    planner = Planner(asked, workspace or Workspace.from_environment())
     planner.add(model, tasks)
     return planner.plan()
 

@@ -33,10 +33,7 @@ from hearbench.validate.report import CheckResult, Finding, ModelFacts, Report, 
 from hearbench.validate.trial import Trial
 from hearbench.workspace import Workspace, user_path
 
-__all__ = ["CHECKS", "Progress", "Stopped", "validate_model"]
-
-Progress = Callable[[int, int, str], None]
-"""Called with the number of checks done, that of all, and the name of the next, or ""."""
+__all__ = ["CHECKS", "Stopped", "validate_model"]
 
 Stopped = Callable[[Report], None]
 """Called with the report of a validation that was stopped; what it didn't get to is skipped."""
@@ -131,7 +128,6 @@ def validate_model(
     quick: bool = False,
     only: Collection[str] | None = None,
     skip: Collection[str] | None = None,
-    progress: Progress | None = None,
     stopped: Stopped | None = None,
     **options: OptionValue,
 ) -> Report:
@@ -142,12 +138,12 @@ def validate_model(
     Args:
         spec: The model, as of :func:`hearbench.load_model`.
         weights: Handed to its ``load_model``.
-        workspace: Default: from the environment. The model is moved to their device.
+        workspace: Device that the model is moved to, and who shows progress; by default from the
+            environment.
         interpreter: What runs the model; by default this Python.
         quick: Leaves out what needs 20 minutes of audio.
         only: Names of checks to run, with those that they need. By default all.
         skip: Names of checks to leave out.
-        progress: Told which check comes next.
         stopped: Told what was found so far if something stops the validation, an interruption
             or an error, before that is raised.
         **options: Further keywords of the module's ``load_model``.
@@ -181,15 +177,15 @@ def validate_model(
             seconds=time.perf_counter() - begin,
         )
 
-    with Lab(Subject(named, path, dict(options), interpreter, workspace)) as lab:
+    subject = Subject(named, path, dict(options), interpreter, workspace)
+    stage = workspace.progress.stage(f"validating {spec}", total=len(rules))
+    with Lab(subject) as lab, stage as update:
         trial = Trial(lab, quick=quick, finds_order=ORDER not in (skip or ()))
         try:
             for number, rule in enumerate(rules):
-                if progress is not None:
-                    progress(number, len(rules), rule.name)
+                update(number, text=rule.name)
                 checks.append(_run(rule, trial))
-            if progress is not None:
-                progress(len(rules), len(rules), "")
+            update(len(rules))
         except BaseException as error:
             # What can't be validated as it was asked for has no report.
             if stopped is not None and ("load" in trial.findings or not _cannot_run(error)):
