@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,13 @@ from hypothesis import settings as hypothesis_settings
 
 from hearbench.workspace import Workspace
 
-# The tests' matrices are too small to be worth a second thread.
+# The tests' matrices are too small to be worth a second thread, here or in processes of the tests.
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
+
+# Hundreds of processes are started, of which each would compile all of hearbench.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # How long an example takes says how busy the machine is, and nothing of the code.
 hypothesis_settings.register_profile(

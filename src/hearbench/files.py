@@ -37,6 +37,7 @@ __all__ = [
     "json_text",
     "mapped_rows",
     "read_npy",
+    "system_error",
     "write_json",
     "write_npy",
     "write_npy_head",
@@ -55,6 +56,8 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_RIGHTS = {errno.EACCES, errno.EPERM, errno.EROFS}
 _GONE = {errno.ENOENT, errno.ESTALE, errno.ENOTDIR}
 _ABOUT_DISKS = {*_NO_ROOM, *_NO_RIGHTS, *_GONE, errno.ENAMETOOLONG, errno.EIO, errno.EISDIR}
+# What the user's system says, as opposed to what a bug of hearbench would cause.
+_SYSTEM = {*_ABOUT_DISKS, errno.ELOOP} - {errno.ENOENT, errno.ESTALE, errno.EFBIG}
 _FULL_BYTES = 1 << 20
 
 _NPY_MAGIC = b"\x93NUMPY"
@@ -183,12 +186,22 @@ def disk_error(error: OSError, path: Path) -> DiskError:
         said += f" (the disk at {disk}). Name a folder that you may write to"
     elif number == errno.ENAMETOOLONG:
         said += ". Name a folder with a shorter path, or give a shorter name"
+    elif number == errno.EISDIR:
+        said = "a folder lies where this file belongs. Remove it, and run the same command again"
     elif number in _GONE:
         said += (
             ". Its folder was there before and has been removed. Run the same command again, and "
             "remove nothing while it runs"
         )
     return DiskError(number, said, str(path))
+
+
+def system_error(error: OSError) -> DiskError | None:
+    """What the user's system says, described by `disk_error`; None where a bug may be the cause."""
+    if error.errno not in _SYSTEM:
+        return None
+    # The disk that is full isn't always named: it may be that of temporary files.
+    return disk_error(error, Path(os.fsdecode(error.filename or tempfile.gettempdir())))
 
 
 @contextmanager

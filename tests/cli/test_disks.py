@@ -73,6 +73,44 @@ def test_a_cache_that_vanished_in_part_heals(
     assert again.json["results"][0]["scores"] == first.json["results"][0]["scores"]
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("out/**/result.json", "out/**/SHA256SUMS", "cache/**/manifest.json"),
+        *("cache/**/shards/test-*.npy", "cache/**/fingerprint.json", "cache/**/test/*.wav"),
+        "cache/**/*.finished.npz",
+    ],
+)
+def test_a_folder_in_the_place_of_a_file_is_named(
+    pattern: str, model: Path, tmp_path: Path
+) -> None:
+    task = make_scene_task(tmp_path / "low", sample_rates=(8000,))
+    options = ("--protocol", "faster", "--grid-points", 1, "--json")
+
+    def run() -> Answer:
+        return hearbench("evaluate", model, "--task", task, "--out", tmp_path / "out", *options)
+
+    first = run()
+    assert first.code == 0
+    file = next(path for path in tmp_path.glob(pattern) if path.is_file())
+    if pattern.startswith("cache"):
+        shutil.rmtree(tmp_path / "out")  # what is kept needs no cache
+    if pattern.endswith(".npz"):
+        shutil.rmtree(tmp_path / "cache" / "embeddings")
+    file.unlink()
+    file.mkdir()
+    answer = run()
+    assert answer.code == 2
+    assert "Traceback" not in answer.stderr
+    assert f"{file}" in answer.stderr
+    assert "a folder lies where this file belongs. Remove it" in answer.stderr
+    assert answer.json["failed"][0]["task"] == str(task)
+    file.rmdir()
+    again = run()
+    assert again.code == 0, again.stderr
+    assert again.json["results"][0]["scores"] == first.json["results"][0]["scores"]
+
+
 def test_the_second_of_two_waits_and_keeps_what_the_first_made(
     model: Path, task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

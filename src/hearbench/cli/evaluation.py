@@ -122,11 +122,11 @@ def note_failure(evaluated: Gathered, spec: str, task: str | None, error: Except
     Returns:
         What to say of it: its message, or the end of its traceback if nobody foresaw it.
     """
-    from hearbench.files import DiskError
+    from hearbench.files import system_error
 
     text = str(error)
-    if isinstance(error, DiskError):
-        text = f"{error.filename}: {error.strerror}."
+    if isinstance(error, OSError) and (described := system_error(error)):
+        text = f"{described.filename}: {described.strerror}."
     elif not isinstance(error, HearError):
         evaluated.unforeseen.append(error)
         text = f"hearbench itself fails:\n{own_traceback(error)}"

@@ -8,7 +8,6 @@ import functools
 import inspect
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,20 +23,6 @@ __all__ = ["BAD_INPUT", "INTERRUPTED", "answers_only", "interrupted", "verb"]
 # Exit codes: something that the user can mend; 128 and the number of SIGINT.
 BAD_INPUT = 2
 INTERRUPTED = 130
-
-# What the user's system says, as opposed to what a bug of hearbench would cause.
-_SYSTEM = {
-    errno.EACCES,
-    errno.EDQUOT,
-    errno.EIO,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-    errno.ENOSPC,
-    errno.ENOTDIR,
-    errno.EPERM,
-    errno.EROFS,
-}
 
 
 def verb(*examples: str, options: str = "") -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -82,7 +67,7 @@ def _ending(function: Callable[..., None]) -> Callable[..., None]:
 
 def _described(error: OSError, options: Mapping[str, object]) -> OSError | None:
     """What the user's system says, in words for the user; None for what a bug may have caused."""
-    from hearbench.files import DiskError, disk_error
+    from hearbench.files import DiskError, disk_error, system_error
     from hearbench.workspace import Workspace, user_path
 
     if isinstance(error, DiskError):
@@ -92,11 +77,12 @@ def _described(error: OSError, options: Mapping[str, object]) -> OSError | None:
     ours = [Workspace.from_environment(cache_dir=cache).cache_dir]
     if isinstance(out := options.get("out"), Path):
         ours.append(user_path(out).resolve())
-    # The disk that is full isn't always named: it may be that of temporary files.
-    place = Path(os.fsdecode(error.filename)) if error.filename else Path(tempfile.gettempdir())
-    # A file that was there when it was looked for, in a folder that only hearbench should change.
-    gone = error.errno == errno.ENOENT and any(place.is_relative_to(folder) for folder in ours)
-    return disk_error(error, place) if gone or error.errno in _SYSTEM else None
+    if error.errno == errno.ENOENT and error.filename:
+        # A file that was there when it was looked for, in a folder that only hearbench should
+        # change.
+        place = Path(os.fsdecode(error.filename))
+        return disk_error(error, place) if any(map(place.is_relative_to, ours)) else None
+    return system_error(error)
 
 
 def interrupted() -> None:

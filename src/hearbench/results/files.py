@@ -53,7 +53,8 @@ def write_result(result: Result, predictions: FittedProbe, folder: Path) -> Path
         )
         write_text(folder / RESULT_FILE, text)
     except OSError as error:
-        raise ResultError(f"The result can't be written to {folder}: {error.strerror}.") from error
+        place = error.filename or folder
+        raise ResultError(f"The result can't be written: {place}: {error.strerror}.") from error
     return folder / RESULT_FILE
 
 
