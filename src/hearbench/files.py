@@ -183,7 +183,10 @@ def disk_error(error: OSError, path: Path) -> DiskError:
             "can be made again"
         )
     elif number in _NO_RIGHTS:
-        said += f" (the disk at {disk}). Name a folder that you may write to"
+        said += (
+            f" (the disk at {disk}). Name a folder that you may write to: --cache or "
+            "HEARBENCH_CACHE is that of the cache"
+        )
     elif number == errno.ENAMETOOLONG:
         said += ". Name a folder with a shorter path, or give a shorter name"
     elif number == errno.EISDIR:
