@@ -26,8 +26,8 @@ class Column:
 
     Attributes:
         name: The heading; a line break in it is kept on the terminal.
-        form: How a value becomes text: a format such as ``"{:.3f}"``, or a function. None becomes
-            an empty cell in any case.
+        form: How a value becomes text: a format such as ``"{:.3f}"``, or a function, whose text
+            may have styles (rich.text.Text). None becomes an empty cell in any case.
         wrap: Where a value that is too wide is continued on another line; ``"anywhere"`` breaks
             long words, too. What doesn't fit otherwise is cut.
         min_width: In characters.
@@ -35,13 +35,13 @@ class Column:
     """
 
     name: str
-    form: str | Callable[[Any], str] = "{}"
+    form: str | Callable[[Any], str | Text] = "{}"
     align: Literal["left", "right"] = "left"
     wrap: Literal["no", "between words", "anywhere"] = "no"
     min_width: int | None = None
     max_width: int | None = None
 
-    def text(self, value: Any) -> str:
+    def text(self, value: Any) -> str | Text:
         """Formats one value."""
         value = _plain(value)
         if value is None:
@@ -119,7 +119,7 @@ class Table:
             )
         for row in self._rows:
             cells = [
-                rich_text(Styled(column.text(value), _style(value)))
+                rich_text(column.text(value), _style(value))
                 for column, value in zip(self.columns, row.values, strict=True)
             ]
             table.add_row(*cells, style=row.style or None, end_section=row.ends_section)
@@ -147,7 +147,10 @@ class Table:
             [column.name for column in self.columns],
             ["---:" if column.align == "right" else "---" for column in self.columns],
             *(
-                [column.text(value) for column, value in zip(self.columns, row.values, strict=True)]
+                [
+                    str(column.text(value))
+                    for column, value in zip(self.columns, row.values, strict=True)
+                ]
                 for row in self._rows
             ),
         ]
@@ -169,11 +172,13 @@ def _style(value: Any) -> str:
     return value.style if isinstance(value, Styled) else ""
 
 
-def rich_text(value: str | Styled) -> Text:
+def rich_text(text: str | Styled | Text, style: str = "") -> Text:
     """Makes a text of rich, of which nothing is taken for markup."""
     from rich.text import Text
 
-    return Text(str(_plain(value)), style=_style(value))
+    if isinstance(text, Text):
+        return text
+    return Text(str(_plain(text)), style=style or _style(text))
 
 
 def _markdown(text: str) -> str:

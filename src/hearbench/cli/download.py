@@ -10,7 +10,8 @@ import typer
 from hearbench.cli import options as o
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import answer_json, answer_line, say
-from hearbench.errors import HearError, UnknownNameError
+from hearbench.errors import HearError
+from hearbench.tasks.ready_made import fetch_each_ready_made, ready_made_folders
 
 __all__ = ["download"]
 
@@ -18,6 +19,7 @@ __all__ = ["download"]
 @verb(
     "hearbench tasks download esc50 beijing_opera",
     "hearbench tasks download leaderboard --mirror http://files.example.org/hear",
+    options="corpus_dir mirror cache workers json",
 )
 def download(
     tasks: Annotated[
@@ -29,27 +31,24 @@ def download(
             show_default=False,
         ),
     ],
+    place: o.WorkspaceOptions,
     corpus_dir: o.CorpusDirs = None,
-    mirror: o.Mirror = None,
-    cache: o.CacheDir = None,
-    workers: o.Workers = None,
     json: o.Json = False,
 ) -> None:
     """Fetches prepared tasks, as the benchmark published them, into the cache.
 
-    They are downloaded four at a time, and what fails keeps no other from being had. A download
-    that broke off is gone on with by the next run. Every archive is checked by its MD5 before it
-    is unpacked.
+    They are downloaded four at a time; a failure doesn't stop the others. The next run resumes a
+    download that broke off. Every archive is checked by its MD5 before it is unpacked.
     """
     done: dict[str, Path] = {}
     failed: dict[str, str] = {}
     with answers_only():
-        from hearbench.tasks.ready_made import fetch_each_ready_made
-
-        workspace = o.settings_of(cache, None, workers, mirror=mirror)
+        workspace = place.workspace()
         elsewhere = workspace.mirror is not None or bool(corpus_dir)
         folders = list(
-            dict.fromkeys(folder for task in tasks for folder in _folders(task, elsewhere))
+            dict.fromkeys(
+                folder for task in tasks for folder in ready_made_folders(task, elsewhere=elsewhere)
+            )
         )
         outcomes = fetch_each_ready_made(
             folders, workspace=workspace, corpus_dirs=tuple(corpus_dir or ())
@@ -83,27 +82,3 @@ def download(
         say(f"{len(done)} of {len(folders)} tasks are here{what}.")
     if failed:
         raise typer.Exit(BAD_INPUT)
-
-
-def _folders(task: str, elsewhere: bool) -> list[str]:
-    """The folder names that a name stands for.
-
-    Raises:
-        UnknownNameError: It stands for none, or, unless tasks may be had elsewhere, for one that
-            isn't published.
-    """
-    from hearbench.registry import did_you_mean
-    from hearbench.tasks.catalog import catalog_names
-    from hearbench.tasks.naming import catalog_folder
-    from hearbench.tasks.ready_made import ready_made_names, unpublished
-
-    if task == "leaderboard":
-        return list(ready_made_names())
-    folder = catalog_folder(task)
-    if folder is None:
-        raise UnknownNameError(
-            f"There is no task {task!r} in the catalog. {did_you_mean(task, catalog_names())}"
-        )
-    if not elsewhere and folder not in ready_made_names():
-        raise unpublished(folder)
-    return [folder]

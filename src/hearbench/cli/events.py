@@ -8,9 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from hearbench.cli import options as o
+from hearbench.cli.render import number, show
 from hearbench.cli.running import answers_only, verb
-from hearbench.cli.tables import number, output_console
 from hearbench.cli.terminal import answer_json, answer_line, say
+from hearbench.table import Column, Table
+from hearbench.views.event_plot import plot_events
+from hearbench.views.transcription import transcription_scores
 
 __all__ = ["plot", "transcription"]
 
@@ -61,8 +64,6 @@ def plot(
     .html has a table of the events as well. Needs the extra 'plot'.
     """
     with answers_only():
-        from hearbench.views.event_plot import plot_events
-
         drawn = plot_events(result, clip, out, labels=label, start_s=start_s, end_s=end_s)
     if json:
         comparison = drawn.comparison
@@ -97,8 +98,6 @@ def transcription(result: ResultPath, json: o.Json = False) -> None:
     With --json, of each clip too. Needs the extra 'transcription'.
     """
     with answers_only():
-        from hearbench.views.transcription import transcription_scores
-
         scores = transcription_scores(result)
     if json:
         answer_json(scores)
@@ -107,23 +106,19 @@ def transcription(result: ResultPath, json: o.Json = False) -> None:
 
 
 def _show(scores: dict[str, Any]) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    title = f"{scores['model']}, {scores['task']}: notes by mir_eval"
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("a note is found by")
-    table.add_column("over", no_wrap=True)
-    for part in _PARTS:
-        table.add_column(part.replace("_", "-"), justify="right", no_wrap=True)
+    table = Table(
+        [
+            Column("a note is found by", wrap="between words"),
+            Column("over"),
+            *(Column(part.replace("_", "-"), number, align="right") for part in _PARTS),
+        ],
+        f"{scores['model']}, {scores['task']}: notes by mir_eval",
+    )
     for score, about in _SCORES.items():
-        for way, of in (("mean", "clips"), ("pooled", "notes")):
-            values = scores[score][way]
-            table.add_row(
-                about if way == "mean" else "", of, *(number(values[part]) for part in _PARTS)
-            )
-    output_console().print(table)
+        mean, pooled = scores[score]["mean"], scores[score]["pooled"]
+        table.add(about, "clips", *(mean[part] for part in _PARTS))
+        table.add("", "notes", *(pooled[part] for part in _PARTS))
+    show(table)
     notes = scores["onset"]["pooled"]
     answer_line(
         f"{scores['n_clips']} clips; {notes['Nref']} notes in the reference, {notes['Nsys']} "

@@ -9,16 +9,24 @@ import typer
 
 from hearbench.cli.running import verb
 from hearbench.cli.terminal import answer_line
+from hearbench.leaderboard.skeleton import write_skeleton
 
 __all__ = ["init_model"]
 
 
 @verb("hearbench init-model my-model", "hearbench init-model my-model --out models/my-model")
 def init_model(
-    name: Annotated[str, typer.Argument(help="Of the project, as my-model.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(help="Name of the project, as my-model.", show_default=False)
+    ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Where; by default ./NAME.", show_default=False),
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder that takes it; by default ./NAME.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Writes the skeleton of a model's package, which works as it is.
@@ -26,8 +34,6 @@ def init_model(
     It has a module with the HEAR API, a pyproject.toml, tests that include hearbench's checks, and
     the card of a submission.
     """
-    from hearbench.leaderboard.skeleton import write_skeleton
-
     folder = Path(name) if out is None else out
     for path in write_skeleton(name, folder):
         answer_line(path)

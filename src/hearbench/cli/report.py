@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from hearbench.amounts import duration
 from hearbench.cli import options as o
+from hearbench.cli.render import show
 from hearbench.cli.running import answers_only, verb
-from hearbench.cli.tables import output_console
 from hearbench.cli.terminal import answer_json, say
-
-if TYPE_CHECKING:
-    from hearbench.report.summary import ResultReport, RunReport
+from hearbench.errors import ResultError
+from hearbench.files import write_text
+from hearbench.report.page import report_page
+from hearbench.report.summary import STAGES, ResultReport, RunReport, report_of
+from hearbench.report.words import mebibytes, percent, rate
+from hearbench.table import Column, Table
 
 __all__ = ["report"]
 
@@ -37,11 +41,6 @@ def report(
     See docs/report.md.
     """
     with answers_only():
-        from hearbench.errors import ResultError
-        from hearbench.files import write_text
-        from hearbench.report.page import report_page
-        from hearbench.report.summary import report_of
-
         if out is not None and out.suffix.lower() not in {".html", ".htm"}:
             raise ResultError(f"A report is a page; give --out a name that ends in .html: {out}.")
         found = report_of(result)
@@ -55,37 +54,26 @@ def report(
 
 
 def _show(found: RunReport) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from hearbench.amounts import duration
-    from hearbench.report.words import mebibytes, percent
-
-    console = output_console()
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("model\ntask", overflow="fold")
-    for head in ("embedding", "probe", "scoring", "peak\nmemory"):
-        table.add_column(head, no_wrap=True, justify="right")
+    table = Table(
+        [
+            Column("model\ntask", wrap="anywhere"),
+            *(Column(stage, align="right") for stage in STAGES),
+            Column("peak\nmemory", mebibytes, align="right"),
+        ]
+    )
     for each in found.results:
         name = f"{each.model}\n{each.task}, seed {each.seed}"
-        cells = (name, *_stages(each), mebibytes(each.peak_memory_mb))
-        table.add_row(*(Text(cell) for cell in cells))
-    console.print(table)
+        table.add(name, *_stages(each), each.peak_memory_mb)
     parts = ", ".join(
         f"{total.stage} {duration(total.seconds)} ({percent(total.share)})"
         for total in found.totals
         if total.seconds
     )
-    console.print(Text(f"{duration(found.seconds)} in all: {parts}."), soft_wrap=True)
+    show(table, f"{duration(found.seconds)} in all: {parts}.")
 
 
-def _stages(result: ResultReport) -> tuple[str, ...]:
+def _stages(result: ResultReport) -> list[str]:
     """Time and throughput of each stage."""
-    from hearbench.amounts import duration
-    from hearbench.report.summary import STAGES
-    from hearbench.report.words import rate
-
     cells = []
     for stage in STAGES:
         own = result.of_stage(stage)
@@ -97,4 +85,4 @@ def _stages(result: ResultReport) -> tuple[str, ...]:
             cells.append(duration(result.seconds_of(stage)) + speed)
         else:
             cells.append("")
-    return tuple(cells)
+    return cells

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from hearbench.cli import options as o
+from hearbench.cli.render import show
 from hearbench.cli.running import answers_only, verb
-from hearbench.cli.tables import output_console
 from hearbench.cli.terminal import answer_json, say
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from hearbench.tasks.event_stats import Spread
-    from hearbench.tasks.stats import TaskStats
+from hearbench.table import Column, Table
+from hearbench.tasks.event_stats import Spread
+from hearbench.tasks.stats import TaskStats, task_stats
+from hearbench.tasks.store import load_task
+from hearbench.views.task_plot import write_task_plot
 
 __all__ = ["stats"]
 
@@ -39,9 +38,11 @@ _SHOWN_MISSING = 10
 @verb(
     "hearbench tasks stats data/tasks/birds-1.0.0-full --plot birds.png",
     "hearbench tasks stats birds --silence --json",
+    options="plot everything silence cache workers json",
 )
 def stats(
     task: TaskName,
+    place: o.WorkspaceOptions,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Draw it into this .png, .svg or .pdf."),
@@ -52,8 +53,6 @@ def stats(
     silence: Annotated[
         bool, typer.Option("--silence", help="Read all audio, to name clips that are silent.")
     ] = False,
-    cache: o.CacheDir = None,
-    workers: o.Workers = None,
     json: o.Json = False,
 ) -> None:
     """Counts a task's clips, durations, labels and events, split by split.
@@ -61,15 +60,10 @@ def stats(
     --plot needs the extra 'plot'.
     """
     with answers_only():
-        from hearbench.tasks.stats import task_stats
-        from hearbench.tasks.store import load_task
-
-        workspace = o.settings_of(cache, None, workers)
+        workspace = place.workspace()
         loaded = load_task(task, workspace=workspace, download=False)
         found = task_stats(loaded, listen=silence, workspace=workspace)
         if plot is not None:
-            from hearbench.views.task_plot import write_task_plot
-
             write_task_plot(found, plot)
     if json:
         answer_json(found.to_json() | {"plot": None if plot is None else str(plot)})
@@ -80,103 +74,84 @@ def stats(
 
 
 def _show(found: TaskStats, everything: bool) -> None:
-    from rich.text import Text
-
-    console = output_console()
-    console.print(_splits(found))
-    if found.kind == "event":
-        console.print(_events(found))
-    console.print(_labels(found, everything))
-    for line in (*_missing(found, everything), *_remarks(found, everything)):
-        console.print(Text(line))
-
-
-def _table(title: str) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    return Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
+    events = [_events(found)] if found.kind == "event" else []
+    show(_splits(found), *events, _labels(found, everything))
+    show(*_missing(found, everything), *_remarks(found, everything))
 
 
 def _splits(found: TaskStats) -> Table:
-    table = _table(f"{found.name}: {found.prediction_type} {found.kind} task")
-    table.add_column("split", overflow="fold")
-    for name in ("clips", "hours", "shortest\ns", "median\ns", "longest\ns"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("without\nlabels", justify="right", no_wrap=True)
-    table.add_column("labels\nper clip", justify="right", no_wrap=True)
+    table = Table(
+        [
+            Column("split", wrap="anywhere"),
+            Column("clips", "{:,}", align="right"),
+            Column("hours", "{:.3f}", align="right"),
+            *_SPREAD,
+            Column("without\nlabels", "{:,}", align="right"),
+            Column("labels\nper clip", "{:.2f}", align="right"),
+        ],
+        f"{found.name}: {found.prediction_type} {found.kind} task",
+    )
     for split in found.splits:
-        _add_row(
-            table,
-            split.name,
-            f"{split.clips:,}",
-            f"{split.hours:.3f}",
-            *_spread(split.duration),
-            f"{split.unlabelled:,}",
-            f"{split.labels_per_clip:.2f}",
+        spread = _spread(split.duration)
+        table.add(
+            split.name, split.clips, split.hours, *spread, split.unlabelled, split.labels_per_clip
         )
     if len(found.splits) > 1:
         unlabelled = sum(split.unlabelled for split in found.splits)
-        cells = ("", "", "", f"{unlabelled:,}", "")
-        _add_row(table, "all", f"{found.clips:,}", f"{found.hours:.3f}", *cells)
+        table.add("all", found.clips, found.hours, None, None, None, unlabelled)
     return table
 
 
 def _events(found: TaskStats) -> Table:
-    table = _table("Events")
-    table.add_column("split", overflow="fold")
-    for name in ("events", "shortest\ns", "median\ns", "longest\ns", "most\nat once"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("time\nwith any", justify="right", no_wrap=True)
-    table.add_column("time\nwith two", justify="right", no_wrap=True)
+    table = Table(
+        [
+            Column("split", wrap="anywhere"),
+            Column("events", "{:,}", align="right"),
+            *_SPREAD,
+            Column("most\nat once", align="right"),
+            Column("time\nwith any", "{:.1%}", align="right"),
+            Column("time\nwith two", "{:.1%}", align="right"),
+        ],
+        "Events",
+    )
     for split in found.splits:
         if (events := split.events) is not None:
-            _add_row(
-                table,
-                split.name,
-                f"{events.count:,}",
-                *(("", "", "") if events.duration is None else _spread(events.duration)),
-                str(events.most_at_once),
-                f"{events.active:.1%}",
-                f"{events.overlapping:.1%}",
-            )
+            spread = (None,) * 3 if events.duration is None else _spread(events.duration)
+            shares = events.active, events.overlapping
+            table.add(split.name, events.count, *spread, events.most_at_once, *shares)
     return table
 
 
 def _labels(found: TaskStats, everything: bool) -> Table:
     order = found.by_frequency()
-    cut = not everything and len(order) > _FEW
-    shown: list[int | None] = [*order]
-    if cut:
-        shown = [*order[:_ENDS], None, *order[-_ENDS:]]
     n_labels = len(order)
-    table = _table(
-        f"{found.counted.capitalize()} of each of {n_labels} label{'' if n_labels == 1 else 's'}"
+    names = [*(split.name for split in found.splits), "all"]
+    table = Table(
+        [
+            Column("label", wrap="anywhere"),
+            *(Column(name, "{:,}", align="right", wrap="anywhere") for name in names),
+        ],
+        f"{found.counted.capitalize()} of each of {n_labels} label{'' if n_labels == 1 else 's'}",
     )
-    table.add_column("label", overflow="fold")
-    for split in found.splits:
-        table.add_column(split.name, justify="right", overflow="fold")
-    table.add_column("all", justify="right", no_wrap=True)
+    shown: list[int | None] = [*order]
+    if not everything and n_labels > _FEW:
+        shown = [*order[:_ENDS], None, *order[-_ENDS:]]
     for label in shown:
         if label is None:
-            _add_row(table, f"... {len(order) - 2 * _ENDS} more, by --all")
+            table.add(f"... {n_labels - 2 * _ENDS} more, by --all")
         else:
-            column = found.counts[:, label]
-            cells = (f"{count:,}" for count in [*column.tolist(), int(column.sum())])
-            _add_row(table, found.labels[label], *cells)
+            counts = found.counts[:, label].tolist()
+            table.add(found.labels[label], *counts, sum(counts))
     return table
 
 
-def _add_row(table: Table, *cells: str) -> None:
-    from rich.text import Text
-
-    # Names are the user's; they hold no markup.
-    table.add_row(*(Text(cell) for cell in cells))
+_SPREAD = [
+    Column(f"{name}\ns", "{:.3f}", align="right") for name in ("shortest", "median", "longest")
+]
 
 
-def _spread(spread: Spread) -> tuple[str, str, str]:
-    return f"{spread.shortest_s:.3f}", f"{spread.median_s:.3f}", f"{spread.longest_s:.3f}"
+def _spread(spread: Spread) -> tuple[float, float, float]:
+    return spread.shortest_s, spread.median_s, spread.longest_s
 
 
 def _missing(found: TaskStats, everything: bool) -> list[str]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from hearbench.amounts import duration
 from hearbench.cli import options as o
 from hearbench.cli import places
+from hearbench.cli.render import show
 from hearbench.cli.running import INTERRUPTED, answers_only, verb
-from hearbench.cli.tables import output_console
 from hearbench.cli.terminal import Reporter, answer_json, say
 from hearbench.errors import ModelError
-
-if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
-
-    from hearbench.validate import CheckResult, Report
+from hearbench.table import Column, Styled, Table
+from hearbench.validate import CheckResult, Report, validate_model
 
 __all__ = ["validate"]
 
@@ -61,8 +58,6 @@ def validate(
     interrupted: what was found until then is shown.
     docs/validator.md says what each check is about.
     """
-    from hearbench.validate import validate_model
-
     # What was found before something stopped it.
     so_far: list[Report] = []
     try:
@@ -105,31 +100,15 @@ def _answer(report: Report, json: bool) -> None:
 
 
 def _show(report: Report) -> None:
-    from rich.text import Text
-
-    console = output_console()
-    console.print(_table(report))
-    for reason, names in _skipped(report).items():
-        console.print(Text(f"skipped ({reason}): {', '.join(names)}", style="dim"))
-    console.print(Text(_model_line(report)))
-    console.print(Text(_summary(report), style="green" if report.valid else "bold red"))
-
-
-def _table(report: Report) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("check", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("found", overflow="fold")
+    table = Table([Column("check"), Column("verdict"), Column("found", _details, wrap="anywhere")])
     for check in report.checks:
-        if check.verdict == "skipped":
-            continue
-        style = _STYLES[check.verdict]
-        table.add_row(Text(check.name), Text(check.verdict, style=style), _details(check))
-    return table
+        if check.verdict != "skipped":
+            table.add(check.name, Styled(check.verdict, _STYLES[check.verdict]), check)
+    show(table)
+    for reason, names in _skipped(report).items():
+        show(Styled(f"skipped ({reason}): {', '.join(names)}", "dim"))
+    show(_model_line(report))
+    show(Styled(_summary(report), "green" if report.valid else "bold red"))
 
 
 def _skipped(report: Report) -> dict[str, list[str]]:
@@ -142,8 +121,6 @@ def _skipped(report: Report) -> dict[str, list[str]]:
 
 
 def _details(check: CheckResult) -> Text:
-    from rich.text import Text
-
     if check.verdict == "pass":
         return Text(check.found)
     parts = (("expected", check.expected), ("found", check.found), ("to do", check.remedy))

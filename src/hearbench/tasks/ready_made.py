@@ -15,6 +15,7 @@ from typing import NamedTuple
 from hearbench.errors import DownloadError, HearError, TaskError, UnknownNameError
 from hearbench.registry import did_you_mean
 from hearbench.tasks.archives.unpacking import UnwritableError
+from hearbench.tasks.catalog import catalog_names
 from hearbench.tasks.check import METADATA
 from hearbench.tasks.fetch import (
     RemoteFile,
@@ -24,7 +25,7 @@ from hearbench.tasks.fetch import (
 )
 from hearbench.tasks.inventory import md5_digests
 from hearbench.tasks.locate import TASKS_FOLDER
-from hearbench.tasks.naming import catalog_task
+from hearbench.tasks.naming import catalog_folder, catalog_task
 from hearbench.tasks.published import unpack_published
 from hearbench.tasks.record import ArchiveRecord, Known, find_md5s, load_record, pin, recall
 from hearbench.tasks.spec import is_plain_name
@@ -35,6 +36,7 @@ __all__ = [
     "fetch_each_ready_made",
     "fetch_ready_made",
     "ready_made_file",
+    "ready_made_folders",
     "ready_made_names",
     "unpublished",
 ]
@@ -48,6 +50,30 @@ def ready_made_names() -> tuple[str, ...]:
     They are the 20 of the leaderboard, in the order of its columns.
     """
     return load_record().folders
+
+
+def ready_made_folders(name: str, *, elsewhere: bool = False) -> tuple[str, ...]:
+    """Folder names of the tasks that a name stands for.
+
+    Args:
+        name: A task of the catalog, perhaps with ``-<mode>``, or ``leaderboard`` for all of
+            `ready_made_names`.
+        elsewhere: Whether tasks may be had from a mirror or a folder, so that the record needn't
+            have them.
+
+    Raises:
+        UnknownNameError: There is no such task, or the record doesn't have it.
+    """
+    if name == "leaderboard":
+        return ready_made_names()
+    folder = catalog_folder(name)
+    if folder is None:
+        raise UnknownNameError(
+            f"There is no task {name!r} in the catalog. {did_you_mean(name, catalog_names())}"
+        )
+    if not elsewhere and folder not in ready_made_names():
+        raise unpublished(folder)
+    return (folder,)
 
 
 def ready_made_file(folder_name: str, workspace: Workspace) -> RemoteFile:
