@@ -16,7 +16,7 @@ from hearbench.metrics import event_scores
 from hearbench.results import RESULT_FILE, Result
 from hearbench.results.predictions import Predictions
 from hearbench.results.splits import EventSplit, SceneSplit
-from hearbench.tasks.task_type import EVENT, SCENE, task_type
+from hearbench.tasks.task_type import EVENT, SCENE
 
 
 @pytest.fixture
@@ -165,9 +165,3 @@ def test_files_that_contradict_each_other(
     tamper(event)
     with pytest.raises(error, match=says):
         Predictions.read(event).verify()
-
-
-def test_kinds_of_task_by_name() -> None:
-    assert [task_type(name) for name in ("scene", "event")] == [SCENE, EVENT]
-    with pytest.raises(UnknownNameError, match="'event'"):
-        task_type("events")

@@ -16,7 +16,7 @@ from hearbench.probe.events import Postprocessing, postprocessing_grid
 from hearbench.probe.objective import Objective
 from hearbench.probe.protocol import DEFAULT_SEED, GridPoint, Protocol
 from hearbench.results.record import FoldResult, GridResult, PostprocessingRecord, Result
-from hearbench.tasks.spec import EVENT_SCORES, SCENE_SCORES
+from hearbench.tasks.task_type import TASK_TYPES
 
 __all__ = ["contradictions", "counted_contradictions", "date_contradiction", "day_of"]
 
@@ -200,7 +200,7 @@ def _range(result: Result, on_loss: bool) -> tuple[float, float]:
     name = result.primary_score
     if on_loss:
         return 0.0, math.inf
-    if name in (*SCENE_SCORES, *EVENT_SCORES) and name not in _UNBOUNDED:
+    if name in [score for kind in TASK_TYPES for score in kind.scores] and name not in _UNBOUNDED:
         return 0.0, 1.0 if _score(result).maximise else math.inf
     return -math.inf, math.inf
 

@@ -27,7 +27,7 @@ from hearbench.probe.grid import Cut, GridPoint, NeighbourPoint, by_shape, draw_
 from hearbench.probe.subset import TrainSubset
 from hearbench.records import Record
 from hearbench.registry import Registry, did_you_mean
-from hearbench.tasks.evaluation_params import BatchSize, evaluation_params
+from hearbench.tasks.evaluation_params import PARAM_GRID, BatchSize, evaluation_params
 
 __all__ = [
     "DEFAULT_SEED",
@@ -190,7 +190,7 @@ class Protocol(Record):
             TaskError: That grid can't be.
             ProbeError: Nothing is left of the grid, or some of its points aren't validated.
         """
-        own = evaluation_params(params, events=False).task_specific_param_grid
+        own = evaluation_params(params, keys=[PARAM_GRID]).task_specific_param_grid
         changes: dict[str, Sequence[Any]] = {
             key: (value,) for key, value in self.task_changes.get(task_name, {}).items()
         }

@@ -15,14 +15,13 @@ import numpy as np
 
 from hearbench.errors import TaskError
 from hearbench.files import is_file
-from hearbench.tasks.clips import Clip, Event, Excerpt
+from hearbench.tasks.clips import Clip, Excerpt
 from hearbench.tasks.problems import Problems
 from hearbench.tasks.recipe import SMALL, Recipe
 from hearbench.tasks.spec import filename_problem, label_problem
 from hearbench.tasks.splits import (
     ORDER_SEED,
     TRAIN_VALID_TEST,
-    clip_events,
     new_kfold,
     shuffle_order,
     subsample,
@@ -111,7 +110,7 @@ def _checked(
     there: dict[Path, bool] = {}
     files: dict[str, _File] = {}
     stems: dict[tuple[Path, Excerpt | None], str] = {}
-    events = recipe.embedding_type == "event"
+    kind = recipe.task_type
     labels: set[str] = set()
     for row in rows:
         stem, path, label = row.filestem, row.path, row.label
@@ -137,16 +136,14 @@ def _checked(
         file.rows += 1
         if label is not None:
             file.labels.add(label)
-            if events:
-                if row.start_ms is None or row.end_ms is None:
-                    problems.add("events without start and end", f"{label!r} of {path}")
-                elif row.start_ms < file.first_start_ms:
-                    file.first_start_ms = row.start_ms
+            if slip := kind.row_problem(row):
+                problems.add(slip, f"{label!r} of {path}")
+            file.first_start_ms = min(file.first_start_ms, row.start_ms or 0.0)
     missing = {path for path, is_there in there.items() if not is_there}
     if missing and recipe.mode != SMALL:
         for path in sorted(missing):
             problems.add("files that are missing", str(path))
-    if recipe.embedding_type == "scene" and recipe.prediction_type == "multiclass":
+    if recipe.prediction_type == "multiclass" and "multiclass" in kind.prediction_types:
         for file in files.values():
             if (count := 0 if file.unlabelled else file.rows) != 1:
                 problems.add(
@@ -258,27 +255,27 @@ def _kept(files: Mapping[str, _File], homes: Mapping[str, str], recipe: Recipe) 
     duration_s = recipe.sample_duration_s
     if duration_s is None:
         return kept
-    if recipe.embedding_type == "event":
-        end_ms = duration_s * 1000.0
-        lost = sorted(
-            stem
-            for stem, file in files.items()
-            if not file.unlabelled and file.first_start_ms >= end_ms
+    # Labels of a whole clip start at 0.
+    end_ms = duration_s * 1000.0
+    lost = sorted(
+        stem
+        for stem, file in files.items()
+        if not file.unlabelled and file.first_start_ms >= end_ms
+    )
+    if lost:
+        logging.getLogger(__name__).warning(
+            "%d clips are left out, as all their events start after %g s: %s",
+            len(lost),
+            duration_s,
+            ", ".join(lost[:5]),
         )
-        if lost:
-            logging.getLogger(__name__).warning(
-                "%d clips are left out, as all their events start after %g s: %s",
-                len(lost),
-                duration_s,
-                ", ".join(lost[:5]),
+        kept.difference_update(lost)
+        if empty := sorted(set(homes.values()) - {homes[stem] for stem in kept}):
+            raise TaskError(
+                f"{recipe.folder_name} can't be prepared: without the clips whose events all "
+                f"start after {duration_s:g} s, {', '.join(empty)} would be empty. Choose a "
+                "longer duration."
             )
-            kept.difference_update(lost)
-            if empty := sorted(set(homes.values()) - {homes[stem] for stem in kept}):
-                raise TaskError(
-                    f"{recipe.folder_name} can't be prepared: without the clips whose events all "
-                    f"start after {duration_s:g} s, {', '.join(empty)} would be empty. Choose a "
-                    "longer duration."
-                )
     limits = recipe.max_duration_s
     if limits is None:
         return kept
@@ -310,11 +307,7 @@ def _ordered(rows: Sequence[Clip], kept: Set[str], recipe: Recipe) -> Iterator[C
     stem_ranks = {stem: i for i, stem in enumerate(stems)}
     stem = np.array([stem_ranks[row.filestem] for row in rows])
     keys = [np.array([label_ranks[str(row.label)] for row in rows]), stem]
-    if recipe.embedding_type == "event":
-        keys[1:1] = [
-            np.array([row.end_ms for row in rows], dtype=np.float64),
-            np.array([row.start_ms for row in rows], dtype=np.float64),
-        ]
+    keys[1:1] = recipe.task_type.sort_keys(rows)
     ordered = np.lexsort(keys)  # stable; the last key is the first to sort by
     shuffled = ordered[shuffle_order(len(rows), ORDER_SEED)]
     stays = np.array([name in kept for name in stems])
@@ -334,17 +327,10 @@ def _arranged(
         if row.label is None:
             continue
         label = int(row.label) if integers else row.label
-        if recipe.embedding_type == "scene":
-            items.append(label)
-        elif row.start_ms is not None and row.end_ms is not None:
-            event = Event(row.label, row.start_ms, row.end_ms)
-            if recipe.sample_duration_s is not None:
-                within = clip_events([event], recipe.sample_duration_s)
-                if not within:
-                    continue
-                event = within[0]
-            items.append({"label": label, "start": event.start_ms, "end": event.end_ms})
-        vocabulary.add(row.label)
+        item = recipe.task_type.json_item(row, label, recipe.sample_duration_s)
+        if item is not None:
+            items.append(item)
+            vocabulary.add(row.label)
     return Arrangement(
         vocabulary=tuple(sorted(map(int, vocabulary)) if integers else sorted(vocabulary)),
         splits={split: dict(sorted(items.items())) for split, items in files.items()},

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,15 +28,15 @@ from hearbench.tasks.clips import Event
 from hearbench.tasks.inventory import FileFacts, wav_facts
 from hearbench.tasks.problems import Problems
 from hearbench.tasks.spec import TaskMetadata, filename_problem, is_plain_name
+from hearbench.tasks.task_type import Items
 from hearbench.workspace import Workspace
 
-__all__ = ["METADATA", "VOCABULARY", "FolderContent", "Items", "Splits", "read_task_folder"]
+__all__ = ["METADATA", "VOCABULARY", "FolderContent", "Splits", "read_task_folder"]
 
 METADATA = "task_metadata.json"
 VOCABULARY = "labelvocabulary.csv"
 
-# Labels of a clip, or its events; and those of all clips, by split and file name.
-Items = tuple[str, ...] | tuple[Event, ...]
+# Labels or events of all clips, by split and file name.
 Splits = dict[str, dict[str, Items]]
 
 _LONGEST_INDEX = 18
@@ -83,11 +82,10 @@ def read_task_folder(
         _check_split_names(content.metadata, content.problems)
         for split in content.metadata.splits:
             if not filename_problem(split):
-                content.splits[split] = _read_split(folder, split, content)
+                content.splits[split] = _read_split(folder, split, content.metadata, content)
         _check_once(content.splits, content.problems)
     _check_audio(folder, content, workspace)
-    if content.metadata is not None and content.metadata.embedding_type == "event":
-        _check_ends(folder, content)
+    _check_ends(folder, content)
     return content
 
 
@@ -198,8 +196,10 @@ def _check_split_names(metadata: TaskMetadata, problems: Problems) -> None:
         problems.add(kind, f"nfolds: is {metadata.nfolds}, but there are {len(splits)} splits")
 
 
-def _read_split(folder: Path, split: str, content: FolderContent) -> dict[str, Items]:
-    problems, metadata = content.problems, content.metadata
+def _read_split(
+    folder: Path, split: str, metadata: TaskMetadata, content: FolderContent
+) -> dict[str, Items]:
+    problems, kind = content.problems, metadata.task_type
     path = folder / f"{split}.json"
     before = len(problems)
     value = _read_json(path, problems)
@@ -220,63 +220,15 @@ def _read_split(folder: Path, split: str, content: FolderContent) -> dict[str, I
         if not isinstance(items, list):
             problems.add("files whose labels are no list", where)
             continue
-        if metadata is not None and metadata.embedding_type == "event":
-            events = tuple(filter(None, (_event(item, where, problems) for item in items)))
-            labels = tuple(event.label for event in events)
-            files[name] = events
-        else:
-            labels = tuple(_labels(items, where, problems))
-            files[name] = labels
-            if metadata is not None and metadata.prediction_type == "multiclass":
-                if len(items) != 1:
-                    problems.add(
-                        "clips of a multiclass task without exactly one label",
-                        f"{where} has {len(items)}",
-                    )
-            elif len(set(labels)) < len(labels):
-                problems.add("clips with a label twice", f"{where}: {list(labels)}")
+        files[name] = kind.read_items(items, metadata.prediction_type, where, problems)
         if known:
-            for label in sorted(set(labels) - known):
+            for label in sorted({_label(item) for item in files[name]} - known):
                 problems.add("labels outside the vocabulary", f"{label!r} of {where}")
     return files
 
 
-def _is_label(value: Any) -> bool:
-    return isinstance(value, (str, int)) and not isinstance(value, bool)
-
-
-def _labels(items: list[Any], where: str, problems: Problems) -> list[str]:
-    for item in items:
-        if not _is_label(item):
-            problems.add("labels that are neither text nor integer", f"{item!r} of {where}")
-    return [str(item) for item in items if _is_label(item)]
-
-
-def _event(item: Any, where: str, problems: Problems) -> Event | None:
-    if not isinstance(item, dict) or not {"label", "start", "end"} <= set(item):
-        problems.add("events without label, start and end", f"{item!r} of {where}")
-        return None
-    label, start, end = item["label"], item["start"], item["end"]
-    if not _is_label(label):
-        problems.add("labels that are neither text nor integer", f"{label!r} of {where}")
-        return None
-    if not (_is_time(start) and _is_time(end)):
-        problems.add(
-            "events whose times are no milliseconds from 0 on", f"{start!r} to {end!r} of {where}"
-        )
-        return None
-    if end < start:
-        problems.add("events that end before they start", f"{start} to {end} ms of {where}")
-    return Event(str(label), float(start), float(end))
-
-
-def _is_time(value: Any) -> bool:
-    return (
-        isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        # An integer may be larger than any float, which isfinite can't be asked about.
-        and 0 <= value <= sys.float_info.max
-    )
+def _label(item: str | Event) -> str:
+    return item.label if isinstance(item, Event) else item
 
 
 def _check_once(splits: Mapping[str, Mapping[str, Items]], problems: Problems) -> None:

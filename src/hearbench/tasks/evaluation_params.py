@@ -7,7 +7,7 @@ Representations", PMLR 176, 2022). The keys of both grids are the published code
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -22,6 +22,8 @@ from pydantic import (
 from hearbench.errors import TaskError
 
 __all__ = [
+    "PARAM_GRID",
+    "POSTPROCESSING_GRID",
     "BatchSize",
     "Dropout",
     "EvaluationParams",
@@ -43,6 +45,10 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 # Larger ones are slips, and don't fit the integers and floats that they are counted with.
 Whole = Annotated[int, Field(ge=1, le=10**9)]
 BatchSize = Annotated[int, Field(ge=2, le=10**9)]
+
+# The keys of both grids.
+PARAM_GRID = "task_specific_param_grid"
+POSTPROCESSING_GRID = "event_postprocessing_grid"
 
 _LengthMs = Annotated[int | float, Field(ge=0, allow_inf_nan=False)]
 
@@ -135,18 +141,20 @@ class EvaluationParams(BaseModel):
     task_specific_param_grid: ParamGrid | None = None
 
 
-def evaluation_params(values: Mapping[str, Any] | None, *, events: bool = True) -> EvaluationParams:
+def evaluation_params(
+    values: Mapping[str, Any] | None,
+    keys: Collection[str] = (PARAM_GRID, POSTPROCESSING_GRID),
+) -> EvaluationParams:
     """Reads ``evaluation_params``.
 
     Args:
-        values: Of the task's metadata.
-        events: Whether it is an event task, whose postprocessing is looked at as well.
+        values: What the task's metadata hold.
+        keys: The grids that are looked at.
 
     Raises:
         TaskError: A grid has other keys, or values that can't be.
     """
-    wanted = ["task_specific_param_grid", *(["event_postprocessing_grid"] if events else [])]
-    given = {key: value for key, value in (values or {}).items() if key in wanted}
+    given = {key: value for key, value in (values or {}).items() if key in keys}
     try:
         return EvaluationParams.model_validate(given)
     except ValidationError as error:
@@ -157,6 +165,6 @@ def evaluation_params(values: Mapping[str, Any] | None, *, events: bool = True) 
 def _problem(place: tuple[int | str, ...], kind: str, message: str) -> str:
     where = ".".join(map(str, place))
     if kind == "extra_forbidden":
-        grid = PostprocessingGrid if place[0] == "event_postprocessing_grid" else ParamGrid
+        grid = PostprocessingGrid if place[0] == POSTPROCESSING_GRID else ParamGrid
         return f"{where} can't be set by a task, only {', '.join(sorted(grid.model_fields))}"
     return f"{where}: {message.removeprefix('Value error, ')}"

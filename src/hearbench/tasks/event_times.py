@@ -70,7 +70,9 @@ def _clips(
     """Name, length in ms and times of the events in ms of every clip."""
     rate = max(recipe.sample_rates)
     for split, files in arrangement.splits.items():
-        for name, events in files.items():
+        for name, items in files.items():
+            # Labels of a whole clip have no times.
+            events = [item for item in items if isinstance(item, dict)]
             if events:
                 n_samples = length_of_wav16(folder / str(rate) / split / name)
                 times = [(float(event["start"]), float(event["end"])) for event in events]

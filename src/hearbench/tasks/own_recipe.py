@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from hearbench.errors import TaskError
 from hearbench.tasks.naming import catalog_folder
 from hearbench.tasks.recipe import Recipe
-from hearbench.tasks.spec import EmbeddingType, PredictionType, SplitMode, default_scores
+from hearbench.tasks.spec import SplitMode
+from hearbench.tasks.task_type import EmbeddingType, PredictionType, task_type
 
 __all__ = ["agreed_multilabel", "agreed_split_mode", "own_recipe"]
 
@@ -46,7 +47,7 @@ def own_recipe(
         split_mode=split_mode,
         nfolds=nfolds,
         sample_duration_s=None if duration_s is None else float(duration_s),
-        scores=tuple(scores) or default_scores(kind, prediction),
+        scores=tuple(scores) or task_type(kind).default_scores(prediction),
         sample_rates=tuple(sample_rates),
     )
 

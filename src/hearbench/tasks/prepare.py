@@ -103,8 +103,7 @@ def prepare_task(
                 if origin is not None:
                     record.update(origin.record)
                 kept = _without(arrangement, corrupt, recipe)
-                if recipe.embedding_type == "event":
-                    check_event_times(folder, kept, recipe)
+                check_event_times(folder, kept, recipe)
                 _finish(folder, kept, corrupt, recipe, record, workspace)
             (folder / UNFINISHED).unlink(missing_ok=True)
     except OSError as error:

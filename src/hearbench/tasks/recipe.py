@@ -12,13 +12,8 @@ from hearbench.audio.shape import samples_of
 from hearbench.errors import TaskError
 from hearbench.tasks.evaluation_params import evaluation_params
 from hearbench.tasks.problems import Problems
-from hearbench.tasks.spec import (
-    EmbeddingType,
-    PredictionType,
-    SplitMode,
-    is_plain_name,
-    score_problems,
-)
+from hearbench.tasks.spec import SplitMode, is_plain_name, score_problems
+from hearbench.tasks.task_type import EmbeddingType, PredictionType, TaskType, task_type
 
 __all__ = ["SMALL", "Recipe"]
 
@@ -74,10 +69,15 @@ class Recipe:
         return f"{self.name}-{self.version}-{self.mode}"
 
     @property
+    def task_type(self) -> TaskType:
+        """The kind of task."""
+        return task_type(self.embedding_type)
+
+    @property
     def strict_labels(self) -> bool:
         """Whether every split must hold every label."""
-        event_multilabel = self.embedding_type == "event" and self.prediction_type == "multilabel"
-        return self.mode != SMALL and not event_multilabel
+        needed = self.task_type.needs_every_label(self.prediction_type)
+        return self.mode != SMALL and needed
 
     def metadata(self, splits: tuple[str, ...]) -> dict[str, Any]:
         """The content of ``task_metadata.json``."""
@@ -124,10 +124,10 @@ class Recipe:
                 )
         if not self.scores:
             problems.add(kind, "no score is named")
-        for problem in score_problems(self.scores, self.embedding_type):
+        for problem in score_problems(self.scores, self.task_type):
             problems.add(kind, problem.rstrip("."))
         try:
-            evaluation_params(self.evaluation_params, events=self.embedding_type == "event")
+            evaluation_params(self.evaluation_params, keys=self.task_type.params)
         except TaskError as error:
             problems.add(kind, str(error).rstrip("."))
         usable = [rate for rate in self.sample_rates if _is_rate(rate)]

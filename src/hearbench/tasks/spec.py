@@ -12,37 +12,27 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from hearbench.errors import TaskError
 from hearbench.registry import did_you_mean
 from hearbench.tasks.evaluation_params import evaluation_params
-from hearbench.tasks.task_type import EmbeddingType
+from hearbench.tasks.task_type import (
+    TASK_TYPES,
+    EmbeddingType,
+    PredictionType,
+    TaskType,
+    task_type,
+)
 
 __all__ = [
-    "EVENT_SCORES",
-    "SCENE_SCORES",
     "EmbeddingType",
     "PredictionType",
     "SplitMode",
     "TaskMetadata",
-    "default_scores",
     "filename_problem",
     "is_plain_name",
     "label_problem",
     "score_problems",
 ]
 
-PredictionType = Literal["multiclass", "multilabel"]
 SplitMode = Literal["trainvaltest", "new_split_kfold", "presplit_kfold"]
 
-# Names of the official scores.
-SCENE_SCORES = ("top1_acc", "pitch_acc", "chroma_acc", "mAP", "aucroc", "d_prime")
-EVENT_SCORES = (
-    "event_onset_200ms_fms",
-    "event_onset_50ms_fms",
-    "event_onset_offset_50ms_20perc_fms",
-    "segment_1s_er",
-)
-_SCORE_GROUPS: dict[EmbeddingType, str] = {
-    "scene": "hearbench.scores",
-    "event": "hearbench.event_scores",
-}
 _CHARACTERS = {"/": "a slash", "\\": "a backslash", "\0": "a NUL"}
 _LONGEST_LABEL = 100_000  # Python's reader of CSV takes fields up to 131072
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
@@ -92,10 +82,16 @@ class TaskMetadata(BaseModel):
         cls, value: dict[str, Any] | None, info: ValidationInfo
     ) -> dict[str, Any] | None:
         try:
-            evaluation_params(value, events=info.data.get("embedding_type") == "event")
+            kind = info.data.get("embedding_type")  # not there if it can't be
+            evaluation_params(value, keys=task_type(kind).params if kind else ())
         except TaskError as error:
             raise ValueError(str(error).removeprefix("evaluation_params: ")) from error
         return value
+
+    @property
+    def task_type(self) -> TaskType:
+        """The kind of task."""
+        return task_type(self.embedding_type)
 
     @property
     def name(self) -> str:
@@ -133,27 +129,17 @@ def _bad_character(text: str, bad: str) -> str | None:
     return None
 
 
-def default_scores(kind: EmbeddingType, prediction: PredictionType) -> tuple[str, ...]:
-    """The benchmark's usual scores of such a task, the one to optimise first."""
-    if kind == "event":
-        return ("event_onset_200ms_fms", "segment_1s_er")
-    if prediction == "multiclass":
-        return ("top1_acc", "mAP", "d_prime", "aucroc")
-    return ("mAP", "d_prime", "aucroc", "top1_acc")
-
-
-def _scores_of(kind: EmbeddingType) -> list[str]:
+def _scores_of(kind: TaskType) -> list[str]:
     """The names of the scores that fit a kind of task, those of other packages as well."""
-    built_in = EVENT_SCORES if kind == "event" else SCENE_SCORES
     # By the names alone: what stands behind them comes after tasks in the way of the data.
-    points = entry_points(group=_SCORE_GROUPS[kind])
-    return [*built_in, *sorted(point.name for point in points)]
+    points = entry_points(group=kind.score_group)
+    return [*kind.scores, *sorted(point.name for point in points)]
 
 
-def score_problems(names: Iterable[str], kind: EmbeddingType) -> list[str]:
+def score_problems(names: Iterable[str], kind: TaskType) -> list[str]:
     """What is wrong with a list of scores for such a task, one sentence each."""
     fitting = _scores_of(kind)
-    known = [*_scores_of("scene"), *_scores_of("event")]
+    known = [name for each in TASK_TYPES for name in _scores_of(each)]
     problems: list[str] = []
     seen: set[str] = set()
     for name in names:
@@ -165,7 +151,7 @@ def score_problems(names: Iterable[str], kind: EmbeddingType) -> list[str]:
             )
         elif name not in fitting:
             problems.append(
-                f"The score {name!r} doesn't fit a task of kind {kind!r}; "
+                f"The score {name!r} doesn't fit a task of kind {kind.name!r}; "
                 f"fitting: {', '.join(fitting)}."
             )
         seen.add(name)

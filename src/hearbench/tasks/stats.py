@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,16 @@ from hearbench.errors import AudioError, TaskError
 from hearbench.tasks.clips import Event
 from hearbench.tasks.event_stats import Durations, EventStats, Spread, event_stats
 from hearbench.tasks.parallel import in_threads
-from hearbench.tasks.spec import EmbeddingType, PredictionType, SplitMode
+from hearbench.tasks.spec import SplitMode
 from hearbench.tasks.store import PreparedTask
+from hearbench.tasks.task_type import (
+    EVENT,
+    SCENE,
+    EmbeddingType,
+    PredictionType,
+    TaskType,
+    task_type,
+)
 from hearbench.workspace import Workspace
 
 __all__ = ["EventStats", "SplitStats", "Spread", "TaskStats", "task_stats"]
@@ -95,9 +103,14 @@ class TaskStats:
     event_durations_s: tuple[Durations, ...]
 
     @property
+    def task_type(self) -> TaskType:
+        """The kind of task."""
+        return task_type(self.kind)
+
+    @property
     def counted(self) -> str:
         """What `counts` counts: ``"clips"`` or ``"events"``."""
-        return "events" if self.kind == "event" else "clips"
+        return self.task_type.counted
 
     @property
     def clips(self) -> int:
@@ -203,10 +216,7 @@ def task_stats(
         for items in files.values():
             for item in items:
                 counts[row, index[item.label if isinstance(item, Event) else item]] += 1
-        events = None
-        lengths = np.empty(0)
-        if task.kind == "event":
-            events, lengths = event_stats(files, durations_s)
+        events, lengths = _EVENT_STATS[task.task_type](files, durations_s)
         durations.append(durations_s)
         event_durations.append(lengths)
         splits.append(
@@ -236,6 +246,12 @@ def task_stats(
         durations_s=tuple(durations),
         event_durations_s=tuple(event_durations),
     )
+
+
+_EVENT_STATS: dict[TaskType, Callable[..., tuple[EventStats | None, Durations]]] = {
+    SCENE: lambda *_: (None, np.empty(0)),
+    EVENT: event_stats,
+}
 
 
 def _duration_s(path: Path) -> float:

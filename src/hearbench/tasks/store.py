@@ -26,8 +26,8 @@ from hearbench.tasks.clips import Event
 from hearbench.tasks.inventory import changed_files, tell_damaged
 from hearbench.tasks.locate import locate
 from hearbench.tasks.parallel import in_threads
-from hearbench.tasks.spec import EmbeddingType, TaskMetadata
-from hearbench.tasks.task_type import TaskType, task_type
+from hearbench.tasks.spec import TaskMetadata
+from hearbench.tasks.task_type import SCENE, EmbeddingType, TaskType
 from hearbench.workspace import Workspace
 
 __all__ = ["FoldSplit", "PreparedTask", "load_task", "resampled_folder", "with_rate"]
@@ -88,7 +88,7 @@ class PreparedTask:
     @property
     def task_type(self) -> TaskType:
         """`SCENE` or `EVENT`."""
-        return task_type(self.kind)
+        return self.metadata.task_type
 
     @property
     def sample_rates(self) -> tuple[int, ...]:
@@ -136,7 +136,7 @@ class PreparedTask:
         Raises:
             TaskError: It is an event task, or there is no such split.
         """
-        if self.kind != "scene":
+        if self.task_type is not SCENE:
             raise TaskError(f"{self.name} is an event task; its clips have no labels as a whole.")
         files = self._files(split)
         index = {label: i for i, label in enumerate(self.vocabulary)}

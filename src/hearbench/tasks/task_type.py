@@ -1,41 +1,212 @@
 """Kinds of task: `SCENE` for labels of whole clips, `EVENT` for labels in time.
 
-Whatever is done differently for them is looked up by the kind, in a table or an object that the
-layer at hand has for each: scores in `hearbench.metrics`, predictions in `hearbench.results`, and
-so on. Nothing else asks which kind it is.
+A kind knows what its tasks' files and corpora hold. What else is done differently for the kinds is
+looked up in tables by kind that the layers have: scores in `hearbench.metrics`, embeddings in
+`hearbench.embeddings.kinds`, training in `hearbench.probe.kinds`, predictions in
+`hearbench.results.splits`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from hearbench.errors import UnknownNameError
 from hearbench.registry import did_you_mean
+from hearbench.tasks.clips import Clip, Event
+from hearbench.tasks.evaluation_params import PARAM_GRID, POSTPROCESSING_GRID
+from hearbench.tasks.problems import Problems
+from hearbench.tasks.splits import clip_events
 
-__all__ = ["EVENT", "SCENE", "EmbeddingType", "TaskType", "task_type"]
+__all__ = [
+    "EVENT",
+    "SCENE",
+    "TASK_TYPES",
+    "EmbeddingType",
+    "Items",
+    "PredictionType",
+    "TaskType",
+    "task_type",
+]
 
 EmbeddingType = Literal["scene", "event"]
+PredictionType = Literal["multiclass", "multilabel"]
+
+Items = tuple[str, ...] | tuple[Event, ...]
+"""Labels of a clip, or its events."""
 
 
-@dataclass(frozen=True)
-class TaskType:
+class TaskType(ABC):
     """A kind of task.
 
     Attributes:
         name: As ``task_metadata.json`` calls it under ``embedding_type``.
+        prediction_types: Those that its tasks can have.
+        scores: The names of the official scores.
+        score_group: The entry points of other packages' scores.
+        params: The keys of ``evaluation_params`` that mean something.
+        counted: What a label's frequency counts: ``clips`` or ``events``.
+        counted_with_label: The same on an axis.
     """
 
-    name: EmbeddingType
+    name: ClassVar[EmbeddingType]
+    prediction_types: ClassVar[tuple[PredictionType, ...]]
+    scores: ClassVar[tuple[str, ...]]
+    score_group: ClassVar[str]
+    params: ClassVar[tuple[str, ...]]
+    counted: ClassVar[str]
+    counted_with_label: ClassVar[str]
+
+    def __repr__(self) -> str:
+        return self.name.upper()
+
+    @abstractmethod
+    def default_scores(self, prediction: PredictionType) -> tuple[str, ...]:
+        """The benchmark's usual scores, the one to optimise first."""
+
+    @abstractmethod
+    def needs_every_label(self, prediction: PredictionType) -> bool:
+        """Whether every split must hold every label."""
+
+    @abstractmethod
+    def read_items(
+        self, values: list[Any], prediction: PredictionType, where: str, problems: Problems
+    ) -> Items:
+        """The labels or events of a clip as a split's file lists them.
+
+        Args:
+            values: What the file lists.
+            prediction: How many labels a clip may have.
+            where: Split and clip, for messages.
+            problems: Gets what is wrong.
+        """
+
+    @abstractmethod
+    def row_problem(self, row: Clip) -> str | None:
+        """What a labelled row of a corpus lacks, if anything."""
+
+    @abstractmethod
+    def sort_keys(self, rows: Sequence[Clip]) -> list[npt.NDArray[np.float64]]:
+        """By what rows of one file are sorted before the label, the last key first."""
+
+    @abstractmethod
+    def json_item(self, row: Clip, label: str | int, duration_s: float | None) -> Any:
+        """A row's label or event as a split's file lists it; None if the clip ends before it.
+
+        Args:
+            row: The row.
+            label: Its label, an integer where all labels of the task are.
+            duration_s: Length of every clip; None where lengths vary.
+        """
 
 
-SCENE = TaskType("scene")
+class _SceneType(TaskType):
+    name = "scene"
+    prediction_types = ("multiclass", "multilabel")
+    scores = ("top1_acc", "pitch_acc", "chroma_acc", "mAP", "aucroc", "d_prime")
+    score_group = "hearbench.scores"
+    params = (PARAM_GRID,)
+    counted = "clips"
+    counted_with_label = "clips with the label"
+
+    def default_scores(self, prediction: PredictionType) -> tuple[str, ...]:
+        if prediction == "multiclass":
+            return ("top1_acc", "mAP", "d_prime", "aucroc")
+        return ("mAP", "d_prime", "aucroc", "top1_acc")
+
+    def needs_every_label(self, prediction: PredictionType) -> bool:  # noqa: ARG002
+        return True
+
+    def read_items(
+        self, values: list[Any], prediction: PredictionType, where: str, problems: Problems
+    ) -> Items:
+        for value in values:
+            if not _is_label(value):
+                problems.add("labels that are neither text nor integer", f"{value!r} of {where}")
+        labels = tuple(str(value) for value in values if _is_label(value))
+        if prediction == "multiclass":
+            if len(values) != 1:
+                problems.add(
+                    "clips of a multiclass task without exactly one label",
+                    f"{where} has {len(values)}",
+                )
+        elif len(set(labels)) < len(labels):
+            problems.add("clips with a label twice", f"{where}: {list(labels)}")
+        return labels
+
+    def row_problem(self, row: Clip) -> str | None:  # noqa: ARG002
+        return None
+
+    def sort_keys(self, rows: Sequence[Clip]) -> list[npt.NDArray[np.float64]]:  # noqa: ARG002
+        return []
+
+    def json_item(self, row: Clip, label: str | int, duration_s: float | None) -> Any:  # noqa: ARG002
+        return label
+
+
+class _EventType(TaskType):
+    name = "event"
+    prediction_types = ("multilabel",)
+    scores = (
+        "event_onset_200ms_fms",
+        "event_onset_50ms_fms",
+        "event_onset_offset_50ms_20perc_fms",
+        "segment_1s_er",
+    )
+    score_group = "hearbench.event_scores"
+    params = (PARAM_GRID, POSTPROCESSING_GRID)
+    counted = "events"
+    counted_with_label = "events"
+
+    def default_scores(self, prediction: PredictionType) -> tuple[str, ...]:  # noqa: ARG002
+        return ("event_onset_200ms_fms", "segment_1s_er")
+
+    def needs_every_label(self, prediction: PredictionType) -> bool:
+        return prediction != "multilabel"
+
+    def read_items(
+        self,
+        values: list[Any],
+        prediction: PredictionType,  # noqa: ARG002
+        where: str,
+        problems: Problems,
+    ) -> Items:
+        events = (_event(value, where, problems) for value in values)
+        return tuple(event for event in events if event is not None)
+
+    def row_problem(self, row: Clip) -> str | None:
+        if row.start_ms is None or row.end_ms is None:
+            return "events without start and end"
+        return None
+
+    def sort_keys(self, rows: Sequence[Clip]) -> list[npt.NDArray[np.float64]]:
+        return [
+            np.array([row.end_ms for row in rows], dtype=np.float64),
+            np.array([row.start_ms for row in rows], dtype=np.float64),
+        ]
+
+    def json_item(self, row: Clip, label: str | int, duration_s: float | None) -> Any:
+        if row.label is None or row.start_ms is None or row.end_ms is None:
+            return None
+        events = [Event(row.label, row.start_ms, row.end_ms)]
+        if duration_s is not None:
+            events = clip_events(events, duration_s)
+        return next(({"label": label, "start": e.start_ms, "end": e.end_ms} for e in events), None)
+
+
+SCENE: TaskType = _SceneType()
 """Clips have labels as a whole."""
 
-EVENT = TaskType("event")
+EVENT: TaskType = _EventType()
 """Labels have a start and an end within their clip."""
 
-_ALL = (SCENE, EVENT)
+TASK_TYPES = (SCENE, EVENT)
+"""All kinds of task."""
 
 
 def task_type(name: str) -> TaskType:
@@ -44,9 +215,39 @@ def task_type(name: str) -> TaskType:
     Raises:
         UnknownNameError: There is none.
     """
-    for kind in _ALL:
+    for kind in TASK_TYPES:
         if kind.name == name:
             return kind
-    raise UnknownNameError(
-        f"There is no kind of task named {name!r}. {did_you_mean(name, [k.name for k in _ALL])}"
+    known: list[str] = [kind.name for kind in TASK_TYPES]
+    raise UnknownNameError(f"There is no kind of task named {name!r}. {did_you_mean(name, known)}")
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(value, (str, int)) and not isinstance(value, bool)
+
+
+def _event(value: Any, where: str, problems: Problems) -> Event | None:
+    if not isinstance(value, dict) or not {"label", "start", "end"} <= set(value):
+        problems.add("events without label, start and end", f"{value!r} of {where}")
+        return None
+    label, start, end = value["label"], value["start"], value["end"]
+    if not _is_label(label):
+        problems.add("labels that are neither text nor integer", f"{label!r} of {where}")
+        return None
+    if not (_is_time(start) and _is_time(end)):
+        problems.add(
+            "events whose times are no milliseconds from 0 on", f"{start!r} to {end!r} of {where}"
+        )
+        return None
+    if end < start:
+        problems.add("events that end before they start", f"{start} to {end} ms of {where}")
+    return Event(str(label), float(start), float(end))
+
+
+def _is_time(value: Any) -> bool:
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        # An integer may be larger than any float, which isfinite can't be asked about.
+        and 0 <= value <= sys.float_info.max
     )

@@ -80,7 +80,7 @@ def draw_task_stats(stats: TaskStats) -> Figure:
     """
     figure_class = _figure_class()
     shown, hidden = _shown(stats)
-    events = stats.kind == "event"
+    events = any(split.events is not None for split in stats.splits)
     few = len(shown) <= _FEW
     panels = 2 if few else 2 + bool(hidden) + events
     height_in = 1.7 + max(0 if few else (len(shown) + bool(hidden)) * 0.2, panels * 2.1)
@@ -172,7 +172,7 @@ def _label_bars(
     n_lanes = len(shown) + bool(hidden)
     axes.set_ylim(max(n_lanes, _FEWEST_LANES) - 0.4, -0.6)
     axes.set_xlim(0.0, most * 1.1)
-    axes.set_xlabel(f"{stats.counted} with the label" if stats.kind == "scene" else "events")
+    axes.set_xlabel(stats.task_type.counted_with_label)
     _whole(axes.xaxis)
     title = f"{stats.counted.capitalize()} per label"
     if hidden:

@@ -23,7 +23,8 @@ from hearbench.tasks.catalog.modes import (
 )
 from hearbench.tasks.catalog.toml import explain, parse
 from hearbench.tasks.recipe import Recipe
-from hearbench.tasks.spec import EmbeddingType, PredictionType, SplitMode, score_problems
+from hearbench.tasks.spec import SplitMode, score_problems
+from hearbench.tasks.task_type import TASK_TYPES, EmbeddingType, PredictionType, TaskType, task_type
 
 __all__ = ["DOMAINS", "Domain", "Download", "FilePart", "ModeSpec", "TaskSpec", "TfdsSource"]
 
@@ -94,13 +95,20 @@ class TaskSpec(Record):
     originals: tuple[Text, ...] = ()
     modes: Annotated[dict[PlainName, ModeSpec], Field(min_length=1)]
 
+    @property
+    def task_type(self) -> TaskType:
+        """The kind of task."""
+        return task_type(self.embedding_type)
+
     @model_validator(mode="after")
     def _consistent(self) -> TaskSpec:
-        wrong = [
-            problem.rstrip(".") for problem in score_problems(self.scores, self.embedding_type)
-        ]
-        if self.embedding_type == "event" and self.prediction_type != "multilabel":
-            wrong.append("prediction_type of an event task is 'multilabel'")
+        wrong = [problem.rstrip(".") for problem in score_problems(self.scores, self.task_type)]
+        possible = self.task_type.prediction_types
+        if self.prediction_type not in possible:
+            wrong.append(
+                f"prediction_type of an {self.embedding_type} task is "
+                f"{' or '.join(map(repr, possible))}"
+            )
         if self.default_mode not in self.modes:
             wrong.append(
                 f"default_mode is {self.default_mode!r}, and the modes are {', '.join(self.modes)}"
@@ -110,10 +118,12 @@ class TaskSpec(Record):
             wrong.append(f"split_mode {self.split_mode!r} needs nfolds")
         if not kfold and self.nfolds is not None:
             wrong.append("nfolds belongs to new_split_kfold and presplit_kfold")
-        if "event_postprocessing_grid" in (self.evaluation_params or {}) and (
-            self.embedding_type != "event"
-        ):
-            wrong.append("event_postprocessing_grid belongs to event tasks")
+        wrong.extend(
+            f"{key} belongs to {kind.name} tasks"
+            for kind in TASK_TYPES
+            for key in kind.params
+            if key in (self.evaluation_params or {}) and key not in self.task_type.params
+        )
         if self.originals and self.tfds is None:
             wrong.append("originals belongs to a task with tfds")
         for name, mode in self.modes.items():
