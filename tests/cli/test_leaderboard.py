@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers_cli import Answer, runner
+from helpers_cli import Answer, hearbench
 from helpers_leaderboard import write_made_up_result
 
-from hearbench.cli.leaderboard import app
 from hearbench.leaderboard.csv_file import read_table
 from hearbench.leaderboard.official import official_table, official_text
 from hearbench.leaderboard.table import COLUMNS
@@ -21,10 +20,7 @@ LIBRICOUNT = "libricount-v1.0.0-hear2021-full"
 
 def leaderboard(*arguments: object) -> Answer:
     """``hearbench leaderboard ARGUMENTS`` in this process."""
-    result = runner().invoke(app, [str(item) for item in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Answer(result.exit_code, result.stdout, result.stderr)
+    return hearbench("leaderboard", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +109,8 @@ def test_the_overview_is_in_the_papers_order(shared: Path) -> None:
 def test_all_tasks_in_parts_that_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
-    monkeypatch.setattr(
-        "hearbench.cli.leaderboard_tables.output_console", lambda: Console(width=80)
-    )
+    for module in ("leaderboard_tables", "render"):
+        monkeypatch.setattr(f"hearbench.cli.{module}.output_console", lambda: Console(width=80))
     for arguments in (["--all"], ["--domain", "music"], []):
         answer = leaderboard("show", *arguments)
         lines = answer.stdout.splitlines()

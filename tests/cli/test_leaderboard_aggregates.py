@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_cli import Answer, runner
+from helpers_cli import Answer, hearbench
 from helpers_leaderboard import write_made_up_result
 from rich.console import Console
 
-from hearbench.cli.leaderboard import app
 from hearbench.leaderboard.aggregates import AGGREGATES
 from hearbench.leaderboard.columns import domain_of, leaderboard_tasks
 from hearbench.leaderboard.csv_file import write_table
@@ -26,18 +25,13 @@ ESC50 = "esc50-v2.0.0-full"
 
 def aggregates(*arguments: object) -> Answer:
     """``hearbench leaderboard aggregates ARGUMENTS`` in this process."""
-    result = runner().invoke(app, ["aggregates", *map(str, arguments)])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Answer(result.exit_code, result.stdout, result.stderr)
+    return hearbench("leaderboard", "aggregates", *arguments)
 
 
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal of 80 columns."""
-    monkeypatch.setattr(
-        "hearbench.cli.leaderboard_aggregate_tables.output_console", lambda: Console(width=80)
-    )
+    monkeypatch.setattr("hearbench.cli.render.output_console", lambda: Console(width=80))
 
 
 @pytest.fixture(scope="module")

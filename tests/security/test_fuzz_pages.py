@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hearbench.errors import HearError
 from hearbench.leaderboard.official import official_table
 from hearbench.leaderboard.share import share
-from hearbench.leaderboard.site import build_site
+from hearbench.leaderboard.site import OwnResult, build_site
 from hearbench.report.page import report_page
 from hearbench.report.summary import RunReport, report_of, summarise
 from hearbench.results import Result, score
@@ -122,7 +122,7 @@ def test_a_site_of_a_hostile_result(tmp_path: Path) -> None:
     write_made_up_result(tmp_path, ESC50, model=HOSTILE[8:40])
     read = Result.read(next(tmp_path.rglob("result.json")))
     changed = read.model_copy(update={"notes": (HOSTILE,), "device": HOSTILE})
-    pages = build_site(official_table(), tmp_path / "site", results=[changed])
+    pages = build_site(official_table(), tmp_path / "site", own=[OwnResult(changed)])
     for page in pages:
         assert tmp_path / "site" in page.parents
         if page.suffix == ".html":

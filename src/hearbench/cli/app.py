@@ -26,7 +26,7 @@ __all__ = ["VERBS", "app", "run"]
 _GROUPS = {
     "events": "Looks at the events that were predicted, clip by clip.",
     "tasks": "Looks at prepared tasks.",
-    "leaderboard": "The benchmark's table of models: look at it, put one's own beside them.",
+    "leaderboard": "The benchmark's table of models: look at it, put your own beside them.",
 }
 VERBS = {
     "evaluate": LazyVerb(
@@ -103,7 +103,7 @@ VERBS = {
     ),
     "leaderboard show": LazyVerb(
         "leaderboard:show",
-        "Shows the table, and where one's own models stand in it.",
+        "Shows the table, and where your own models stand in it.",
     ),
     "leaderboard add": LazyVerb(
         "leaderboard:add",

@@ -1,59 +1,31 @@
-"""``hearbench leaderboard``: the benchmark's table, one's own models in it, the paper's figures."""
+"""``hearbench leaderboard``: the benchmark's table, your models in it, the paper's figures."""
 
 from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from hearbench.cli import leaderboard_aggregates
+from hearbench.cli import leaderboard_tables as tables
 from hearbench.cli import options as o
-from hearbench.cli.leaderboard_choice import (
-    OWN_ORDERS,
-    TABLE_ORDERS,
-    check_names,
-    columns_of,
-    names_of,
-    nothing_left,
-    order_of,
-    own_rows,
-    say_what_is_left_out,
-)
+from hearbench.cli.leaderboard_options import Csv, counted, say_what_is_left_out
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import answer_json, answer_line, say
-from hearbench.errors import ResultError
+from hearbench.errors import ResultError, UnknownNameError
+from hearbench.files import write_json
+from hearbench.leaderboard.columns import columns_of_domains, find_column
+from hearbench.leaderboard.official import enter_row, table_or_official
+from hearbench.leaderboard.own_row import find_results, names_of, own_row, own_rows
+from hearbench.leaderboard.paper import paper_figures
+from hearbench.leaderboard.ranks import ORDERS
+from hearbench.leaderboard.table import COLUMNS, Row
+from hearbench.registry import did_you_mean
 
-if TYPE_CHECKING:
-    from hearbench.leaderboard.table import Row, Table
-
-__all__ = ["app"]
-
-app = typer.Typer(
-    help="The benchmark's table of models: look at it, put one's own beside them.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
-
-Csv = Annotated[
-    Path | None,
-    typer.Option(
-        "--csv", metavar="F", help="A leaderboard's CSV, instead of the one that hearbench has."
-    ),
-]
-With = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--with",
-        metavar="RESULTS[:NAME]",
-        help="One's own results: a folder that `hearbench evaluate --out` wrote to, of one model "
-        "or several, and a name for the model. Repeatable.",
-    ),
-]
+__all__ = ["add", "figures", "show"]
 
 
-@app.command("show")
 @verb(
     "hearbench leaderboard show --with results",
     "hearbench leaderboard show --task ESC-50 --with results/my_model:mine",
@@ -61,7 +33,15 @@ With = Annotated[
 )
 def show(
     csv: Csv = None,
-    own: With = None,
+    own: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="RESULTS[:NAME]",
+            help="Your own results: a folder that `hearbench evaluate --out` wrote to, of one "
+            "model or several, and a name for the model. Repeatable.",
+        ),
+    ] = None,
     task: Annotated[
         list[str] | None,
         typer.Option("--task", metavar="COLUMN", help="Show all models on this. Repeatable."),
@@ -88,40 +68,45 @@ def show(
     ] = None,
     json: o.Json = False,
 ) -> None:
-    """Shows the table, and where one's own models stand in it.
+    """Shows the table, and where your own models stand in it.
 
     With --with alone: each task's score, its rank, and the gap to the best. With --task,
     --domain or --all: the raw scores of all models. Otherwise an overview, ordered as in the
     paper. Nothing is asked of the network.
     """
     with answers_only():
-        table = _table(csv)
-        mine = [row for text in own or () for row in own_rows(text)]
-        check_names(mine)
-        columns = columns_of(task, domain, every)
+        table = table_or_official(csv)
+        mine = own_rows(own or ())
+        wanted = {*map(find_column, task or ()), *columns_of_domains(domain or ())}
+        columns = tuple(column for column in COLUMNS if every or column in wanted)
         only_own = bool(mine) and not columns
-        order = order_of(sort, OWN_ORDERS if only_own else TABLE_ORDERS)
-        say_what_is_left_out(mine)
-        usable = [row for row in mine if row.sources]
-        if mine and not usable:
-            raise ResultError(nothing_left(mine))
-    from hearbench.cli import leaderboard_tables as tables
-
-    rows = [row.row for row in usable]
+        order = _order(sort, only_own=only_own)
+        usable = counted(mine)
     if json:
         answer_json(tables.as_json(table, usable, columns, order, mine))
     elif only_own:
         for row in usable:
             tables.show_own(table, row, order)
     elif columns:
-        tables.show_scores(table, rows, columns, order)
+        tables.show_scores(table, [row.row for row in usable], columns, order)
     else:
         tables.show_overview(table, order)
     if any(row.refused for row in mine):
         raise typer.Exit(BAD_INPUT)
 
 
-@app.command("add")
+def _order(sort: str | None, *, only_own: bool) -> str | None:
+    known = tables.OWN_ORDERS if only_own else ORDERS
+    if sort is None or sort.lower() in known:
+        return None if sort is None else sort.lower()
+    if only_own:
+        raise UnknownNameError(f"--sort {sort}: {did_you_mean(sort, list(known))}")
+    try:
+        return find_column(sort)
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{error} Or use {', '.join(known)}.") from error
+
+
 @verb(
     "hearbench leaderboard add --csv leaderboard.csv --with results/my_model --name 'Our model' "
     "--url https://example.org/model",
@@ -138,7 +123,7 @@ def add(
         typer.Option("--with", metavar="RESULTS", help="The folder of the model's results."),
     ],
     name: Annotated[
-        str | None, typer.Option("--name", help="Of the model, instead of the results' own.")
+        str | None, typer.Option("--name", help="Name of the model, instead of the results' own.")
     ] = None,
     url: Annotated[str, typer.Option("--url", help="Where the model is described.")] = "",
     date: Annotated[
@@ -155,10 +140,6 @@ def add(
     do. The file is written in the official form, and is whole or unchanged.
     """
     with answers_only():
-        from hearbench.leaderboard.csv_file import write_table
-        from hearbench.leaderboard.own_row import find_results, own_row
-        from hearbench.locks import lock_beside, one_after_another
-
         found = find_results(own)
         if len(found) > 1:
             raise ResultError(
@@ -170,23 +151,10 @@ def add(
         made = own_row(files, name, url=url, submitted=submitted)
         row = made.enterable()
         say_what_is_left_out([made])
-        with one_after_another(lock_beside(csv), f"entering a row into {csv}", say):
-            table = _table(csv if csv.exists() else None)
-            before = _same_named(table, row, csv)
-            if before is not None and before != row and not overwrite:
-                raise ResultError(
-                    f"{csv} has a model named {row.model!r}, submitted "
-                    f"{before.submitted or 'at an unknown date'}. Choose another --name, or "
-                    "--overwrite to replace its row."
-                )
-            write_table(table.with_row(row), csv)
+        before = enter_row(row, csv, overwrite=overwrite, tell=say)
     _tell(row, before, csv, as_json=json)
 
 
-app.command("aggregates")(leaderboard_aggregates.aggregates)
-
-
-@app.command("figures")
 @verb("hearbench leaderboard figures --out figures.json")
 def figures(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The JSON to write.")],
@@ -198,38 +166,11 @@ def figures(
     which the paper shows them, and the maps by t-SNE.
     """
     with answers_only():
-        from hearbench.files import write_json
-        from hearbench.leaderboard.paper import paper_figures
-
-        write_json(out, paper_figures(_table(csv)))
+        write_json(out, paper_figures(table_or_official(csv)))
     answer_line(out)
 
 
-def _table(csv: Path | None) -> Table:
-    from hearbench.leaderboard.csv_file import read_table
-    from hearbench.leaderboard.official import official_table
-
-    return official_table() if csv is None else read_table(csv)
-
-
-def _same_named(table: Table, row: Row, csv: Path) -> Row | None:
-    """The row of that name; one that differs in case or spaces alone is refused."""
-    from hearbench.leaderboard.cells import name_key
-
-    for other in table:
-        if other.model == row.model:
-            return other
-        if name_key(other.model) == name_key(row.model):
-            raise ResultError(
-                f"{csv} has a model named {other.model!r}, from which {row.model!r} differs in "
-                "case or spaces alone. Use that name, or quite another."
-            )
-    return None
-
-
 def _tell(row: Row, before: Row | None, csv: Path, *, as_json: bool) -> None:
-    from hearbench.leaderboard.table import COLUMNS
-
     done = "added" if before is None else "unchanged" if before == row else "replaced"
     missing = [c for c, score in zip(COLUMNS, row.scores, strict=True) if score is None]
     if as_json:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+import math
+import sys
+from collections.abc import Sequence, Set
+from typing import Annotated, Any
 
 import typer
 
 from hearbench.cli import options as o
-from hearbench.cli.leaderboard_choice import (
-    check_names,
-    columns_of,
-    nothing_left,
-    own_rows,
-    say_what_is_left_out,
-)
+from hearbench.cli.leaderboard_options import Csv, counted
+from hearbench.cli.leaderboard_tables import MODEL, OWN_MARK, OWN_STYLE
+from hearbench.cli.render import show
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import answer_json, say
-from hearbench.errors import HearError, ResultError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from hearbench.leaderboard.own_row import OwnRow
-    from hearbench.leaderboard.table import Table
+from hearbench.errors import HearError
+from hearbench.leaderboard.aggregates import AGGREGATES, Aggregate, get_aggregate
+from hearbench.leaderboard.columns import columns_of_domains
+from hearbench.leaderboard.official import table_or_official
+from hearbench.leaderboard.own_row import own_rows
+from hearbench.leaderboard.ranks import with_own
+from hearbench.leaderboard.standings import LEVEL, N_RESAMPLES, Standing, Standings, standings
+from hearbench.table import Column, Styled, Table
 
 __all__ = ["aggregates"]
 
@@ -43,16 +42,11 @@ def aggregates(
             "--add",
             "--with",
             metavar="RESULTS[:NAME]",
-            help="One's own results: a folder that `hearbench evaluate --out` wrote to, of one "
+            help="Your own results: a folder that `hearbench evaluate --out` wrote to, of one "
             "model or several, and a name for the model. Repeatable.",
         ),
     ] = None,
-    table: Annotated[
-        Path | None,
-        typer.Option(
-            "--csv", metavar="F", help="A leaderboard's CSV, instead of the one that hearbench has."
-        ),
-    ] = None,
+    csv: Csv = None,
     by: Annotated[
         str | None,
         typer.Option(
@@ -75,7 +69,7 @@ def aggregates(
         typer.Option("--complete-only", help="Leave out models that lack one of the scores."),
     ] = False,
     top: Annotated[
-        int, typer.Option("--top", metavar="N", min=1, help="So many models, and one's own.")
+        int, typer.Option("--top", metavar="N", min=1, help="So many models, and your own.")
     ] = _TOP,
     every: Annotated[bool, typer.Option("--all", help="All models.")] = False,
     explain: Annotated[
@@ -94,58 +88,170 @@ def aggregates(
     """
     if json and as_csv:
         raise HearError("--json and --as-csv are two forms of the same answer; choose one.")
-    with answers_only():
-        from hearbench.leaderboard.aggregates import AGGREGATES, get_aggregate
-        from hearbench.leaderboard.standings import standings
-
-        chosen = AGGREGATES if by is None else (get_aggregate(by),)
-        mine: list[OwnRow] = []
-        if not explain:
-            columns_of(None, domain, False)  # refuses domains that there aren't
-            mine = [row for text in add or () for row in own_rows(text)]
-            check_names(mine)
-            say_what_is_left_out(mine)
-            if mine and not any(row.sources for row in mine):
-                raise ResultError(nothing_left(mine))
-            names = {row.row.model for row in mine if row.sources}
-            found = standings(
-                _with(_table(table), mine), domains=domain or (), complete_only=complete_only
-            )
-            for name in sorted(names - set(found.models)):
-                say(f"{name} lacks some of the scores, so --complete-only leaves it out.")
-    from hearbench.cli import leaderboard_aggregate_tables as tables
-
+    chosen = AGGREGATES if by is None else (get_aggregate(by),)
     if explain:
-        if json:
-            answer_json({"aggregates": tables.definitions(chosen)})
-        else:
-            tables.show_definitions(chosen)
+        _explain(chosen, as_json=json)
         return
+    with answers_only():
+        columns_of_domains(domain or ())  # refuses domains that don't exist
+        mine = own_rows(add or ())
+        rows = [own.row for own in counted(mine)]
+        found = standings(
+            with_own(table_or_official(csv), rows),
+            domains=domain or (),
+            complete_only=complete_only,
+        )
+        names = {row.model for row in rows}
+        for name in sorted(names - set(found.models)):
+            say(f"{name} lacks some of the scores, so --complete-only leaves it out.")
     n_shown = len(found.models) if every else top
     if json:
-        answer_json(tables.as_json(found, chosen, names))
+        answer_json(_as_json(found, chosen, names))
     elif as_csv:
-        tables.write_csv(found, chosen, names)
+        sys.stdout.write(_as_csv(found, chosen, names))
     elif by is None:
-        tables.show_side_by_side(found, names, n_shown)
+        _show_side_by_side(found, names, n_shown)
     else:
-        tables.show_closely(found, chosen[0], names, n_shown)
+        _show_closely(found, found.of(chosen[0].name), names, n_shown)
     if any(row.refused for row in mine):
         raise typer.Exit(BAD_INPUT)
 
 
-def _table(path: Path | None) -> Table:
-    from hearbench.leaderboard.csv_file import read_table
-    from hearbench.leaderboard.official import official_table
+def _show_side_by_side(found: Standings, own: Set[str], n_shown: int) -> None:
+    first = found.by_aggregate[0]
+    heads = [item.aggregate.name for item in found.by_aggregate]
+    table = _table(
+        f"ranks by {len(heads)} aggregates, ordered by {first.aggregate.name}",
+        *(Column(head.replace("-", "\n"), _rank, align="right") for head in heads),
+        Column("over\nall", _range, align="right"),
+    )
+    low, high = found.rank_range()
+    for i in _shown(first, found, own, n_shown):
+        ranks = (item.ranks[i] for item in found.by_aggregate)
+        _add(table, found, own, i, first.ranks[i], *ranks, (low[i], high[i]))
+    show(
+        table,
+        *_how_many(found, n_shown),
+        "",
+        "The benchmark has no overall score, and none of these is it. --explain says what each is, "
+        "--by NAME shows one with values, domains and ranges.",
+    )
 
-    return official_table() if path is None else read_table(path)
+
+def _show_closely(found: Standings, item: Standing, own: Set[str], n_shown: int) -> None:
+    aggregate = item.aggregate
+    domains = list(item.by_domain) if len(item.by_domain) > 1 else []
+
+    def value(number: float) -> str:
+        return "" if math.isnan(number) else f"{number:.{aggregate.decimals}f}"
+
+    less = "" if aggregate.maximise else ", less is better"
+    table = _table(
+        f"{aggregate.name}: {aggregate.title}{less}",
+        Column(aggregate.name.replace("-", "\n"), value, align="right"),
+        *(Column(name, value, align="right") for name in domains),
+        Column("tasks\ndrawn", _range, align="right"),
+    )
+    low, high = item.interval
+    for i in _shown(item, found, own, n_shown):
+        by_domain = (item.by_domain[name][i] for name in domains)
+        _add(table, found, own, i, item.ranks[i], item.values[i], *by_domain, (low[i], high[i]))
+    show(
+        table,
+        *_how_many(found, n_shown),
+        "",
+        f"{aggregate.explanation} {aggregate.if_missing}",
+        f"tasks drawn: range of the rank if {len(found.matrix.columns)} tasks are drawn from these "
+        f"with replacement, in {LEVEL:.0%} of {N_RESAMPLES} draws.",
+    )
 
 
-def _with(table: Table, mine: Sequence[OwnRow]) -> Table:
-    """The table with one's own models in it, in the place of those of the same names."""
-    from hearbench.leaderboard.ranks import other_models
+def _table(title: str, *columns: Column) -> Table:
+    first = [Column("", _rank, align="right"), MODEL, Column("tasks", align="right")]
+    return Table([*first, *columns], title=title, gap=1)
 
-    for own in mine:
-        if own.sources:
-            table = other_models(table, own.row).with_row(own.row)
-    return table
+
+def _add(table: Table, found: Standings, own: Set[str], i: int, rank: float, *cells: Any) -> None:
+    model, n_scores = found.models[i], int(found.matrix.n_scores[i])
+    if model in own:
+        table.add(rank, OWN_MARK + model, n_scores, *cells, style=OWN_STYLE)
+    else:
+        table.add(rank, model, n_scores, *cells)
+
+
+def _shown(item: Standing, found: Standings, own: Set[str], n_shown: int) -> list[int]:
+    """Positions of the models that are shown: the first ones, and the user's."""
+    return [i for n, i in enumerate(item.order()) if n < n_shown or found.models[i] in own]
+
+
+def _how_many(found: Standings, n_shown: int) -> list[str]:
+    n_models = len(found.models)
+    if n_shown >= n_models:
+        return []
+    return [f"The first {n_shown} of {n_models} models; --all shows them all."]
+
+
+def _rank(rank: float) -> str:
+    return "" if math.isnan(rank) else f"{rank:.0f}"
+
+
+def _range(ends: tuple[float, float]) -> str:
+    low, high = map(_rank, ends)
+    return low if low == high else f"{low}-{high}"
+
+
+def _explain(chosen: Sequence[Aggregate], *, as_json: bool) -> None:
+    if as_json:
+        answer_json({"aggregates": _definitions(chosen)})
+        return
+    for item in chosen:
+        show(
+            Styled(f"{item.name}: {item.title}", "bold"),
+            f"{item.explanation} {item.if_missing} Source: {item.source}",
+            "",
+        )
+
+
+def _definitions(chosen: Sequence[Aggregate]) -> list[dict[str, Any]]:
+    keys = ("name", "title", "explanation", "source", "maximise", "missing", "if_missing")
+    return [{key: getattr(item, key) for key in (*keys, "relative")} for item in chosen]
+
+
+def _lines(found: Standings, chosen: Sequence[Aggregate]) -> list[dict[str, Any]]:
+    names = {aggregate.name for aggregate in chosen}
+    return [line for line in found.lines() if line["aggregate"] in names]
+
+
+def _as_json(found: Standings, chosen: Sequence[Aggregate], own: Set[str]) -> dict[str, Any]:
+    return {
+        "columns": list(found.matrix.columns),
+        "aggregates": _definitions(chosen),
+        "models": [
+            {
+                "model": model,
+                "own": model in own,
+                "n_scores": int(found.matrix.n_scores[i]),
+                "complete": found.is_complete[i],
+            }
+            for i, model in enumerate(found.models)
+        ],
+        "standings": _lines(found, chosen),
+    }
+
+
+def _as_csv(found: Standings, chosen: Sequence[Aggregate], own: Set[str]) -> str:
+    n_scores = dict(zip(found.models, found.matrix.n_scores.tolist(), strict=True))
+    lines = [
+        {
+            "aggregate": line["aggregate"],
+            "model": line["model"],
+            "own": int(line["model"] in own),
+            "n_scores": n_scores[line["model"]],
+            **line,
+        }
+        for line in _lines(found, chosen)
+    ]
+    table = Table([Column(key) for key in lines[0]])
+    for line in lines:
+        table.add(*line.values())
+    return table.to_csv()

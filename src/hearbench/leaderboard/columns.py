@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from hearbench.errors import UnknownNameError
+from hearbench.leaderboard.cells import name_key
 from hearbench.leaderboard.table import COLUMNS
 from hearbench.metrics import get_event_score, get_scene_score
+from hearbench.registry import did_you_mean
 from hearbench.tasks.catalog import TaskSpec, get_spec
-from hearbench.tasks.naming import catalog_task
+from hearbench.tasks.catalog.schema import DOMAINS
+from hearbench.tasks.naming import catalog_folder, catalog_task
 from hearbench.tasks.record import load_record
 
 __all__ = [
@@ -17,7 +22,9 @@ __all__ = [
     "LeaderboardTask",
     "column_facts",
     "column_of",
+    "columns_of_domains",
     "domain_of",
+    "find_column",
     "leaderboard_tasks",
     "tasks_of",
 ]
@@ -124,3 +131,31 @@ def column_facts(column: str) -> ColumnFacts:
     spec = tasks[0].spec
     getter = get_event_score if spec.embedding_type == "event" else get_scene_score
     return ColumnFacts(column, spec.domain, tasks, getter(spec.scores[0]).title)
+
+
+def find_column(text: str) -> str:
+    """A column by its name, whatever the case and spaces, or by its task's as ``esc50``.
+
+    Raises:
+        UnknownNameError: The table has no such column.
+    """
+    by_key = {name_key(column): column for column in COLUMNS}
+    column = by_key.get(name_key(text)) or column_of(catalog_folder(text) or "")
+    if column is None:
+        raise UnknownNameError(
+            f"The leaderboard has no column {text!r}. {did_you_mean(text, list(COLUMNS))}"
+        )
+    return column
+
+
+def columns_of_domains(domains: Collection[str]) -> tuple[str, ...]:
+    """The columns of some domains, in the table's order.
+
+    Raises:
+        UnknownNameError: One of the domains doesn't exist.
+    """
+    for domain in domains:
+        if domain not in DOMAINS:
+            known = did_you_mean(domain, list(DOMAINS))
+            raise UnknownNameError(f"There is no domain {domain!r}. {known}")
+    return tuple(column for column in COLUMNS if domain_of(column) in domains)

@@ -7,7 +7,7 @@ tasks and stays empty without both. Scores are rounded to the nine decimals of t
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,18 @@ from hearbench.leaderboard.result_checks import result_problems
 from hearbench.leaderboard.table import COLUMNS, Row
 from hearbench.results.finding import find_result_files
 from hearbench.results.record import RESULT_FILE, Result
+from hearbench.workspace import user_path
 
-__all__ = ["OwnRow", "Refusal", "find_results", "own_row", "row_of"]
+__all__ = [
+    "OwnRow",
+    "Refusal",
+    "find_named_results",
+    "find_results",
+    "names_of",
+    "own_row",
+    "own_rows",
+    "row_of",
+]
 
 _DECIMALS = 9
 
@@ -107,6 +117,51 @@ def find_results(place: Path) -> dict[Path, tuple[Path, ...]]:
         model = file.absolute().parent.parent
         found[model] = (*found.get(model, ()), file)
     return found
+
+
+def find_named_results(text: str) -> tuple[dict[Path, tuple[Path, ...]], str | None]:
+    """Finds the results of ``RESULTS`` or ``RESULTS:NAME``.
+
+    Returns:
+        The files as `find_results` gives them, and the name for the model, if there is one.
+
+    Raises:
+        ResultError: There is no result, or a name for the results of several models.
+    """
+    place, name = user_path(text), None
+    if not place.exists() and ":" in text:
+        folder, _, name = text.rpartition(":")
+        place = user_path(folder)
+    found = find_results(place)
+    if name is not None and len(found) > 1:
+        raise ResultError(
+            f"{text}: {place} has the results of {len(found)} models, {names_of(found)}, and one "
+            "name can't be that of all. Name the folder of one."
+        )
+    return found, name
+
+
+def names_of(found: Iterable[Path]) -> str:
+    """The names of models' folders, for messages."""
+    return ", ".join(folder.name for folder in found)
+
+
+def own_rows(texts: Iterable[str]) -> list[OwnRow]:
+    """Makes a row for each model in several ``RESULTS[:NAME]``.
+
+    Raises:
+        ResultError: There are no results, they can't be read, or two models have one name, by
+            which no one could tell them apart.
+    """
+    found = [find_named_results(text) for text in texts]
+    rows = [own_row(files, name) for files_of, name in found for files in files_of.values()]
+    names = [own.row.model for own in rows]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ResultError(
+            f"Two of the models are called {twice[0]}. Give one another name: --with RESULTS:NAME."
+        )
+    return rows
 
 
 def row_of(

@@ -21,6 +21,7 @@ from hearbench.leaderboard.seriation import short_tour
 from hearbench.leaderboard.table import Table
 
 __all__ = [
+    "FEWEST_MODELS",
     "MODEL_PERCENTILES",
     "TASK_PERCENTILES",
     "Normalised",
@@ -39,9 +40,11 @@ __all__ = [
 MODEL_PERCENTILES = (15.0, 85.0)
 TASK_PERCENTILES = (20.0, 80.0)
 
+FEWEST_MODELS = 3
+"""With fewer, scores can't be imputed."""
+
 _ROUNDS = 10
 _SEED = 0
-_FEWEST_MODELS = 3
 _FEWEST_POINTS = 4
 # scikit-learn's own, where there are points enough.
 _PERPLEXITY = 30.0
@@ -84,9 +87,9 @@ def normalise(table: Table) -> Normalised:
     Raises:
         ResultError: It has fewer than three models, from which nothing can be imputed.
     """
-    if len(table) < _FEWEST_MODELS:
+    if len(table) < FEWEST_MODELS:
         raise ResultError(
-            f"The table has {len(table)} models; the paper's measure compares {_FEWEST_MODELS} or "
+            f"The table has {len(table)} models; the paper's measure compares {FEWEST_MODELS} or "
             "more. Add models, or use the official table."
         )
     raw = np.array(

@@ -1,13 +1,30 @@
-"""A model's rank among the others of a table, task by task."""
+"""Models in an order, and a model's rank among the others, task by task."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hearbench.leaderboard.cells import name_key
+from hearbench.leaderboard.paper import FEWEST_MODELS, normalise
 from hearbench.leaderboard.table import Row, Table
 
-__all__ = ["RankedScore", "other_models", "ranked_scores"]
+__all__ = [
+    "ORDERS",
+    "RankedMean",
+    "RankedScore",
+    "order_models",
+    "other_models",
+    "ranked_mean",
+    "ranked_scores",
+    "with_own",
+]
+
+ORDERS = ("model", "date", "sum", "mean")
+"""What models can be ordered by besides the tasks: see `order_models`."""
+
+# Of a model that ran fewer tasks, the mean would be one of imputed scores.
+_FEWEST_TASKS = 10
 
 
 @dataclass(frozen=True)
@@ -34,11 +51,92 @@ class RankedScore:
     gap: float | None
 
 
+@dataclass(frozen=True)
+class RankedMean:
+    """A model's mean normalised score, and how it stands among the others.
+
+    Attributes:
+        value: In -1 to 1.
+        rank: 1 for the best.
+        of: How many models are ranked.
+    """
+
+    value: float
+    rank: int
+    of: int
+
+
 def other_models(table: Table, row: Row) -> Table:
     """The table without the models that have the row's name, but for case and spaces."""
     key = name_key(row.model)
     rows = tuple(other for other in table if name_key(other.model) != key)
     return Table(table.columns, rows)
+
+
+def with_own(table: Table, own: Sequence[Row]) -> Table:
+    """The table with a user's models at its end, in the place of those of the same names."""
+    for row in own:
+        table = other_models(table, row)
+    return Table(table.columns, (*table.rows, *own))
+
+
+def order_models(table: Table, columns: Sequence[str], order: str | None) -> tuple[Table, str]:
+    """Puts a table's models in order.
+
+    Args:
+        table: The models.
+        columns: The tasks whose sum counts.
+        order: A column, or one of `ORDERS`; by default the only column, or the sum. ``mean`` is
+            the paper's mean normalised score, and of fewer than three models the sum.
+
+    Returns:
+        The table in that order, and what it is ordered by, in words.
+    """
+    order = order or (columns[0] if len(columns) == 1 else "sum")
+    if order == "mean" and len(table) >= FEWEST_MODELS:
+        rows = tuple(table.rows[i] for i in normalise(table).order)
+        return Table(table.columns, rows), "the mean normalised score"
+    shown = [table.columns.index(column) for column in columns]
+    keys: dict[str, tuple[Callable[[Row], object], str]] = {
+        "model": (lambda row: row.model.casefold(), "name"),
+        "date": (_date_key, "date"),
+        "sum": (
+            lambda row: -sum(row.scores[i] or 0.0 for i in shown),
+            "their sum, missing ones as 0",
+        ),
+    }
+    key, by = keys.get("sum" if order == "mean" else order) or (_by_column(table, order), order)
+    return Table(table.columns, tuple(sorted(table, key=key))), by  # type: ignore[arg-type]
+
+
+def _date_key(row: Row) -> tuple[bool, str]:
+    # The official round came before all dates, and letters come after digits.
+    is_date = row.submitted[:1].isdigit()
+    return is_date, row.submitted if is_date else ""
+
+
+def _by_column(table: Table, column: str) -> Callable[[Row], float]:
+    i = table.columns.index(column)
+
+    def key(row: Row) -> float:
+        score = row.scores[i]
+        return 1.0 if score is None else -score
+
+    return key
+
+
+def ranked_mean(table: Table, row: Row) -> RankedMean | None:
+    """Ranks a model among the others of a table by the paper's mean normalised score.
+
+    None if it ran fewer than ten tasks, or there are fewer than two others.
+    """
+    models = with_own(table, [row])
+    n_scores = sum(score is not None for score in row.scores)
+    if n_scores < _FEWEST_TASKS or len(models) < FEWEST_MODELS:
+        return None
+    of = normalise(models)
+    i = len(models) - 1
+    return RankedMean(float(of.mean_with_imputed[i]), of.order.index(i) + 1, len(models))
 
 
 def ranked_scores(table: Table, row: Row) -> tuple[RankedScore, ...]:

@@ -10,13 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hearbench.leaderboard.official import official_table
-from hearbench.leaderboard.paper import imputed, standardised
+from hearbench.leaderboard.paper import FEWEST_MODELS, imputed, standardised
 from hearbench.leaderboard.table import Row, Table
 
 __all__ = ["Floats", "ScoreMatrix", "score_matrix"]
-
-# The paper's measure can't be given of fewer.
-_FEWEST_MODELS = 3
 
 Floats = npt.NDArray[np.float64]
 
@@ -84,7 +81,7 @@ def score_matrix(table: Table, reference: Table | None = None) -> ScoreMatrix:
     normalised = np.full_like(scores, np.nan)
     n_scores = (~np.isnan(scores)).sum(axis=1)
     half = (n_scores > 0) & (2 * n_scores >= len(table.columns))
-    if half.sum() >= _FEWEST_MODELS:
+    if half.sum() >= FEWEST_MODELS:
         rows = tuple(row for row, there in zip(table.rows, half, strict=True) if there)
         complete = _imputed(Table(table.columns, rows))
         normalised[half] = standardised(complete, complete)

@@ -9,7 +9,13 @@ from helpers_leaderboard import made_up_predictions
 
 from hearbench.leaderboard.official import official_table
 from hearbench.leaderboard.own_row import row_of
-from hearbench.leaderboard.site import PaperFigures, ScoreInterval, build_site, figures_of
+from hearbench.leaderboard.site import (
+    OwnResult,
+    PaperFigures,
+    ScoreInterval,
+    build_site,
+    figures_of,
+)
 from hearbench.leaderboard.table import Row, Table
 from hearbench.results import Result, score
 
@@ -43,6 +49,7 @@ def figures() -> PaperFigures:
 def site(tmp_path_factory: pytest.TempPathFactory, table: Table, results: list[Result]) -> Path:
     out = tmp_path_factory.mktemp("built") / "site"
     sure = ScoreInterval(0.61, 0.93, 0.95, ("test clips", "seeds"))
-    intervals = {("mine", "tfds_gtzan-1.0.0-full"): sure}
-    build_site(table, out, results=results, intervals=intervals)
+    gtzan = "tfds_gtzan-1.0.0-full"
+    own = [OwnResult(r, sure if r.task.name == gtzan else None) for r in results]
+    build_site(table, out, own=own)
     return out

@@ -6,8 +6,8 @@ import pytest
 from helpers_leaderboard import write_made_up_result
 
 from hearbench.errors import ResultError
-from hearbench.leaderboard.site import ScoreInterval, interval_of
-from hearbench.leaderboard.site.own import own_models
+from hearbench.leaderboard.site import ScoreInterval
+from hearbench.leaderboard.site.own import OwnResult, own_models
 from hearbench.results import Result
 from hearbench.results.uncertainty import UNCERTAINTY_FILE, uncertainty
 
@@ -16,10 +16,10 @@ TASK = "esc50-v2.0.0-full"
 
 def test_the_interval_beside_a_result(tmp_path: Path) -> None:
     folder = write_made_up_result(tmp_path, TASK, wrong=4)
-    assert interval_of(folder) is None
+    assert OwnResult.read(folder).interval is None
     record = uncertainty(folder, n_resamples=200)
     (folder / UNCERTAINTY_FILE).write_text(record.model_dump_json())
-    found = interval_of(folder)
+    found = OwnResult.read(folder).interval
     total = record.scores[record.primary_score].total
     assert found is not None
     assert total is not None
@@ -29,7 +29,7 @@ def test_the_interval_beside_a_result(tmp_path: Path) -> None:
     assert (found.level, found.sources) == (0.95, ("test clips", "folds"))
     (folder / UNCERTAINTY_FILE).write_text("{}")
     with pytest.raises(ResultError, match="not a record of uncertainty"):
-        interval_of(folder)
+        OwnResult.read(folder)
 
 
 def test_an_interval_that_is_not_known(tmp_path: Path) -> None:
@@ -40,14 +40,14 @@ def test_an_interval_that_is_not_known(tmp_path: Path) -> None:
     }
     unknown = record.model_copy(update={"scores": scores})
     (folder / UNCERTAINTY_FILE).write_text(unknown.model_dump_json())
-    assert interval_of(folder) is None
+    assert OwnResult.read(folder).interval is None
 
 
 def test_intervals_belong_to_scores_of_one_result(tmp_path: Path) -> None:
     names = ("beehive_states_fold0-v2-full", "beehive_states_fold1-v2-full", TASK)
     read = [Result.read(write_made_up_result(tmp_path, name, model="m")) for name in names]
     interval = ScoreInterval(0.1, 0.2, 0.9, ("test clips",))
-    (own,) = own_models(read, {("m", name): interval for name in names}).values()
+    (own,) = own_models(OwnResult(result, interval) for result in read).values()
     assert own.interval_behind("ESC-50", read[2].primary.mean) is interval
     # A score that these results aren't behind, and one that is the mean of two.
     assert own.interval_behind("ESC-50", 0.123) is None

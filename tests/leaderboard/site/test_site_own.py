@@ -9,7 +9,7 @@ from helpers_leaderboard import DCASE, ESC50, made_up_predictions
 
 from hearbench.cli.app import VERBS
 from hearbench.cli.options import pairs
-from hearbench.leaderboard.site.own import own_models
+from hearbench.leaderboard.site.own import OwnResult, own_models
 from hearbench.probe.protocol import FASTER, HEAR2021, KNN, LINEAR, Protocol
 from hearbench.probe.subset import TrainSubset
 from hearbench.results import Result, score
@@ -39,8 +39,8 @@ def options(command: str) -> dict[str, object]:
     ids=lambda protocol: protocol.name,
 )
 def test_the_command_names_all_that_decides_the_score(protocol: Protocol) -> None:
-    found = [result(ESC50, protocol, seed=7, precision="bfloat16")]
-    (own,) = own_models(found, seeds={("my_model", ESC50): (7, 8, 9, 11)}).values()
+    found = result(ESC50, protocol, seed=7, precision="bfloat16")
+    (own,) = own_models([OwnResult(found, seeds=(7, 8, 9, 11))]).values()
     said = options(own.command())
     from hearbench.probe.protocol import get_protocol
 
@@ -56,7 +56,7 @@ def test_the_command_names_all_that_decides_the_score(protocol: Protocol) -> Non
 
 def test_results_that_were_made_otherwise_have_a_command_of_their_own() -> None:
     both = [result(ESC50), result(DCASE, FASTER)]
-    (own,) = own_models(both).values()
+    (own,) = own_models(map(OwnResult, both)).values()
     one, other = own.command().replace("\\\n", "").splitlines()
     assert (options(one)["task"], options(one)["protocol"]) == ([DCASE], "faster")
     assert (options(other)["task"], options(other)["protocol"]) == ([ESC50], "hear2021")
@@ -67,9 +67,9 @@ def test_neighbours_have_no_seed_and_few_labels_have_their_part() -> None:
     near = made.model_copy(update={"protocol": KNN})
     few = HEAR2021.restricted(first=2).with_subset(TrainSubset(shots=5, repeat=2))
     small = made.model_copy(update={"protocol": few, "seed": 44})
-    (own,) = own_models([near]).values()
+    (own,) = own_models([OwnResult(near)]).values()
     assert "--seed" not in own.command()
-    (own,) = own_models([small]).values()
+    (own,) = own_models([OwnResult(small)]).values()
     said = options(own.command())
     assert (said["shots"], said["repeats"], said["grid_points"]) == ([5], 3, 2)
     assert said["seed"] == 42

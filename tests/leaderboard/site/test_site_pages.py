@@ -16,7 +16,7 @@ import pytest
 
 from hearbench.errors import ResultError
 from hearbench.leaderboard.official import official_table
-from hearbench.leaderboard.site import PaperFigures, build_site
+from hearbench.leaderboard.site import OwnResult, PaperFigures, build_site
 from hearbench.leaderboard.site.plots import digits
 from hearbench.leaderboard.standings import standings
 from hearbench.leaderboard.table import Row, Table
@@ -313,7 +313,7 @@ def test_folders_of_a_disk_are_not_published(
     update = {"spec": "/home/s0mebody/private/my_model.py:wide", "options": {"big": True}}
     update["weights"] = "C:\\Users\\s0mebody\\epoch 9.pt"
     own = [r.model_copy(update={"model": r.model.model_copy(update=update)}) for r in results]
-    build_site(table, tmp_path / "site", results=own, figures=figures)
+    build_site(table, tmp_path / "site", own=list(map(OwnResult, own)), figures=figures)
     text = page(tmp_path / "site/models/mine.html").words
     assert "hearbench evaluate my_model.py:wide --weights 'epoch 9.pt' --option big=true" in text
     for path in (tmp_path / "site").rglob("*.html"):
@@ -326,7 +326,7 @@ def test_the_same_gives_the_same_bytes(
     day = dt.date(2026, 1, 2)
     folders = [tmp_path / "a", tmp_path / "b"]
     for out, order in zip(folders, (results, results[::-1]), strict=True):
-        build_site(table, out, results=order, figures=figures, generated=day)
+        build_site(table, out, own=list(map(OwnResult, order)), figures=figures, generated=day)
     first, second = (
         {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
         for out in folders
@@ -339,18 +339,18 @@ def test_results_that_contradict_each_other_are_refused(
     tmp_path: Path, table: Table, results: list[Result]
 ) -> None:
     with pytest.raises(ResultError, match=r"two results of mine on esc50-v2\.0\.0-full"):
-        build_site(table, tmp_path / "site", results=[*results, results[0]])
+        build_site(table, tmp_path / "site", own=list(map(OwnResult, [*results, results[0]])))
     other = results[1].model_copy(
         update={"model": results[1].model.model_copy(update={"digest": "f" * 64})}
     )
     with pytest.raises(ResultError, match="under the name mine are of different models"):
-        build_site(table, tmp_path / "site", results=[results[0], other])
+        build_site(table, tmp_path / "site", own=[OwnResult(results[0]), OwnResult(other)])
     assert not (tmp_path / "site").exists()
 
 
 def test_a_small_table_of_other_columns(tmp_path: Path, results: list[Result]) -> None:
     table = Table(("mine own",), (Row("a", "", "", (0.25,)), Row("b", "", "", (None,))))
-    build_site(table, tmp_path / "site", results=results[2:])
+    build_site(table, tmp_path / "site", own=list(map(OwnResult, results[2:])))
     assert "Other" in page(tmp_path / "site/tasks.html").words
     assert "The table is too small" in page(tmp_path / "site/plots.html").words
     # A model without any score in the table has its page all the same.

@@ -13,6 +13,13 @@ the address; and a head of real buttons in a real table suits keyboards and scre
 
 from hearbench.leaderboard.site.build import build_site
 from hearbench.leaderboard.site.figures import PaperFigures, figures_of
-from hearbench.leaderboard.site.own import ScoreInterval, interval_of
+from hearbench.leaderboard.site.own import OwnResult, ScoreInterval, add_results
 
-__all__ = ["PaperFigures", "ScoreInterval", "build_site", "figures_of", "interval_of"]
+__all__ = [
+    "OwnResult",
+    "PaperFigures",
+    "ScoreInterval",
+    "add_results",
+    "build_site",
+    "figures_of",
+]

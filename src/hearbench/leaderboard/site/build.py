@@ -1,9 +1,9 @@
-"""From a table and results to a site."""
+"""Writes a site from a table and results."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,10 @@ from hearbench.amounts import duration, significant
 from hearbench.errors import HearError
 from hearbench.leaderboard.site.figures import FEWEST_SCORES, PaperFigures, figures_of
 from hearbench.leaderboard.site.folder import check_replaceable, write_folder
-from hearbench.leaderboard.site.own import ScoreInterval, own_models
+from hearbench.leaderboard.site.own import OwnResult, own_models
 from hearbench.leaderboard.site.plots import correlation_plot, digits, heat_map, scatter
 from hearbench.leaderboard.table import Table
 from hearbench.report.words import mebibytes
-from hearbench.results import Result
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -35,9 +34,7 @@ def build_site(
     table: Table,
     out: Path,
     *,
-    results: Sequence[Result] = (),
-    intervals: Mapping[tuple[str, str], ScoreInterval] | None = None,
-    seeds: Mapping[tuple[str, str], tuple[int, ...]] | None = None,
+    own: Sequence[OwnResult] = (),
     figures: PaperFigures | None = None,
     generated: dt.date | None = None,
 ) -> list[Path]:
@@ -48,11 +45,8 @@ def build_site(
     Args:
         table: The models, the user's own among them.
         out: Folder of the site. It is replaced if it holds a site and nothing else.
-        results: The user's own, which are shown on the pages of the models that they name. One
+        own: The user's results, which are shown on the pages of the models that they name. One
             that no score of the table is made of is shown apart from those that are.
-        intervals: Of the results' first scores, by the names of model and task, where they are
-            known; see `interval_of`.
-        seeds: Of the trainings, likewise, where they are more than the results' own.
         figures: The paper's figures; by default they are computed from the table.
         generated: A date to show at the foot of each page.
 
@@ -66,12 +60,12 @@ def build_site(
             one name.
     """
     check_replaceable(out)
-    own = own_models(results, intervals, seeds)
+    models = own_models(own)
     # Imported here, as it needs libraries that come with the extra.
     environment, plotly = _environment(), _plotly()
     from hearbench.leaderboard.site.pages import Content
 
-    content = Content(table, own)
+    content = Content(table, models)
     if figures is None:
         figures = figures_of(content.table)
     shared = {

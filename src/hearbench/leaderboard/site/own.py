@@ -6,16 +6,20 @@ import math
 import ntpath
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hearbench.errors import ResultError
+from hearbench.leaderboard.cells import name_key
 from hearbench.leaderboard.columns import column_of
+from hearbench.leaderboard.own_row import OwnRow, find_named_results, own_row
+from hearbench.leaderboard.table import Row, Table
 from hearbench.results import Result
+from hearbench.results.seeds import seed_folders
 from hearbench.results.uncertainty import UNCERTAINTY_FILE, Uncertainty
 
-__all__ = ["OwnModel", "ScoreInterval", "interval_of", "own_models", "spread_of"]
+__all__ = ["OwnModel", "OwnResult", "ScoreInterval", "add_results", "own_models", "spread_of"]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9]+:")
 # Scores in tables of others have nine digits.
@@ -40,20 +44,54 @@ class ScoreInterval:
 
 
 @dataclass(frozen=True)
+class OwnResult:
+    """A user's result, with what lies beside it.
+
+    Attributes:
+        result: The result.
+        interval: Interval of its first score, where it is known.
+        seeds: Seeds of the trainings, where there are more than the result's own.
+    """
+
+    result: Result
+    interval: ScoreInterval | None = None
+    seeds: tuple[int, ...] = ()
+
+    @classmethod
+    def read(cls, folder: Path, name: str | None = None) -> OwnResult:
+        """Reads a result's folder.
+
+        Args:
+            folder: The folder of the first seed.
+            name: Name for the model, instead of the result's own.
+
+        Raises:
+            ResultError: A file can't be read.
+        """
+        result = Result.read(folder)
+        if name is not None:
+            model = result.model.model_copy(update={"name": name})
+            result = result.model_copy(update={"model": model})
+        seeds = tuple(each.seed for _, each in seed_folders(folder))
+        return cls(result, _interval_of(folder), seeds)
+
+
+@dataclass(frozen=True)
 class OwnModel:
     """A model whose results are at hand.
 
     Attributes:
-        name: Its name.
-        results: One per task, by the names of the tasks.
-        intervals: Of their first scores, by the names of the tasks, where they are known.
-        seeds: Of the trainings, by the names of the tasks, where there are more than the results'.
+        name: Name of the model.
+        own: One result per task, by the names of the tasks.
     """
 
     name: str
-    results: tuple[Result, ...]
-    intervals: Mapping[str, ScoreInterval] = field(default_factory=dict)
-    seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    own: tuple[OwnResult, ...]
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """The results, by the names of the tasks."""
+        return tuple(own.result for own in self.own)
 
     def behind(self, column: str, score: float | None) -> tuple[Result, ...]:
         """The results that a score of the table is the mean of; none if it isn't."""
@@ -66,7 +104,9 @@ class OwnModel:
     def interval_behind(self, column: str, score: float | None) -> ScoreInterval | None:
         """The interval of a score of the table, where one of these results alone is behind it."""
         behind = self.behind(column, score)
-        return self.intervals.get(behind[0].task.name) if len(behind) == 1 else None
+        if len(behind) != 1:
+            return None
+        return next(own.interval for own in self.own if own.result is behind[0])
 
     @property
     def with_folds(self) -> tuple[Result, ...]:
@@ -94,9 +134,9 @@ class OwnModel:
         Each has a line per task. Paths are without their folders.
         """
         alike: dict[tuple[str, ...], list[str]] = {}
-        for result in self.results:
-            seeds = self.seeds.get(result.task.name, (result.seed,))
-            alike.setdefault(_ways(result, seeds), []).append(result.task.name)
+        for own in self.own:
+            seeds = own.seeds or (own.result.seed,)
+            alike.setdefault(_ways(own.result, seeds), []).append(own.result.task.name)
         model = shlex.join(self._model_words())
         commands = []
         for ways, tasks in alike.items():
@@ -116,43 +156,74 @@ class OwnModel:
         return words
 
 
-def own_models(
-    results: Sequence[Result],
-    intervals: Mapping[tuple[str, str], ScoreInterval] | None = None,
-    seeds: Mapping[tuple[str, str], tuple[int, ...]] | None = None,
-) -> dict[str, OwnModel]:
-    """Results by their models, in the order of the names.
-
-    Args:
-        results: Of any models.
-        intervals: Of their first scores, by the names of model and task.
-        seeds: Of the trainings, likewise.
+def own_models(own: Iterable[OwnResult]) -> dict[str, OwnModel]:
+    """Groups results by their models, in the order of the names.
 
     Raises:
         ResultError: Two results are of the same model and task, or two models share a name.
     """
-    found: dict[str, dict[str, Result]] = {}
-    for result in results:
+    found: dict[str, dict[str, OwnResult]] = {}
+    for each in own:
+        result = each.result
         name, tasks = result.model.name, found.setdefault(result.model.name, {})
         if result.task.name in tasks:
             raise ResultError(
                 f"There are two results of {name} on {result.task.name}; keep one of them."
             )
-        if any(result.model.digest != other.model.digest for other in tasks.values()):
+        if any(result.model.digest != other.result.model.digest for other in tasks.values()):
             raise ResultError(
                 f"Results under the name {name} are of different models: their weights, options "
                 "or source differ. Evaluate one of them under another --name."
             )
-        tasks[result.task.name] = result
+        tasks[result.task.name] = each
     return {
-        name: OwnModel(
-            name,
-            tuple(tasks[task] for task in sorted(tasks)),
-            {task: value for (model, task), value in (intervals or {}).items() if model == name},
-            {task: value for (model, task), value in (seeds or {}).items() if model == name},
-        )
+        name: OwnModel(name, tuple(tasks[task] for task in sorted(tasks)))
         for name, tasks in sorted(found.items())
     }
+
+
+def add_results(table: Table, texts: Iterable[str]) -> tuple[Table, list[OwnResult], list[OwnRow]]:
+    """Adds the models of several ``RESULTS[:NAME]`` to a table.
+
+    Returns:
+        The table, the results, and a row per model, which says what is left out of the table.
+
+    Raises:
+        ResultError: Results can't be read, or the table has a model of that name with other
+            scores.
+    """
+    own: list[OwnResult] = []
+    rows: list[OwnRow] = []
+    for text in texts:
+        found, name = find_named_results(text)
+        for files in found.values():
+            row = own_row(files, name)
+            table = _with_own(table, row)
+            rows.append(row)
+            own += [OwnResult.read(file.parent, name) for file in files]
+    return table, own, rows
+
+
+def _with_own(table: Table, own: OwnRow) -> Table:
+    """The table with a model's row, if it has scores and isn't in there."""
+    row = own.row
+    for other in table:
+        if name_key(other.model) != name_key(row.model):
+            continue
+        if other.model != row.model or _differs(other, row):
+            raise ResultError(
+                f"The table has a model named {other.model!r}, whose scores aren't those of the "
+                f"results of {row.model!r}. Give the results another name: --results FOLDER:NAME."
+            )
+        return table
+    return table.with_row(row) if own.sources else table
+
+
+def _differs(other: Row, own: Row) -> bool:
+    return any(
+        mine is not None and (theirs is None or abs(mine - theirs) > _SAME)
+        for theirs, mine in zip(other.scores, own.scores, strict=True)
+    )
 
 
 def spread_of(results: Sequence[Result]) -> float | None:
@@ -209,18 +280,8 @@ def _joined(words: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(words))
 
 
-def interval_of(folder: Path) -> ScoreInterval | None:
-    """The interval of a result's first score, all known sources of variance together.
-
-    Args:
-        folder: Of the result, with an ``uncertainty.json`` in it.
-
-    Returns:
-        None where there is no such file, or it doesn't know one.
-
-    Raises:
-        ResultError: The file can't be read.
-    """
+def _interval_of(folder: Path) -> ScoreInterval | None:
+    """The interval of a result's first score, all known sources of variance together."""
     file = folder / UNCERTAINTY_FILE
     if not file.is_file():
         return None

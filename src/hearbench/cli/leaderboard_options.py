@@ -1,0 +1,58 @@
+"""What the verbs of ``hearbench leaderboard`` share: options, and notes on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hearbench.cli.terminal import say
+from hearbench.errors import ResultError
+from hearbench.leaderboard.own_row import OwnRow
+
+__all__ = ["Csv", "counted", "say_what_is_left_out"]
+
+Csv = Annotated[
+    Path | None,
+    typer.Option(
+        "--csv", metavar="F", help="A leaderboard's CSV, instead of the one that hearbench has."
+    ),
+]
+
+
+def say_what_is_left_out(own: Sequence[OwnRow], refused: str = "refused") -> None:
+    """Tells on stderr which results don't count, and what else to know of the rows.
+
+    Args:
+        own: The rows.
+        refused: What becomes of results that don't count.
+    """
+    for row in own:
+        for refusal in row.refused:
+            say(f"{refused}: {refusal}")
+        if row.elsewhere:
+            say(f"{row.row.model}: not on the leaderboard: {', '.join(row.elsewhere)}")
+        for note in row.notes:
+            say(f"{row.row.model}: {note}")
+
+
+def counted(own: Sequence[OwnRow]) -> list[OwnRow]:
+    """The rows that have a score, after a note of what is left out.
+
+    Raises:
+        ResultError: There are rows, and none has a score.
+    """
+    say_what_is_left_out(own)
+    rows = [row for row in own if row.sources]
+    if own and not rows:
+        if any(row.refused for row in own):
+            raise ResultError(
+                "Nothing is left to be shown: every result of the leaderboard's tasks is refused."
+            )
+        raise ResultError(
+            "No result is of a task that is on the leaderboard. `hearbench list catalog` shows "
+            "which are its own; `hearbench evaluate MODEL --task esc50 --out results` runs one."
+        )
+    return rows
