@@ -254,6 +254,11 @@ KINDS: dict[str, Tamper] = {
     "infinite validation": in_result(ESC50, fold("validation_score", "Infinity")),
     "undefined as the best": in_result(ESC50, later("Infinity", 3)),
     "undefined later": in_result(ESC50, later("-Infinity", 9)),
+    "accuracy of no number of clips": in_result(ESC50, fold("validation_score", 0.91)),
+    "accuracy of a grid point": in_result(ESC50, grid("validation_score", 0.333, 7)),
+    "probabilities of other sums": array(
+        f"{SCENE}/predictions/fold02.npy", lambda content, _: content * np.float32(0.9)
+    ),
     "escape in a note": in_result(ESC50, put("notes", value=["\x1b[31mred"])),
     "endless note": in_result(ESC50, put("notes", value=["x" * 10**6])),
     "negative loss": in_result(ESC50, fold("test_loss", -0.5)),
@@ -374,6 +379,20 @@ def test_any_tampering_is_found_whether_the_tasks_are_here_or_not(
 
 def letters_of(report: BundleReport) -> Iterator[str]:
     return (note for note in report.notes if "alphabet" in note or "looks like" in note)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("accuracy of no number of clips", "validation of 0.91, which isn't a whole number of 20"),
+        ("accuracy of a grid point", "grid point 7 has a validation of 0.333, which isn't a whole"),
+        ("probabilities of other sums", "fold02.npy: the probabilities of fold02-0.wav add up to"),
+    ],
+)
+def test_what_was_changed_is_named(honest: Path, tmp_path: Path, name: str, says: str) -> None:
+    # Without the task, too, as each fold is validated on another's test clips.
+    found = check(tampered(honest, tmp_path / "bundle", name, 0), tasks=False)
+    assert any(says in problem for problem in found.problems), found.problems
 
 
 @pytest.mark.parametrize(

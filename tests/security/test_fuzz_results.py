@@ -28,8 +28,8 @@ from pydantic import BaseModel
 from hearbench.distance.record import DistanceResult
 from hearbench.errors import HearError, ResultError
 from hearbench.leaderboard.own_row import own_row
-from hearbench.leaderboard.plausible import check_plausible
 from hearbench.leaderboard.recompute import recompute
+from hearbench.leaderboard.sanity_checks import check_sanity
 from hearbench.leaderboard.share import share
 from hearbench.results import Result
 from hearbench.results.clip_scores import read_clip_scores
@@ -57,7 +57,7 @@ def _read_again(folder: Path, name: str) -> None:
 
 
 def _computed_again(result: Result, folder: Path, task: PreparedTask | None) -> None:
-    check_plausible(result, folder)
+    check_sanity(result, folder)
     recompute(folder, task)
 
 
@@ -176,9 +176,9 @@ def test_numbers_that_would_take_for_ever(
         folds = (fold.model_copy(update={"postprocessing": way.model_copy(update=change)}),)
         result = result.model_copy(update={"folds": folds})
     with bounded(), pytest.raises(ResultError, match=message):
-        check_plausible(result, folder)
+        check_sanity(result, folder)
 
 
 def test_what_an_evaluation_writes_is_plausible(made: Path) -> None:
     for name in (ESC50, DCASE):
-        check_plausible(Result.read(made / name), made / name)
+        check_sanity(Result.read(made / name), made / name)

@@ -1,4 +1,4 @@
-"""What a result says of itself that can't all be true, or that no evaluation writes.
+"""Contradictions within a result: what can't all be true, or what no evaluation writes.
 
 Nothing here needs the predictions: how long each grid point was trained follows from when it stops,
 a validation lies where its score can be, and the first fold is where the grid was tried.
@@ -9,45 +9,64 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from hearbench.metrics import EventScore, SceneScore, get_event_score, get_scene_score
 from hearbench.probe.events import Postprocessing, postprocessing_grid
 from hearbench.probe.objective import Objective
-from hearbench.probe.protocol import DEFAULT_SEED, GridPoint, Protocol
+from hearbench.probe.protocol import DEFAULT_SEED, GridPoint, NeighbourPoint, Protocol
 from hearbench.results.record import FoldResult, GridResult, PostprocessingRecord, Result
 from hearbench.tasks.task_type import TASK_TYPES
 
-__all__ = ["contradictions", "counted_contradictions", "date_contradiction", "day_of"]
+__all__ = [
+    "TaskFacts",
+    "contradictions",
+    "date_contradiction",
+    "day_of",
+    "leaderboard_contradictions",
+]
 
 _UNBOUNDED = ("d_prime",)
+# Scores that are a number of clips out of all, and by how much rounding moves them.
+_SHARES = ("top1_acc", "pitch_acc", "chroma_acc")
+_CLOSE = 1e-6
 _ENDS = ("patience", "max_epochs", "undefined_score", "raced")
 _MOST_SECONDS = 1e10
 _LONGEST_NOTE = 20_000
 _FIRST_DAY = dt.date(2021, 1, 1)
 
 
-def contradictions(
-    result: Result,
-    *,
-    params: Mapping[str, Any] | None = None,
-    on_loss: bool | None = None,
-    today: dt.date,
-) -> Iterator[str]:
-    """What can't be, in sentences.
+@dataclass(frozen=True)
+class TaskFacts:
+    """What is known of a task without a result: from the task itself, or from the catalog.
+
+    Attributes:
+        params: ``evaluation_params`` of its metadata, empty if it has none; None if the task isn't
+            known.
+        on_loss: Whether the validation loss chooses; None if that isn't known.
+        clip_s: The length of every clip; None where lengths vary, or aren't known.
+        n_clips: Clips by split, of the splits that are at hand.
+    """
+
+    params: Mapping[str, Any] | None = None
+    on_loss: bool | None = None
+    clip_s: float | None = None
+    n_clips: Mapping[str, int] = field(default_factory=dict)
+
+
+def contradictions(result: Result, task: TaskFacts, today: dt.date) -> Iterator[str]:
+    """Finds what can't be true in a result, in sentences.
 
     Args:
         result: The result.
-        params: ``evaluation_params`` of its task's metadata, if the task is known; for one without
-            any, an empty mapping.
-        on_loss: Whether the validation loss chose; None if that isn't known.
+        task: What is known of its task.
         today: No result is of a later day.
     """
     yield from _facts(result, today)
-    ways = None if params is None else set(postprocessing_grid(params))
-    possible = (False, True) if on_loss is None else (on_loss,)
+    possible = (False, True) if task.on_loss is None else (task.on_loss,)
     # Of what isn't known, whatever explains more of what is there.
-    yield from min((list(_outcomes(result, ways, loss)) for loss in possible), key=len)
+    yield from min((list(_outcomes(result, task, loss)) for loss in possible), key=len)
     for fold in result.folds:
         if fold.test_loss < 0 or math.isinf(fold.test_loss):
             yield f"{fold.test} has a loss of {fold.test_loss:g}."
@@ -55,8 +74,8 @@ def contradictions(
             yield f"{fold.test} has {fold.n_clips} clips."
 
 
-def _outcomes(result: Result, ways: set[Postprocessing] | None, on_loss: bool) -> Iterator[str]:
-    """What of the trainings can't be."""
+def _outcomes(result: Result, task: TaskFacts, on_loss: bool) -> Iterator[str]:
+    """What can't be true of the trainings."""
     points = tuple(outcome.point for outcome in result.grid)
     if points != result.protocol.grid:
         yield "its grid isn't that of the protocol that it names."
@@ -65,23 +84,28 @@ def _outcomes(result: Result, ways: set[Postprocessing] | None, on_loss: bool) -
         yield f"it chose grid point {result.chosen} of {len(points)}."
         return
     low, high = _range(result, on_loss)
-    for i, outcome in enumerate(result.grid):
-        where = f"grid point {i}"
-        yield from _training(outcome, result.protocol, outcome.ended, where)
-        yield from _validation(outcome, result, (low, high), where)
-        yield from _way(outcome.postprocessing, result, ways, where)
+    grid = None if task.params is None else set(postprocessing_grid(task.params))
     first, winner = result.folds[0], result.grid[result.chosen]
+    # The test clips of one fold are the validation clips of another.
+    n_clips = {fold.test: fold.n_clips for fold in result.folds} | dict(task.n_clips)
+    is_share = not on_loss and result.primary_score in _SHARES
+    outcomes: list[tuple[FoldResult | GridResult, FoldResult, str]] = [
+        *((outcome, first, f"grid point {i}") for i, outcome in enumerate(result.grid)),
+        *((fold, fold, fold.test) for fold in result.folds[1:]),
+    ]
+    for outcome, fold, where in outcomes:
+        yield from _training(outcome, result.protocol, winner.point, where)
+        yield from _validation(outcome, result, (low, high), where)
+        if is_share:
+            yield from _share(outcome.validation_score, n_clips.get(fold.valid), where)
+        yield from _postprocessing(outcome.postprocessing, result, grid, where)
     if _fared(first) != _fared(winner):
         yield f"{first.test} isn't what became of the grid point that was chosen there."
     yield from _choice(result, on_loss)
-    for fold in result.folds[1:]:
-        yield from _training(fold, result.protocol, None, fold.test, winner.point)
-        yield from _validation(fold, result, (low, high), fold.test)
-        yield from _way(fold.postprocessing, result, ways, fold.test)
 
 
-def counted_contradictions(result: Result) -> Iterator[str]:
-    """What of a result for the leaderboard isn't as the published ones are."""
+def leaderboard_contradictions(result: Result) -> Iterator[str]:
+    """Finds what isn't as in the published results, in a result for the leaderboard."""
     if result.seed != DEFAULT_SEED:
         yield (
             f"it was trained with seed {result.seed}; the leaderboard's results are of seed "
@@ -92,7 +116,7 @@ def counted_contradictions(result: Result) -> Iterator[str]:
 
 
 def date_contradiction(day: dt.date, today: dt.date, what: str) -> str | None:
-    """Whether something can't be of a day."""
+    """Says so if something can't be of a day."""
     if day > today + dt.timedelta(days=1):
         return f"{what} is of {day.isoformat()}, and today is {today.isoformat()}."
     if day < _FIRST_DAY:
@@ -155,12 +179,11 @@ def _fared(one: FoldResult | GridResult) -> tuple[Any, ...]:
 def _training(
     one: FoldResult | GridResult,
     protocol: Protocol,
-    ended: str | None,
+    winner: GridPoint | NeighbourPoint,
     where: str,
-    point: Any = None,
 ) -> Iterator[str]:
     """Whether a training can have ended after so many epochs, the best so long before."""
-    point = one.point if isinstance(one, GridResult) else point
+    point, ended = (one.point, one.ended) if isinstance(one, GridResult) else (winner, None)
     epochs, best = one.epochs, one.best_epoch
     shown = f"{where} was trained for {epochs} epochs, the best after {best}"
     if not isinstance(point, GridPoint):
@@ -228,18 +251,30 @@ def _validation(
     yield f"{where} has a validation of {score:g}, which isn't in {low:g} to {high:g}."
 
 
-def _way(
+def _share(accuracy: float, n_clips: int | None, where: str) -> Iterator[str]:
+    """Whether an accuracy is that of a whole number of clips, which may not be known."""
+    if n_clips is None or not math.isfinite(accuracy):
+        return
+    right = accuracy * n_clips
+    if abs(right - round(right)) > _CLOSE * n_clips:
+        yield (
+            f"{where} has a validation of {accuracy:.9g}, which isn't a whole number of "
+            f"{n_clips} clips."
+        )
+
+
+def _postprocessing(
     found: PostprocessingRecord | None,
     result: Result,
-    ways: set[Postprocessing] | None,
+    grid: set[Postprocessing] | None,
     where: str,
 ) -> Iterator[str]:
     if found is None:
         return
     if result.kind != "event":
         yield f"{where} was made into events, and the task has none."
-    elif ways is not None and (
-        Postprocessing(found.median_filter_ms, found.min_duration_ms) not in ways
+    elif grid is not None and (
+        Postprocessing(found.median_filter_ms, found.min_duration_ms) not in grid
     ):
         yield (
             f"{where} was made into events by a filter of {found.median_filter_ms:g} ms and a "

@@ -16,8 +16,8 @@ from typing import Any
 from hearbench.errors import HearError
 from hearbench.files import SYNTAX_ERRORS
 from hearbench.leaderboard.columns import LeaderboardTask
-from hearbench.leaderboard.plausible import check_plausible
 from hearbench.leaderboard.recompute import has_predictions, recompute
+from hearbench.leaderboard.sanity_checks import check_sanity
 from hearbench.metrics import get_event_score, get_scene_score
 from hearbench.probe.events import Postprocessing, postprocessing_grid
 from hearbench.probe.objective import Objective
@@ -161,7 +161,7 @@ def _edited(result: Result, folder: Path) -> list[str]:
         problems += _form_differences(result, form)
     if has_predictions(folder):
         try:
-            check_plausible(result, folder)
+            check_sanity(result, folder)
             problems += score_differences(result.scores, recompute(folder))
         except HearError as error:
             problems.append(str(error))

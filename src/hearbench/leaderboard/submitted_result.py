@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,15 @@ from pydantic import TypeAdapter
 from hearbench.errors import HearError
 from hearbench.files import json_safe
 from hearbench.leaderboard.columns import leaderboard_tasks
-from hearbench.leaderboard.contradictions import contradictions, counted_contradictions, day_of
+from hearbench.leaderboard.contradictions import (
+    TaskFacts,
+    contradictions,
+    day_of,
+    leaderboard_contradictions,
+)
 from hearbench.leaderboard.layout import FORM, appended_problems, result_files
-from hearbench.leaderboard.plausible import check_plausible
 from hearbench.leaderboard.recompute import recompute
+from hearbench.leaderboard.sanity_checks import check_sanity
 from hearbench.leaderboard.submission import Submission
 from hearbench.results.differences import content_difference, score_differences
 from hearbench.results.files import reference_form
@@ -51,21 +56,6 @@ class CheckedResult:
     problems: tuple[str, ...]
     files: tuple[str, ...]
     is_labelled: bool
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What is known of a task without a result: from the task itself, or from the catalog.
-
-    Attributes:
-        params: ``evaluation_params`` of its metadata; None if the task isn't known.
-        on_loss: Whether the validation loss chooses; None likewise.
-        clip_s: The length of every clip; None where lengths vary, and likewise.
-    """
-
-    params: Mapping[str, Any] | None = None
-    on_loss: bool | None = None
-    clip_s: float | None = None
 
 
 def check_result(
@@ -116,7 +106,7 @@ def check_result(
         except HearError as error:
             problems.append(str(error))
     if folder.name in leaderboard_tasks():
-        problems += counted_contradictions(read[0][1])
+        problems += leaderboard_contradictions(read[0][1])
     return CheckedResult(tuple(problems), files, task is not None and not problems)
 
 
@@ -151,7 +141,7 @@ def _problems(
     result: Result, folder: Path, task: PreparedTask | None, today: dt.date
 ) -> Iterator[str]:
     known = _known(result.task.name, task)
-    wrong = list(contradictions(result, params=known.params, on_loss=known.on_loss, today=today))
+    wrong = list(contradictions(result, known, today))
     yield from wrong
     if task is not None:
         rate = result.model.sample_rate
@@ -159,27 +149,28 @@ def _problems(
             yield f"it was made from another version of {task.name} than the one here."
             return
         yield from _task_differences(result, task)
-    check_plausible(result, folder, known.clip_s)
+    check_sanity(result, folder, known.clip_s)
     differences = score_differences(result.scores, recompute(folder, task))
     yield from differences
     if not wrong and not differences:
         yield from _form_differences(result, folder)
 
 
-def _known(name: str, task: PreparedTask | None) -> _Known:
+def _known(name: str, task: PreparedTask | None) -> TaskFacts:
     if task is not None:
         said = task.metadata
-        return _Known(
+        return TaskFacts(
             said.evaluation_params or {},
             not said.use_scoring_for_early_stopping,
             said.sample_duration,
+            {split: len(clips) for split, clips in task.splits.items()},
         )
     found = catalog_task(name)
     if found is None:
-        return _Known()
+        return TaskFacts()
     spec, mode = found
     params = {str(key): value for key, value in (spec.evaluation_params or {}).items()}
-    return _Known(params, not spec.use_scoring_for_early_stopping, spec.duration_of(mode))
+    return TaskFacts(params, not spec.use_scoring_for_early_stopping, spec.duration_of(mode))
 
 
 def _task_differences(result: Result, task: PreparedTask) -> Iterator[str]:

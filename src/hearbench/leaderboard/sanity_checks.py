@@ -19,10 +19,10 @@ from hearbench.errors import ResultError
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.results.predictions import Predictions
 from hearbench.results.record import RESULT_FILE, Result
-from hearbench.results.splits import EventSplit
+from hearbench.results.splits import EventSplit, SceneSplit
 from hearbench.results.untrusted import REMEDY
 
-__all__ = ["check_plausible"]
+__all__ = ["check_sanity"]
 
 # Of a median filter, over all clips of a split: so many frames per frame that there is, or so many
 # in all if that is more. Each takes a few dozen bytes.
@@ -36,12 +36,14 @@ _LONGER_BY_S = 60.0
 _MOST_CELLS, _MOST_CELLS_PER_FRAME = 1 << 25, 16
 # Annotated events in a split, or one in every frame and label, if that is more.
 _MOST_EVENTS = 1 << 16
+# Probabilities of one label each are from a softmax in float32, and add up to 1 but for this.
+_MOST_OFF = 1e-4
 # Pairs of an annotated and a found event of a label that are within the widest collar.
 _MOST_PAIRS, _WIDEST_COLLAR_S = 1 << 25, 0.2
 
 
-def check_plausible(result: Result, folder: Path, clip_s: float | None = None) -> None:
-    """Refuses a result whose scores can't be computed again in the time that it should take.
+def check_sanity(result: Result, folder: Path, clip_s: float | None = None) -> None:
+    """Refuses predictions that no probe makes, or that take too long to be scored again.
 
     What else can be wrong with the files is for `hearbench.leaderboard.recompute` to find.
 
@@ -51,16 +53,32 @@ def check_plausible(result: Result, folder: Path, clip_s: float | None = None) -
         clip_s: The length of every clip of the task, in seconds; None where it isn't known.
 
     Raises:
-        ResultError: It has no labels, or times, filters or numbers of events that can't be; or
-            what it takes to see that can't be read.
+        ResultError: It has no labels, probabilities of a label each that don't add up to 1, or
+            times, filters or numbers of events that can't be; or what it takes to see that can't
+            be read.
     """
     if result.n_labels < 1:
         raise ResultError(f"{folder / RESULT_FILE} says that there are no labels. {REMEDY}")
     for split in Predictions.read(folder, result).splits.values():
+        if isinstance(split, SceneSplit) and result.prediction_type == "multiclass":
+            _check_sums(split)
         if isinstance(split, EventSplit):
             _check_times(split.timestamps_ms, clip_s, split)
             _check_filter(split, folder / RESULT_FILE)
             _check_events(split)
+
+
+def _check_sums(split: SceneSplit) -> None:
+    if split.is_blank:
+        return
+    sums = split.probabilities.sum(axis=1, dtype=np.float64)
+    wrong = np.flatnonzero(np.abs(sums - 1) > _MOST_OFF)
+    if len(wrong):
+        raise ResultError(
+            f"{split.file('npy')}: the probabilities of {split.clips[int(wrong[0])]} add up to "
+            f"{sums[wrong[0]]:.6g} and not to 1, nor do those of {len(wrong) - 1} other clips. "
+            f"{REMEDY}"
+        )
 
 
 def _check_times(times: npt.NDArray[np.float64], clip_s: float | None, split: EventSplit) -> None:
