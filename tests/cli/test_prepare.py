@@ -196,7 +196,7 @@ def test_several_tasks_of_which_some_fail(tmp_path: Path, monkeypatch: pytest.Mo
         (["--from-csv", "x", "--name", "x"], "needs --audio"),
         (["--from-csv", "x", "--audio", "."], "add --name"),
         (["esc50", "--sample-rate", "fast"], "a whole number of Hz"),
-        (["esc50", "--sample-rate", "0"], "sample rate must be in"),
+        (["esc50", "--sample-rate", "0"], "a sample rate must be a whole number"),
         (["esc50", "--corpus-dir", "nowhere"], "corpus folder nowhere is not there"),
     ],
 )

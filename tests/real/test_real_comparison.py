@@ -18,6 +18,7 @@ from hearbench.probe.protocol import get_protocol
 from hearbench.results import write_result
 from hearbench.results.uncertainty import uncertainty
 from hearbench.tasks.from_csv import prepare_from_csv
+from hearbench.tasks.own_recipe import OwnTask
 from hearbench.workspace import Workspace, available_cores
 
 pytestmark = pytest.mark.real
@@ -46,11 +47,13 @@ def results(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         task = prepare_from_csv(
             shared / "golden" / corpus / "clips.csv",
             root / folder,
-            corpus,
+            OwnTask(
+                corpus,
+                duration_s=duration_s,
+                scores=("top1_acc", "mAP"),
+                sample_rates=(16000,),
+            ),
             root / "out",
-            duration_s=duration_s,
-            scores=("top1_acc", "mAP"),
-            sample_rates=(16000,),
             workspace=workspace,
         )
         for name, model, options, seed in RUNS:

@@ -11,6 +11,7 @@ import torch
 from hearbench import embed, load_model, load_task
 from hearbench.distance import distance_scores
 from hearbench.tasks.from_csv import prepare_from_csv
+from hearbench.tasks.own_recipe import OwnTask
 from hearbench.workspace import Workspace, available_cores
 
 pytestmark = pytest.mark.real
@@ -23,11 +24,8 @@ def test_distances_tell_environmental_sounds_apart(shared: Path, tmp_path: Path)
     task = prepare_from_csv(
         shared / "golden/esc10/clips.csv",
         tmp_path / "esc-10",
-        "esc10",
+        OwnTask("esc10", duration_s=5.0, scores=("top1_acc", "mAP"), sample_rates=(16000, 44100)),
         tmp_path / "out",
-        duration_s=5.0,
-        scores=("top1_acc", "mAP"),
-        sample_rates=(16000, 44100),
         workspace=workspace,
     )
     aucs, precisions = {}, {}

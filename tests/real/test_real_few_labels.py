@@ -9,6 +9,7 @@ import pytest
 from helpers_cli import hearbench
 
 from hearbench.tasks.from_csv import prepare_from_csv
+from hearbench.tasks.own_recipe import OwnTask
 from hearbench.workspace import Workspace, available_cores
 
 pytestmark = pytest.mark.real
@@ -21,11 +22,8 @@ def test_spoken_digits_are_learned_label_by_label(shared: Path, tmp_path: Path) 
     task = prepare_from_csv(
         shared / "golden/fsdd/clips.csv",
         tmp_path / "free-spoken-digit-dataset",
-        "fsdd",
+        OwnTask("fsdd", duration_s=0.56, scores=("top1_acc",), sample_rates=(16000, 44100)),
         tmp_path / "tasks",
-        duration_s=0.56,
-        scores=("top1_acc",),
-        sample_rates=(16000, 44100),
         workspace=workspace,
     )
     answer = hearbench(

@@ -18,6 +18,7 @@ from hearbench import embed, fit_probe, load_model, load_task, score
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.probe.protocol import HEAR2021
 from hearbench.tasks.from_csv import prepare_from_csv
+from hearbench.tasks.own_recipe import OwnTask
 from hearbench.workspace import Workspace, available_cores
 
 pytestmark = pytest.mark.real
@@ -44,11 +45,13 @@ def open_store(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> OpenSt
         task = prepare_from_csv(
             shared / "golden" / corpus / "clips.csv",
             root / folder,
-            corpus,
+            OwnTask(
+                corpus,
+                duration_s=duration_s,
+                scores=("top1_acc", "mAP"),
+                sample_rates=(16000, 44100),
+            ),
             root / "out",
-            duration_s=duration_s,
-            scores=("top1_acc", "mAP"),
-            sample_rates=(16000, 44100),
             workspace=workspace,
         )
         if model == "logmel_stats":

@@ -27,6 +27,7 @@ from hearbench.errors import HearError
 from hearbench.tasks.catalog import TaskSpec
 from hearbench.tasks.corpora.tables import read_json_object, read_rows
 from hearbench.tasks.from_csv import prepare_from_csv
+from hearbench.tasks.own_recipe import OwnTask
 from hearbench.tasks.store import PreparedTask, load_task
 from hearbench.workspace import Workspace
 
@@ -131,7 +132,11 @@ def test_lists_of_clips(
     workspace = Workspace(cache_dir=top / "cache", device="cpu", workers=1)
     value_or_error(
         lambda: prepare_from_csv(
-            top / "clips.csv", audio, "mine", top / "out", mode="small", workspace=workspace
+            top / "clips.csv",
+            audio,
+            OwnTask("mine", mode="small"),
+            top / "out",
+            workspace=workspace,
         )
     )
     new = files_below(top) - there

@@ -23,6 +23,7 @@ from hearbench.audio.encode import write_wav16
 from hearbench.errors import TaskError
 from hearbench.tasks import prepare_audio
 from hearbench.tasks.from_csv import prepare_from_csv
+from hearbench.tasks.own_recipe import OwnTask
 from hearbench.tasks.store import load_task
 from hearbench.workspace import Workspace
 
@@ -44,9 +45,9 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def make(corpus: Path, workspace: Workspace, **more: Any) -> Path:
-    options = {"duration_s": 0.1, "sample_rates": (16000,), "workspace": workspace, **more}
+    task = OwnTask("pets", **{"duration_s": 0.1, "sample_rates": (16000,), **more})
     return prepare_from_csv(
-        corpus / "clips.csv", corpus / "audio", "pets", corpus / "out", **options
+        corpus / "clips.csv", corpus / "audio", task, corpus / "out", workspace=workspace
     )
 
 
@@ -219,10 +220,8 @@ def test_a_finished_run_again_changes_nothing(
     prepare_from_csv(
         corpus / "clips.csv",
         corpus / "copy",
-        "pets",
+        OwnTask("pets", duration_s=0.1, sample_rates=(16000,)),
         corpus / "out",
-        duration_s=0.1,
-        sample_rates=(16000,),
         workspace=workspace,
     )
     assert content(folder) == before
@@ -292,10 +291,10 @@ def test_killed_runs_are_finished_by_the_next(corpus: Path, workspace: Workspace
     shutil.rmtree(folder)
     program = (
         "import sys; from pathlib import Path; from hearbench.workspace import Workspace\n"
-        "from hearbench.tasks.from_csv import prepare_from_csv\n"
+        "from hearbench.tasks import OwnTask, prepare_from_csv\n"
         "root = Path(sys.argv[1]); s = Workspace(root / 'cache', 'cpu', 2)\n"
-        "prepare_from_csv(root / 'clips.csv', root / 'audio', 'pets', root / 'out',"
-        " duration_s=0.1, sample_rates=(16000,), workspace=s)\n"
+        "task = OwnTask('pets', duration_s=0.1, sample_rates=(16000,))\n"
+        "prepare_from_csv(root / 'clips.csv', root / 'audio', task, root / 'out', workspace=s)\n"
     )
     for count in (1, 25, 50):
         process = subprocess.Popen([sys.executable, "-c", program, str(corpus)])
@@ -363,10 +362,8 @@ def test_spoken_digits(shared: Path, tmp_path: Path, workspace: Workspace) -> No
     folder = prepare_from_csv(
         shared / "golden/fsdd/clips.csv",
         raw / "free-spoken-digit-dataset",
-        "fsdd",
+        OwnTask("fsdd", duration_s=0.56, sample_rates=(16000,)),
         tmp_path,
-        duration_s=0.56,
-        sample_rates=(16000,),
         workspace=workspace,
     )
     task = load_task(folder, workspace=workspace)
@@ -386,10 +383,8 @@ def test_esc10(shared: Path, tmp_path: Path, workspace: Workspace) -> None:
     folder = prepare_from_csv(
         shared / "golden/esc10/clips.csv",
         raw / "esc-10",
-        "esc10",
+        OwnTask("esc10", duration_s=5.0, sample_rates=(16000,)),
         tmp_path,
-        duration_s=5.0,
-        sample_rates=(16000,),
         workspace=workspace,
     )
     task = load_task(folder, workspace=workspace)
@@ -403,10 +398,16 @@ def test_a_task_of_the_benchmark_is_not_taken_the_name_of(
 ) -> None:
     with pytest.raises(TaskError, match=r"esc50-v2\.0\.0-full is a task of the benchmark"):
         prepare_from_csv(
-            corpus / "clips.csv", corpus / "audio", "esc50", corpus / "out", version="v2.0.0",
+            corpus / "clips.csv",
+            corpus / "audio",
+            OwnTask("esc50", version="v2.0.0"),
+            corpus / "out",
             workspace=workspace,
-        )  # fmt: skip
+        )
     prepare_from_csv(
-        corpus / "clips.csv", corpus / "audio", "esc50", corpus / "out", version="mine",
+        corpus / "clips.csv",
+        corpus / "audio",
+        OwnTask("esc50", version="mine"),
+        corpus / "out",
         workspace=workspace,
-    )  # fmt: skip
+    )

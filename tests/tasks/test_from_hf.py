@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import gc
 import io
 import json
@@ -19,7 +20,8 @@ from helpers_progress import Noted, State, noting
 from helpers_tasks import write_wav
 
 from hearbench.errors import DownloadError, HearError, TaskError
-from hearbench.tasks.from_hf import prepare_from_hf
+from hearbench.tasks.from_hf import HfDataset, prepare_from_hf
+from hearbench.tasks.own_recipe import OwnTask
 from hearbench.tasks.store import PreparedTask, load_task
 from hearbench.workspace import Workspace
 
@@ -67,9 +69,10 @@ def clips(
 def make(source: Path, workspace: Workspace, **more: Any) -> PreparedTask:
     # In the mode small a split may lack a label, which of a few random clips some will.
     options = {"label_column": "label", "sample_rates": (8000,), "mode": "small", **more}
-    folder = prepare_from_hf(
-        str(source), "pets", workspace.cache_dir.parent / "out", workspace=workspace, **options
-    )
+    own = {field.name for field in dataclasses.fields(OwnTask)}
+    dataset = HfDataset(str(source), **{k: v for k, v in options.items() if k not in own})
+    task = OwnTask("pets", **{k: v for k, v in options.items() if k in own})
+    folder = prepare_from_hf(dataset, task, workspace.cache_dir.parent / "out", workspace=workspace)
     return load_task(folder, workspace=workspace)
 
 
@@ -494,7 +497,7 @@ def test_sources_that_are_none(tmp_path: Path, workspace: Workspace) -> None:
             make(source, workspace, **more)
     with pytest.raises(TaskError, match="can't be part of a folder's name"):
         prepare_from_hf(
-            str(tmp_path / "d"), "../x", tmp_path, label_column="label", workspace=workspace
+            HfDataset(str(tmp_path / "d"), "label"), OwnTask("../x"), tmp_path, workspace=workspace
         )
 
 

@@ -21,6 +21,7 @@ from hearbench.errors import TaskError
 from hearbench.tasks import arrange as arranging
 from hearbench.tasks.clips import Clip
 from hearbench.tasks.from_csv import prepare_from_csv
+from hearbench.tasks.own_recipe import OwnTask
 from hearbench.tasks.prepare import prepare_task
 from hearbench.tasks.store import load_task
 from hearbench.workspace import Workspace
@@ -46,7 +47,7 @@ def listed(folder: Path, rows: Sequence[Sequence[object]], *columns: str) -> Pat
 
 def prepared(path: Path, workspace: Workspace, **more: Any) -> Path:
     audio, out = path.parent / "audio", path.parent / "out"
-    return prepare_from_csv(path, audio, "t", out, workspace=workspace, **more)
+    return prepare_from_csv(path, audio, OwnTask("t", **more), out, workspace=workspace)
 
 
 ODD = [

@@ -1,50 +1,41 @@
-"""``hearbench prepare``: tasks of the catalog, and corpora of one's own, in the official layout."""
+"""``hearbench prepare``: tasks of the catalog, and corpora of your own, in the official layout."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
 from hearbench.cli import cluster as c
 from hearbench.cli import options as o
 from hearbench.cli.cluster_prepare import prepare_on_cluster
-from hearbench.cli.preparing import CatalogSource, OwnSettings, prepare_csv, prepare_hf, rates_of
+from hearbench.cli.preparing import CatalogSource
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import Reporter, answer_json, answer_line, say
 from hearbench.errors import HearError
-
-if TYPE_CHECKING:
-    from hearbench.tasks.store import PreparedTask
+from hearbench.tasks.catalog import catalog_names, get_spec
+from hearbench.tasks.from_csv import prepare_from_csv
+from hearbench.tasks.from_hf import HfDataset, prepare_from_hf
+from hearbench.tasks.naming import catalog_task
+from hearbench.tasks.own_recipe import OwnTask
+from hearbench.tasks.spec import SplitMode
+from hearbench.tasks.store import PreparedTask, load_task
 
 __all__ = ["prepare"]
 
 
-@verb(
-    "hearbench prepare esc50 beijing_opera --out data",
-    "hearbench prepare maestro --mode 5h --corpus-dir ~/downloads --sample-rate 16000",
-    "hearbench prepare --from-csv clips.csv --audio recordings --name birds --out data \\\n"
-    "    --duration 3 --score top1_acc --score mAP --folds 5",
-    "hearbench prepare all --executor ray --address auto",
-    "hearbench prepare --from-hf ./my-dataset --label-column species --name birds --out data",
-)
-def prepare(
-    tasks: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[TASK]",
-            help="Tasks of the catalog (see `hearbench list tasks`), as esc50 or esc50-small; or "
-            "`all`.",
-            show_default=False,
-        ),
-    ] = None,
+@dataclass(frozen=True)
+class WrittenOptions:
+    """What is written, of any corpus."""
+
     mode: Annotated[
         str | None,
         typer.Option("--mode", help="Which part of the corpus; by default the task's usual one."),
-    ] = None,
-    corpus_dir: o.CorpusDirs = None,
+    ] = None
     out: Annotated[
         Path | None,
         typer.Option(
@@ -54,7 +45,7 @@ def prepare(
             "finds it by its name.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     sample_rate: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,21 +54,34 @@ def prepare(
             help="In Hz, repeatable; by default the corpus's highest. Others are made when they "
             "are needed.",
         ),
-    ] = None,
-    trust_corpus: Annotated[
-        bool,
-        typer.Option(
-            "--trust-corpus",
-            help="Take files whose MD5 isn't the catalog's; the task's metadata says so.",
-        ),
-    ] = False,
+    ] = None
     skip_corrupt: Annotated[
         bool,
         typer.Option(
             "--skip-corrupt",
             help="Leave out clips that can't be decoded; the task's metadata names them.",
         ),
-    ] = False,
+    ] = False
+
+
+@dataclass(frozen=True)
+class CorpusOptions:
+    """Where the corpora of tasks of the catalog are."""
+
+    corpus_dir: o.CorpusDirs = None
+    trust_corpus: Annotated[
+        bool,
+        typer.Option(
+            "--trust-corpus",
+            help="Take files whose MD5 isn't the catalog's; the task's metadata says so.",
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class CsvOptions:
+    """A corpus that is described by a list of clips."""
+
     from_csv: Annotated[
         Path | None,
         typer.Option(
@@ -85,13 +89,19 @@ def prepare(
             metavar="F",
             help="A list of clips: columns path,label and optionally split or fold.",
         ),
-    ] = None,
+    ] = None
     audio: Annotated[
         Path | None,
         typer.Option(
-            "--audio", metavar="DIR", help="With --from-csv: what its paths are relative to."
+            "--audio", metavar="DIR", help="With --from-csv: folder that its paths are relative to."
         ),
-    ] = None,
+    ] = None
+
+
+@dataclass(frozen=True)
+class HuggingFaceOptions:
+    """A corpus that is a Hugging Face dataset."""
+
     from_hf: Annotated[
         str | None,
         typer.Option(
@@ -99,19 +109,20 @@ def prepare(
             metavar="NAME",
             help="A Hugging Face dataset: a saved folder, a folder of audio, or a name.",
         ),
-    ] = None,
+    ] = None
     label_column: Annotated[
-        str | None, typer.Option("--label-column", help="With --from-hf: the labels.")
-    ] = None,
+        str | None, typer.Option("--label-column", help="With --from-hf: column of the labels.")
+    ] = None
     audio_column: Annotated[
-        str, typer.Option("--audio-column", help="With --from-hf: the audio.")
-    ] = "audio",
+        str, typer.Option("--audio-column", help="With --from-hf: column of the audio.")
+    ] = "audio"
     config: Annotated[
         str | None, typer.Option("--config", help="With --from-hf: the dataset's configuration.")
-    ] = None,
+    ] = None
     revision: Annotated[
-        str | None, typer.Option("--revision", help="With --from-hf: of a dataset on the hub.")
-    ] = None,
+        str | None,
+        typer.Option("--revision", help="With --from-hf: revision of a dataset on the hub."),
+    ] = None
     split: Annotated[
         list[str] | None,
         typer.Option(
@@ -119,27 +130,51 @@ def prepare(
             metavar="THEIRS=OURS",
             help="With --from-hf: which of its splits is train, valid, test or a fold. Repeatable.",
         ),
-    ] = None,
+    ] = None
     fold_column: Annotated[
-        str | None, typer.Option("--fold-column", help="With --from-hf: the clips' folds.")
-    ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of a task of one's own.")] = None,
-    version: Annotated[
-        str, typer.Option("--version", help="Version of a corpus of one's own.")
-    ] = "1.0.0",
+        str | None,
+        typer.Option("--fold-column", help="With --from-hf: column of the clips' folds."),
+    ] = None
+
+    def dataset(self, source: str) -> HfDataset:
+        """The dataset that the options describe.
+
+        Raises:
+            HearError: The column of labels isn't named, or a pair of splits has no ``=``.
+        """
+        if self.label_column is None:
+            raise HearError("--from-hf needs --label-column, the column that holds the labels.")
+        return HfDataset(
+            source,
+            self.label_column,
+            audio_column=self.audio_column,
+            config=self.config,
+            revision=self.revision,
+            splits=o.pairs(self.split, "--split"),
+            fold_column=self.fold_column,
+        )
+
+
+@dataclass(frozen=True)
+class OwnTaskOptions:
+    """A task made of a corpus that isn't in the catalog."""
+
+    name: Annotated[str | None, typer.Option("--name", help="Name of a task of your own.")] = None
+    version: Annotated[str, typer.Option("--version", help="Version of a corpus of your own.")] = (
+        "1.0.0"
+    )
     duration: Annotated[
         float | None,
         typer.Option(
             "--duration",
             metavar="S",
-            help="Pad or trim every clip of one's own to this length; without it clips keep "
-            "theirs.",
+            help="Pad or trim every clip of your own to this length; without it clips keep theirs.",
         ),
-    ] = None,
+    ] = None
     score: Annotated[
         list[str] | None,
         typer.Option("--score", metavar="NAME", help="Repeatable; the first is optimised."),
-    ] = None,
+    ] = None
     split_mode: Annotated[
         str | None,
         typer.Option(
@@ -147,11 +182,11 @@ def prepare(
             metavar="trainvaltest|new_split_kfold",
             help="How clips without split and fold are divided; trainvaltest by default.",
         ),
-    ] = None,
+    ] = None
     folds: Annotated[
         int | None,
         typer.Option("--folds", metavar="N", help="Number of folds for new_split_kfold; 5."),
-    ] = None,
+    ] = None
     multilabel: Annotated[
         bool,
         typer.Option(
@@ -159,14 +194,58 @@ def prepare(
             help="Take clips without a label although none has several: a clip has any number of "
             "labels.",
         ),
-    ] = False,
-    mirror: o.Mirror = None,
-    cache: o.CacheDir = None,
-    workers: o.Workers = None,
-    executor: c.ExecutorName = "local",
-    address: c.Address = None,
-    cpus_per_unit: c.CpusPerUnit = None,
-    shared: c.SharedUrl = None,
+    ] = False
+
+    def task(self, written: WrittenOptions, sample_rates: tuple[int, ...]) -> OwnTask:
+        """The task that the options describe.
+
+        Raises:
+            HearError: It has no name, or there is no such split mode.
+        """
+        if self.name is None:
+            raise HearError("A task of your own needs a name: add --name, as in --name birds.")
+        return OwnTask(
+            self.name,
+            version=self.version,
+            mode=written.mode or "full",
+            duration_s=self.duration,
+            scores=tuple(self.score or ()),
+            sample_rates=sample_rates,
+            split_mode=cast("SplitMode | None", self.split_mode),
+            nfolds=self.folds,
+            multilabel=self.multilabel,
+            skip_corrupt=written.skip_corrupt,
+        )
+
+
+@verb(
+    "hearbench prepare esc50 beijing_opera --out data",
+    "hearbench prepare maestro --mode 5h --corpus-dir ~/downloads --sample-rate 16000",
+    "hearbench prepare --from-csv clips.csv --audio recordings --name birds --out data \\\n"
+    "    --duration 3 --score top1_acc --score mAP --folds 5",
+    "hearbench prepare all --executor ray --address auto",
+    "hearbench prepare --from-hf ./my-dataset --label-column species --name birds --out data",
+    options="mode corpus_dir out sample_rate trust_corpus skip_corrupt from_csv audio from_hf "
+    "label_column audio_column config revision split fold_column name version duration score "
+    "split_mode folds multilabel mirror cache workers executor address cpus_per_unit shared json",
+)
+def prepare(
+    written: WrittenOptions,
+    corpus: CorpusOptions,
+    csv: CsvOptions,
+    hf: HuggingFaceOptions,
+    own: OwnTaskOptions,
+    place: o.WorkspaceOptions,
+    cluster: c.ClusterOptions,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TASK]",
+            help="Tasks of the catalog (see `hearbench list tasks`), as esc50 or esc50-small; or "
+            "`all`.",
+            show_default=False,
+        ),
+    ] = None,
     json: o.Json = False,
 ) -> None:
     """Makes tasks in the official layout from raw corpora.
@@ -176,84 +255,49 @@ def prepare(
     or is a Hugging Face dataset. An interrupted run is finished by running the same again. With
     `--executor ray` the processes of many machines prepare a corpus each.
     """
-    share = c.share_of(executor, address, cpus_per_unit, None, shared)
-    names, rates = rates_of(tasks or (), sample_rate or ())
-    own = OwnSettings(
-        name=name,
-        version=version,
-        mode=mode or "full",
-        duration_s=duration,
-        scores=tuple(score or ()),
-        split_mode=split_mode,
-        nfolds=folds,
-        multilabel=multilabel,
-        sample_rates=rates,
-    )
-    _check_sources(names, from_csv, from_hf)
-    _check_company(
-        bool(names),
-        {
-            "--corpus-dir": corpus_dir,
-            "--trust-corpus": trust_corpus,
-            "--executor ray": share is not None,
-        },
-        "a task of the catalog",
-    )
-    _check_company(from_csv is not None, {"--audio": audio}, "--from-csv")
-    _check_company(
-        from_hf is not None,
-        {
-            "--label-column": label_column,
-            "--config": config,
-            "--revision": revision,
-            "--split": split,
-            "--fold-column": fold_column,
-        },
-        "--from-hf",
-    )
-    _check_company(
-        not names,
-        {
-            "--name": name,
-            "--duration": duration,
-            "--score": score,
-            "--split-mode": split_mode,
-            "--folds": folds,
-            "--multilabel": multilabel,
-        },
-        "--from-csv or --from-hf",
-    )
+    share = cluster.share()
+    names, rates = _names_and_rates(tasks or [], written.sample_rate or [])
+    _check_sources(names, csv.from_csv, hf.from_hf)
+    on_ray = ["--executor ray"] if share is not None else []
+    _check_company(bool(names), [*_given(corpus), *on_ray], "a task of the catalog")
+    _check_company(csv.from_csv is not None, _given(csv), "--from-csv")
+    _check_company(hf.from_hf is not None, _given(hf), "--from-hf")
+    _check_company(not names, _given(own), "--from-csv or --from-hf")
     with answers_only():
-        workspace = o.settings_of(cache, None, workers, mirror=mirror)
-        target = workspace.cache_dir if out is None else out
+        workspace = place.workspace()
+        target = workspace.cache_dir if written.out is None else written.out
         reporter = Reporter()
         failed: list[tuple[str, str]] = []
-        if from_csv is not None:
-            done = [prepare_csv(from_csv, audio, own, target, skip_corrupt, workspace)]
-        elif from_hf is not None:
-            done = [
-                prepare_hf(
-                    from_hf,
-                    own,
-                    target,
-                    label_column=label_column,
-                    audio_column=audio_column,
-                    config=config,
-                    revision=revision,
-                    splits=o.pairs(split, "--split"),
-                    fold_column=fold_column,
-                    skip_corrupt=skip_corrupt,
-                    workspace=workspace,
+        if csv.from_csv is not None:
+            if csv.audio is None:
+                raise HearError(
+                    "--from-csv needs --audio, the folder that its paths are relative to."
                 )
-            ]
+            folder = prepare_from_csv(
+                csv.from_csv, csv.audio, own.task(written, rates), target, workspace=workspace
+            )
+            done = [load_task(folder, workspace=workspace)]
+        elif hf.from_hf is not None:
+            dataset = hf.dataset(hf.from_hf)
+            folder = prepare_from_hf(dataset, own.task(written, rates), target, workspace=workspace)
+            done = [load_task(folder, workspace=workspace)]
         else:
-            source = CatalogSource(tuple(corpus_dir or ()), trust_corpus, skip_corrupt, rates)
-            wanted = _wanted(names, mode)
+            source = CatalogSource(
+                tuple(corpus.corpus_dir or ()), corpus.trust_corpus, written.skip_corrupt, rates
+            )
+            wanted = _wanted(names, written.mode)
             if share is None:
                 prepare_one = source.prepare(target, workspace)
             else:
                 prepare_one = prepare_on_cluster(
-                    wanted, source, out, share, address, shared, workspace, reporter
+                    wanted,
+                    source,
+                    written.out,
+                    share,
+                    cluster.address,
+                    cluster.shared,
+                    workspace,
+                    reporter,
                 )
             done, failed = _prepare_catalog(wanted, prepare_one, reporter)
     if json and names:
@@ -277,7 +321,7 @@ def _prepare_catalog(
     prepare_one: Callable[[str, str], PreparedTask],
     reporter: Reporter,
 ) -> tuple[list[PreparedTask], list[tuple[str, str]]]:
-    """Prepares tasks one after the other; one that fails doesn't keep the others from it."""
+    """Prepares tasks one after the other; a failure doesn't stop the others."""
     done: list[PreparedTask] = []
     failed: list[tuple[str, str]] = []
 
@@ -307,9 +351,6 @@ def _wanted(names: list[str], mode: str | None) -> list[tuple[str, str]]:
     Raises:
         HearError: There is no such task or mode, or a name says another mode than --mode.
     """
-    from hearbench.tasks.catalog import catalog_names, get_spec
-    from hearbench.tasks.naming import catalog_task
-
     if "all" in names:
         specs = [get_spec(name) for name in catalog_names()]
         return [
@@ -332,6 +373,24 @@ def _wanted(names: list[str], mode: str | None) -> list[tuple[str, str]]:
     return list(dict.fromkeys(wanted))
 
 
+def _names_and_rates(
+    names: list[str], sample_rates: list[str]
+) -> tuple[list[str], tuple[int, ...]]:
+    """Tells tasks from rates, which may also stand behind one ``--sample-rate`` in a row.
+
+    Raises:
+        HearError: A rate is no integer.
+    """
+    rates = [part for text in sample_rates for part in text.split(",")]
+    if rates:
+        rates += [name for name in names if name.isdecimal()]
+        names = [name for name in names if not name.isdecimal()]
+    for text in rates:
+        if not text.isdecimal():
+            raise HearError(f"--sample-rate {text}: a rate is a whole number of Hz, as 16000.")
+    return names, tuple(dict.fromkeys(int(text) for text in rates))
+
+
 def _check_sources(names: list[str], from_csv: Path | None, from_hf: str | None) -> None:
     given = [bool(names), from_csv is not None, from_hf is not None]
     if sum(given) != 1:
@@ -342,10 +401,18 @@ def _check_sources(names: list[str], from_csv: Path | None, from_hf: str | None)
         )
 
 
-def _check_company(wanted: bool, given: dict[str, Any], company: str) -> None:
-    for option, value in given.items():
-        if value not in (None, False) and not wanted:
-            raise HearError(f"{option} only goes with {company}.")
+def _given(group: Any) -> list[str]:
+    """The options of a group that were given, of those that do nothing by default."""
+    return [
+        f"--{field.name.replace('_', '-')}"
+        for field in dataclasses.fields(group)
+        if field.default in (None, False) and getattr(group, field.name) not in (None, False)
+    ]
+
+
+def _check_company(wanted: bool, given: list[str], company: str) -> None:
+    if given and not wanted:
+        raise HearError(f"{given[0]} only goes with {company}.")
 
 
 def _facts(task: PreparedTask) -> dict[str, Any]:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from hearbench.tasks.clips import Clip, Event, Excerpt, Label
     from hearbench.tasks.from_corpus import prepare_from_corpus
     from hearbench.tasks.from_csv import prepare_from_csv
-    from hearbench.tasks.from_hf import prepare_from_hf
+    from hearbench.tasks.from_hf import HfDataset, prepare_from_hf
+    from hearbench.tasks.own_recipe import OwnTask
     from hearbench.tasks.prepare import prepare_task
     from hearbench.tasks.recipe import Recipe
     from hearbench.tasks.spec import TaskMetadata
@@ -23,7 +24,9 @@ __all__ = [
     "Event",
     "Excerpt",
     "FoldSplit",
+    "HfDataset",
     "Label",
+    "OwnTask",
     "PreparedTask",
     "Recipe",
     "TaskMetadata",
@@ -47,7 +50,9 @@ _HOMES = {
     "Event": "clips",
     "Excerpt": "clips",
     "FoldSplit": "store",
+    "HfDataset": "from_hf",
     "Label": "clips",
+    "OwnTask": "own_recipe",
     "PreparedTask": "store",
     "Recipe": "recipe",
     "TaskMetadata": "spec",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from hearbench.tasks.hf_columns import (
     read_labels,
 )
 from hearbench.tasks.hf_source import dataset_splits, identity_of
-from hearbench.tasks.own_recipe import agreed_multilabel, agreed_split_mode, own_recipe
+from hearbench.tasks.own_recipe import OwnTask, agreed_multilabel, agreed_split_mode, own_recipe
 from hearbench.tasks.prepare import prepare_task
 from hearbench.tasks.problems import Problems
 from hearbench.tasks.spec import SplitMode, is_plain_name
@@ -31,7 +31,7 @@ from hearbench.workspace import Workspace, user_path
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["prepare_from_hf"]
+__all__ = ["HfDataset", "prepare_from_hf"]
 
 # What splits are called on the hub, and what they are called here.
 _USUAL = {
@@ -49,45 +49,13 @@ _LONGEST_STEM = 80
 _LONGEST_NAME_BYTES = 255  # that file systems take
 
 
-def prepare_from_hf(
-    source: str,
-    name: str,
-    out: Path,
-    *,
-    label_column: str,
-    audio_column: str = "audio",
-    config: str | None = None,
-    revision: str | None = None,
-    splits: Mapping[str, str] | None = None,
-    fold_column: str | None = None,
-    version: str = "1.0.0",
-    mode: str = "full",
-    duration_s: float | None = None,
-    scores: Sequence[str] = (),
-    sample_rates: Sequence[int] = (),
-    split_mode: SplitMode | None = None,
-    nfolds: int = 5,
-    multilabel: bool = False,
-    skip_corrupt: bool = False,
-    workspace: Workspace | None = None,
-) -> Path:
-    """Makes a scene task out of a Hugging Face dataset and returns its folder.
+@dataclass(frozen=True)
+class HfDataset:
+    """A Hugging Face dataset, and which of its columns and splits hold what.
 
-    Audio is decoded by hearbench, by the benchmark's rules, not by the library. Audio that the
-    dataset holds itself is written once into ``corpora/`` in the cache, where an interrupted run
-    goes on; files that it only names are read where they lie. Clips are named
-    ``<split>-<row>-<original stem>``, with rows counted from 0.
-
-    The task is multilabel if the label column holds lists, or ``multilabel`` says so: then clips
-    may have no label (None, empty text, or -1 of a ClassLabel), which is refused otherwise. A
-    dataset with one split is split by the reference's rules; of several, those that are missing
-    are cut out of train, and folds stay as they are.
-
-    Args:
+    Attributes:
         source: A folder that ``save_to_disk`` wrote, another folder that ``load_dataset``
             understands (audio files in folders, parquet), or a dataset's name on the hub.
-        name: Name of the task.
-        out: Folder that takes ``tasks/<name>-<version>-<mode>/``.
         label_column: Column of labels: ClassLabel, text, integers, or lists of one of these.
         audio_column: Column of audio: the library's Audio, bytes or paths, or dictionaries with
             ``array`` of shape (n_samples,) and ``sampling_rate`` in Hz.
@@ -99,18 +67,36 @@ def prepare_from_hf(
             fold00, ...) unless there is one alone.
         fold_column: Column of folds, as integers or fold00, fold01, ..., instead of ``splits``;
             the rows of all splits of the dataset are used.
-        version: Version of the corpus.
-        mode: Which part of the corpus it is; ``small`` lets labels be missing from splits.
-        duration_s: Length in seconds that every clip is padded or trimmed to; without it the
-            clips keep their lengths.
-        scores: Names of the scores, the one to optimise first; the benchmark's usual ones by
-            default.
-        sample_rates: Rates in Hz to write; by default the highest of the corpus.
-        split_mode: ``trainvaltest`` (80/10/10, the default) or ``new_split_kfold``, for a dataset
-            with one split.
-        nfolds: Number of folds for ``new_split_kfold``.
-        multilabel: Makes a task multilabel whose clips have a label at most, some none.
-        skip_corrupt: Leaves out clips that can't be decoded; the metadata names them.
+    """
+
+    source: str
+    label_column: str
+    audio_column: str = "audio"
+    config: str | None = None
+    revision: str | None = None
+    splits: Mapping[str, str] | None = None
+    fold_column: str | None = None
+
+
+def prepare_from_hf(
+    dataset: HfDataset, task: OwnTask, out: Path, *, workspace: Workspace | None = None
+) -> Path:
+    """Makes a scene task out of a Hugging Face dataset and returns its folder.
+
+    Audio is decoded by hearbench, by the benchmark's rules, not by the library. Audio that the
+    dataset holds itself is written once into ``corpora/`` in the cache, where an interrupted run
+    goes on; files that it only names are read where they lie. Clips are named
+    ``<split>-<row>-<original stem>``, with rows counted from 0.
+
+    The task is multilabel if the label column holds lists, or ``task.multilabel`` says so: then
+    clips may have no label (None, empty text, or -1 of a ClassLabel), which is refused otherwise.
+    A dataset with one split is split by the reference's rules; of several, those that are missing
+    are cut out of train, and folds stay as they are.
+
+    Args:
+        dataset: The dataset.
+        task: Its name and settings.
+        out: Folder that takes ``tasks/<name>-<version>-<mode>/``.
         workspace: Where the cache is, how many threads, and who shows progress; by default from
             the environment.
 
@@ -121,42 +107,42 @@ def prepare_from_hf(
         HearError: The library ``datasets`` (the extra ``hf``) isn't installed.
     """
     workspace = workspace or Workspace.from_environment()
+    source, name = dataset.source, task.name
     if not is_plain_name(name):
         # It names a folder of the cache before the recipe is looked at.
         raise TaskError(
             f"The name {name!r} can't be part of a folder's name; use letters, digits and _ . + -"
         )
+    splits, fold_column = dataset.splits or None, dataset.fold_column
     if splits and fold_column:
         raise TaskError(
             "Splits are named, and a column of folds as well; a dataset is divided by one of both."
         )
-    found = dataset_splits(source, config=config, revision=revision, workspace=workspace)
+    found = dataset_splits(
+        source, config=dataset.config, revision=dataset.revision, workspace=workspace
+    )
     homes = _homes(found, splits, source)
     used = {split: found[split] for split in homes}
-    check_columns(used, audio_column, label_column, *([fold_column] if fold_column else []))
+    columns = [dataset.audio_column, dataset.label_column]
+    check_columns(used, *columns, *([fold_column] if fold_column else []))
     problems = Problems()
     folds = read_folds(used, fold_column, problems) if fold_column else {}
     labels = {
-        split: read_labels(split, dataset, label_column, problems)
-        for split, dataset in used.items()
+        split: read_labels(split, rows, dataset.label_column, problems)
+        for split, rows in used.items()
     }
     recipe = own_recipe(
-        name,
-        version=version,
-        mode=mode,
-        kind="scene",
+        task,
+        "scene",
         # Where labels can't be read, that is what there is to say.
-        multilabel=bool(problems) or _is_multilabel(labels, multilabel),
-        split_mode=_split_mode(homes, fold_column, split_mode, source),
-        nfolds=nfolds,
-        duration_s=duration_s,
-        scores=scores,
-        sample_rates=sample_rates,
+        multilabel=bool(problems) or _is_multilabel(labels, task.multilabel),
+        split_mode=_split_mode(homes, fold_column, task.wanted_split_mode, source),
     )
     recipe.check(problems)
     n_clips = sum(len(split.rows) for split in labels.values())
-    folder = workspace.path("corpora", f"hf-{name}-{short(identity_of(used, audio_column))}")
-    sounds = _Sounds(used, audio_column, user_path(source).absolute(), folder)
+    key = short(identity_of(used, dataset.audio_column))
+    folder = workspace.path("corpora", f"hf-{name}-{key}")
+    sounds = _Sounds(used, dataset.audio_column, user_path(source).absolute(), folder)
     clips: list[Clip] = []
     with workspace.progress.stage(f"{name}: reading the dataset", "clips", n_clips) as update:
         for done, sound in enumerate(sounds.fetched(problems)):
@@ -170,7 +156,7 @@ def prepare_from_hf(
             f"{source} can't be made a task; wrong are (rows are counted from 0):",
             "Mend the dataset, or drop these rows of it.",
         )
-    return prepare_task(clips, recipe, out, skip_corrupt=skip_corrupt, workspace=workspace)
+    return prepare_task(clips, recipe, out, skip_corrupt=task.skip_corrupt, workspace=workspace)
 
 
 def _homes(

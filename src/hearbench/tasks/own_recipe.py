@@ -3,35 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
 
 from hearbench.errors import TaskError
+from hearbench.registry import did_you_mean
 from hearbench.tasks.naming import catalog_folder
 from hearbench.tasks.recipe import Recipe
 from hearbench.tasks.spec import SplitMode
 from hearbench.tasks.task_type import EmbeddingType, PredictionType, task_type
 
-__all__ = ["agreed_multilabel", "agreed_split_mode", "own_recipe"]
+__all__ = ["OwnTask", "agreed_multilabel", "agreed_split_mode", "own_recipe"]
+
+_DEFAULT_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class OwnTask:
+    """What a user says about a task made of a corpus of their own.
+
+    Attributes:
+        name: Name of the task.
+        version: Version of the corpus.
+        mode: Which part of the corpus it is; ``small`` lets labels be missing from splits, and
+            files be missing.
+        duration_s: Length in seconds that every clip is padded or trimmed to; without it the
+            clips keep their lengths.
+        scores: Names of the scores, the one to optimise first; the benchmark's usual ones by
+            default.
+        sample_rates: Rates in Hz to write; by default the highest of the corpus. Others are
+            resampled when they are needed.
+        split_mode: ``trainvaltest`` (80/10/10, the default) or ``new_split_kfold``, for a corpus
+            that names neither splits nor folds.
+        nfolds: Number of folds, which implies ``new_split_kfold``; 5 by default there.
+        multilabel: Makes a scene task multilabel whose clips have a label at most, some none.
+        skip_corrupt: Leaves out clips that can't be decoded; the metadata names them.
+
+    Raises:
+        TaskError: There is no such split mode.
+    """
+
+    name: str
+    version: str = "1.0.0"
+    mode: str = "full"
+    duration_s: float | None = None
+    scores: Sequence[str] = ()
+    sample_rates: Sequence[int] = ()
+    split_mode: SplitMode | None = None
+    nfolds: int | None = None
+    multilabel: bool = False
+    skip_corrupt: bool = False
+
+    def __post_init__(self) -> None:
+        modes = get_args(SplitMode)
+        if self.split_mode is not None and self.split_mode not in modes:
+            raise TaskError(
+                f"There is no split mode {self.split_mode!r}. "
+                f"{did_you_mean(self.split_mode, list(modes))}"
+            )
+
+    @property
+    def wanted_split_mode(self) -> SplitMode | None:
+        """The split mode, as it is given or implied; None if neither."""
+        if self.split_mode is None and self.nfolds is not None:
+            return "new_split_kfold"
+        return self.split_mode
 
 
 def own_recipe(
-    name: str,
-    *,
-    version: str,
-    mode: str,
-    kind: EmbeddingType,
-    multilabel: bool,
-    split_mode: SplitMode,
-    nfolds: int,
-    duration_s: float | None,
-    scores: Sequence[str],
-    sample_rates: Sequence[int],
+    task: OwnTask, kind: EmbeddingType, *, multilabel: bool, split_mode: SplitMode
 ) -> Recipe:
-    """A recipe with the benchmark's usual scores where none are named.
+    """Makes the recipe of a task, with the benchmark's usual scores where none are named.
+
+    Args:
+        task: What the user says.
+        kind: Whether it is a scene or an event task.
+        multilabel: Whether clips may have several labels, by what user and corpus say.
+        split_mode: How it is split, likewise.
 
     Raises:
-        TaskError: A task of the catalog is called that; nothing else is checked yet.
+        TaskError: A task of the catalog has that name; nothing else is checked yet.
     """
-    folder = f"{name}-{version}-{mode}"
+    folder = f"{task.name}-{task.version}-{task.mode}"
     if catalog_folder(folder) == folder:
         raise TaskError(
             f"{folder} is a task of the benchmark, for which another would be taken. Choose "
@@ -39,16 +92,16 @@ def own_recipe(
         )
     prediction: PredictionType = "multilabel" if multilabel else "multiclass"
     return Recipe(
-        name=name,
-        version=version,
-        mode=mode,
+        name=task.name,
+        version=task.version,
+        mode=task.mode,
         embedding_type=kind,
         prediction_type=prediction,
         split_mode=split_mode,
-        nfolds=nfolds,
-        sample_duration_s=None if duration_s is None else float(duration_s),
-        scores=tuple(scores) or task_type(kind).default_scores(prediction),
-        sample_rates=tuple(sample_rates),
+        nfolds=_DEFAULT_FOLDS if task.nfolds is None else task.nfolds,
+        sample_duration_s=None if task.duration_s is None else float(task.duration_s),
+        scores=tuple(task.scores) or task_type(kind).default_scores(prediction),
+        sample_rates=tuple(task.sample_rates),
     )
 
 
