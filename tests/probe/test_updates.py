@@ -4,7 +4,23 @@ import pytest
 import torch
 
 from hearbench.probe import updates
-from hearbench.probe.updates import Learnt, update
+from hearbench.probe.updates import Learnt, adam_step, update
+
+
+def test_a_step_is_pytorchs_own_bit_for_bit() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.randn(shape, generator=generator) for shape in ((37, 19), (64, 16), (5,))]
+    expected = [weight.clone().requires_grad_() for weight in weights]
+    optimiser = torch.optim.Adam(expected, lr=3e-3, fused=True)
+    firsts, seconds = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
+    for step in range(1, 6):
+        gradients = [torch.randn(weight.shape, generator=generator) for weight in weights]
+        adam_step(weights, gradients, firsts, seconds, lr=3e-3, step=torch.tensor(float(step)))
+        for tensor, gradient in zip(expected, gradients, strict=True):
+            tensor.grad = gradient
+        optimiser.step()
+    for weight, tensor in zip(weights, expected, strict=True):
+        assert torch.equal(weight, tensor.detach())
 
 
 @pytest.mark.parametrize("shape", [(37, 19), (64, 16), (5,), (3, 1000)])

@@ -31,7 +31,7 @@ import torch.nn.functional as F  # noqa: N812 (PyTorch's own convention)
 from hearbench.probe.layers import DropReLU, Step, draw_weights, mean_losses, tensor_kind
 from hearbench.probe.protocol import GridPoint
 from hearbench.probe.side_by_side import take_steps
-from hearbench.probe.updates import ADAM_BETAS, ADAM_EPSILON, Learnt, update
+from hearbench.probe.updates import Learnt, adam_step, update
 
 __all__ = ["EPSILON", "MOMENTUM", "Predictor", "ProbeStack", "Step", "Weights", "mean_losses"]
 
@@ -142,38 +142,20 @@ class ProbeStack:
     def _build(self) -> None:
         # The products' own copy of the weights, where networks take their steps one by one.
         self._rounded: Weights = {}
-        if not self._one_by_one:
-            self._build_optimiser()
-        elif self.dtype != torch.float32:
+        # Each network has a learning rate, and so a step, of its own: on its parts of the stacked
+        # weights and moments, and with a count of steps where these are.
+        stacked = (self._trained, self._first_moment, self._second_moment)
+        self._taken = self._step.clone().to(self.offset.device)
+        self._parts = [
+            tuple([tensor[i] for tensor in tensors.values()] for tensors in stacked)
+            for i in range(len(self))
+        ]
+        if self._one_by_one and self.dtype != torch.float32:
             self._rounded = {
                 name: tensor.to(self.dtype)
                 for name, tensor in self._trained.items()
                 if name.startswith("weight_")
             }
-
-    def _build_optimiser(self) -> None:
-        # A parameter per network, because each has its own learning rate: views into the
-        # stacked tensors, with their moments likewise.
-        self._views = [
-            {name: tensor[i] for name, tensor in self._trained.items()} for i in range(len(self))
-        ]
-        self._optimiser = torch.optim.Adam(
-            [
-                {"params": list(views.values()), "lr": point.lr}
-                for views, point in zip(self._views, self.points, strict=True)
-            ],
-            betas=ADAM_BETAS,
-            eps=ADAM_EPSILON,
-            fused=True,
-        )
-        device = self.offset.device
-        for i, views in enumerate(self._views):
-            for name, view in views.items():
-                self._optimiser.state[view] = {
-                    "step": self._step[i].clone().to(device),
-                    "exp_avg": self._first_moment[name][i],
-                    "exp_avg_sq": self._second_moment[name][i],
-                }
 
     def train_steps(self, steps: Iterable[Step]) -> None:
         """One step of Adam on each batch in their order, for every network."""
@@ -206,11 +188,11 @@ class ProbeStack:
         for tensor in self._trained.values():
             tensor.requires_grad_(False)
         self._track_constants()
-        for name, gradient in zip(self._trained, gradients, strict=True):
-            for i, views in enumerate(self._views):
-                views[name].grad = gradient[i]
-        self._optimiser.step()
         self._step += 1
+        self._taken += 1
+        for i, (weights, firsts, seconds) in enumerate(self._parts):
+            own = [gradient[i] for gradient in gradients]
+            adam_step(weights, own, firsts, seconds, lr=self.points[i].lr, step=self._taken[i])
 
     def _logits(self, x: torch.Tensor, keep: Mapping[int, Sequence[torch.Tensor]]) -> torch.Tensor:
         masks = [(start, stop, keep[run]) for run, start, stop in self._spans if run in keep]

@@ -12,13 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.optim.adam import adam
 
-__all__ = ["ADAM_BETAS", "ADAM_EPSILON", "Learnt", "update"]
+__all__ = ["Learnt", "adam_step", "update"]
 
 # PyTorch's defaults.
-ADAM_BETAS = (0.9, 0.999)
-ADAM_EPSILON = 1e-8
+_BETAS = (0.9, 0.999)
+_EPSILON = 1e-8
 
 # Numbers per slice: with its gradient and moments 4 MiB.
 _SLICE = 1 << 18
@@ -46,16 +45,57 @@ class Learnt:
 
 
 @torch.no_grad()
+def adam_step(
+    weights: Sequence[torch.Tensor],
+    gradients: Sequence[torch.Tensor],
+    firsts: Sequence[torch.Tensor],
+    seconds: Sequence[torch.Tensor],
+    *,
+    lr: float,
+    step: torch.Tensor,
+) -> None:
+    """One step of Adam on some tensors, whose values and moments change in place.
+
+    This is what ``torch.optim.Adam(fused=True)`` does, bit for bit, by the same function. Making
+    one of these would import PyTorch's compiler, which takes longer than many a training.
+
+    Args:
+        weights: float32.
+        gradients: Of the same shapes, and float32.
+        firsts: First moments.
+        seconds: Second moments.
+        lr: Learning rate.
+        step: The number of this step, counted from 1; a scalar on the weights' device.
+
+    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
+    """
+    torch._fused_adam_(
+        list(weights),
+        list(gradients),
+        list(firsts),
+        list(seconds),
+        [],
+        [step] * len(weights),
+        lr=lr,
+        beta1=_BETAS[0],
+        beta2=_BETAS[1],
+        weight_decay=0.0,
+        eps=_EPSILON,
+        amsgrad=False,
+        maximize=False,
+    )
+
+
+@torch.no_grad()
 def update(tensors: Sequence[Learnt], *, lr: float, steps: int) -> None:
-    """One step of Adam, the same as PyTorch's fused one on whole tensors but for rounding.
+    """`adam_step` in slices, the same as on whole tensors but for rounding.
 
     Args:
         tensors: Of one network.
         lr: Learning rate.
         steps: Taken before this one.
-
-    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
     """
+    step = torch.tensor(steps + 1.0)
     for one in tensors:
         n_rows = len(one.weight)
         rows = max(1, _SLICE // max(1, math.prod(one.weight.shape[1:])))
@@ -64,21 +104,13 @@ def update(tensors: Sequence[Learnt], *, lr: float, steps: int) -> None:
             if one.before is not None:
                 one.before(part.start, part.stop)
             weight = one.weight[part]
-            adam(
+            adam_step(
                 [weight],
                 [one.gradient[part].float()],
                 [one.first[part]],
                 [one.second[part]],
-                [],
-                [torch.tensor(float(steps))],
-                fused=True,
-                amsgrad=False,
-                beta1=ADAM_BETAS[0],
-                beta2=ADAM_BETAS[1],
                 lr=lr,
-                weight_decay=0.0,
-                eps=ADAM_EPSILON,
-                maximize=False,
+                step=step,
             )
             if one.rounded is not None:
                 one.rounded[part].copy_(weight)
