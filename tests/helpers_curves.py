@@ -40,7 +40,9 @@ def write_point(
     if not isinstance(scores, Mapping):
         scores = dict.fromkeys(result.scores, scores)
     changed = {
-        name: summary.model_copy(update={"mean": scores[name]})
+        name: summary.model_copy(
+            update={"mean": scores[name], "per_fold": dict.fromkeys(summary.per_fold, scores[name])}
+        )
         for name, summary in result.scores.items()
     }
     result = result.model_copy(

@@ -48,9 +48,10 @@ LAYERS = (
     {"results"},
     {"distance"},
     {"comparison"},
-    {"execution"},
-    {"planning"},
     {"views"},
+    {"execution"},
+    {"evaluation"},
+    {"planning"},
     {"report"},
     {"demo"},
     {"leaderboard"},
@@ -59,7 +60,7 @@ LAYERS = (
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 # What loads and calls models, of which no baseline knows anything.
 MACHINERY = {
-    *("engine", "finding", "loaded", "loading", "options", "protocol", "source"),
+    *("engine", "finding", "loaded", "loading", "options", "protocol", "ref", "source"),
     *("fingerprint", "identity", "reading"),
     *(
         "answers",
@@ -81,7 +82,8 @@ def imports(path: Path) -> Iterator[str]:
     """Names of all hearbench modules that a file imports, wherever in it."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.startswith("hearbench"))
+            # The package itself imports what it has when that is asked for.
+            yield from (alias.name for alias in node.names if alias.name.startswith("hearbench."))
         elif isinstance(node, ast.ImportFrom):
             # The package that is sent to other interpreters has another name there.
             relative = path.parent == ROOT / "worker"

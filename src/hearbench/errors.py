@@ -5,6 +5,7 @@
     ├── AudioError              a file that can't be decoded, or holds no samples
     ├── DownloadError           a file that can't be fetched, or isn't what it should be
     ├── TaskError               a prepared task that is missing or broken, a bad corpus or CSV
+    │   └── UnsuitableTaskError      a task of a kind for which what is asked for doesn't exist
     ├── ModelError              a model that doesn't import, load or follow the HEAR API
     ├── EmbeddingError          embeddings of a wrong shape, NaN or infinity; a broken store
     ├── ProbeError              a probe that can't be trained on what it was given
@@ -26,6 +27,7 @@ __all__ = [
     "ResultError",
     "TaskError",
     "UnknownNameError",
+    "UnsuitableTaskError",
 ]
 
 
@@ -49,6 +51,10 @@ class DownloadError(HearError):
 
 class TaskError(HearError):
     """A prepared task, corpus or clip list that can't be used as it is."""
+
+
+class UnsuitableTaskError(TaskError):
+    """A task of a kind for which what is asked for doesn't exist."""
 
 
 class ModelError(HearError):

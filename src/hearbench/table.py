@@ -125,6 +125,16 @@ class Table:
             table.add_row(*cells, style=row.style or None, end_section=row.ends_section)
         return table
 
+    def to_text(self, width: int = 100) -> str:
+        """The table as it looks on a terminal without colours, ``width`` characters wide."""
+        from rich.console import Console
+
+        text = io.StringIO()
+        Console(file=text, width=width, color_system=None).print(self.to_rich())
+        return "".join(
+            f"{line.rstrip()}\n" for line in text.getvalue().splitlines() if line.strip()
+        )
+
     def to_json(self) -> list[dict[str, Any]]:
         """A mapping per row, from headings to values as they are."""
         names = [column.name for column in self.columns]

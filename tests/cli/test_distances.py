@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,12 @@ import pytest
 from helpers_tasks import make_event_task, make_scene_task
 from rich.console import Console
 
-from hearbench import load_model
-from hearbench.cli.distances import EvaluatedDistances, evaluate_distances, show_distances
-from hearbench.cli.terminal import Reporter
+from hearbench.cli.distances import show_distances
+from hearbench.cli.evaluate import evaluated, results_json
+from hearbench.distance import DistanceResult
+from hearbench.evaluation.results import Results
 from hearbench.files import json_safe
+from hearbench.progress import TerminalProgress
 from hearbench.workspace import Workspace
 
 
@@ -23,19 +24,23 @@ class Run:
     """Evaluates the model of the tests; what it said is in ``said``."""
 
     def __init__(self, model: Path) -> None:
-        self.workspace = Workspace.from_environment()
-        self.model = load_model(str(model), workspace=self.workspace)
+        self.model = model
         self.said = ""
 
-    def __call__(self, tasks: list[Path], out: Path, **more: Any) -> EvaluatedDistances:
+    def __call__(self, tasks: list[Path], out: Path, **more: Any) -> Results:
         stream = io.StringIO()
         console = Console(file=stream, width=1000)
-        dtype = more.pop("dtype", "float32")
-        reporter = Reporter(console)
-        workspace = replace(self.workspace, progress=reporter)
-        found = evaluate_distances(self.model, tasks, out, dtype, workspace, reporter, **more)
+        workspace = Workspace.from_environment(progress=TerminalProgress(console))
+        found = evaluated(
+            self.model, tasks, protocol="distance", out=out, workspace=workspace, **more
+        )
         self.said = stream.getvalue()
         return found
+
+
+def distances(found: Results) -> list[tuple[Path, DistanceResult]]:
+    assert all(isinstance(result, DistanceResult) for result in found)
+    return [(path, one) for path, one in found.results if isinstance(one, DistanceResult)]
 
 
 @pytest.fixture
@@ -48,14 +53,14 @@ def test_a_result_lies_beside_that_of_a_probe(run: Run, task: Path, tmp_path: Pa
     folder.mkdir(parents=True)
     (folder / "result.json").write_text("{}")
     found = run([task], tmp_path / "out")
-    ((path, result),) = found.results
-    assert not found.failed
+    ((path, result),) = distances(found)
+    assert not found.failures
     assert path == folder / "distance.json"
     assert (folder / "result.json").read_text() == "{}"
     assert json.loads(path.read_text())["scores"].keys() == result.scores.keys()
     assert f"tones-1.0.0-full: wrote {path}" in run.said
     assert "tones-1.0.0-full: measuring distances\n" in run.said
-    shown = json_safe(found.as_json())
+    shown = json_safe(results_json(found, distance=True))
     assert shown["failed"] == []
     (one,) = shown["results"]
     assert one["model"] == "stats"
@@ -80,22 +85,22 @@ def test_other_inputs_never_replace_a_result_unasked(run: Run, task: Path, tmp_p
     ((path, _),) = run([task], out).results
     before = path.read_bytes()
     refused = run([task], out, dtype="float16")
-    ((_, _, message),) = refused.failed
+    (message,) = [failure.text for failure in refused.failures]
     assert "embeddings in float32 instead of float16" in message
     assert "--overwrite" in message
     assert path.read_bytes() == before
     ((named, _),) = run([task], out, dtype="float16", name="half").results
     assert named == out / "half" / "tones-1.0.0-full" / "distance.json"
     replaced = run([task], out, dtype="float16", overwrite=True)
-    assert not replaced.failed
+    assert not replaced.failures
     assert json.loads(path.read_text())["embeddings"]["dtype"] == "float16"
     # What isn't what was written is damaged; without digests it may be somebody else's.
     path.write_text("{}")
-    ((_, made),) = run([task], out).results
+    ((_, made),) = distances(run([task], out))
     assert made.embeddings.dtype == "float32"
     path.write_text("{}")
     (path.parent / "SHA256SUMS").unlink()
-    ((_, _, message),) = run([task], out).failed
+    (message,) = [failure.text for failure in run([task], out).failures]
     assert "Nothing was changed" in message
 
 
@@ -104,16 +109,16 @@ def test_event_tasks_are_refused_and_beside_others_passed_over(
 ) -> None:
     events = make_event_task(tmp_path)
     alone = run([events], tmp_path / "out")
-    ((_, failed, message),) = alone.failed
-    assert failed == str(events)
-    assert "event task" in message
-    assert "--distance" in message
+    (failure,) = alone.failures
+    assert failure.task == str(events)
+    assert "event task" in failure.text
+    assert "--distance" in failure.text
     both = run([events, task], tmp_path / "out")
-    assert not both.failed
+    assert not both.failures
     assert len(both.results) == 1
     assert "beeps-1.0.0-full: skipped." in run.said
     several = run([events, make_event_task(tmp_path, name="more")], tmp_path / "out")
-    assert [task for _, task, _ in several.failed] == [
+    assert [failure.task for failure in several.failures] == [
         str(events),
         str(tmp_path / "more-1.0.0-full"),
     ]
@@ -139,11 +144,11 @@ def test_the_table(
     folds = make_scene_task(tmp_path, name="folded", folds=True)
     single = make_scene_task(tmp_path, name="single", clips_per_label=1)
     found = run([task, folds, single], tmp_path / "out")
-    show_distances(found.results)
+    show_distances(distances(found))
     shown = capsys.readouterr().out
     assert "stats, L1 distances of 3 numbers, 95 % intervals" in shown
     assert shown.count("stats, L1") == 1
-    score = found.results[0][1].scores["retrieval_mAP"]
+    score = distances(found)[0][1].scores["retrieval_mAP"]
     assert score.interval is not None
     row = next(line for line in shown.splitlines() if "tones-1.0.0-full" in line)
     assert f"{score.mean:.3f}" in row

@@ -12,35 +12,40 @@ import typer
 from helpers_cli import Answer, hearbench, runner
 from helpers_curves import TASK, WHOLE, clip_counts, fraction, shots, template, write_point
 from helpers_models import write_model
+from helpers_progress import Noted, noting
 from helpers_tasks import make_scene_task
 
 from hearbench import load_task
 from hearbench.cli.curves import curves as curves_verb
-from hearbench.cli.few_labels import check_few_labels, evaluate_few_labels, few_labels_of
-from hearbench.cli.terminal import Reporter
+from hearbench.cli.evaluate import FewLabelsOptions
+from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import HearError, ProbeError, ResultError
-from hearbench.probe.protocol import Protocol
+from hearbench.evaluation.existing import Inputs
+from hearbench.evaluation.few_labels import FewLabels
+from hearbench.evaluation.job import Job
+from hearbench.evaluation.probes import ProbeSetup
 from hearbench.results import Result
 from hearbench.results.curve import Curve
 from hearbench.results.curve_points import build_curve
 from hearbench.tasks.store import PreparedTask
 from hearbench.workspace import Workspace
 
+PROBE = ProbeSetup(WHOLE, (42,), "float32")
+
 
 def test_options_become_points_from_small_to_large() -> None:
-    few = few_labels_of([0.5, 0.1, 0.5], [5, 1], 2)
-    assert few is not None
+    (few,) = FewLabelsOptions([0.5, 0.1, 0.5], [5, 1], 2).setups(PROBE)
     assert few.points == (fraction(0.1), fraction(0.5), shots(1), shots(5))
     assert [part.label() for part in few.parts()][3:5] == [
         "shots=5,repeat=0",
         "fraction=0.1,repeat=1",
     ]
     assert len(few.parts()) == 8
-    by_default = few_labels_of(None, [1], None)
-    assert by_default is not None
+    (by_default,) = FewLabelsOptions(None, [1], None).setups(PROBE)
     assert by_default.repeats == 5
-    assert few_labels_of(None, None, None) is None
-    assert few_labels_of([], [], None, seeds=3) is None
+    for nothing in (FewLabelsOptions(None, None, None), FewLabelsOptions([], [], None)):
+        nothing.check(seeds=3)
+        assert nothing.setups(PROBE) == []
 
 
 @pytest.mark.parametrize(
@@ -54,39 +59,51 @@ def test_options_become_points_from_small_to_large() -> None:
     ],
 )
 def test_options_that_dont_fit_are_refused(given: Any, seeds: int, says: str) -> None:
+    def use(options: FewLabelsOptions) -> None:
+        options.check(seeds)
+        options.setups(PROBE)
+
     with pytest.raises(HearError) as found:
-        few_labels_of(*given, seeds=seeds)
+        use(FewLabelsOptions(*given))
     assert says in str(found.value)
 
 
 class Trainer:
-    """Writes made-up results, and remembers what it was asked for."""
+    """Takes the place of training: writes made-up results, and remembers what it was asked for."""
 
-    def __init__(self, folder: Path, overwrite: bool = False) -> None:
-        self.folder = folder
-        self.overwrite = overwrite
+    def __init__(self) -> None:
         self.trained: list[tuple[str, int]] = []
         self.fail_at: int | None = None
 
-    def kept(self, protocol: Protocol, seed: int, folder: Path) -> Result | None:
-        if not (folder / "result.json").exists():
-            return None
-        result = Result.read(folder)
-        if (result.protocol, result.seed) == (protocol.for_task("esc50"), seed):
-            return result
-        if self.overwrite:
-            return None
-        raise ResultError(f"{folder} was made from other inputs.")
-
-    def train(self, protocol: Protocol, seed: int, folder: Path) -> None:
+    def train(
+        self,
+        probe: ProbeSetup,
+        folder: Path,
+        seeds: Sequence[int],
+        store: EmbeddingStore,  # noqa: ARG002
+        workspace: Workspace,  # noqa: ARG002
+    ) -> list[Path]:
         if len(self.trained) == self.fail_at:
             raise KeyboardInterrupt
+        protocol, (seed,) = probe.protocol, seeds
         assert protocol.subset is not None
-        assert folder == self.folder / "few-labels" / protocol.subset.label()
+        assert (folder.parent.name, folder.name) == ("few-labels", protocol.subset.label())
         self.trained.append((protocol.name, seed))
         first = seed - protocol.subset.repeat
         whole = protocol.model_copy(update={"subset": None, "name": WHOLE.name})
-        write_point(self.folder, protocol.subset, 0.5 + seed / 1000, protocol=whole, seed=first)
+        place = folder.parents[1]
+        return [write_point(place, protocol.subset, 0.5 + seed / 1000, protocol=whole, seed=first)]
+
+
+@pytest.fixture
+def trainer(monkeypatch: pytest.MonkeyPatch) -> Trainer:
+    found = Trainer()
+
+    def train(probe: ProbeSetup, *given: Any) -> list[Path]:
+        return found.train(probe, *given)
+
+    monkeypatch.setattr(ProbeSetup, "train", train)
+    return found
 
 
 @pytest.fixture
@@ -94,89 +111,102 @@ def task(tmp_path: Path, workspace: Workspace) -> PreparedTask:
     return load_task(make_scene_task(tmp_path / "task", clips_per_label=10), workspace=workspace)
 
 
-def run(
-    trainer: Trainer, task: PreparedTask, points: Sequence[int] = (1, 2), seed: int = 42
-) -> tuple[Path, Curve]:
-    few = few_labels_of([0.5], points, 2)
-    assert few is not None
-    return evaluate_few_labels(
-        few, task, WHOLE, seed, trainer.folder, Reporter(), kept=trainer.kept, train=trainer.train
-    )
+class Run:
+    """Makes the curve of a task in ``folder``; what was told is in ``told``."""
+
+    def __init__(self, folder: Path, task: PreparedTask, workspace: Workspace) -> None:
+        self.folder = folder
+        self.task = task
+        self.told = Noted()
+        self._workspace = noting(workspace, self.told)
+
+    def __call__(
+        self, points: Sequence[int] = (1, 2), seed: int = 42, *, overwrite: bool = False
+    ) -> tuple[Path, Curve]:
+        # Those of the made-up results, so that they count as made from the same.
+        made = template()
+        inputs = Inputs(made.model.digest, None, made.task.digest, made.embeddings.dtype)
+        probe = ProbeSetup(WHOLE, (seed,), made.precision)
+        few = FewLabels.of(probe, fractions=[0.5], shots=points, repeats=2)
+        few.check(self.task)
+        job = Job(self.folder, self.task, inputs, overwrite)
+        store: Any = None  # only read by the training
+        (found,) = few.make(job, store, self._workspace).curves
+        return found
 
 
-def test_all_points_of_a_repeat_come_before_the_next(tmp_path: Path, task: PreparedTask) -> None:
-    trainer = Trainer(tmp_path / "out/my_model/esc50")
-    path, curve = run(trainer, task)
+@pytest.fixture
+def run(tmp_path: Path, task: PreparedTask, workspace: Workspace) -> Run:
+    return Run(tmp_path / "out/my_model/esc50", task, workspace)
+
+
+def test_all_points_of_a_repeat_come_before_the_next(run: Run, trainer: Trainer) -> None:
+    path, curve = run()
     base = WHOLE.name.removesuffix("]")
     assert trainer.trained == [
         (f"{base},{part},repeat={repeat}]", 42 + repeat)
         for repeat in (0, 1)
         for part in ("fraction=0.5", "shots=1", "shots=2")
     ]
-    assert path == trainer.folder / "few-labels/curve.json"
+    assert path == run.folder / "few-labels/curve.json"
     assert Curve.read(path) == curve
     assert [point.n_clips for point in curve.points] == [15, 3, 6]
     assert curve.points[0].scores["top1_acc"].per_repeat == pytest.approx({0: 0.542, 1: 0.543})
     assert {file.suffix for file in path.parent.glob("curve.*")} == {".json", ".png", ".svg"}
 
 
-def test_an_interrupted_run_goes_on(
-    tmp_path: Path, task: PreparedTask, capsys: pytest.CaptureFixture[str]
-) -> None:
-    trainer = Trainer(tmp_path / "out/my_model/esc50")
+def test_an_interrupted_run_goes_on(run: Run, trainer: Trainer) -> None:
     trainer.fail_at = 4
     with pytest.raises(KeyboardInterrupt):
-        run(trainer, task)
-    half = Curve.read(trainer.folder / "few-labels")
+        run()
+    half = Curve.read(run.folder / "few-labels")
     assert half.missing == ("shots=1,repeat=1", "shots=2,repeat=1")
-    again = Trainer(trainer.folder)
-    _, curve = run(again, task)
-    assert [seed for _, seed in again.trained] == [43, 43]
+    trainer.fail_at = None
+    trainer.trained.clear()
+    _, curve = run()
+    assert [seed for _, seed in trainer.trained] == [43, 43]
     assert curve.missing == ()
-    assert "kept 4 of 6 trainings" in capsys.readouterr().err
+    assert any("kept 4 of 6 trainings" in line for line in run.told.lines)
     # More points later belong to the same curve.
-    more = Trainer(trainer.folder)
-    _, longer = run(more, task, points=(5,))
-    assert len(more.trained) == 2
+    trainer.trained.clear()
+    _, longer = run(points=(5,))
+    assert len(trainer.trained) == 2
     assert [point.part.point for point in longer.points] == [
         "fraction=0.5", "shots=1", "shots=2", "shots=5",
     ]  # fmt: skip
 
 
-def test_nothing_is_trained_beside_results_of_other_inputs(
-    tmp_path: Path, task: PreparedTask
-) -> None:
-    folder = tmp_path / "out/my_model/esc50"
-    run(Trainer(folder), task, points=(1, 2))
-    other = Trainer(folder)
+def test_nothing_is_trained_beside_results_of_other_inputs(run: Run, trainer: Trainer) -> None:
+    run(points=(1, 2))
     # Not among what is asked for, but of the same curve.
-    for place in (folder / "few-labels").glob("fraction*"):
+    for place in (run.folder / "few-labels").glob("fraction*"):
         for file in place.iterdir():
             file.unlink()
         place.rmdir()
-    with pytest.raises(ResultError, match="was made from other inputs"):
-        run(other, task, points=(3,), seed=7)
-    assert other.trained == []
-    willing = Trainer(folder, overwrite=True)
-    _, curve = run(willing, task, points=(3,), seed=7)
-    assert [point.part.point for point in curve.points] == ["fraction=0.5", "shots=3"]
-    assert not (folder / "few-labels/shots=1,repeat=0").exists()
-
-
-def test_too_small_parts_are_refused_before_any_training(
-    tmp_path: Path, task: PreparedTask
-) -> None:
-    few = few_labels_of([0.5, 0.01], None, 1)
-    assert few is not None
-    trainer = Trainer(tmp_path / "out/my_model/esc50")
-    with pytest.raises(ProbeError, match=r"fraction=0\.01 of 30 training clips leaves 0"):
-        evaluate_few_labels(
-            few, task, WHOLE, 42, trainer.folder, Reporter(),
-            kept=trainer.kept, train=trainer.train,
-        )  # fmt: skip
+    trainer.trained.clear()
+    with pytest.raises(ResultError, match="was made from other inputs: seed 42 instead of 7"):
+        run(points=(3,), seed=7)
     assert trainer.trained == []
-    with pytest.raises(ProbeError, match="Use a larger --train-fraction"):
-        check_few_labels(few, task)
+    _, curve = run(points=(3,), seed=7, overwrite=True)
+    assert [point.part.point for point in curve.points] == ["fraction=0.5", "shots=3"]
+    assert not (run.folder / "few-labels/shots=1,repeat=0").exists()
+
+
+def test_too_small_parts_are_refused_before_anything_is_embedded(
+    task: PreparedTask, tmp_path: Path
+) -> None:
+    few = FewLabels.of(PROBE, fractions=[0.5, 0.01], repeats=1)
+    with pytest.raises(ProbeError, match=r"fraction=0\.01 of 30 training clips leaves 0") as found:
+        few.check(task)
+    assert "Use a larger --train-fraction" in str(found.value)
+    answer = hearbench(
+        *("evaluate", write_model(tmp_path), "--task", task.folder, "--out", tmp_path / "out"),
+        *("--cache", tmp_path / "cache", "--train-fraction", 0.5, "--train-fraction", 0.01),
+    )
+    assert answer.code == 2
+    assert "Use a larger --train-fraction" in answer.stderr
+    assert not (tmp_path / "cache/embeddings").exists()
+    assert not list((tmp_path / "out").rglob("result.json"))
 
 
 def test_evaluate_gives_the_same_curve_twice(tmp_path: Path) -> None:
@@ -224,15 +254,13 @@ def test_evaluate_refuses_what_doesnt_fit(tmp_path: Path) -> None:
 
 
 def test_without_matplotlib_there_is_a_curve_and_no_plot(
-    tmp_path: Path,
-    task: PreparedTask,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    run: Run, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    path, _ = run(Trainer(tmp_path / "out/my_model/esc50"), task)
+    path, _ = run()
+    assert len(trainer.trained) == 6
     assert [file.name for file in path.parent.glob("curve.*")] == ["curve.json"]
-    assert "pip install 'hearbench[plot]'" in capsys.readouterr().err
+    assert any("pip install 'hearbench[plot]'" in line for line in run.told.lines)
 
 
 def hearbench_curves(*arguments: object) -> Answer:

@@ -13,7 +13,8 @@ from helpers_models import STATS, write_model
 from helpers_tasks import make_scene_task
 
 from hearbench.cli.app import app
-from hearbench.cli.stages import probe_store
+from hearbench.evaluation.job import Job
+from hearbench.evaluation.probes import ProbeSetup
 from hearbench.results import Result
 
 FAILING = {
@@ -102,12 +103,14 @@ def test_models_that_meddle_change_nothing_for_others(here: Path) -> None:
 def test_a_bug_loses_nothing_else(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_scene_task(here / "tasks", name="others")
 
-    def fails(store: Any, *rest: Any, **more: Any) -> Any:
-        if store.task.name.startswith("tones"):
-            raise RuntimeError("a bug of ours")
-        return probe_store(store, *rest, **more)
+    make = ProbeSetup.make
 
-    monkeypatch.setattr("hearbench.cli.evaluation.probe_store", fails)
+    def fails(setup: ProbeSetup, job: Job, *rest: Any) -> Any:
+        if job.task.name.startswith("tones"):
+            raise RuntimeError("a bug of ours")
+        return make(setup, job, *rest)
+
+    monkeypatch.setattr(ProbeSetup, "make", fails)
     arguments = ["evaluate", "good.py", "--out", "results", "--protocol", "knn", "--json"]
     tasks = ["--task", "tasks/tones-1.0.0-full", "--task", "tasks/others-1.0.0-full"]
     result = runner().invoke(app, [*arguments, *tasks])

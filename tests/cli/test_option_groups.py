@@ -92,6 +92,6 @@ def test_the_groups_give_what_verbs_work_with(tmp_path: Path) -> None:
     assert (plan.protocol.name, plan.seeds, plan.precision) == ("linear", (7, 8), "float32")
     # Nothing is random in a search of nearest neighbours.
     assert TrainingOptions(protocol="knn", seeds=5).plan(workspace).seeds == (42,)
-    model = ModelChoiceOptions().load("hearbench.models.naive", workspace, None)
+    model = ModelChoiceOptions().ref("hearbench.models.naive", workspace).load(workspace)
     assert model.name == "hearbench.models.naive"
     model.close()

@@ -68,9 +68,9 @@ def test_streams_of_a_real_process(task: Path, tmp_path: Path) -> None:
 
 def test_bugs_keep_their_traceback(task: Path, tmp_path: Path) -> None:
     code = (
-        "import hearbench.cli.evaluate as e, hearbench.cli.app as a\n"
+        "import hearbench, hearbench.cli.app as a\n"
         "def broken(*args, **kwargs): raise RuntimeError('a bug')\n"
-        "e.evaluate_tasks = broken\n"
+        "hearbench.evaluate = broken\n"
         f"a.app(['evaluate', 'hearbench.models.naive', '--task', {str(task)!r}, '--out', "
         f"{str(tmp_path)!r}])"
     )

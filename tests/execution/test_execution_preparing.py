@@ -11,10 +11,10 @@ import pytest
 from helpers_cli import hearbench
 from helpers_tasks import write_wav
 
-from hearbench.execution.exchange import UrlExchange
-from hearbench.execution.executor import ThisProcess, drive
-from hearbench.execution.preparing import PrepareCorpus, Prepared, preparing
-from hearbench.execution.task_place import TaskPlace
+from hearbench.evaluation.preparing import PrepareCorpus, Prepared, preparing
+from hearbench.evaluation.task_ref import TaskRef
+from hearbench.execution.executor import InProcess, drive
+from hearbench.execution.remote_cache import UrlExchange
 from hearbench.tasks.from_corpus import prepare_from_corpus
 from hearbench.tasks.store import load_task
 from hearbench.workspace import Workspace
@@ -53,11 +53,11 @@ def test_by_way_of_a_url(corpora: Path, tmp_path: Path, workspace: Workspace) ->
     node = dataclasses.replace(workspace, cache_dir=tmp_path / "node")
     prepared: Prepared = {}
     units = [unit(corpora, *ASKED, out=None, sent=True)]
-    assert drive(ThisProcess(node, exchange), preparing(units, prepared)) == {}
+    assert drive(InProcess(node, exchange), preparing(units, prepared)) == {}
     place, failed = (prepared[asked] for asked in ASKED)
     assert isinstance(failed, str)
     assert "esc50-all_folds-small.zip" in failed
-    assert isinstance(place, TaskPlace)
+    assert isinstance(place, TaskRef)
     assert list(workspace.cache_dir.glob("tasks/*")) == []
     place.bring_home(workspace, exchange)
     here = prepare_from_corpus(
@@ -76,12 +76,12 @@ def test_by_way_of_a_url(corpora: Path, tmp_path: Path, workspace: Workspace) ->
 def test_into_a_folder_that_all_see(corpora: Path, tmp_path: Path, workspace: Workspace) -> None:
     prepared: Prepared = {}
     units = [unit(corpora, ASKED[0], out=tmp_path / "o", sent=False)]
-    assert drive(ThisProcess(workspace), preparing(units, prepared)) == {}
+    assert drive(InProcess(workspace), preparing(units, prepared)) == {}
     assert prepared[ASKED[0]] == f"{tmp_path / 'o'} isn't there on the node that would write to it."
     (tmp_path / "o").mkdir()
-    assert drive(ThisProcess(workspace), preparing(units, prepared)) == {}
+    assert drive(InProcess(workspace), preparing(units, prepared)) == {}
     folder = tmp_path / "o" / "tasks" / "libricount-v1.0.0-hear2021-small"
-    assert prepared[ASKED[0]] == TaskPlace(folder.name, str(folder))
+    assert prepared[ASKED[0]] == TaskRef(folder.name, str(folder))
 
 
 @pytest.mark.real

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 from hearbench.cli.cluster import on_cluster
 from hearbench.cli.preparing import CatalogSource
-from hearbench.cli.terminal import Reporter
 from hearbench.errors import TaskError
 from hearbench.workspace import Workspace
 
 if TYPE_CHECKING:
-    from hearbench.execution.preparing import Prepared
+    from hearbench.evaluation.preparing import Prepared
     from hearbench.execution.ray_cluster import Share
     from hearbench.tasks.store import PreparedTask
 
@@ -28,7 +27,6 @@ def prepare_on_cluster(
     address: str | None,
     shared: str | None,
     workspace: Workspace,
-    reporter: Reporter,
 ) -> Callable[[str, str], PreparedTask]:
     """Has a cluster prepare tasks.
 
@@ -36,11 +34,10 @@ def prepare_on_cluster(
         wanted: Names and modes.
         source: How they are prepared.
         out: Folder that takes ``tasks/``; None for the cache.
-        share: What one unit takes of the cluster.
+        share: What one step takes of the cluster.
         address: Of the cluster; None starts one on this machine.
         shared: URL by which nodes that don't see the cache hand over what they make.
         workspace: Of the command.
-        reporter: Is told how it gets on.
 
     Returns:
         A function that gives a task by its name and mode, or says why it couldn't be prepared.
@@ -48,9 +45,9 @@ def prepare_on_cluster(
     Raises:
         HearError: The cluster or the URL can't be used, or a task can't be had from there.
     """
+    from hearbench.evaluation.preparing import PrepareCorpus, preparing
+    from hearbench.evaluation.task_ref import TaskRef
     from hearbench.execution.executor import drive
-    from hearbench.execution.preparing import PrepareCorpus, preparing
-    from hearbench.execution.task_place import TaskPlace
     from hearbench.tasks.catalog import get_spec
     from hearbench.tasks.locate import TASKS_FOLDER
     from hearbench.tasks.store import load_task
@@ -58,7 +55,7 @@ def prepare_on_cluster(
     corpora: dict[str, list[tuple[str, str]]] = {}
     for name, mode in wanted:
         corpora.setdefault(get_spec(name).corpus, []).append((name, mode))
-    units = [
+    steps = [
         PrepareCorpus(
             tasks=tuple(tasks),
             out=None if out is None or shared is not None else str(out.resolve()),
@@ -73,16 +70,16 @@ def prepare_on_cluster(
     target = workspace.cache_dir if out is None else out
     target.mkdir(parents=True, exist_ok=True)
     prepared: Prepared = {}
-    with on_cluster(workspace, address, share, shared, reporter) as (cluster, exchange):
-        with reporter.stage(f"cluster: preparing tasks, {len(wanted)} in all") as tell:
-            failures = drive(cluster, preparing(units, prepared), tell)
-        for unit in units:
-            if unit.label() in failures:
-                prepared.update(dict.fromkeys(unit.tasks, failures[unit.label()]))
-        if exchange is not None:
+    with on_cluster(workspace, address, share, shared) as cluster:
+        what = f"cluster: preparing tasks, {len(wanted)} in all"
+        failures = drive(cluster, preparing(steps, prepared), what)
+        for step in steps:
+            if step.label() in failures:
+                prepared.update(dict.fromkeys(step.tasks, str(failures[step.label()])))
+        if shared is not None:
             for place in prepared.values():
-                if isinstance(place, TaskPlace):
-                    place.bring(target / TASKS_FOLDER / place.name, exchange)
+                if isinstance(place, TaskRef):
+                    place.bring(target / TASKS_FOLDER / place.name, cluster.context.exchange)
 
     def give(name: str, mode: str) -> PreparedTask:
         found = prepared[name, mode]

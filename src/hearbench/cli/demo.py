@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from hearbench.cli import options as o
-from hearbench.cli.evaluate import finish, show_evaluated
-from hearbench.cli.evaluation import evaluate_tasks
+from hearbench.cli.evaluate import evaluated, finish
 from hearbench.cli.running import answers_only, verb
-from hearbench.cli.terminal import Reporter, answer_json, say
+from hearbench.cli.terminal import answer_json, say
 
 __all__ = ["demo"]
 
@@ -54,7 +53,6 @@ def demo(
         )
 
         workspace = o.settings_of(out / "cache" if cache is None else cache, device, workers)
-        reporter = Reporter()
         tasks = make_demo_tasks(out, workspace=workspace)
         write_starter_model(out / _STARTER)
     if tasks_only:
@@ -62,18 +60,15 @@ def demo(
         return
     with answers_only():
         plan = o.plan_of(DEMO_PROTOCOL, 42, "auto", DEMO_ONLY, DEMO_GRID_POINTS, workspace)
-        model = o.get_model(_MODEL, None, None, workspace)
-        evaluated = evaluate_tasks(
-            model,
+        results = evaluated(
+            _MODEL,
             tasks,
-            out / "results",
-            plan,
-            "float32",
-            workspace,
-            reporter,
+            protocol=plan,
+            out=out / "results",
             overwrite=True,  # the demo of another version left its own here
+            workspace=workspace,
         )
-    finish(evaluated, lambda: show_evaluated(evaluated), as_json=json)
+    finish(results, as_json=json)
     if not json:
         plan_options = " ".join(
             [f"--protocol {DEMO_PROTOCOL}"]

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from hearbench.cli import options as o
 from hearbench.cli import places
-from hearbench.cli.evaluation import each_task
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
-from hearbench.cli.stages import embed_task
-from hearbench.cli.terminal import Reporter, answer_json, answer_line
-
-if TYPE_CHECKING:
-    from hearbench.tasks.store import PreparedTask
+from hearbench.cli.terminal import answer_json, answer_line
 
 __all__ = ["embed_verb"]
-
-
-@dataclass
-class _Embedded:
-    """What came of several tasks: descriptions of their embeddings, and what went wrong."""
-
-    results: list[dict[str, Any]] = field(default_factory=list)
-    failed: list[tuple[str, str | None, str]] = field(default_factory=list)
-    unforeseen: list[Exception] = field(default_factory=list)
 
 
 @verb(
@@ -49,37 +34,27 @@ def embed_verb(
     They stay in the cache, where `hearbench evaluate` and `hearbench probe` find them. A run that
     was stopped goes on from its last finished shard.
     """
-    embedded = _Embedded()
+    from hearbench.evaluation.run import embed_tasks
+
     with answers_only():
         workspace = place.workspace()
-        stored_as = o.checked_dtype(dtype)
-        reporter = Reporter()
-        interpreter = host.interpreter([model], task, workspace, reporter)
-        loaded = choice.load(model, workspace, interpreter)
-
-        def look(text: str) -> tuple[Path, PreparedTask]:
-            from hearbench.tasks.store import load_task
-
-            prepared = load_task(text, workspace=workspace)
-            return prepared.folder, prepared
-
-        def work(prepared: PreparedTask) -> None:
-            store = embed_task(loaded, prepared, stored_as, workspace, reporter)
-            embedded.results.append(_described(store.folder, store.digest, store.manifest))
-
-        try:
-            each_task(model, task, look, work, embedded, reporter)
-        finally:
-            loaded.close()
+        results = embed_tasks(
+            choice.ref(model, workspace, host.interpreter([model], task, workspace)),
+            task,
+            dtype=o.checked_dtype(dtype),
+            workspace=workspace,
+        )
+    described = [_described(store.folder, store.digest, store.manifest) for store in results.stores]
     if json:
-        failed = [{"task": text, "error": error} for _, text, error in embedded.failed]
-        answer_json({"embeddings": embedded.results, "failed": failed})
+        failed = [{"task": one.task, "error": one.text} for one in results.failures]
+        answer_json({"embeddings": described, "failed": failed})
     else:
-        for found in embedded.results:
+        for found in described:
             answer_line(f"{found['folder']}  {found['digest']}")
-    if embedded.unforeseen:
-        raise embedded.unforeseen[0]
-    if embedded.failed:
+    unforeseen = [failure.error for failure in results.failures if failure.is_unforeseen]
+    if unforeseen:
+        raise unforeseen[0]
+    if results.failures:
         raise typer.Exit(BAD_INPUT)
 
 

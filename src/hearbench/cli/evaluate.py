@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import hearbench
 from hearbench.cli import cluster as c
 from hearbench.cli import options as o
-from hearbench.cli import places
-from hearbench.cli.curve_tables import show_curves
-from hearbench.cli.distances import EvaluatedDistances, evaluate_distances, show_distances
-from hearbench.cli.evaluation import Evaluated, Gathered, evaluate_models, evaluate_tasks
-from hearbench.cli.few_labels import Repeats, Shots, TrainFractions, few_labels_of
+from hearbench.cli.cluster import ClusterOptions
+from hearbench.cli.places import HostOptions
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
-from hearbench.cli.stages import named_tasks
-from hearbench.cli.tables import show_results
-from hearbench.cli.terminal import Reporter, answer_json, say
+from hearbench.cli.terminal import answer_json, say
 from hearbench.errors import HearError
 
 if TYPE_CHECKING:
-    from hearbench.models.protocol import Model
+    from hearbench.distance import DistanceResult
+    from hearbench.evaluation.few_labels import FewLabels
+    from hearbench.evaluation.probes import ProbeSetup
+    from hearbench.evaluation.results import Results
+    from hearbench.results import Result
 
-__all__ = ["evaluate", "finish", "show_evaluated"]
+__all__ = ["evaluate", "evaluated", "finish", "results_json", "show"]
+
+_REPEATS = 5
 
 Distance = Annotated[
     bool,
@@ -35,6 +38,78 @@ Distance = Annotated[
 ]
 
 
+TrainFractions = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--train-fraction",
+        metavar="F",
+        help="Learn from this share of the training clips as well, as 0.1. Repeatable.",
+    ),
+]
+Shots = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--shots",
+        metavar="K",
+        min=1,
+        help="Learn from so many training clips per label as well. Repeatable.",
+    ),
+]
+Repeats = Annotated[
+    int | None,
+    typer.Option(
+        "--repeats",
+        metavar="N",
+        min=1,
+        help=f"How often each part is drawn and learned from; by default {_REPEATS}.",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class FewLabelsOptions:
+    """Which parts of the training clips are learned from."""
+
+    train_fraction: TrainFractions = None
+    shots: Shots = None
+    repeats: Repeats = None
+
+    def check(self, seeds: int) -> None:
+        """Refuses options that don't fit together.
+
+        Raises:
+            HearError: They don't.
+        """
+        if not self.train_fraction and not self.shots:
+            if self.repeats is not None:
+                raise HearError(
+                    "--repeats says how often parts of the training clips are drawn. Say which "
+                    "with --train-fraction or --shots."
+                )
+        elif seeds > 1:
+            raise HearError(
+                "--seeds can't be given together with --train-fraction or --shots: every repeat "
+                "has a seed of its own. Use --repeats, or run the command once for each."
+            )
+
+    def setups(self, probe: ProbeSetup) -> list[FewLabels]:
+        """The set-up that the options describe; none if they ask for none.
+
+        Raises:
+            HearError: A share isn't in (0, 1].
+        """
+        if not self.train_fraction and not self.shots:
+            return []
+        few = hearbench.FewLabels.of(
+            probe,
+            fractions=self.train_fraction or (),
+            shots=self.shots or (),
+            repeats=self.repeats or _REPEATS,
+        )
+        return [few]
+
+
 @verb(
     "hearbench evaluate hearbench.models.naive --task demo-out/tasks/notes-1.0.0-demo --out out",
     "hearbench evaluate my_model.py --weights epoch9.pt --task a --task b --out results --json",
@@ -43,41 +118,25 @@ Distance = Annotated[
     "hearbench evaluate my_model.py --task a --out results --distance",
     "hearbench evaluate one.py two.py --task all --out results --executor ray --address auto",
     "hearbench evaluate old_model.hear --python old/venv/bin/python --task a --out results",
+    options="weights option protocol seed device name overwrite only grid_points seeds "
+    "train_fraction shots repeats distance precision dtype cache workers max_memory python env "
+    "sandbox timeout model_memory readable executor address cpus_per_unit gpus_per_unit shared "
+    "shard json",
 )
 def evaluate(
     model: o.ModelSpecs,
     task: o.Tasks,
     out: o.Out,
-    weights: o.Weights = None,
-    option: o.ModelOptions = None,
-    protocol: o.ProtocolName = "hear2021",
-    seed: o.Seed = 42,
-    device: o.Device = None,
+    choice: o.ModelChoiceOptions,
+    training: o.TrainingOptions,
+    few: FewLabelsOptions,
+    place: o.WorkspaceOptions,
+    host: HostOptions,
+    cluster: ClusterOptions,
     name: o.Name = None,
     overwrite: o.Overwrite = False,
-    only: o.Only = None,
-    grid_points: o.GridPoints = None,
-    seeds: o.Seeds = 1,
-    train_fraction: TrainFractions = None,
-    shots: Shots = None,
-    repeats: Repeats = None,
     distance: Distance = False,
-    precision: o.Precision = "auto",
     dtype: o.DtypeName = "float32",
-    cache: o.CacheDir = None,
-    workers: o.Workers = None,
-    max_memory: o.MaxMemory = None,
-    python: places.Python = None,
-    env: places.Env = None,
-    sandbox: places.Sandbox = False,
-    timeout: places.TimeoutS = None,
-    model_memory: places.ModelMemory = None,
-    readable: places.Readable = None,
-    executor: c.ExecutorName = "local",
-    address: c.Address = None,
-    cpus_per_unit: c.CpusPerUnit = None,
-    gpus_per_unit: c.GpusPerUnit = None,
-    shared: c.SharedUrl = None,
     json: o.Json = False,
 ) -> None:
     """Evaluates models on tasks: embeddings, probes, scores with intervals.
@@ -89,157 +148,163 @@ def evaluate(
     processes of many machines do what takes long; the results are the same but for rounding.
     """
     with answers_only():
-        share = c.share_of(executor, address, cpus_per_unit, gpus_per_unit, shared)
+        cluster.share()  # before anything is loaded
         c.check_folder(out)
-        task = named_tasks(task)
         if distance:
-            _check_no_probe(
-                {
-                    "--seeds": seeds > 1,
-                    "--train-fraction": train_fraction,
-                    "--shots": shots,
-                    "--repeats": repeats,
-                    "--only": only,
-                    "--grid-points": grid_points,
-                    "--protocol": protocol != "hear2021",
-                }
-            )
-        few = few_labels_of(train_fraction, shots, repeats, seeds=seeds)
-        workspace = o.settings_of(cache, device, workers, max_memory)
-        plan = o.plan_of(protocol, seed, precision, only, grid_points, workspace, seeds)
-        stored_as = o.checked_dtype(dtype)
-        o.make_folder(out, "the results", "Choose another --out.")
+            _check_no_probe(training, few)
+        few.check(training.seeds)
         if len(model) > 1:
-            _check_for_one(weights, option, name)
-        reporter = Reporter()
-        interpreter = places.interpreter_of(
-            python, env, sandbox, timeout, model_memory, readable, task, workspace, reporter, model
-        )
-
-        def load(spec: str) -> Model:
-            return o.get_model(spec, weights, option, workspace, interpreter)
-
-        failures: c.Failures = {}
-        if share is not None:
-            batch = c.Batch(
-                models=model,
-                tasks=task,
-                weights=weights,
-                options=option,
-                interpreter=interpreter,
-                load=load,
+            _check_for_one(choice, name)
+        workspace = place.workspace()
+        probe = training.plan(workspace)
+        o.make_folder(out, "the results", "Choose another --out.")
+        other = host.interpreter(model, task, workspace)
+        models = [choice.ref(spec, workspace, other) for spec in model]
+        with cluster.running(workspace) as executor:
+            results = evaluated(
+                models,
+                task,
+                protocol="distance" if distance else [probe, *few.setups(probe)],
                 out=out,
                 name=name,
-                plan=None if distance else plan,
-                dtype=stored_as,
+                dtype=o.checked_dtype(dtype),
                 overwrite=overwrite,
-                always=distance or bool(few),
+                executor=executor,
+                workspace=workspace,
             )
-            failures = c.fill_on_cluster(batch, share, address, shared, workspace, reporter)
+    finish(results, as_json=json, distance=distance)
 
-        if distance:
-            measured = evaluate_models(
-                model,
-                task,
-                load,
-                lambda loaded, left, found: evaluate_distances(
-                    loaded,
-                    left,
-                    out,
-                    stored_as,
-                    workspace,
-                    reporter,
-                    name=name,
-                    overwrite=overwrite,
-                    evaluated=found,
-                ),
-                EvaluatedDistances(),
-                reporter,
-                failures,
-            )
-        else:
-            evaluated = evaluate_models(
-                model,
-                task,
-                load,
-                lambda loaded, left, found: evaluate_tasks(
-                    loaded,
-                    left,
-                    out,
-                    plan,
-                    stored_as,
-                    workspace,
-                    reporter,
-                    name=name,
-                    overwrite=overwrite,
-                    few=few,
-                    evaluated=found,
-                ),
-                Evaluated(),
-                reporter,
-                failures,
-            )
+
+def evaluated(*args: Any, **kwargs: Any) -> Results:
+    """As `hearbench.evaluate`, of which a command shows also failures alone."""
+    try:
+        return hearbench.evaluate(*args, **kwargs)
+    except hearbench.EvaluationError as failed:
+        return failed.results
+
+
+def results_json(results: Results, *, distance: bool = False) -> dict[str, Any]:
+    """The stable form that programs read."""
+    failed = [
+        {"model": failure.model, "task": failure.task, "error": failure.text}
+        for failure in results.failures
+    ]
+    found = [_result_json(path, result) for path, result in results.results]
     if distance:
-        finish(measured, lambda: show_distances(measured.results), as_json=json)
-    else:
-        finish(evaluated, lambda: show_evaluated(evaluated), as_json=json)
+        return {"results": found, "failed": failed}
+    curves = [
+        {"path": str(path), **curve.model_dump(mode="json")} for path, curve in results.curves
+    ]
+    return {"results": found, "curves": curves, "failed": failed}
 
 
-class Finished(Gathered, Protocol):
-    """What can be told at the end."""
+def _result_json(path: Path, result: Result | DistanceResult) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "model": result.model.name,
+        "task": result.task.name,
+        "path": str(path),
+        "primary_score": result.primary_score,
+    }
+    scores: dict[str, dict[str, Any]] = {
+        name: {"mean": summary.mean, "std": summary.std} for name, summary in result.scores.items()
+    }
+    if not isinstance(result, hearbench.Result):
+        for name, summary in result.scores.items():
+            interval = summary.interval
+            scores[name]["interval"] = interval and [interval.low, interval.high]
+        return {**found, "scores": scores}
+    from hearbench.evaluation.intervals import read_uncertainty
+    from hearbench.results.notes import notes_on
 
-    def as_json(self) -> dict[str, Any]:
-        """The stable form that programs read."""
+    sure = read_uncertainty(path.parent)
+    for name, score in sure.scores.items() if sure else ():
+        scores[name]["mean"] = score.mean
+        scores[name]["sources"] = {
+            source: None if part is None else part.model_dump(mode="json")
+            for source, part in (
+                ("clips", score.clips),
+                ("seeds", score.seeds),
+                ("folds", score.folds),
+                ("total", score.total),
+            )
+        }
+    seeds = [result.seed] if sure is None else list(sure.seeds)
+    return {**found, "seeds": seeds, "scores": scores, "notes": notes_on([(path, result)])}
 
 
-def show_evaluated(evaluated: Evaluated) -> None:
+def show(results: Results) -> None:
     """Prints results, and curves where there are any."""
-    show_results(evaluated.results)
-    if evaluated.curves:
-        show_curves([(path.parents[2].name, curve) for path, curve in evaluated.curves])
+    # Not loaded for the help.
+    from hearbench.cli.curve_tables import show_curves
+    from hearbench.cli.distances import show_distances
+    from hearbench.cli.tables import show_results
+
+    probes, distances = [], []
+    for path, one in results.results:
+        if isinstance(one, hearbench.Result):
+            probes.append((path, one))
+        else:
+            distances.append((path, one))
+    if distances:
+        show_distances(distances)
+    else:
+        show_results(probes)
+    if results.curves:
+        show_curves([(path.parents[2].name, curve) for path, curve in results.curves])
 
 
-def finish(evaluated: Finished, show: Callable[[], None], *, as_json: bool) -> None:
+def finish(results: Results, *, as_json: bool, distance: bool = False) -> None:
     """Gives the answer, and ends with code 2 if a task failed, or as errors end that are bugs.
 
     Args:
-        evaluated: What came of all models and tasks.
-        show: Prints the results.
-        as_json: Give them in JSON instead.
+        results: What came of all models and tasks.
+        as_json: Give it in JSON.
+        distance: Whether distances were asked for, whose JSON has no curves.
     """
     if as_json:
-        answer_json(evaluated.as_json())
-    elif evaluated.results:
-        show()
-    if evaluated.failed:
-        total = len(evaluated.failed) + len(evaluated.results)
+        answer_json(results_json(results, distance=distance))
+    elif results.results:
+        show(results)
+    if results.failures:
+        total = len(results.failures) + len(results.results)
         if total > 1:
-            names, what = _shown(evaluated)
+            names, what = _shown(results)
             say(
-                f"{len(evaluated.failed)} of {total} {what} failed: {', '.join(names)}. "
+                f"{len(results.failures)} of {total} {what} failed: {', '.join(names)}. "
                 "See the errors above."
             )
-    if evaluated.unforeseen:
-        raise evaluated.unforeseen[0]
-    if evaluated.failed:
+    unforeseen = [failure.error for failure in results.failures if failure.is_unforeseen]
+    if unforeseen:
+        raise unforeseen[0]
+    if results.failures:
         raise typer.Exit(BAD_INPUT)
 
 
-def _shown(evaluated: Gathered) -> tuple[list[str], str]:
+def _shown(results: Results) -> tuple[list[str], str]:
     """What failed, and what it is: tasks where there is one model, or else models on tasks."""
-    models = {model for model, _, _ in evaluated.failed}
-    if len(models | {result.model.spec for _, result in evaluated.results}) == 1:
-        return [task or model for model, task, _ in evaluated.failed], "tasks"
-    shown = [f"{model} on {task}" if task else model for model, task, _ in evaluated.failed]
-    return shown, "evaluations"
+    failures = results.failures
+    models = {failure.model for failure in failures}
+    if len(models | {result.model.spec for result in results}) == 1:
+        return [failure.task or failure.model for failure in failures], "tasks"
+    named = [f"{one.model} on {one.task}" if one.task else one.model for one in failures]
+    return named, "evaluations"
 
 
-def _check_no_probe(given: Mapping[str, object]) -> None:
+def _check_no_probe(training: o.TrainingOptions, few: FewLabelsOptions) -> None:
     """Refuses what belongs to probes where distances are wanted.
 
     Raises:
         HearError: Something of that kind is given.
     """
+    given = {
+        "--seeds": training.seeds > 1,
+        "--train-fraction": few.train_fraction,
+        "--shots": few.shots,
+        "--repeats": few.repeats,
+        "--only": training.only,
+        "--grid-points": training.grid_points,
+        "--protocol": training.protocol != "hear2021",
+    }
     found = [key for key, value in given.items() if value]
     if found:
         raise HearError(
@@ -248,13 +313,13 @@ def _check_no_probe(given: Mapping[str, object]) -> None:
         )
 
 
-def _check_for_one(weights: str | None, option: list[str] | None, name: str | None) -> None:
+def _check_for_one(choice: o.ModelChoiceOptions, name: str | None) -> None:
     """Refuses what belongs to one model where there are several.
 
     Raises:
         HearError: Something of that kind is given.
     """
-    given = {"--weights": weights, "--option": option, "--name": name}
+    given = {"--weights": choice.weights, "--option": choice.option, "--name": name}
     found = [key for key, value in given.items() if value]
     if found:
         raise HearError(

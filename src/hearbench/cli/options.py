@@ -15,9 +15,9 @@ from hearbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from hearbench.embeddings.manifest import Dtype
+    from hearbench.evaluation.probes import ProbeSetup
     from hearbench.models.loaded import Interpreter
-    from hearbench.models.protocol import Model
-    from hearbench.probe.protocol import Protocol
+    from hearbench.models.ref import ModelRef
 
 __all__ = [
     "CacheDir",
@@ -37,7 +37,6 @@ __all__ = [
     "Out",
     "Overwrite",
     "Precision",
-    "ProbePlan",
     "ProtocolName",
     "Results",
     "Seed",
@@ -48,8 +47,8 @@ __all__ = [
     "Workers",
     "WorkspaceOptions",
     "checked_dtype",
-    "get_model",
     "make_folder",
+    "model_ref",
     "pairs",
     "plan_of",
     "settings_of",
@@ -217,14 +216,14 @@ class ModelChoiceOptions:
     weights: Weights = None
     option: ModelOptions = None
 
-    def load(self, spec: str, workspace: Workspace, interpreter: Interpreter | None) -> Model:
-        """Loads a model, in this Python or another.
+    def ref(self, spec: str, workspace: Workspace, host: Interpreter | None = None) -> ModelRef:
+        """A model with these options, in this Python or another.
 
         Raises:
-            ModelError: It can't be loaded.
-            HearError: The options or the device can't be used.
+            ModelError: An option can't be handed to a model.
+            HearError: The options can't be read, or the device can't be used.
         """
-        return get_model(spec, self.weights, self.option, workspace, interpreter)
+        return model_ref(spec, self.weights, self.option, workspace, host)
 
 
 @dataclass(frozen=True)
@@ -238,7 +237,7 @@ class TrainingOptions:
     grid_points: GridPoints = None
     precision: Precision = "auto"
 
-    def plan(self, workspace: Workspace) -> ProbePlan:
+    def plan(self, workspace: Workspace) -> ProbeSetup:
         """The training that the options describe.
 
         Raises:
@@ -255,26 +254,6 @@ class TrainingOptions:
             workspace,
             self.seeds,
         )
-
-
-@dataclass(frozen=True)
-class ProbePlan:
-    """How a probe is to be trained.
-
-    Attributes:
-        protocol: With its grid restricted as asked for.
-        seeds: Of the trainings; the first one's result is the task's.
-        precision: Of the products, resolved: ``float32`` or ``bfloat16``.
-    """
-
-    protocol: Protocol
-    seeds: tuple[int, ...]
-    precision: str
-
-    @property
-    def seed(self) -> int:
-        """The first one."""
-        return self.seeds[0]
 
 
 def settings_of(
@@ -353,18 +332,18 @@ def pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:
     return found
 
 
-def get_model(
+def model_ref(
     spec: str,
     weights: str | None,
     options: Sequence[str] | None,
     workspace: Workspace,
-    interpreter: Interpreter | None = None,
-) -> Model:
-    """Loads the model that the options describe.
+    host: Interpreter | None = None,
+) -> ModelRef:
+    """The model that the options describe.
 
     Raises:
-        ModelError: It can't be loaded.
-        HearError: The options or the device can't be.
+        ModelError: An option can't be handed to a model.
+        HearError: The options can't be read, or the device can't be used.
     """
     given = pairs(options, "--option")
     for key in ("spec", "workspace", "interpreter"):
@@ -372,11 +351,11 @@ def get_model(
             raise ModelError(f"An option named {key!r} can't be handed to a model.")
     if "weights" in given:
         raise ModelError("Hand the weights over with --weights, not as an option.")
-    if interpreter is None:
+    if host is None:
         check_device(workspace)
-    from hearbench.models.loading import load_model
+    from hearbench.models.ref import ModelRef
 
-    return load_model(spec, weights, workspace=workspace, interpreter=interpreter, **given)
+    return ModelRef(spec, weights, tuple(given.items()), host)
 
 
 def checked_dtype(name: str) -> Dtype:
@@ -400,7 +379,7 @@ def plan_of(
     grid_points: int | None,
     workspace: Workspace,
     seeds: int = 1,
-) -> ProbePlan:
+) -> ProbeSetup:
     """The training that the options describe.
 
     Raises:
@@ -415,9 +394,6 @@ def plan_of(
     if precision not in ("auto", "float32", "bfloat16"):
         raise ProbeError(f"--precision {precision}: use auto, float32 or bfloat16.")
     device = check_device(workspace)
-    from hearbench.probe.precision import resolve_precision
+    from hearbench.evaluation.probes import ProbeSetup
 
-    dtype = resolve_precision(precision, device)
-    # Where nothing is random, all seeds give the same.
-    count = seeds if chosen.is_random else 1
-    return ProbePlan(chosen, tuple(range(seed, seed + count)), str(dtype).removeprefix("torch."))
+    return ProbeSetup.of(chosen, range(seed, seed + seeds), precision=precision, device=device)

@@ -13,7 +13,6 @@ import typer
 from hearbench.workspace import Workspace, user_path
 
 if TYPE_CHECKING:
-    from hearbench.cli.terminal import Reporter
     from hearbench.models.loaded import Interpreter
 
 __all__ = [
@@ -86,7 +85,7 @@ class HostOptions:
     readable: Readable = None
 
     def interpreter(
-        self, models: Sequence[str], tasks: Sequence[str], workspace: Workspace, reporter: Reporter
+        self, models: Sequence[str], tasks: Sequence[str], workspace: Workspace
     ) -> Interpreter | None:
         """The other Python that the options describe; None if they ask for none.
 
@@ -94,7 +93,6 @@ class HostOptions:
             models: The models that an environment is made for, as they were named.
             tasks: Tasks that the models must not read, likewise.
             workspace: Takes the environment.
-            reporter: Receives progress.
 
         Raises:
             ModelError: The environment can't be made.
@@ -108,7 +106,6 @@ class HostOptions:
             self.readable,
             tasks,
             workspace,
-            reporter,
             models,
         )
 
@@ -122,7 +119,6 @@ def interpreter_of(
     readable: Sequence[Path] | None,
     tasks: Sequence[str],
     workspace: Workspace,
-    reporter: Reporter,
     models: Sequence[str] = (),
 ) -> Interpreter | None:
     """The other Python that the options describe; None if they ask for none.
@@ -147,7 +143,7 @@ def interpreter_of(
         )
         made = what_is_at(place.parents[1])
         if made is not None and made.editable is not None:
-            reporter.line(
+            workspace.progress.line(
                 f"{env} is installed for editing, and its code read from {made.editable}: an "
                 f"installed copy lacks {_few(made.lacked)}."
             )

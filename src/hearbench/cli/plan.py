@@ -12,9 +12,9 @@ from hearbench.amounts import duration, memory_size
 from hearbench.cli import options as o
 from hearbench.cli import places
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
-from hearbench.cli.stages import named_tasks
-from hearbench.cli.terminal import Reporter, answer_json, say
+from hearbench.cli.terminal import answer_json, say
 from hearbench.errors import HearError
+from hearbench.evaluation.run import named_tasks
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -118,9 +118,8 @@ def plan(
         workspace = o.settings_of(cache, device, workers, max_memory)
         probes = o.plan_of(protocol, 0, precision, only, grid_points, workspace, seeds)
         stored_as = o.checked_dtype(dtype)
-        reporter = Reporter()
         interpreter = places.interpreter_of(
-            python, env, sandbox, timeout, model_memory, readable, task, workspace, reporter, model
+            python, env, sandbox, timeout, model_memory, readable, task, workspace, model
         )
         import torch
 
@@ -139,7 +138,8 @@ def plan(
         facts = _facts(task, workspace, planner)
         for spec in dict.fromkeys(model):
             try:
-                loaded = o.get_model(spec, weights, option, workspace, interpreter)
+                ref = o.model_ref(spec, weights, option, workspace, interpreter)
+                loaded = ref.load(workspace)
             except HearError as error:
                 planner.fail(spec, None, error)
                 continue

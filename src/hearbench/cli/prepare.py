@@ -290,14 +290,7 @@ def prepare(
                 prepare_one = source.prepare(target, workspace)
             else:
                 prepare_one = prepare_on_cluster(
-                    wanted,
-                    source,
-                    written.out,
-                    share,
-                    cluster.address,
-                    cluster.shared,
-                    workspace,
-                    reporter,
+                    wanted, source, written.out, share, cluster.address, cluster.shared, workspace
                 )
             done, failed = _prepare_catalog(wanted, prepare_one, reporter)
     if json and names:

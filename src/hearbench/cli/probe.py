@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hearbench.cli import options as o
-from hearbench.cli.evaluate import finish, show_evaluated
-from hearbench.cli.evaluation import Evaluated, evaluate_tasks
-from hearbench.cli.intervals import write_uncertainty
-from hearbench.cli.kept import Inputs, alone_in, check_evaluable, result_folder
+from hearbench.cli.evaluate import evaluated, finish
 from hearbench.cli.running import answers_only, verb
-from hearbench.cli.stages import missing_seeds, probe_store
-from hearbench.cli.terminal import Reporter
-from hearbench.errors import EmbeddingError, HearError
+from hearbench.errors import EmbeddingError, HearError, UnknownNameError
 from hearbench.workspace import Workspace, user_path
 
 if TYPE_CHECKING:
     from hearbench.embeddings.manifest import Manifest
+    from hearbench.embeddings.store import EmbeddingStore
     from hearbench.tasks.store import PreparedTask
 
 __all__ = ["probe"]
@@ -72,78 +68,50 @@ def probe(
 
     Writes OUT/MODEL/TASK/result.json, as `hearbench evaluate` does.
     """
+    from hearbench.evaluation.run import evaluate_store
+
     with answers_only():
         workspace = o.settings_of(cache, device, workers, max_memory)
-        plan = o.plan_of(protocol, seed, precision, only, grid_points, workspace, seeds)
-        reporter = Reporter()
+        setup = o.plan_of(protocol, seed, precision, only, grid_points, workspace, seeds)
         o.make_folder(out, "the results", "Choose another --out.")
         folder = user_path(source)
         if folder.is_dir():
             if weights or option:
                 raise HearError("--weights and --option belong to a model, not to embeddings.")
-            evaluated = _from_store(
-                folder, task, out, plan, workspace, reporter, name=name, overwrite=overwrite
+            results = evaluate_store(
+                _store(folder, task, workspace),
+                setup,
+                out,
+                name=name,
+                overwrite=overwrite,
+                workspace=workspace,
             )
         else:
             if task is None:
                 raise HearError(
                     f"{source} is no folder of embeddings; to probe a model, say --task as well."
                 )
-            evaluated = evaluate_tasks(
-                o.get_model(source, weights, option, workspace),
-                [task],
-                out,
-                plan,
-                o.checked_dtype(dtype),
-                workspace,
-                reporter,
+            results = evaluated(
+                o.model_ref(source, weights, option, workspace),
+                task,
+                protocol=setup,
+                out=out,
                 name=name,
+                dtype=o.checked_dtype(dtype),
                 overwrite=overwrite,
+                workspace=workspace,
             )
-    finish(evaluated, lambda: show_evaluated(evaluated), as_json=json)
+    finish(results, as_json=json)
 
 
-def _from_store(
-    folder: Path,
-    task_text: str | None,
-    out: Path,
-    plan: o.ProbePlan,
-    workspace: Workspace,
-    reporter: Reporter,
-    *,
-    name: str | None,
-    overwrite: bool,
-) -> Evaluated:
+def _store(folder: Path, task: str | None, workspace: Workspace) -> EmbeddingStore:
     from hearbench.embeddings.store import EmbeddingStore, read_manifest
-    from hearbench.results import RESULT_FILE, Result
 
     manifest = read_manifest(folder)
-    task = _task_of(manifest, task_text, workspace)
-    check_evaluable(task, plan)
-    store = EmbeddingStore.open(folder, task, workspace=workspace)
-    target = result_folder(out, manifest.model.name, name, task.name)
-    inputs = Inputs(
-        model=manifest.model.called_digest or manifest.model.digest,
-        fingerprint=manifest.model.fingerprint,
-        task=manifest.task.digest,
-        dtype=manifest.dtype,
-        plan=plan,
-        metadata=task.metadata,
-        seed=plan.seed,
-    )
-    with alone_in(target, reporter):
-        missing = missing_seeds(target, inputs, overwrite=overwrite)
-        if missing:
-            made = probe_store(store, plan, target, workspace, reporter, seeds=missing)
-            return Evaluated(results=[made])
-        path = target / RESULT_FILE
-        reporter.line(f"{task.name}: kept {path}, which was made from the same inputs")
-        write_uncertainty(target, task.name, reporter)
-        return Evaluated(results=[(path, Result.read(path))])
+    return EmbeddingStore.open(folder, _task_of(manifest, task, workspace), workspace=workspace)
 
 
 def _task_of(manifest: Manifest, text: str | None, workspace: Workspace) -> PreparedTask:
-    from hearbench.errors import UnknownNameError
     from hearbench.tasks.store import load_task
 
     name = manifest.task.name if text is None else text

@@ -12,13 +12,14 @@ import typer
 from hearbench._version import __version__
 from hearbench.cli import options as o
 from hearbench.cli import places
-from hearbench.cli.evaluation import Evaluated, evaluate_tasks
+from hearbench.cli.evaluate import evaluated
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
-from hearbench.cli.terminal import Reporter, answer_line, say
+from hearbench.cli.terminal import answer_line, say
 from hearbench.errors import HearError, ResultError
 from hearbench.workspace import Workspace, user_path
 
 if TYPE_CHECKING:
+    from hearbench.evaluation.results import Results
     from hearbench.leaderboard.card import Card
     from hearbench.leaderboard.submission import Submission
     from hearbench.models.loaded import Interpreter
@@ -97,7 +98,6 @@ def submit(
         workspace = o.settings_of(cache, device, workers, max_memory)
         plan = o.plan_of(protocol, seed, precision, only, grid_points, workspace)
         tasks = task or _tasks_here(workspace)
-        reporter = Reporter()
         is_source = user_path(model).is_dir()
         spec = said.api if is_source else model
         interpreter = places.interpreter_of(
@@ -109,7 +109,6 @@ def submit(
             readable,
             tasks,
             workspace,
-            reporter,
             [spec],
         )
         place = results or out.with_name(f"{out.name}.results")
@@ -119,16 +118,16 @@ def submit(
             _tell_invalid(report, spec)
             raise typer.Exit(_INVALID)
         options = [f"{key}={value}" for key, value in said.options.items()]
-        loaded = o.get_model(spec, weights, options, workspace, interpreter)
+        loaded = o.model_ref(spec, weights, options, workspace, interpreter).load(workspace)
         try:
-            evaluated = evaluate_tasks(
-                loaded, tasks, place, plan, "float32", workspace, reporter, name="submitted"
+            measured = evaluated(
+                loaded, tasks, protocol=plan, out=place, name="submitted", workspace=workspace
             )
         finally:
             loaded.close()
-        submission = _write(out, said, loaded, report, evaluated)
+        submission = _write(out, said, loaded, report, measured)
     _show(out, submission)
-    if evaluated.failed:
+    if measured.failures:
         raise typer.Exit(BAD_INPUT)
 
 
@@ -177,18 +176,18 @@ def _tell_invalid(report: Report, spec: str) -> None:
     say(f"{spec} isn't valid, so nothing was evaluated. `hearbench validate {spec}` says more.")
 
 
-def _write(out: Path, card: Card, model: Model, report: Report, evaluated: Evaluated) -> Submission:
+def _write(out: Path, card: Card, model: Model, report: Report, results: Results) -> Submission:
     from hearbench.leaderboard.bundle import write_bundle
     from hearbench.leaderboard.own_row import own_row
     from hearbench.leaderboard.submission import MeasuredModel, Submission, missing_columns
     from hearbench.leaderboard.table import COLUMNS
 
-    folders = {result.task.name: path.parent for path, result in evaluated.results}
+    folders = {result.task.name: path.parent for path, result in results.results}
     if not folders:
         raise ResultError("No task could be evaluated, so there is nothing to submit.")
     today = dt.datetime.now(dt.timezone.utc).date()
     own = own_row(list(folders.values()), card.model, url=card.url, submitted=today.isoformat())
-    failed: Mapping[str, str] = {str(task): error for _, task, error in evaluated.failed}
+    failed: Mapping[str, str] = {str(one.task): one.text for one in results.failures}
     refused = {Path(item.where).parent.name: item.reason for item in own.refused}
     submission = Submission(
         hearbench_version=__version__,

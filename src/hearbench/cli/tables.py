@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hearbench.amounts import duration
-from hearbench.cli.intervals import read_uncertainty
 from hearbench.cli.render import number, output_console, show
 from hearbench.results.notes import notes_on
 from hearbench.table import Column, Table
@@ -23,6 +22,8 @@ __all__ = ["number", "output_console", "show_results"]
 
 def show_results(results: Sequence[tuple[Path, Result]]) -> None:
     """Prints a table with a row per task, and below it what a reader should know."""
+    from hearbench.evaluation.intervals import read_uncertainty
+
     shown = [_Shown(result, read_uncertainty(path.parent)) for path, result in results]
     for title in dict.fromkeys(each.title for each in shown):
         of_title = [each for each in shown if each.title == title]

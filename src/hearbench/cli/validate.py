@@ -12,7 +12,7 @@ from hearbench.cli import options as o
 from hearbench.cli import places
 from hearbench.cli.render import show
 from hearbench.cli.running import INTERRUPTED, answers_only, verb
-from hearbench.cli.terminal import Reporter, answer_json, say
+from hearbench.cli.terminal import answer_json, say
 from hearbench.errors import ModelError
 from hearbench.table import Column, Styled, Table
 from hearbench.validate import CheckResult, Report, validate_model
@@ -67,8 +67,7 @@ def validate(
                 if key in given:
                     raise ModelError(f"An option named {key!r} can't be handed to a model.")
             workspace = place.workspace()
-            reporter = Reporter()
-            interpreter = host.interpreter([model], (), workspace, reporter)
+            interpreter = host.interpreter([model], (), workspace)
             report = validate_model(
                 model,
                 choice.weights,

@@ -22,7 +22,7 @@ from hearbench.distance.record import (
     DistanceSummary,
 )
 from hearbench.embeddings.store import EmbeddingStore
-from hearbench.errors import EmbeddingError, TaskError
+from hearbench.errors import EmbeddingError, UnsuitableTaskError
 from hearbench.metrics.distance import KS, DistanceMeasures, measure_distances
 from hearbench.metrics.distance_blocks import Sameness
 from hearbench.metrics.distance_errors import StandardErrors, n_looked_at, standard_errors
@@ -68,10 +68,10 @@ def check_distances(task: PreparedTask) -> None:
     """Refuses tasks that have no distances.
 
     Raises:
-        TaskError: It is an event task.
+        UnsuitableTaskError: It is an event task.
     """
     if task.kind != "scene":
-        raise TaskError(
+        raise UnsuitableTaskError(
             f"{task.name} is an event task. Distances are between scene embeddings, one per clip; "
             "leave --distance out for this task."
         )

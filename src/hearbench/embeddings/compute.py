@@ -45,6 +45,7 @@ __all__ = [
     "embed_shards",
     "finished_store",
     "missing_shards",
+    "shard_names",
     "store_folder",
 ]
 
@@ -113,6 +114,11 @@ def missing_shards(
         return []
     done = finished_records(place.folder / SHARDS, place.shards, workspace)
     return [shard.name for shard in place.shards if shard.name not in done]
+
+
+def shard_names(model: Model, task: PreparedTask) -> list[str]:
+    """The names of all shards of which a model's embeddings of a task consist, in their order."""
+    return [shard.name for shard in _shards(model, task)]
 
 
 def embed_shards(
@@ -218,9 +224,13 @@ def _place(model: Model, task: PreparedTask, dtype: Dtype, workspace: Workspace)
         raise EmbeddingError(f"Embeddings are stored as {' or '.join(get_args(Dtype))}: {dtype!r}.")
     task = with_rate(task, model.sample_rate, workspace=workspace)
     folder, key, others = _locate(model, task, dtype, workspace)
+    check = model.check(task.kind)
+    return _Place(folder, key, task, dtype, _shards(model, task), check, others)
+
+
+def _shards(model: Model, task: PreparedTask) -> Sequence[Shard]:
     sizes = {"scene": model.scene_embedding_size, "event": model.timestamp_embedding_size}
-    shards = plan_shards(task, model.sample_rate, sizes[task.kind])
-    return _Place(folder, key, task, dtype, shards, model.check(task.kind), others)
+    return plan_shards(task, model.sample_rate, sizes[task.kind])
 
 
 def _compute(

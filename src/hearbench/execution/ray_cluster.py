@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import uuid
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,10 +18,10 @@ from typing import Any
 
 from hearbench._version import __version__
 from hearbench.errors import HearError
-from hearbench.execution.exchange import Exchange, OneDisk, UrlExchange
-from hearbench.execution.executor import Outcome, outcome_of
-from hearbench.execution.units import Unit
+from hearbench.execution.executor import Context, Outcome, Step, outcome_of
+from hearbench.execution.remote_cache import Exchange, OneDisk, UrlExchange
 from hearbench.files import TEMPORARY_PREFIX
+from hearbench.progress import Progress
 from hearbench.workspace import Workspace, available_cores
 
 __all__ = ["RayCluster", "Share", "ray_cluster"]
@@ -31,13 +32,13 @@ _KNOCK_S = 10.0
 
 @dataclass(frozen=True)
 class Share:
-    """What one unit takes of a node.
+    """What one step takes of a node.
 
     Attributes:
         cpus: Processor cores, which are its threads.
-        gpus: GPUs, of units that need the device where that is one; a part of one lets several
+        gpus: GPUs, of steps that need the device where that is one; a part of one lets several
             share it.
-        retries: How often a unit is run again that was lost with its process or node.
+        retries: How often a step is run again that was lost with its process or node.
     """
 
     cpus: int = 1
@@ -47,11 +48,11 @@ class Share:
 
 @dataclass(frozen=True)
 class _Errand:
-    """A unit on its way to a worker, with what must hold there.
+    """A step on its way to a worker, with what must hold there.
 
     Attributes:
-        unit: The unit.
-        workspace: Those of the evaluation, with what the unit has of a node.
+        step: The step.
+        workspace: Those of the evaluation, with what the step has of a node.
         version: Of hearbench.
         mark: A file in the evaluation's cache.
         url: Where nodes that don't see that get things from and leave them; None if all do.
@@ -59,7 +60,7 @@ class _Errand:
         folder: Where the evaluation was started.
     """
 
-    unit: Unit
+    step: Step
     workspace: Workspace
     version: str
     mark: Path
@@ -70,8 +71,8 @@ class _Errand:
     def run(self) -> Outcome:
         node = socket.gethostname()
         if self.version != __version__:
-            return Outcome(
-                error=f"{node} has hearbench {__version__}, and the evaluation was started with "
+            return _refused(
+                f"{node} has hearbench {__version__}, and the evaluation was started with "
                 f"{self.version}. Install the same one on all nodes."
             )
         workspace = self.workspace
@@ -82,15 +83,15 @@ class _Errand:
             try:
                 seen = place.sees(self.url_mark)
             except HearError as error:
-                return Outcome(error=f"On {node}: {error}")
+                return _refused(f"On {node}: {error}")
             if not seen:
-                return Outcome(
-                    error=f"{node} doesn't see what the evaluation wrote to {place.shown}. "
+                return _refused(
+                    f"{node} doesn't see what the evaluation wrote to {place.shown}. "
                     "All nodes need the same place under the same URL."
                 )
         elif not self.mark.exists():
-            return Outcome(
-                error=f"{node} doesn't see the cache {self.workspace.cache_dir} of the evaluation. "
+            return _refused(
+                f"{node} doesn't see the cache {self.workspace.cache_dir} of the evaluation. "
                 "All nodes need the same folder under the same name: name one on a shared disk "
                 "by --cache or HEARBENCH_CACHE, or a URL by --shared."
             )
@@ -101,7 +102,12 @@ class _Errand:
 
         # Ray says it by OMP_NUM_THREADS, but only to processes that haven't begun.
         torch.set_num_threads(workspace.workers)
-        return outcome_of(self.unit, workspace, exchange)
+        outcome = outcome_of(self.step, _context(workspace, exchange))
+        if outcome.error is None:
+            return outcome
+        if not isinstance(outcome.error, HearError):
+            raise outcome.error  # so that it arrives with its traceback
+        return Outcome(error=type(outcome.error)(str(outcome.error)))
 
     def _own_cache(self) -> Workspace:
         """With the node's own cache: what its environment says, or one disk with the evaluation."""
@@ -111,17 +117,36 @@ class _Errand:
         return dataclasses.replace(self.workspace, cache_dir=own)
 
 
+def _refused(text: str) -> Outcome:
+    return Outcome(error=HearError(text))
+
+
+# By workspace and URL: what a worker holds, as a model, serves the steps that come after.
+_contexts: dict[tuple[Workspace, str], Context] = {}
+
+
+def _context(workspace: Workspace, exchange: Exchange) -> Context:
+    key = workspace, exchange.url if isinstance(exchange, UrlExchange) else ""
+    if key not in _contexts:
+        _contexts[key] = Context(workspace, exchange)
+    return _contexts[key]
+
+
 class RayCluster:
-    """Runs units on a Ray cluster that this process is connected to.
+    """Runs steps on a Ray cluster that this process is connected to.
+
+    What only ends an evaluation runs here.
 
     Args:
         ray: The module.
-        workspace: For the units; each takes its threads and device from its share.
-        share: What one unit takes.
+        workspace: For the steps; each takes its threads and device from its share.
+        share: What one step takes.
         mark: A file in the cache by which nodes find out whether they see it.
         shared: Where nodes that don't see it get things from and leave them.
         url_mark: A file there.
     """
+
+    parallel = True
 
     def __init__(
         self,
@@ -140,20 +165,24 @@ class RayCluster:
         device = workspace.torch_device().partition(":")[0]
         self._gpus = 0.0 if device == "cpu" else share.gpus
         # Of the GPUs of its node a worker sees only its own.
-        self._workspace = dataclasses.replace(workspace, device=device, workers=share.cpus)
+        self._workspace = dataclasses.replace(
+            workspace, device=device, workers=share.cpus, progress=Progress()
+        )
+        self.context = Context(workspace, shared)
+        self._at_home: deque[Step] = deque()
         self._remote = ray.remote(_Errand.run)
-        self._running: dict[Any, Unit] = {}
+        self._running: dict[Any, Step] = {}
 
     @property
     def unused_gpus(self) -> int:
-        """GPUs of the cluster that no unit will use."""
+        """GPUs of the cluster that no step will use."""
         return 0 if self._gpus else int(sum(node.get("GPU", 0) for node in self._nodes()))
 
     def _nodes(self) -> list[Mapping[str, float]]:
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
 
     def check_room(self, share: Share) -> None:
-        """Makes sure that some unit can run at all; Ray would wait for nodes to come.
+        """Makes sure that some step can run at all; Ray would wait for nodes to come.
 
         Raises:
             HearError: No node has what one takes.
@@ -167,23 +196,26 @@ class RayCluster:
             f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes
         )
         raise HearError(
-            f"No node of the cluster has the {wanted} that one unit takes; the nodes have "
+            f"No node of the cluster has the {wanted} that one step takes; the nodes have "
             f"{there}. Ask for less by --cpus-per-unit, --gpus-per-unit or --device."
         )
 
-    def submit(self, unit: Unit) -> None:
-        """Hands a unit to the cluster, which runs it when there is room."""
+    def submit(self, step: Step) -> None:
+        """Hands a step to the cluster, which runs it when there is room."""
+        if step.at_home:
+            self._at_home.append(step)
+            return
         remote = self._remote.options(
-            name=type(unit).__name__,
+            name=type(step).__name__,
             num_cpus=self._share.cpus,
-            num_gpus=self._gpus if unit.needs_device else 0,
+            num_gpus=self._gpus if step.needs_device else 0,
             max_retries=self._share.retries,
         )
         workspace = self._workspace
-        if not unit.needs_device:
+        if not step.needs_device:
             workspace = dataclasses.replace(workspace, device="cpu")
         errand = _Errand(
-            unit,
+            step,
             workspace,
             __version__,
             self._mark,
@@ -191,31 +223,29 @@ class RayCluster:
             self._url_mark,
             str(Path.cwd()),
         )
-        self._running[remote.remote(errand)] = unit
+        self._running[remote.remote(errand)] = step
 
-    def wait(self) -> tuple[Unit, Outcome]:
-        """The next unit that is done.
-
-        Raises:
-            ray.exceptions.RayTaskError: It fails for a reason that the user can't mend; with the
-                worker's traceback.
-        """
+    def wait(self) -> tuple[Step, Outcome]:
+        """The next step that is done."""
         from ray.exceptions import RayError, RayTaskError
 
+        if self._at_home:
+            step = self._at_home.popleft()
+            return step, outcome_of(step, self.context)
         (ready, *_), _ = self._ray.wait(list(self._running), num_returns=1)
-        unit = self._running.pop(ready)
+        step = self._running.pop(ready)
         try:
             outcome: Outcome = self._ray.get(ready)
-        except RayTaskError:
-            raise
+        except RayTaskError as error:
+            outcome = Outcome(error=error)  # with the worker's traceback
         except RayError as error:
             first = str(error).strip().partition("\n")[0]
-            outcome = Outcome(
-                error=f"{unit.label()}: the process or node that did it was lost "
+            outcome = _refused(
+                f"{step.label()}: the process or node that did it was lost "
                 f"{self._share.retries + 1} times, at last: {type(error).__name__}: {first} Does "
                 "it need more memory than the nodes have, or does the model end its process?"
             )
-        return unit, outcome
+        return step, outcome
 
 
 @contextmanager
@@ -234,11 +264,11 @@ def ray_cluster(
         workspace: Whose cache all nodes must see, unless `shared` is given.
         address: Of the cluster's head, as ``10.0.0.5:6379``, or ``auto`` for the one that was
             started on this machine; None starts one.
-        share: What one unit takes.
-        shared: By what nodes exchange what units leave, each with a cache of its own.
+        share: What one step takes.
+        shared: By what nodes exchange what steps leave, each with a cache of its own.
 
     Raises:
-        HearError: Ray isn't installed, the cluster doesn't answer, it hasn't what one unit
+        HearError: Ray isn't installed, the cluster doesn't answer, it hasn't what one step
             takes, or `shared` can't be written to.
     """
     share = share or Share()

@@ -1,4 +1,4 @@
-"""How units name a task: by its folder where all see it, else by its content."""
+"""Naming a task so that any process can load it: by its folder, or by its content."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from hearbench.errors import TaskError
 from hearbench.files import atomic_folder
 
 if TYPE_CHECKING:
-    from hearbench.execution.exchange import Exchange
+    from hearbench.execution.executor import Context
+    from hearbench.execution.remote_cache import Exchange
     from hearbench.tasks.store import PreparedTask
     from hearbench.workspace import Workspace
 
-__all__ = ["TaskPlace"]
+__all__ = ["TaskRef"]
 
 
 @dataclass(frozen=True)
-class TaskPlace:
+class TaskRef:
     """A task for any process.
 
     Attributes:
@@ -37,12 +38,12 @@ class TaskPlace:
     audio_digests: tuple[tuple[int, str], ...] = ()
 
     @classmethod
-    def on_disk(cls, task: PreparedTask) -> TaskPlace:
+    def on_disk(cls, task: PreparedTask) -> TaskRef:
         """For processes that see its folder."""
         return cls(task.name, folder=str(task.folder))
 
     @classmethod
-    def sent(cls, task: PreparedTask, exchange: Exchange) -> TaskPlace:
+    def sent(cls, task: PreparedTask, exchange: Exchange) -> TaskRef:
         """For processes that see the exchange, where the task is left.
 
         Raises:
@@ -72,12 +73,15 @@ class TaskPlace:
     def _key(self) -> str:
         return f"{self.name}-{short(self.content or '')}"
 
-    def load(self, workspace: Workspace, exchange: Exchange) -> PreparedTask:
-        """The task, looked at again.
+    def load(self, context: Context) -> PreparedTask:
+        """The task, checked once for all steps that follow each other in a process.
 
         Raises:
             HearError: It isn't there, or isn't as it was.
         """
+        return context.held("task", self, lambda: self._load(context.workspace, context.exchange))
+
+    def _load(self, workspace: Workspace, exchange: Exchange) -> PreparedTask:
         from hearbench.tasks.store import load_task
 
         if self.folder is not None:
@@ -90,17 +94,22 @@ class TaskPlace:
             raise TaskError(f"{found.folder} was changed; remove it, and start again.")
         return found
 
-    def load_labels(self, workspace: Workspace, exchange: Exchange) -> PreparedTask:
-        """The task for work that doesn't listen to it; its audio may not be there.
+    def load_labels(self, context: Context) -> PreparedTask:
+        """The task for work that doesn't listen to it; its audio may be missing.
 
         Raises:
-            HearError: As `load`.
+            HearError: It isn't there, or isn't as it was.
         """
+        if self.folder is not None:
+            return self.load(context)
+        return context.held(
+            "labels", self, lambda: self._load_labels(context.workspace, context.exchange)
+        )
+
+    def _load_labels(self, workspace: Workspace, exchange: Exchange) -> PreparedTask:
         from hearbench.tasks.check import read_task_folder
         from hearbench.tasks.store import PreparedTask
 
-        if self.folder is not None:
-            return self.load(workspace, exchange)
         found = self._here(workspace)
         if found is not None:
             return found

@@ -1,4 +1,4 @@
-"""How sure results are: written beside them, and read again for tables."""
+"""How sure results are: ``uncertainty.json``, written beside them and read again."""
 
 from __future__ import annotations
 
@@ -6,35 +6,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hearbench.cli.terminal import Reporter
 from hearbench.errors import ResultError
+from hearbench.files import write_json
+from hearbench.results.aggregate import same_number
+from hearbench.results.damage import damaged_files, note_file
+from hearbench.results.seeds import seed_folders
+from hearbench.results.uncertainty import UNCERTAINTY_FILE, Uncertainty, uncertainty
 
 if TYPE_CHECKING:
     from hearbench.results import Result
-    from hearbench.results.uncertainty import Uncertainty
+    from hearbench.workspace import Workspace
 
 __all__ = ["read_uncertainty", "write_uncertainty"]
 
 
-def write_uncertainty(folder: Path, task: str, reporter: Reporter) -> None:
-    """Writes ``uncertainty.json`` beside a result, unless what is there is of the same results.
+def write_uncertainty(folder: Path, task: str, workspace: Workspace) -> None:
+    """Writes ``uncertainty.json`` beside a result, unless what exists is of the same results.
 
-    Where it can't be computed (the predictions were taken away), that is said, what is there is
+    Where it can't be computed, as the predictions were taken away, a line says so, what exists is
     removed, and the result stands without it.
 
     Raises:
         ResultError: The file can't be written.
     """
-    from hearbench.files import write_json
-    from hearbench.results.damage import note_file
-    from hearbench.results.seeds import seed_folders
-    from hearbench.results.uncertainty import UNCERTAINTY_FILE, uncertainty
-
     there = read_uncertainty(folder)
     try:
         if there is not None and _is_of(there, [result for _, result in seed_folders(folder)]):
             return
-        with reporter.stage(f"{task}: intervals"):
+        with workspace.progress.stage(f"{task}: intervals"):
             found = uncertainty(folder)
         write_json(folder / UNCERTAINTY_FILE, found.model_dump(mode="json"))
         note_file(folder, UNCERTAINTY_FILE)
@@ -44,13 +43,11 @@ def write_uncertainty(folder: Path, task: str, reporter: Reporter) -> None:
         ) from error
     except ResultError as error:
         (folder / UNCERTAINTY_FILE).unlink(missing_ok=True)
-        reporter.line(f"{task}: no intervals: {error}")
+        workspace.progress.line(f"{task}: no intervals: {error}")
 
 
 def _is_of(sure: Uncertainty, results: Sequence[Result]) -> bool:
     """Whether it says of every seed and score what the results say."""
-    from hearbench.results.aggregate import same_number
-
     if sure.seeds != tuple(result.seed for result in results):
         return False
     if any(list(sure.scores) != list(result.scores) for result in results):
@@ -66,10 +63,7 @@ def _is_of(sure: Uncertainty, results: Sequence[Result]) -> bool:
 
 
 def read_uncertainty(folder: Path) -> Uncertainty | None:
-    """What lies beside a result; None if there is nothing that can be read."""
-    from hearbench.results.damage import damaged_files
-    from hearbench.results.uncertainty import UNCERTAINTY_FILE, Uncertainty
-
+    """The intervals beside a result; None if there are none that can be read."""
     if not (folder / UNCERTAINTY_FILE).is_file() or damaged_files(folder, UNCERTAINTY_FILE):
         return None
     try:

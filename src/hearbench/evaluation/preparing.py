@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from hearbench.errors import HearError, TaskError
+from hearbench.evaluation.task_ref import TaskRef
 from hearbench.execution.executor import Flow
-from hearbench.execution.task_place import TaskPlace
 
 if TYPE_CHECKING:
-    from hearbench.execution.exchange import Exchange
+    from hearbench.execution.executor import Context
+    from hearbench.execution.remote_cache import Exchange
     from hearbench.workspace import Workspace
 
 __all__ = ["PrepareCorpus", "Prepared", "preparing"]
 
-Prepared = dict[tuple[str, str], "TaskPlace | str"]
+Prepared = dict[tuple[str, str], "TaskRef | str"]
 """By name and mode, how a task is found, or why it couldn't be prepared."""
 
 
@@ -36,6 +37,7 @@ class PrepareCorpus:
     """
 
     needs_device: ClassVar[bool] = False
+    at_home: ClassVar[bool] = False
     tasks: tuple[tuple[str, str], ...]
     out: str | None
     corpus_dirs: tuple[str, ...]
@@ -48,13 +50,14 @@ class PrepareCorpus:
         """What it does."""
         return f"preparing {', '.join(f'{name} ({mode})' for name, mode in self.tasks)}"
 
-    def run(self, workspace: Workspace, exchange: Exchange) -> object:
-        """Prepares what isn't there; a `TaskPlace` or a message per task, a tuple."""
+    def run(self, context: Context) -> object:
+        """Prepares what is missing; returns a `TaskRef` or a message per task, a tuple."""
+        workspace, exchange = context.workspace, context.exchange
         return tuple(self._attempt(name, mode, workspace, exchange) for name, mode in self.tasks)
 
     def _attempt(
         self, name: str, mode: str, workspace: Workspace, exchange: Exchange
-    ) -> TaskPlace | str:
+    ) -> TaskRef | str:
         """One that fails doesn't keep the others from it."""
         from hearbench.tasks.from_corpus import prepare_from_corpus
         from hearbench.tasks.store import load_task
@@ -74,7 +77,7 @@ class PrepareCorpus:
                 workspace=workspace,
             )
             task = load_task(folder, workspace=workspace)
-            return TaskPlace.sent(task, exchange) if self.sent else TaskPlace.on_disk(task)
+            return TaskRef.sent(task, exchange) if self.sent else TaskRef.on_disk(task)
         except HearError as error:
             return str(error)
 

@@ -16,24 +16,21 @@ import platformdirs
 import pytest
 from helpers_cli import hearbench
 from helpers_models import BANDS, write_model
-from helpers_progress import Noted, noting
 from helpers_tasks import make_scene_task
 
 from hearbench._version import __version__
-from hearbench.embeddings.compute import embed
 from hearbench.errors import HearError, TaskError
-from hearbench.execution import exchange as module
-from hearbench.execution.exchange import OneDisk, Parcel, UrlExchange
-from hearbench.execution.executor import Outcome, drive, outcome_of
-from hearbench.execution.filling import Training, Wanted, fetching, filling
+from hearbench.evaluation.probes import ProbeSetup
+from hearbench.evaluation.run import evaluate
+from hearbench.evaluation.steps import EmbedShards, FetchTask, TrainFold
+from hearbench.evaluation.task_ref import TaskRef
+from hearbench.evaluation.workflow import Score, fetching
+from hearbench.execution import remote_cache as module
+from hearbench.execution.executor import Context, Outcome, Step, drive, outcome_of
 from hearbench.execution.ray_cluster import _Errand
-from hearbench.execution.task_place import TaskPlace
-from hearbench.execution.units import EmbedShards, FetchTask, ModelChoice, TrainFold, Unit
-from hearbench.models.loading import load_model
-from hearbench.probe.fit import fit_probes
-from hearbench.probe.predictions import FittedProbe
+from hearbench.execution.remote_cache import OneDisk, Parcel, UrlExchange
 from hearbench.probe.protocol import get_protocol
-from hearbench.progress import SILENT, Progress
+from hearbench.results import Result
 from hearbench.tasks.store import load_task
 from hearbench.workspace import Workspace
 
@@ -193,9 +190,9 @@ def test_a_task_travels_whole(exchange: UrlExchange, tmp_path: Path, workspace: 
     folder = make_scene_task(tmp_path, sample_rates=(16000, 44100))
     (folder / "notes.txt").write_text("stays at home")
     task = load_task(folder, workspace=workspace)
-    place = TaskPlace.sent(task, exchange)
+    place = TaskRef.sent(task, exchange)
     assert place.folder is None
-    got = place.load(workspace, exchange)
+    got = place.load(Context(workspace, exchange))
     assert got.folder == workspace.cache_dir / "unpacked" / place.entry.split("/")[1] / task.name
     assert not (got.folder / "notes.txt").exists()
     for rate in (16000, 44100):
@@ -203,26 +200,26 @@ def test_a_task_travels_whole(exchange: UrlExchange, tmp_path: Path, workspace: 
 
     # Labels alone are enough for some, and what they leave for others to begin with.
     part = dataclasses.replace(workspace, cache_dir=tmp_path / "part")
-    deaf = place.load_labels(part, exchange)
+    deaf = place.load_labels(Context(part, exchange))
     assert not list(part.cache_dir.rglob("*.wav"))
     assert dataclasses.replace(deaf, folder=got.folder, audio_folders=got.audio_folders) == got
-    assert place.load(part, exchange).digest(16000) == task.digest(16000)
-    assert place.load_labels(part, OneDisk()).sample_rates == (16000, 44100)
+    assert place.load(Context(part, exchange)).digest(16000) == task.digest(16000)
+    assert place.load_labels(Context(part, OneDisk())).sample_rates == (16000, 44100)
 
     # It isn't fetched twice, but what is lost comes again.
     next((got.folder / "16000").rglob("*.wav")).unlink()
-    assert place.load(workspace, exchange).source_digest == task.source_digest
-    assert place.load(workspace, OneDisk()).source_digest == task.source_digest
+    assert place.load(Context(workspace, exchange)).source_digest == task.source_digest
+    assert place.load(Context(workspace, OneDisk())).source_digest == task.source_digest
     # Where the task of that name is the same, it is taken as it is.
     home = dataclasses.replace(workspace, cache_dir=tmp_path / "home")
     place.bring_home(home, exchange)
     place.bring_home(home, OneDisk())
-    assert place.load(home, OneDisk()).folder == home.cache_dir / "tasks" / task.name
+    assert place.load(Context(home, OneDisk())).folder == home.cache_dir / "tasks" / task.name
     assert load_task(task.name, workspace=home).source_digest == task.source_digest
     # Another one is left alone.
     other = dataclasses.replace(workspace, cache_dir=tmp_path / "other")
     make_scene_task(other.cache_dir / "tasks", seed=5, sample_rates=(16000, 44100))
-    found = place.load(other, exchange)
+    found = place.load(Context(other, exchange))
     assert "unpacked" in found.folder.parts
     assert found.source_digest == task.source_digest
 
@@ -231,93 +228,118 @@ def test_a_task_that_was_changed_is_refused(
     exchange: UrlExchange, tmp_path: Path, workspace: Workspace
 ) -> None:
     task = load_task(make_scene_task(tmp_path), workspace=workspace)
-    place = TaskPlace.sent(task, exchange)
+    place = TaskRef.sent(task, exchange)
     assert place.content is not None
     other = dataclasses.replace(place, content=place.content[:16] + "0" * 48)
     assert other.entry == place.entry
     with pytest.raises(TaskError, match="was changed"):
-        other.load(workspace, exchange)
+        other.load(Context(workspace, exchange))
 
 
 class Nodes:
-    """Runs each unit on the next of two nodes, which have caches of their own."""
+    """Runs each step on the next of two nodes, which have caches of their own."""
 
-    def __init__(self, caches: list[Workspace], exchange: UrlExchange) -> None:
-        self.caches = caches
-        self.exchange = exchange
-        self.waiting: list[Unit] = []
-        self.done: list[Unit] = []
-        self.unused_gpus = 0
+    parallel = True
+    unused_gpus = 0
 
-    def submit(self, unit: Unit) -> None:
-        self.waiting.append(copy.deepcopy(unit))
+    def __init__(self, home: Workspace, caches: list[Workspace], exchange: UrlExchange) -> None:
+        self.context = Context(home, exchange)
+        self.nodes = [Context(cache, exchange) for cache in caches]
+        self.waiting: list[Step] = []
+        self.done: list[Step] = []
 
-    def wait(self) -> tuple[Unit, Outcome]:
-        unit = self.waiting.pop(0)
-        self.done.append(unit)
-        return unit, outcome_of(unit, self.caches[len(self.done) % 2], self.exchange)
+    def submit(self, step: Step) -> None:
+        self.waiting.append(step if step.at_home else copy.deepcopy(step))
+
+    def wait(self) -> tuple[Step, Outcome]:
+        step = self.waiting.pop(0)
+        self.done.append(step)
+        node = self.nodes[len(self.done) % len(self.nodes)]
+        return step, outcome_of(step, self.context if step.at_home else node)
+
+    @property
+    def trained(self) -> list[TrainFold]:
+        return [step for step in self.done if isinstance(step, TrainFold)]
+
+
+def cache(workspace: Workspace, folder: Path) -> Workspace:
+    return dataclasses.replace(workspace, cache_dir=folder)
+
+
+def made(folder: Path) -> dict[str, bytes]:
+    """Shards and trainings in a cache; both say how long they took."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for pattern in ("embeddings/*/*/*/shards/*", "probes/*/*/*/*.finished.npz")
+        for path in folder.glob(pattern)
+    }
 
 
 @pytest.mark.parametrize("exchange", ["file"], indirect=True)
 def test_nodes_without_a_common_disk(
     exchange: UrlExchange, tmp_path: Path, workspace: Workspace
 ) -> None:
-    folder = make_scene_task(
+    task = make_scene_task(
         tmp_path, folds=True, varying_lengths=True, sample_rates=(44100,), clips_per_label=22
     )
     spec = write_model(tmp_path, BANDS, "bands")
-    model = load_model(spec, workspace=workspace)
-    choice = ModelChoice(str(spec), None, (), None, model.digest, "scene")
-    training = Training(get_protocol("faster").restricted(first=4), (7, 8), "float32")
-    task = load_task(folder, workspace=workspace)
-    caches = [dataclasses.replace(workspace, cache_dir=tmp_path / name) for name in ("n0", "n1")]
-    nodes = Nodes(caches, exchange)
-    place = TaskPlace.sent(task, exchange)
-    left: set[str] = set()
-    wanted = Wanted(choice, model.sample_rate, task, place, "float32", training)
-    assert drive(nodes, {"it": filling(wanted, left)}) == {}
+    setup = ProbeSetup(get_protocol("faster").restricted(first=4), (7, 8), "float32")
+
+    def run(name: str, home: Workspace, nodes: Nodes | None) -> Path:
+        results = evaluate(
+            spec, task, protocol=setup, out=tmp_path / name, executor=nodes, workspace=home
+        )
+        assert results.failures == []
+        return tmp_path / name / "bands" / "tones-1.0.0-full"
+
+    caches = [cache(workspace, tmp_path / name) for name in ("n0", "n1")]
+    nodes = Nodes(workspace, caches, exchange)
+    found = run("there", workspace, nodes)
     # Every node did some of it, and neither all.
     for kind, pattern in (("embeddings", "shards/fold*.npy"), ("probes", "*.finished.npz")):
         assert list((tmp_path / "n0" / kind).rglob(pattern)), kind
         assert list((tmp_path / "n1" / kind).rglob(pattern)), kind
-    kinds = sorted(entry.split("/")[0] for entry in left)
-    assert kinds == ["embeddings", "probes", "probes", "resampled"]
+    (score,) = (step for step in nodes.done if isinstance(step, Score))
+    kinds = sorted(entry.split("/")[0] for entry in score.entries)
+    assert kinds == ["embeddings", "probes", "probes"]
+    # Nothing was left to be embedded or trained at home.
+    at_home = made(workspace.cache_dir)
+    assert len(at_home) == 2 * 6 + 2 * len(nodes.trained)
+    assert at_home.items() <= {*made(tmp_path / "n0").items(), *made(tmp_path / "n1").items()}
 
-    for entry in left:
-        exchange.pull(entry, workspace.cache_dir / entry)
-    told = Noted()
-    found = made_here(wanted, workspace, told)
-    assert told.states == [], "nothing was left to be embedded or trained"
-    alone = dataclasses.replace(workspace, cache_dir=tmp_path / "alone")
-    expected = made_here(wanted, alone, SILENT)
-    for one, other in zip(found, expected, strict=True):
-        assert one.embeddings_digest == other.embeddings_digest
-        assert (one.grid, one.chosen) == (other.grid, other.chosen)
+    expected = run("here", cache(workspace, tmp_path / "alone"), None)
+    for seed in ("", "seeds/8"):
+        one, other = Result.read(found / seed), Result.read(expected / seed)
+        assert one.same_as(other)
+        assert one.embeddings.digest == other.embeddings.digest
+        assert read(found / seed / "predictions") == read(expected / seed / "predictions")
     # To train takes none of the audio.
-    deaf = dataclasses.replace(workspace, cache_dir=tmp_path / "n2")
-    for unit in nodes.done:
-        if isinstance(unit, TrainFold):
-            found_in = unit.run(deaf, exchange)
-            assert isinstance(found_in, tuple)
-            assert left.issuperset(found_in)
+    deaf = Context(cache(workspace, tmp_path / "n2"), exchange)
+    for step in nodes.trained:
+        found_in = step.run(deaf)
+        assert isinstance(found_in, tuple)
+        assert set(score.entries).issuperset(found_in)
     assert not list((tmp_path / "n2").rglob("*.wav"))
     # A node that has nothing gets all of it.
-    fresh = Nodes([dataclasses.replace(workspace, cache_dir=tmp_path / "n3")] * 2, exchange)
+    home, node = (cache(workspace, tmp_path / name) for name in ("home", "n3"))
+    fresh = Nodes(home, [node], exchange)
     before = there(exchange)
-    assert drive(fresh, {"it": filling(wanted, set())}) == {}
+    run("again", home, fresh)
     assert there(exchange) == before
+    assert EmbedShards not in {type(step) for step in fresh.done}
+    assert made(node.cache_dir) == made(home.cache_dir) == at_home
 
 
 @pytest.mark.parametrize("exchange", ["file"], indirect=True)
 def test_the_command_gets_all_of_it_from_there(
     exchange: UrlExchange, tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caches = [dataclasses.replace(workspace, cache_dir=tmp_path / name) for name in ("n0", "n1")]
-    nodes = Nodes(caches, exchange)
+    caches = [cache(workspace, tmp_path / name) for name in ("n0", "n1")]
+    nodes = Nodes(workspace, caches, exchange)
     # One lies with the command, and the other has a name that the nodes alone know.
     places = [str(make_scene_task(tmp_path)), "other"]
-    for cache in caches:
-        make_scene_task(cache.cache_dir / "tasks", name="other", seed=3)
+    for each in caches:
+        make_scene_task(each.cache_dir / "tasks", name="other", seed=3)
 
     @contextmanager
     def cluster(*_: object, shared: UrlExchange, **__: object) -> Iterator[Nodes]:
@@ -335,16 +357,21 @@ def test_the_command_gets_all_of_it_from_there(
         *("--executor", "ray", "--shared", exchange.url),
     )
     assert there.code == 0, there.stderr
-    assert [unit.task for unit in nodes.done if isinstance(unit, FetchTask)] == ["other"]
+    assert [step.task for step in nodes.done if isinstance(step, FetchTask)] == ["other"]
     assert (workspace.cache_dir / "tasks" / "other-1.0.0-full").is_dir()
-    assert there.stderr.count("embeddings found in the cache") == 2
+    # The command itself embedded and trained nothing.
+    at_home = made(workspace.cache_dir)
+    assert len(at_home) == 2 * 2 * 3 + 2 * len(nodes.trained)
+    assert at_home.items() <= {*made(tmp_path / "n0").items(), *made(tmp_path / "n1").items()}
     here = hearbench(*command, "--out", tmp_path / "here", "--overwrite")
+    assert here.stderr.count("embeddings found in the cache") == 2
+    assert made(workspace.cache_dir) == at_home
     assert here.json["results"] == [
         {**found, "path": found["path"].replace("/there/", "/here/")}
         for found in there.json["results"]
     ]
     # What the command has in its cache, others needn't make.
-    fresh = Nodes([dataclasses.replace(workspace, cache_dir=tmp_path / "n2")] * 2, exchange)
+    fresh = Nodes(workspace, [cache(workspace, tmp_path / "n2")], exchange)
     fs, root = fsspec.core.url_to_fs(exchange.url)
     fs.rm(root, recursive=True)
     nodes = fresh
@@ -353,32 +380,18 @@ def test_the_command_gets_all_of_it_from_there(
         *("--executor", "ray", "--shared", exchange.url),
     )
     assert again.code == 0, again.stderr
-    assert EmbedShards not in {type(unit) for unit in fresh.done}
+    assert EmbedShards not in {type(step) for step in fresh.done}
     shards = [path.name for path in (tmp_path / "n2" / "embeddings").rglob("*.npy")]
     assert len(shards) == 6
-
-
-def made_here(wanted: Wanted, workspace: Workspace, told: Progress) -> tuple[FittedProbe, ...]:
-    assert wanted.training is not None
-    model = load_model(wanted.model.spec, workspace=workspace)
-    workspace = noting(workspace, told)
-    store = embed(model, wanted.task, workspace=workspace)
-    return fit_probes(
-        store,
-        wanted.training.protocol,
-        seeds=wanted.training.seeds,
-        precision="float32",
-        workspace=workspace,
-    )
 
 
 def test_a_task_that_a_node_fetched_comes_home(
     exchange: UrlExchange, tmp_path: Path, workspace: Workspace
 ) -> None:
-    node = dataclasses.replace(workspace, cache_dir=tmp_path / "node")
+    node = cache(workspace, tmp_path / "node")
     make_scene_task(node.cache_dir / "tasks")
-    nodes = Nodes([node, node], exchange)
-    found: dict[str, TaskPlace] = {}
+    nodes = Nodes(workspace, [node], exchange)
+    found: dict[str, TaskRef] = {}
     flows = {name: fetching(name, found, sent=True) for name in ("tones", "tunes")}
     assert drive(nodes, flows).keys() == {"tunes"}
     found["tones"].bring_home(workspace, exchange)
@@ -397,10 +410,10 @@ def test_a_node_that_sees_another_place_says_so(
 ) -> None:
     outcome = errand(workspace, tmp_path, exchange, "marks/nobody").run()
     assert outcome.error is not None
-    assert f"doesn't see what the evaluation wrote to {exchange.url}" in outcome.error
+    assert f"doesn't see what the evaluation wrote to {exchange.url}" in str(outcome.error)
     outcome = errand(workspace, tmp_path, UrlExchange("oci://a/b"), "marks/nobody").run()
     assert outcome.error is not None
-    assert "--shared oci://a/b can't be used: Install ocifs" in outcome.error
+    assert "--shared oci://a/b can't be used: Install ocifs" in str(outcome.error)
 
 
 def test_which_cache_a_node_takes(

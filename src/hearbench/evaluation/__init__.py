@@ -1,0 +1,6 @@
+"""Evaluating models on tasks: what is kept, what is made, in which order, and what comes of it.
+
+`hearbench.evaluate` is the way in. A `Job` is a model on a task, with the set-ups that are to be
+made of its embeddings. `workflow` puts the steps of a job in order, and an executor of
+`hearbench.execution` runs them, in this process or elsewhere.
+"""

@@ -1,0 +1,104 @@
+"""A model on a task, and what is to be made of its embeddings there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hearbench.embeddings.manifest import Dtype
+    from hearbench.embeddings.store import EmbeddingStore
+    from hearbench.evaluation.existing import Inputs
+    from hearbench.evaluation.results import Made
+    from hearbench.evaluation.task_ref import TaskRef
+    from hearbench.execution.executor import Step
+    from hearbench.models.ref import ModelRef
+    from hearbench.tasks.store import PreparedTask
+    from hearbench.workspace import Workspace
+
+__all__ = ["Embeddings", "Job", "Setup"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model on a task, and where its results go.
+
+    Attributes:
+        folder: ``OUT/MODEL/TASK``.
+        task: The task.
+        inputs: What identifies the embeddings.
+        overwrite: Whether results that were made from other inputs are replaced.
+    """
+
+    folder: Path
+    task: PreparedTask
+    inputs: Inputs
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Which embeddings a job needs, named so that any process can make them.
+
+    Attributes:
+        model: The model.
+        digest: Of the model, called for the kind of task.
+        sample_rate: That of the model, in Hz.
+        task: The task.
+        dtype: Type of the embeddings on disk.
+    """
+
+    model: ModelRef
+    digest: str
+    sample_rate: int
+    task: TaskRef
+    dtype: Dtype
+
+
+class Setup:
+    """What is made of the embeddings of a task: probes, curves of few labels, distances."""
+
+    def check(self, task: PreparedTask) -> None:
+        """Finds out before hours of embedding what would fail after them.
+
+        Raises:
+            UnsuitableTaskError: The set-up has no use for this kind of task.
+            HearError: The task or the set-up can't be used.
+        """
+
+    def is_finished(self, job: Job) -> bool:  # noqa: ARG002
+        """Whether all of its results exist, made from the same inputs.
+
+        Raises:
+            ResultError: One was made from others, and isn't to be overwritten.
+        """
+        return False
+
+    def kept(self, job: Job, workspace: Workspace) -> Made:
+        """The results of a job that is finished."""
+        raise NotImplementedError
+
+    def waves(
+        self,
+        job: Job,  # noqa: ARG002
+        task: TaskRef,  # noqa: ARG002
+        store: str,  # noqa: ARG002
+    ) -> Iterator[Sequence[Step]]:
+        """What other processes can do of it: steps that may run at once, wave after wave.
+
+        Args:
+            job: The job.
+            task: The task, for other processes.
+            store: Folder of the embeddings, relative to the cache.
+        """
+        yield from ()
+
+    def make(self, job: Job, store: EmbeddingStore, workspace: Workspace) -> Made:
+        """Makes what is missing, from the embeddings and what steps have left in the cache.
+
+        Raises:
+            HearError: It can't be made or written.
+        """
+        raise NotImplementedError

@@ -1,0 +1,451 @@
+"""What comes of an evaluation: results by model and task, curves, and what went wrong."""
+
+from __future__ import annotations
+
+import html
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hearbench.distance.record import DISTANCE_FILE, DistanceResult
+from hearbench.errors import HearError, ResultError, UnknownNameError
+from hearbench.evaluation.intervals import read_uncertainty
+from hearbench.files import TEMPORARY_PREFIX, system_error
+from hearbench.results.curve import CURVE_FILE, FEW_LABELS, Curve
+from hearbench.results.record import RESULT_FILE, Result
+from hearbench.results.seeds import SEEDS_FOLDER
+from hearbench.table import Column, Table
+from hearbench.worker.tracebacks import own_traceback
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from hearbench.comparison.record import Comparison
+    from hearbench.embeddings.store import EmbeddingStore
+    from hearbench.results.uncertainty import Uncertainty
+
+__all__ = ["EvaluationError", "Failure", "Made", "Results", "Score", "load_results"]
+
+_SCREEN_ROWS = 24
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one set-up gave on one task.
+
+    Attributes:
+        results: The path of each result with its content.
+        curves: The path of each ``curve.json`` with its content.
+        stores: Embeddings, where nothing else was asked for.
+    """
+
+    results: Sequence[tuple[Path, Result | DistanceResult]] = ()
+    curves: Sequence[tuple[Path, Curve]] = ()
+    stores: Sequence[EmbeddingStore] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A model, or one of its tasks, that couldn't be evaluated.
+
+    Attributes:
+        model: As the user named it.
+        task: As the user named it; None where the model itself failed.
+        error: What went wrong.
+    """
+
+    model: str
+    task: str | None
+    error: Exception
+
+    @property
+    def is_unforeseen(self) -> bool:
+        """Whether it is a bug, or the system's, and not for the user to mend."""
+        return not isinstance(self.error, HearError) and self._system_error() is None
+
+    @property
+    def text(self) -> str:
+        """The message, or the end of the traceback of an error that is unforeseen."""
+        if (described := self._system_error()) is not None:
+            return f"{described.filename}: {described.strerror}."
+        if self.is_unforeseen:
+            return f"hearbench itself fails:\n{own_traceback(self.error)}"
+        return str(self.error)
+
+    def _system_error(self) -> OSError | None:
+        return system_error(self.error) if isinstance(self.error, OSError) else None
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score of a model on a task.
+
+    Attributes:
+        mean: Mean over folds and seeds.
+        std: Standard deviation over seeds where there are several, else over folds; None where
+            there is one of each.
+        low: Lower end of the 95 % interval; None where it is unknown.
+        high: Upper end.
+        maximise: Whether higher is better.
+    """
+
+    mean: float
+    std: float | None
+    low: float | None
+    high: float | None
+    maximise: bool
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return _number(self.mean)
+        return f"{_number(self.mean)} ({_number(self.low)} to {_number(self.high)})"
+
+
+@dataclass
+class Results:
+    """Results of models on tasks.
+
+    A result is found by its task, and by model and task where there are several models::
+
+        results["esc50"]
+        results["my_model", "esc50"]
+
+    Attributes:
+        results: The path of each ``result.json`` or ``distance.json`` with its content.
+        curves: The path of each ``curve.json`` with its content, where few labels were learned
+            from.
+        stores: Embeddings, where nothing else was asked for.
+        failures: What couldn't be evaluated.
+    """
+
+    results: list[tuple[Path, Result | DistanceResult]] = field(default_factory=list)
+    curves: list[tuple[Path, Curve]] = field(default_factory=list)
+    stores: list[EmbeddingStore] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, made: Made) -> None:
+        """Adds what one set-up gave on one task."""
+        self.results += made.results
+        self.curves += made.curves
+        self.stores += made.stores
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models, as their folders are called."""
+        return list(dict.fromkeys(_model_of(path) for path, _ in self.results))
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks."""
+        return list(dict.fromkeys(result.task.name for _, result in self.results))
+
+    def __iter__(self) -> Iterator[Result | DistanceResult]:
+        return (result for _, result in self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __getitem__(self, key: str | tuple[str, str]) -> Result | DistanceResult:
+        return self._entry(key)[1]
+
+    def path(self, key: str | tuple[str, str]) -> Path:
+        """The file of a result, found as ``results[key]`` finds its content.
+
+        Raises:
+            UnknownNameError: There is none, or several fit.
+        """
+        return self._entry(key)[0]
+
+    def _entry(self, key: str | tuple[str, str]) -> tuple[Path, Result | DistanceResult]:
+        model, task = (None, key) if isinstance(key, str) else key
+        found = [
+            (path, result)
+            for path, result in self.results
+            if (model is None or model == _model_of(path)) and _is_called(result.task.name, task)
+        ]
+        if len(found) == 1:
+            return found[0]
+        what = f"of {model} on {task}" if model else f"on {task}"
+        if found:
+            raise UnknownNameError(
+                f"There are {len(found)} results {what}; name the model and the whole task, as in "
+                f"results[{_model_of(found[0][0])!r}, {found[0][1].task.name!r}]."
+            )
+        raise UnknownNameError(
+            f"There is no result {what}. The models are {', '.join(self.models) or 'none'}; the "
+            f"tasks are {', '.join(self.tasks) or 'none'}."
+        )
+
+    def scores(self, key: str | tuple[str, str]) -> dict[str, Score]:
+        """All scores of a result by name, the primary one first.
+
+        Raises:
+            UnknownNameError: There is no such result, or several fit.
+        """
+        return _scores(*self._entry(key))
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row per model, task and score.
+
+        Returns:
+            A frame with the columns ``model``, ``task``, ``score``, ``is_primary``, ``mean``,
+            ``std``, ``low`` and ``high`` (the ends of the 95 % interval), ``maximise``,
+            ``protocol``, ``seed`` (the first), ``n_seeds``, ``n_folds`` and ``path``.
+        """
+        import pandas as pd
+
+        rows = []
+        for path, result in self.results:
+            seeds = _seeds(path, result)
+            for name, score in _scores(path, result).items():
+                rows.append(
+                    {
+                        "model": _model_of(path),
+                        "task": result.task.name,
+                        "score": name,
+                        "is_primary": name == result.primary_score,
+                        "mean": score.mean,
+                        "std": score.std,
+                        "low": score.low,
+                        "high": score.high,
+                        "maximise": score.maximise,
+                        "protocol": _protocol(result),
+                        "seed": seeds[0] if seeds else None,
+                        "n_seeds": len(seeds),
+                        "n_folds": _n_folds(result),
+                        "path": str(path),
+                    }
+                )
+        frame: pd.DataFrame = pd.DataFrame(rows, columns=_COLUMNS)
+        return frame
+
+    def to_table(self) -> Table:
+        """Primary scores with their intervals: tasks down, models across."""
+        table = Table([Column("task"), Column("score"), *(Column(model) for model in self.models)])
+        for task, name, cells in self._cells():
+            table.add(task, name, *(None if cell is None else str(cell) for cell in cells))
+        return table
+
+    def to_markdown(self) -> str:
+        """Primary scores with their intervals as a table in Markdown, the best in bold."""
+        table = Table([Column("task"), Column("score"), *(Column(model) for model in self.models)])
+        for task, name, cells in self._cells():
+            best = _best(cells)
+            shown = [
+                None if cell is None else f"**{cell}**" if i in best else str(cell)
+                for i, cell in enumerate(cells)
+            ]
+            table.add(task, name, *shown)
+        return table.to_markdown()
+
+    def compare(self, **options: Any) -> Comparison:
+        """Compares the models on the tasks that they share, by paired tests.
+
+        Args:
+            **options: As `hearbench.comparison.compare.compare` takes them.
+
+        Raises:
+            ResultError: There are fewer than two models, or no two share a task.
+        """
+        from hearbench.comparison.compare import compare
+
+        return compare([path for path, _ in self.results], **options)
+
+    def plot(self) -> Figure:
+        """Draws the primary scores with their intervals, a row per task.
+
+        Returns:
+            A figure of matplotlib; ``.savefig(path)`` writes it.
+        """
+        from hearbench.views.score_plot import draw_scores
+
+        rows = []
+        for task, name, cells in self._cells():
+            points = [None if cell is None else (cell.mean, cell.low, cell.high) for cell in cells]
+            rows.append((f"{task}\n{name}", points))
+        return draw_scores(self.models, rows)
+
+    def _cells(self) -> Iterator[tuple[str, str, list[Score | None]]]:
+        """Per task and primary score, that of each model."""
+        models = self.models
+        rows: dict[tuple[str, str], list[Score | None]] = {}
+        for path, result in self.results:
+            key = result.task.name, result.primary_score
+            row = rows.setdefault(key, [None] * len(models))
+            row[models.index(_model_of(path))] = _scores(path, result)[result.primary_score]
+        for (task, name), cells in rows.items():
+            yield task, name, cells
+
+    def __repr__(self) -> str:
+        head = f"Results: {_counted(len(self.models), 'model')}, {_counted(len(self), 'result')}"
+        if self.failures:
+            head += f", {_counted(len(self.failures), 'failure')}"
+        lines = self.to_table().to_text().splitlines() if self.results else []
+        if len(lines) > _SCREEN_ROWS:
+            more = len(lines) - _SCREEN_ROWS
+            lines = [*lines[:_SCREEN_ROWS], f"... and {more} more; see .to_frame()"]
+        for failure in self.failures[:5]:
+            what = f"{failure.model} on {failure.task}" if failure.task else failure.model
+            lines.append(f"failed: {what}: {failure.text.splitlines()[0]}")
+        return "\n".join([head, *lines])
+
+    def _repr_html_(self) -> str:
+        heads = "".join(f"<th>{html.escape(name)}</th>" for name in ("task", "score", *self.models))
+        rows = []
+        for task, name, cells in self._cells():
+            best = _best(cells)
+            shown = "".join(_html_cell(cell, is_best=i in best) for i, cell in enumerate(cells))
+            labels = f"<td>{html.escape(task)}</td><td>{html.escape(name)}</td>"
+            rows.append(f"<tr>{labels}{shown}</tr>")
+        failed = "".join(
+            f"<li>{html.escape(f'{one.model} on {one.task}' if one.task else one.model)}: "
+            f"{html.escape(one.text.splitlines()[0])}</li>"
+            for one in self.failures
+        )
+        table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        return table + (f"<p>Failed:</p><ul>{failed}</ul>" if failed else "")
+
+
+class EvaluationError(HearError):
+    """Nothing could be evaluated.
+
+    Args:
+        results: With the failures.
+    """
+
+    def __init__(self, results: Results) -> None:
+        super().__init__("\n".join(failure.text for failure in results.failures))
+        self.results = results
+
+
+def load_results(*places: str | Path) -> Results:
+    """Reads results that were written by `evaluate` or by the command line.
+
+    Args:
+        *places: Folders of results, of any depth: a task's, a model's, or one of several models.
+
+    Raises:
+        ResultError: A folder holds no result, or one can't be read.
+    """
+    results = Results()
+    for place in places:
+        root = Path(place)
+        before = len(results.results) + len(results.curves)
+        for folder, folders, files in os.walk(root):
+            folders[:] = sorted(
+                name
+                for name in folders
+                if not name.startswith((".", TEMPORARY_PREFIX)) and name != SEEDS_FOLDER
+            )
+            here = Path(folder)
+            if CURVE_FILE in files:
+                path = here / CURVE_FILE
+                results.curves.append((path, Curve.read(path)))
+            if here.parent.name == FEW_LABELS:
+                continue  # a part of the curve
+            if RESULT_FILE in files:
+                results.results.append((here / RESULT_FILE, Result.read(here)))
+            if DISTANCE_FILE in files:
+                results.results.append((here / DISTANCE_FILE, DistanceResult.read(here)))
+        if len(results.results) + len(results.curves) == before:
+            raise ResultError(
+                f"{root} holds no {RESULT_FILE}, {DISTANCE_FILE} or {CURVE_FILE}. Name the folder "
+                "that `hearbench evaluate --out` wrote to."
+            )
+    return results
+
+
+_COLUMNS = [
+    *("model", "task", "score", "is_primary", "mean", "std", "low", "high", "maximise"),
+    *("protocol", "seed", "n_seeds", "n_folds", "path"),
+]
+
+
+def _model_of(path: Path) -> str:
+    """The name of a model's folder, which may be other than the model's own."""
+    return path.parents[1].name
+
+
+def _is_called(task: str, name: str) -> bool:
+    """Whether a task, as ``esc50-v2.0.0-full``, is meant by a name, as ``esc50``."""
+    return task == name or task.split("-", 1)[0] == name
+
+
+def _scores(path: Path, result: Result | DistanceResult) -> dict[str, Score]:
+    names = sorted(result.scores, key=lambda name: name != result.primary_score)
+    if isinstance(result, DistanceResult):
+        return {name: _distance_score(result, name) for name in names}
+    sure = _uncertainty(path)
+    return {name: _score(result, name, sure) for name in names}
+
+
+def _distance_score(result: DistanceResult, name: str) -> Score:
+    summary = result.scores[name]
+    interval = summary.interval
+    low, high = (None, None) if interval is None else (interval.low, interval.high)
+    return Score(summary.mean, summary.std, low, high, summary.maximise)
+
+
+def _score(result: Result, name: str, sure: Uncertainty | None) -> Score:
+    summary = result.scores[name]
+    if sure is None:
+        return Score(summary.mean, summary.std, None, None, summary.maximise)
+    own = sure.scores[name]
+    std = own.seeds.std if own.seeds is not None else summary.std
+    if own.total is None:
+        return Score(own.mean, std, None, None, summary.maximise)
+    interval = own.total.interval
+    return Score(own.mean, std, interval.low, interval.high, summary.maximise)
+
+
+def _uncertainty(path: Path) -> Uncertainty | None:
+    return read_uncertainty(path.parent)
+
+
+def _seeds(path: Path, result: Result | DistanceResult) -> tuple[int, ...]:
+    if isinstance(result, DistanceResult):
+        return ()
+    sure = _uncertainty(path)
+    return (result.seed,) if sure is None else sure.seeds
+
+
+def _protocol(result: Result | DistanceResult) -> str:
+    return "distance" if isinstance(result, DistanceResult) else result.protocol.name
+
+
+def _n_folds(result: Result | DistanceResult) -> int:
+    return len(result.splits if isinstance(result, DistanceResult) else result.folds)
+
+
+def _best(cells: Sequence[Score | None]) -> set[int]:
+    """Positions of the best means; none where there is one model."""
+    means = {
+        i: cell.mean if cell.maximise else -cell.mean
+        for i, cell in enumerate(cells)
+        if cell is not None and not math.isnan(cell.mean)
+    }
+    return (
+        {i for i, mean in means.items() if mean == max(means.values())} if len(cells) > 1 else set()
+    )
+
+
+def _html_cell(cell: Score | None, *, is_best: bool) -> str:
+    if cell is None:
+        return "<td></td>"
+    mean = f"<b>{_number(cell.mean)}</b>" if is_best else _number(cell.mean)
+    if cell.low is None or cell.high is None:
+        return f"<td>{mean}</td>"
+    interval = f"{_number(cell.low)} to {_number(cell.high)}"
+    return f'<td>{mean} <span style="color: gray">{interval}</span></td>'
+
+
+def _number(value: float) -> str:
+    return "undefined" if math.isnan(value) else f"{value:.3f}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
