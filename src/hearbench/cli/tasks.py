@@ -74,7 +74,7 @@ def stats(
 
 
 def _show(found: TaskStats, everything: bool) -> None:
-    events = [_events(found)] if found.kind == "event" else []
+    events = [_events(found)] if any(split.events for split in found.splits) else []
     show(_splits(found), *events, _labels(found, everything))
     show(*_missing(found, everything), *_remarks(found, everything))
 

@@ -29,6 +29,7 @@ from hearbench.metrics.distance_errors import StandardErrors, n_looked_at, stand
 from hearbench.results.aggregate import mean_std
 from hearbench.results.record import EmbeddingsRecord
 from hearbench.tasks.store import PreparedTask
+from hearbench.tasks.task_type import SCENE
 from hearbench.worker.memory import peak_resident_mb
 from hearbench.workspace import Workspace
 
@@ -70,10 +71,10 @@ def check_distances(task: PreparedTask) -> None:
     Raises:
         UnsuitableTaskError: It is an event task.
     """
-    if task.kind != "scene":
+    if task.task_type is not SCENE:
         raise UnsuitableTaskError(
-            f"{task.name} is an event task. Distances are between scene embeddings, one per clip; "
-            "leave --distance out for this task."
+            f"{task.name} is {task.task_type.noun}. Distances are between scene embeddings, one "
+            "per clip; leave --distance out for this task."
         )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hearbench.audio.decode import prepared_wav
+from hearbench.embeddings.kinds import EMBEDDED
 from hearbench.errors import AudioError, EmbeddingError
 from hearbench.tasks.store import PreparedTask
 
@@ -36,10 +37,6 @@ __all__ = [
 # The most work that a kill can undo, and the most that is held before it is written.
 _SHARD_AUDIO_S = 600.0
 _SHARD_BYTES = 64 << 20
-# Where clips keep their lengths, these stand in for a duration.
-_SHARD_CLIPS_UNKNOWN = {"scene": 64, "event": 4}
-# Frames per second that a timestamp model is expected to give (a hop of 50 ms).
-_FRAMES_PER_S = 20
 # Audio that waits for the model, beyond the two batches that always may.
 _AHEAD_BYTES = 256 << 20
 _LEAST_AHEAD = 2
@@ -112,11 +109,12 @@ def plan_shards(task: PreparedTask, sample_rate: int, embedding_size: int) -> li
     """
     duration_s = task.metadata.sample_duration
     batch = batch_clips(duration_s, sample_rate)
+    embedded = EMBEDDED[task.task_type]
     if duration_s is None:
-        size = _SHARD_CLIPS_UNKNOWN[task.kind]
+        size = embedded.shard_clips
     else:
-        rows = 1.0 if task.kind == "scene" else duration_s * _FRAMES_PER_S
-        clips = min(_SHARD_AUDIO_S / duration_s, _SHARD_BYTES / (4 * rows * embedding_size))
+        bytes_per_clip = 4 * embedded.rows_of(duration_s) * embedding_size
+        clips = min(_SHARD_AUDIO_S / duration_s, _SHARD_BYTES / bytes_per_clip)
         size = batch * max(1, int(clips / batch))
     shards = []
     for split, files in task.splits.items():

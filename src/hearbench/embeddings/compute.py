@@ -10,6 +10,7 @@ from typing import get_args
 from hearbench._version import __version__
 from hearbench.digest import digest_json, short
 from hearbench.embeddings.batches import Shard, batch_clips, plan_shards
+from hearbench.embeddings.kinds import embedding_size
 from hearbench.embeddings.manifest import (
     FORMAT_VERSION,
     Dtype,
@@ -229,8 +230,7 @@ def _place(model: Model, task: PreparedTask, dtype: Dtype, workspace: Workspace)
 
 
 def _shards(model: Model, task: PreparedTask) -> Sequence[Shard]:
-    sizes = {"scene": model.scene_embedding_size, "event": model.timestamp_embedding_size}
-    return plan_shards(task, model.sample_rate, sizes[task.kind])
+    return plan_shards(task, model.sample_rate, embedding_size(model, task.task_type))
 
 
 def _compute(

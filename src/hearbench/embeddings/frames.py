@@ -16,6 +16,7 @@ import numpy.typing as npt
 from hearbench.embeddings.array_file import array_file, read_array
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import EmbeddingError
+from hearbench.tasks.task_type import EVENT
 
 __all__ = ["ClipFrames", "clip_frames"]
 
@@ -71,8 +72,7 @@ def clip_frames(store: EmbeddingStore, split: str) -> list[ClipFrames]:
     Raises:
         EmbeddingError: It is a scene task, or a file can't be read.
     """
-    if store.manifest.kind != "event":
-        raise EmbeddingError(f"{store.task.name} is a scene task; its store has no timestamps.")
+    store.require(EVENT)
     size = store.manifest.model.timestamp_embedding_size
     found = []
     for shard in store.manifest.shards:

@@ -10,6 +10,7 @@ from hearbench.digest import digest_json
 from hearbench.models.fingerprint import Fingerprint
 from hearbench.models.identity import changed_files
 from hearbench.records import Record
+from hearbench.tasks.task_type import TaskType, task_type
 
 __all__ = [
     "FORMAT_VERSION",
@@ -191,6 +192,11 @@ class Manifest(Record):
     peak_device_memory_mb: float | None
     shards: tuple[ShardRecord, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def task_type(self) -> TaskType:
+        """The kind of task."""
+        return task_type(self.kind)
 
     @property
     def reduced_batch(self) -> int | None:

@@ -33,6 +33,7 @@ from hearbench.errors import EmbeddingError, ModelError
 from hearbench.models.protocol import Model
 from hearbench.progress import Update
 from hearbench.tasks.store import PreparedTask
+from hearbench.tasks.task_type import EVENT, SCENE, TaskType
 from hearbench.workspace import Workspace
 
 __all__ = ["Run"]
@@ -114,12 +115,11 @@ class Run:
         self.shards = shards
         self.dtype = dtype
         self.workspace = workspace
-        # Beside the sizes in `compute`, the one place that tells the kinds of task apart.
-        kinds: dict[str, Callable[[Batch, npt.NDArray[np.float32], _Rows], None]] = {
-            "scene": self._scene,
-            "event": self._event,
+        adding: dict[TaskType, Callable[[Batch, npt.NDArray[np.float32], _Rows], None]] = {
+            SCENE: self._scene,
+            EVENT: self._event,
         }
-        self.add = kinds[task.kind]
+        self.add = adding[task.task_type]
         self.total = sum(len(shard.clips) for shard in shards)
         self.reference = max((shard.batch for shard in shards), default=1)
         # Clips that keep their lengths can't share a batch.

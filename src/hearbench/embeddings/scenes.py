@@ -15,6 +15,7 @@ import numpy.typing as npt
 from hearbench.embeddings.array_file import ArrayFile, array_file
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import EmbeddingError
+from hearbench.tasks.task_type import SCENE
 
 __all__ = ["SceneRows", "scene_rows"]
 
@@ -80,8 +81,7 @@ def scene_rows(store: EmbeddingStore, split: str) -> SceneRows:
     Raises:
         EmbeddingError: It is an event task, or a file can't be read.
     """
-    if store.manifest.kind != "scene":
-        raise EmbeddingError(f"{store.task.name} is an event task; its store has no scenes.")
+    store.require(SCENE)
     size = store.manifest.model.scene_embedding_size
     shards = []
     for shard in store.manifest.shards:

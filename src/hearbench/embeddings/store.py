@@ -21,6 +21,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from hearbench.digest import digest_file
+from hearbench.embeddings.kinds import EMBEDDED
 from hearbench.embeddings.manifest import FileRecord, Manifest, ShardRecord
 from hearbench.embeddings.shards import damaged_files
 from hearbench.errors import EmbeddingError
@@ -28,6 +29,7 @@ from hearbench.files import read_npy, write_text
 from hearbench.models.fingerprint import Fingerprint
 from hearbench.sums import read_whole_sums, sums_of, write_sums
 from hearbench.tasks.store import PreparedTask
+from hearbench.tasks.task_type import EVENT, SCENE, TaskType
 from hearbench.workspace import Workspace
 
 __all__ = [
@@ -174,6 +176,18 @@ class EmbeddingStore:
                 if not path.is_file() or digest_file(path) != file.sha256:
                     raise self._broken(_named([file.name]))
 
+    def require(self, kind: TaskType) -> None:
+        """Refuses a kind of task that the store isn't of.
+
+        Raises:
+            EmbeddingError: The store is that of another kind of task.
+        """
+        own = self.manifest.task_type
+        if own is not kind:
+            raise EmbeddingError(
+                f"{self.task.name} is {own.noun}; its store has {EMBEDDED[own].what} embeddings."
+            )
+
     def clips(self, split: str) -> list[str]:
         """File names of a split's clips, in the order of its embeddings."""
         return [clip for shard in self._shards(split) for clip in shard.clips]
@@ -187,10 +201,7 @@ class EmbeddingStore:
         Raises:
             EmbeddingError: It is an event task, or there is no such split.
         """
-        if self.manifest.kind != "scene":
-            raise EmbeddingError(
-                f"{self.task.name} is an event task; its store has timestamp embeddings."
-            )
+        self.require(SCENE)
         shards = self._shards(split)
         rows = sum(len(shard.clips) for shard in shards)
         result = np.empty((rows, self.manifest.model.scene_embedding_size), dtype=np.float32)
@@ -213,10 +224,7 @@ class EmbeddingStore:
         Raises:
             EmbeddingError: It is a scene task, or there is no such split.
         """
-        if self.manifest.kind != "event":
-            raise EmbeddingError(
-                f"{self.task.name} is a scene task; its store has scene embeddings."
-            )
+        self.require(EVENT)
         size = self.manifest.model.timestamp_embedding_size
         for shard in self._shards(split):
             if shard.frames is None or shard.timestamps is None:

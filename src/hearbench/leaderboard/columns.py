@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hearbench.errors import UnknownNameError
 from hearbench.leaderboard.cells import name_key
 from hearbench.leaderboard.table import COLUMNS
-from hearbench.metrics import get_event_score, get_scene_score
+from hearbench.metrics import get_score
 from hearbench.registry import did_you_mean
 from hearbench.tasks.catalog import TaskSpec, get_spec
 from hearbench.tasks.catalog.schema import DOMAINS
@@ -129,8 +129,8 @@ def column_facts(column: str) -> ColumnFacts:
     if not tasks:
         return ColumnFacts(column, OTHER_DOMAIN, (), "its first score")
     spec = tasks[0].spec
-    getter = get_event_score if spec.embedding_type == "event" else get_scene_score
-    return ColumnFacts(column, spec.domain, tasks, getter(spec.scores[0]).title)
+    title = get_score(spec.task_type, spec.scores[0]).title
+    return ColumnFacts(column, spec.domain, tasks, title)
 
 
 def find_column(text: str) -> str:

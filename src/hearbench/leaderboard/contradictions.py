@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hearbench.metrics import EventScore, SceneScore, get_event_score, get_scene_score
+from hearbench.embeddings.kinds import embedding_size
+from hearbench.metrics import EventScore, SceneScore, get_score
 from hearbench.probe.events import Postprocessing, postprocessing_grid
 from hearbench.probe.objective import Objective
 from hearbench.probe.protocol import DEFAULT_SEED, GridPoint, NeighbourPoint, Protocol
 from hearbench.results.record import FoldResult, GridResult, PostprocessingRecord, Result
-from hearbench.tasks.task_type import TASK_TYPES
+from hearbench.tasks.task_type import EVENT, TASK_TYPES
 
 __all__ = [
     "TaskFacts",
@@ -133,16 +134,12 @@ def day_of(result: Result) -> dt.date | None:
 
 
 def _facts(result: Result, today: dt.date) -> Iterator[str]:
-    if result.kind not in ("scene", "event"):
-        yield f"it is of the kind {result.kind!r}, which there isn't."
     if result.prediction_type not in ("multiclass", "multilabel"):
         yield f"its predictions are {result.prediction_type!r}, which there isn't."
     if result.embeddings.kind != result.kind:
         yield f"it is of {result.kind} embeddings, and those that it names are of another kind."
     model = result.model
-    size = model.scene_embedding_size
-    if result.kind == "event":
-        size = model.timestamp_embedding_size
+    size = embedding_size(model, result.task_type)
     if result.embeddings.size != size:
         yield f"its embeddings have {result.embeddings.size} numbers, and the model's {size}."
     if result.embeddings.dtype not in ("float32", "float16"):
@@ -229,8 +226,7 @@ def _range(result: Result, on_loss: bool) -> tuple[float, float]:
 
 
 def _score(result: Result) -> SceneScore | EventScore:
-    get = get_scene_score if result.kind == "scene" else get_event_score
-    return get(result.primary_score)
+    return get_score(result.task_type, result.primary_score)
 
 
 def _validation(
@@ -271,7 +267,7 @@ def _postprocessing(
 ) -> Iterator[str]:
     if found is None:
         return
-    if result.kind != "event":
+    if result.task_type is not EVENT:
         yield f"{where} was made into events, and the task has none."
     elif grid is not None and (
         Postprocessing(found.median_filter_ms, found.min_duration_ms) not in grid

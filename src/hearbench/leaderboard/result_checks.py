@@ -18,7 +18,7 @@ from hearbench.files import SYNTAX_ERRORS
 from hearbench.leaderboard.columns import LeaderboardTask
 from hearbench.leaderboard.recompute import has_predictions, recompute
 from hearbench.leaderboard.sanity_checks import check_sanity
-from hearbench.metrics import get_event_score, get_scene_score
+from hearbench.metrics import get_score
 from hearbench.probe.events import Postprocessing, postprocessing_grid
 from hearbench.probe.objective import Objective
 from hearbench.probe.protocol import HEAR2021
@@ -114,8 +114,7 @@ def _choice_problems(result: Result, task: LeaderboardTask) -> list[str]:
         return [f"its grid isn't the protocol's. {_AGAIN}"]
     on_loss = not task.spec.use_scoring_for_early_stopping
     # Which way is better is the score's own affair, whatever the file says.
-    scene = result.kind == "scene"
-    score = (get_scene_score if scene else get_event_score)(result.primary_score)
+    score = get_score(result.task_type, result.primary_score)
     objective = Objective(score, score.maximise, on_loss)
     merits = [objective.goodness(outcome.validation_score) for outcome in result.grid]
     if math.isnan(result.grid[result.chosen].validation_score):
@@ -123,12 +122,11 @@ def _choice_problems(result: Result, task: LeaderboardTask) -> list[str]:
     # Of equal ones the first wins.
     if merits.index(max(merits)) != result.chosen:
         return [f"another grid point than the one it used was better in validation. {_AGAIN}"]
-    if result.kind == "event":
-        ways = postprocessing_grid(_params(task))
-        for fold in result.folds:
-            own = fold.postprocessing
-            if own and Postprocessing(own.median_filter_ms, own.min_duration_ms) not in ways:
-                return [f"{fold.test} was made into events in a way that the task doesn't have."]
+    ways = postprocessing_grid(_params(task))
+    for fold in result.folds:
+        own = fold.postprocessing
+        if own and Postprocessing(own.median_filter_ms, own.min_duration_ms) not in ways:
+            return [f"{fold.test} was made into events in a way that the task doesn't have."]
     return []
 
 

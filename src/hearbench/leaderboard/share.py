@@ -15,11 +15,16 @@ from typing import Any
 
 from hearbench.errors import HearError
 from hearbench.results import Result
+from hearbench.tasks.task_type import EVENT, SCENE, TaskType
 
 __all__ = ["FORMATS", "latex_table", "markdown_table", "model_index", "parquet_table", "share"]
 
 # As the hub calls them, where it knows the score.
 _HUB_METRICS = {"top1_acc": "accuracy", "mAP": "mean_average_precision", "aucroc": "roc_auc"}
+_HUB_TASKS: dict[TaskType, dict[str, Any]] = {
+    SCENE: {"task_type": "audio-classification", "task_name": None},
+    EVENT: {"task_type": "other", "task_name": "Sound event detection"},
+}
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -108,8 +113,7 @@ def model_index(results: Sequence[Result], name: str) -> str:
         ) from error
     rows = [
         hub.EvalResult(
-            task_type="audio-classification" if result.kind == "scene" else "other",
-            task_name="Sound event detection" if result.kind == "event" else None,
+            **_HUB_TASKS[result.task_type],
             dataset_type=f"hear/{result.task.name}",
             dataset_name=f"HEAR {result.task.name}",
             dataset_split="test",

@@ -7,10 +7,10 @@ centres in ms. Audio is float32 mono in [-1, 1], (n_clips, n_samples), at the mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -198,7 +198,11 @@ class Model:
             self._fingerprint(kind)
 
     def _fingerprint(self, kind: Literal["scene", "event"]) -> Fingerprint:
-        made = fingerprint(self.scene if kind == "scene" else self.timestamps, self.sample_rate)
+        functions: dict[str, Callable[[npt.NDArray[np.float32]], Any]] = {
+            "scene": self.scene,
+            "event": self.timestamps,
+        }
+        made = fingerprint(functions[kind], self.sample_rate)
         self.engine.ready_for = kind
         return made
 

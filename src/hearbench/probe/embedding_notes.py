@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hearbench.embeddings.frames import clip_frames
+from hearbench.embeddings.kinds import EMBEDDED
 from hearbench.embeddings.scenes import scene_rows
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.probe.inputs import LARGE, SMALL
 from hearbench.probe.protocol import Protocol
+from hearbench.tasks.task_type import EVENT, SCENE
 
 __all__ = ["embedding_notes"]
 
@@ -25,12 +27,12 @@ def embedding_notes(store: EmbeddingStore, protocol: Protocol) -> tuple[str, ...
         store: The embeddings.
         protocol: As applied to the task.
     """
-    what = "clips" if store.manifest.kind == "scene" else "frames"
+    what = EMBEDDED[store.manifest.task_type].rows
     constant, largest = [], 0.0
     for split in dict.fromkeys(fold.test for fold in store.task.folds()):
         first: npt.NDArray[np.float32] | None = None
         alike, count = True, 0
-        for block in _blocks(store, split):
+        for block in _BLOCKS[store.manifest.task_type](store, split):
             first = block[:1] if first is None else first
             alike = alike and bool((block == first).all())
             count += len(block)
@@ -53,12 +55,16 @@ def embedding_notes(store: EmbeddingStore, protocol: Protocol) -> tuple[str, ...
     return tuple(notes)
 
 
-def _blocks(store: EmbeddingStore, split: str) -> Iterator[npt.NDArray[np.float32]]:
-    if store.manifest.kind == "scene":
-        rows = scene_rows(store, split)
-        for start in range(0, len(rows), _ROWS):
-            yield rows.read(np.arange(start, min(start + _ROWS, len(rows))))
-        return
+def _of_clips(store: EmbeddingStore, split: str) -> Iterator[npt.NDArray[np.float32]]:
+    rows = scene_rows(store, split)
+    for start in range(0, len(rows), _ROWS):
+        yield rows.read(np.arange(start, min(start + _ROWS, len(rows))))
+
+
+def _of_frames(store: EmbeddingStore, split: str) -> Iterator[npt.NDArray[np.float32]]:
     for clip in clip_frames(store, split):
         for start in range(0, len(clip), _ROWS):
             yield clip.read(start, min(start + _ROWS, len(clip)))
+
+
+_BLOCKS = {SCENE: _of_clips, EVENT: _of_frames}

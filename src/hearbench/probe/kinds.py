@@ -1,7 +1,7 @@
 """The two kinds of task, as far as a probe has to tell them apart.
 
 A kind knows what is optimised, what a fold's training data is, and what is predicted from a
-trained network. `kind_of` is the one place where a task's kind is asked for.
+trained network.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from hearbench.probe.search import Outcome
 from hearbench.probe.training_clips import training_clips
 from hearbench.tasks.clips import Event
 from hearbench.tasks.store import FoldSplit, PreparedTask
+from hearbench.tasks.task_type import EVENT, SCENE, TaskType
 
 __all__ = ["Chosen", "TaskKind", "kind_of"]
 
@@ -293,6 +294,12 @@ class _EventKind(_Kind):
         return clips
 
 
+_KINDS: dict[TaskType, type[_SceneKind] | type[_EventKind]] = {
+    SCENE: _SceneKind,
+    EVENT: _EventKind,
+}
+
+
 def kind_of(
     store: EmbeddingStore,
     protocol: Protocol,
@@ -305,15 +312,12 @@ def kind_of(
     Raises:
         ProbeError: An event task isn't multilabel.
     """
-    kinds: dict[str, type[_SceneKind] | type[_EventKind]] = {
-        "scene": _SceneKind,
-        "event": _EventKind,
-    }
     task = store.task
-    if task.kind == "event" and task.metadata.prediction_type != "multilabel":
+    possible = task.task_type.prediction_types
+    if task.metadata.prediction_type not in possible:
         raise ProbeError(
-            f"{task.name} is an event task with prediction_type "
-            f"{task.metadata.prediction_type!r}; frames can have any number of labels, so it "
-            "must be 'multilabel'. Change task_metadata.json."
+            f"{task.name} is {task.task_type.noun} with prediction_type "
+            f"{task.metadata.prediction_type!r}; it must be {' or '.join(map(repr, possible))}. "
+            "Change task_metadata.json."
         )
-    return kinds[task.kind](store, protocol, device, max_memory_bytes)
+    return _KINDS[task.task_type](store, protocol, device, max_memory_bytes)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hearbench.files import read_npy
 from hearbench.probe.grid import GridPoint, batch_bounds
 from hearbench.results.record import FoldResult, Result, ScoreSummary
+from hearbench.tasks.task_type import EVENT, SCENE, TaskType
 
 __all__ = ["notes_on"]
 
@@ -16,10 +17,14 @@ __all__ = ["notes_on"]
 _FEW_STEPS = 100
 # Where a protocol allows that many, a short training ended because it had nothing more to learn.
 _AMPLE_STEPS = 500
-# What leaves scores undefined, by the kind of task.
+# What leaves scores undefined.
 _UNDEFINED = {
-    "scene": "a label that no clip has, or every clip",
-    "event": "no event was predicted, or the clips hold none",
+    SCENE: "a label that no clip has, or every clip",
+    EVENT: "no event was predicted, or the clips hold none",
+}
+_UNDEFINED_THERE = {
+    SCENE: "some label is that of no clip, or of every clip",
+    EVENT: _UNDEFINED[EVENT],
 }
 
 
@@ -80,10 +85,12 @@ def _n_examples(result: Result, number: int, folder: Path) -> int | None:
         return None
     # By its definition: training clips, as often as they were learned from, per second.
     clips = round(stage.throughput * stage.seconds / epochs)
-    if result.kind == "scene":
-        return clips
-    frames = _n_frames(fold, folder)
-    return None if frames is None else round(clips * frames / fold.n_clips)
+    rows = _N_ROWS[result.task_type](fold, folder)
+    return None if rows is None else round(clips * rows / fold.n_clips)
+
+
+def _n_clips(fold: FoldResult, folder: Path) -> int:  # noqa: ARG001
+    return fold.n_clips
 
 
 def _n_frames(fold: FoldResult, folder: Path) -> int | None:
@@ -93,6 +100,13 @@ def _n_frames(fold: FoldResult, folder: Path) -> int | None:
     except (OSError, ValueError):
         return None
     return int(array.shape[0]) if array.ndim else None
+
+
+# How many rows the predictions of a split have.
+_N_ROWS: dict[TaskType, Callable[[FoldResult, Path], int | None]] = {
+    SCENE: _n_clips,
+    EVENT: _n_frames,
+}
 
 
 def _undefined(result: Result) -> list[str]:
@@ -108,7 +122,7 @@ def _undefined(result: Result) -> list[str]:
         notes.append(
             f"{result.task.name}: nothing could be chosen for {', '.join(untrained)}, as "
             f"{result.primary_score} is undefined on the validation clips "
-            f"({_UNDEFINED[result.kind]}); so all scores there are undefined."
+            f"({_UNDEFINED[result.task_type]}); so all scores there are undefined."
         )
     for name, summary in result.scores.items():
         undefined = [split for split, value in summary.per_fold.items() if math.isnan(value)]
@@ -136,8 +150,7 @@ def _reason(result: Result, summary: ScoreSummary, split: str) -> str:
         found = summary.parts.get(part)
         return found is not None and math.isnan(found.per_fold.get(split, math.nan))
 
-    if result.kind == "scene":
-        return "some label is that of no clip, or of every clip"
     if lacks("recall"):
         return "the clips hold no event"
-    return "no event was predicted" if lacks("precision") else _UNDEFINED["event"]
+    there = _UNDEFINED_THERE[result.task_type]
+    return "no event was predicted" if lacks("precision") else there

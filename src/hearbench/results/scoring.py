@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 
 from hearbench._version import __version__
+from hearbench.embeddings.kinds import embedding_size
 from hearbench.metrics import get_score
 from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, FoldPrediction
 from hearbench.probe.search import Outcome
@@ -21,6 +22,7 @@ from hearbench.results.record import (
     Resources,
     Result,
 )
+from hearbench.results.splits import SPLIT_OF
 from hearbench.results.stages import stage_records
 from hearbench.worker.memory import peak_resident_mb
 
@@ -35,8 +37,6 @@ def score(predictions: FittedProbe) -> Result:
     """
     metadata = predictions.task.metadata
     manifest = predictions.embeddings
-    scene = manifest.kind == "scene"
-    sizes = manifest.model.scene_embedding_size, manifest.model.timestamp_embedding_size
     started = time.perf_counter()
     scores = Predictions.of(predictions).scores()
     scoring_s = time.perf_counter() - started
@@ -51,7 +51,7 @@ def score(predictions: FittedProbe) -> Result:
         embeddings=EmbeddingsRecord(
             digest=predictions.embeddings_digest,
             dtype=manifest.dtype,
-            size=sizes[0] if scene else sizes[1],
+            size=embedding_size(manifest.model, manifest.task_type),
             kind=manifest.kind,
         ),
         protocol=predictions.protocol,
@@ -81,8 +81,7 @@ def score(predictions: FittedProbe) -> Result:
 
 def _notes(predictions: FittedProbe) -> tuple[str, ...]:
     notes = [*predictions.embeddings.notes]
-    event = predictions.task.kind == "event"
-    why = "no event was predicted" if event else "some label is that of no clip, or of all"
+    why = SPLIT_OF[predictions.task.task_type].undefined_when
     ended = [each for each in predictions.grid if each.ended == "undefined_score"]
     if ended:
         notes.append(

@@ -60,6 +60,8 @@ class Split(ABC):
     """What follows the split's name in the names of its files."""
     annotation: ClassVar[str]
     """What clips are annotated with, for messages."""
+    undefined_when: ClassVar[str]
+    """What leaves scores undefined."""
 
     def __init__(
         self,
@@ -202,6 +204,7 @@ class SceneSplit(Split):
 
     endings = ("npy", "targets.npy")
     annotation = "labels"
+    undefined_when = "some label is that of no clip, or of all"
 
     @classmethod
     def of(cls, fold: FoldPrediction, labels: Sequence[str]) -> Self:
@@ -295,6 +298,7 @@ class EventSplit(Split):
         *("events.json", "reference.json", "per_label.json"),
     )
     annotation = "events"
+    undefined_when = "no event was predicted"
     postprocessing: Postprocessing | None = None
 
     @classmethod

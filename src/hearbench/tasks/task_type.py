@@ -46,6 +46,7 @@ class TaskType(ABC):
 
     Attributes:
         name: As ``task_metadata.json`` calls it under ``embedding_type``.
+        noun: One task of the kind, for messages.
         prediction_types: Those that its tasks can have.
         scores: The names of the official scores.
         score_group: The entry points of other packages' scores.
@@ -55,6 +56,7 @@ class TaskType(ABC):
     """
 
     name: ClassVar[EmbeddingType]
+    noun: ClassVar[str]
     prediction_types: ClassVar[tuple[PredictionType, ...]]
     scores: ClassVar[tuple[str, ...]]
     score_group: ClassVar[str]
@@ -107,6 +109,7 @@ class TaskType(ABC):
 
 class _SceneType(TaskType):
     name = "scene"
+    noun = "a scene task"
     prediction_types = ("multiclass", "multilabel")
     scores = ("top1_acc", "pitch_acc", "chroma_acc", "mAP", "aucroc", "d_prime")
     score_group = "hearbench.scores"
@@ -151,6 +154,7 @@ class _SceneType(TaskType):
 
 class _EventType(TaskType):
     name = "event"
+    noun = "an event task"
     prediction_types = ("multilabel",)
     scores = (
         "event_onset_200ms_fms",

@@ -106,8 +106,7 @@ class TaskSpec(Record):
         possible = self.task_type.prediction_types
         if self.prediction_type not in possible:
             wrong.append(
-                f"prediction_type of an {self.embedding_type} task is "
-                f"{' or '.join(map(repr, possible))}"
+                f"prediction_type of {self.task_type.noun} is {' or '.join(map(repr, possible))}"
             )
         if self.default_mode not in self.modes:
             wrong.append(
