@@ -100,5 +100,5 @@ def test_interruption(number: signal.Signals, task: Path, tmp_path: Path, cache:
     assert process.returncode == 130
     assert stdout == ""
     last = stderr.strip().splitlines()[-1]
-    assert last == "Interrupted. Run the same command again; it goes on from here."
+    assert last == "Interrupted. Run the same command again to resume."
     assert "Traceback" not in stderr

@@ -39,7 +39,10 @@ def test_the_commands_are_up_to_date() -> None:
     have = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
     assert have == commands.page(), "python tools/cli_reference.py"
     assert "## hearbench leaderboard aggregates\n" in have
-    assert "| `--seed N` | Of initial weights and dropout. Default: `42`. At least 0. |" in have
+    assert (
+        "| `--seed N` | Seed for weight initialisation and dropout. Default: `42`. At least 0. |"
+        in have
+    )
 
 
 def test_the_formats_are_up_to_date() -> None:

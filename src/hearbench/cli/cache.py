@@ -67,13 +67,13 @@ def clear(
     kind: Annotated[
         str | None,
         typer.Argument(
-            metavar="[KIND]", help="By default all kinds but tasks.", show_default=False
+            metavar="[KIND]", help="Kind of entries; by default all but tasks.", show_default=False
         ),
     ] = None,
     older_than: Annotated[
         float | None,
         typer.Option(
-            "--older-than", metavar="DAYS", min=0, help="Only what was written longer ago."
+            "--older-than", metavar="DAYS", min=0, help="Remove only what was written longer ago."
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
@@ -108,7 +108,7 @@ def _ask(entries: Sequence[CacheEntry], total: int) -> None:
     if len(entries) > _LISTED:
         say(f"  and {len(entries) - _LISTED} more")
     if not sys.stdin.isatty():
-        raise HearError("Nothing was removed: there is nobody to ask. Add --yes.")
+        raise HearError("Nothing was removed: there is no one to ask. Add --yes.")
     if not typer.confirm(f"Remove {_counted(len(entries))}, {data_size(total)}?", err=True):
         raise HearError("Nothing was removed.")
 

@@ -27,7 +27,7 @@ _Results = Annotated[
 ]
 _Plot = Annotated[
     Path | None,
-    typer.Option("--out", metavar="FILE", help="Draw into this .png, .svg or .pdf as well."),
+    typer.Option("--out", metavar="FILE", help="Picture to draw as well: a .png, .svg or .pdf."),
 ]
 _Score = Annotated[
     str | None,

@@ -24,16 +24,22 @@ _STARTER = "my_model.py"
 )
 def demo(
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder that takes all of it.")
+        Path,
+        typer.Option("--out", metavar="DIR", help="Folder that takes tasks, cache and results."),
     ] = Path("demo-out"),
     tasks_only: Annotated[
         bool,
-        typer.Option("--tasks-only", help="Only make the tasks and the model to start from."),
+        typer.Option("--tasks-only", help="Make only the tasks and a model to start from."),
     ] = False,
     device: o.Device = None,
     cache: Annotated[
         Path | None,
-        typer.Option("--cache", metavar="DIR", help="By default DIR/cache.", show_default=False),
+        typer.Option(
+            "--cache",
+            metavar="DIR",
+            help="Folder of the cache; by default DIR/cache.",
+            show_default=False,
+        ),
     ] = None,
     workers: o.Workers = None,
     json: o.Json = False,
@@ -109,4 +115,4 @@ and a task of your own, from a CSV file with the columns path and label:
 
   hearbench prepare --from-csv clips.csv --audio recordings --name mine --out {out}
 
-`hearbench list` shows what there is, and `hearbench VERB --help` an example of every verb."""
+`hearbench list` shows tasks, models, protocols and scores; `hearbench VERB --help` has examples."""

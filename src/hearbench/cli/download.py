@@ -26,8 +26,8 @@ def download(
         list[str],
         typer.Argument(
             metavar="TASK",
-            help="Tasks of the catalog, with -MODE for another mode than their usual one; or "
-            "`leaderboard` for all that count there.",
+            help="Tasks of the catalog, with -MODE for another mode than the usual one; or "
+            "`leaderboard` for all tasks of the leaderboard.",
             show_default=False,
         ),
     ],

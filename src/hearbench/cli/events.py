@@ -1,4 +1,4 @@
-"""``hearbench events``: looking at the events that a model's probe predicted."""
+"""``hearbench events``: the events that a model's probe predicted."""
 
 from __future__ import annotations
 
@@ -44,17 +44,19 @@ def plot(
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="FILE", help="The .png or .html to write."),
+        typer.Option("--out", metavar="FILE", help="Picture or page to write: a .png or .html."),
     ],
     label: Annotated[
         list[str] | None,
         typer.Option("--label", metavar="L", help="Draw only this label. Repeatable."),
     ] = None,
     start_s: Annotated[
-        float | None, typer.Option("--from", metavar="S", help="Begin, in seconds.")
+        float | None,
+        typer.Option("--from", metavar="S", help="Begin of the section to draw, in seconds."),
     ] = None,
     end_s: Annotated[
-        float | None, typer.Option("--to", metavar="S", help="End, in seconds.")
+        float | None,
+        typer.Option("--to", metavar="S", help="End of the section to draw, in seconds."),
     ] = None,
     json: o.Json = False,
 ) -> None:

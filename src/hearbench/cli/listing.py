@@ -57,7 +57,7 @@ def list_verb(
         str | None,
         typer.Argument(
             metavar="[catalog|tasks|models|protocols|scores]",
-            help="By default all.",
+            help="What to list; by default all.",
             show_default=False,
         ),
     ] = None,

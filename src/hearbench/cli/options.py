@@ -96,12 +96,17 @@ Weights = Annotated[
 ]
 ModelOptions = Annotated[
     list[str] | None,
-    typer.Option("--option", metavar="K=V", help="Keyword of its load_model. Repeatable."),
+    typer.Option("--option", metavar="K=V", help="Keyword argument of its load_model. Repeatable."),
 ]
 ProtocolName = Annotated[
-    str, typer.Option("--protocol", metavar="NAME", help="See `hearbench list protocols`.")
+    str,
+    typer.Option(
+        "--protocol", metavar="NAME", help="Protocol of training; see `hearbench list protocols`."
+    ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Of initial weights and dropout.", min=0)]
+Seed = Annotated[
+    int, typer.Option("--seed", help="Seed for weight initialisation and dropout.", min=0)
+]
 Seeds = Annotated[
     int,
     typer.Option(
@@ -109,7 +114,7 @@ Seeds = Annotated[
         metavar="N",
         min=1,
         max=1000,
-        help="Train with N seeds, --seed and those after it, side by side.",
+        help="Number of seeds to train with: --seed and those after it.",
     ),
 ]
 Precision = Annotated[
@@ -117,7 +122,7 @@ Precision = Annotated[
     typer.Option(
         "--precision",
         metavar="auto|float32|bfloat16",
-        help="Of the matrix products in training; auto is what the device is fast at.",
+        help="Precision of the matrix products during training; auto is the device's fastest.",
     ),
 ]
 Only = Annotated[
@@ -138,11 +143,13 @@ DtypeName = Annotated[
 ]
 Device = Annotated[
     str | None,
-    typer.Option("--device", help="cpu, cuda, cuda:1, mps, ...; by default a GPU if there is one."),
+    typer.Option(
+        "--device", help="Device: cpu, cuda, cuda:1, mps, ...; by default a GPU if there is one."
+    ),
 ]
 CacheDir = Annotated[
     Path | None,
-    typer.Option("--cache", metavar="DIR", help="Folder of the cache, before HEARBENCH_CACHE."),
+    typer.Option("--cache", metavar="DIR", help="Folder of the cache; overrides HEARBENCH_CACHE."),
 ]
 Workers = Annotated[
     int | None,
@@ -158,7 +165,7 @@ CorpusDirs = Annotated[
     typer.Option(
         "--corpus-dir",
         metavar="DIR",
-        help="Folder with downloads that are there already, under the names of their addresses. "
+        help="Folder of files that are downloaded already, named as in their addresses. "
         "Repeatable.",
     ),
 ]
@@ -167,7 +174,7 @@ Mirror = Annotated[
     typer.Option(
         "--mirror",
         metavar="URL",
-        help="Download from here, where the files have the same names; before HEARBENCH_MIRROR.",
+        help="Address to download from, of files with the same names; overrides HEARBENCH_MIRROR.",
     ),
 ]
 MaxMemory = Annotated[
@@ -176,8 +183,8 @@ MaxMemory = Annotated[
         "--max-memory",
         metavar="GB",
         min=0,
-        help="What a task's embeddings may take of the host's memory in training, in GiB; by "
-        "default half of what is free. What lies on a GPU goes by what is free there.",
+        help="Memory of the host in GiB for a task's embeddings during training; by default half "
+        "of what is free. On a GPU, what is free there decides.",
     ),
 ]
 Name = Annotated[

@@ -64,12 +64,14 @@ ModelMemory = Annotated[
         "--model-memory",
         metavar="GB",
         min=0.1,
-        help="What a model in a process of its own may allocate, in GiB.",
+        help="Memory in GiB that a model in a process of its own may allocate.",
     ),
 ]
 Readable = Annotated[
     list[Path] | None,
-    typer.Option("--readable", metavar="PATH", help="Also to be read in the sandbox. Repeatable."),
+    typer.Option(
+        "--readable", metavar="PATH", help="Path that the sandbox lets the model read. Repeatable."
+    ),
 ]
 
 
@@ -91,7 +93,7 @@ class HostOptions:
 
         Args:
             models: The models that an environment is made for, as they were named.
-            tasks: Tasks that the models must not read, likewise.
+            tasks: Tasks that the models must not read, as they were named.
             workspace: Takes the environment.
 
         Raises:

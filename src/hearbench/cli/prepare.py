@@ -34,7 +34,7 @@ class WrittenOptions:
 
     mode: Annotated[
         str | None,
-        typer.Option("--mode", help="Which part of the corpus; by default the task's usual one."),
+        typer.Option("--mode", help="Part of the corpus; by default the task's usual one."),
     ] = None
     out: Annotated[
         Path | None,
@@ -51,8 +51,8 @@ class WrittenOptions:
         typer.Option(
             "--sample-rate",
             metavar="N",
-            help="In Hz, repeatable; by default the corpus's highest. Others are made when they "
-            "are needed.",
+            help="Sample rate in Hz; by default the corpus's highest. Others are made when they "
+            "are needed. Repeatable.",
         ),
     ] = None
     skip_corrupt: Annotated[
@@ -173,7 +173,9 @@ class OwnTaskOptions:
     ] = None
     score: Annotated[
         list[str] | None,
-        typer.Option("--score", metavar="NAME", help="Repeatable; the first is optimised."),
+        typer.Option(
+            "--score", metavar="NAME", help="Score to compute; the first is optimised. Repeatable."
+        ),
     ] = None
     split_mode: Annotated[
         str | None,
@@ -185,14 +187,15 @@ class OwnTaskOptions:
     ] = None
     folds: Annotated[
         int | None,
-        typer.Option("--folds", metavar="N", help="Number of folds for new_split_kfold; 5."),
+        typer.Option(
+            "--folds", metavar="N", help="Number of folds for new_split_kfold; 5 by default."
+        ),
     ] = None
     multilabel: Annotated[
         bool,
         typer.Option(
             "--multilabel",
-            help="Take clips without a label although none has several: a clip has any number of "
-            "labels.",
+            help="Make a multilabel task even if no clip has several labels; clips may have none.",
         ),
     ] = False
 
@@ -251,8 +254,8 @@ def prepare(
     """Makes tasks in the official layout from raw corpora.
 
     Tasks of the catalog get exactly the official files, splits and labels; their corpora are
-    taken from --corpus-dir or downloaded. A corpus of one's own is described by a list of clips
-    or is a Hugging Face dataset. An interrupted run is finished by running the same again. With
+    taken from --corpus-dir or downloaded. A corpus of your own is described by a list of clips or
+    is a Hugging Face dataset. Run the same command again to resume an interrupted run. With
     `--executor ray` the processes of many machines prepare a corpus each.
     """
     share = cluster.share()

@@ -31,7 +31,9 @@ def report(
     result: o.Results,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Write a page: an .html that needs no network."),
+        typer.Option(
+            "--out", metavar="FILE", help="Page to write: an .html that needs no network."
+        ),
     ] = None,
     json: o.Json = False,
 ) -> None:

@@ -87,7 +87,7 @@ def _described(error: OSError, options: Mapping[str, object]) -> OSError | None:
 
 def interrupted() -> None:
     """Says how to go on."""
-    say("Interrupted. Run the same command again; it goes on from here.")
+    say("Interrupted. Run the same command again to resume.")
 
 
 @contextlib.contextmanager

@@ -40,7 +40,7 @@ def submit(
         str,
         typer.Argument(
             metavar="PACKAGE",
-            help="The package's source folder, which is installed into an environment of its own, "
+            help="Source folder of the package, which is installed into an environment of its own; "
             "or a module that is installed here.",
             show_default=False,
         ),
@@ -57,7 +57,7 @@ def submit(
         typer.Option(
             "--task",
             metavar="PATH_OR_NAME",
-            help="A prepared task; by default all of the leaderboard's that are in the cache. "
+            help="A prepared task; by default the leaderboard's tasks that are in the cache. "
             "Repeatable.",
         ),
     ] = None,
@@ -65,7 +65,7 @@ def submit(
     results: Annotated[
         Path | None,
         typer.Option(
-            "--results", metavar="DIR", help="Keeps results, and takes those that are there."
+            "--results", metavar="DIR", help="Folder of results; those that exist are used."
         ),
     ] = None,
     protocol: o.ProtocolName = "hear2021",
@@ -75,7 +75,7 @@ def submit(
     only: o.Only = None,
     grid_points: o.GridPoints = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Validate without 20 minutes of audio.")
+        bool, typer.Option("--quick", help="Validate without the checks on 20 minutes of audio.")
     ] = False,
     cache: o.CacheDir = None,
     workers: o.Workers = None,

@@ -45,13 +45,15 @@ def stats(
     place: o.WorkspaceOptions,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw it into this .png, .svg or .pdf."),
+        typer.Option(
+            "--plot", metavar="FILE", help="Picture to draw as well: a .png, .svg or .pdf."
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Show every label, not only the most and least frequent.")
     ] = False,
     silence: Annotated[
-        bool, typer.Option("--silence", help="Read all audio, to name clips that are silent.")
+        bool, typer.Option("--silence", help="Read all audio and name the clips that are silent.")
     ] = False,
     json: o.Json = False,
 ) -> None:

@@ -37,7 +37,7 @@ def validate(
     place: o.WorkspaceOptions,
     host: places.HostOptions,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Leave out what needs 20 minutes of audio.")
+        bool, typer.Option("--quick", help="Leave out the checks on 20 minutes of audio.")
     ] = False,
     only: Annotated[
         list[str] | None,
@@ -55,8 +55,7 @@ def validate(
 
     The model runs in a process of its own. Exit codes: 0 valid, perhaps with warnings; 1 not
     valid; 2 it could not run, as there is no such module, file, interpreter or device; 130
-    interrupted: what was found until then is shown.
-    docs/validator.md says what each check is about.
+    interrupted: the checks that were finished are shown. docs/validator.md describes each check.
     """
     # What was found before something stopped it.
     so_far: list[Report] = []
