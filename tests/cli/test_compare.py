@@ -51,7 +51,7 @@ def test_tables_fit_a_terminal(out: Path, monkeypatch: pytest.MonkeyPatch) -> No
     from hearbench.comparison.compare import compare as compare_results
 
     console = Console(width=80, highlight=False, record=True)
-    monkeypatch.setattr(compare_tables, "output_console", lambda: console)
+    monkeypatch.setattr("hearbench.cli.render.output_console", lambda: console)
     compare_tables.show_comparison(compare_results([out], n_resamples=100))
     text = console.export_text()
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80

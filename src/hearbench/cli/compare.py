@@ -11,6 +11,8 @@ from hearbench.cli import options as o
 from hearbench.cli.compare_tables import show_comparison
 from hearbench.cli.running import answers_only, verb
 from hearbench.cli.terminal import answer_json, say
+from hearbench.comparison.compare import compare as compare_results
+from hearbench.views.comparison_plot import check_plot_name, write_comparison_plot
 
 __all__ = ["compare"]
 
@@ -24,14 +26,16 @@ def compare(
     result: o.Results,
     score: Annotated[
         str | None,
-        typer.Option("--score", metavar="NAME", help="Compare by this score, not by the first."),
+        typer.Option(
+            "--score", metavar="NAME", help="Score to compare by; by default each task's first."
+        ),
     ] = None,
     baseline: Annotated[
         str | None,
         typer.Option(
             "--baseline",
             metavar="MODEL",
-            help="Compare the others with this model alone; 'best' for that of the best mean rank.",
+            help="Model that all others are compared with; 'best' for that of the best mean rank.",
         ),
     ] = None,
     test: Annotated[
@@ -39,7 +43,7 @@ def compare(
         typer.Option(
             "--test",
             metavar="bootstrap|permutation",
-            help="Where p comes from; with permutation the larger one of both counts.",
+            help="Where p comes from; with permutation the larger of both p counts.",
         ),
     ] = "bootstrap",
     resamples: Annotated[
@@ -47,20 +51,20 @@ def compare(
         typer.Option(
             "--resamples",
             metavar="N",
-            help="Of the test clips; of permutations there may be more.",
+            help="Number of resamples of the test clips; of permutations there may be more.",
         ),
     ] = 2000,
     level: Annotated[
-        float, typer.Option("--level", help="Of an interval alone, and of all tests together.")
+        float, typer.Option("--level", help="Level of an interval, and of all tests together.")
     ] = 0.95,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the resamples.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples.")] = 0,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw it: a .png, .svg or .pdf to write."),
+        typer.Option("--plot", metavar="FILE", help="Figure to write: a .png, .svg or .pdf."),
     ] = None,
     csv: Annotated[
         Path | None,
-        typer.Option("--csv", metavar="FILE", help="Write a row per pair and task."),
+        typer.Option("--csv", metavar="FILE", help="CSV to write, with a row per pair and task."),
     ] = None,
     json: o.Json = False,
 ) -> None:
@@ -71,11 +75,7 @@ def compare(
     Further seeds of a result count. See docs/comparing.md.
     """
     with answers_only():
-        from hearbench.comparison.compare import compare as compare_results
-
         if plot is not None:
-            from hearbench.views.comparison_plot import check_plot_name, write_comparison_plot
-
             check_plot_name(plot)
         found = compare_results(
             result,

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from hearbench.cli.tables import number, output_console
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-    from hearbench.comparison.record import Comparison, PairDifference, TaskComparison
+from hearbench.cli.render import number, show
+from hearbench.comparison.record import Comparison, PairDifference, TaskComparison
+from hearbench.table import Column, Styled, Table
 
 __all__ = ["show_comparison"]
 
@@ -25,17 +20,10 @@ _TESTS = {
 
 def show_comparison(found: Comparison) -> None:
     """Prints scores and differences per task, then all tasks together."""
-    from rich.text import Text
-
-    console = output_console()
     for task in found.tasks:
-        console.print(Text(_title(task), style="bold"))
-        _scores(console, task, found)
-        _differences(console, task, found)
-    _standings(console, found)
+        show(Styled(_title(task), "bold"), _scores(task, found), _differences(task, found))
     notes = [note for task in found.tasks for note in task.notes] + list(found.notes)
-    for note in (*_legend(found), *notes):
-        console.print(Text(note))
+    show(_standings(found), *_legend(found), *notes)
 
 
 def _title(task: TaskComparison) -> str:
@@ -50,69 +38,67 @@ def _title(task: TaskComparison) -> str:
     return "\n".join(lines)
 
 
-def _scores(console: Console, task: TaskComparison, found: Comparison) -> None:
-    from rich.text import Text
-
-    table = _table()
-    table.add_column("model", overflow="fold", min_width=24)
-    table.add_column("score", justify="right", no_wrap=True)
-    table.add_column(_level(found), justify="right", no_wrap=True)
-    table.add_column("seeds", justify="right", no_wrap=True)
-    table.add_column("rank", no_wrap=True)
-    order = sorted(
-        task.scores, key=lambda s: (math.isnan(s.rank), s.rank if not math.isnan(s.rank) else 0)
+def _scores(task: TaskComparison, found: Comparison) -> Table:
+    table = Table(
+        [
+            Column("model", wrap="anywhere", min_width=24),
+            Column("score", number, align="right"),
+            Column(f"{100 * found.level:.4g} % interval", align="right"),
+            Column("seeds", align="right"),
+            Column("rank"),
+        ],
+        gap=1,
     )
-    for score in order:
-        table.add_row(
-            Text(score.model),
-            number(score.mean),
-            _interval(score.low, score.high),
-            str(len(score.seeds)),
-            _rank(score.rank, score.rank_low, score.rank_high, digits=1),
-        )
-    console.print(table)
+    for score in sorted(task.scores, key=lambda score: _nan_last(score.rank)):
+        interval = _interval(score.low, score.high)
+        rank = _rank(score.rank, score.rank_low, score.rank_high, digits=1)
+        table.add(score.model, score.mean, interval, len(score.seeds), rank)
+    return table
 
 
-def _differences(console: Console, task: TaskComparison, found: Comparison) -> None:
-    from rich.text import Text
-
-    table = _table()
-    table.add_column("pair", overflow="fold")
-    table.add_column("difference", justify="right", no_wrap=True)
-    table.add_column("interval", justify="right", no_wrap=True)
-    table.add_column("p", justify="right", no_wrap=True)
-    table.add_column("verdict", min_width=20)
+def _differences(task: TaskComparison, found: Comparison) -> Table:
+    table = Table(
+        [
+            Column("pair", wrap="anywhere"),
+            Column("difference", _signed, align="right"),
+            Column("interval", align="right"),
+            Column("p", align="right"),
+            Column("verdict", wrap="between words", min_width=20),
+        ],
+        gap=1,
+    )
     for pair in task.pairs:
-        table.add_row(
-            Text(f"{pair.model_a}\n− {pair.model_b}"),
-            _signed(pair.difference),
+        table.add(
+            f"{pair.model_a}\n− {pair.model_b}",
+            pair.difference,
             _difference_interval(pair),
             _p(pair.p_holm, 1 - found.level),
-            Text(pair.verdict, style=_style(pair)),
+            Styled(pair.verdict, "bold" if pair.better else ""),
         )
-    console.print(table)
+    return table
 
 
-def _standings(console: Console, found: Comparison) -> None:
-    from rich.text import Text
-
+def _standings(found: Comparison) -> Table:
     n_tasks = found.standings[0].n_tasks
-    table = _table()
-    title = f"over {n_tasks} task{'' if n_tasks == 1 else 's'}"
-    table.add_column(title, overflow="fold", min_width=24)
-    for name in ("mean rank", "ahead", "better", "worse"):
-        table.add_column(name, justify="right" if name != "mean rank" else "left", no_wrap=True)
-    key = dict.fromkeys(found.models, math.inf)
-    key |= {s.model: s.mean_rank for s in found.standings if not math.isnan(s.mean_rank)}
-    for standing in sorted(found.standings, key=lambda s: key[s.model]):
-        table.add_row(
-            Text(standing.model),
+    table = Table(
+        [
+            Column(
+                f"over {n_tasks} task{'' if n_tasks == 1 else 's'}", wrap="anywhere", min_width=24
+            ),
+            Column("mean rank"),
+            *(Column(name, align="right") for name in ("ahead", "better", "worse")),
+        ],
+        gap=1,
+    )
+    for standing in sorted(found.standings, key=lambda standing: _nan_last(standing.mean_rank)):
+        table.add(
+            standing.model,
             _rank(standing.mean_rank, standing.low, standing.high, digits=2),
             f"{standing.ahead:g} of {standing.n_pairs}",
-            str(standing.clearly_better),
-            str(standing.clearly_worse),
+            standing.clearly_better,
+            standing.clearly_worse,
         )
-    console.print(table)
+    return table
 
 
 def _legend(found: Comparison) -> list[str]:
@@ -138,11 +124,8 @@ def _legend(found: Comparison) -> list[str]:
     return notes
 
 
-def _table() -> Table:
-    from rich import box
-    from rich.table import Table
-
-    return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+def _nan_last(rank: float) -> tuple[bool, float]:
+    return math.isnan(rank), 0.0 if math.isnan(rank) else rank
 
 
 def _interval(low: float, high: float) -> str:
@@ -161,10 +144,6 @@ def _difference_interval(pair: PairDifference) -> str:
     ):
         digits += 1
     return f"{_signed(pair.low, digits)} to {_signed(pair.high, digits)}"
-
-
-def _level(found: Comparison) -> str:
-    return f"{100 * found.level:.4g} % interval"
 
 
 def _signed(value: float, digits: int = 3) -> str:
@@ -195,7 +174,3 @@ def _p(value: float, alpha: float) -> str:
     while digits < _MOST_DIGITS and (round(value, digits) <= alpha) != (value <= alpha):
         digits += 1
     return f"{value:.{digits}f}"
-
-
-def _style(pair: PairDifference) -> str:
-    return "bold" if pair.better else ""
