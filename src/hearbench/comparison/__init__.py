@@ -1,4 +1,4 @@
-"""Comparing models by the test clips that they share; see ``docs/comparing.md``."""
+"""Compares models on the test clips that they share; see ``docs/comparing.md``."""
 
 from __future__ import annotations
 

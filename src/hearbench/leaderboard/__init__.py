@@ -1,1 +1,1 @@
-"""The official table of the benchmark, one's own results beside it, and its site."""
+"""The official table of the benchmark, a user's results beside it, and its site."""

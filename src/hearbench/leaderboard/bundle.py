@@ -4,8 +4,8 @@ submission.json   the record, ``Submission``
 row.csv           the row, under the leaderboard's head
 pull_request.md   the same for people
 validation.json   the validator's report
-results/TASK/     a result each, as ``hearbench evaluate`` writes it
-SHA256SUMS        of every other file, in the form of sha256sum
+results/TASK/     a result per task, as ``hearbench evaluate`` writes it
+SHA256SUMS        checksums of every other file, in the form of sha256sum
 """
 
 from __future__ import annotations
@@ -48,9 +48,7 @@ def write_bundle(
     """Writes a bundle, whole or not at all.
 
     Args:
-        out: Its folder; one that is there must be a bundle, which is replaced.
-        submission: The record.
-        report: The validator's.
+        out: Folder of the bundle. If it exists it must be a bundle, which is replaced.
         results: By task, the folder of its result.
 
     Raises:
@@ -89,5 +87,5 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def warning_lines(report: Report) -> list[str]:
-    """What the validator warns of, a line each."""
+    """Lists the warnings of a validator's report, a line each."""
     return [f"{check.name}: {check.found}" for check in report.warnings]

@@ -45,7 +45,7 @@ def _printable(text: str) -> str | None:
 
 
 def _readable(text: str) -> str | None:
-    """As `_printable`, of running text of several lines."""
+    """Checks running text of several lines as `_printable` does a line."""
     return _seen("".join(c for c in text if c not in "\n\r\t"), joining=True)
 
 
@@ -88,21 +88,21 @@ class Card(Record):
     """A model and who made it.
 
     Attributes:
-        format_version: Of this layout.
+        format_version: Version of this layout.
         model: Name on the leaderboard.
-        team: Who submits.
-        authors: Their names.
-        url: Where the model is described; it becomes the link on the leaderboard.
-        paper: Address of a paper; may be empty.
+        team: Name of the team that submits.
+        authors: Names of the authors.
+        url: Web address of the model's description, which the leaderboard links to.
+        paper: Web address of a paper; may be empty.
         description: What the model is and how it was trained.
-        pretraining: Kind of audio that it has learned from.
-        pretraining_data: Which data that was.
+        pretraining: Kind of audio that the model has learned from.
+        pretraining_data: Datasets that it has learned from.
         api: Import name of the module with the HEAR API.
         options: Keyword options of its ``load_model``.
-        weights_url: Where the weights can be had; may be empty for a model that brings its own.
-        licence: Of the code, an SPDX name.
-        weights_licence: Of the weights.
-        missing: Why tasks weren't run: names of tasks or columns, with a reason each.
+        weights_url: Web address of the weights; empty for a model that brings its own.
+        licence: SPDX name of the code's licence.
+        weights_licence: SPDX name of the weights' licence; may be empty.
+        missing: Reasons why tasks weren't run, by names of tasks or columns.
     """
 
     format_version: Literal[1] = 1
@@ -133,7 +133,7 @@ class Card(Record):
         """Reads a card.
 
         Raises:
-            ResultError: It isn't there, isn't TOML, or says something that can't be; the message
+            ResultError: It doesn't exist, isn't TOML, or says something that can't be; the message
                 names the key.
         """
         try:

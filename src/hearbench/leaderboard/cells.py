@@ -1,4 +1,4 @@
-"""What may stand in a cell of the table; each check says what is wrong, or nothing.
+"""Checks of the table's cells, each of which says what is wrong, or returns None.
 
 The table goes through spreadsheets, web pages and terminals, so texts that any of them would
 take for something else are refused here, whoever wrote them.
@@ -34,16 +34,16 @@ _FORMULA = ("=", "+", "-", "@")
 
 
 def name_key(model: str) -> str:
-    """What two names share that nobody would tell apart: letters, whatever their case and width.
+    """The key under which names that no one would tell apart are the same.
 
-    Spaces and what can't be seen don't count.
+    It has the letters, whatever their case and width, without spaces and what can't be seen.
     """
     folded = unicodedata.normalize("NFKC", model).casefold()
     return "".join(letter for letter in folded if letter != " " and not is_invisible(letter))
 
 
 def text_problem(text: str) -> str | None:
-    """What keeps a text out of a cell."""
+    """Says what keeps a text out of a cell."""
     for letter in text:
         if letter in _PARTING:
             return f"{_shown(text)} has {_PARTING[letter]}, which a cell can't hold; take it out"
@@ -61,7 +61,7 @@ def text_problem(text: str) -> str | None:
 
 
 def model_problem(text: str) -> str | None:
-    """What is wrong with a model's name."""
+    """Says what is wrong with a model's name."""
     if not text:
         return "the name is missing; every row has one"
     if text.startswith(_FORMULA):
@@ -75,7 +75,7 @@ def model_problem(text: str) -> str | None:
 
 
 def url_problem(text: str) -> str | None:
-    """What is wrong with a URL; it may be empty."""
+    """Says what is wrong with a URL, which may be empty."""
     if not text:
         return None
     remedy = "give a whole address, as https://example.org/model"
@@ -96,7 +96,7 @@ def url_problem(text: str) -> str | None:
 
 
 def date_problem(text: str) -> str | None:
-    """What is wrong with a date of submission; it may be empty."""
+    """Says what is wrong with a date of submission, which may be empty."""
     if text in ("", OFFICIAL_ROUND):
         return None
     found = _DATE.fullmatch(text)
@@ -110,7 +110,7 @@ def date_problem(text: str) -> str | None:
 
 
 def score_problem(text: str) -> str | None:
-    """What is wrong with a score; it may be empty."""
+    """Says what is wrong with a score, which may be empty."""
     if not text:
         return None
     if _NUMBER.fullmatch(text) and 0 <= float(text) <= 1:
@@ -125,7 +125,7 @@ def score_problem(text: str) -> str | None:
 
 
 def score_of(text: str) -> float:
-    """The score in a cell that `score_problem` finds nothing wrong with."""
+    """Reads the score of a cell that has passed `score_problem`."""
     return float(text)
 
 

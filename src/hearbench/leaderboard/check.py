@@ -1,4 +1,4 @@
-"""What a maintainer's CI does with a submission: believes nothing that can be computed again."""
+"""Checks submissions, and believes nothing in them that can be computed again."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ _MUST_RUN = ("import", "api-functions", "load", "model-kind", "sample-rate")
 
 @dataclass(frozen=True)
 class BundleReport:
-    """What was found.
+    """What a check of a submission found.
 
     Attributes:
         submission: The record; None if it can't be read.
-        problems: Why the submission can't be taken, each naming what is wrong and where.
+        problems: Reasons why the submission can't be taken, each naming what is wrong and where.
         notes: What a maintainer should know though nothing is wrong.
         recomputed: Tasks whose scores were computed again.
         labelled: Of these, tasks whose labels were compared with the task's own.
@@ -83,15 +83,15 @@ def check_bundle(
 ) -> BundleReport:
     """Checks a submission against itself, the tasks and the leaderboard.
 
-    Which files there are, and their checksums; the record and the row against the results; every
-    score against one computed again from the stored predictions, with the task's labels where the
-    task is there; the protocol and completeness of results, and whether what they say can all be
-    true; the validator's report; the model's name against the table's.
+    It checks the list of files and their checksums; the record and the row against the results;
+    every score against one computed again from the stored predictions, with the task's labels where
+    the task is at hand; the protocol and completeness of results, and whether what they say can all
+    be true; the validator's report; and the model's name against the table's.
 
     Args:
-        bundle: Its folder.
+        bundle: Folder of the submission.
         table: The leaderboard that it is to be added to.
-        task_of: Finds a prepared task by its name; None where it isn't there.
+        task_of: Finds a prepared task by its name; None where it isn't at hand.
         today: Nothing is of a later day; by default what the clock says, in UTC.
     """
     today = today or dt.datetime.now(dt.timezone.utc).date()
@@ -286,7 +286,7 @@ def _table_notes(submission: Submission, table: Table) -> Iterator[str]:
 
 
 def _letter_notes(submission: Submission) -> Iterator[str]:
-    """Texts in which letters of several alphabets are mixed, as by whoever wants to be another."""
+    """Notes of texts that mix alphabets, as those of someone who poses as another may."""
     card = submission.card
     host = urlsplit(card.url).hostname or ""
     for what, text in (("model", card.model), ("team", card.team), ("address", host)):
@@ -298,7 +298,7 @@ def _letter_notes(submission: Submission) -> Iterator[str]:
 
 
 def _said_problems(submission: Submission, today: dt.date) -> Iterator[str]:
-    """What can't be, or shouldn't be, in a submission's record."""
+    """Finds what can't or mustn't be in a submission's record."""
     wrong = date_contradiction(submission.created, today, SUBMISSION)
     if wrong:
         yield wrong
@@ -334,7 +334,7 @@ def _texts(options: Mapping[str, object]) -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    """A text of somebody else on one line, without what would steer a terminal."""
+    """A stranger's text on one line, without what would steer a terminal."""
     shown = "".join(
         "\N{REPLACEMENT CHARACTER}" if is_invisible(letter) else letter
         for letter in " ".join(text.split())

@@ -76,7 +76,7 @@ def contradictions(result: Result, task: TaskFacts, today: dt.date) -> Iterator[
 
 
 def _outcomes(result: Result, task: TaskFacts, on_loss: bool) -> Iterator[str]:
-    """What can't be true of the trainings."""
+    """Finds what can't be true of the trainings."""
     points = tuple(outcome.point for outcome in result.grid)
     if points != result.protocol.grid:
         yield "its grid isn't that of the protocol that it names."
@@ -141,11 +141,11 @@ def _facts(result: Result, today: dt.date) -> Iterator[str]:
     model = result.model
     size = embedding_size(model, result.task_type)
     if result.embeddings.size != size:
-        yield f"its embeddings have {result.embeddings.size} numbers, and the model's {size}."
+        yield f"its embeddings have {result.embeddings.size} dimensions, and the model's {size}."
     if result.embeddings.dtype not in ("float32", "float16"):
         yield f"its embeddings are stored as {result.embeddings.dtype!r}, which there isn't."
     if model.sample_rate < 1 or size < 1:
-        yield f"its model has a rate of {model.sample_rate} Hz and embeddings of {size} numbers."
+        yield f"its model has a rate of {model.sample_rate} Hz and embeddings of {size} dimensions."
     if result.precision not in ("float32", "bfloat16"):
         yield f"its precision is {result.precision!r}, which there isn't."
     if any(len(note) > _LONGEST_NOTE or not note.isprintable() for note in result.notes):
@@ -216,7 +216,7 @@ def _can_end(epochs: int, best: int, point: GridPoint, protocol: Protocol, ended
 
 
 def _range(result: Result, on_loss: bool) -> tuple[float, float]:
-    """Between which numbers a validation can be."""
+    """The range in which a validation can be."""
     name = result.primary_score
     if on_loss:
         return 0.0, math.inf

@@ -74,11 +74,11 @@ def read_table(path: Path) -> Table:
 
 
 def parse_table(text: str, where: str) -> Table:
-    """The table in a CSV's text, in either form.
+    """Reads a table from the text of a CSV, in either form.
 
     Args:
         text: The CSV; any of the three ends of lines, and a byte order mark, are fine.
-        where: What messages call it.
+        where: Name of the text in messages.
 
     Raises:
         ResultError: Something in it is wrong; the message lists what, with line and column.
@@ -102,7 +102,7 @@ def parse_table(text: str, where: str) -> Table:
 
 
 def format_table(table: Table) -> str:
-    """The table in the official form, without a line feed at the end.
+    """Writes a table as text in the official form, without a line feed at the end.
 
     Raises:
         ResultError: Its columns aren't the official ones, or a cell can't be written so that it
@@ -240,7 +240,7 @@ def _row(cells: dict[str, str]) -> tuple[Row, list[str]]:
 
 
 def _problems_of(row: Row) -> list[str]:
-    """What keeps a row out of the official form, each with the column's name."""
+    """Says what keeps a row out of the official form, each fault with the column's name."""
     problems = []
     texts = {_MODEL: row.model, _URL: row.url, _DATE: row.submitted}
     own = {_MODEL: model_problem, _URL: url_problem, _DATE: date_problem}

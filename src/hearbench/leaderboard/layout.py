@@ -1,4 +1,4 @@
-"""Which files a submission has, and that there are no others."""
+"""Checks that a submission has the files that belong to it, and no others."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _MOST_BYTES = 64 << 30
 
 
 def result_files(folder: Path) -> list[str]:
-    """Which files belong to a result and the further seeds below it, as paths within its folder.
+    """Lists the files of a result and the further seeds below it, as paths within its folder.
 
-    Those that are optional are only among them where they are there.
+    Optional ones are only listed where they exist.
 
     Raises:
         ResultError: There is no result, or those of the seeds are of different things.
@@ -47,7 +47,7 @@ def _needed(result: Result) -> list[str]:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """All that is in and below a folder, links not followed.
+    """Yields all files and folders below a folder, without following links.
 
     Raises:
         ResultError: There is far more of it than any submission has.
@@ -68,7 +68,7 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def link_problems(paths: list[Path], bundle: Path) -> list[str]:
-    """What is neither a file nor a folder."""
+    """Finds what is neither a file nor a folder."""
     return [
         f"{path.relative_to(bundle).as_posix()} is neither a file nor a folder. Links can't be "
         "submitted."
@@ -78,12 +78,12 @@ def link_problems(paths: list[Path], bundle: Path) -> list[str]:
 
 
 def extra_problems(paths: list[Path], bundle: Path, known: set[str]) -> Iterator[str]:
-    """Files and folders that are none of a submission's, and files that are missing.
+    """Finds files and folders that aren't a submission's, and files that are missing.
 
     Args:
-        paths: All that is there.
+        paths: All files and folders.
         bundle: The submission's folder.
-        known: Its files, as paths within it.
+        known: The submission's files, as paths within it.
     """
     folders = {
         "/".join(parts[:i])
@@ -105,7 +105,7 @@ def extra_problems(paths: list[Path], bundle: Path, known: set[str]) -> Iterator
 
 
 def appended_problems(folder: Path, names: list[str]) -> Iterator[str]:
-    """Arrays that something else stands behind.
+    """Finds arrays whose files have something else behind the array.
 
     Raises:
         ResultError: One isn't an array.

@@ -1,4 +1,4 @@
-"""Letters that aren't what they seem: invisible ones, and look-alikes of other alphabets."""
+"""Finds letters that can't be seen, and look-alikes of other alphabets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ALIKE = dict(
 
 
 def is_invisible(letter: str) -> bool:
-    """Whether nobody sees a letter, or it moves what stands around it; a space is seen."""
+    """Whether a letter can't be seen, or moves what stands around it; a space is seen."""
     code = ord(letter)
     return (
         (unicodedata.category(letter)[0] in "CZ" and letter != " ")
@@ -41,7 +41,7 @@ def is_invisible(letter: str) -> bool:
 
 
 def invisible_letter(text: str, *, joining: bool = False) -> str | None:
-    """The first letter that nobody sees, or that moves what stands around it; None for none.
+    """The first letter that can't be seen, or that moves what stands around it; None for none.
 
     Args:
         text: Any text, without its lines' ends.
@@ -69,7 +69,7 @@ def mixed_scripts(text: str) -> tuple[str, ...]:
 
 
 def look(text: str) -> str:
-    """What two texts share that look alike at a glance, whatever their letters are."""
+    """The key under which texts that look alike at a glance are the same."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(_ALIKE.get(letter, letter) for letter in folded if letter.isalnum())
 

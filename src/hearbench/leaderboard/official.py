@@ -1,4 +1,4 @@
-"""The official table, as it comes with the package, and tables of others that begin with it."""
+"""The official table, which comes with the package, and CSV files that begin with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A row of the table from results: one's own model beside the others.
+"""A row of the table from results: a user's model beside the others.
 
 A column holds the mean of the task's first score over its test splits. Beehive is the mean of two
 tasks and stays empty without both. Scores are rounded to the nine decimals of the official table.
@@ -40,8 +40,8 @@ class Refusal:
     """A result that doesn't count.
 
     Attributes:
-        where: Its file, or its task if it isn't in one.
-        reason: Why, in a sentence.
+        where: Path of the result's file, or its task if it isn't in a file.
+        reason: The reason in a sentence.
     """
 
     where: str
@@ -53,11 +53,11 @@ class Refusal:
 
 @dataclass(frozen=True)
 class OwnRow:
-    """A row and what it is made of.
+    """A model's row and the results that it is made of.
 
     Attributes:
         row: The row.
-        sources: Per column that has a score, the results behind it, as files or tasks.
+        sources: By column that has a score, the results behind it, as files or tasks.
         refused: Results that don't count though their task does.
         elsewhere: Tasks whose results aren't on the leaderboard.
         notes: What a reader of the row should know, in sentences.
@@ -99,7 +99,7 @@ class _Found:
 
 
 def find_results(place: Path) -> dict[Path, tuple[Path, ...]]:
-    """The results in and below a folder, by the model's folder.
+    """Finds the results in and below a folder, by the model's folder.
 
     Args:
         place: A ``result.json``, its folder, a model's folder, or one of several models, as
@@ -109,7 +109,7 @@ def find_results(place: Path) -> dict[Path, tuple[Path, ...]]:
         The files, sorted, by the folder that holds the tasks' folders of a model.
 
     Raises:
-        ResultError: There is none.
+        ResultError: No result was found.
     """
     files = find_result_files(place)
     found: dict[Path, tuple[Path, ...]] = {}
@@ -171,14 +171,14 @@ def row_of(
     url: str = "",
     submitted: str = "",
 ) -> Row:
-    """A model's row, of which every result counts.
+    """Makes a model's row, in which every result must count.
 
     Args:
         results: Results, or the files or folders they are in; those of tasks that aren't on the
             leaderboard are left out.
-        name: The model's, instead of the one in the results.
-        url: Where it is described.
-        submitted: A date.
+        name: Name of the model, instead of the one in the results.
+        url: Web address of the model's description.
+        submitted: ISO date of the submission.
 
     Raises:
         ResultError: A result is refused (the message says which and why), the results are of
@@ -194,7 +194,7 @@ def own_row(
     url: str = "",
     submitted: str = "",
 ) -> OwnRow:
-    """As `row_of`, but results that are refused are left out and listed.
+    """Makes a model's row as `row_of` does, but leaves out and lists results that are refused.
 
     Raises:
         ResultError: A file can't be read, two results are of the same task, the results are of

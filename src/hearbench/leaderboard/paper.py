@@ -1,4 +1,4 @@
-"""How the paper compares models: normalised scores, their means, correlations, maps.
+"""The paper's comparison of models: normalised scores, their means, correlations, maps.
 
 Source: Turian et al., "HEAR: Holistic Evaluation of Audio Representations", PMLR 176, 2022.
 Missing cells are imputed by scikit-learn's ``IterativeImputer`` (10 rounds, random_state 0), each
@@ -61,7 +61,7 @@ class Normalised:
         models: Names, in the table's order.
         tasks: Columns, in the table's order.
         with_imputed: (n_models, n_tasks) float64 in -1 to 1, missing cells imputed.
-        normalised: The same with NaN where the score is missing.
+        normalised: (n_models, n_tasks) as ``with_imputed``, with NaN where the score is missing.
         mean_with_imputed: (n_models,) means over the tasks of ``with_imputed``.
         order: Positions of the models by falling mean; of equal means in the table's order.
     """
@@ -156,7 +156,7 @@ def model_correlations(of: Normalised) -> Floats:
 
 
 def _correlations(columns: Floats) -> Floats:
-    """Of each pair of columns, over the rows where neither is NaN."""
+    """Pearson correlations of each pair of columns, over the rows where neither is NaN."""
     there = ~np.isnan(columns)
     x = np.where(there, columns, 0.0)
     weight = there.astype(np.float64)
@@ -172,7 +172,7 @@ def _correlations(columns: Floats) -> Floats:
 
 
 def extremes(correlations: Floats, percentiles: tuple[float, float]) -> npt.NDArray[np.bool_]:
-    """Which correlations the paper shows: those below the lower or above the upper percentile.
+    """Marks the correlations that the paper shows: below the lower or above the upper percentile.
 
     The percentiles (linearly interpolated) are over each pair once; the diagonal is never shown.
     """
@@ -221,7 +221,7 @@ def projection(of: Normalised, what: Literal["tasks", "models"]) -> Floats:
 
 
 def paper_figures(table: Table) -> dict[str, Any]:
-    """All that the paper's three figures are drawn from, as JSON holds it (NaN for null).
+    """Computes what the paper's three figures are drawn from, as for JSON (NaN for null).
 
     Keys: ``models``, ``tasks`` (in the table's order, as all arrays are), ``normalised``,
     ``mean_normalised_with_imputed``, ``order`` (names by falling mean), and of both

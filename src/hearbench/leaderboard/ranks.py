@@ -37,7 +37,7 @@ class RankedScore:
         rank: 1 for the best; equal scores share the better rank. None without a score.
         of: How many models have a score, this one included if it has.
         best: The best score of the others; None if there is none.
-        best_model: Whose it is, the first in the table's order of equal ones.
+        best_model: The model with the best score, of equal ones the table's first.
         gap: This score less the best of the others: below 0 where another is better. None where
             one of both is missing.
     """
@@ -56,7 +56,7 @@ class RankedMean:
     """A model's mean normalised score, and how it stands among the others.
 
     Attributes:
-        value: In -1 to 1.
+        value: The score in -1 to 1.
         rank: 1 for the best.
         of: How many models are ranked.
     """

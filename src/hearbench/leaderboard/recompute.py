@@ -1,4 +1,4 @@
-"""Scores of a result once more, from the predictions that lie beside it.
+"""Computes the scores of a result again, from the predictions that lie beside it.
 
 Nothing in ``result.json`` is believed but what can't be known otherwise: how frames were made
 into events, and which test splits there should be. Events are found in the frames' probabilities
@@ -23,7 +23,7 @@ def has_predictions(folder: Path) -> bool:
 
 
 def recompute(folder: Path, task: PreparedTask | None = None) -> dict[str, ScoreSummary]:
-    """All scores of a result's folder, computed from its stored predictions.
+    """Computes all scores of a result's folder from its stored predictions.
 
     Args:
         folder: The result's, with ``result.json`` and ``predictions/``.

@@ -1,4 +1,4 @@
-"""Why a result doesn't count for the leaderboard.
+"""Checks whether a result counts for the leaderboard.
 
 A score can be put beside the published ones if the whole of the benchmark's protocol made it: all
 folds, the full grid, embeddings in float32; and if it is what the stored predictions give.
@@ -35,13 +35,13 @@ _AGAIN = "Evaluate the task again by `hearbench evaluate --protocol hear2021`."
 
 
 def result_problems(result: Result, task: LeaderboardTask, folder: Path | None) -> list[str]:
-    """Why a result doesn't count, in sentences; empty if it does.
+    """Lists why a result doesn't count, in sentences; empty if it does.
 
     Args:
         result: The result.
         task: The task that it is of.
-        folder: Where it lies, to compute its scores again from what is beside it; None if that
-            isn't known.
+        folder: Folder of the result, to compute its scores again from the files beside it; None if
+            that isn't known.
     """
     problems = _protocol_problems(result, task)
     if not problems:
@@ -108,7 +108,7 @@ def _fold_problems(result: Result, task: LeaderboardTask) -> list[str]:
 
 
 def _choice_problems(result: Result, task: LeaderboardTask) -> list[str]:
-    """Whether the grid point and the ways to events are those that validation chose."""
+    """Checks that the grid point and the postprocessing are those that validation chose."""
     points = tuple(outcome.point for outcome in result.grid)
     if points != result.protocol.grid or not 0 <= result.chosen < len(points):
         return [f"its grid isn't the protocol's. {_AGAIN}"]

@@ -1,4 +1,4 @@
-"""Results in the forms that others read.
+"""Writes results in the forms that others read.
 
 - ``model-index``: the YAML at the head of a model card on the Hugging Face hub.
 - ``markdown`` and ``latex``: a table of tasks and scores.
@@ -35,12 +35,12 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~-])")
 
 
 def share(results: Iterable[Result], form: str, name: str | None = None) -> bytes:
-    """Results in one of the forms.
+    """Writes results in one of the forms.
 
     Args:
-        results: Of one model, or for ``parquet`` of several.
+        results: Results of one model, or for ``parquet`` of several.
         form: ``markdown``, ``latex``, ``model-index`` or ``parquet``.
-        name: Of the model, instead of the results' own.
+        name: Name of the model, instead of the results' own.
 
     Raises:
         HearError: There is no such form, a library is missing, or there are several models where
@@ -78,7 +78,7 @@ def markdown_table(results: Sequence[Result], name: str) -> str:
 
 
 def latex_table(results: Sequence[Result], name: str) -> str:
-    """The same for LaTeX, with the rules of booktabs."""
+    """A table with a row per task in LaTeX, with the rules of booktabs."""
     plus_minus = r" $\pm$ "
     lines = [
         r"\begin{tabular}{llr}",

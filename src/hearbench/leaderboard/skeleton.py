@@ -1,4 +1,4 @@
-"""The skeleton of a model's package: something that works, to put one's own network into."""
+"""The skeleton of a model's package: a model that works, to put your own network into."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def write_skeleton(name: str, folder: Path) -> list[Path]:
     """Writes a package with a HEAR API, its tests and its card.
 
     Args:
-        name: Of the project, such as ``my-model``; its module is ``my_model``.
-        folder: Where; it may exist, but not hold any of the files.
+        name: Name of the project, such as ``my-model``; its module is ``my_model``.
+        folder: Folder of the project; it may exist, but not hold any of the files.
 
     Returns:
-        What was written.
+        The files that were written.
 
     Raises:
         HearError: The name can't be a package's, or files are there already. Nothing was written.

@@ -1,4 +1,4 @@
-"""What a submission says: the card, the row, what was measured, and the text of a pull request."""
+"""The record of a submission, and the text of its pull request."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ Column = Annotated[str, AfterValidator(_column)]
 
 
 class MeasuredModel(Record):
-    """What the submission form asked for and is measured instead.
+    """Facts of a model that are measured, where the submission form asked for them.
 
     Attributes:
-        n_weights: How many numbers the model has learned.
-        sample_rate: In Hz.
-        scene_embedding_size: Numbers per clip.
-        timestamp_embedding_size: Numbers per frame.
-        hop_ms: Mean time between timestamps; None if it wasn't found out.
-        digest: Over the model's source, weights and options.
-        weights_digest: SHA-256 of the weights, where there is a file of them.
-        versions: Of the interpreter and libraries that ran it.
+        n_weights: Number of parameters that the model has learned.
+        sample_rate: Sample rate in Hz.
+        scene_embedding_size: Dimensions of the embedding of a clip.
+        timestamp_embedding_size: Dimensions of the embedding of a frame.
+        hop_ms: Mean time between timestamps; None if it wasn't measured.
+        digest: Hash of the model's source, weights and options.
+        weights_digest: SHA-256 of the weights, if they are a file.
+        versions: Versions of the interpreter and libraries that ran it.
     """
 
     n_weights: int
@@ -51,17 +51,17 @@ class MeasuredModel(Record):
 
 
 class Submission(Record):
-    """All of a submission but its results.
+    """The record of a submission: all of it but its results.
 
     Attributes:
-        format_version: Of this form.
-        hearbench_version: That made it.
+        format_version: Version of this form.
+        hearbench_version: Version of hearbench that made it.
         created: ISO date.
-        card: What the team says.
-        model: What was measured.
-        scores: The row: by column, None where the task wasn't run.
-        tasks: All tasks that were run, those that aren't on the leaderboard included.
-        missing: By column that has no score, why.
+        card: The team's card.
+        model: Measured facts of the model.
+        scores: Scores by column, None where the task wasn't run.
+        tasks: Names of all tasks that were run, those that aren't on the leaderboard included.
+        missing: Reasons why columns have no score, by column.
     """
 
     format_version: Literal[1] = 1
@@ -80,12 +80,12 @@ class Submission(Record):
 
 
 def missing_columns(row: Row, said: Mapping[str, str], failed: Mapping[str, str]) -> dict[str, str]:
-    """Why columns of a row are empty: in the team's words, or by what went wrong.
+    """Gives the reasons why columns of a row are empty, from the card or from failed tasks.
 
     Args:
         row: The row.
         said: Reasons of the card, by column, task or name in the catalog.
-        failed: What went wrong, by task.
+        failed: Error messages by task.
     """
     reasons = {}
     for column, score in zip(COLUMNS, row.scores, strict=True):
@@ -100,11 +100,11 @@ def missing_columns(row: Row, said: Mapping[str, str], failed: Mapping[str, str]
 
 
 def pull_request(submission: Submission, warnings: Sequence[str]) -> str:
-    """The text of a pull request: the answers of the submission form, in Markdown.
+    """Writes the text of a pull request: the answers of the submission form, in Markdown.
 
     Args:
-        submission: What is submitted.
-        warnings: Of the validator.
+        submission: The submission.
+        warnings: Warnings of the validator.
     """
     card, model = submission.card, submission.model
     row = submission.row()
@@ -154,7 +154,7 @@ def _on_the_table() -> set[str]:
 
 
 def _inline(text: str) -> str:
-    """A text that stays in its cell, and in which no tag or link of its own comes to life."""
+    """A text that stays in its cell, and in which no tag or link becomes one."""
     for letter, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|")):
         text = text.replace(letter, written)
     for letter in "`[]":

@@ -1,4 +1,4 @@
-"""One result of a submission, against itself, its task and the rest of the submission."""
+"""Checks one result of a submission: against itself, its task and the rest of the submission."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ _MODE = "score_mode"
 
 @dataclass(frozen=True)
 class CheckedResult:
-    """What was found of a result.
+    """What a check of a result found.
 
     Attributes:
-        problems: Why it can't be taken.
-        files: Those that belong to it, as paths within its folder; whatever there is where that
-            can't be told.
+        problems: Reasons why it can't be taken.
+        files: Files that belong to it, as paths within its folder; all files where that can't be
+            told.
         is_labelled: Whether its labels were compared with the task's own.
     """
 
@@ -68,10 +68,10 @@ def check_result(
     """Checks a result and those of further seeds below it.
 
     Args:
-        folder: Of the result, called as its task.
-        submission: That it belongs to; None if it can't be read.
-        report: The validator's report of the submission's model; None likewise.
-        task_of: Finds a prepared task by its name; None where it isn't there.
+        folder: Folder of the result, which has the task's name.
+        submission: The submission that it belongs to; None if it can't be read.
+        report: The validator's report of the submission's model; None if it can't be read.
+        task_of: Finds a prepared task by its name; None where it isn't at hand.
         today: Nothing is of a later day.
     """
     everything = tuple(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
@@ -174,7 +174,7 @@ def _known(name: str, task: PreparedTask | None) -> TaskFacts:
 
 
 def _task_differences(result: Result, task: PreparedTask) -> Iterator[str]:
-    """What a result says of its task that the task itself says otherwise."""
+    """Finds where a result contradicts the task itself."""
     tests = sorted(fold.test for fold in task.folds())
     if sorted(fold.test for fold in result.folds) != tests:
         yield f"its test splits aren't the task's: {', '.join(tests)}."
@@ -193,7 +193,7 @@ def _task_differences(result: Result, task: PreparedTask) -> Iterator[str]:
 
 
 def _form_differences(result: Result, folder: Path) -> Iterator[str]:
-    """What the published evaluation's own form says otherwise."""
+    """Finds where the published evaluation's own form contradicts the result."""
     stated, right = read_json(folder / FORM, _ANYTHING), json_safe(reference_form(result))
     # Whether the score or the loss chose isn't in a result.
     if isinstance(stated, dict) and stated.get(_MODE) in ("max", "min"):

@@ -35,13 +35,13 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Row:
-    """A model.
+    """A model's row.
 
     Attributes:
-        model: Its name.
-        url: Where it is described; may be empty.
-        submitted: ``HEAR 2021`` or an ISO date; may be empty where the table has none.
-        scores: By column, in the order of the table's; in 0 to 1, None where missing.
+        model: Name of the model.
+        url: Web address of its description; may be empty.
+        submitted: ``HEAR 2021`` or an ISO date; may be empty.
+        scores: Scores in 0 to 1 in the order of the table's columns, None where missing.
     """
 
     model: str
@@ -62,7 +62,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Models by tasks.
+    """Scores of models by tasks.
 
     Attributes:
         columns: Names of the tasks, as they stand in the table's head.

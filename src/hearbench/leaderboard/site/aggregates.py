@@ -1,4 +1,4 @@
-"""The page of aggregates: the models by all of them, side by side."""
+"""The page that shows the models by all aggregates, side by side."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["AggregatePage", "Cell", "Scope"]
 
 @dataclass(frozen=True)
 class Scope:
-    """Which tasks and models are ranked.
+    """Tasks and models that are ranked together.
 
     Attributes:
-        key: As it stands in the address.
-        title: As it is offered.
+        key: Name in the page's address.
+        title: Name in the list of choices.
         standings: The models by all aggregates.
     """
 
@@ -29,13 +29,13 @@ class Scope:
 
 @dataclass(frozen=True)
 class Cell:
-    """A model by an aggregate.
+    """A model's value by an aggregate, as texts.
 
     Attributes:
-        text: Its value; empty where it has none, as all else then.
-        value: Its value with all digits, to be sorted by.
-        rank: Its rank.
-        interval: The interval of its rank over tasks drawn with replacement.
+        text: The value; like the others empty where the model has none.
+        value: The value with all digits, to sort by.
+        rank: Rank of the model.
+        interval: Interval of the rank over tasks drawn with replacement.
     """
 
     text: str = ""
@@ -45,7 +45,7 @@ class Cell:
 
 
 class AggregatePage:
-    """What the page shows.
+    """The content of the page.
 
     Args:
         table: The models, the user's own among them.

@@ -1,4 +1,4 @@
-"""Putting a site where the last one was: all of it or nothing, and never over anything else."""
+"""Replaces a site by another: all of it or nothing, and never anything else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's own results: what they say besides the scores, as the model's page shows it."""
+"""A user's results: what a model's page shows of them besides the scores."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _SAME = 1e-6
 
 @dataclass(frozen=True)
 class ScoreInterval:
-    """Where a score lies, as far as its uncertainty is known.
+    """The interval of a score, as far as its uncertainty is known.
 
     Attributes:
         low: Lower end.
         high: Upper end.
-        level: That it is meant to hold, in 0 to 1.
-        sources: What it covers, of ``test clips``, ``seeds`` and ``folds``.
+        level: Level of the interval, in 0 to 1.
+        sources: Sources of variance in it, of ``test clips``, ``seeds`` and ``folds``.
     """
 
     low: float
@@ -94,7 +94,7 @@ class OwnModel:
         return tuple(own.result for own in self.own)
 
     def behind(self, column: str, score: float | None) -> tuple[Result, ...]:
-        """The results that a score of the table is the mean of; none if it isn't."""
+        """The results whose mean is a score of the table; none if it is another number."""
         found = tuple(result for result in self.results if column_of(result.task.name) == column)
         if score is None or not found:
             return ()
@@ -115,12 +115,12 @@ class OwnModel:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What the model is, and how it was measured."""
+        """Facts of the model and of its measurement, by their titles."""
         model = self.results[0].model
         return {
             "Sample rate": f"{model.sample_rate} Hz",
-            "Scene embedding": f"{model.scene_embedding_size} numbers",
-            "Timestamp embedding": f"{model.timestamp_embedding_size} numbers",
+            "Scene embedding": f"{model.scene_embedding_size} dimensions",
+            "Timestamp embedding": f"{model.timestamp_embedding_size} dimensions",
             "Protocol": _joined(result.protocol.name for result in self.results),
             "Probe trained on": _joined(result.device for result in self.results),
             "Measured by": _joined(
@@ -129,19 +129,20 @@ class OwnModel:
         }
 
     def command(self) -> str:
-        """How the results are made again: a command for all that were made alike.
+        """The commands that make the results again, one for all that were made alike.
 
         Each has a line per task. Paths are without their folders.
         """
         alike: dict[tuple[str, ...], list[str]] = {}
         for own in self.own:
             seeds = own.seeds or (own.result.seed,)
-            alike.setdefault(_ways(own.result, seeds), []).append(own.result.task.name)
+            options = _evaluation_options(own.result, seeds)
+            alike.setdefault(options, []).append(own.result.task.name)
         model = shlex.join(self._model_words())
         commands = []
-        for ways, tasks in alike.items():
+        for options, tasks in alike.items():
             lines = [model, *(shlex.join(["--task", task]) for task in tasks)]
-            lines.append(f"{shlex.join(ways)} --out results")
+            lines.append(f"{shlex.join(options)} --out results")
             commands.append(" \\\n    ".join(lines))
         return "\n".join(commands)
 
@@ -235,9 +236,9 @@ def spread_of(results: Sequence[Result]) -> float | None:
 
 
 def _without_folders(text: str) -> str:
-    """A path's last part, whatever stands before a colon kept.
+    """A path's last part, and what stands before a colon.
 
-    Where a file lies on somebody's disk isn't for a site.
+    Folders of a user's disk aren't for a site.
     """
     scheme = _SCHEME.match(text)
     start = scheme.end() if scheme else 0
@@ -247,7 +248,7 @@ def _without_folders(text: str) -> str:
     return text[:start] + ntpath.basename(rest) if is_path else text
 
 
-def _ways(result: Result, seeds: Sequence[int]) -> tuple[str, ...]:
+def _evaluation_options(result: Result, seeds: Sequence[int]) -> tuple[str, ...]:
     """Options of ``hearbench evaluate`` that decide how embeddings became a score."""
     name, subset = result.protocol.name, result.protocol.subset
     base, _, part = name.removesuffix("]").partition("[")

@@ -1,4 +1,4 @@
-"""What every page shows, as the templates take it."""
+"""The content of every page, as the templates take it."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _ROUND_KEY = "2021-12"
 
 @dataclass(frozen=True)
 class ModelPage:
-    """A model of the table.
+    """The page of a model.
 
     Attributes:
-        row: Its row.
-        slug: Name of its page.
+        row: Row of the table.
+        slug: File name of the page, without its ending.
         url: Where it is described, if that is safe to follow.
-        total: Sum of its scores.
-        own: Its results, where they are at hand.
-        position: In the table.
+        total: Sum of the scores.
+        own: Results of the model, where they are at hand.
+        position: Position in the table.
     """
 
     row: Row
@@ -46,32 +46,32 @@ class ModelPage:
     position: int
 
     def rank_on(self, task: TaskPage) -> int | None:
-        """Its rank on a task."""
+        """The model's rank on a task."""
         return task.ranked[self.position].rank
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Name of the model."""
         return self.row.model
 
     @property
     def submitted_key(self) -> str:
-        """By which the table sorts dates."""
+        """Key by which the table sorts dates."""
         return _ROUND_KEY if self.row.submitted == OFFICIAL_ROUND else self.row.submitted
 
     @property
     def n_scores(self) -> int:
-        """On how many tasks it has a score."""
+        """Number of tasks that it has a score on."""
         return sum(score is not None for score in self.row.scores)
 
 
 @dataclass(frozen=True)
 class TaskPage:
-    """A task of the table.
+    """The page of a task.
 
     Attributes:
-        facts: What the catalog knows of it.
-        slug: Name of its page.
+        facts: Facts of the catalog.
+        slug: File name of the page, without its ending.
         ranked: Score and rank of each model, in the table's order.
     """
 
@@ -81,7 +81,7 @@ class TaskPage:
 
     @property
     def name(self) -> str:
-        """The column's name."""
+        """Name of the column."""
         return self.facts.column
 
     @property
@@ -95,13 +95,13 @@ class ScoreLine:
     """A model's score on a task, as a line of either's page.
 
     Attributes:
-        model: Which model.
-        task: Which task.
+        model: The model.
+        task: The task.
         ranked: The score and its rank.
         bar: Drawing of the score among the others.
         spread: Standard deviation over the folds, where it is known and there are folds; None
             where there is an interval.
-        interval: Of the score, where it was computed beside the results.
+        interval: Interval of the score, where it was computed beside the results.
     """
 
     model: ModelPage
@@ -181,7 +181,7 @@ class Content:
         return sorted(lines, key=lambda line: (line.ranked.rank or 0, line.model.name))
 
     def without_score(self, task: TaskPage) -> list[ModelPage]:
-        """The models that a task has no score of."""
+        """The models without a score on a task."""
         return [model for model in self._in_table_order if model.rank_on(task) is None]
 
     def other_results(self, model: ModelPage) -> list[Result]:
@@ -192,7 +192,7 @@ class Content:
         return [result for result in model.own.results if result.task.name not in used]
 
     def comparison(self) -> dict[str, Any]:
-        """What the page for comparing needs: tasks, models and scores."""
+        """Data of the page for comparing: tasks, models and scores."""
         return {
             "tasks": [
                 {"name": task.name, "slug": task.slug, "domain": task.facts.domain}

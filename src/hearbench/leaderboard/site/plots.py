@@ -69,7 +69,7 @@ def heat_map(figures: PaperFigures) -> dict[str, Any]:
 
 
 def correlation_plot(correlations: Correlations) -> dict[str, Any]:
-    """Who goes with whom; only the extreme correlations."""
+    """A matrix of correlations, of which only the extreme ones are drawn."""
     names = correlations.names
     drawn = np.where(correlations.shown, correlations.values, np.nan)
     hover = [
