@@ -14,7 +14,6 @@ from hearbench.cli import places
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import answer_json, say
 from hearbench.errors import HearError
-from hearbench.evaluation.run import named_tasks
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -161,6 +160,8 @@ def plan(
 
 
 def _facts(tasks: Sequence[str], workspace: Workspace, planner: Planner) -> list[TaskFacts]:
+    # Bring torch along, which the help can do without.
+    from hearbench.evaluation.run import named_tasks
     from hearbench.planning.facts import task_facts
 
     facts: list[TaskFacts] = []
