@@ -83,11 +83,11 @@ def evaluate(name: str, scale: float, folder: str, max_memory_gb: float, out: st
     from hearbench.digest import digest_json
     from hearbench.metrics.classification import top1_accuracy
     from hearbench.probe.data import resident_data
+    from hearbench.probe.fold_training import Plan, learn
     from hearbench.probe.kinds import kind_of
     from hearbench.probe.objective import Objective
     from hearbench.probe.protocol import GridPoint, Protocol
-    from hearbench.probe.search import train
-    from hearbench.probe.trainings import Plan, learn
+    from hearbench.probe.training_loop import train
 
     point = GridPoint(hidden_layers=1, hidden_dim=32, max_epochs=1, check_every=1)
     protocol = Protocol(name="brief", grid=(point,))

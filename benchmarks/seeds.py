@@ -24,7 +24,7 @@ from hearbench.probe.data import ProbeData, resident_data
 from hearbench.probe.objective import Objective
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.protocol import HEAR2021, GridPoint, by_shape
-from hearbench.probe.search import train
+from hearbench.probe.training_loop import train
 
 
 def best_scores(

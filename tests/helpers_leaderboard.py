@@ -22,7 +22,7 @@ from hearbench.metrics.event_lists import EventArrays
 from hearbench.probe.events import Postprocessing, events_from_frames
 from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, FoldPrediction
 from hearbench.probe.protocol import HEAR2021, GridPoint, Protocol
-from hearbench.probe.search import Outcome
+from hearbench.probe.training_loop import Outcome
 from hearbench.results import score, write_result
 from hearbench.results.uncertainty import UNCERTAINTY_FILE, uncertainty
 from hearbench.tasks.catalog import TaskSpec
@@ -134,9 +134,9 @@ def _scene_fold(
     targets = task.targets(fold.test)
     scores = rng.random(targets.shape) * 0.2 + targets
     scores[:wrong] = np.roll(scores[:wrong], 1, axis=1)
-    chances = (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+    probabilities = (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
     clips = tuple(task.splits[fold.test])
-    return FoldPrediction(fold, clips, chances, targets, 0.5, outcome, 1.0)
+    return FoldPrediction(fold, clips, probabilities, targets, 0.5, outcome, 1.0)
 
 
 def _event_fold(
@@ -145,14 +145,14 @@ def _event_fold(
     clips = tuple(task.splits[fold.test])
     events: list[list[Event]] = [list(task.splits[fold.test][clip]) for clip in clips]  # type: ignore[arg-type]
     times = np.arange(25.0, 2000.0, _HOP_MS)
-    chances = rng.uniform(0, 0.4, (len(clips), len(times), len(_LABELS))).astype(np.float32)
+    probabilities = rng.uniform(0, 0.4, (len(clips), len(times), len(_LABELS))).astype(np.float32)
     for i, listed in enumerate(events):
         for event in listed:
             on = (times >= event.start_ms) & (times <= event.end_ms)
             shift = 1 if i < wrong else 0
-            chances[i, on, (_LABELS.index(event.label) + shift) % len(_LABELS)] = 0.9
+            probabilities[i, on, (_LABELS.index(event.label) + shift) % len(_LABELS)] = 0.9
     bounds = np.arange(len(clips) + 1, dtype=np.int64) * len(times)
-    flat, all_times = chances.reshape(-1, len(_LABELS)), np.tile(times, len(clips))
+    flat, all_times = probabilities.reshape(-1, len(_LABELS)), np.tile(times, len(clips))
     assert outcome.postprocessing is not None
     found = events_from_frames(flat, bounds, all_times, [outcome.postprocessing])[0]
     reference = EventArrays.from_clips(events, _LABELS)

@@ -147,9 +147,9 @@ def test_validation_is_scipys_median_and_the_event_score(
         estimate: dict[str, list[dict[str, object]]] = {}
         for clip, embeddings, times in store.timestamps("valid"):
             logits = stack.predict(torch.from_numpy(embeddings) - data.inputs.offset, [1])[0]
-            chances = torch.sigmoid(logits).T.numpy()
+            probabilities = torch.sigmoid(logits).T.numpy()
             width = round(250 / float(np.mean(np.diff(times))))
-            on = median_filter(chances, size=(width, 1)) > 0.5
+            on = median_filter(probabilities, size=(width, 1)) > 0.5
             estimate[clip] = []
             for label in range(2):
                 run: list[float] = []
@@ -275,7 +275,7 @@ from hearbench.probe.frames import LabelledClip, frame_data
 from hearbench.probe.objective import Objective
 from hearbench.probe.events import Postprocessing
 from hearbench.probe.protocol import GridPoint
-from hearbench.probe.search import train
+from hearbench.probe.training_loop import train
 from hearbench.tasks.clips import Event
 from hearbench.worker.memory import peak_resident_mb
 torch.set_num_threads(1)

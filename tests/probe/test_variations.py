@@ -26,8 +26,8 @@ from hearbench.probe.protocol import (
     Racing,
     get_protocol,
 )
-from hearbench.probe.search import train
 from hearbench.probe.subset import TrainSubset
+from hearbench.probe.training_loop import train
 from hearbench.workspace import Workspace
 
 ACCURACY = Objective(top1_accuracy, maximise=True)

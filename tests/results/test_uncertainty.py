@@ -204,8 +204,8 @@ def test_scores_that_do_not_exist(tmp_path: Path) -> None:
     folds = []
     for fold in predictions.folds:
         outcome = dataclasses.replace(fold.outcome, validation_score=math.nan)
-        chances = np.full_like(fold.probabilities, np.nan)
-        folds.append(dataclasses.replace(fold, outcome=outcome, probabilities=chances))
+        probabilities = np.full_like(fold.probabilities, np.nan)
+        folds.append(dataclasses.replace(fold, outcome=outcome, probabilities=probabilities))
     predictions = dataclasses.replace(predictions, folds=tuple(folds))
     write_result(score(predictions), predictions, tmp_path / ESC50)
     found = uncertainty(tmp_path / ESC50, n_resamples=20).scores["top1_acc"]

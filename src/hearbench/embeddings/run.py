@@ -28,7 +28,7 @@ from hearbench.embeddings.batches import (
 from hearbench.embeddings.gpu_meter import GpuMeter
 from hearbench.embeddings.manifest import Dtype, ShardRecord
 from hearbench.embeddings.out_of_memory import ran_out_of_memory
-from hearbench.embeddings.shards import ShardWay, finished_records, write_shard
+from hearbench.embeddings.shards import ShardStats, finished_records, write_shard
 from hearbench.errors import EmbeddingError, ModelError
 from hearbench.models.protocol import Model
 from hearbench.progress import Update
@@ -136,18 +136,18 @@ class Run:
         stage = self.workspace.progress.stage(title, "clips", self.total)
         with ThreadPoolExecutor(1, thread_name_prefix="hearbench-write") as writer, stage as update:
             writing: Future[ShardRecord] | None = None
-            for shard, rows, seconds, way in self._finished_rows(pending, update):
+            for shard, rows, seconds, stats in self._finished_rows(pending, update):
                 # At most one shard waits to be written while the next is computed.
                 if writing is not None:
                     records[writing.result().shard_name] = writing.result()
-                writing = writer.submit(self._write, shard, rows, seconds, way)
+                writing = writer.submit(self._write, shard, rows, seconds, stats)
             if writing is not None:
                 records[writing.result().shard_name] = writing.result()
         return [records[shard.name] for shard in self.shards]
 
     def _finished_rows(
         self, pending: list[Shard], update: Update
-    ) -> Iterator[tuple[Shard, _Rows, float, ShardWay]]:
+    ) -> Iterator[tuple[Shard, _Rows, float, ShardStats]]:
         clips = before = self.total - sum(len(shard.clips) for shard in pending)
         audio_s = 0.0
         begun = shard_begun = time.perf_counter()
@@ -165,15 +165,15 @@ class Run:
                 rows.audio_s += batch_s
                 now = time.perf_counter()
                 if batch.last:
-                    yield batch.shard, rows, now - shard_begun, self._way(rows, meter)
+                    yield batch.shard, rows, now - shard_begun, self._stats(rows, meter)
                     rows, shard_begun = _Rows(), now
                 clips, audio_s = clips + len(batch.clips), audio_s + batch_s
                 pace = _pace(clips - before, self.total - clips, audio_s, now - begun)
                 update(clips, text=pace)
 
-    def _way(self, rows: _Rows, meter: GpuMeter) -> ShardWay:
+    def _stats(self, rows: _Rows, meter: GpuMeter) -> ShardStats:
         memory = self.model.engine.memory()
-        return ShardWay(
+        return ShardStats(
             reduced_batch=rows.reduced_batch,
             enlarged_batch=rows.most_at_once if rows.most_at_once > self.reference else None,
             device_utilisation=meter.take(),
@@ -321,7 +321,7 @@ class Run:
         others = f" (and {len(batch.clips) - 1} clips after it)" if len(batch.clips) > 1 else ""
         return f"{self.task.name}, {batch.shard.split}/{batch.clips[0]}{others}"
 
-    def _write(self, shard: Shard, rows: _Rows, seconds: float, way: ShardWay) -> ShardRecord:
+    def _write(self, shard: Shard, rows: _Rows, seconds: float, stats: ShardStats) -> ShardRecord:
         try:
             return write_shard(
                 self.folder,
@@ -331,7 +331,7 @@ class Run:
                 tuple(rows.frames) if rows.timestamps else None,
                 audio_s=rows.audio_s,
                 seconds=seconds,
-                way=way,
+                stats=stats,
             )
         except OSError as error:
             raise EmbeddingError(

@@ -26,11 +26,11 @@ from hearbench.models.identity import changed_files as changed_later
 from hearbench.tasks.inventory import changed_files, tell_damaged
 from hearbench.workspace import Workspace
 
-__all__ = ["ShardWay", "damaged_files", "finished_records", "record_path", "write_shard"]
+__all__ = ["ShardStats", "damaged_files", "finished_records", "record_path", "write_shard"]
 
 
 @dataclass(frozen=True)
-class ShardWay:
+class ShardStats:
     """How a shard was computed; attributes as of `ShardRecord`."""
 
     reduced_batch: int | None
@@ -56,7 +56,7 @@ def write_shard(
     *,
     audio_s: float,
     seconds: float,
-    way: ShardWay | None = None,
+    stats: ShardStats | None = None,
 ) -> ShardRecord:
     """Writes a shard's arrays, then its record.
 
@@ -68,7 +68,7 @@ def write_shard(
         frames: Per clip, of event tasks.
         audio_s: Seconds of audio.
         seconds: Wall-clock time.
-        way: How it was computed, where that is known.
+        stats: How it was computed, where that is known.
     """
     record = ShardRecord(
         split=shard.split,
@@ -81,7 +81,7 @@ def write_shard(
         else _write_array(folder, f"{shard.name}-ms", timestamps),
         audio_s=audio_s,
         seconds=seconds,
-        **({} if way is None else dataclasses.asdict(way)),
+        **({} if stats is None else dataclasses.asdict(stats)),
     )
     write_text(record_path(folder, shard), record.model_dump_json() + "\n")
     return record

@@ -15,7 +15,7 @@ from hearbench.evaluation.job import Setup
 from hearbench.evaluation.results import Made
 from hearbench.evaluation.steps import TrainFold
 from hearbench.files import TEMPORARY_PREFIX
-from hearbench.metrics import get_event_score, get_scene_score
+from hearbench.metrics import get_score
 from hearbench.probe.protocol import DEFAULT_SEED, Protocol, by_shape, get_protocol
 from hearbench.results import RESULT_FILE, Result, score, write_result
 from hearbench.results.curve import FEW_LABELS
@@ -219,10 +219,7 @@ def check_scores(task: PreparedTask) -> None:
         UnknownNameError: The task asks for one.
     """
     for name in task.metadata.evaluation:
-        if task.kind == "scene":
-            get_scene_score(name)
-        else:
-            get_event_score(name)
+        get_score(task.task_type, name)
 
 
 def _clear(folder: Path, keep: Collection[int] | None = None) -> None:

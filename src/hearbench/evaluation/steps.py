@@ -220,8 +220,8 @@ class TrainFold:
     def run(self, context: Context) -> object:
         """Trains what isn't kept; returns folders where it is, relative to the cache."""
         from hearbench.probe.fit import plan_of
+        from hearbench.probe.fold_training import learn
         from hearbench.probe.protocol import Protocol
-        from hearbench.probe.trainings import learn
 
         store = open_store(self.task, self.store, context)
         plan = plan_of(

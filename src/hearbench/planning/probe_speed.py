@@ -20,7 +20,7 @@ from hearbench.probe.events import events_from_frames, postprocessing_grid
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective, Validation
 from hearbench.probe.protocol import GridPoint, Protocol, by_shape
-from hearbench.probe.search import train
+from hearbench.probe.training_loop import train
 
 __all__ = ["GroupSpeed", "ProbeShape", "ProbeSpeed", "measure_probe"]
 

@@ -19,9 +19,9 @@ import torch
 
 from hearbench.errors import ProbeError
 from hearbench.probe.grid import batch_bounds
-from hearbench.probe.inputs import Inputs, Moments
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective, Validation
+from hearbench.probe.standardize import Moments, Standardizer
 
 __all__ = [
     "Batch",
@@ -30,9 +30,9 @@ __all__ = [
     "epoch_order",
     "label_array",
     "label_tensor",
-    "probabilities",
     "published_order",
     "resident_data",
+    "to_probabilities",
     "validations",
 ]
 
@@ -69,7 +69,7 @@ class TrainingData(Protocol):
         """The batches of an epoch (from 1); the same in every epoch unless they are shuffled."""
 
     @property
-    def inputs(self) -> Inputs:
+    def inputs(self) -> Standardizer:
         """What was done to the embeddings."""
 
     @property
@@ -86,10 +86,10 @@ class TrainingData(Protocol):
         """Validates the networks at some positions of the stack."""
 
 
-def probabilities(logits: torch.Tensor, multilabel: bool) -> npt.NDArray[np.float32]:
+def to_probabilities(logits: torch.Tensor, multilabel: bool) -> npt.NDArray[np.float32]:
     """Probabilities (n_clips, n_labels) of one network's logits (n_labels, n_clips)."""
-    chances = torch.sigmoid(logits) if multilabel else torch.softmax(logits, dim=0)
-    return chances.T.contiguous().cpu().numpy()
+    probabilities = torch.sigmoid(logits) if multilabel else torch.softmax(logits, dim=0)
+    return probabilities.T.contiguous().cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class ProbeData:
     valid_x: torch.Tensor
     valid_y: torch.Tensor
     valid_targets: npt.NDArray[np.uint8]
-    inputs: Inputs
+    inputs: Standardizer
     multilabel: bool
     shuffle: int | None = None
 
@@ -171,9 +171,13 @@ def validations(
         return [Validation(loss) for loss in predictor.losses(logits, y).tolist()]
     found = []
     for one in logits:
-        chances = probabilities(one, multilabel)
+        probabilities = to_probabilities(one, multilabel)
         # A ranking has a place for NaN too, but it says nothing.
-        score = objective.function(chances, targets) if np.isfinite(chances).all() else math.nan
+        score = (
+            objective.function(probabilities, targets)
+            if np.isfinite(probabilities).all()
+            else math.nan
+        )
         found.append(Validation(score))
     return found
 
@@ -217,7 +221,7 @@ def resident_data(
         )
     moments = Moments(x.shape[1])
     moments.add(x, squares=standardise)
-    inputs = Inputs.of(moments, device, standardise=standardise)
+    inputs = Standardizer.of(moments, device, standardise=standardise)
     return ProbeData(
         x=inputs(torch.from_numpy(x)).to(dtype),
         y=label_tensor(y, multilabel, device),

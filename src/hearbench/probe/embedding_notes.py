@@ -11,8 +11,8 @@ from hearbench.embeddings.frames import clip_frames
 from hearbench.embeddings.kinds import EMBEDDED
 from hearbench.embeddings.scenes import scene_rows
 from hearbench.embeddings.store import EmbeddingStore
-from hearbench.probe.inputs import LARGE, SMALL
 from hearbench.probe.protocol import Protocol
+from hearbench.probe.standardize import LARGE, SMALL
 from hearbench.tasks.task_type import EVENT, SCENE
 
 __all__ = ["embedding_notes"]

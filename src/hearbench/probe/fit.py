@@ -11,12 +11,12 @@ import torch
 from hearbench.digest import digest_json, short
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.probe.embedding_notes import embedding_notes
+from hearbench.probe.fold_training import Plan, learn
 from hearbench.probe.kinds import kind_of
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, FoldPrediction
 from hearbench.probe.protocol import DEFAULT_SEED, Protocol, get_protocol
-from hearbench.probe.search import Outcome
-from hearbench.probe.trainings import Plan, learn
+from hearbench.probe.training_loop import Outcome
 from hearbench.tasks.store import PreparedTask
 from hearbench.worker.memory import peak_resident_mb
 from hearbench.workspace import Workspace

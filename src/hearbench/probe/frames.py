@@ -28,10 +28,10 @@ from hearbench.metrics.event_lists import EventArrays, concatenate_events
 from hearbench.probe.data import Batch, epoch_order
 from hearbench.probe.events import Postprocessing, best_postprocessing, events_from_frames
 from hearbench.probe.grid import batch_bounds
-from hearbench.probe.inputs import Inputs, Moments
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective, Validation
 from hearbench.probe.reading import read_ahead
+from hearbench.probe.standardize import Moments, Standardizer
 from hearbench.probe.transfer import room_bytes, stream_to
 from hearbench.tasks.clips import Event
 
@@ -121,7 +121,7 @@ class _Batches:
         self,
         clips: Sequence[LabelledClip],
         labels: Mapping[str, int],
-        inputs: Inputs,
+        inputs: Standardizer,
         batch_size: int,
         dtype: torch.dtype,
         shuffle: int | None,
@@ -199,7 +199,7 @@ class FrameData:
     """
 
     batches: _Batches
-    inputs: Inputs
+    inputs: Standardizer
     labels: tuple[str, ...]
     valid: Sequence[LabelledClip]
     valid_pieces: Sequence[Batch] | None
@@ -340,7 +340,7 @@ def frame_data(
     read = (clip.frames.read(start, stop) for clip in train for start, stop in _cuts(clip))
     for x in read_ahead(read):
         moments.add(x, squares=standardise)
-    inputs = Inputs.of(moments, device, standardise=standardise)
+    inputs = Standardizer.of(moments, device, standardise=standardise)
     x_itemsize = 4 if shuffle is not None else dtype.itemsize
     y_itemsize = 1 if shuffle is not None else 4
     train_bytes = n_train * (size * x_itemsize + len(labels) * y_itemsize)
@@ -366,7 +366,7 @@ def frame_data(
 
 
 def predict_frames(
-    stack: Predictor, inputs: Inputs, clips: Sequence[LabelledClip], labels: tuple[str, ...]
+    stack: Predictor, inputs: Standardizer, clips: Sequence[LabelledClip], labels: tuple[str, ...]
 ) -> Iterator[tuple[npt.NDArray[np.float32], float]]:
     """Probabilities of a single network, piece by piece in the clips' order.
 
@@ -375,5 +375,5 @@ def predict_frames(
     """
     for x, y in _pieces_on(inputs.mean.device, clips, labels):
         logits = stack.predict(inputs(x))
-        chances = torch.sigmoid(logits[0]).T.contiguous().cpu().numpy()
-        yield chances, float(stack.losses(logits, y.float())[0])
+        probabilities = torch.sigmoid(logits[0]).T.contiguous().cpu().numpy()
+        yield probabilities, float(stack.losses(logits, y.float())[0])

@@ -23,11 +23,10 @@ from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import ProbeError
 from hearbench.metrics import get_event_score, get_scene_score
 from hearbench.metrics.event_lists import EventArrays
-from hearbench.probe.data import TrainingData, probabilities, published_order
+from hearbench.probe.data import TrainingData, published_order, to_probabilities
 from hearbench.probe.events import Postprocessing, postprocessing_grid
-from hearbench.probe.frame_chances import events_in_parts, gather_rows
+from hearbench.probe.frame_probabilities import events_in_parts, gather_rows
 from hearbench.probe.frames import LabelledClip, frame_data, predict_frames
-from hearbench.probe.inputs import Inputs
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective
 from hearbench.probe.precision import exact_float32
@@ -35,8 +34,9 @@ from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction
 from hearbench.probe.protocol import Protocol
 from hearbench.probe.randomness import stream_seed
 from hearbench.probe.scenes import OrderedClips, predict_clips, scene_data, whole
-from hearbench.probe.search import Outcome
+from hearbench.probe.standardize import Standardizer
 from hearbench.probe.training_clips import training_clips
+from hearbench.probe.training_loop import Outcome
 from hearbench.tasks.clips import Event
 from hearbench.tasks.store import FoldSplit, PreparedTask
 from hearbench.tasks.task_type import EVENT, SCENE, TaskType
@@ -57,7 +57,7 @@ class Chosen:
     """
 
     predictor: Predictor
-    inputs: Inputs
+    inputs: Standardizer
 
 
 class TaskKind(TypingProtocol):
@@ -188,17 +188,17 @@ class _SceneKind(_Kind):
         targets = self.task.targets(fold.test)
         clips = tuple(self.store.clips(fold.test))
         if chosen is None:
-            chances, loss = np.full(targets.shape, np.nan, dtype=np.float32), math.nan
+            probabilities, loss = np.full(targets.shape, np.nan, dtype=np.float32), math.nan
         else:
             test = whole(scene_rows(self.store, fold.test))
             logits = predict_clips(chosen.predictor, chosen.inputs, test)
             labels = targets.astype(np.float32) if self.multilabel else targets.argmax(axis=1)
             of_each = chosen.predictor.losses(logits, torch.from_numpy(labels).to(self.device))
             loss = float(of_each[0])
-            chances = probabilities(logits[0], self.multilabel)
-            if not np.isfinite(chances).all():
-                chances, loss = np.full_like(chances, np.nan), math.nan
-        return FoldPrediction(fold, clips, chances, targets, loss, outcome, seconds)
+            probabilities = to_probabilities(logits[0], self.multilabel)
+            if not np.isfinite(probabilities).all():
+                probabilities, loss = np.full_like(probabilities, np.nan), math.nan
+        return FoldPrediction(fold, clips, probabilities, targets, loss, outcome, seconds)
 
 
 class _EventKind(_Kind):
@@ -250,18 +250,18 @@ class _EventKind(_Kind):
         shape = (len(times), self.n_labels)
         reference = EventArrays.from_clips([clip.events for clip in clips], self.task.vocabulary)
         estimate, loss = EventArrays.from_rows(()), math.nan
-        chances = np.broadcast_to(np.float32(np.nan), shape)
+        probabilities = np.broadcast_to(np.float32(np.nan), shape)
         if chosen is not None and outcome.postprocessing is not None:
-            found, found_loss = self._chances(fold, chosen, clips, shape, folder)
+            found, found_loss = self._probabilities(fold, chosen, clips, shape, folder)
             if not math.isnan(found_loss):
-                chances, loss = found, found_loss
-                estimate = events_in_parts(chances, bounds, times, outcome.postprocessing)
+                probabilities, loss = found, found_loss
+                estimate = events_in_parts(probabilities, bounds, times, outcome.postprocessing)
         names = tuple(clip.frames.clip for clip in clips)
         return EventFoldPrediction(
-            fold, names, bounds, times, chances, reference, estimate, loss, outcome, seconds
+            fold, names, bounds, times, probabilities, reference, estimate, loss, outcome, seconds
         )
 
-    def _chances(
+    def _probabilities(
         self,
         fold: FoldSplit,
         chosen: Chosen,
@@ -282,8 +282,8 @@ class _EventKind(_Kind):
                 losses.append(loss * len(piece) if np.isfinite(piece).all() else math.nan)
                 yield piece
 
-        chances = gather_rows(pieces(), shape, place)
-        return chances, sum(losses) / max(1, shape[0])
+        probabilities = gather_rows(pieces(), shape, place)
+        return probabilities, sum(losses) / max(1, shape[0])
 
     def _clips(self, split: str) -> list[LabelledClip]:
         files = self.task.splits[split]

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (PyTorch's own convention)
 
 from hearbench.probe.data import TrainingData
-from hearbench.probe.inputs import LARGE, SMALL
 from hearbench.probe.network import mean_losses
 from hearbench.probe.protocol import NeighbourPoint
+from hearbench.probe.standardize import LARGE, SMALL
 
 __all__ = ["Neighbours"]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hearbench.embeddings.manifest import Manifest
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.probe.protocol import Protocol
-from hearbench.probe.search import Outcome
+from hearbench.probe.training_loop import Outcome
 from hearbench.tasks.store import FoldSplit, PreparedTask
 
 __all__ = ["EventFoldPrediction", "FittedProbe", "FoldPrediction"]

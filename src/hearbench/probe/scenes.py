@@ -24,10 +24,10 @@ from hearbench.probe.data import (
     validations,
 )
 from hearbench.probe.grid import batch_bounds
-from hearbench.probe.inputs import Inputs, Moments
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective, Validation
 from hearbench.probe.reading import read_ahead
+from hearbench.probe.standardize import Moments, Standardizer
 from hearbench.probe.transfer import room_bytes, stream_to
 
 __all__ = ["OrderedClips", "SceneData", "predict_clips", "scene_data", "whole"]
@@ -106,7 +106,7 @@ class SceneData:
     bounds: Sequence[tuple[int, int]]
     valid: OrderedClips
     valid_targets: npt.NDArray[np.uint8]
-    inputs: Inputs
+    inputs: Standardizer
     multilabel: bool
     dtype: torch.dtype
     shuffle: int | None = None
@@ -148,7 +148,7 @@ class SceneData:
 
 def predict_clips(
     predictor: Predictor,
-    inputs: Inputs,
+    inputs: Standardizer,
     clips: OrderedClips,
     which: Sequence[int] | None = None,
 ) -> torch.Tensor:
@@ -200,7 +200,7 @@ def scene_data(
     moments = Moments(train.size)
     for x in train.blocks():
         moments.add(x, squares=standardise)
-    inputs = Inputs.of(moments, device, standardise=standardise)
+    inputs = Standardizer.of(moments, device, standardise=standardise)
     bounds = batch_bounds(len(train), batch_size)
     needed = train.size * (len(train) * dtype.itemsize + len(valid) * 4)
     if needed > room_bytes(device, max_memory_bytes):
@@ -228,7 +228,7 @@ def scene_data(
     )
 
 
-def _together(clips: OrderedClips, inputs: Inputs, dtype: torch.dtype) -> torch.Tensor:
+def _together(clips: OrderedClips, inputs: Standardizer, dtype: torch.dtype) -> torch.Tensor:
     """All embeddings (n_clips, size), never held in another form at the same time."""
     result = torch.empty((len(clips), clips.size), dtype=dtype, device=inputs.mean.device)
     first = 0

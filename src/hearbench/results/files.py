@@ -129,10 +129,10 @@ def _hyperparameters(result: Result) -> dict[str, Any]:
 
 
 def _reference_postprocessing(result: Result) -> list[list[str | float]]:
-    way = result.folds[0].postprocessing
-    if way is None:
+    postprocessing = result.folds[0].postprocessing
+    if postprocessing is None:
         return []
     return [
-        ["median_filter_ms", way.median_filter_ms],
-        ["min_duration", way.min_duration_ms],
+        ["median_filter_ms", postprocessing.median_filter_ms],
+        ["min_duration", postprocessing.min_duration_ms],
     ]

@@ -12,7 +12,7 @@ from hearbench._version import __version__
 from hearbench.embeddings.kinds import embedding_size
 from hearbench.metrics import get_score
 from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, FoldPrediction
-from hearbench.probe.search import Outcome
+from hearbench.probe.training_loop import Outcome
 from hearbench.results.predictions import Predictions
 from hearbench.results.record import (
     EmbeddingsRecord,
@@ -141,16 +141,17 @@ def _fold_result(fold: FoldPrediction | EventFoldPrediction) -> FoldResult:
         validation_score=fold.outcome.validation_score,
         best_epoch=fold.outcome.best_epoch,
         epochs=fold.outcome.epochs,
-        postprocessing=_way(fold.outcome),
+        postprocessing=_postprocessing(fold.outcome),
     )
 
 
-def _way(outcome: Outcome) -> PostprocessingRecord | None:
-    way = outcome.postprocessing
-    if way is None:
+def _postprocessing(outcome: Outcome) -> PostprocessingRecord | None:
+    postprocessing = outcome.postprocessing
+    if postprocessing is None:
         return None
     return PostprocessingRecord(
-        median_filter_ms=way.median_filter_ms, min_duration_ms=way.min_duration_ms
+        median_filter_ms=postprocessing.median_filter_ms,
+        min_duration_ms=postprocessing.min_duration_ms,
     )
 
 
@@ -161,7 +162,7 @@ def _grid_result(outcome: Outcome) -> GridResult:
         best_epoch=outcome.best_epoch,
         epochs=outcome.epochs,
         ended=outcome.ended,
-        postprocessing=_way(outcome),
+        postprocessing=_postprocessing(outcome),
     )
 
 

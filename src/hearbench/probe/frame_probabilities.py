@@ -49,7 +49,7 @@ def gather_rows(
 
 
 def events_in_parts(
-    chances: npt.NDArray[np.float32],
+    probabilities: npt.NDArray[np.float32],
     bounds: npt.NDArray[np.int64],
     timestamps_ms: npt.NDArray[np.float64],
     way: Postprocessing,
@@ -57,15 +57,15 @@ def events_in_parts(
     """The events in frames, some clips at a time, so that a mapped array is never in memory whole.
 
     Args:
-        chances: (n_frames, n_labels) probabilities.
+        probabilities: (n_frames, n_labels) probabilities.
         bounds: (n_clips + 1,) first frame of each clip, and the number of frames.
         timestamps_ms: (n_frames,).
         way: From frames to events.
     """
     found = []
-    for clips in blocks_of(np.diff(bounds) * chances.shape[1], _CELLS):
+    for clips in blocks_of(np.diff(bounds) * probabilities.shape[1], _CELLS):
         start, stop = int(bounds[clips.start]), int(bounds[clips.stop])
-        rows = mapped_rows(chances, start, stop)
+        rows = mapped_rows(probabilities, start, stop)
         own = bounds[clips.start : clips.stop + 1] - start
         events = events_from_frames(rows, own, timestamps_ms[start:stop], [way])[0]
         found.append(

@@ -21,14 +21,14 @@ from hearbench.digest import digest_json, short
 from hearbench.embeddings.gpu_meter import GpuMeter
 from hearbench.probe.checkpoint import Checkpoint
 from hearbench.probe.data import TrainingData
-from hearbench.probe.inputs import Inputs
 from hearbench.probe.kinds import Chosen, TaskKind
 from hearbench.probe.neighbours import Neighbours
 from hearbench.probe.network import ProbeStack
 from hearbench.probe.objective import Validation
 from hearbench.probe.precision import exact_float32
 from hearbench.probe.protocol import GridPoint, NeighbourPoint, Protocol, by_shape
-from hearbench.probe.search import Outcome, Trained, train
+from hearbench.probe.standardize import Standardizer
+from hearbench.probe.training_loop import Outcome, Trained, train
 from hearbench.progress import Update
 from hearbench.tasks.store import FoldSplit
 
@@ -152,7 +152,7 @@ class _Unit:
 
     points: Sequence[GridPoint]
     trained: Trained
-    inputs: Inputs
+    inputs: Standardizer
     seconds: float
     device_utilisation: float | None
 
@@ -290,7 +290,7 @@ def _finished(plan: Plan, seed: int, fold: FoldSplit, points: Sequence[GridPoint
             for record, point in zip(meta["outcomes"], points, strict=True)
         )
         best, seconds, busy = meta["best"], float(meta["seconds"]), meta.get("device_utilisation")
-        inputs = Inputs.from_arrays(_below(arrays, "inputs/"), plan.device)
+        inputs = Standardizer.from_arrays(_below(arrays, "inputs/"), plan.device)
     except (AttributeError, KeyError, TypeError, ValueError):
         kept.tell_unusable()  # of another version
         return None

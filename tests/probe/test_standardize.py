@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
-from hearbench.probe.inputs import Inputs, Moments
+from hearbench.probe.standardize import Moments, Standardizer
 
 
 def embeddings(n: int = 200, offset: float = 0.0) -> npt.NDArray[np.float32]:
@@ -38,7 +38,7 @@ def test_blocks_of_any_size_give_scikit_learns_moments(offset: float, block: int
 def test_what_does_not_vary_is_only_centred() -> None:
     x = embeddings()
     x[:, 3] = 1e6
-    inputs = Inputs.of(moments_of(x, 64), "cpu", standardise=True)
+    inputs = Standardizer.of(moments_of(x, 64), "cpu", standardise=True)
     assert inputs.std is not None
     assert inputs.std[3] == 1.0
     given_to_network = inputs(torch.from_numpy(x)).numpy()
@@ -50,7 +50,7 @@ def test_what_does_not_vary_is_only_centred() -> None:
 
 def test_without_standardising_the_mean_is_told_to_the_network() -> None:
     x = embeddings(offset=7.0)
-    inputs = Inputs.of(moments_of(x, 50), "cpu", standardise=False)
+    inputs = Standardizer.of(moments_of(x, 50), "cpu", standardise=False)
     assert inputs.std is None
     rebuilt = inputs(torch.from_numpy(x)) + inputs.offset
     np.testing.assert_allclose(rebuilt.numpy(), x, rtol=1e-5, atol=1e-4)
@@ -58,8 +58,8 @@ def test_without_standardising_the_mean_is_told_to_the_network() -> None:
 
 @pytest.mark.parametrize("standardise", [True, False])
 def test_they_survive_a_file(standardise: bool) -> None:
-    inputs = Inputs.of(moments_of(embeddings(), 10), "cpu", standardise=standardise)
-    again = Inputs.from_arrays(inputs.arrays(), "cpu")
+    inputs = Standardizer.of(moments_of(embeddings(), 10), "cpu", standardise=standardise)
+    again = Standardizer.from_arrays(inputs.arrays(), "cpu")
     x = torch.from_numpy(embeddings(5))
     assert torch.equal(again(x), inputs(x))
     assert torch.equal(again.offset, inputs.offset)
@@ -69,7 +69,7 @@ def test_they_survive_a_file(standardise: bool) -> None:
 def test_any_scale_is_standardised(scale: float) -> None:
     drawn = np.random.default_rng(0).standard_normal((100, 3)) + np.array([0, 5, -200])
     x = (drawn * scale).astype(np.float32)
-    inputs = Inputs.of(moments_of(x, 33), "cpu", standardise=True)
+    inputs = Standardizer.of(moments_of(x, 33), "cpu", standardise=True)
     expected = StandardScaler().fit_transform(drawn)
     np.testing.assert_allclose(inputs(torch.from_numpy(x)).numpy(), expected, rtol=1e-3, atol=1e-3)
 
@@ -77,6 +77,6 @@ def test_any_scale_is_standardised(scale: float) -> None:
 def test_one_huge_embedding_leaves_the_others_what_they_are() -> None:
     x = embeddings()
     x[7, 1] = 1e30
-    inputs = Inputs.of(moments_of(x, 50), "cpu", standardise=False)
+    inputs = Standardizer.of(moments_of(x, 50), "cpu", standardise=False)
     np.testing.assert_array_equal(inputs(torch.from_numpy(x)).numpy(), x)
     assert not inputs.offset.any()

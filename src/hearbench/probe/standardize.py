@@ -1,4 +1,4 @@
-"""What is done to embeddings before a probe sees them."""
+"""Embeddings are centred, and standardised where that is asked for, before a probe sees them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = ["LARGE", "SMALL", "Inputs", "Moments"]
+__all__ = ["LARGE", "SMALL", "Moments", "Standardizer"]
 
 LARGE, SMALL = 1e15, 1e-15
 """Between these, sums of millions of squares are exact enough in float32; else they overflow, or
@@ -84,7 +84,7 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class Standardizer:
     """The embedding minus its training mean, and divided by its deviation where that is asked for.
 
     Attributes:
@@ -117,7 +117,9 @@ class Inputs:
         return found
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.float32]], device: str) -> Inputs:
+    def from_arrays(
+        cls, arrays: Mapping[str, npt.NDArray[np.float32]], device: str
+    ) -> Standardizer:
         """From what `arrays` gave.
 
         Raises:
@@ -132,7 +134,7 @@ class Inputs:
         return cls(mean, std)
 
     @classmethod
-    def of(cls, moments: Moments, device: str, *, standardise: bool) -> Inputs:
+    def of(cls, moments: Moments, device: str, *, standardise: bool) -> Standardizer:
         """From the training embeddings' moments."""
         mean = moments.mean
         if moments.is_large and not standardise:

@@ -16,11 +16,11 @@ from plain_loop import plain_train
 
 from hearbench.metrics.classification import top1_accuracy
 from hearbench.probe.checkpoint import Checkpoint
-from hearbench.probe.data import ProbeData, probabilities, resident_data
+from hearbench.probe.data import ProbeData, resident_data, to_probabilities
 from hearbench.probe.network import ProbeStack
 from hearbench.probe.objective import Objective, Validation
 from hearbench.probe.protocol import GridPoint, by_shape
-from hearbench.probe.search import Trained, train
+from hearbench.probe.training_loop import Trained, train
 
 ACCURACY = Objective(top1_accuracy, maximise=True)
 
@@ -91,8 +91,8 @@ def test_an_undefined_score_ends_the_point_and_keeps_what_was_best_before() -> N
     values = iter([0.9, 0.2, 0.1, 0.5, 0.3, 0.1, math.nan, 0.3, 0.1] + [0.0] * 100)
     seen: list[npt.NDArray[np.float32]] = []
 
-    def measure(chances: npt.NDArray[np.float32], _: object) -> float:
-        seen.append(chances)
+    def measure(probabilities: npt.NDArray[np.float32], _: object) -> float:
+        seen.append(probabilities)
         return next(values)
 
     data = fold()
@@ -112,9 +112,9 @@ def test_an_undefined_score_ends_the_point_and_keeps_what_was_best_before() -> N
     )
     assert trained.weights is not None
     stack.restore(0, trained.weights)
-    chances = probabilities(stack.predict(data.valid_x)[0], False)
-    np.testing.assert_allclose(chances, seen[0], atol=1e-6)
-    assert np.abs(chances - seen[3]).max() > 1e-3
+    probabilities = to_probabilities(stack.predict(data.valid_x)[0], False)
+    np.testing.assert_allclose(probabilities, seen[0], atol=1e-6)
+    assert np.abs(probabilities - seen[3]).max() > 1e-3
 
 
 def published_rule(
@@ -253,10 +253,10 @@ def test_the_best_validations_weights_are_kept() -> None:
         dtype=torch.float32,
     )
     stack.restore(0, trained.weights)
-    chances = probabilities(stack.predict(data.valid_x)[0], False)
-    np.testing.assert_allclose(chances.sum(axis=1), 1.0, atol=1e-5)
+    probabilities = to_probabilities(stack.predict(data.valid_x)[0], False)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
     score = trained.outcomes[trained.best].validation_score
-    assert top1_accuracy(chances, data.valid_targets) == score
+    assert top1_accuracy(probabilities, data.valid_targets) == score
 
 
 @pytest.mark.parametrize("layers", [0, 1, 2])

@@ -60,10 +60,10 @@ class Outcome:
     @classmethod
     def from_record(cls, point: GridPoint | NeighbourPoint, record: Mapping[str, Any]) -> Outcome:
         """From a `record`."""
-        return cls(**{**record, "point": point, "postprocessing": _way(record)})
+        return cls(**{**record, "point": point, "postprocessing": _postprocessing(record)})
 
 
-def _way(record: Mapping[str, Any]) -> Postprocessing | None:
+def _postprocessing(record: Mapping[str, Any]) -> Postprocessing | None:
     stored = record["postprocessing"]
     return None if stored is None else Postprocessing(**stored)
 
@@ -370,7 +370,7 @@ class _State:
                 if name.startswith(prefix)
             }
             point = points[record["position"]]
-            given = {**record, "postprocessing": _way(record)}
+            given = {**record, "postprocessing": _postprocessing(record)}
             return _Run(**given, point=point, weights=weights)
 
         self.runs = [rebuild(record) for record in meta["runs"]]
@@ -391,6 +391,9 @@ class _State:
 
 def _describe(run: _Run) -> dict[str, Any]:
     names = ("position", "seed", "best_score", "best_epoch", "waited", "ended", "history")
-    way = run.postprocessing
+    postprocessing = run.postprocessing
     described = {name: getattr(run, name) for name in names}
-    return {**described, "postprocessing": None if way is None else asdict(way)}
+    return {
+        **described,
+        "postprocessing": None if postprocessing is None else asdict(postprocessing),
+    }

@@ -11,10 +11,10 @@ from helpers_tasks import make_scene_task
 
 from hearbench import embed, load_model, load_task
 from hearbench.embeddings.gpu_meter import GpuMeter
-from hearbench.probe import trainings
+from hearbench.probe import fold_training
+from hearbench.probe.fold_training import Learned, Plan, learn
 from hearbench.probe.kinds import kind_of
 from hearbench.probe.protocol import GridPoint, Protocol, by_shape
-from hearbench.probe.trainings import Learned, Plan, learn
 from hearbench.workspace import Workspace
 
 SMALL = Protocol(
@@ -35,7 +35,7 @@ def test_how_busy_the_gpu_was_is_kept_with_the_training(
         def take(self) -> float | None:
             return next(said)
 
-    monkeypatch.setattr(trainings, "GpuMeter", Meter)
+    monkeypatch.setattr(fold_training, "GpuMeter", Meter)
     task = load_task(make_scene_task(tmp_path), workspace=workspace)
     model = load_model(str(write_model(tmp_path, BANDS)), workspace=workspace)
     store = embed(model, task, workspace=workspace)
@@ -58,5 +58,5 @@ def test_how_busy_the_gpu_was_is_kept_with_the_training(
 def test_points_of_one_shape_are_trained_together_whatever_their_seed() -> None:
     one, linear, other = SMALL.grid
     assert by_shape(SMALL.networks) == [[0, 2], [1]]
-    found = list(trainings._shapes({1: [linear], 2: [one, linear, other], 3: [one]}))  # type: ignore[list-item]
+    found = list(fold_training._shapes({1: [linear], 2: [one, linear, other], 3: [one]}))  # type: ignore[list-item]
     assert found == [{1: [linear], 2: [linear]}, {2: [one, other], 3: [one]}]
