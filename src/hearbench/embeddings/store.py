@@ -120,7 +120,7 @@ def read_fingerprint(folder: Path) -> Fingerprint | None:
         return None  # a new store, or one of an earlier version, which had none
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EmbeddingStore:
     """The embeddings of one model of all clips of one task.
 
@@ -211,6 +211,31 @@ class EmbeddingStore:
             result[first:last] = self._read(shard.embeddings, result[first:last].shape)
             first = last
         return result
+
+    def embeddings(
+        self, split: str
+    ) -> npt.NDArray[np.float32] | dict[str, npt.NDArray[np.float32]]:
+        """The embeddings of a split, as they are.
+
+        Returns:
+            Of a scene task (n_clips, scene_embedding_size), in the order of `clips`; of an event
+            task (n_frames, timestamp_embedding_size) by clip.
+
+        Raises:
+            EmbeddingError: There is no such split.
+        """
+        if self.manifest.kind == "scene":
+            return self.scene(split)
+        return {clip: frames for clip, frames, _ in self.timestamps(split)}
+
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        clips = sum(len(shard.clips) for shard in manifest.shards)
+        return (
+            f"Embeddings of {manifest.task.name} by {manifest.model.name}: {clips} clips, "
+            f"{manifest.kind}, {manifest.dtype}\nsplits: {', '.join(self.task.splits)}\n"
+            f"folder: {self.folder}"
+        )
 
     def timestamps(
         self, split: str

@@ -53,7 +53,7 @@ class Check:
         return cls(digest, made, _notes(model, more, made), more)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """A loaded HEAR-API model.
 
@@ -148,6 +148,28 @@ class Model:
         embeddings = self._array(function, "embeddings", answer.items[0], shape)
         centres_ms = self._array(function, "timestamps", answer.items[1], embeddings.shape[:2])
         return embeddings, centres_ms
+
+    def describe(self) -> dict[str, object]:
+        """What is known of the model: names, rate in Hz, sizes, device and digests."""
+        return {
+            "name": self.name,
+            "spec": self.spec,
+            "weights": None if self.weights is None else str(self.weights),
+            "options": dict(self.options),
+            "sample_rate": self.sample_rate,
+            "scene_embedding_size": self.scene_embedding_size,
+            "timestamp_embedding_size": self.timestamp_embedding_size,
+            "n_weights": self.n_weights,
+            "device": self.device,
+            "digest": self.digest,
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"Model {self.name}: {self.sample_rate} Hz, scene embeddings of "
+            f"{self.scene_embedding_size} dimensions, timestamp embeddings of "
+            f"{self.timestamp_embedding_size}, {self.n_weights:,} weights, on {self.device}"
+        )
 
     def renew(self) -> None:
         """Loads the model anew if one of its functions was called, as that may have changed it.

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, PrivateAttr, model_validator
 
 from hearbench.embeddings.manifest import ModelRecord, TaskRecord
+from hearbench.errors import ResultError
 from hearbench.files import json_safe
 from hearbench.probe.protocol import GridPoint, NeighbourPoint, Protocol
 from hearbench.records import Record, StoredRecord
 from hearbench.tasks.task_type import TaskType, task_type
+
+if TYPE_CHECKING:
+    from hearbench.results.predictions import Predictions
 
 __all__ = [
     "RESULT_FILE",
@@ -202,7 +207,7 @@ class Resources(Record):
     stages: tuple[StageRecord, ...] = ()
 
 
-class Result(StoredRecord):
+class Result(StoredRecord):  # noqa: PLW1641 - its scores are in dictionaries
     """The scores of one model on one task, with all that made them.
 
     Attributes:
@@ -251,6 +256,7 @@ class Result(StoredRecord):
     grid: tuple[GridResult, ...]
     notes: tuple[str, ...] = ()
     resources: Resources
+    _folder: Path | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _check_primary_score(self) -> Result:
@@ -271,3 +277,40 @@ class Result(StoredRecord):
     def primary(self) -> ScoreSummary:
         """The task's first score."""
         return self.scores[self.primary_score]
+
+    @classmethod
+    def read(cls, path: Path) -> Result:
+        """Reads a result from its ``result.json``, or from the folder that this is in.
+
+        Raises:
+            ResultError: The file can't be read, or isn't a result of a version that this one
+                understands.
+        """
+        result = super().read(path)
+        result._folder = path if path.is_dir() else path.parent  # noqa: SLF001 - its own class
+        return result
+
+    def predictions(self) -> Predictions:
+        """What was predicted for the test clips, of a result that was read from a folder.
+
+        Raises:
+            ResultError: The result wasn't read from a folder, or its predictions are missing.
+        """
+        from hearbench.results.predictions import Predictions
+
+        if self._folder is None:
+            raise ResultError("Only a result that was read from its folder has predictions.")
+        return Predictions.read(self._folder, self)
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{name} {score.mean:.3f}" for name, score in self.scores.items())
+        return (
+            f"Result of {self.model.name} on {self.task.name}, protocol {self.protocol.name}, "
+            f"seed {self.seed}\n{scores}"
+        )
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        # Wherever it was read from.
+        return isinstance(other, Result) and self.__dict__ == other.__dict__

@@ -7,13 +7,16 @@ All that is wrong with it is reported in one error.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import soundfile
 
 from hearbench.audio.decode import prepared_wav
 from hearbench.audio.encode import write_wav16
@@ -29,6 +32,9 @@ from hearbench.tasks.parallel import in_threads
 from hearbench.tasks.spec import TaskMetadata
 from hearbench.tasks.task_type import SCENE, EmbeddingType, TaskType
 from hearbench.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["FoldSplit", "PreparedTask", "load_task", "resampled_folder", "with_rate"]
 
@@ -50,7 +56,7 @@ class FoldSplit:
     train: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PreparedTask:
     """A task on disk that has been checked.
 
@@ -99,6 +105,54 @@ class PreparedTask:
     def source_rate(self) -> int:
         """The highest rate in Hz that the task came with; others are resampled from it."""
         return max(self.audio_digests)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, in the order of their index."""
+        return self.vocabulary
+
+    @property
+    def n_clips(self) -> int:
+        """The number of clips in all splits."""
+        return sum(len(files) for files in self.splits.values())
+
+    @functools.cached_property
+    def duration_s(self) -> float:
+        """Length of all clips together, in seconds."""
+        rate = self.source_rate
+        paths = [path for split in self.splits for path in self.audio_paths(split, rate)]
+        n_samples: int = sum(soundfile.info(str(path)).frames for path in paths)
+        return n_samples / rate
+
+    def clips(self) -> pd.DataFrame:
+        """All clips: a frame with the columns ``split``, ``clip``, ``labels`` and ``path``.
+
+        ``labels`` holds a tuple per clip: its labels, or its events in an event task. ``path`` is
+        the audio at the highest rate.
+        """
+        import pandas as pd
+
+        rows = [
+            (split, name, labels, str(path))
+            for split, files in self.splits.items()
+            for (name, labels), path in zip(
+                files.items(), self.audio_paths(split, self.source_rate), strict=True
+            )
+        ]
+        frame: pd.DataFrame = pd.DataFrame(rows, columns=["split", "clip", "labels", "path"])
+        return frame
+
+    def __repr__(self) -> str:
+        splits = ", ".join(f"{name} {len(files)}" for name, files in self.splits.items())
+        lines = [
+            f"Task {self.name}: {self.n_clips} clips, {len(self.vocabulary)} labels, {self.kind}, "
+            f"{self.metadata.prediction_type}",
+            f"splits: {splits}",
+            f"scores: {', '.join(self.metadata.evaluation)}",
+            f"audio: {', '.join(f'{rate} Hz' for rate in self.sample_rates)}",
+            f"folder: {self.folder}",
+        ]
+        return "\n".join(line if len(line) <= 100 else f"{line[:97]}..." for line in lines)
 
     def folds(self) -> tuple[FoldSplit, ...]:
         """The trainings of the protocol.
