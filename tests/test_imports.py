@@ -60,7 +60,8 @@ LAYERS = (
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 # What loads and calls models, of which no baseline knows anything.
 MACHINERY = {
-    *("engine", "finding", "loaded", "loading", "options", "protocol", "ref", "source"),
+    *("engine", "finding", "given", "loaded", "loading", "object_content", "options"),
+    *("protocol", "ref", "source"),
     *("fingerprint", "identity", "reading"),
     *(
         "answers",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from hearbench.worker.backends import Backend
 from hearbench.worker.memory import peak_resident_mb
 from hearbench.worker.values import Facts, facts_of, take_apart, to_numpy
 
-__all__ = ["Answer", "Engine", "InProcess", "Memory", "Renewed", "Returned"]
+__all__ = ["Answer", "Engine", "Given", "InProcess", "Memory", "Renewed", "Returned"]
 
 # Calls, and looks at what was read, after which a model replaces nothing more in libraries.
 _SEARCHED_CALLS = 8
@@ -240,6 +240,9 @@ class Renewed:
         self.engine.guard(self._guarded)
         self._is_new, self.ready_for = True, None
 
+    def verify(self) -> None:
+        """Does nothing: whoever loads it again sees whether it is still the same."""
+
     def seen(self) -> Seen:
         """What the model has read so far beside its source."""
         return self.engine.seen()
@@ -247,6 +250,43 @@ class Renewed:
     def close(self) -> None:
         """Ends what runs for the model alone."""
         self.engine.close()
+
+
+class Given(Renewed):
+    """An engine for a model that was given as an object, of which there is only the one.
+
+    Args:
+        engine: Calls it.
+        weights: Gives digests of its weights as they are now.
+    """
+
+    def __init__(self, engine: InProcess, weights: Callable[[], Mapping[str, str]]) -> None:
+        super().__init__(engine, self._itself)
+        self._object = engine
+        self._weights = weights
+        self._expected = weights()
+
+    def _itself(self) -> Engine:
+        return self.engine
+
+    def renew(self) -> None:
+        """Does nothing: it is called as it is."""
+
+    def verify(self) -> None:
+        """Makes sure that it is what it was.
+
+        Raises:
+            ModelError: Its weights have changed since it was handed over.
+        """
+        if self._object.loaded is not None and self._weights() != self._expected:
+            raise ModelError(
+                "The model's weights have changed since it was given to load_model, so that its "
+                "embeddings belong to another model. Call load_model again after each change."
+            )
+
+    def close(self) -> None:
+        """Lets the object go, which stays its owner's."""
+        self._object.module = self._object.loaded = None
 
 
 def _returned(value: Any) -> Returned:

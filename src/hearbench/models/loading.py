@@ -1,22 +1,23 @@
-"""From an import name or a ``.py`` file to a ``Model``."""
+"""From an import name, a ``.py`` file or an object to a ``Model``."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import operator
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any, Protocol
 
 import numpy as np
 
 from hearbench.digest import digest_file, digest_json, digest_tree, short
 from hearbench.errors import ModelError
-from hearbench.models.engine import Engine, InProcess, Renewed
+from hearbench.models.engine import Engine, Given, InProcess, Renewed
 from hearbench.models.finding import NamedModel, find_model, parse_name
 from hearbench.models.identity import Seen
 from hearbench.models.loaded import Interpreter, Loaded, Shown, load_error
@@ -40,7 +41,9 @@ from hearbench.models.source import (
     source_places,
 )
 from hearbench.worker.backends import BackendError, backend_of, loading_on
+from hearbench.worker.importing import API_FUNCTIONS
 from hearbench.worker.signature import parameters_of
+from hearbench.worker.values import kind_of
 from hearbench.worker.weights import weight_count
 from hearbench.workspace import Workspace, user_path
 
@@ -48,37 +51,55 @@ __all__ = ["load_model"]
 
 _LONGEST_NAME = 100
 _OWN = "hearbench.models."
+_UNSAFE = re.compile(r"[^A-Za-z0-9._+=,-]+")
 
 
 def load_model(
-    spec: str | Path,
+    spec: str | Path | object,
     weights: str | Path | None = None,
     *,
+    name: OptionValue | None = None,
     workspace: Workspace | None = None,
     interpreter: Interpreter | None = None,
     **options: OptionValue,
 ) -> Model:
-    """Loads a model that follows the HEAR API.
+    """Loads a model that follows the HEAR API, or takes one that is given as an object.
+
+    An object is called as it is and where it is: in evaluation mode and without gradients, and
+    with its own modes put back after every call. Its weights, code and attributes make its
+    identity, so the same object finds its embeddings again, and a changed one never does.
 
     Args:
         spec: The import name of its module, the path of a ``.py`` file, or another form of
-            :mod:`hearbench.models.finding`.
+            :mod:`hearbench.models.finding`. Or a module or object with the three functions; or an
+            object, as a ``torch.nn.Module``, with methods ``get_scene_embeddings(audio)`` and
+            ``get_timestamp_embeddings(audio)`` and the attributes ``sample_rate``,
+            ``scene_embedding_size`` and ``timestamp_embedding_size``.
         weights: A file or folder that is handed to the module's own ``load_model`` as its
             first argument.
-        workspace: Default: from the environment. The model is moved to its device.
+        name: What an object is called in results, as ``"step-100"``; by default as its class or
+            module. To any other model it is an option like others.
+        workspace: Default: from the environment. The model is moved to its device, unless it is
+            an object with two methods, which stays where it is.
         interpreter: Another Python that runs the model; None for this process.
         **options: Further keywords of the module's ``load_model``. Text is converted to the
             type of the keyword's default or annotation.
 
     Returns:
-        The model. It is not switched to evaluation mode: that is the module's own affair, as
-        it was in the reference.
+        The model. Unless it is an object with two methods, it is not switched to evaluation mode:
+        that is the module's own affair, as it was in the reference.
 
     Raises:
         ModelError: The module or the weights aren't there, the module fails, or it doesn't
-            follow the API.
+            follow the API; or an object can't be told from others, and has no name.
     """
     workspace = workspace or Workspace.from_environment()
+    if not isinstance(spec, str | Path):
+        if interpreter is not None:
+            raise ModelError("An object runs in the process that made it, and in no other.")
+        return _load_object(spec, _weights_path(weights), options, workspace, name)
+    if name is not None:
+        options["name"] = name
     named = parse_name(str(spec))
     weights_path = _weights_path(weights)
     if named.weights is not None:
@@ -111,6 +132,91 @@ def load_model(
     except ModelError:
         loaded.engine.close()
         raise
+
+
+def _load_object(
+    given: object,
+    weights: Path | None,
+    options: Mapping[str, OptionValue],
+    workspace: Workspace,
+    name: OptionValue | None,
+) -> Model:
+    # Only needed for objects, and brings torch along.
+    from hearbench.models import given as g
+    from hearbench.models.object_content import content_of, kept_weights
+
+    spec = given.__name__ if isinstance(given, ModuleType) else kind_of(given)
+    called = _UNSAFE.sub("_", spec.rpartition(".")[2] if name is None else str(name)).strip("_.")
+    if not called:
+        raise ModelError(f"The name {name!r} has nothing in it that can name a folder.")
+    api, scope, device = g.api_of(given), g.ObjectScope(), workspace.torch_device()
+    loaded: Any = given
+    if api is None and (weights is not None or options):
+        raise ModelError(f"{called} is loaded already, and takes neither weights nor options.")
+
+    def failure(error: BaseException) -> ModelError:
+        return ModelError(f"{called}: load_model fails:\n{call_traceback(error)}")
+
+    with model_code(scope, failure):
+        parts = [given]
+        if api is not None:
+            signature = signature_of(parameters_of(api.load_model), called)  # type: ignore[attr-defined]
+            options = signature.convert(options)
+            positional = signature.positional(str(weights) if weights else None, options)
+            loaded = api.load_model(*positional, **handed_over(options))  # type: ignore[attr-defined]
+            parts = [loaded, *(getattr(given, function) for function in API_FUNCTIONS), given]
+        content = content_of(*parts)
+        attributes = SimpleNamespace(**{key: _read(loaded, key) for key in _ATTRIBUTES})
+        try:
+            if api is None:
+                backend = g.backend_for(loaded, content.modules, device)
+            else:
+                backend = backend_of(loaded, device, called)
+        except BackendError as error:
+            raise ModelError(str(error)) from error
+        n_weights = sum(map(weight_count, content.modules)) or weight_count(loaded)
+    engine = InProcess(api or g.Methods(content.modules), loaded, backend, scope)
+    sample_rate = _sample_rate(attributes, called)
+    places = named_places(options)
+    folder_name = _folder_name(called, options)
+    plain = {key: value for key, value in options.items() if key not in places}
+    weights_digest = content.weights_digest
+    if weights_digest is None and content.unseen:
+        if name is None:
+            raise ModelError(
+                f"{called} can't be told from other models by its weights, as "
+                f"{content.unseen[0]} can't be looked at. Give it a name that no other model has: "
+                'load_model(..., name="step-100").'
+            )
+        weights_digest = g.signal_digest(engine, sample_rate)
+        if weights_digest is None:
+            raise ModelError(
+                f"{called} can't be told from other models: {content.unseen[0]} can't be looked "
+                "at, and it can't embed a fixed signal of a second."
+            )
+    identity = {
+        "object": _folder_name(called, plain),
+        "options": plain,
+        "files": named_files(options),
+        "checkpoint": _weights_digest("", weights, options),
+        "weights": weights_digest,
+        "source": content.source,
+    }
+    return Model(
+        name=folder_name,
+        spec=f"object:{spec}",
+        weights=weights,
+        options=options,
+        sample_rate=sample_rate,
+        scene_embedding_size=_size(attributes, "scene_embedding_size", called),
+        timestamp_embedding_size=_size(attributes, "timestamp_embedding_size", called),
+        digest=digest_json(identity),
+        weights_digest=weights_digest,
+        source_digest=content.source,
+        n_weights=n_weights,
+        engine=Given(engine, functools.partial(kept_weights, content.modules)),
+        seen=Seen(unseen=content.unseen),
+    )
 
 
 class _Load(Protocol):

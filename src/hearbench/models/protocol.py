@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from hearbench.digest import digest_json
 from hearbench.errors import EmbeddingError, ModelError
-from hearbench.models.engine import Answer, Renewed, Returned
+from hearbench.models.engine import Answer, Given, Renewed, Returned
 from hearbench.models.fingerprint import Fingerprint, fingerprint
 from hearbench.models.identity import Seen
 from hearbench.models.options import OptionValue
@@ -185,8 +185,10 @@ class Model:
         A new model embeds a short fixed signal, and imports and reads what it needs for that.
 
         Raises:
-            ModelError: It was called before, and can't be loaded again.
+            ModelError: It was called before, and can't be loaded again; or it is an object whose
+                weights have changed.
         """
+        self.engine.verify()
         if kind not in self._checks:
             self.renew()
             self._checks[kind] = Check.of(self, self._fingerprint(kind))
@@ -208,16 +210,23 @@ class Model:
     def begin(self, kind: Literal["scene", "event"]) -> None:
         """Makes it the model that embeds tasks of a kind: new, and called with the signal alone.
 
-        So it is the same for every task, and for the rest of one that was stopped.
+        So it is the same for every task, and for the rest of one that was stopped. One that was
+        given as an object must still embed the signal as it did.
 
         Raises:
-            ModelError: It can't be loaded again.
+            ModelError: It can't be loaded again, or has changed.
         """
-        if self.check(kind).fingerprint.state == "failed":
+        known = self.check(kind).fingerprint
+        if known.state == "failed":
             self.renew()
         elif self.engine.ready_for != kind:
             self.renew()
-            self._fingerprint(kind)
+            made = self._fingerprint(kind)
+            if isinstance(self.engine, Given) and not made.matches(known):
+                raise ModelError(
+                    f"{self.name} embeds a fixed signal differently than it did after load_model: "
+                    "it has changed since. Call load_model again after each change."
+                )
 
     def _fingerprint(self, kind: Literal["scene", "event"]) -> Fingerprint:
         functions: dict[str, Callable[[npt.NDArray[np.float32]], Any]] = {

@@ -30,6 +30,7 @@ __all__ = [
     "call_traceback",
     "files_digest",
     "import_path",
+    "is_library",
     "model_code",
     "package_digest",
     "places_digest",
@@ -44,6 +45,7 @@ _SHARED = frozenset(
 # A name of this form belongs to one path, so it may stay registered.
 _PREFIX = "_hearbench_model_"
 _OWN_FILES = (
+    "given.py",
     "source.py",
     "finding.py",
     "loading.py",
@@ -161,9 +163,9 @@ class SourceScope:
         if top == self._package and top not in self._before:
             return True
         if replaced:  # by a stand-in, perhaps
-            return not _is_library(name, sys.modules[name])
+            return not is_library(name, sys.modules[name])
         # A part of a package that others have imported is as much theirs.
-        return top not in self._before and not _is_library(top, sys.modules.get(top))
+        return top not in self._before and not is_library(top, sys.modules.get(top))
 
     def _owns(self, module: ModuleType) -> bool:
         if self.folder is None:
@@ -183,7 +185,7 @@ def _places(module: object) -> list[str]:
     return [place for place in places if isinstance(place, str)]
 
 
-def _is_library(name: str, module: object) -> bool:
+def is_library(name: str, module: object) -> bool:
     """Whether a module is one that the process holds once: of Python, or installed."""
     places = _places(module)
     if not places:
