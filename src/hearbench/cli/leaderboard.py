@@ -44,14 +44,14 @@ def show(
     ] = None,
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", metavar="COLUMN", help="Show all models on this. Repeatable."),
+        typer.Option("--task", metavar="COLUMN", help="Task to show all models on. Repeatable."),
     ] = None,
     domain: Annotated[
         list[str] | None,
         typer.Option(
             "--domain",
             metavar="D",
-            help="Show all models on these tasks: speech, environment or music. Repeatable.",
+            help="Domain to show all models on: speech, environment or music. Repeatable.",
         ),
     ] = None,
     every: Annotated[
@@ -62,8 +62,8 @@ def show(
         typer.Option(
             "--sort",
             metavar="COLUMN",
-            help="Order by a task, or by model, date, sum or mean; with --with alone by task, "
-            "score, rank or gap.",
+            help="Order of the models: a task, model, date, sum or mean; with --with alone of the "
+            "tasks: task, score, rank or gap.",
         ),
     ] = None,
     json: o.Json = False,
@@ -115,19 +115,24 @@ def add(
     csv: Annotated[
         Path,
         typer.Option(
-            "--csv", metavar="F", help="The CSV; begun from the official table if it isn't there."
+            "--csv",
+            metavar="F",
+            help="CSV of the leaderboard; a new one begins with the official table.",
         ),
     ],
     own: Annotated[
         Path,
-        typer.Option("--with", metavar="RESULTS", help="The folder of the model's results."),
+        typer.Option("--with", metavar="RESULTS", help="Folder of the model's results."),
     ],
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the model, instead of the results' own.")
     ] = None,
-    url: Annotated[str, typer.Option("--url", help="Where the model is described.")] = "",
+    url: Annotated[str, typer.Option("--url", help="Web address of the model's description.")] = "",
     date: Annotated[
-        str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="By default today.")
+        str | None,
+        typer.Option(
+            "--date", metavar="YYYY-MM-DD", help="Date of the submission; by default today."
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the row of a model of that name.")
@@ -157,7 +162,7 @@ def add(
 
 @verb("hearbench leaderboard figures --out figures.json")
 def figures(
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The JSON to write.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="JSON file to write.")],
     csv: Csv = None,
 ) -> None:
     """Writes the numbers behind the paper's figures as JSON.

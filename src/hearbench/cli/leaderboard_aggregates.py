@@ -61,7 +61,7 @@ def aggregates(
         typer.Option(
             "--domain",
             metavar="D",
-            help="Count these tasks alone: speech, environment or music. Repeatable.",
+            help="Domain whose tasks count: speech, environment or music. Repeatable.",
         ),
     ] = None,
     complete_only: Annotated[
@@ -69,16 +69,19 @@ def aggregates(
         typer.Option("--complete-only", help="Leave out models that lack one of the scores."),
     ] = False,
     top: Annotated[
-        int, typer.Option("--top", metavar="N", min=1, help="So many models, and your own.")
+        int,
+        typer.Option(
+            "--top", metavar="N", min=1, help="Number of models to show, besides your own."
+        ),
     ] = _TOP,
-    every: Annotated[bool, typer.Option("--all", help="All models.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show all models.")] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say what each aggregate is, and nothing else.")
     ] = False,
     json: o.Json = False,
     as_csv: Annotated[
         bool,
-        typer.Option("--as-csv", help="Answer in CSV on stdout: a line per aggregate and model."),
+        typer.Option("--as-csv", help="Answer in CSV on stdout, a line per aggregate and model."),
     ] = False,
 ) -> None:
     """Orders the models by several aggregates of their scores, each under its name.

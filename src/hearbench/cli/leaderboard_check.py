@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from hearbench.cli import options as o
 from hearbench.cli.running import answers_only, verb
-from hearbench.cli.terminal import Reporter, answer_json, answer_line
-
-if TYPE_CHECKING:
-    from hearbench.leaderboard.check import BundleReport
-    from hearbench.tasks.store import PreparedTask
-    from hearbench.workspace import Workspace
+from hearbench.cli.terminal import answer_json, answer_line
+from hearbench.leaderboard.check import BundleReport, check_bundle, task_finder
+from hearbench.leaderboard.official import table_or_official
 
 __all__ = ["check"]
 
@@ -28,19 +25,20 @@ _REFUSED = 1
 def check(
     bundle: Annotated[
         Path,
-        typer.Argument(help="The submission's folder.", show_default=False),
+        typer.Argument(help="Folder of the submission.", show_default=False),
     ],
     csv: Annotated[
         Path | None,
-        typer.Option("--csv", metavar="F", help="The leaderboard; by default the official one."),
+        typer.Option(
+            "--csv", metavar="F", help="CSV of the leaderboard; by default the official one."
+        ),
     ] = None,
     task: Annotated[
         list[str] | None,
         typer.Option(
             "--task",
             metavar="PATH",
-            help="A prepared task whose labels are compared; those in the cache are found. "
-            "Repeatable.",
+            help="Prepared task to compare labels with; those in the cache are found. Repeatable.",
         ),
     ] = None,
     cache: o.CacheDir = None,
@@ -50,43 +48,15 @@ def check(
 
     Exit codes: 0 it can be taken, 1 it can't, with the reasons.
     """
-    from hearbench.leaderboard.check import check_bundle
-    from hearbench.leaderboard.csv_file import read_table
-    from hearbench.leaderboard.official import official_table
-
     with answers_only():
-        workspace = o.settings_of(cache)
-        table = official_table() if csv is None else read_table(csv)
-        named = _named(task or [], workspace)
-        reporter = Reporter()
-
-        def task_of(name: str) -> PreparedTask | None:
-            reporter.line(f"checking {name}")
-            return named.get(name) or _from_cache(name, workspace)
-
-        report = check_bundle(bundle, table, task_of)
+        find = task_finder(task or (), o.settings_of(cache))
+        report = check_bundle(bundle, table_or_official(csv), find)
     if json:
         answer_json(_as_json(report))
     else:
         _show(bundle, report)
     if not report.ok:
         raise typer.Exit(_REFUSED)
-
-
-def _named(tasks: list[str], workspace: Workspace) -> dict[str, PreparedTask]:
-    from hearbench.tasks.store import load_task
-
-    loaded = [load_task(text, workspace=workspace, download=False) for text in tasks]
-    return {task.name: task for task in loaded}
-
-
-def _from_cache(name: str, workspace: Workspace) -> PreparedTask | None:
-    from hearbench.tasks.store import load_task
-
-    folder = workspace.path("tasks", name)
-    if not (folder / "task_metadata.json").is_file():
-        return None
-    return load_task(folder, workspace=workspace, download=False)
 
 
 def _as_json(report: BundleReport) -> dict[str, object]:

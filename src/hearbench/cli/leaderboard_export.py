@@ -11,6 +11,10 @@ import typer
 from hearbench.cli.running import verb
 from hearbench.cli.terminal import answer_line
 from hearbench.errors import HearError
+from hearbench.files import atomic_write
+from hearbench.leaderboard.own_row import find_results
+from hearbench.leaderboard.share import share
+from hearbench.results import Result
 
 __all__ = ["export"]
 
@@ -21,25 +25,24 @@ __all__ = ["export"]
 )
 def export(
     results: Annotated[
-        Path, typer.Argument(help="A folder with results, as of --out.", show_default=False)
+        Path, typer.Argument(help="Folder with results, as of --out.", show_default=False)
     ],
     form: Annotated[
         str,
-        typer.Option("--form", metavar="F", help="markdown, latex, model-index or parquet."),
+        typer.Option(
+            "--form",
+            metavar="F",
+            help="Form of the results: markdown, latex, model-index or parquet.",
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="By default stdout.")
+        Path | None, typer.Option("--out", metavar="FILE", help="File to write; by default stdout.")
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="The model's, instead of the results' own.")
+        str | None, typer.Option("--name", help="Name of the model, instead of the results' own.")
     ] = None,
 ) -> None:
     """Writes results as a table, a model card's metadata, or a file for pandas."""
-    from hearbench.files import atomic_write
-    from hearbench.leaderboard.own_row import find_results
-    from hearbench.leaderboard.share import share
-    from hearbench.results import Result
-
     files = [file for group in find_results(results).values() for file in group]
     data = share([Result.read(file) for file in files], form, name)
     if out is not None:

@@ -1,4 +1,4 @@
-"""What the verbs of ``hearbench leaderboard`` share: options, and notes on stderr."""
+"""Shared by the verbs of ``hearbench leaderboard``: an option, and notes on stderr."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ __all__ = ["Csv", "counted", "say_what_is_left_out"]
 
 Csv = Annotated[
     Path | None,
-    typer.Option(
-        "--csv", metavar="F", help="A leaderboard's CSV, instead of the one that hearbench has."
-    ),
+    typer.Option("--csv", metavar="F", help="CSV of a leaderboard, instead of the official one."),
 ]
 
 
@@ -39,7 +37,7 @@ def say_what_is_left_out(own: Sequence[OwnRow], refused: str = "refused") -> Non
 
 
 def counted(own: Sequence[OwnRow]) -> list[OwnRow]:
-    """The rows that have a score, after a note of what is left out.
+    """Selects the rows that have a score, and tells what is left out.
 
     Raises:
         ResultError: There are rows, and none has a score.

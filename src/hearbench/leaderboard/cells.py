@@ -1,7 +1,7 @@
 """Checks of the table's cells, each of which says what is wrong, or returns None.
 
 The table goes through spreadsheets, web pages and terminals, so texts that any of them would
-take for something else are refused here, whoever wrote them.
+take for something else are refused here.
 """
 
 from __future__ import annotations

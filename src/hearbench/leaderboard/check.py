@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,12 +35,14 @@ from hearbench.leaderboard.submitted_result import check_result
 from hearbench.leaderboard.table import COLUMNS, Table
 from hearbench.records import read_record
 from hearbench.results import RESULT_FILE, Result
+from hearbench.tasks.check import METADATA
 from hearbench.tasks.spec import is_plain_name
-from hearbench.tasks.store import PreparedTask
+from hearbench.tasks.store import PreparedTask, load_task
 from hearbench.validate import CHECKS
 from hearbench.validate.report import Report
+from hearbench.workspace import Workspace
 
-__all__ = ["BundleReport", "check_bundle"]
+__all__ = ["BundleReport", "check_bundle", "task_finder"]
 
 _R = TypeVar("_R", bound=BaseModel)
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
@@ -105,7 +107,7 @@ def check_bundle(
         return BundleReport(None, (_plain(str(error)),), (), (), ())
     links = link_problems(paths, bundle)
     if links:
-        # What they lead to is nobody's to be read, nor to be shown.
+        # What they lead to must be neither read nor shown.
         return BundleReport(None, tuple(map(_plain, links)), (), (), ())
     problems += _checksum_problems(bundle, paths)
     submission = _record(bundle / SUBMISSION, Submission, "a submission", problems)
@@ -155,6 +157,29 @@ def check_bundle(
         tuple(recomputed),
         tuple(labelled),
     )
+
+
+def task_finder(named: Sequence[str], workspace: Workspace) -> Callable[[str], PreparedTask | None]:
+    """Makes a function that finds prepared tasks by name, as `check_bundle` needs it.
+
+    Args:
+        named: Paths of tasks.
+        workspace: The tasks in its cache are found as well.
+
+    Raises:
+        TaskError: A path isn't that of a prepared task, now or, in the cache, when it is found.
+    """
+    loaded = [load_task(path, workspace=workspace, download=False) for path in named]
+    by_name = {task.name: task for task in loaded}
+
+    def find(name: str) -> PreparedTask | None:
+        workspace.progress.line(f"checking {name}")
+        folder = workspace.path("tasks", name)
+        if name in by_name or not (folder / METADATA).is_file():
+            return by_name.get(name)
+        return load_task(folder, workspace=workspace, download=False)
+
+    return find
 
 
 def _record(path: Path, kind: type[_R], what: str, problems: list[str]) -> _R | None:

@@ -110,7 +110,7 @@ def leaderboard_contradictions(result: Result) -> Iterator[str]:
     if result.seed != DEFAULT_SEED:
         yield (
             f"it was trained with seed {result.seed}; the leaderboard's results are of seed "
-            f"{DEFAULT_SEED}, so that nobody can look for a lucky one."
+            f"{DEFAULT_SEED}, so that no one can look for a lucky one."
         )
     if result.precision != "float32":
         yield f"its probe was trained in {result.precision}; the leaderboard's are in float32."

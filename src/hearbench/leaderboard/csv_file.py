@@ -83,7 +83,7 @@ def parse_table(text: str, where: str) -> Table:
     Raises:
         ResultError: Something in it is wrong; the message lists what, with line and column.
     """
-    # Strict, as otherwise a quote that nobody closes would swallow the rest of the file.
+    # Strict, as otherwise a quote that isn't closed would swallow the rest of the file.
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
     lines: list[tuple[int, list[str]]] = []
     begin = 1
@@ -190,7 +190,7 @@ def _columns(head: Sequence[str], where: str) -> dict[str, int]:
     missing = [name for name in known if name not in found and name != _DATE]
     if missing:
         problems.append(
-            f"the columns {', '.join(missing)} are missing; a task that nobody ran has an empty one"
+            f"the columns {', '.join(missing)} are missing; one of a task without scores is empty"
         )
     if problems:
         raise _error(f"{where}: the columns can't be used", problems)

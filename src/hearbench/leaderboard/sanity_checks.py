@@ -1,8 +1,8 @@
 """Numbers of a submitted result that no evaluation gives, found before anything is computed.
 
 Computing scores again takes as long as its numbers say: a second of a clip costs as much as a
-second of audio would, whether there was any. Whoever edits a result can say otherwise, and would
-have a maintainer's machine fail or work for hours. So all that the work depends on is bounded
+second of audio would, whether there was any. An edited result may say otherwise, and make a
+maintainer's machine fail or work for hours. So all that the work depends on is bounded
 here, most of it by the size of the files that came with it.
 """
 
@@ -53,9 +53,8 @@ def check_sanity(result: Result, folder: Path, clip_s: float | None = None) -> N
         clip_s: The length of every clip of the task, in seconds; None where it isn't known.
 
     Raises:
-        ResultError: It has no labels, probabilities of a label each that don't add up to 1, or
-            times, filters or numbers of events that can't be; or what it takes to see that can't
-            be read.
+        ResultError: It has no labels, probabilities of one label per clip that don't add up to 1,
+            or times, filters or numbers of events that can't be; or a file can't be read.
     """
     if result.n_labels < 1:
         raise ResultError(f"{folder / RESULT_FILE} says that there are no labels. {REMEDY}")

@@ -53,7 +53,7 @@ def check_replaceable(out: Path) -> None:
 def write_folder(out: Path, files: Mapping[str, bytes]) -> list[Path]:
     """Makes a folder of files, in the place of an older site if there is one.
 
-    The new one is written beside it and then takes its place, so that whoever is killed half-way
+    The new one is written beside it and then takes its place, so that a run that is killed half-way
     leaves the old one.
 
     Args:
