@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scipy import special, stats
+from scipy import special
 
 from hearbench.distance.record import IntervalRecord
+from hearbench.stats.distributions import t_quantile
 
 __all__ = ["mean_error", "share_interval"]
 
@@ -42,7 +43,7 @@ def share_interval(
     """
     if error is None or not 0 < mean < 1:
         return None
-    quantile = float(stats.t.ppf((1 + level) / 2, max(1, n_clips - n_folds)))
+    quantile = t_quantile((1 + level) / 2, max(1, n_clips - n_folds))
     reach = quantile * error / (mean * (1 - mean))
     centre = float(special.logit(mean))
     return IntervalRecord(

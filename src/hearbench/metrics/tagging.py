@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from hearbench.metrics.scores import SceneScore
 
@@ -76,6 +76,9 @@ def roc_auc_per_label(
     n_negative = n_clips - n_positive
     if n_clips == 0:
         return np.full(n_labels, np.nan)
+    # It takes longer to import than most other scores take.
+    from scipy import stats
+
     ranks = stats.rankdata(probabilities, axis=0)
     rank_sum = np.where(positive, ranks, 0.0).sum(axis=0)
     wins = rank_sum - n_positive * (n_positive + 1) / 2
@@ -98,7 +101,7 @@ def d_prime(probabilities: npt.NDArray[np.floating], targets: npt.NDArray[np.int
 
     NaN where an AUC is undefined; infinite where a label is separated perfectly.
     """
-    per_label = math.sqrt(2.0) * stats.norm.ppf(roc_auc_per_label(probabilities, targets))
+    per_label = math.sqrt(2.0) * special.ndtri(roc_auc_per_label(probabilities, targets))
     if np.isposinf(per_label).any() and np.isneginf(per_label).any():
         return float("nan")
     return float(per_label.mean())

@@ -172,7 +172,8 @@ def mean_interval(values: Sequence[float], level: float) -> tuple[float, float] 
         Both ends; NaN where a value isn't finite.
     """
     import numpy as np
-    from scipy import stats
+
+    from hearbench.stats.distributions import t_quantile
 
     if len(values) < 2:
         return None
@@ -180,7 +181,7 @@ def mean_interval(values: Sequence[float], level: float) -> tuple[float, float] 
         return math.nan, math.nan
     mean = float(np.mean(values))
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    half = float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * error
+    half = t_quantile((1 + level) / 2, len(values) - 1) * error
     return mean - half, mean + half
 
 

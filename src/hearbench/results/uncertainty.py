@@ -14,7 +14,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from hearbench.records import Record, StoredRecord
 from hearbench.results.aggregate import common_folds, mean_of_seeds, means_over_folds
@@ -23,6 +22,7 @@ from hearbench.results.record import Number
 from hearbench.results.resampled import resampled
 from hearbench.results.seeds import seed_folders
 from hearbench.results.variance import Term, Variance, variance_of
+from hearbench.stats.distributions import t_quantile
 from hearbench.stats.intervals import Interval
 
 __all__ = [
@@ -246,7 +246,7 @@ def _among(
     if n < 2 or not np.isfinite(values).all():
         return None
     std = statistics.stdev(values.tolist())
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * std / math.sqrt(n)
+    half = t_quantile((1 + level) / 2, n - 1) * std / math.sqrt(n)
     interval = Interval(max(bounds[0], mean - half), min(bounds[1], mean + half))
     return Source(n=n, std=std, beyond=beyond, interval=_range(interval))
 

@@ -39,8 +39,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
+from hearbench.stats.distributions import t_tail
 from hearbench.stats.intervals import UNBOUNDED, Interval, score_interval
 
 __all__ = ["NO_VARIANCE", "Term", "Variance", "variance_of"]
@@ -123,7 +123,7 @@ class Variance:
                 return 1.0
             share = min(1.0, abs(estimate) / reach) if math.isfinite(reach) else 1.0
             return max(least, min(1.0, 2 * (1 - share) ** self.n_clips))
-        p = float(2 * stats.t.sf(abs(estimate) / math.sqrt(self.total), self.degrees))
+        p = 2 * t_tail(abs(estimate) / math.sqrt(self.total), self.degrees)
         return max(least, p)
 
 

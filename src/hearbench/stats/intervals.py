@@ -25,7 +25,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+
+from hearbench.stats.distributions import t_quantile
 
 __all__ = ["UNBOUNDED", "Interval", "bootstrap_interval", "score_interval", "spread"]
 
@@ -122,7 +123,7 @@ def score_interval(
         bounds: Both finite, the lower one finite, or none.
     """
     low, high = bounds
-    t = float(stats.t.ppf((1 + level) / 2, freedom))
+    t = t_quantile((1 + level) / 2, freedom)
     if math.isinf(low):
         half = t * math.sqrt(variance)
         return Interval(estimate - half, estimate + half)

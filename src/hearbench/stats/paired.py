@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from hearbench.metrics import get_scene_score
 from hearbench.metrics.event_lists import EventArrays, concatenate_events
 from hearbench.metrics.tagging import AUCROC, D_PRIME, MAP
 from hearbench.stats.clip_scores import ClipScore, event_clip_score, scene_clip_score
+from hearbench.stats.distributions import t_tail
 from hearbench.stats.intervals import UNBOUNDED, Interval, bootstrap_interval, spread
 
 __all__ = [
@@ -91,7 +91,7 @@ def bootstrap_p_value(
     variance, freedom = spread(defined, n_clips)
     if variance <= _NO_VARIANCE:
         return 1.0 if difference == 0 else min(1.0, 2 * 0.5 ** int(np.sum(n_clips)))
-    return float(2 * stats.t.sf(abs(difference) / math.sqrt(variance), freedom))
+    return 2 * t_tail(abs(difference) / math.sqrt(variance), freedom)
 
 
 def pooled_scene_clip_score(
@@ -117,6 +117,8 @@ def pooled_scene_clip_score(
     """
     pair = [probabilities_a, probabilities_b]
     if get_scene_score(name) in (MAP, AUCROC, D_PRIME):
+        from scipy import stats
+
         pair = [stats.rankdata(each, axis=0) for each in pair]
     return scene_clip_score(name, np.concatenate(pair), np.concatenate([targets, targets]))
 

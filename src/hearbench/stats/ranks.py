@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 __all__ = ["rank_intervals", "ranks"]
 
@@ -25,6 +24,8 @@ def ranks(scores: _Floats, *, maximise: Sequence[bool]) -> _Floats:
     Returns:
         (n_models, n_tasks); NaN where a model has no score.
     """
+    from scipy import stats
+
     costs = scores * np.where(np.asarray(maximise, dtype=bool), -1.0, 1.0)
     # NaN after everything else, the infinitely bad too.
     sortable = np.nan_to_num(costs, nan=np.inf, posinf=_WORST, neginf=-_WORST)

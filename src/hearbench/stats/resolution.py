@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
+from hearbench.stats.distributions import t_quantile
 from hearbench.stats.intervals import spread
 
 __all__ = ["Resolution", "resolution"]
@@ -66,12 +66,12 @@ def resolution(
     freedom = spreads[0][1]
     if agreement is None:
         agreement = _agreement(defined)
-    upper = float(stats.t.ppf((1 + level) / 2, freedom))
+    upper = t_quantile((1 + level) / 2, freedom)
     deviation = math.sqrt(max(0.0, 2 * (1 - agreement) * variance))
     return Resolution(
         alone=upper * math.sqrt(variance),
         paired=upper * deviation,
-        detectable=(upper + float(stats.t.ppf(power, freedom))) * deviation,
+        detectable=(upper + t_quantile(power, freedom)) * deviation,
         agreement=agreement,
         n_clips=int(np.sum(n_clips)),
     )
