@@ -19,9 +19,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hearbench import cli
-from hearbench.cli.terminal import LogLines, Reporter, answer_line, say
+from hearbench.cli.terminal import LogLines, answer_line, say
 from hearbench.console import PlainConsole
 from hearbench.printable import printable
+from hearbench.progress import TerminalProgress
 
 HOSTILE = "[bold]a[/bold]\x1b]0;owned\x07\x1b[2J\x9b31m\r\x00\u202eb\u2066c\u2028\ud800:smile:"
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -81,9 +82,9 @@ def test_on_a_terminal_colours_are_richs_own(
 def test_lines_warnings_and_what_is_logged(capsys: Capture) -> None:
     say(f"error: {HOSTILE}")
     answer_line(HOSTILE)
-    reporter = Reporter()
-    reporter.line(HOSTILE)
-    with reporter.stage(HOSTILE) as tell:
+    progress = TerminalProgress()
+    progress.line(HOSTILE)
+    with progress.stage(HOSTILE) as tell:
         tell(0, 1, HOSTILE)
     record = logging.LogRecord("x", logging.WARNING, "x", 1, "%s", (HOSTILE,), None)
     LogLines().handle(record)

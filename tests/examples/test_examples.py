@@ -62,6 +62,23 @@ def test_models_are_compared(folder: Path) -> None:
     assert 0.25 < float(score) <= 1
 
 
+def test_a_network_is_evaluated_in_its_training(folder: Path) -> None:
+    train, *tasks = (folder / f"tasks/{name}-1.0.0-demo" for name in ("strokes", "notes", "layers"))
+    command = [EXAMPLES / "train_and_evaluate.py", "--train", train, "--tasks", *tasks]
+    command += ["--epochs", 4, "--every", 4, "--protocol", "knn"]
+    shown = run(command, folder)
+    first, last = (line.split("\t") for line in shown.splitlines())
+    assert (first[0], last[0]) == ("epoch 0", "epoch 4")
+    for line in (first, last):
+        named = [cell.split()[:2] for cell in line[1:]]
+        assert [name for name, _ in named] == ["notes-1.0.0-demo", "layers-1.0.0-demo"]
+        assert all(0 <= float(score) <= 1 for _, score in named)
+    assert first[1:] != last[1:]
+    kept = [path.name for path in (folder / "cache/embeddings/notes-1.0.0-demo").iterdir()]
+    assert {"epoch-0", "epoch-4"} <= set(kept)
+    assert run(command, folder) == shown
+
+
 def test_errors_are_found(folder: Path) -> None:
     task = folder / "tasks/notes-1.0.0-demo"
     answer = hearbench(

@@ -15,7 +15,7 @@ from hearbench.cli import options as o
 from hearbench.cli.cluster_prepare import prepare_on_cluster
 from hearbench.cli.preparing import CatalogSource
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
-from hearbench.cli.terminal import Reporter, answer_json, answer_line, say
+from hearbench.cli.terminal import answer_json, answer_line, say
 from hearbench.errors import HearError
 from hearbench.tasks.catalog import catalog_names, get_spec
 from hearbench.tasks.from_csv import prepare_from_csv
@@ -269,7 +269,6 @@ def prepare(
     with answers_only():
         workspace = place.workspace()
         target = workspace.cache_dir if written.out is None else written.out
-        reporter = Reporter()
         failed: list[tuple[str, str]] = []
         if csv.from_csv is not None:
             if csv.audio is None:
@@ -295,7 +294,7 @@ def prepare(
                 prepare_one = prepare_on_cluster(
                     wanted, source, written.out, share, cluster.address, cluster.shared, workspace
                 )
-            done, failed = _prepare_catalog(wanted, prepare_one, reporter)
+            done, failed = _prepare_catalog(wanted, prepare_one)
     if json and names:
         answer_json(
             {
@@ -315,7 +314,6 @@ def prepare(
 def _prepare_catalog(
     wanted: list[tuple[str, str]],
     prepare_one: Callable[[str, str], PreparedTask],
-    reporter: Reporter,
 ) -> tuple[list[PreparedTask], list[tuple[str, str]]]:
     """Prepares tasks one after the other; a failure doesn't stop the others."""
     done: list[PreparedTask] = []
@@ -326,15 +324,15 @@ def _prepare_catalog(
             task = prepare_one(name, mode)
         except HearError as error:
             failed.append((name, str(error)))
-            reporter.line(f"error: {error}" if len(wanted) == 1 else f"error: {name}: {error}")
+            say(f"error: {error}" if len(wanted) == 1 else f"error: {name}: {error}")
             return
         done.append(task)
-        reporter.line(f"{task.name}: wrote {task.folder}")
+        say(f"{task.name}: wrote {task.folder}")
 
     for name, its_mode in wanted:
         attempt(name, its_mode)
     if failed and len(wanted) > 1:
-        reporter.line(
+        say(
             f"{len(done)} of {len(wanted)} tasks are prepared; failed: "
             f"{', '.join(name for name, _ in failed)}."
         )

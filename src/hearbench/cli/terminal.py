@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from hearbench.printable import printable
-from hearbench.progress import TerminalProgress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LogLines",
-    "Reporter",
     "answer_json",
     "answer_line",
     "error_console",
@@ -73,7 +71,3 @@ def show_warning(
     """A warning as one line, in the place of Python's two."""
     text = " ".join(str(message).split())
     say(f"warning: {text[:200]}{'...' if len(text) > 200 else ''} ({filename}:{lineno})")
-
-
-Reporter = TerminalProgress
-"""Progress on stderr."""

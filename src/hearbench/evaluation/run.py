@@ -285,7 +285,7 @@ class _Run:
         from hearbench.models.loading import load_model
 
         given: Any = model
-        return load_model(given, name=self.name or "", workspace=self.workspace)
+        return load_model(given, name=self.name, workspace=self.workspace)
 
     def _plan(self, ref: ModelRef, model: Model) -> list[_Planned]:
         """Looks at all tasks: what is wrong with the last is better known now than tomorrow."""
