@@ -82,20 +82,20 @@ def evaluate(name: str, scale: float, folder: str, max_memory_gb: float, out: st
 
     from hearbench.digest import digest_json
     from hearbench.metrics.classification import top1_accuracy
-    from hearbench.probe.data import resident_data
+    from hearbench.probe.data import BatchSpec
     from hearbench.probe.fold_training import Plan, learn
     from hearbench.probe.kinds import kind_of
     from hearbench.probe.objective import Objective
     from hearbench.probe.protocol import GridPoint, Protocol
+    from hearbench.probe.scenes import array_data
     from hearbench.probe.training_loop import train
 
     point = GridPoint(hidden_layers=1, hidden_dim=32, max_epochs=1, check_every=1)
     protocol = Protocol(name="brief", grid=(point,))
     # Everything that PyTorch loads when it is first used.
     x, y = np.ones((8, 4), np.float32), np.eye(8, 2, dtype=np.uint8)
-    tiny = resident_data(
-        [x], [y], x, y, multilabel=False, batch_size=8, device="cpu", dtype=torch.float32
-    )
+    spec = BatchSpec(8, "cpu", torch.float32)
+    tiny = array_data((x, y), (x, y), multilabel=False, spec=spec)
     train({1: [point]}, tiny, Objective(top1_accuracy, maximise=True), fold=0, dtype=torch.float32)
     before, started = peak_mb(), time.perf_counter()
     store = load_store(Path(folder), spec_of(name, scale)[0])

@@ -27,10 +27,11 @@ from rich.console import Console
 from rich.table import Table
 
 from hearbench.metrics.classification import top1_accuracy
-from hearbench.probe.data import resident_data
+from hearbench.probe.data import BatchSpec
 from hearbench.probe.objective import Objective
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.protocol import HEAR2021, GridPoint, by_shape
+from hearbench.probe.scenes import array_data
 from hearbench.probe.training_loop import train
 
 N_LABELS = 20
@@ -57,15 +58,8 @@ def stacked(
 ) -> list[float]:
     """The package's probe; best validation per point."""
     dtype = resolve_precision(precision, device)
-    data = resident_data(
-        [train_set[0]],
-        [train_set[1]],
-        *valid_set,
-        multilabel=False,
-        batch_size=HEAR2021.batch_size,
-        device=device,
-        dtype=dtype,
-    )
+    spec = BatchSpec(HEAR2021.batch_size, device, dtype)
+    data = array_data(train_set, valid_set, multilabel=False, spec=spec)
     scores = [0.0] * len(points)
     for group in by_shape(points):
         trained = train(

@@ -20,15 +20,16 @@ from rich.console import Console
 from rich.table import Table
 
 from hearbench.metrics.classification import top1_accuracy
-from hearbench.probe.data import ProbeData, resident_data
+from hearbench.probe.data import BatchSpec
 from hearbench.probe.objective import Objective
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.protocol import HEAR2021, GridPoint, by_shape
+from hearbench.probe.scenes import SceneData, array_data
 from hearbench.probe.training_loop import train
 
 
 def best_scores(
-    seeds: list[int], points: list[GridPoint], data: ProbeData, dtype: torch.dtype
+    seeds: list[int], points: list[GridPoint], data: SceneData, dtype: torch.dtype
 ) -> list[float]:
     """The best validation of every seed and point, all of a shape trained together."""
     found: dict[tuple[int, GridPoint], float] = {}
@@ -62,10 +63,8 @@ def main() -> None:
         centres = rng.standard_normal((N_LABELS, n_features)) * 5 / n_features**0.5
         x, y = make_embeddings(rng, args.clips, centres)
         valid = make_embeddings(rng, args.clips // 3, centres)
-        data = resident_data(
-            [x], [y], *valid, multilabel=False, batch_size=HEAR2021.batch_size,
-            device=args.device, dtype=dtype,
-        )  # fmt: skip
+        spec = BatchSpec(HEAR2021.batch_size, args.device, dtype)
+        data = array_data((x, y), valid, multilabel=False, spec=spec)
         alone_s, together_s, difference = [], [], 0.0
         for _ in range(args.repeats):
             started = time.perf_counter()

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hearbench.errors import ProbeError
-from hearbench.probe.data import ProbeData, published_order, resident_data
+from hearbench.probe.data import BatchSpec, published_order
 from hearbench.probe.grid import batch_bounds
+from hearbench.probe.scenes import KeptClips, SceneData, array_data
 
 
 def test_one_generator_goes_over_the_splits_in_their_order() -> None:
@@ -38,25 +39,13 @@ def test_a_single_last_clip_joins_the_batch_before() -> None:
 
 def data_of(
     n_train: int, n_valid: int = 3, multilabel: bool = False, dtype: torch.dtype = torch.float32
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], ProbeData]:
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], SceneData]:
     rng = np.random.default_rng(0)
     y = np.eye(4, dtype=np.uint8)[rng.integers(0, 4, n_train + n_valid)]
     x = rng.standard_normal((n_train + n_valid, 5)).astype(np.float32) + 7
-    half = n_train // 2
-    return (
-        x,
-        y,
-        resident_data(
-            [x[:half], x[half:n_train]],
-            [y[:half], y[half:n_train]],
-            x[n_train:],
-            y[n_train:],
-            multilabel=multilabel,
-            batch_size=8,
-            device="cpu",
-            dtype=dtype,
-        ),
-    )
+    parts = (x[:n_train], y[:n_train]), (x[n_train:], y[n_train:])
+    data = array_data(*parts, multilabel=multilabel, spec=BatchSpec(8, "cpu", dtype))
+    return x, y, data
 
 
 @pytest.mark.parametrize("multilabel", [False, True])
@@ -65,8 +54,9 @@ def test_embeddings_are_centred_on_the_training_mean(multilabel: bool) -> None:
     np.testing.assert_allclose(data.inputs.offset, x[:20].mean(axis=0), rtol=1e-6)
     rebuilt = torch.cat([batch for batch, _ in data.epoch(1)]) + data.inputs.offset
     np.testing.assert_allclose(rebuilt, x[:20], rtol=1e-5)
-    np.testing.assert_allclose(data.valid_x + data.inputs.offset, x[20:], rtol=1e-5)
-    np.testing.assert_allclose(data.inputs(torch.from_numpy(x[20:])), data.valid_x)
+    assert isinstance(data.valid, KeptClips)
+    np.testing.assert_allclose(data.valid.x + data.inputs.offset, x[20:], rtol=1e-5)
+    np.testing.assert_allclose(data.inputs(torch.from_numpy(x[20:])), data.valid.x)
     labels = torch.cat([label for _, label in data.epoch(1)]).numpy()
     expected = y[:20].astype(np.float32) if multilabel else y[:20].argmax(axis=1)
     np.testing.assert_array_equal(labels, expected)
@@ -76,7 +66,8 @@ def test_embeddings_are_centred_on_the_training_mean(multilabel: bool) -> None:
 def test_only_the_batches_are_rounded() -> None:
     _, _, data = data_of(20, dtype=torch.bfloat16)
     assert next(iter(data.epoch(1)))[0].dtype == torch.bfloat16
-    assert data.valid_x.dtype == data.inputs.offset.dtype == torch.float32
+    assert isinstance(data.valid, KeptClips)
+    assert data.valid.x.dtype == data.inputs.offset.dtype == torch.float32
 
 
 @pytest.mark.parametrize(("n_train", "n_valid"), [(1, 3), (8, 0)])

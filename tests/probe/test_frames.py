@@ -19,6 +19,7 @@ from hearbench.embeddings.frames import clip_frames
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import EmbeddingError
 from hearbench.metrics.sound_event import event_scores
+from hearbench.probe.data import BatchSpec
 from hearbench.probe.events import Postprocessing
 from hearbench.probe.frames import FrameData, LabelledClip, frame_data
 from hearbench.probe.network import ProbeStack
@@ -60,10 +61,7 @@ def data_of(store: EmbeddingStore, max_memory_bytes: int) -> FrameData:
         labelled(store, "valid"),
         store.task.vocabulary,
         grid=[Postprocessing(250, 125), Postprocessing(250, 250)],
-        batch_size=50,
-        device="cpu",
-        dtype=torch.float32,
-        max_memory_bytes=max_memory_bytes,
+        spec=BatchSpec(50, "cpu", torch.float32, max_memory_bytes),
     )
 
 
@@ -271,6 +269,7 @@ import sys
 from pathlib import Path
 import numpy as np, torch
 from hearbench.embeddings.frames import ClipFrames
+from hearbench.probe.data import BatchSpec
 from hearbench.probe.frames import LabelledClip, frame_data
 from hearbench.probe.objective import Objective
 from hearbench.probe.events import Postprocessing
@@ -289,7 +288,7 @@ for i in range(n_clips):
     frames = ClipFrames(f"{i}", times, path, np.dtype("float32"), place, size)
     clips.append(LabelledClip(frames, [Event("a", 10.0 + i, 500.0), Event("b", 600.0, 900.0)]))
 data = frame_data(clips[:-1], clips[-1:], ("a", "b"), grid=[Postprocessing(250, 125)],
-                  batch_size=1024, device="cpu", dtype=torch.float32, max_memory_bytes=budget)
+                  spec=BatchSpec(1024, "cpu", torch.float32, budget))
 point = GridPoint(hidden_dim=16, max_epochs=1, check_every=1)
 train({1: [point]}, data, Objective(lambda *_: 0.5, True), fold=0, dtype=torch.float32)
 print(data.resident, int((peak_resident_mb() - base) * (1 << 20)))

@@ -12,10 +12,11 @@ from helpers_tasks import make_event_task, make_scene_task
 from sklearn.neighbors import KNeighborsClassifier
 
 from hearbench import embed, fit_probe, load_model, load_task, score
-from hearbench.probe.data import ProbeData, resident_data
+from hearbench.probe.data import BatchSpec
 from hearbench.probe.neighbours import Neighbours
 from hearbench.probe.objective import Objective
 from hearbench.probe.protocol import KNN, NeighbourPoint, get_protocol
+from hearbench.probe.scenes import KeptClips, SceneData, array_data
 from hearbench.workspace import Workspace
 
 N_LABELS = 4
@@ -29,22 +30,19 @@ def sets(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return x, np.eye(N_LABELS, dtype=np.uint8)[labels]
 
 
-def fold(batch_size: int = 64, **changes: object) -> ProbeData:
+def fold(batch_size: int = 64, **changes: object) -> SceneData:
     x, y = sets(300, 0)
-    return resident_data(
-        [x],
-        [y],
-        *sets(120, 1),
-        multilabel=False,
-        batch_size=batch_size,
-        device="cpu",
-        dtype=torch.float32,
-        **changes,  # type: ignore[arg-type]
-    )
+    spec = BatchSpec(batch_size, "cpu", torch.float32, **changes)  # type: ignore[arg-type]
+    return array_data((x, y), sets(120, 1), multilabel=False, spec=spec)
 
 
-def shares(points: list[NeighbourPoint], data: ProbeData) -> np.ndarray:
-    logits = Neighbours(points, data).predict(data.valid_x)
+def embeddings(data: SceneData) -> torch.Tensor:
+    assert isinstance(data.valid, KeptClips)
+    return data.valid.x
+
+
+def shares(points: list[NeighbourPoint], data: SceneData) -> np.ndarray:
+    logits = Neighbours(points, data).predict(embeddings(data))
     return torch.softmax(logits, dim=1).permute(0, 2, 1).numpy()
 
 
@@ -66,7 +64,7 @@ def test_points_and_batches_are_independent_of_each_other() -> None:
     together = shares(points, fold())
     for point, expected in zip(points, together, strict=True):
         np.testing.assert_allclose(shares([point], fold(batch_size=17))[0], expected, atol=1e-5)
-    some = Neighbours(points, fold()).predict(fold().valid_x, [4, 1])
+    some = Neighbours(points, fold()).predict(embeddings(fold()), [4, 1])
     np.testing.assert_allclose(
         torch.softmax(some, dim=1).permute(0, 2, 1).numpy(), together[[4, 1]], atol=1e-5
     )
@@ -76,9 +74,8 @@ def test_equal_votes_go_to_the_nearest() -> None:
     x = np.array([[0.0], [3.0], [10.0]], dtype=np.float32)
     y = np.eye(3, dtype=np.uint8)
     query = np.array([[2.9]], dtype=np.float32)
-    data = resident_data(
-        [x], [y], query, y[:1], multilabel=False, batch_size=2, device="cpu", dtype=torch.float32
-    )
+    spec = BatchSpec(2, "cpu", torch.float32)
+    data = array_data((x, y), (query, y[:1]), multilabel=False, spec=spec)
     found = shares([NeighbourPoint(k=3, metric="euclidean")], data)[0, 0]
     assert found.argmax() == 1
     assert found.min() > 0.2
@@ -96,7 +93,7 @@ def test_the_loss_is_finite_and_that_of_the_shares() -> None:
     objective = Objective(lambda *_: 0.0, maximise=True, on_loss=True)
     losses = [v.score for v in data.validate(neighbours, [0, 1], objective)]
     found = shares([NeighbourPoint(k=1), NeighbourPoint(k=10)], data)
-    labels = data.valid_y.numpy()
+    labels = data.valid.y.numpy()
     expected = [-np.log(one[np.arange(len(labels)), labels]).mean() for one in found]
     assert losses == pytest.approx(expected, rel=1e-4)
 
@@ -132,16 +129,8 @@ def test_embeddings_of_any_size_have_the_same_neighbours(metric: Any, exponent: 
     valid_x, valid_y = sets(120, 1)
     # Whole numbers, which a power of two leaves as exact as they are.
     x, valid_x = np.round(x * 64) + 1, np.round(valid_x * 64) + 1
-    data = resident_data(
-        [x * scale],
-        [y],
-        valid_x * scale,
-        valid_y,
-        multilabel=False,
-        batch_size=64,
-        device="cpu",
-        dtype=torch.float32,
-    )
+    spec = BatchSpec(64, "cpu", torch.float32)
+    data = array_data((x * scale, y), (valid_x * scale, valid_y), multilabel=False, spec=spec)
     plain = KNeighborsClassifier(1, metric="manhattan" if metric == "l1" else metric)
     plain.fit(x, y.argmax(axis=1))
     found = shares([NeighbourPoint(k=1, metric=metric)], data)[0].argmax(axis=1)
@@ -158,16 +147,8 @@ def test_one_huge_embedding_changes_no_other(metric: Any, where: str, huge: floa
     x, y = sets(300, 0)
     valid_x, valid_y = sets(120, 1)
     (x if where == "train" else valid_x)[5, 2] = huge
-    data = resident_data(
-        [x],
-        [y],
-        valid_x,
-        valid_y,
-        multilabel=False,
-        batch_size=64,
-        device="cpu",
-        dtype=torch.float32,
-    )
+    spec = BatchSpec(64, "cpu", torch.float32)
+    data = array_data((x, y), (valid_x, valid_y), multilabel=False, spec=spec)
     plain = KNeighborsClassifier(
         1, metric="manhattan" if metric == "l1" else metric, algorithm="brute"
     )

@@ -15,9 +15,9 @@ from hearbench.embeddings.scenes import scene_rows
 from hearbench.embeddings.store import SHARDS, EmbeddingStore
 from hearbench.errors import EmbeddingError
 from hearbench.probe import kinds
-from hearbench.probe.data import resident_data
+from hearbench.probe.data import BatchSpec
 from hearbench.probe.protocol import KNN, GridPoint, Protocol
-from hearbench.probe.scenes import OrderedClips, SceneData, scene_data, whole
+from hearbench.probe.scenes import OrderedClips, ReadClips, array_data, scene_data, whole
 from hearbench.workspace import Workspace
 
 SMALL = Protocol(
@@ -80,27 +80,19 @@ def test_batches_are_the_same_in_memory_and_not(
             scene_rows(store, "fold02"),
             store.task.targets("fold02"),
             multilabel=False,
-            batch_size=5,
-            device="cpu",
-            dtype=torch.bfloat16,
-            max_memory_bytes=budget,
-            standardise=standardise,
-            shuffle=shuffle,
+            spec=BatchSpec(5, "cpu", torch.bfloat16, budget, standardise, shuffle),
         )
         for budget in (1 << 30, 10)
     )
-    assert isinstance(read, SceneData)
-    plain = resident_data(
-        [store.scene(s)[order] for s, order in orders.items()],
-        [store.task.targets(s)[order] for s, order in orders.items()],
-        store.scene("fold02"),
-        store.task.targets("fold02"),
+    assert isinstance(read.train, ReadClips)
+    assert isinstance(read.valid, ReadClips)
+    x = np.concatenate([store.scene(s)[order] for s, order in orders.items()])
+    y = np.concatenate([store.task.targets(s)[order] for s, order in orders.items()])
+    plain = array_data(
+        (x, y),
+        (store.scene("fold02"), store.task.targets("fold02")),
         multilabel=False,
-        batch_size=5,
-        device="cpu",
-        dtype=torch.bfloat16,
-        standardise=standardise,
-        shuffle=shuffle,
+        spec=BatchSpec(5, "cpu", torch.bfloat16, standardise=standardise, shuffle=shuffle),
     )
     assert kept.n_batches == read.n_batches == plain.n_batches
     assert kept.n_labels == read.n_labels == plain.n_labels
@@ -129,7 +121,7 @@ def test_a_small_budget_gives_the_same_bits(
 
     def spy(*args: object, **kwargs: object) -> object:
         data = scene_data(*args, **kwargs)  # type: ignore[arg-type]
-        used.append(type(data))
+        used.append(type(data.train))
         return data
 
     monkeypatch.setattr(kinds, "scene_data", spy)
@@ -137,7 +129,7 @@ def test_a_small_budget_gives_the_same_bits(
     for name, budget in (("roomy", 1.0), ("tight", 1e-7)):
         own = dataclasses.replace(workspace, cache_dir=tmp_path / name, max_memory_gb=budget)
         found.append(fit_probe(store, protocol, workspace=own))
-    assert {kind.__name__ for kind in used} == {"ProbeData", "SceneData"}
+    assert {kind.__name__ for kind in used} == {"KeptClips", "ReadClips"}
     assert found[0].grid == found[1].grid
     for a, b in zip(found[0].scene_folds(), found[1].scene_folds(), strict=True):
         np.testing.assert_array_equal(a.probabilities, b.probabilities)

@@ -16,10 +16,11 @@ from plain_loop import plain_train
 
 from hearbench.metrics.classification import top1_accuracy
 from hearbench.probe.checkpoint import Checkpoint
-from hearbench.probe.data import ProbeData, resident_data, to_probabilities
+from hearbench.probe.data import BatchSpec, to_probabilities
 from hearbench.probe.network import ProbeStack
 from hearbench.probe.objective import Objective, Validation
 from hearbench.probe.protocol import GridPoint, by_shape
+from hearbench.probe.scenes import SceneData, array_data
 from hearbench.probe.training_loop import Trained, train
 
 ACCURACY = Objective(top1_accuracy, maximise=True)
@@ -35,12 +36,11 @@ def sets(
     return x.astype(np.float32), np.eye(5, dtype=np.uint8)[labels]
 
 
-def fold(multilabel: bool = False) -> ProbeData:
+def fold(multilabel: bool = False) -> SceneData:
     x, y = sets()
     valid = sets(150, seed=1)
-    return resident_data(
-        [x], [y], *valid, multilabel=multilabel, batch_size=128, device="cpu", dtype=torch.float32
-    )
+    spec = BatchSpec(128, "cpu", torch.float32)
+    return array_data((x, y), valid, multilabel=multilabel, spec=spec)
 
 
 def grid(**changes: object) -> list[GridPoint]:
@@ -112,7 +112,7 @@ def test_an_undefined_score_ends_the_point_and_keeps_what_was_best_before() -> N
     )
     assert trained.weights is not None
     stack.restore(0, trained.weights)
-    probabilities = to_probabilities(stack.predict(data.valid_x)[0], False)
+    probabilities = to_probabilities(data.valid.predict(stack, [0])[0], False)
     np.testing.assert_allclose(probabilities, seen[0], atol=1e-6)
     assert np.abs(probabilities - seen[3]).max() > 1e-3
 
@@ -161,7 +161,7 @@ def published_rule(
 def test_points_end_and_win_as_published(values: list[list[float]], maximise: bool) -> None:
     waiting: dict[int, list[float]] = {i: list(each) for i, each in enumerate(values)}
 
-    class Scripted(ProbeData):
+    class Scripted(SceneData):
         def validate(self, stack, which, objective):  # type: ignore[no-untyped-def]  # noqa: ARG002
             # The points in training, by their learning rates.
             rates = [point.lr for point in grid()]
@@ -169,9 +169,8 @@ def test_points_end_and_win_as_published(values: list[list[float]], maximise: bo
             return [Validation(waiting[i].pop(0)) for i in at]
 
     x, y = sets(20)
-    plain = resident_data(
-        [x], [y], x, y, multilabel=False, batch_size=64, device="cpu", dtype=torch.float32
-    )
+    spec = BatchSpec(64, "cpu", torch.float32)
+    plain = array_data((x, y), (x, y), multilabel=False, spec=spec)
     data = Scripted(**{f.name: getattr(plain, f.name) for f in dataclasses.fields(plain)})
     objective = Objective(top1_accuracy, maximise=maximise)
     points = grid(max_epochs=5, check_every=1, patience=2, hidden_dim=2)
@@ -253,7 +252,7 @@ def test_the_best_validations_weights_are_kept() -> None:
         dtype=torch.float32,
     )
     stack.restore(0, trained.weights)
-    probabilities = to_probabilities(stack.predict(data.valid_x)[0], False)
+    probabilities = to_probabilities(data.valid.predict(stack, [0])[0], False)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
     score = trained.outcomes[trained.best].validation_score
     assert top1_accuracy(probabilities, data.valid_targets) == score

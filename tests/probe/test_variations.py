@@ -15,7 +15,7 @@ from hearbench import embed, fit_probe, load_model, load_task
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import ProbeError
 from hearbench.metrics.classification import top1_accuracy
-from hearbench.probe.data import ProbeData, resident_data
+from hearbench.probe.data import BatchSpec
 from hearbench.probe.fit import fit_probes
 from hearbench.probe.objective import Objective
 from hearbench.probe.protocol import (
@@ -26,6 +26,7 @@ from hearbench.probe.protocol import (
     Racing,
     get_protocol,
 )
+from hearbench.probe.scenes import KeptClips, SceneData, array_data
 from hearbench.probe.subset import TrainSubset
 from hearbench.probe.training_loop import train
 from hearbench.workspace import Workspace
@@ -55,21 +56,12 @@ def event_store(tmp_path: Path, workspace: Workspace) -> EmbeddingStore:
     return embed(model, loaded, workspace=workspace)
 
 
-def data_of(**changes: object) -> ProbeData:
+def data_of(**changes: object) -> SceneData:
     rng = np.random.default_rng(3)
     x = rng.standard_normal((103, 5)).astype(np.float32)
     y = np.eye(3, dtype=np.uint8)[rng.integers(0, 3, 103)]
-    return resident_data(
-        [x],
-        [y],
-        x[:20],
-        y[:20],
-        multilabel=False,
-        batch_size=25,
-        device="cpu",
-        dtype=torch.float32,
-        **changes,  # type: ignore[arg-type]
-    )
+    spec = BatchSpec(25, "cpu", torch.float32, **changes)  # type: ignore[arg-type]
+    return array_data((x, y), (x[:20], y[:20]), multilabel=False, spec=spec)
 
 
 def test_seeds_learn_together_what_they_learn_alone(tmp_path: Path, workspace: Workspace) -> None:
@@ -134,7 +126,9 @@ def test_seeds_are_different_and_some(
 def test_shuffled_epochs_hold_the_same_clips_in_other_orders() -> None:
     plain, shuffled = data_of(), data_of(shuffle=17)
     assert torch.equal(*(torch.cat([x for x, _ in plain.epoch(n)]) for n in (1, 2)))
-    rows = {tuple(x): int(y) for x, y in zip(plain.x.tolist(), plain.y.tolist(), strict=True)}
+    kept = plain.train
+    assert isinstance(kept, KeptClips)
+    rows = {tuple(x): int(y) for x, y in zip(kept.x.tolist(), kept.y.tolist(), strict=True)}
     orders = []
     for number in (1, 2):
         batches = list(shuffled.epoch(number))
@@ -173,15 +167,16 @@ def test_standardised_equals_embeddings_that_were_standardised_before() -> None:
     point = SMALL.networks[0]
     found = []
     for given, standardise in ((x, True), (scaled, False)):
-        data = resident_data(
-            [given[:60]], [y[:60]], given[60:], y[60:], multilabel=False, batch_size=20,
-            device="cpu", dtype=torch.float32, standardise=standardise,
-        )  # fmt: skip
+        spec = BatchSpec(20, "cpu", torch.float32, standardise=standardise)
+        parts = (given[:60], y[:60]), (given[60:], y[60:])
+        data = array_data(*parts, multilabel=False, spec=spec)
         trained = train({0: [point]}, data, ACCURACY, fold=0, dtype=torch.float32)[0]
         found.append((data, trained))
     (data, trained), (other_data, other) = found
-    torch.testing.assert_close(data.x, other_data.x, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(data.valid_x, other_data.valid_x, rtol=1e-4, atol=1e-5)
+    for one, two in ((data.train, other_data.train), (data.valid, other_data.valid)):
+        assert isinstance(one, KeptClips)
+        assert isinstance(two, KeptClips)
+        torch.testing.assert_close(one.x, two.x, rtol=1e-4, atol=1e-5)
     assert trained.outcomes == other.outcomes
     assert trained.weights is not None
     assert other.weights is not None

@@ -15,11 +15,12 @@ import torch
 from hearbench.metrics import get_event_score, get_scene_score
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.planning.facts import TaskFacts
-from hearbench.probe.data import Batch, ProbeData, resident_data
+from hearbench.probe.data import Batch, BatchSpec
 from hearbench.probe.events import events_from_frames, postprocessing_grid
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective, Validation
 from hearbench.probe.protocol import GridPoint, Protocol, by_shape
+from hearbench.probe.scenes import SceneData, array_data
 from hearbench.probe.training_loop import train
 
 __all__ = ["GroupSpeed", "ProbeShape", "ProbeSpeed", "measure_probe"]
@@ -151,7 +152,7 @@ def _timed_epochs(shape: ProbeShape) -> int:
 class _Timed:
     """Training data that notes when its parts are asked for."""
 
-    def __init__(self, data: ProbeData, device: str) -> None:
+    def __init__(self, data: SceneData, device: str) -> None:
         self._data = data
         self._device = torch.device(device)
         self.n_batches = data.n_batches
@@ -181,7 +182,7 @@ class _Timed:
 
 def _timed(
     points: Sequence[GridPoint],
-    data: ProbeData,
+    data: SceneData,
     objective: Objective,
     dtype: torch.dtype,
     seeds: int,
@@ -198,10 +199,10 @@ def _timed(
     train(dict.fromkeys(range(seeds), short), timed, objective, fold=0, dtype=dtype)
     started, ended = timed.validation
     step_s = (started - timed.epochs[1]) / (epochs * data.n_batches)
-    return step_s, (ended - started) / len(data.valid_x)
+    return step_s, (ended - started) / len(data.valid_targets)
 
 
-def _data(shape: ProbeShape, device: str, dtype: torch.dtype) -> ProbeData:
+def _data(shape: ProbeShape, device: str, dtype: torch.dtype) -> SceneData:
     rng = np.random.default_rng(_SEED)
 
     def drawn(count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
@@ -210,17 +211,11 @@ def _data(shape: ProbeShape, device: str, dtype: torch.dtype) -> ProbeData:
         y[np.arange(count), np.arange(count) % shape.n_labels] = 1
         return x, y
 
-    train_x, train_y = drawn(shape.steps * shape.batch)
-    valid_x, valid_y = drawn(shape.n_valid)
-    return resident_data(
-        [train_x],
-        [train_y],
-        valid_x,
-        valid_y,
+    return array_data(
+        drawn(shape.steps * shape.batch),
+        drawn(shape.n_valid),
         multilabel=shape.multilabel,
-        batch_size=shape.batch,
-        device=device,
-        dtype=dtype,
+        spec=BatchSpec(shape.batch, device, dtype),
     )
 
 

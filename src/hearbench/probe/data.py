@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,21 +18,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hearbench.errors import ProbeError
-from hearbench.probe.grid import batch_bounds
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective, Validation
-from hearbench.probe.standardize import Moments, Standardizer
+from hearbench.probe.standardize import Standardizer
 
 __all__ = [
     "Batch",
-    "ProbeData",
+    "BatchSpec",
     "TrainingData",
     "epoch_order",
     "label_array",
     "label_tensor",
     "published_order",
-    "resident_data",
     "to_probabilities",
     "validations",
 ]
@@ -93,60 +91,25 @@ def to_probabilities(logits: torch.Tensor, multilabel: bool) -> npt.NDArray[np.f
 
 
 @dataclass(frozen=True)
-class ProbeData:
-    """One fold on the device.
+class BatchSpec:
+    """How a fold's embeddings are put into batches.
 
     Attributes:
-        x: (n_train, n_features) embeddings as `inputs` gives them, in the products' precision.
-        y: (n_train,) label indices, or (n_train, n_labels) float32.
-        bounds: Where each batch begins and ends.
-        valid_x: (n_valid, n_features) float32, as `inputs` gives them.
-        valid_y: As the training labels.
-        valid_targets: (n_valid, n_labels) multi-hot, for the score.
-        inputs: What was done to the embeddings.
-        multilabel: Which of the two forms the labels have.
-        shuffle: Names the random order of each epoch; None keeps the order.
+        batch_size: Clips or frames per training step.
+        device: A torch device.
+        dtype: Precision of the products.
+        max_memory_bytes: What embeddings may take where they are kept in the host's memory, see
+            `hearbench.probe.transfer.room_bytes`; beyond it they are read again in every epoch.
+        standardise: Divide by the training examples' standard deviation.
+        shuffle: Put the training examples in another order in every epoch, named by this seed.
     """
 
-    x: torch.Tensor
-    y: torch.Tensor
-    bounds: Sequence[tuple[int, int]]
-    valid_x: torch.Tensor
-    valid_y: torch.Tensor
-    valid_targets: npt.NDArray[np.uint8]
-    inputs: Standardizer
-    multilabel: bool
+    batch_size: int
+    device: str
+    dtype: torch.dtype
+    max_memory_bytes: int = sys.maxsize
+    standardise: bool = False
     shuffle: int | None = None
-
-    @property
-    def n_batches(self) -> int:
-        """Training steps per epoch."""
-        return len(self.bounds)
-
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of an epoch (from 1)."""
-        if self.shuffle is None:
-            for start, end in self.bounds:
-                yield self.x[start:end], self.y[start:end]
-            return
-        drawn = epoch_order(len(self.x), self.shuffle, number)
-        order = torch.from_numpy(drawn).to(self.x.device)
-        for start, end in self.bounds:
-            yield self.x[order[start:end]], self.y[order[start:end]]
-
-    @property
-    def n_labels(self) -> int:
-        """Number of labels."""
-        return int(self.valid_targets.shape[1])
-
-    def validate(
-        self, stack: Predictor, which: Sequence[int], objective: Objective
-    ) -> list[Validation]:
-        """Validates the networks at some positions of the stack."""
-        logits = stack.predict(self.valid_x, which)
-        return validations(
-            stack, logits, self.valid_y, self.valid_targets, self.multilabel, objective
-        )
 
 
 def validations(
@@ -180,59 +143,6 @@ def validations(
         )
         found.append(Validation(score))
     return found
-
-
-def resident_data(
-    train_x: Sequence[npt.NDArray[np.float32]],
-    train_y: Sequence[npt.NDArray[np.uint8]],
-    valid_x: npt.NDArray[np.float32],
-    valid_y: npt.NDArray[np.uint8],
-    *,
-    multilabel: bool,
-    batch_size: int,
-    device: str,
-    dtype: torch.dtype,
-    standardise: bool = False,
-    shuffle: int | None = None,
-) -> ProbeData:
-    """Puts one fold on the device.
-
-    Args:
-        train_x: Embeddings (n_clips, n_features) of each training split, in training order.
-        train_y: Multi-hot labels (n_clips, n_labels) likewise.
-        valid_x: Embeddings of the validation split.
-        valid_y: Its multi-hot labels.
-        multilabel: Binary labels, instead of one index per clip.
-        batch_size: Examples per step.
-        device: A torch device.
-        dtype: Precision of the products.
-        standardise: Divide by the training clips' standard deviation.
-        shuffle: Put the training clips in another order in every epoch, by this seed.
-
-    Raises:
-        ProbeError: There are fewer than two training clips, or none to validate on.
-    """
-    x = np.concatenate([np.asarray(part, dtype=np.float32) for part in train_x])
-    y = np.concatenate(list(train_y))
-    if len(x) < 2 or len(valid_x) < 1:
-        raise ProbeError(
-            f"A probe needs at least 2 clips to train on and 1 to validate on, but has {len(x)} "
-            f"and {len(valid_x)}. Use a larger task or other splits."
-        )
-    moments = Moments(x.shape[1])
-    moments.add(x, squares=standardise)
-    inputs = Standardizer.of(moments, device, standardise=standardise)
-    return ProbeData(
-        x=inputs(torch.from_numpy(x)).to(dtype),
-        y=label_tensor(y, multilabel, device),
-        bounds=batch_bounds(len(x), batch_size),
-        valid_x=inputs(torch.from_numpy(np.array(valid_x, dtype=np.float32))),
-        valid_y=label_tensor(valid_y, multilabel, device),
-        valid_targets=valid_y,
-        inputs=inputs,
-        multilabel=multilabel,
-        shuffle=shuffle,
-    )
 
 
 def epoch_order(count: int, shuffle: int, epoch: int) -> npt.NDArray[np.int64]:

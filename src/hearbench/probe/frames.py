@@ -25,7 +25,7 @@ from hearbench.embeddings.frames import ClipFrames
 from hearbench.errors import ProbeError
 from hearbench.metrics.blocks import blocks_of
 from hearbench.metrics.event_lists import EventArrays, concatenate_events
-from hearbench.probe.data import Batch, epoch_order
+from hearbench.probe.data import Batch, BatchSpec, epoch_order
 from hearbench.probe.events import Postprocessing, best_postprocessing, events_from_frames
 from hearbench.probe.grid import batch_bounds
 from hearbench.probe.network import Predictor
@@ -122,22 +122,20 @@ class _Batches:
         clips: Sequence[LabelledClip],
         labels: Mapping[str, int],
         inputs: Standardizer,
-        batch_size: int,
-        dtype: torch.dtype,
-        shuffle: int | None,
+        spec: BatchSpec,
         *,
         keep: bool,
     ) -> None:
         self.clips = clips
         self.labels = labels
         self.inputs = inputs
-        self.bounds = batch_bounds(sum(len(clip.frames) for clip in clips), batch_size)
-        self.dtype = dtype
-        self.shuffle = shuffle
+        self.bounds = batch_bounds(sum(len(clip.frames) for clip in clips), spec.batch_size)
+        self.dtype = spec.dtype
+        self.shuffle = spec.shuffle
         # Batches that are the same in every epoch are kept as they are, others frame by frame.
         self._kept_batches: list[Batch] | None = None
         self._kept_pieces: list[list[_Piece]] | None = None
-        if keep and shuffle is None:
+        if keep and self.shuffle is None:
             self._kept_batches = list(self._batches(_pieces(clips, labels)))
         elif keep:
             self._kept_pieces = [list(_pieces([clip], labels)) for clip in clips]
@@ -301,12 +299,7 @@ def frame_data(
     labels: tuple[str, ...],
     *,
     grid: Sequence[Postprocessing],
-    batch_size: int,
-    device: str,
-    dtype: torch.dtype,
-    max_memory_bytes: int,
-    standardise: bool = False,
-    shuffle: int | None = None,
+    spec: BatchSpec,
 ) -> FrameData:
     """One fold of an event task.
 
@@ -315,14 +308,8 @@ def frame_data(
         valid: The clips that are validated on.
         labels: The vocabulary.
         grid: Ways from frames to events.
-        batch_size: Frames per step.
-        device: A torch device.
-        dtype: Precision of the products.
-        max_memory_bytes: What the frames may take where they are kept in the host's memory, see
-            `room_bytes`; beyond it they are read from the store in every epoch. Training frames
-            have priority over those of validation.
-        standardise: Divide by the training frames' standard deviation.
-        shuffle: Put the training frames in another order in every epoch, by this seed.
+        spec: How batches are made. Training frames have priority over those of validation for
+            memory.
 
     Raises:
         ProbeError: There are fewer than two training frames, or no clip to validate on.
@@ -339,18 +326,19 @@ def frame_data(
     moments = Moments(size)
     read = (clip.frames.read(start, stop) for clip in train for start, stop in _cuts(clip))
     for x in read_ahead(read):
-        moments.add(x, squares=standardise)
-    inputs = Standardizer.of(moments, device, standardise=standardise)
-    x_itemsize = 4 if shuffle is not None else dtype.itemsize
-    y_itemsize = 1 if shuffle is not None else 4
+        moments.add(x, squares=spec.standardise)
+    inputs = Standardizer.of(moments, spec.device, standardise=spec.standardise)
+    mixed = spec.shuffle is not None
+    x_itemsize = 4 if mixed else spec.dtype.itemsize
+    y_itemsize = 1 if mixed else 4
     train_bytes = n_train * (size * x_itemsize + len(labels) * y_itemsize)
-    room = room_bytes(device, max_memory_bytes)
+    room = room_bytes(spec.device, spec.max_memory_bytes)
     # Frames that are mixed are kept by the host, whatever computes with them.
-    resident = train_bytes <= (room if shuffle is None else max_memory_bytes)
-    batches = _Batches(train, index, inputs, batch_size, dtype, shuffle, keep=resident)
+    resident = train_bytes <= (spec.max_memory_bytes if mixed else room)
+    batches = _Batches(train, index, inputs, spec, keep=resident)
     n_valid = sum(len(clip.frames) for clip in valid)
     valid_bytes = n_valid * (4 * size + len(labels))
-    elsewhere = shuffle is not None and torch.device(device).type == "cuda"
+    elsewhere = mixed and torch.device(spec.device).type == "cuda"
     left = room - (train_bytes if resident and not elsewhere else 0)
     fits = valid_bytes <= left
     return FrameData(

@@ -23,7 +23,7 @@ from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import ProbeError
 from hearbench.metrics import get_event_score, get_scene_score
 from hearbench.metrics.event_lists import EventArrays
-from hearbench.probe.data import TrainingData, published_order, to_probabilities
+from hearbench.probe.data import BatchSpec, TrainingData, published_order, to_probabilities
 from hearbench.probe.events import Postprocessing, postprocessing_grid
 from hearbench.probe.frame_probabilities import events_in_parts, gather_rows
 from hearbench.probe.frames import LabelledClip, frame_data, predict_frames
@@ -125,9 +125,18 @@ class _Kind:
     def on_loss(self) -> bool:
         return not self.task.metadata.use_scoring_for_early_stopping
 
-    def shuffle(self, fold: FoldSplit) -> int | None:
-        """What names the random orders of a fold: the same for every seed of a training."""
-        return stream_seed("order", fold.test) if self.protocol.shuffle else None
+    def batch_spec(self, fold: FoldSplit, dtype: torch.dtype) -> BatchSpec:
+        """How a fold's batches are made."""
+        # The same random orders for every seed of a training.
+        shuffle = stream_seed("order", fold.test) if self.protocol.shuffle else None
+        return BatchSpec(
+            batch_size=self.protocol.batch_size,
+            device=self.device,
+            dtype=dtype,
+            max_memory_bytes=self.max_memory_bytes,
+            standardise=self.protocol.standardise,
+            shuffle=shuffle,
+        )
 
     def train_order(self, fold: FoldSplit) -> list[tuple[str, list[int]]]:
         """The training clips by split, in the protocol's order; a part of them if it says so."""
@@ -168,12 +177,7 @@ class _SceneKind(_Kind):
             scene_rows(self.store, fold.valid),
             self.task.targets(fold.valid),
             multilabel=self.multilabel,
-            batch_size=self.protocol.batch_size,
-            device=self.device,
-            dtype=dtype,
-            max_memory_bytes=self.max_memory_bytes,
-            standardise=self.protocol.standardise,
-            shuffle=self.shuffle(fold),
+            spec=self.batch_spec(fold, dtype),
         )
 
     @exact_float32()
@@ -207,7 +211,7 @@ class _EventKind(_Kind):
     multilabel = True
 
     @cached_property
-    def ways(self) -> tuple[Postprocessing, ...]:
+    def postprocessing(self) -> tuple[Postprocessing, ...]:
         return postprocessing_grid(self.task.metadata.evaluation_params)
 
     @property
@@ -226,13 +230,8 @@ class _EventKind(_Kind):
             [clips[split][i] for split, order in self.train_order(fold) for i in order],
             clips[fold.valid],
             self.task.vocabulary,
-            grid=self.ways,
-            batch_size=self.protocol.batch_size,
-            device=self.device,
-            dtype=dtype,
-            max_memory_bytes=self.max_memory_bytes,
-            standardise=self.protocol.standardise,
-            shuffle=self.shuffle(fold),
+            grid=self.postprocessing,
+            spec=self.batch_spec(fold, dtype),
         )
 
     @exact_float32()

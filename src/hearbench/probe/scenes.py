@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from hearbench.embeddings.scenes import SceneRows
 from hearbench.errors import ProbeError
 from hearbench.probe.data import (
     Batch,
-    ProbeData,
+    BatchSpec,
     epoch_order,
     label_array,
     label_tensor,
@@ -30,10 +30,57 @@ from hearbench.probe.reading import read_ahead
 from hearbench.probe.standardize import Moments, Standardizer
 from hearbench.probe.transfer import room_bytes, stream_to
 
-__all__ = ["OrderedClips", "SceneData", "predict_clips", "scene_data", "whole"]
+__all__ = [
+    "ArrayRows",
+    "ClipRows",
+    "KeptClips",
+    "OrderedClips",
+    "ReadClips",
+    "SceneData",
+    "array_data",
+    "predict_clips",
+    "scene_data",
+    "whole",
+]
 
 # Clips that are read at once; a prediction is cut into the same blocks.
 _BLOCK = 4096
+
+
+class ClipRows(Protocol):
+    """Embeddings of clips: in a store, or in an array."""
+
+    @property
+    def size(self) -> int:
+        """Numbers per embedding."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, clips: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """The embeddings (n, size) of the clips at some positions (n,), in that order."""
+
+
+@dataclass(frozen=True)
+class ArrayRows:
+    """Embeddings in an array.
+
+    Attributes:
+        x: (n_clips, size).
+    """
+
+    x: npt.NDArray[np.floating]
+
+    @property
+    def size(self) -> int:
+        """Numbers per embedding."""
+        return int(self.x.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def read(self, clips: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """The embeddings (n, size) of the clips at some positions (n,), in that order."""
+        return self.x[clips].astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
@@ -44,7 +91,7 @@ class OrderedClips:
         parts: Each split's embeddings, and the positions (n,) of the clips in their order.
     """
 
-    parts: Sequence[tuple[SceneRows, npt.NDArray[np.int64]]]
+    parts: Sequence[tuple[ClipRows, npt.NDArray[np.int64]]]
 
     def __len__(self) -> int:
         return sum(len(order) for _, order in self.parts)
@@ -80,35 +127,106 @@ class OrderedClips:
             yield self.read(np.arange(start, min(start + _BLOCK, count)))
 
 
-def whole(rows: SceneRows) -> OrderedClips:
+def whole(rows: ClipRows) -> OrderedClips:
     """A split in its own order."""
     return OrderedClips([(rows, np.arange(len(rows)))])
 
 
 @dataclass(frozen=True)
-class SceneData:
-    """One fold whose embeddings stay on disk; otherwise as `ProbeData`.
+class KeptClips:
+    """Clips that are kept on the device.
 
     Attributes:
-        train: The training clips in the protocol's order.
-        targets: (n_train, n_labels) multi-hot.
-        bounds: Where each batch begins and ends.
-        valid: The clips that are validated on.
-        valid_targets: (n_valid, n_labels) multi-hot.
-        inputs: What is done to the embeddings.
-        multilabel: Binary labels, instead of one index per clip.
-        dtype: Precision of the batches.
-        shuffle: Names the random order of each epoch; None keeps the order.
+        x: (n_clips, size) embeddings as the probe gets them.
+        y: Labels as a loss wants them.
     """
 
-    train: OrderedClips
+    x: torch.Tensor
+    y: torch.Tensor
+
+    def batches(
+        self, bounds: Sequence[tuple[int, int]], order: npt.NDArray[np.int64] | None
+    ) -> Iterator[Batch]:
+        """The clips in batches.
+
+        Args:
+            bounds: Where each batch begins and ends.
+            order: Positions of the clips; None for their own order.
+        """
+        if order is None:
+            for start, end in bounds:
+                yield self.x[start:end], self.y[start:end]
+            return
+        which = torch.from_numpy(order).to(self.x.device)
+        for start, end in bounds:
+            yield self.x[which[start:end]], self.y[which[start:end]]
+
+    def predict(self, predictor: Predictor, which: Sequence[int]) -> torch.Tensor:
+        """Logits (networks, n_labels, n_clips)."""
+        return predictor.predict(self.x, which)
+
+
+@dataclass(frozen=True)
+class ReadClips:
+    """Clips that are read whenever they are needed.
+
+    Attributes:
+        clips: Their embeddings.
+        targets: (n_clips, n_labels) multi-hot labels.
+        inputs: What is done to the embeddings.
+        multilabel: Which form a loss wants the labels in.
+        dtype: Precision of the batches.
+    """
+
+    clips: OrderedClips
     targets: npt.NDArray[np.uint8]
-    bounds: Sequence[tuple[int, int]]
-    valid: OrderedClips
-    valid_targets: npt.NDArray[np.uint8]
     inputs: Standardizer
     multilabel: bool
     dtype: torch.dtype
+
+    @property
+    def y(self) -> torch.Tensor:
+        """Labels as a loss wants them."""
+        return label_tensor(self.targets, self.multilabel, str(self.inputs.mean.device))
+
+    def batches(
+        self, bounds: Sequence[tuple[int, int]], order: npt.NDArray[np.int64] | None
+    ) -> Iterator[Batch]:
+        """The clips in batches; see `KeptClips.batches`."""
+        order = np.arange(len(self.clips)) if order is None else order
+        chosen = (order[start:end] for start, end in bounds)
+        read = (
+            (self.clips.read(which), label_array(self.targets[which], self.multilabel))
+            for which in chosen
+        )
+        for x, y in stream_to(self.inputs.mean.device, read):
+            yield self.inputs(x).to(self.dtype), y
+
+    def predict(self, predictor: Predictor, which: Sequence[int]) -> torch.Tensor:
+        """Logits (networks, n_labels, n_clips)."""
+        return predict_clips(predictor, self.inputs, self.clips, which)
+
+
+@dataclass(frozen=True)
+class SceneData:
+    """One fold of a scene task.
+
+    Attributes:
+        train: The training clips in the protocol's order, in the products' precision.
+        bounds: Where each batch begins and ends.
+        valid: The clips that are validated on, in float32.
+        valid_targets: (n_valid, n_labels) multi-hot, for the score.
+        inputs: What is done to the embeddings.
+        multilabel: Binary labels, instead of one index per clip.
+        shuffle: Names the random order of each epoch; None keeps the order.
+    """
+
+    train: KeptClips | ReadClips
+    bounds: Sequence[tuple[int, int]]
+    valid: KeptClips | ReadClips
+    valid_targets: npt.NDArray[np.uint8]
+    inputs: Standardizer
+    multilabel: bool
     shuffle: int | None = None
 
     @property
@@ -123,27 +241,19 @@ class SceneData:
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of an epoch (from 1)."""
-        count = len(self.train)
-        if self.shuffle is None:
-            order = np.arange(count)
-        else:
-            order = epoch_order(count, self.shuffle, number)
-        chosen = (order[start:end] for start, end in self.bounds)
-        read = (
-            (self.train.read(which), label_array(self.targets[which], self.multilabel))
-            for which in chosen
-        )
-        for x, y in stream_to(self.inputs.mean.device, read):
-            yield self.inputs(x).to(self.dtype), y
+        order = None
+        if self.shuffle is not None:
+            order = epoch_order(self.bounds[-1][1], self.shuffle, number)
+        return self.train.batches(self.bounds, order)
 
     def validate(
         self, stack: Predictor, which: Sequence[int], objective: Objective
     ) -> list[Validation]:
         """Validates the networks at some positions of the stack."""
-        logits = predict_clips(stack, self.inputs, self.valid, which)
-        device = str(self.inputs.mean.device)
-        y = label_tensor(self.valid_targets, self.multilabel, device)
-        return validations(stack, logits, y, self.valid_targets, self.multilabel, objective)
+        logits = self.valid.predict(stack, which)
+        return validations(
+            stack, logits, self.valid.y, self.valid_targets, self.multilabel, objective
+        )
 
 
 def predict_clips(
@@ -161,32 +271,21 @@ def predict_clips(
 def scene_data(
     train: OrderedClips,
     targets: npt.NDArray[np.uint8],
-    valid: SceneRows,
+    valid: ClipRows,
     valid_targets: npt.NDArray[np.uint8],
     *,
     multilabel: bool,
-    batch_size: int,
-    device: str,
-    dtype: torch.dtype,
-    max_memory_bytes: int,
-    standardise: bool = False,
-    shuffle: int | None = None,
-) -> ProbeData | SceneData:
+    spec: BatchSpec,
+) -> SceneData:
     """One fold of a scene task.
 
     Args:
         train: The training clips in the protocol's order.
-        targets: Their multi-hot labels (n_clips, n_labels), likewise.
+        targets: Their multi-hot labels (n_clips, n_labels), in the same order.
         valid: The clips that are validated on.
         valid_targets: Their multi-hot labels.
         multilabel: Binary labels, instead of one index per clip.
-        batch_size: Clips per step.
-        device: A torch device.
-        dtype: Precision of the products.
-        max_memory_bytes: What the embeddings may take where they are kept in the host's memory,
-            see `room_bytes`; beyond it they are read from the store in every epoch.
-        standardise: Divide by the training clips' standard deviation.
-        shuffle: Put the training clips in another order in every epoch, by this seed.
+        spec: How batches are made.
 
     Raises:
         ProbeError: There are fewer than two training clips, or none to validate on.
@@ -199,33 +298,52 @@ def scene_data(
         )
     moments = Moments(train.size)
     for x in train.blocks():
-        moments.add(x, squares=standardise)
-    inputs = Standardizer.of(moments, device, standardise=standardise)
-    bounds = batch_bounds(len(train), batch_size)
-    needed = train.size * (len(train) * dtype.itemsize + len(valid) * 4)
-    if needed > room_bytes(device, max_memory_bytes):
-        return SceneData(
-            train=train,
-            targets=targets,
-            bounds=bounds,
-            valid=whole(valid),
-            valid_targets=valid_targets,
-            inputs=inputs,
-            multilabel=multilabel,
-            dtype=dtype,
-            shuffle=shuffle,
-        )
-    return ProbeData(
-        x=_together(train, inputs, dtype),
-        y=label_tensor(targets, multilabel, device),
-        bounds=bounds,
-        valid_x=_together(whole(valid), inputs, torch.float32),
-        valid_y=label_tensor(valid_targets, multilabel, device),
+        moments.add(x, squares=spec.standardise)
+    inputs = Standardizer.of(moments, spec.device, standardise=spec.standardise)
+    needed = train.size * (len(train) * spec.dtype.itemsize + len(valid) * 4)
+    keep = needed <= room_bytes(spec.device, spec.max_memory_bytes)
+
+    def rows(
+        clips: OrderedClips, labels: npt.NDArray[np.uint8], dtype: torch.dtype
+    ) -> KeptClips | ReadClips:
+        if not keep:
+            return ReadClips(clips, labels, inputs, multilabel, dtype)
+        y = label_tensor(labels, multilabel, spec.device)
+        return KeptClips(_together(clips, inputs, dtype), y)
+
+    return SceneData(
+        train=rows(train, targets, spec.dtype),
+        bounds=batch_bounds(len(train), spec.batch_size),
+        valid=rows(whole(valid), valid_targets, torch.float32),
         valid_targets=valid_targets,
         inputs=inputs,
         multilabel=multilabel,
-        shuffle=shuffle,
+        shuffle=spec.shuffle,
     )
+
+
+def array_data(
+    train: tuple[npt.NDArray[np.floating], npt.NDArray[np.uint8]],
+    valid: tuple[npt.NDArray[np.floating], npt.NDArray[np.uint8]],
+    *,
+    multilabel: bool,
+    spec: BatchSpec,
+) -> SceneData:
+    """One fold whose embeddings are in arrays.
+
+    Args:
+        train: Embeddings (n_clips, size) in training order, and multi-hot labels (n_clips,
+            n_labels).
+        valid: The same of the clips that are validated on.
+        multilabel: Binary labels, instead of one index per clip.
+        spec: How batches are made.
+
+    Raises:
+        ProbeError: There are fewer than two training clips, or none to validate on.
+    """
+    (x, y), (valid_x, valid_y) = train, valid
+    clips = whole(ArrayRows(x))
+    return scene_data(clips, y, ArrayRows(valid_x), valid_y, multilabel=multilabel, spec=spec)
 
 
 def _together(clips: OrderedClips, inputs: Standardizer, dtype: torch.dtype) -> torch.Tensor:
