@@ -23,10 +23,10 @@ class ArrayFile:
     """An array on disk.
 
     Attributes:
-        path: Of the ``.npy`` file.
-        dtype: Of its numbers.
-        offset: Of the first one, in bytes.
-        shape: Of the array.
+        path: The ``.npy`` file.
+        dtype: Type of its numbers.
+        offset: Position of the first number, in bytes.
+        shape: Shape of the array.
     """
 
     path: Path

@@ -40,7 +40,7 @@ def are_alike(one: npt.NDArray[np.floating], other: npt.NDArray[np.floating], cl
     """Whether embeddings of the same clips are equal but for rounding.
 
     Args:
-        one: Of all clips, one after the other.
+        one: Embeddings of all clips, one after the other.
         other: The same, computed otherwise.
         clips: How many there are, all of the same size.
     """

@@ -91,7 +91,7 @@ def batch_clips(duration_s: float | None, sample_rate: int) -> int:
 
     Args:
         duration_s: The duration that all clips share, or None.
-        sample_rate: Of the model, in Hz.
+        sample_rate: The model's sample rate in Hz.
     """
     if duration_s is None:
         return 1
@@ -103,8 +103,8 @@ def plan_shards(task: PreparedTask, sample_rate: int, embedding_size: int) -> li
     """All shards of a task, in the order in which they are computed.
 
     Args:
-        task: With audio at the rate.
-        sample_rate: Of the model, in Hz.
+        task: The task, with audio at that rate.
+        sample_rate: The model's sample rate in Hz.
         embedding_size: Numbers per clip (scene tasks) or per frame (event tasks).
     """
     duration_s = task.metadata.sample_duration
@@ -129,7 +129,6 @@ def batches_of(shards: Iterable[Shard], times: int = 1) -> Iterator[Batch]:
     """The batches of shards, in order.
 
     Args:
-        shards: Which.
         times: How many of a shard's batches are put together.
     """
     for shard in shards:
@@ -162,8 +161,8 @@ def read_ahead(
     that wait take less than 256 MB.
 
     Args:
-        batches: In the order in which they are wanted.
-        sample_rate: That the files must have, in Hz.
+        batches: The batches, in the order in which they are wanted.
+        sample_rate: Sample rate in Hz that the files must have.
         workers: Threads.
 
     Yields:
@@ -207,8 +206,8 @@ def read_batch(batch: Batch, sample_rate: int) -> npt.NDArray[np.float32]:
     """The audio of a batch (n_clips, n_samples), float32 in [-1, 1].
 
     Args:
-        batch: Which clips.
-        sample_rate: That the files must have, in Hz.
+        batch: The clips to read.
+        sample_rate: Sample rate in Hz that the files must have.
 
     Raises:
         EmbeddingError: A clip can't be read, or clips of the batch differ in length.

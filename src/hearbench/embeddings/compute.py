@@ -69,7 +69,7 @@ def embed(
         model: The model; only the one function that the kind of task needs is called.
         task: The task; audio at the model's rate is made where it isn't there.
         workspace: Default: from the environment.
-        dtype: Of the embeddings on disk; they are computed and handed out in float32.
+        dtype: Type of the embeddings on disk; they are computed and handed out in float32.
 
     Raises:
         EmbeddingError: A clip can't be read, or its embedding has another shape than the model
@@ -101,10 +101,8 @@ def missing_shards(
     Audio at the model's rate is made where it isn't there; the model isn't called.
 
     Args:
-        model: The model.
-        task: The task.
         workspace: Where the cache is.
-        dtype: Of the embeddings on disk.
+        dtype: Type of the embeddings on disk.
 
     Raises:
         EmbeddingError: There is no such dtype.
@@ -137,11 +135,10 @@ def embed_shards(
     the same time; of several that compute the same one, the last to finish counts.
 
     Args:
-        model: The model.
         task: The task; audio at the model's rate is made where it isn't there.
-        names: Of shards, as `missing_shards` gives them; those that are finished stay.
+        names: Names of shards, as `missing_shards` gives them; finished ones stay.
         workspace: Cache, threads, and who shows progress.
-        dtype: Of the embeddings on disk.
+        dtype: Type of the embeddings on disk.
 
     Raises:
         EmbeddingError: There is no such shard or dtype, or as `embed`.
@@ -201,8 +198,8 @@ class _Place:
     Attributes:
         folder: Its folder.
         key: The digest by which that is named.
-        task: With audio at the model's rate.
-        dtype: Of the embeddings on disk.
+        task: The task, with audio at the model's rate.
+        dtype: Type of the embeddings on disk.
         shards: All of them.
         check: What the model's first calls show.
         others: Stores of models that look the same and embed differently.

@@ -28,9 +28,9 @@ class ClipFrames:
     Attributes:
         clip: File name.
         timestamps_ms: (n_frames,) float64 centres.
-        path: Of the ``.npy`` file that holds the embeddings.
+        path: The ``.npy`` file that holds the embeddings.
         dtype: On disk.
-        offset: Of the first frame, in bytes.
+        offset: Position of the first frame, in bytes.
         size: Numbers per frame.
     """
 

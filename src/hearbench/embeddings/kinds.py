@@ -16,7 +16,7 @@ class Embedded:
 
     Attributes:
         what: Kind of embedding, as in the names of the model's functions and sizes.
-        rows: What has an embedding: ``clips`` or ``frames``.
+        rows: The things that have an embedding each: ``clips`` or ``frames``.
         rows_per_s: How many per second of a clip are reckoned with; None for one per clip. A model
             may give others.
         shard_clips: Clips per shard where clips keep their lengths.

@@ -33,8 +33,8 @@ class FileRecord(Record):
 
     Attributes:
         name: Within ``shards/``; it holds the beginning of the digest.
-        bytes: Its size.
-        sha256: Of all of it.
+        bytes: Size of the file.
+        sha256: SHA-256 of the file.
     """
 
     name: str
@@ -46,7 +46,7 @@ class ShardRecord(Record):
     """One finished shard; as a file of its own beside the arrays, and in the manifest.
 
     Attributes:
-        format_version: Of this layout.
+        format_version: Version of this layout.
         split: The split.
         index: Number of the shard within its split.
         clips: File names, in the order of the rows.
@@ -129,7 +129,7 @@ class ModelRecord(Record):
         """In what it isn't the record of a model that has been called.
 
         Args:
-            digest: Of the model, with what its function reads.
+            digest: Digest of the model and of what its function reads.
             fingerprint: What it makes of the signal; None if that isn't known.
         """
         if digest != (self.called_digest or self.digest):
@@ -147,7 +147,7 @@ class TaskRecord(Record):
 
     Attributes:
         name: ``<task>-<version>-<mode>``.
-        digest: Of its content at the model's rate.
+        digest: Digest of its content at the model's rate.
     """
 
     name: str
@@ -158,23 +158,23 @@ class Manifest(Record):
     """All of a finished store; the last file that is written.
 
     Attributes:
-        format_version: Of the store's layout.
-        hearbench_version: That made it.
+        format_version: Version of the store's layout.
+        hearbench_version: Version of hearbench that made the store.
         key: The digest by which the store's folder is named.
-        kind: Of embedding.
-        dtype: Of the embeddings on disk.
+        kind: Kind of task, ``scene`` or ``event``.
+        dtype: Type of the embeddings on disk.
         batch: Clips per batch in the reference evaluation; the shards say where there were more
             or fewer.
-        model: Which model.
-        task: Which task.
+        model: The model.
+        task: The task.
         device: Where the model ran; all of them where there were several.
         seconds: Wall-clock time of all shards.
         audio_s: Seconds of audio of all shards.
         peak_memory_mb: Most memory of a process that ran the model, in MiB; None where the system
             doesn't tell.
         peak_device_memory_mb: Most memory of one on the GPU, in MiB.
-        shards: In the order of the task's splits and files.
-        notes: What a reader should know of the model's inputs, in sentences.
+        shards: The shards, in the order of the task's splits and files.
+        notes: Sentences on the model's inputs that a reader should know.
     """
 
     format_version: Literal[1] = 1

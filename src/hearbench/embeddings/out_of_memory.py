@@ -25,6 +25,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
     """Whether an error, or the traceback that its message ends with, is for want of memory.
 
     Args:
-        error: Of numpy, PyTorch, TensorFlow or ONNX Runtime, or a ``ModelError`` with its text.
+        error: An error of numpy, PyTorch, TensorFlow or ONNX Runtime, or a ``ModelError`` that
+            quotes one.
     """
     return bool(_OUT_OF_MEMORY.search("".join(traceback.format_exception_only(error))))

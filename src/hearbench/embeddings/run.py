@@ -92,11 +92,10 @@ class Run:
     rounding; the shards' records say where it happened.
 
     Args:
-        model: The model.
-        task: With audio at the model's rate.
+        task: The task, with audio at the model's rate.
         folder: The store's ``shards/``.
-        shards: Of the task, in the order in which they are computed.
-        dtype: Of the embeddings on disk.
+        shards: The task's shards, in the order in which they are computed.
+        dtype: Type of the embeddings on disk.
         workspace: Threads, where it is remembered what files hold, and who shows progress.
     """
 
@@ -136,18 +135,18 @@ class Run:
         stage = self.workspace.progress.stage(title, "clips", self.total)
         with ThreadPoolExecutor(1, thread_name_prefix="hearbench-write") as writer, stage as update:
             writing: Future[ShardRecord] | None = None
-            for shard, rows, seconds, stats in self._finished_rows(pending, update):
+            for shard, rows, stats in self._finished_rows(pending, update):
                 # At most one shard waits to be written while the next is computed.
                 if writing is not None:
                     records[writing.result().shard_name] = writing.result()
-                writing = writer.submit(self._write, shard, rows, seconds, stats)
+                writing = writer.submit(self._write, shard, rows, stats)
             if writing is not None:
                 records[writing.result().shard_name] = writing.result()
         return [records[shard.name] for shard in self.shards]
 
     def _finished_rows(
         self, pending: list[Shard], update: Update
-    ) -> Iterator[tuple[Shard, _Rows, float, ShardStats]]:
+    ) -> Iterator[tuple[Shard, _Rows, ShardStats]]:
         clips = before = self.total - sum(len(shard.clips) for shard in pending)
         audio_s = 0.0
         begun = shard_begun = time.perf_counter()
@@ -165,15 +164,17 @@ class Run:
                 rows.audio_s += batch_s
                 now = time.perf_counter()
                 if batch.last:
-                    yield batch.shard, rows, now - shard_begun, self._stats(rows, meter)
+                    yield batch.shard, rows, self._stats(rows, now - shard_begun, meter)
                     rows, shard_begun = _Rows(), now
                 clips, audio_s = clips + len(batch.clips), audio_s + batch_s
                 pace = _pace(clips - before, self.total - clips, audio_s, now - begun)
                 update(clips, text=pace)
 
-    def _stats(self, rows: _Rows, meter: GpuMeter) -> ShardStats:
+    def _stats(self, rows: _Rows, seconds: float, meter: GpuMeter) -> ShardStats:
         memory = self.model.engine.memory()
         return ShardStats(
+            audio_s=rows.audio_s,
+            seconds=seconds,
             reduced_batch=rows.reduced_batch,
             enlarged_batch=rows.most_at_once if rows.most_at_once > self.reference else None,
             device_utilisation=meter.take(),
@@ -321,7 +322,7 @@ class Run:
         others = f" (and {len(batch.clips) - 1} clips after it)" if len(batch.clips) > 1 else ""
         return f"{self.task.name}, {batch.shard.split}/{batch.clips[0]}{others}"
 
-    def _write(self, shard: Shard, rows: _Rows, seconds: float, stats: ShardStats) -> ShardRecord:
+    def _write(self, shard: Shard, rows: _Rows, stats: ShardStats) -> ShardRecord:
         try:
             return write_shard(
                 self.folder,
@@ -329,9 +330,7 @@ class Run:
                 np.concatenate(rows.embeddings),
                 np.concatenate(rows.timestamps) if rows.timestamps else None,
                 tuple(rows.frames) if rows.timestamps else None,
-                audio_s=rows.audio_s,
-                seconds=seconds,
-                stats=stats,
+                stats,
             )
         except OSError as error:
             raise EmbeddingError(

@@ -33,6 +33,8 @@ __all__ = ["ShardStats", "damaged_files", "finished_records", "record_path", "wr
 class ShardStats:
     """How a shard was computed; attributes as of `ShardRecord`."""
 
+    audio_s: float
+    seconds: float
     reduced_batch: int | None
     enlarged_batch: int | None
     device_utilisation: float | None
@@ -53,22 +55,16 @@ def write_shard(
     embeddings: npt.NDArray[np.floating],
     timestamps: npt.NDArray[np.float32] | None,
     frames: tuple[int, ...] | None,
-    *,
-    audio_s: float,
-    seconds: float,
-    stats: ShardStats | None = None,
+    stats: ShardStats,
 ) -> ShardRecord:
     """Writes a shard's arrays, then its record.
 
     Args:
         folder: The store's ``shards/``.
-        shard: Which.
         embeddings: (n_clips, size) or (sum of frames, size).
-        timestamps: In ms, (sum of frames,), of event tasks.
+        timestamps: Frame centres in ms, (sum of frames,), of event tasks.
         frames: Per clip, of event tasks.
-        audio_s: Seconds of audio.
-        seconds: Wall-clock time.
-        stats: How it was computed, where that is known.
+        stats: How it was computed.
     """
     record = ShardRecord(
         split=shard.split,
@@ -79,9 +75,7 @@ def write_shard(
         timestamps=None
         if timestamps is None
         else _write_array(folder, f"{shard.name}-ms", timestamps),
-        audio_s=audio_s,
-        seconds=seconds,
-        **({} if stats is None else dataclasses.asdict(stats)),
+        **dataclasses.asdict(stats),
     )
     write_text(record_path(folder, shard), record.model_dump_json() + "\n")
     return record
@@ -96,7 +90,6 @@ def finished_records(
 
     Args:
         folder: The store's ``shards/``.
-        shards: Which.
         workspace: Where it is remembered what files hold, and how many threads look at them.
     """
     found: dict[str, ShardRecord] = {}
@@ -138,7 +131,7 @@ def damaged_files(folder: Path, records: Iterable[ShardRecord], workspace: Works
 
     Args:
         folder: The store's ``shards/``.
-        records: What was written.
+        records: The records of the shards.
         workspace: Where it is remembered what files hold, and how many threads look at them.
     """
     expected = {file.name: file.sha256 for record in records for file in record.files}

@@ -125,8 +125,8 @@ class EmbeddingStore:
     """The embeddings of one model of all clips of one task.
 
     Attributes:
-        folder: Its folder in the cache.
-        manifest: What made it, and its shards.
+        folder: The store's folder in the cache.
+        manifest: The record of what made the store, and of its shards.
         task: The task, with audio at the model's rate.
     """
 

@@ -98,7 +98,7 @@ class BatchSpec:
         batch_size: Clips or frames per training step.
         device: A torch device.
         dtype: Precision of the products.
-        max_memory_bytes: What embeddings may take where they are kept in the host's memory, see
+        max_memory_bytes: Memory that embeddings may take where the host keeps them, see
             `hearbench.probe.transfer.room_bytes`; beyond it they are read again in every epoch.
         standardise: Divide by the training examples' standard deviation.
         shuffle: Put the training examples in another order in every epoch, named by this seed.
@@ -123,7 +123,7 @@ def validations(
     """What each network's logits on the validation clips are worth.
 
     Args:
-        predictor: Which gave them.
+        predictor: The predictor that gave the logits.
         logits: (networks, n_labels, n_clips).
         y: Labels as a loss wants them.
         targets: (n_clips, n_labels) multi-hot, as a score wants them.

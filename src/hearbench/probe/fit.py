@@ -17,7 +17,6 @@ from hearbench.probe.precision import resolve_precision
 from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, FoldPrediction
 from hearbench.probe.protocol import DEFAULT_SEED, Protocol, get_protocol
 from hearbench.probe.training_loop import Outcome
-from hearbench.tasks.store import PreparedTask
 from hearbench.worker.memory import peak_resident_mb
 from hearbench.workspace import Workspace
 
@@ -29,7 +28,6 @@ PROBE_FORMAT = 5
 
 def work_folder(
     store: EmbeddingStore,
-    task: PreparedTask,
     protocol: Protocol,
     *,
     seed: int,
@@ -38,6 +36,7 @@ def work_folder(
     workspace: Workspace,
 ) -> Path:
     """Where a probe keeps what it has finished; named by all that its result depends on."""
+    task = store.task
     key = digest_json(
         {
             "format": PROBE_FORMAT,
@@ -86,7 +85,7 @@ def plan_of(
     dtype = resolve_precision(precision, device)
     folders = {
         seed: work_folder(
-            store, task, protocol, seed=seed, dtype=dtype, device=device, workspace=workspace
+            store, protocol, seed=seed, dtype=dtype, device=device, workspace=workspace
         )
         for seed in seeds
     }
@@ -113,8 +112,9 @@ def fit_probe(
     Args:
         store: Embeddings of a task.
         protocol: A protocol or its name.
-        seed: Of initial weights and dropout. The grid doesn't depend on it.
-        precision: Of the matrix products in training: ``auto``, ``float32`` or ``bfloat16``.
+        seed: Seed for weight initialisation and dropout. The grid doesn't depend on it.
+        precision: Precision of the matrix products during training: ``auto``, ``float32`` or
+            ``bfloat16``.
         workspace: Cache, device, memory, and who shows progress; by default from the environment.
         checkpoint_every_s: Seconds between checkpoints.
 

@@ -44,9 +44,9 @@ class Plan:
     """What all trainings of a probe share.
 
     Attributes:
-        kind: Of the task.
+        kind: The task as the probe sees it.
         protocol: As applied to it.
-        folders: By seed, where its trainings are kept.
+        folders: Folder of the finished trainings, by seed.
         device: A torch device.
         dtype: Precision of the products.
         n_folds: How many folds there are.
@@ -69,10 +69,10 @@ class Learned:
     """What came of one fold with one seed.
 
     Attributes:
-        outcomes: In the points' order.
+        outcomes: Outcomes in the points' order.
         best: Position of the best validation.
-        chosen: What predicts; None if no point was validated.
-        seconds: That it took.
+        chosen: The predictor that was chosen; None if no point was validated.
+        seconds: Seconds that it took.
         device_utilisation: Mean share of the time in which the GPU was busy, 0 to 1; None on a
             CPU, and where it isn't known.
     """
@@ -91,10 +91,10 @@ def learn(
     """Trains, or finds trained, what a fold needs.
 
     Args:
-        plan: Of the probe.
-        number: Of the fold, from 0.
-        fold: Its splits.
-        points: By seed, the positions in the protocol's grid that are tried.
+        plan: The probe's plan.
+        number: Number of the fold, from 0.
+        fold: The fold's splits.
+        points: Positions in the protocol's grid that are tried, by seed.
     """
     # Read lazily: a fold whose trainings are all finished needs no training data.
     data = _FoldData(plan.kind, fold)

@@ -26,7 +26,7 @@ def gather_rows(
 
     Args:
         pieces: (n, n_labels) each.
-        shape: Of all.
+        shape: Shape of the whole array.
         place: A file that takes them; None for memory.
 
     Returns:
@@ -60,7 +60,7 @@ def events_in_parts(
         probabilities: (n_frames, n_labels) probabilities.
         bounds: (n_clips + 1,) first frame of each clip, and the number of frames.
         timestamps_ms: (n_frames,).
-        way: From frames to events.
+        way: How frames become events.
     """
     found = []
     for clips in blocks_of(np.diff(bounds) * probabilities.shape[1], _CELLS):

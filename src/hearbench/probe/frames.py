@@ -108,11 +108,11 @@ class _Batches:
     """An epoch's batches, each time anew.
 
     Attributes:
-        clips: In the protocol's order.
+        clips: The training clips, in the protocol's order.
         labels: Positions in the vocabulary.
-        inputs: What is done to the embeddings.
+        inputs: How embeddings are prepared.
         bounds: Where each batch begins and ends in the sequence of frames.
-        dtype: Of the embeddings.
+        dtype: Type of the embeddings.
         shuffle: Names the random orders; None keeps the order.
         kept: The clips' frames where they are in memory.
     """
@@ -185,8 +185,8 @@ class FrameData:
     """One fold of an event task.
 
     Attributes:
-        batches: What `epoch` takes the batches from, in memory or not.
-        inputs: What was done to the embeddings.
+        batches: The training batches, in memory or not.
+        inputs: How embeddings were prepared.
         labels: The vocabulary.
         valid: The clips that are validated on.
         valid_pieces: Their frames and labels (uint8), piece by piece, if they are kept on the

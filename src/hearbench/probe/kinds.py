@@ -53,7 +53,7 @@ class Chosen:
 
     Attributes:
         predictor: A single network or way to ask neighbours.
-        inputs: What it wants done to the embeddings.
+        inputs: How embeddings are prepared for it.
     """
 
     predictor: Predictor
@@ -100,7 +100,7 @@ class _Kind:
         store: The embeddings.
         protocol: As applied to the task.
         device: A torch device.
-        max_memory_bytes: What embeddings may take.
+        max_memory_bytes: Memory that embeddings may take.
     """
 
     store: EmbeddingStore

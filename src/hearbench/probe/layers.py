@@ -66,7 +66,7 @@ def draw_weights(
     PyTorch's own layers, and batch normalisation starts as the identity.
 
     Args:
-        point: Its shape and kind of initialisation.
+        point: The network's shape and kind of initialisation.
         seed: Names the numbers that are drawn.
         n_features: Numbers per embedding.
         n_labels: Outputs.

@@ -52,7 +52,7 @@ class Validation:
     """One validation of one network.
 
     Attributes:
-        score: By the objective's function, or the loss.
+        score: Value of the objective's function, or the loss.
         postprocessing: The way from frames to events that it was scored with, if any.
     """
 

@@ -104,16 +104,16 @@ class FittedProbe:
     Attributes:
         task: The task.
         embeddings: The manifest of the store that they were made from.
-        embeddings_digest: Of the store's content.
-        embeddings_path: Its folder.
+        embeddings_digest: Digest of the store's content.
+        embeddings_path: Folder of the store.
         protocol: As applied to this task.
-        seed: Of the training.
-        precision: Of the products, ``float32`` or ``bfloat16``.
-        device: Where it ran.
+        seed: Seed for weight initialisation and dropout.
+        precision: Precision of the matrix products, ``float32`` or ``bfloat16``.
+        device: Device that the probes were trained on.
         grid: How every grid point fared on the first fold, in the protocol's order.
         chosen: Position of the one that trained the other folds.
         folds: One per test split, all of the task's kind.
-        notes: What a reader of the scores should know of the embeddings, in sentences.
+        notes: Sentences on the embeddings that a reader of the scores should know.
     """
 
     task: PreparedTask

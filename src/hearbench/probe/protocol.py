@@ -80,7 +80,7 @@ class Protocol(Record):
     isn't looked at, as it has been applied in a result.
 
     Attributes:
-        name: What results call it. A changed protocol has another name.
+        name: Name in results. A changed protocol has another name.
         grid: The points that are tried, in order; of equal validation scores the first wins.
             All are of networks, or all of neighbours.
         batch_size: Clips (or frames) per training step.
@@ -135,7 +135,7 @@ class Protocol(Record):
 
         Args:
             name: Its name.
-            values: By hyperparameter.
+            values: The values of each hyperparameter.
             **changes: Other attributes.
         """
         lists = {key: tuple(each) for key, each in values.items()}

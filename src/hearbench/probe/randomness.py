@@ -33,8 +33,8 @@ class Dropout:
     Args:
         rate: Share that is dropped, to within 2**-17.
         seed: Names the stream.
-        dtype: Of the masks.
-        device: Where they are wanted; a GPU draws its own.
+        dtype: Type of the masks.
+        device: Device of the masks; a GPU draws its own.
     """
 
     def __init__(self, rate: float, seed: int, dtype: torch.dtype, device: torch.device) -> None:

@@ -173,7 +173,7 @@ class ReadClips:
     Attributes:
         clips: Their embeddings.
         targets: (n_clips, n_labels) multi-hot labels.
-        inputs: What is done to the embeddings.
+        inputs: How embeddings are prepared.
         multilabel: Which form a loss wants the labels in.
         dtype: Precision of the batches.
     """
@@ -216,7 +216,7 @@ class SceneData:
         bounds: Where each batch begins and ends.
         valid: The clips that are validated on, in float32.
         valid_targets: (n_valid, n_labels) multi-hot, for the score.
-        inputs: What is done to the embeddings.
+        inputs: How embeddings are prepared.
         multilabel: Binary labels, instead of one index per clip.
         shuffle: Names the random order of each epoch; None keeps the order.
     """

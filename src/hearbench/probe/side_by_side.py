@@ -28,7 +28,7 @@ def take_steps(
 
     Args:
         count: How many workers there are, numbered from 0.
-        steps: What they are given; few of them are held at once.
+        steps: The training steps; few of them are held at once.
         take: Called with a worker's number and a step; for one worker in the steps' order and
             never twice at the same time.
         threads: How many to use in all; what PyTorch does within one call is divided among them.

@@ -36,7 +36,7 @@ class TrainSubset(Record):
     Attributes:
         fraction: Share of the clips, in (0, 1].
         shots: Clips per label, instead of a share.
-        repeat: Which of the independent draws, from 0.
+        repeat: Number of the independent draw, from 0.
     """
 
     fraction: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
@@ -106,8 +106,8 @@ def choose_clips(
     Args:
         label_sets: (n_clips) the labels of each clip, as indices; of an event task, those of its
             events. In an order that is the task's own, not a file system's.
-        subset: Which part.
-        seed: Of the draw, with the repeat; other repeats are independent.
+        subset: The part to draw.
+        seed: Seed of the draw, with the repeat; other repeats are independent.
 
     Returns:
         Positions of the chosen clips, ascending, int64 of shape (n_chosen,).
@@ -216,7 +216,7 @@ class _Stratum:
     """The clips of a label, of which the first that are left can be looked at.
 
     Args:
-        clips: In their order.
+        clips: The clips, in their order.
     """
 
     def __init__(self, clips: Sequence[int]) -> None:

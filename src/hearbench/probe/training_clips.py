@@ -23,7 +23,6 @@ def training_clips(
     task; other folds and repeats draw anew.
 
     Args:
-        task: The task.
         fold: One of its folds.
         subset: A part of the clips; None is all.
 

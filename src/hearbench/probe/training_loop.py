@@ -76,7 +76,7 @@ class Trained:
         outcomes: One per point.
         best: The position of the one with the best validation, the first of equals; None if
             there was no validation.
-        weights: Its weights.
+        weights: The weights of that point.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -124,14 +124,14 @@ def train(
     Points of different seeds never race against each other.
 
     Args:
-        points: By seed, the grid points.
+        points: Grid points by seed.
         data: One fold.
-        objective: What is validated.
-        fold: Its number; with the seeds, it names the random numbers.
+        objective: The score or loss that is validated.
+        fold: Number of the fold; with the seeds, it names the random numbers.
         dtype: Precision of the products.
         racing: When points are given up; None for never.
-        to_beat: By seed, the best validation of points that were trained before.
-        checkpoint: Where the state is kept now and then, and read from at the start.
+        to_beat: Best validation of points that were trained before, by seed.
+        checkpoint: File that the state is saved to now and then, and read from at the start.
         update: Receives progress in epochs after every validation.
 
     Returns:
@@ -253,9 +253,9 @@ class _State:
 
     Attributes:
         stack: The networks of `runs`, in their order.
-        runs: What is still in training.
-        outcomes: Of what has ended, by position.
-        champions: By seed, the best of these.
+        runs: Grid points that are still in training.
+        outcomes: Outcomes of the points that have ended, by position.
+        champions: Best of the points that have ended, by seed.
         epoch: Epochs done.
     """
 

@@ -58,7 +58,7 @@ class _CudaLane:
     """A stream of its own beside the one that computes.
 
     Args:
-        device: With its number.
+        device: The device, with its number.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -162,7 +162,7 @@ def room_bytes(device: str, max_memory_bytes: int) -> int:
     Args:
         device: A torch device. Of a GPU's memory it is half of what is free, or kept by this
             process without being in use: the rest is for networks and what they compute.
-        max_memory_bytes: What embeddings may take of the host's memory, in which a CPU computes.
+        max_memory_bytes: Memory of the host, in which a CPU computes, that embeddings may take.
     """
     if torch.device(device).type != "cuda":
         return max_memory_bytes

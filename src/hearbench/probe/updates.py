@@ -31,7 +31,7 @@ class Learnt:
         weight: float32, changed in place.
         first: Adam's first moment, likewise.
         second: Its second moment.
-        gradient: In any precision.
+        gradient: The gradient, in any precision.
         rounded: Gets the new weight in its own precision; None if it isn't kept in another.
         before: Called with the first row and the one after the last before they change.
     """
@@ -61,7 +61,7 @@ def adam_step(
 
     Args:
         weights: float32.
-        gradients: Of the same shapes, and float32.
+        gradients: Gradients of the same shapes, in float32.
         firsts: First moments.
         seconds: Second moments.
         lr: Learning rate.

@@ -35,8 +35,8 @@ class SplitScores:
     Attributes:
         predictions: Predictions and annotation of the split's clips, in the order of the first
             result that is compared.
-        scores: By name; None where nothing was predicted, so that a score is undefined.
-        points: By name, the scores themselves; NaN where undefined.
+        scores: Scores by name; None where nothing was predicted, so that they are undefined.
+        points: Values of the scores on the clips as they are, by name; NaN where undefined.
     """
 
     predictions: Split
@@ -63,10 +63,10 @@ class ClipScores:
     """All test splits of a result.
 
     Attributes:
-        folder: Where the result lies.
-        result: What it says.
+        folder: The result's folder.
+        result: The result.
         labels: The vocabulary.
-        splits: In the order of the result's folds.
+        splits: The test splits, in the order of the result's folds.
     """
 
     folder: Path

@@ -54,8 +54,8 @@ class CurveScore(Record):
         std: Sample standard deviation over repeats (ddof 1); None with one repeat.
         low: Lower end of the interval of the mean, by Student's t over repeats and not cut off
             at the score's bounds; None with one repeat.
-        high: Its upper end.
-        per_repeat: By repeat, the mean over folds.
+        high: Upper end of the interval.
+        per_repeat: Mean over folds, by repeat.
         share_of_all: The mean as a share of the score with all training clips; None where that
             isn't known or isn't above 0, and for scores of which less is better.
     """
@@ -72,7 +72,7 @@ class CurvePoint(Record):
     """One size of the training set.
 
     Attributes:
-        part: Which, in its repeat 0.
+        part: The part of the training clips, in its repeat 0.
         n_clips: Labelled training clips, the mean over repeats and folds.
         n_clips_per_repeat: The mean over folds, by repeat.
         scores: All of the task's, in its order.
@@ -108,7 +108,7 @@ class Area(Record):
     by it where they go from the same point to the same.
 
     Attributes:
-        series: Of which points.
+        series: The points that the area is over.
         low_clips: Clips at the smallest point.
         high_clips: Clips at the largest.
         scores: The mean height, by score.
@@ -124,21 +124,21 @@ class Curve(StoredRecord):
     """How a model's scores on a task grow with the training clips.
 
     Attributes:
-        format_version: Of this layout.
-        hearbench_version: That made it.
-        model: Which model.
-        task: Which task.
+        format_version: Version of this layout.
+        hearbench_version: Version of hearbench that made the curve.
+        model: The model, with digests of its weights and source.
+        task: The task, with the digest of its content at the model's rate.
         protocol: Without the part that each point learns from.
-        seed: Of repeat 0; repeat r has seed + r.
-        precision: Of the matrix products in training.
-        level: Of the intervals.
+        seed: Seed of repeat 0; repeat r has seed + r.
+        precision: Precision of the matrix products during training.
+        level: Confidence level of the intervals.
         primary_score: The one that was optimised.
         maximise: Whether higher is better, by score.
         points: Shares first, then shots, each from small to large.
-        all_clips: Of all training clips; None where that result isn't there, or is another's.
+        all_clips: Scores with all training clips; None without that result, or if it is another's.
         areas: Per series of at least two points.
         missing: Labels of trainings that were asked for and aren't there.
-        notes: What a reader should know, in sentences.
+        notes: Sentences that a reader should know.
     """
 
     FILE = CURVE_FILE

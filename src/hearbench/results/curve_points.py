@@ -76,7 +76,7 @@ def build_curve(
         clips: Counts training clips.
         asked: Parts and repeats that should be there; those that aren't are named. By default
             every repeat of any point, at every point.
-        level: Of the intervals.
+        level: Confidence level of the intervals.
 
     Raises:
         ResultError: There is no result, one can't be read, or they are of different models,

@@ -38,7 +38,7 @@ def content_difference(
     Args:
         stated: The one.
         right: The other.
-        where: Of both, for the answer.
+        where: Name of the place of both values.
         close: By how much two numbers may differ, as a share of the larger one or, if that is less
             than 1, in all.
 

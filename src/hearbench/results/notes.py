@@ -59,7 +59,7 @@ def _few_steps(result: Result, folder: Path) -> list[int]:
 
     Args:
         result: The result.
-        folder: Where it lies.
+        folder: The result's folder.
     """
     point = result.grid[result.chosen].point
     if not isinstance(point, GridPoint):

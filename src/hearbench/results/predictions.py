@@ -46,7 +46,7 @@ class Predictions:
         task_type: The kind of task.
         labels: The vocabulary.
         score_names: The scores that they are made for.
-        splits: By name, in the order of the task's folds.
+        splits: The test splits by name, in the order of the task's folds.
     """
 
     task_type: TaskType

@@ -51,7 +51,7 @@ class PartSummary(Record):
     Attributes:
         mean: Unweighted mean over test splits, those that are undefined left out.
         std: Sample standard deviation over these folds (ddof 1); None with a single test split.
-        per_fold: By test split.
+        per_fold: The number of each test split.
     """
 
     mean: Number
@@ -64,7 +64,7 @@ class ScoreSummary(PartSummary):
 
     Attributes:
         maximise: Whether higher is better.
-        parts: What it is made of, by name: precision and recall of an F-measure.
+        parts: The numbers that it is made of, by name: precision and recall of an F-measure.
     """
 
     maximise: bool
@@ -96,7 +96,8 @@ class FoldResult(Record):
             infinity, if the first one was undefined already.
         best_epoch: After which epoch that was, from 1; 0 if there was no validation.
         epochs: How many were trained.
-        postprocessing: Of the best validation, with which the test was scored (event tasks).
+        postprocessing: How frames became events in the best validation and in the test (event
+            tasks).
     """
 
     test: str
@@ -119,14 +120,14 @@ class GridResult(Record):
     """How a grid point fared on the first fold.
 
     Attributes:
-        point: Its hyperparameters.
-        validation_score: Its best validation; the worst there is, an infinity, if the first one was
+        point: The hyperparameters.
+        validation_score: The best validation; the worst there is, an infinity, if the first one was
             undefined already. Null in results of earlier versions wherever one was undefined.
         best_epoch: After which epoch, from 1.
         epochs: How many were trained.
         ended: ``patience``, ``max_epochs``, ``undefined_score`` (a validation that wasn't
             finite), ``raced`` (given up early) or ``asked`` (neighbours, which aren't trained).
-        postprocessing: Of the best validation (event tasks).
+        postprocessing: How frames became events in the best validation (event tasks).
     """
 
     point: GridPoint | NeighbourPoint
@@ -141,7 +142,7 @@ class EmbeddingsRecord(Record):
     """Which embeddings were scored.
 
     Attributes:
-        digest: Of their content.
+        digest: Digest of their content.
         dtype: On disk.
         size: Numbers per embedding.
         kind: ``scene`` or ``event``.
@@ -188,11 +189,11 @@ class Resources(Record):
         created: When the result was written, UTC, ISO 8601.
         embed_s: Seconds to embed the task.
         probe_s: Seconds to train and score.
-        fold_s: Of these, per test split; the first holds the grid.
+        fold_s: Seconds of ``probe_s`` per test split; the first one's include the grid.
         audio_s: Seconds of audio that were embedded.
         embed_peak_memory_mb: Peak resident memory while embedding, MiB, where known.
         probe_peak_memory_mb: Peak resident memory of the process that wrote the result, MiB.
-        embeddings_path: Where the embeddings were kept.
+        embeddings_path: Folder of the embeddings.
         stages: The same by stage, with throughput; empty in results of earlier versions.
     """
 
@@ -211,25 +212,25 @@ class Result(StoredRecord):  # noqa: PLW1641 - its scores are in dictionaries
     """The scores of one model on one task, with all that made them.
 
     Attributes:
-        format_version: Of this layout.
-        hearbench_version: That made it.
-        model: Which model, with digests of its weights and source.
-        task: Which task, with the digest of its content at the model's rate.
+        format_version: Version of this layout.
+        hearbench_version: Version of hearbench that made the result.
+        model: The model, with digests of its weights and source.
+        task: The task, with the digest of its content at the model's rate.
         kind: ``scene`` or ``event``.
         prediction_type: ``multiclass`` or ``multilabel``.
         n_labels: Size of the vocabulary.
-        embeddings: Which embeddings.
+        embeddings: The embeddings that were scored.
         protocol: All that affects the score, under its name.
-        seed: Of the training.
-        device: Where it was trained.
-        precision: Of the matrix products in training.
-        versions: Of the libraries that computed.
+        seed: Seed for weight initialisation and dropout.
+        device: Device that the probe was trained on.
+        precision: Precision of the matrix products during training.
+        versions: Versions of Python and of the libraries that computed.
         primary_score: The one that was optimised.
         scores: All of the task's, in its order.
-        folds: In the protocol's order.
+        folds: The trainings, in the protocol's order.
         chosen: Position in ``grid`` of the point that was used.
-        grid: In the protocol's order.
-        notes: What a reader of the scores should know, in sentences.
+        grid: The grid points, in the protocol's order.
+        notes: Sentences that a reader of the scores should know.
         resources: Time and memory.
     """
 

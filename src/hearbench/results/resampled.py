@@ -38,7 +38,7 @@ def resampled(
     """Resamples the test clips of each fold, the same way for all models and seeds.
 
     Args:
-        name: Of the score.
+        name: The score.
         models: Per model, per seed, all splits, with the same clips in the same order. The
             splits are taken in the order of the first.
         n_resamples: How many.

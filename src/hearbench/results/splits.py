@@ -85,7 +85,7 @@ class Split(ABC):
         """The split as a probe predicted it.
 
         Args:
-            fold: What a probe has for such a task, see `hearbench.probe.predictions`.
+            fold: A prediction for that kind of task from `hearbench.probe.predictions`.
             labels: The vocabulary.
         """
 
@@ -97,7 +97,7 @@ class Split(ABC):
 
         Args:
             place: The folder of the files.
-            fold: What the result says of the split.
+            fold: The result's record of the split.
             clips: File names of the split's clips.
             labels: The vocabulary.
         """

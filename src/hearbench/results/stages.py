@@ -17,7 +17,7 @@ def stage_records(
     """Embedding, the probe of each test split, and scoring, in this order.
 
     Args:
-        predictions: With the manifest of their embeddings.
+        predictions: Fitted probes, with the manifest of their embeddings.
         scoring_s: Seconds that all scores took.
         peak_memory_mb: The most memory that this process has had resident, MiB.
     """

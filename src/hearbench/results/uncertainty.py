@@ -41,8 +41,8 @@ class Range(Record):
     """An interval of a mean score.
 
     Attributes:
-        low: Its lower end.
-        high: Its upper end.
+        low: The lower end.
+        high: The upper end.
     """
 
     low: Number
@@ -60,7 +60,7 @@ class Source(Record):
             of the mean over seeds.
         beyond: The part of ``std`` that isn't noise of the other sources, as a standard deviation;
             None of clips and of all together.
-        interval: Of the mean, as far as this source goes.
+        interval: Interval of the mean, as far as this source goes.
     """
 
     n: int | None
@@ -77,11 +77,11 @@ class ScoreUncertainty(Record):
         mean: Over seeds and the folds that are defined.
         per_seed: Means over these folds, by seed.
         per_fold: Means over seeds, by test split.
-        clips: What another choice of test clips would change.
-        seeds: What other seeds would; None with one seed.
-        folds: What other folds would; None with one fold.
+        clips: Uncertainty by the choice of test clips.
+        seeds: Uncertainty by the seeds; None with one seed.
+        folds: Uncertainty by the folds; None with one fold.
         total: All sources that are known, together.
-        notes: What isn't known, and why, in sentences.
+        notes: Sentences on what isn't known, and why.
     """
 
     maximise: bool
@@ -99,16 +99,16 @@ class Uncertainty(StoredRecord):
     """How sure all scores of a result are.
 
     Attributes:
-        format_version: Of this layout.
+        format_version: Version of this layout.
         model: Name of the model.
         task: Name of the task.
         primary_score: The one that was optimised.
-        level: Of the intervals.
+        level: Confidence level of the intervals.
         n_resamples: Bootstrap resamples behind them.
         resampling_seed: Decided what they are.
-        seeds: Of the trainings; the first is that of ``result.json``.
+        seeds: Seeds of the trainings; the first is that of ``result.json``.
         n_clips: Test clips, by test split.
-        scores: By name, in the result's order.
+        scores: Uncertainty of each score, in the result's order.
     """
 
     FILE = UNCERTAINTY_FILE
@@ -134,7 +134,7 @@ def uncertainty(
     Args:
         folder: ``OUT/MODEL/TASK``, with ``seeds/<seed>/`` for each further seed.
         n_resamples: Bootstrap resamples of the test clips; at least 2.
-        level: Of the intervals, between 0 and 1.
+        level: Confidence level of the intervals, between 0 and 1.
         seed: Decides the resamples.
 
     Raises:

@@ -74,9 +74,9 @@ class Variance:
     """Variance of a mean, or of a difference of two, by source; a sum.
 
     Attributes:
-        clips: Of the test clips.
-        seeds: Of the trainings' luck beyond that of the test clips; None with one seed.
-        folds: Of the folds beyond clips and seeds; None with one fold.
+        clips: Variance by the choice of test clips.
+        seeds: Variance by the seeds beyond that by the test clips; None with one seed.
+        folds: Variance by the folds beyond clips and seeds; None with one fold.
         degrees: Degrees of freedom of the sum.
         n_clips: Test clips in all.
     """
@@ -112,7 +112,7 @@ class Variance:
         """Two-sided, of the hypothesis that what is estimated is 0.
 
         Args:
-            estimate: What has this variance.
+            estimate: The number that has this variance.
             reach: How large it could be at most. Where nothing varies, p is one minus the level at
                 which the interval of `hearbench.stats.paired.difference_interval` touches 0.
         """
