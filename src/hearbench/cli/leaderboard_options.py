@@ -24,7 +24,6 @@ def say_what_is_left_out(own: Sequence[OwnRow], refused: str = "refused") -> Non
     """Tells on stderr which results don't count, and what else to know of the rows.
 
     Args:
-        own: The rows.
         refused: What becomes of results that don't count.
     """
     for row in own:

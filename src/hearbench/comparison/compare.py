@@ -49,7 +49,6 @@ def compare(
             are more where the correction for many comparisons needs them.
         level: Level of an interval alone, between 0 and 1; 1 minus it is the level of all tests
             together, by which the intervals of differences are widened.
-        seed: Seed of the resamples.
 
     Raises:
         ResultError: There are fewer than two models, no two share a task, a result isn't what it

@@ -46,7 +46,6 @@ def mean_ranks(
     """Ranks models on each task, and means of ranks over the tasks with a score of every model.
 
     Args:
-        names: Names of all models.
         samples: The tasks, each with some or all of the models.
         pairs: By task, what the tests found; a task without an entry has no model that is
             surely better.

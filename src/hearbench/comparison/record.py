@@ -34,7 +34,6 @@ class TaskScore(Record):
     """The score of one model on one task.
 
     Attributes:
-        model: Name of the model.
         mean: The score, over seeds and folds.
         std: Standard deviation of the mean, of all sources that are known; NaN if unknown.
         low: Lower end of the score's interval; NaN if unknown.
@@ -117,7 +116,6 @@ class TaskComparison(Record):
     """Several models on one task.
 
     Attributes:
-        task: Name of the task.
         score: Name of the score that is compared.
         maximise: Whether higher is better.
         n_clips: Test clips in all.
@@ -143,7 +141,6 @@ class ModelStanding(Record):
     """One model over all tasks.
 
     Attributes:
-        model: Name of the model.
         mean_rank: Mean rank over the tasks that all models have; NaN without such a task.
         low: The best mean rank that no verdict speaks against.
         high: The worst mean rank that no verdict speaks against.
@@ -174,14 +171,11 @@ class Comparison(Record):
     """Several models on the tasks that they share.
 
     Attributes:
-        format_version: Version of this layout.
-        models: Names of the models, as shown.
         baseline: The model that all others are compared with; None for all pairs.
         test: ``bootstrap`` or ``permutation``.
         level: Level of the intervals of scores and of single differences; a corrected p of at most
             1 minus it is a difference.
         n_resamples: Resamples of the test clips, or permutations.
-        resampling_seed: Seed of the resamples.
         n_tests: Comparisons that p-values are corrected for.
         tasks: What was found on each task, by name.
         standings: What was found of each model, in the order of ``models``.

@@ -26,7 +26,6 @@ class Resampling:
     Attributes:
         n_resamples: Draws of the test clips.
         n_permutations: Swaps of two models' predictions, for each pair of models that is asked for.
-        seed: Seed of both.
     """
 
     n_resamples: int = 2000
@@ -39,8 +38,6 @@ class ResampledTask:
     """One score of one task, for every model that has it and over resamples of its test clips.
 
     Attributes:
-        task: Name of the task.
-        score: Name of the score.
         maximise: Whether higher is better.
         models: The models that have the task.
         n_clips: Clips of each test split.
@@ -62,7 +59,6 @@ def score_of(task: str, models: Sequence[ModelResults], wanted: str | None) -> s
     """Chooses the score to compare models by on a task.
 
     Args:
-        task: Name of the task.
         models: The models that have it.
         wanted: Name of a score; None for the first one of the task's results.
 
@@ -95,7 +91,6 @@ def resample_task(
     """Reads the predictions of a task's results and resamples its test clips.
 
     Args:
-        task: Name of the task.
         score: Name of a score that all the results have.
         models: Models that have the task.
         resampling: How often, and by which seed.

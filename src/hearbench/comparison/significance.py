@@ -86,7 +86,6 @@ def raw_pair(sample: ResampledTask, a: int, b: int, test: str) -> RawPair:
     """Measures the difference of two models, with its variance and p-values.
 
     Args:
-        sample: The resampled task.
         a: Position of the first model.
         b: Position of the second model, whose score is taken off.
         test: ``bootstrap`` or ``permutation``.
@@ -114,8 +113,6 @@ def judged(
     """Decides whether a difference is one, with an interval that says the same.
 
     Args:
-        sample: The resampled task.
-        pair: The difference.
         p_holm: The p-value, corrected for all differences.
         divisor: What the correction divided the level of this test by.
         level: Level of an interval alone; 1 minus it is the level of all tests together.

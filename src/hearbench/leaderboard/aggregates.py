@@ -73,7 +73,6 @@ class Aggregate:
         """Values if tasks counted more or less than once.
 
         Args:
-            matrix: The models.
             weights: (n_weightings, n_tasks), how often each task counts.
 
         Returns:

@@ -39,9 +39,6 @@ class LeaderboardTask:
 
     Attributes:
         name: ``<name>-<version>-<mode>``.
-        column: Name of the column.
-        spec: The catalog's facts.
-        mode: Name of the mode.
     """
 
     name: str
@@ -63,7 +60,6 @@ class ColumnFacts:
     """A column of the table.
 
     Attributes:
-        column: Name of the column.
         domain: ``speech``, ``environment``, ``music``, or `OTHER_DOMAIN`.
         tasks: The tasks behind it; Beehive has two, a column that the catalog doesn't know none.
         score: The score that the column holds, in words.

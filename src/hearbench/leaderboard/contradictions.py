@@ -60,7 +60,6 @@ def contradictions(result: Result, task: TaskFacts, today: dt.date) -> Iterator[
     """Finds what can't be true in a result, in sentences.
 
     Args:
-        result: The result.
         task: What is known of its task.
         today: No result is of a later day.
     """

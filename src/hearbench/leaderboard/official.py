@@ -42,7 +42,6 @@ def enter_row(
     """Enters a model's row into a leaderboard's CSV, which is whole or unchanged.
 
     Args:
-        row: The row.
         path: The file; one that doesn't exist begins with the official table.
         overwrite: Whether a row of the same name is replaced.
         tell: Called with a line if another process is entering a row.

@@ -56,7 +56,6 @@ class OwnRow:
     """A model's row and the results that it is made of.
 
     Attributes:
-        row: The row.
         sources: By column that has a score, the results behind it, as files or tasks.
         refused: Results that don't count though their task does.
         elsewhere: Tasks whose results aren't on the leaderboard.

@@ -32,7 +32,6 @@ class RankedScore:
     """A model's score on one task, and how it stands among the others.
 
     Attributes:
-        column: Name of the task.
         score: In 0 to 1; None where missing.
         rank: 1 for the best; equal scores share the better rank. None without a score.
         of: How many models have a score, this one included if it has.
@@ -84,7 +83,6 @@ def order_models(table: Table, columns: Sequence[str], order: str | None) -> tup
     """Puts a table's models in order.
 
     Args:
-        table: The models.
         columns: The tasks whose sum counts.
         order: A column, or one of `ORDERS`; by default the only column, or the sum. ``mean`` is
             the paper's mean normalised score, and of fewer than three models the sum.

@@ -38,7 +38,6 @@ def result_problems(result: Result, task: LeaderboardTask, folder: Path | None) 
     """Lists why a result doesn't count, in sentences; empty if it does.
 
     Args:
-        result: The result.
         task: The task that it is of.
         folder: Folder of the result, to compute its scores again from the files beside it; None if
             that isn't known.

@@ -48,7 +48,6 @@ def check_sanity(result: Result, folder: Path, clip_s: float | None = None) -> N
     What else can be wrong with the files is for `hearbench.leaderboard.recompute` to find.
 
     Args:
-        result: The result.
         folder: Where it lies, with ``predictions/``.
         clip_s: The length of every clip of the task, in seconds; None where it isn't known.
 

@@ -23,8 +23,6 @@ class ScoreMatrix:
     """Scores of models on tasks.
 
     Attributes:
-        models: Names of the models.
-        columns: Names of the tasks.
         scores: (n_models, n_tasks) in 0 to 1, NaN where missing.
         normalised: (n_models, n_tasks) in the paper's measure, -1 to 1, missing scores imputed.
             It is made of the models that have half of the table's scores. To the others nothing

@@ -27,7 +27,6 @@ class Standing:
     """The models by one aggregate.
 
     Attributes:
-        aggregate: Which one.
         values: (n_models,), NaN where a model has none.
         ranks: (n_models,), 1 for the best; equal values share the better rank. NaN likewise.
         interval: Best and worst rank (n_models,), see `rank_interval`.
@@ -147,11 +146,8 @@ def rank_interval(
     interval says how far the choice could matter, and not how another benchmark would come out.
 
     Args:
-        aggregate: The aggregate.
-        matrix: The models and tasks.
         n_resamples: How often tasks are drawn.
         level: Share of the resamples that an interval holds.
-        seed: Seed of the draws.
 
     Returns:
         Best and worst rank (n_models,), both of which occurred; NaN for models without a value.

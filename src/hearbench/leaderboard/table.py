@@ -38,7 +38,6 @@ class Row:
     """A model's row.
 
     Attributes:
-        model: Name of the model.
         url: Web address of its description; may be empty.
         submitted: ``HEAR 2021`` or an ISO date; may be empty.
         scores: Scores in 0 to 1 in the order of the table's columns, None where missing.

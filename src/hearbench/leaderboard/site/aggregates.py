@@ -34,7 +34,6 @@ class Cell:
     Attributes:
         text: The value; like the others empty where the model has none.
         value: The value with all digits, to sort by.
-        rank: Rank of the model.
         interval: Interval of the rank over tasks drawn with replacement.
     """
 

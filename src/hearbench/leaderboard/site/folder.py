@@ -57,7 +57,6 @@ def write_folder(out: Path, files: Mapping[str, bytes]) -> list[Path]:
     leaves the old one.
 
     Args:
-        out: The folder.
         files: Contents by their paths within it, with slashes.
 
     Returns:

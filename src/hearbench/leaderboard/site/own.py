@@ -31,8 +31,6 @@ class ScoreInterval:
     """The interval of a score, as far as its uncertainty is known.
 
     Attributes:
-        low: Lower end.
-        high: Upper end.
         level: Level of the interval, in 0 to 1.
         sources: Sources of variance in it, of ``test clips``, ``seeds`` and ``folds``.
     """
@@ -48,7 +46,6 @@ class OwnResult:
     """A user's result, with what lies beside it.
 
     Attributes:
-        result: The result.
         interval: Interval of its first score, where it is known.
         seeds: Seeds of the trainings, where there are more than the result's own.
     """
@@ -81,7 +78,6 @@ class OwnModel:
     """A model whose results are at hand.
 
     Attributes:
-        name: Name of the model.
         own: One result per task, by the names of the tasks.
     """
 

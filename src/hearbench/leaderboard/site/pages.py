@@ -30,12 +30,8 @@ class ModelPage:
     """The page of a model.
 
     Attributes:
-        row: Row of the table.
         slug: File name of the page, without its ending.
         url: Where it is described, if that is safe to follow.
-        total: Sum of the scores.
-        own: Results of the model, where they are at hand.
-        position: Position in the table.
     """
 
     row: Row
@@ -70,7 +66,6 @@ class TaskPage:
     """The page of a task.
 
     Attributes:
-        facts: Facts of the catalog.
         slug: File name of the page, without its ending.
         ranked: Score and rank of each model, in the table's order.
     """
@@ -95,8 +90,6 @@ class ScoreLine:
     """A model's score on a task, as a line of either's page.
 
     Attributes:
-        model: The model.
-        task: The task.
         ranked: The score and its rank.
         bar: Drawing of the score among the others.
         spread: Standard deviation over the folds, where it is known and there are folds; None
@@ -116,7 +109,6 @@ class Content:
     """All of a site's content.
 
     Args:
-        table: The models.
         own: Models with results at hand, by their names; those that the table doesn't have get
             a row without scores.
     """
