@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
@@ -235,6 +236,20 @@ def test_an_interpreter_without_numpy(tmp_path: Path, path: Path, workspace: Wor
     venv.create(tmp_path / "bare", with_pip=False)
     with pytest.raises(ModelError, match=r"has no numpy.*-m pip install numpy"):
         load_model(path, workspace=workspace, interpreter=Interpreter(tmp_path / "bare/bin/python"))
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"timeout_s": math.nan}, "--timeout nan: a number of seconds above 0"),
+        ({"timeout_s": math.inf}, "--timeout inf"),
+        ({"memory_gb": math.nan}, "--model-memory nan: a number of GiB above 0"),
+        ({"memory_gb": 0.0}, "--model-memory 0"),
+    ],
+)
+def test_limits_that_are_none(limits: dict[str, float], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        replace(HERE, **limits)  # type: ignore[arg-type]
 
 
 READS = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,9 @@ from hearbench.models.finding import NamedModel
 from hearbench.models.options import OptionValue
 
 __all__ = ["Interpreter", "Loaded", "Shown", "load_error"]
+
+# What can't be counted in bytes by a system's limits.
+_MOST_GB = float(1 << 33)
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,9 @@ class Interpreter:
         memory_gb: What it may allocate, in GiB; None for any.
         readable: Further files and folders that it may read in a sandbox.
         hidden: Folders that it mustn't read, such as those of tasks, beside hearbench's cache.
+
+    Raises:
+        ModelError: The time or the memory is no positive number that a system can count.
     """
 
     python: Path
@@ -33,6 +40,13 @@ class Interpreter:
     memory_gb: float | None = None
     readable: tuple[Path, ...] = ()
     hidden: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        # A comparison with NaN is false.
+        if not 0 < self.timeout_s <= threading.TIMEOUT_MAX:
+            raise ModelError(f"--timeout {self.timeout_s}: a number of seconds above 0 is needed.")
+        if self.memory_gb is not None and not 0 < self.memory_gb < _MOST_GB:
+            raise ModelError(f"--model-memory {self.memory_gb}: a number of GiB above 0 is needed.")
 
 
 @dataclass(frozen=True)
