@@ -74,6 +74,7 @@ LIKE_THE_ISOLATIONS = {
     "replaces_stdout",
     "closes_stdout",
     "import_reads_labels",
+    "exits",
 }
 
 
