@@ -58,14 +58,18 @@ def demo(
             write_starter_model,
         )
 
-        workspace = o.settings_of(out / "cache" if cache is None else cache, device, workers)
+        cache = out / "cache" if cache is None else cache
+        workspace = o.WorkspaceOptions(cache=cache, device=device, workers=workers).workspace()
         tasks = make_demo_tasks(out, workspace=workspace)
         write_starter_model(out / _STARTER)
     if tasks_only:
         _show_made(tasks, out / _STARTER, as_json=json)
         return
     with answers_only():
-        plan = o.plan_of(DEMO_PROTOCOL, 42, "auto", DEMO_ONLY, DEMO_GRID_POINTS, workspace)
+        training = o.TrainingOptions(
+            protocol=DEMO_PROTOCOL, only=list(DEMO_ONLY), grid_points=DEMO_GRID_POINTS
+        )
+        plan = training.plan(workspace)
         results = evaluated(
             _MODEL,
             tasks,

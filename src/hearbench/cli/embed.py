@@ -8,7 +8,6 @@ from typing import Any
 import typer
 
 from hearbench.cli import options as o
-from hearbench.cli import places
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import answer_json, answer_line
 
@@ -25,7 +24,7 @@ def embed_verb(
     task: o.Tasks,
     choice: o.ModelChoiceOptions,
     place: o.WorkspaceOptions,
-    host: places.HostOptions,
+    host: o.HostOptions,
     dtype: o.DtypeName = "float32",
     json: o.Json = False,
 ) -> None:

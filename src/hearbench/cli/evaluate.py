@@ -12,7 +12,6 @@ import hearbench
 from hearbench.cli import cluster as c
 from hearbench.cli import options as o
 from hearbench.cli.cluster import ClusterOptions
-from hearbench.cli.places import HostOptions
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import answer_json, say
 from hearbench.errors import HearError
@@ -131,7 +130,7 @@ def evaluate(
     training: o.TrainingOptions,
     few: FewLabelsOptions,
     place: o.WorkspaceOptions,
-    host: HostOptions,
+    host: o.HostOptions,
     cluster: ClusterOptions,
     name: o.Name = None,
     overwrite: o.Overwrite = False,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hearbench.cli import options as o
 from hearbench.cli.running import answers_only, verb
 from hearbench.cli.terminal import answer_json, answer_line
-from hearbench.leaderboard.check import BundleReport, check_bundle, task_finder
 from hearbench.leaderboard.official import table_or_official
+
+if TYPE_CHECKING:
+    from hearbench.leaderboard.check import BundleReport
 
 __all__ = ["check"]
 
@@ -48,8 +50,11 @@ def check(
 
     Exit codes: 0 it can be taken, 1 it can't, with the reasons.
     """
+    # Brings torch along, which the help can do without.
+    from hearbench.leaderboard.check import check_bundle, task_finder
+
     with answers_only():
-        find = task_finder(task or (), o.settings_of(cache))
+        find = task_finder(task or (), o.WorkspaceOptions(cache=cache).workspace())
         report = check_bundle(bundle, table_or_official(csv), find)
     if json:
         answer_json(_as_json(report))

@@ -1,7 +1,11 @@
-"""Options that several verbs share, and what is read from them."""
+"""Options that several verbs share, in groups, and what is read from them.
+
+Libraries are imported where they are used, so that the help of a verb needs none of them.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,48 +14,36 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hearbench.errors import HearError, ModelError, ProbeError
+from hearbench.models.ref import ModelRef
 from hearbench.progress import TerminalProgress
-from hearbench.workspace import Workspace
+from hearbench.workspace import Workspace, user_path
 
 if TYPE_CHECKING:
     from hearbench.embeddings.manifest import Dtype
     from hearbench.evaluation.probes import ProbeSetup
     from hearbench.models.loaded import Interpreter
-    from hearbench.models.ref import ModelRef
 
 __all__ = [
     "CacheDir",
     "CorpusDirs",
     "Device",
     "DtypeName",
-    "GridPoints",
+    "HostOptions",
     "Json",
-    "MaxMemory",
-    "Mirror",
     "ModelChoiceOptions",
-    "ModelOptions",
     "ModelSpec",
     "ModelSpecs",
     "Name",
-    "Only",
     "Out",
     "Overwrite",
-    "Precision",
-    "ProtocolName",
     "Results",
-    "Seed",
-    "Seeds",
     "Tasks",
     "TrainingOptions",
-    "Weights",
     "Workers",
     "WorkspaceOptions",
     "checked_dtype",
     "make_folder",
-    "model_ref",
     "pairs",
-    "plan_of",
-    "settings_of",
 ]
 
 ModelSpec = Annotated[
@@ -197,6 +189,55 @@ Overwrite = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")]
 
 
+Python = Annotated[
+    str | None,
+    typer.Option(
+        "--python",
+        metavar="P",
+        help="Run the model in another interpreter, as venv/bin/python; with --env also a version.",
+    ),
+]
+Env = Annotated[
+    str | None,
+    typer.Option(
+        "--env",
+        metavar="SPEC",
+        help="Run the model in an environment made for it: from a source tree, or a requirement "
+        "of pip.",
+    ),
+]
+Sandbox = Annotated[
+    bool,
+    typer.Option(
+        "--sandbox", help="Run the model without a network and with only the files it needs."
+    ),
+]
+TimeoutS = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        metavar="S",
+        min=1,
+        help="Seconds that a model in a process of its own may take for one call; 1800 by default.",
+    ),
+]
+ModelMemory = Annotated[
+    float | None,
+    typer.Option(
+        "--model-memory",
+        metavar="GB",
+        min=0.1,
+        help="Memory in GiB that a model in a process of its own may allocate.",
+    ),
+]
+Readable = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--readable", metavar="PATH", help="Path that the sandbox lets the model read. Repeatable."
+    ),
+]
+
+
 @dataclass(frozen=True)
 class WorkspaceOptions:
     """Where a verb works, and with how much of the machine."""
@@ -213,7 +254,18 @@ class WorkspaceOptions:
         Raises:
             HearError: It can't, or there is no device of that name.
         """
-        return settings_of(self.cache, self.device, self.workers, self.max_memory, self.mirror)
+        workspace = Workspace.from_environment(
+            cache_dir=self.cache,
+            device=self.device,
+            workers=self.workers,
+            max_memory_gb=self.max_memory,
+            mirror=self.mirror,
+            progress=TerminalProgress(),
+        )
+        make_folder(
+            workspace.cache_dir, "the cache", "Choose another by --cache or HEARBENCH_CACHE."
+        )
+        return workspace
 
 
 @dataclass(frozen=True)
@@ -230,7 +282,64 @@ class ModelChoiceOptions:
             ModelError: An option can't be handed to a model.
             HearError: The options can't be read, or the device can't be used.
         """
-        return model_ref(spec, self.weights, self.option, workspace, host)
+        given = pairs(self.option, "--option")
+        for key in ("spec", "workspace", "interpreter"):
+            if key in given:
+                raise ModelError(f"An option named {key!r} can't be handed to a model.")
+        if "weights" in given:
+            raise ModelError("Hand the weights over with --weights, not as an option.")
+        if host is None:
+            check_device(workspace)
+        return ModelRef(spec, self.weights, tuple(given.items()), host)
+
+
+@dataclass(frozen=True)
+class HostOptions:
+    """The process in which a model runs."""
+
+    python: Python = None
+    env: Env = None
+    sandbox: Sandbox = False
+    timeout: TimeoutS = None
+    model_memory: ModelMemory = None
+    readable: Readable = None
+
+    def interpreter(
+        self, models: Sequence[str], tasks: Sequence[str], workspace: Workspace
+    ) -> Interpreter | None:
+        """The other Python that the options describe; None if they ask for none.
+
+        Args:
+            models: The models that an environment is made for, as they were named.
+            tasks: Tasks that the models must not read, as they were named.
+            workspace: Takes the environment.
+
+        Raises:
+            ModelError: The environment can't be made, or there is no such Python.
+        """
+        from hearbench.models.environments import environment_for
+        from hearbench.models.loaded import Interpreter
+        from hearbench.models.pythons import python_at
+
+        readable = [user_path(path).absolute() for path in self.readable or ()]
+        if self.env is not None:
+            made = environment_for(models, self.env, workspace=workspace, python=self.python)
+            program = made.python
+            readable += [made.editable] if made.editable is not None else []
+        elif self.python is not None:
+            program = python_at(self.python)
+        elif self.sandbox or self.timeout or self.model_memory or self.readable:
+            program = Path(sys.executable)
+        else:
+            return None
+        return Interpreter(
+            python=program,
+            timeout_s=self.timeout or Interpreter.timeout_s,
+            sandbox=self.sandbox,
+            memory_gb=self.model_memory,
+            readable=tuple(readable),
+            hidden=tuple(path.resolve() for path in map(user_path, tasks) if path.exists()),
+        )
 
 
 @dataclass(frozen=True)
@@ -252,39 +361,18 @@ class TrainingOptions:
             ProbeError: There is no such precision, or nothing is left of the grid.
             HearError: The device can't be used.
         """
-        return plan_of(
-            self.protocol,
-            self.seed,
-            self.precision,
-            self.only,
-            self.grid_points,
-            workspace,
-            self.seeds,
-        )
+        from hearbench.probe.protocol import get_protocol
 
+        # Before torch is loaded, as a slip of the keyboard needs no waiting.
+        only = pairs(self.only, "--only")
+        protocol = get_protocol(self.protocol).restricted(first=self.grid_points, only=only)
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise ProbeError(f"--precision {self.precision}: use auto, float32 or bfloat16.")
+        device = check_device(workspace)
+        from hearbench.evaluation.probes import ProbeSetup
 
-def settings_of(
-    cache: Path | None,
-    device: str | None = None,
-    workers: int | None = None,
-    max_memory_gb: float | None = None,
-    mirror: str | None = None,
-) -> Workspace:
-    """The workspace of a run, once it is sure that its cache can be written.
-
-    Raises:
-        HearError: It can't, or no device is called so.
-    """
-    workspace = Workspace.from_environment(
-        cache_dir=cache,
-        device=device,
-        workers=workers,
-        max_memory_gb=max_memory_gb,
-        mirror=mirror,
-        progress=TerminalProgress(),
-    )
-    make_folder(workspace.cache_dir, "the cache", "Choose another by --cache or HEARBENCH_CACHE.")
-    return workspace
+        seeds = range(self.seed, self.seed + self.seeds)
+        return ProbeSetup.of(protocol, seeds, precision=self.precision, device=device)
 
 
 def make_folder(folder: Path, what: str, remedy: str) -> None:
@@ -339,32 +427,6 @@ def pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:
     return found
 
 
-def model_ref(
-    spec: str,
-    weights: str | None,
-    options: Sequence[str] | None,
-    workspace: Workspace,
-    host: Interpreter | None = None,
-) -> ModelRef:
-    """The model that the options describe.
-
-    Raises:
-        ModelError: An option can't be handed to a model.
-        HearError: The options can't be read, or the device can't be used.
-    """
-    given = pairs(options, "--option")
-    for key in ("spec", "workspace", "interpreter"):
-        if key in given:
-            raise ModelError(f"An option named {key!r} can't be handed to a model.")
-    if "weights" in given:
-        raise ModelError("Hand the weights over with --weights, not as an option.")
-    if host is None:
-        check_device(workspace)
-    from hearbench.models.ref import ModelRef
-
-    return ModelRef(spec, weights, tuple(given.items()), host)
-
-
 def checked_dtype(name: str) -> Dtype:
     """The precision of embeddings on disk.
 
@@ -376,31 +438,3 @@ def checked_dtype(name: str) -> Dtype:
     if name == "float16":
         return "float16"
     raise HearError(f"--dtype {name}: embeddings are stored as float32 or float16.")
-
-
-def plan_of(
-    protocol: str,
-    seed: int,
-    precision: str,
-    only: Sequence[str] | None,
-    grid_points: int | None,
-    workspace: Workspace,
-    seeds: int = 1,
-) -> ProbeSetup:
-    """The training that the options describe.
-
-    Raises:
-        UnknownNameError: There is no such protocol.
-        ProbeError: There is no such precision, or nothing is left of the grid.
-        HearError: The device can't be used.
-    """
-    from hearbench.probe.protocol import get_protocol
-
-    # Before torch is loaded, as a slip of the keyboard needs no waiting.
-    chosen = get_protocol(protocol).restricted(first=grid_points, only=pairs(only, "--only"))
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise ProbeError(f"--precision {precision}: use auto, float32 or bfloat16.")
-    device = check_device(workspace)
-    from hearbench.evaluation.probes import ProbeSetup
-
-    return ProbeSetup.of(chosen, range(seed, seed + seeds), precision=precision, device=device)

@@ -10,7 +10,6 @@ import typer
 
 from hearbench.amounts import duration, memory_size
 from hearbench.cli import options as o
-from hearbench.cli import places
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import answer_json, say
 from hearbench.errors import HearError
@@ -74,31 +73,21 @@ Details = Annotated[
     "hearbench plan hearbench.models.naive --task all",
     "hearbench plan my_model.py --weights epoch9.pt --task esc50 --task fsd50k --details",
     "hearbench plan my_model.py other_model.py --task data/tasks/birds-1.0.0-full --json",
+    options="out weights option protocol device only grid_points seeds precision dtype cache "
+    "workers max_memory measure_s download_speed python env sandbox timeout model_memory readable "
+    "details json",
 )
 def plan(
     model: o.ModelSpecs,
     task: PlannedTasks,
+    choice: o.ModelChoiceOptions,
+    training: o.TrainingOptions,
+    place: o.WorkspaceOptions,
+    host: o.HostOptions,
     out: OutFolder = Path("results"),
-    weights: o.Weights = None,
-    option: o.ModelOptions = None,
-    protocol: o.ProtocolName = "hear2021",
-    device: o.Device = None,
-    only: o.Only = None,
-    grid_points: o.GridPoints = None,
-    seeds: o.Seeds = 1,
-    precision: o.Precision = "auto",
     dtype: o.DtypeName = "float32",
-    cache: o.CacheDir = None,
-    workers: o.Workers = None,
-    max_memory: o.MaxMemory = None,
     measure_s: BudgetS = 2.0,
     download_speed: DownloadSpeed = 20.0,
-    python: places.Python = None,
-    env: places.Env = None,
-    sandbox: places.Sandbox = False,
-    timeout: places.TimeoutS = None,
-    model_memory: places.ModelMemory = None,
-    readable: places.Readable = None,
     details: Details = False,
     json: o.Json = False,
 ) -> None:
@@ -109,17 +98,15 @@ def plan(
     said.
     """
     with answers_only():
-        if len(model) > 1 and (weights or option):
+        if len(model) > 1 and (choice.weights or choice.option):
             raise HearError(
                 "--weights and --option can't be given for several models at once. Plan the one "
                 "that they belong to by itself."
             )
-        workspace = o.settings_of(cache, device, workers, max_memory)
-        probes = o.plan_of(protocol, 0, precision, only, grid_points, workspace, seeds)
+        workspace = place.workspace()
+        probes = training.plan(workspace)
         stored_as = o.checked_dtype(dtype)
-        interpreter = places.interpreter_of(
-            python, env, sandbox, timeout, model_memory, readable, task, workspace, model
-        )
+        interpreter = host.interpreter(model, task, workspace)
         import torch
 
         from hearbench.planning.plan import Asked, Planner
@@ -137,7 +124,7 @@ def plan(
         facts = _facts(task, workspace, planner)
         for spec in dict.fromkeys(model):
             try:
-                ref = o.model_ref(spec, weights, option, workspace, interpreter)
+                ref = choice.ref(spec, workspace, interpreter)
                 loaded = ref.load(workspace)
             except HearError as error:
                 planner.fail(spec, None, error)

@@ -42,26 +42,19 @@ _Task = Annotated[
     "hearbench probe ~/.cache/hearbench/embeddings/notes-1.0.0-demo/my_model/0123456789abcdef \\\n"
     "    --task tasks/notes-1.0.0-demo --out results --protocol fast",
     "hearbench probe my_model.py --task tasks/notes-1.0.0-demo --out results --seed 7",
+    options="task weights option protocol seed device name overwrite only grid_points seeds "
+    "precision dtype cache workers max_memory json",
 )
 def probe(
     source: _Source,
     out: o.Out,
+    choice: o.ModelChoiceOptions,
+    training: o.TrainingOptions,
+    place: o.WorkspaceOptions,
     task: _Task = None,
-    weights: o.Weights = None,
-    option: o.ModelOptions = None,
-    protocol: o.ProtocolName = "hear2021",
-    seed: o.Seed = 42,
-    device: o.Device = None,
     name: o.Name = None,
     overwrite: o.Overwrite = False,
-    only: o.Only = None,
-    grid_points: o.GridPoints = None,
-    seeds: o.Seeds = 1,
-    precision: o.Precision = "auto",
     dtype: o.DtypeName = "float32",
-    cache: o.CacheDir = None,
-    workers: o.Workers = None,
-    max_memory: o.MaxMemory = None,
     json: o.Json = False,
 ) -> None:
     """Trains probes on embeddings that are there, and scores them.
@@ -71,12 +64,12 @@ def probe(
     from hearbench.evaluation.run import evaluate_store
 
     with answers_only():
-        workspace = o.settings_of(cache, device, workers, max_memory)
-        setup = o.plan_of(protocol, seed, precision, only, grid_points, workspace, seeds)
+        workspace = place.workspace()
+        setup = training.plan(workspace)
         o.make_folder(out, "the results", "Choose another --out.")
         folder = user_path(source)
         if folder.is_dir():
-            if weights or option:
+            if choice.weights or choice.option:
                 raise HearError("--weights and --option belong to a model, not to embeddings.")
             results = evaluate_store(
                 _store(folder, task, workspace),
@@ -92,7 +85,7 @@ def probe(
                     f"{source} is no folder of embeddings; to probe a model, say --task as well."
                 )
             results = evaluated(
-                o.model_ref(source, weights, option, workspace),
+                choice.ref(source, workspace),
                 task,
                 protocol=setup,
                 out=out,

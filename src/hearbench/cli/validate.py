@@ -9,7 +9,6 @@ from rich.text import Text
 
 from hearbench.amounts import duration
 from hearbench.cli import options as o
-from hearbench.cli import places
 from hearbench.cli.render import show
 from hearbench.cli.running import INTERRUPTED, answers_only, verb
 from hearbench.cli.terminal import answer_json, say
@@ -35,7 +34,7 @@ def validate(
     model: o.ModelSpec,
     choice: o.ModelChoiceOptions,
     place: o.WorkspaceOptions,
-    host: places.HostOptions,
+    host: o.HostOptions,
     quick: Annotated[
         bool, typer.Option("--quick", help="Leave out the checks on 20 minutes of audio.")
     ] = False,

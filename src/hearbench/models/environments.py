@@ -24,7 +24,7 @@ from hearbench.digest import digest_json, short
 from hearbench.errors import ModelError
 from hearbench.files import SYNTAX_ERRORS, write_json
 from hearbench.locks import lock_beside, one_after_another
-from hearbench.models.editable import lacking, read_in_place
+from hearbench.models.editable import import_name, lacking, read_in_place
 from hearbench.models.installable import Installable, installable
 from hearbench.models.interpreter import OLDEST_PYTHON, describe_interpreter
 from hearbench.models.pythons import BasePython, find_python
@@ -33,6 +33,7 @@ from hearbench.workspace import Workspace
 __all__ = [
     "FOLDER",
     "Environment",
+    "environment_for",
     "list_environments",
     "make_environment",
     "what_is_at",
@@ -149,6 +150,35 @@ def make_environment(
     except OSError as error:
         raise ModelError(f"An environment can't be made at {folder}: {error}.") from error
     return _python_in(folder)
+
+
+def environment_for(
+    models: Sequence[str], spec: str, *, workspace: Workspace, python: str | Path | None = None
+) -> Environment:
+    """Makes an environment in which models can be loaded, or finds it in the cache.
+
+    Args:
+        models: The models, as users name them.
+        spec: What is installed; see `make_environment`.
+        workspace: Where the cache is, and who is shown progress.
+        python: A path, or a version such as ``"3.9"``; None for the running interpreter.
+
+    Raises:
+        ModelError: There is no such tree or interpreter, or pip can't install it.
+    """
+    names = [name for model in models if (name := import_name(model))]
+    program = make_environment(spec, workspace=workspace, python=python, modules=names)
+    folder = program.parents[1]
+    made = what_is_at(folder)
+    if made is None:
+        raise ModelError(f"The environment {folder} was changed after it was made. Remove it.")
+    if made.editable is not None:
+        more = f" and {len(made.lacked) - 3} more" if len(made.lacked) > 3 else ""
+        workspace.progress.line(
+            f"{spec} is installed for editing, and its code read from {made.editable}: an "
+            f"installed copy lacks {', '.join(made.lacked[:3])}{more}."
+        )
+    return made
 
 
 def list_environments(workspace: Workspace) -> list[Environment]:

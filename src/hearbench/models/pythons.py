@@ -17,7 +17,7 @@ from hearbench.errors import ModelError
 from hearbench.files import SYNTAX_ERRORS
 from hearbench.workspace import user_path
 
-__all__ = ["BasePython", "find_python"]
+__all__ = ["BasePython", "find_python", "python_at"]
 
 _VERSION = re.compile(r"\d+(\.\d+){0,2}")
 _ASK_S, _INSTALL_S = 60, 1800
@@ -47,6 +47,17 @@ class BasePython:
     def version_text(self) -> str:
         """The version, as 3.9.18."""
         return ".".join(map(str, self.version))
+
+
+def python_at(named: str) -> Path:
+    """The program of an interpreter, by its path or as `find_python` finds it.
+
+    Raises:
+        ModelError: There is none.
+    """
+    path = user_path(named)
+    # Not resolved: an environment's python is a link, and finds its packages by its own place.
+    return path.absolute() if path.exists() else Path(find_python(named).program).absolute()
 
 
 def find_python(named: str | Path | None) -> BasePython:
