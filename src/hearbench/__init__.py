@@ -1,10 +1,15 @@
 """hearbench: the HEAR benchmark (Holistic Evaluation of Audio Representations) as one package.
 
-    task   = hearbench.load_task("path/to/tasks/spoken_digit-1.0.9-full")
-    model  = hearbench.load_model("hearbench.models.naive")
+    results = hearbench.evaluate("my_model.py", ["esc50", "beijing_opera"])
+    print(results)
+
+Each step of an evaluation is also a function of its own::
+
+    task   = hearbench.load_task("esc50")
+    model  = hearbench.load_model("my_model.py")
     store  = hearbench.embed(model, task)
-    preds  = hearbench.fit_probe(store, protocol="hear2021")
-    result = hearbench.score(preds)
+    fitted = hearbench.fit_probe(store, protocol="hear2021")
+    result = hearbench.score(fitted)
 
 Importing the package loads neither torch nor anything else that is heavy; a name is imported
 when it is first used.
@@ -18,35 +23,45 @@ from typing import TYPE_CHECKING, Any
 from hearbench._version import __version__
 
 if TYPE_CHECKING:
+    from hearbench.comparison.compare import compare
     from hearbench.distance import DistanceResult
     from hearbench.embeddings.compute import embed
+    from hearbench.embeddings.store import EmbeddingStore
     from hearbench.errors import HearError
     from hearbench.evaluation.few_labels import FewLabels
     from hearbench.evaluation.probes import ProbeSetup
     from hearbench.evaluation.results import EvaluationError, Results, load_results
     from hearbench.evaluation.run import evaluate
     from hearbench.models.loading import load_model
+    from hearbench.models.protocol import Model
     from hearbench.models.ref import ModelRef
     from hearbench.probe.fit import fit_probe
+    from hearbench.probe.protocol import Protocol, get_protocol
     from hearbench.results import Result, score
-    from hearbench.tasks.store import load_task
+    from hearbench.tasks.store import PreparedTask, load_task
     from hearbench.validate import validate_model
     from hearbench.workspace import Workspace
 
 __all__ = [
     "DistanceResult",
+    "EmbeddingStore",
     "EvaluationError",
     "FewLabels",
     "HearError",
+    "Model",
     "ModelRef",
+    "PreparedTask",
     "ProbeSetup",
+    "Protocol",
     "Result",
     "Results",
     "Workspace",
     "__version__",
+    "compare",
     "embed",
     "evaluate",
     "fit_probe",
+    "get_protocol",
     "load_model",
     "load_results",
     "load_task",
@@ -55,18 +70,24 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ProbeSetup": "hearbench.evaluation.probes",
-    "EvaluationError": "hearbench.evaluation.results",
     "DistanceResult": "hearbench.distance",
+    "EmbeddingStore": "hearbench.embeddings.store",
+    "EvaluationError": "hearbench.evaluation.results",
     "FewLabels": "hearbench.evaluation.few_labels",
     "HearError": "hearbench.errors",
+    "Model": "hearbench.models.protocol",
     "ModelRef": "hearbench.models.ref",
+    "PreparedTask": "hearbench.tasks.store",
+    "ProbeSetup": "hearbench.evaluation.probes",
+    "Protocol": "hearbench.probe.protocol",
     "Result": "hearbench.results",
     "Results": "hearbench.evaluation.results",
     "Workspace": "hearbench.workspace",
+    "compare": "hearbench.comparison.compare",
     "embed": "hearbench.embeddings.compute",
     "evaluate": "hearbench.evaluation.run",
     "fit_probe": "hearbench.probe.fit",
+    "get_protocol": "hearbench.probe.protocol",
     "load_model": "hearbench.models.loading",
     "load_results": "hearbench.evaluation.results",
     "load_task": "hearbench.tasks.store",

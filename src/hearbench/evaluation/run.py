@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from hearbench.digest import digest_json, short
 from hearbench.embeddings.compute import store_folder
@@ -21,6 +21,7 @@ from hearbench.evaluation.task_ref import TaskRef
 from hearbench.evaluation.workflow import evaluation, fetching, unfinished
 from hearbench.execution.executor import InProcess, drive
 from hearbench.execution.remote_cache import OneDisk
+from hearbench.models import loading
 from hearbench.models.protocol import Model
 from hearbench.models.ref import ModelRef
 from hearbench.tasks.store import load_task
@@ -71,7 +72,8 @@ def evaluate(
         dtype: Type of the embeddings on disk: ``float32`` or ``float16``.
         overwrite: Whether results that were made from other inputs are replaced.
         executor: Runs the steps; by default this process. `hearbench.execution` has others.
-        workspace: Cache, device, memory and progress; by default from the environment.
+        workspace: Cache, device, memory and progress; by default the executor's, or else from the
+            environment.
 
     Returns:
         Results by model and task, with failures.
@@ -80,7 +82,9 @@ def evaluate(
         EvaluationError: Nothing could be evaluated.
         HearError: The one model can't be loaded, or an argument can't be used.
     """
-    workspace = workspace or Workspace.from_environment()
+    if workspace is None:
+        of_executor = executor and executor.context.workspace
+        workspace = of_executor or Workspace.from_environment()
     if dtype not in get_args(Dtype):
         raise EmbeddingError(f"Embeddings are stored as {' or '.join(get_args(Dtype))}: {dtype!r}.")
     setups = _setups(protocol, seeds, workspace)
@@ -276,16 +280,11 @@ class _Run:
                 "A model that is an object of this process can't be evaluated by others. Give its "
                 "file or import name."
             )
-        loaded = model if isinstance(model, Model) else self._load_object(model)
-        ref = ModelRef(loaded.spec, options=(("digest", loaded.digest),))
-        self.executor.context.lend(ref, loaded)
+        if not isinstance(model, Model):
+            model = loading.load_model(model, name=self.name, workspace=self.workspace)
+        ref = ModelRef(model.spec, options=(("digest", model.digest),))
+        self.executor.context.lend(ref, model)
         return ref
-
-    def _load_object(self, model: object) -> Model:
-        from hearbench.models.loading import load_model
-
-        given: Any = model
-        return load_model(given, name=self.name, workspace=self.workspace)
 
     def _plan(self, ref: ModelRef, model: Model) -> list[_Planned]:
         """Looks at all tasks: what is wrong with the last is better known now than tomorrow."""
