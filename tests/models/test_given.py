@@ -27,7 +27,7 @@ from hearbench.embeddings.compute import embed
 from hearbench.errors import ModelError
 from hearbench.models.loaded import Interpreter
 from hearbench.models.loading import load_model
-from hearbench.models.object_content import content_of
+from hearbench.models.object_content import ObjectContent, content_of
 from hearbench.tasks.store import PreparedTask, load_task
 from hearbench.workspace import Workspace
 
@@ -454,6 +454,33 @@ def test_what_an_object_may_hold(workspace: Workspace) -> None:
     net.trainer = types.SimpleNamespace(data=[[i] for i in range(30_000)])  # type: ignore[assignment]
     (unseen,) = content_of(net).unseen
     assert unseen.startswith("the attribute trainer of ")
+
+
+class Scripted(torch.nn.Module):
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 2)
+        self.gain = gain
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.layer(x) * self.gain
+        return out
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+def test_modules_that_torch_has_compiled() -> None:
+    def script(gain: float) -> ObjectContent:
+        torch.manual_seed(0)
+        return content_of(torch.jit.script(Scripted(gain)))
+
+    first, again, other = (script(gain) for gain in (2.0, 2.0, 3.0))
+    assert (first.source, first.weights) == (again.source, again.weights)
+    assert (first.source == other.source, first.weights == other.weights) == (False, True)
+    assert first.unseen == ()
+    net = frames()
+    before = content_of(net)
+    compiled = torch.compile(net)  # compiles nothing before it is called
+    assert content_of(compiled).source == content_of(net).source == before.source
 
 
 @pytest.mark.parametrize(

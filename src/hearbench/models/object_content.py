@@ -45,10 +45,14 @@ _PARTS = frozenset(
         *("_state_dict_hooks", "_state_dict_pre_hooks"),
         *("_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"),
         *("_forward_hooks_always_called", "_forward_hooks_with_kwargs"),
-        "_forward_pre_hooks_with_kwargs",
+        *("_forward_pre_hooks_with_kwargs", "_is_torch_compile", "_compiled_call_impl"),
     }
 )
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")  # keyed by numbers that count all of a process
+# Of a compiled module's text: places in files, addresses, numbers of a process, the mode.
+_NOT_OF_A_SCRIPT = re.compile(
+    r" # \S+:\d+:\d+$|0x[0-9a-f]+|\.?___torch_mangle_\d+|training = \w+", re.MULTILINE
+)
 _NOT_OF_A_CLASS = frozenset(
     {
         *("__dict__", "__weakref__", "__module__", "__doc__", "__qualname__", "__annotations__"),
@@ -161,6 +165,8 @@ class _Walk:
             self._left[0] -= 1
             if self._left[0] < 0:
                 raise _TooMuchError
+        if isinstance(value, torch.nn.Module):
+            value = getattr(value, "_orig_mod", value)  # of what torch.compile makes
         if type(value) in _PLAIN:
             self._put(type(value).__name__, repr(value))
             return
@@ -208,12 +214,12 @@ class _Walk:
             self.unseen[where] = None
 
     def _torch_module(self, module: torch.nn.Module, where: str) -> None:
-        compiled = getattr(module, "_orig_mod", None)
-        if isinstance(compiled, torch.nn.Module):  # what torch.compile makes
-            self.add(compiled, where)
-            return
         if not self._is_part:
             self.modules.append(module)
+        if isinstance(module, torch.jit.ScriptModule):
+            text = module._c.dump_to_str(True, True, False)  # noqa: SLF001 - code and constants
+            self._put("script", _NOT_OF_A_SCRIPT.sub("", text))
+            return
         # What is no registered part has weights that the module's own don't hold.
         is_part, self._is_part = self._is_part, False
         self.add(type(module), where)
@@ -346,7 +352,7 @@ class _Walk:
             for name, item in sorted(attributes.items()):
                 walk._put(str(name))
                 walk.add(item, f"the attribute {name} of {kind_of(value)}")
-        except _TooMuchError:
+        except (_TooMuchError, RecursionError):
             if self._left is not None:
                 raise
             self.unseen[f"{where} ({kind_of(value)})"] = None
