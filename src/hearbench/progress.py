@@ -245,14 +245,19 @@ def _new_bars(console: Console) -> Bars:
                 parts.append(f"{duration(left_s)} left" if left_s else "")
             # Before the first update there is nothing to count.
             count = _count(task.completed, task.total, unit) if task.total or task.completed else ""
-            return Text(", ".join(part for part in (count, *parts) if part))
+            shown = ", ".join(part for part in (count, *parts) if part)
+            return Text(shown, no_wrap=True, overflow="ellipsis")
 
+    def whole() -> Column:
+        return Column(no_wrap=True)
+
+    # Where there is little room, what goes on is cut short, and nothing else.
     return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        HowFar(table_column=Column(no_wrap=True, overflow="ellipsis")),
-        TimeElapsedColumn(),
+        SpinnerColumn(table_column=whole()),
+        TextColumn("{task.description}", markup=False, table_column=whole()),
+        BarColumn(bar_width=20, table_column=whole()),
+        HowFar(),
+        TimeElapsedColumn(table_column=whole()),
         console=console,
         transient=True,
     )

@@ -148,7 +148,7 @@ def test_a_run_that_was_interrupted_computes_the_rest_alone(
     assert told.stages == ["tones-1.0.0-full: embedding with stats"]
     assert told.counts[0] == (4 * len(records), 36)
     assert told.counts[-1] == (36, 36)
-    assert re.fullmatch(r"[\d.]+ clips/s, \d+x realtime, 0 s left", told.states[-1].text)
+    assert re.fullmatch(r"0 s left, [\d.]+ clips/s, \d+x realtime", told.states[-1].text)
     # And the signal, twice.
     assert len((tmp_path / "calls").read_text()) - calls == 18 - 2 * len(records) + 2
     again = embed(model, task, workspace=Workspace(tmp_path / "other", "cpu", 2))
@@ -421,7 +421,7 @@ def test_a_damaged_store_is_made_whole(
 
 
 def test_progress_knows_pace_and_time_left() -> None:
-    assert _pace(20, 20, 40.0, 4.0) == "5.0 clips/s, 10x realtime, 4.0 s left"
+    assert _pace(20, 20, 40.0, 4.0) == "4.0 s left, 5.0 clips/s, 10x realtime"
 
 
 def test_the_official_archive_with_the_shared_model(shared: Path, workspace: Workspace) -> None:

@@ -40,7 +40,7 @@ __all__ = ["Run"]
 
 
 def _pace(clips: int, left: int, audio_s: float, seconds: float) -> str:
-    """How fast it goes, as ``4.9 clips/s, 10x realtime, 20 s left``.
+    """How fast it goes, as ``20 s left, 4.9 clips/s, 10x realtime``.
 
     Args:
         clips: Done so far, in this run.
@@ -49,7 +49,7 @@ def _pace(clips: int, left: int, audio_s: float, seconds: float) -> str:
         seconds: The time that took, above 0.
     """
     rate = clips / seconds
-    return f"{rate:.1f} clips/s, {audio_s / seconds:.0f}x realtime, {duration(left / rate)} left"
+    return f"{duration(left / rate)} left, {rate:.1f} clips/s, {audio_s / seconds:.0f}x realtime"
 
 
 @dataclass
