@@ -11,11 +11,11 @@ import pytest
 from helpers_cli import hearbench
 from helpers_tasks import write_wav
 
-from hearbench.evaluation.preparing import PrepareCorpus, Prepared, preparing
+from hearbench.evaluation.preparing import PrepareCorpus, Prepared, prepare_tasks, preparing
 from hearbench.evaluation.task_ref import TaskRef
 from hearbench.execution.executor import InProcess, drive
 from hearbench.execution.remote_cache import UrlExchange
-from hearbench.tasks.from_corpus import prepare_from_corpus
+from hearbench.tasks.from_corpus import CatalogSource, catalog_tasks, prepare_from_corpus
 from hearbench.tasks.store import load_task
 from hearbench.workspace import Workspace
 
@@ -39,11 +39,8 @@ def corpora(tmp_path: Path) -> Path:
 def unit(corpora: Path, *tasks: tuple[str, str], out: Path | None, sent: bool) -> PrepareCorpus:
     return PrepareCorpus(
         tasks=tasks,
-        out=None if out is None else str(out),
-        corpus_dirs=(str(corpora),),
-        trust_corpus=True,
-        skip_corrupt=False,
-        sample_rates=(16000,),
+        source=CatalogSource((corpora,), trust_corpus=True, sample_rates=(16000,)),
+        out=out,
         sent=sent,
     )
 
@@ -82,6 +79,24 @@ def test_into_a_folder_that_all_see(corpora: Path, tmp_path: Path, workspace: Wo
     assert drive(InProcess(workspace), preparing(units, prepared)) == {}
     folder = tmp_path / "o" / "tasks" / "libricount-v1.0.0-hear2021-small"
     assert prepared[ASKED[0]] == TaskRef(folder.name, str(folder))
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_an_executor_prepares_what_this_process_would(
+    corpora: Path, tmp_path: Path, workspace: Workspace, sent: bool
+) -> None:
+    source = CatalogSource((corpora,), trust_corpus=True, sample_rates=(16000,))
+    wanted = catalog_tasks(["libricount-small", "esc50"], "small")
+    assert wanted == list(ASKED)
+    here = prepare_tasks(wanted, source, tmp_path / "here", workspace)
+    cluster = InProcess(workspace, UrlExchange((tmp_path / "url").as_uri()) if sent else None)
+    there = prepare_tasks(wanted, source, tmp_path / "there", workspace, cluster, sent=sent)
+    for found, folder in ((here, "here"), (there, "there")):
+        ((name, why),) = found.failed
+        assert (name, "esc50-all_folds-small.zip" in why) == ("esc50", True)
+        (task,) = found.done
+        assert task.folder == tmp_path / folder / "tasks" / "libricount-v1.0.0-hear2021-small"
+    assert here.done[0].audio_digests == there.done[0].audio_digests
 
 
 @pytest.mark.real

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -12,15 +11,13 @@ import typer
 
 from hearbench.cli import cluster as c
 from hearbench.cli import options as o
-from hearbench.cli.cluster_prepare import prepare_on_cluster
-from hearbench.cli.preparing import CatalogSource
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import answer_json, answer_line, say
 from hearbench.errors import HearError
-from hearbench.tasks.catalog import catalog_names, get_spec
+from hearbench.evaluation.preparing import prepare_tasks
+from hearbench.tasks.from_corpus import CatalogSource, catalog_tasks
 from hearbench.tasks.from_csv import prepare_from_csv
 from hearbench.tasks.from_hf import HfDataset, prepare_from_hf
-from hearbench.tasks.naming import catalog_task
 from hearbench.tasks.own_recipe import OwnTask
 from hearbench.tasks.spec import SplitMode
 from hearbench.tasks.store import PreparedTask, load_task
@@ -287,14 +284,13 @@ def prepare(
             source = CatalogSource(
                 tuple(corpus.corpus_dir or ()), corpus.trust_corpus, written.skip_corrupt, rates
             )
-            wanted = _wanted(names, written.mode)
-            if share is None:
-                prepare_one = source.prepare(target, workspace)
-            else:
-                prepare_one = prepare_on_cluster(
-                    wanted, source, written.out, share, cluster.address, cluster.shared, workspace
+            wanted = catalog_tasks(names, written.mode)
+            sent = cluster.shared is not None
+            with cluster.running(workspace) as executor:
+                prepared = prepare_tasks(
+                    wanted, source, written.out, workspace, executor, sent=sent
                 )
-            done, failed = _prepare_catalog(wanted, prepare_one)
+            done, failed = prepared.done, prepared.failed
     if json and names:
         answer_json(
             {
@@ -309,62 +305,6 @@ def prepare(
             _tell(task)
     if failed:
         raise typer.Exit(BAD_INPUT)
-
-
-def _prepare_catalog(
-    wanted: list[tuple[str, str]],
-    prepare_one: Callable[[str, str], PreparedTask],
-) -> tuple[list[PreparedTask], list[tuple[str, str]]]:
-    """Prepares tasks one after the other; a failure doesn't stop the others."""
-    done: list[PreparedTask] = []
-    failed: list[tuple[str, str]] = []
-
-    def attempt(name: str, mode: str) -> None:
-        try:
-            task = prepare_one(name, mode)
-        except HearError as error:
-            failed.append((name, str(error)))
-            say(f"error: {error}" if len(wanted) == 1 else f"error: {name}: {error}")
-            return
-        done.append(task)
-        say(f"{task.name}: wrote {task.folder}")
-
-    for name, its_mode in wanted:
-        attempt(name, its_mode)
-    if failed and len(wanted) > 1:
-        say(
-            f"{len(done)} of {len(wanted)} tasks are prepared; failed: "
-            f"{', '.join(name for name, _ in failed)}."
-        )
-    return done, failed
-
-
-def _wanted(names: list[str], mode: str | None) -> list[tuple[str, str]]:
-    """Names and modes of the tasks, so that slips are told before anything is done.
-
-    Raises:
-        HearError: There is no such task or mode, or a name says another mode than --mode.
-    """
-    if "all" in names:
-        specs = [get_spec(name) for name in catalog_names()]
-        return [
-            (spec.name, spec.default_mode if mode is None else mode)
-            for spec in specs
-            if mode is None or mode in spec.modes
-        ]
-    wanted = []
-    for name in names:
-        found = catalog_task(name)
-        if found is None:
-            found = get_spec(name), ""  # says that there is none, and what was meant
-        spec, its_mode = found
-        if name == spec.name and mode is not None:
-            its_mode = mode
-        elif mode not in {None, its_mode}:
-            raise HearError(f"{name} says the mode {its_mode}, and --mode {mode}; drop one.")
-        spec.mode(its_mode)
-        wanted.append((spec.name, its_mode))
-    return list(dict.fromkeys(wanted))
 
 
 def _names_and_rates(

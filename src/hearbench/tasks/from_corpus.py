@@ -3,19 +3,91 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from hearbench.errors import HearError
 from hearbench.progress import Update
-from hearbench.tasks.catalog import get_spec
+from hearbench.tasks.catalog import catalog_names, get_spec
 from hearbench.tasks.clips import Clip
 from hearbench.tasks.corpora import get_parser
 from hearbench.tasks.corpus import obtain_corpus
+from hearbench.tasks.naming import catalog_task
 from hearbench.tasks.prepare import prepare_task
+from hearbench.tasks.store import PreparedTask, load_task
 from hearbench.workspace import Workspace
 
-__all__ = ["prepare_from_corpus"]
+__all__ = ["CatalogSource", "catalog_tasks", "prepare_from_corpus"]
 
 _ROWS_BETWEEN_NEWS = 1000
+
+
+@dataclass(frozen=True)
+class CatalogSource:
+    """Where the raw corpora of tasks of the catalog are, and how they are taken.
+
+    Attributes:
+        corpus_dirs: Folders that may hold the corpora's files; what isn't there is downloaded.
+        trust_corpus: Whether files of another MD5 are taken; the metadata says so.
+        skip_corrupt: Whether clips that can't be decoded are left out; the metadata names them.
+        sample_rates: Rates in Hz to write; by default the corpus's highest.
+    """
+
+    corpus_dirs: tuple[Path, ...] = ()
+    trust_corpus: bool = False
+    skip_corrupt: bool = False
+    sample_rates: tuple[int, ...] = ()
+
+    def prepare(self, name: str, mode: str, out: Path, workspace: Workspace) -> PreparedTask:
+        """Prepares a task from here and reads it back; see `prepare_from_corpus`.
+
+        Raises:
+            HearError: It can't be prepared.
+        """
+        folder = prepare_from_corpus(
+            name,
+            out,
+            mode=mode,
+            corpus_dirs=self.corpus_dirs,
+            trust_corpus=self.trust_corpus,
+            sample_rates=self.sample_rates,
+            skip_corrupt=self.skip_corrupt,
+            workspace=workspace,
+        )
+        return load_task(folder, workspace=workspace)
+
+
+def catalog_tasks(names: Sequence[str], mode: str | None = None) -> list[tuple[str, str]]:
+    """Lists names and modes of tasks of the catalog, each once.
+
+    Args:
+        names: Names of tasks, perhaps with ``-<mode>``; ``all`` stands for all of the catalog.
+        mode: The mode of all of them; by default each task's usual one.
+
+    Raises:
+        UnknownNameError: There is no such task or mode.
+        HearError: A name says another mode than ``mode``.
+    """
+    if "all" in names:
+        specs = [get_spec(name) for name in catalog_names()]
+        return [
+            (spec.name, spec.default_mode if mode is None else mode)
+            for spec in specs
+            if mode is None or mode in spec.modes
+        ]
+    wanted = []
+    for name in names:
+        found = catalog_task(name)
+        if found is None:
+            found = get_spec(name), ""  # says that there is none, and what was meant
+        spec, its_mode = found
+        if name == spec.name and mode is not None:
+            its_mode = mode
+        elif mode not in {None, its_mode}:
+            raise HearError(f"{name} says the mode {its_mode}, and --mode {mode}; drop one.")
+        spec.mode(its_mode)
+        wanted.append((spec.name, its_mode))
+    return list(dict.fromkeys(wanted))
 
 
 def prepare_from_corpus(
