@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from helpers_probe import post
 
 from hearbench.embeddings.manifest import Manifest, ModelRecord, TaskRecord
 from hearbench.files import write_json
@@ -19,10 +20,10 @@ from hearbench.leaderboard.own_row import own_row
 from hearbench.leaderboard.submission import MeasuredModel, Submission, missing_columns
 from hearbench.leaderboard.table import COLUMNS
 from hearbench.metrics.event_lists import EventArrays
-from hearbench.probe.events import Postprocessing, events_from_frames
+from hearbench.probe.events import events_from_frames
+from hearbench.probe.grid import GridResult
 from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, FoldPrediction
 from hearbench.probe.protocol import HEAR2021, GridPoint, Protocol
-from hearbench.probe.training_loop import Outcome
 from hearbench.results import score, write_result
 from hearbench.results.uncertainty import UNCERTAINTY_FILE, uncertainty
 from hearbench.tasks.catalog import TaskSpec
@@ -87,12 +88,14 @@ def made_up_predictions(
     event = task.kind == "event"
     grid_values = task.metadata.evaluation_params or {}
     ways = grid_values.get("event_postprocessing_grid", {})
-    way = Postprocessing(ways.get("median_filter_ms", [250])[0], ways.get("min_duration", [125])[0])
+    way = post(ways.get("median_filter_ms", [250])[0], ways.get("min_duration", [125])[0])
     on_loss = not task.metadata.use_scoring_for_early_stopping
     outcomes = tuple(
         # The third is the best, whether more is better or less.
-        Outcome(point, abs(i - 2) / 10 if on_loss else 0.9 - abs(i - 2) / 10, *_epochs(point),
-                way if event else None)
+        GridResult(
+            point=point, validation_score=abs(i - 2) / 10 if on_loss else 0.9 - abs(i - 2) / 10,
+            **_epochs(point), postprocessing=way if event else None,
+        )
         for i, point in enumerate(own.networks)
     )  # fmt: skip
     chosen = min(2, len(outcomes) - 1)
@@ -120,16 +123,18 @@ def made_up_predictions(
     )  # fmt: skip
 
 
-def _epochs(point: GridPoint) -> tuple[int, int, str]:
+def _epochs(point: GridPoint) -> dict[str, Any]:
     """The best epoch, how many were trained and why no more, if the first validation was best."""
     every = point.check_every
     patient = every * (1 + point.patience)
     last = point.max_epochs // every * every
-    return (every, patient, "patience") if patient <= last else (every, last, "max_epochs")
+    if patient <= last:
+        return {"best_epoch": every, "epochs": patient, "ended": "patience"}
+    return {"best_epoch": every, "epochs": last, "ended": "max_epochs"}
 
 
 def _scene_fold(
-    task: PreparedTask, fold: Any, outcome: Outcome, wrong: int, rng: np.random.Generator
+    task: PreparedTask, fold: Any, outcome: GridResult, wrong: int, rng: np.random.Generator
 ) -> FoldPrediction:
     targets = task.targets(fold.test)
     scores = rng.random(targets.shape) * 0.2 + targets
@@ -140,7 +145,7 @@ def _scene_fold(
 
 
 def _event_fold(
-    task: PreparedTask, fold: Any, outcome: Outcome, wrong: int, rng: np.random.Generator
+    task: PreparedTask, fold: Any, outcome: GridResult, wrong: int, rng: np.random.Generator
 ) -> EventFoldPrediction:
     clips = tuple(task.splits[fold.test])
     events: list[list[Event]] = [list(task.splits[fold.test][clip]) for clip in clips]  # type: ignore[arg-type]

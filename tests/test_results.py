@@ -151,7 +151,7 @@ def test_undefined_folds_are_left_out_and_written_as_valid_json(
         first,
         probabilities=np.full_like(first.probabilities, np.nan),
         loss=math.nan,
-        outcome=dataclasses.replace(first.outcome, validation_score=math.nan),
+        outcome=first.outcome.model_copy(update={"validation_score": math.nan}),
     )
     broken = dataclasses.replace(predictions, folds=(blank, *predictions.folds[1:]))
     result = score(broken)

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
 from hearbench.errors import ResultError
-from hearbench.files import SYNTAX_ERRORS
+from hearbench.files import SYNTAX_ERRORS, json_safe
 from hearbench.strict_json import strict_json
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Record", "StoredRecord", "read_record"]
+__all__ = ["Number", "Record", "StoredRecord", "read_record"]
 
 # A result with a hundred folds and a thousand grid points has a tenth of it.
 _MOST_BYTES = 64 << 20
+
+Number = Annotated[
+    float,
+    BeforeValidator(lambda value: math.nan if value is None else value),
+    PlainSerializer(json_safe, return_type=Any, when_used="json"),
+]
+"""A float that survives JSON: NaN as null, infinities as strings."""
 
 R = TypeVar("R", bound=BaseModel)
 

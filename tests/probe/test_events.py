@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from helpers_probe import post
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import median_filter
@@ -88,7 +89,7 @@ def test_equal_the_filter_of_scipy(
 ) -> None:
     # With 3 or 5 levels many probabilities are exactly 0.5, which is not above the threshold.
     x, bounds, times = random_frames(seed, lengths, n_labels, hop_ms, levels=levels)
-    grid = [Postprocessing(median_ms, duration) for duration in (0.0, 50.0, 125.0)]
+    grid = [post(median_ms, duration) for duration in (0.0, 50.0, 125.0)]
     for way, events in zip(grid, events_from_frames(x, bounds, times, grid), strict=True):
         assert rows(events) == plain_events(x, bounds, times, way)
 
@@ -97,7 +98,7 @@ def test_equal_the_filter_of_scipy(
 @pytest.mark.parametrize("width", range(1, 50))
 def test_every_width_even_and_odd_and_wider_than_the_clip(n: int, width: int) -> None:
     x, bounds, times = random_frames(width, [n, 3, n], 3, 10.0)
-    grid = [Postprocessing(10.0 * width, 0.0)]
+    grid = [post(10.0 * width, 0.0)]
     assert rows(events_from_frames(x, bounds, times, grid)[0]) == plain_events(
         x, bounds, times, grid[0]
     )
@@ -107,7 +108,7 @@ def test_every_width_even_and_odd_and_wider_than_the_clip(n: int, width: int) ->
 def test_counts_that_pass_the_smallest_integer_type(width: int) -> None:
     # All frames are on, so every count is the width; then noise.
     x, bounds, times = random_frames(0, [2000, 700], 2, 1.0)
-    grid = [Postprocessing(float(width), 0.0)]
+    grid = [post(float(width), 0.0)]
     full = events_from_frames(np.ones_like(x), bounds, times, grid)[0]
     assert rows(full)[0] == (0, 0, times[0], times[1999])
     assert len(full) == 4
@@ -118,7 +119,7 @@ def test_counts_that_pass_the_smallest_integer_type(width: int) -> None:
 
 def test_blocks_of_clips_and_of_labels_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x, bounds, times = random_frames(1, [40, 0, 7, 90, 1, 12], 5, 10.0)
-    grid = [Postprocessing(30.0, 0.0), Postprocessing(50.0, 20.0), Postprocessing(30.0, 20.0)]
+    grid = [post(30.0, 0.0), post(50.0, 20.0), post(30.0, 20.0)]
     whole = [rows(events) for events in events_from_frames(x, bounds, times, grid)]
     for cells in (1, 100, 300):
         monkeypatch.setattr("hearbench.probe.events._CELLS_PER_BLOCK", cells)
@@ -144,7 +145,7 @@ def test_an_event_by_hand() -> None:
     kept, long = events_from_frames(x, [0, 20], times, DEFAULT_POSTPROCESSING)
     assert rows(kept) == [(0, 0, 25.0, 275.0), (0, 0, 825.0, 975.0)]
     assert rows(long) == [(0, 0, 25.0, 275.0)]
-    without = events_from_frames(x, [0, 20], times, [Postprocessing(0, 100)])[0]
+    without = events_from_frames(x, [0, 20], times, [post(0, 100)])[0]
     assert rows(without) == [(0, 0, 75.0, 175.0), (0, 0, 825.0, 975.0)]
 
 
@@ -152,10 +153,10 @@ def test_the_width_is_rounded_as_python_rounds() -> None:
     # 250 / 20 is 12.5, which rounds to 12; 250 / 100 is 2.5, to 2; 150 / 100 to 2.
     for hop_ms, median_ms in ((20.0, 250.0), (100.0, 250.0), (100.0, 150.0), (700.0, 250.0)):
         x, bounds, times = random_frames(3, [200], 2, hop_ms)
-        way = Postprocessing(median_ms, 0.0)
+        way = post(median_ms, 0.0)
         got = rows(events_from_frames(x, bounds, times, [way])[0])
         assert got == plain_events(x, bounds, times, way)
-    unfiltered = events_from_frames(x, bounds, times, [Postprocessing(0, 0)])[0]
+    unfiltered = events_from_frames(x, bounds, times, [post(0, 0)])[0]
     assert rows(unfiltered) == got
 
 
@@ -189,15 +190,15 @@ def test_grids() -> None:
         "event_postprocessing_grid": {"median_filter_ms": [150], "min_duration": [50]},
         "task_specific_param_grid": {"max_epochs": [50]},
     }
-    assert postprocessing_grid(maestro) == (Postprocessing(150, 50),)
+    assert postprocessing_grid(maestro) == (post(150, 50),)
     # What a grid leaves out isn't that of the default grid.
     assert postprocessing_grid({"event_postprocessing_grid": {"min_duration": [50]}}) == (
-        Postprocessing(150, 50),
+        post(150, 50),
     )
-    assert postprocessing_grid({"event_postprocessing_grid": {}}) == (Postprocessing(150, 60),)
+    assert postprocessing_grid({"event_postprocessing_grid": {}}) == (post(150, 60),)
     assert postprocessing_grid({"event_postprocessing_grid": {"median_filter_ms": [0, 100]}}) == (
-        Postprocessing(0, 60),
-        Postprocessing(100, 60),
+        post(0, 60),
+        post(100, 60),
     )
 
 
@@ -219,7 +220,7 @@ def test_wrong_grids_are_refused(grid: Any) -> None:
 
 
 def test_the_best_way() -> None:
-    a, b, c = Postprocessing(250, 125), Postprocessing(250, 250), Postprocessing(100, 500)
+    a, b, c = post(250, 125), post(250, 250), post(100, 500)
     nan = float("nan")
     assert best_postprocessing([a, b, c], [0.5, 0.4, 0.3], maximise=True) == 0
     assert best_postprocessing([a, b, c], [0.5, 0.5, 0.5], maximise=True) == 1

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_probe import post
 
 from hearbench.probe import frame_probabilities
-from hearbench.probe.events import Postprocessing, events_from_frames
+from hearbench.probe.events import events_from_frames
 from hearbench.probe.frame_probabilities import events_in_parts, gather_rows
 
 
@@ -43,7 +44,7 @@ def test_events_are_those_of_the_whole(
     rows = gather_rows(found, (50, 3), tmp_path / "rows.npy" if stored else None)
     bounds = np.concatenate([[0], np.cumsum(lengths)])
     times = np.concatenate([20.0 * np.arange(n) for n in lengths])
-    way = Postprocessing(60, 20)
+    way = post(60, 20)
     (whole,) = events_from_frames(np.concatenate(found), bounds, times, [way])
     parts = events_in_parts(rows, bounds, times, way)
     assert len(whole.clip) > 5

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_models import BANDS, write_model
+from helpers_probe import post
 from helpers_tasks import make_event_task
 from scipy.ndimage import median_filter
 
@@ -20,7 +21,6 @@ from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import EmbeddingError
 from hearbench.metrics.sound_event import event_scores
 from hearbench.probe.data import BatchSpec
-from hearbench.probe.events import Postprocessing
 from hearbench.probe.frames import FrameData, LabelledClip, frame_data
 from hearbench.probe.network import ProbeStack
 from hearbench.probe.objective import Objective
@@ -60,7 +60,7 @@ def data_of(store: EmbeddingStore, max_memory_bytes: int) -> FrameData:
         labelled(store, "train"),
         labelled(store, "valid"),
         store.task.vocabulary,
-        grid=[Postprocessing(250, 125), Postprocessing(250, 250)],
+        grid=[post(250, 125), post(250, 250)],
         spec=BatchSpec(50, "cpu", torch.float32, max_memory_bytes),
     )
 
@@ -287,7 +287,8 @@ for i in range(n_clips):
     place = header + i * n_frames * size * 4
     frames = ClipFrames(f"{i}", times, path, np.dtype("float32"), place, size)
     clips.append(LabelledClip(frames, [Event("a", 10.0 + i, 500.0), Event("b", 600.0, 900.0)]))
-data = frame_data(clips[:-1], clips[-1:], ("a", "b"), grid=[Postprocessing(250, 125)],
+grid = [Postprocessing(median_filter_ms=250, min_duration_ms=125)]
+data = frame_data(clips[:-1], clips[-1:], ("a", "b"), grid=grid,
                   spec=BatchSpec(1024, "cpu", torch.float32, budget))
 point = GridPoint(hidden_dim=16, max_epochs=1, check_every=1)
 train({1: [point]}, data, Objective(lambda *_: 0.5, True), fold=0, dtype=torch.float32)

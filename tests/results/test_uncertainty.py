@@ -203,7 +203,7 @@ def test_scores_that_do_not_exist(tmp_path: Path) -> None:
     predictions = made_up_predictions(ESC50)
     folds = []
     for fold in predictions.folds:
-        outcome = dataclasses.replace(fold.outcome, validation_score=math.nan)
+        outcome = fold.outcome.model_copy(update={"validation_score": math.nan})
         probabilities = np.full_like(fold.probabilities, np.nan)
         folds.append(dataclasses.replace(fold, outcome=outcome, probabilities=probabilities))
     predictions = dataclasses.replace(predictions, folds=tuple(folds))

@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +35,13 @@ class ShardStats:
 
     audio_s: float
     seconds: float
-    reduced_batch: int | None
-    enlarged_batch: int | None
-    device_utilisation: float | None
-    device: str
-    peak_memory_mb: float | None
-    peak_device_memory_mb: float | None
-    later_files: dict[str, str]
+    reduced_batch: int | None = None
+    enlarged_batch: int | None = None
+    device_utilisation: float | None = None
+    device: str | None = None
+    peak_memory_mb: float | None = None
+    peak_device_memory_mb: float | None = None
+    later_files: dict[str, str] = field(default_factory=dict)
 
 
 def record_path(folder: Path, shard: Shard) -> Path:

@@ -17,7 +17,7 @@ from hearbench.metrics import EventScore, SceneScore, get_score
 from hearbench.probe.events import Postprocessing, postprocessing_grid
 from hearbench.probe.objective import Objective
 from hearbench.probe.protocol import DEFAULT_SEED, GridPoint, NeighbourPoint, Protocol
-from hearbench.results.record import FoldResult, GridResult, PostprocessingRecord, Result
+from hearbench.results.record import FoldResult, GridResult, Result
 from hearbench.tasks.task_type import EVENT, TASK_TYPES
 
 __all__ = [
@@ -259,7 +259,7 @@ def _share(accuracy: float, n_clips: int | None, where: str) -> Iterator[str]:
 
 
 def _postprocessing(
-    found: PostprocessingRecord | None,
+    found: Postprocessing | None,
     result: Result,
     grid: set[Postprocessing] | None,
     where: str,
@@ -268,9 +268,7 @@ def _postprocessing(
         return
     if result.task_type is not EVENT:
         yield f"{where} was made into events, and the task has none."
-    elif grid is not None and (
-        Postprocessing(found.median_filter_ms, found.min_duration_ms) not in grid
-    ):
+    elif grid is not None and found not in grid:
         yield (
             f"{where} was made into events by a filter of {found.median_filter_ms:g} ms and a "
             f"duration of {found.min_duration_ms:g} ms, which the task doesn't have."

@@ -19,7 +19,7 @@ from hearbench.leaderboard.columns import LeaderboardTask
 from hearbench.leaderboard.recompute import has_predictions, recompute
 from hearbench.leaderboard.sanity_checks import check_sanity
 from hearbench.metrics import get_score
-from hearbench.probe.events import Postprocessing, postprocessing_grid
+from hearbench.probe.events import postprocessing_grid
 from hearbench.probe.objective import Objective
 from hearbench.probe.protocol import HEAR2021
 from hearbench.results.aggregate import mean_std, same_number
@@ -123,8 +123,7 @@ def _choice_problems(result: Result, task: LeaderboardTask) -> list[str]:
         return [f"another grid point than the one it used was better in validation. {_AGAIN}"]
     ways = postprocessing_grid(_params(task))
     for fold in result.folds:
-        own = fold.postprocessing
-        if own and Postprocessing(own.median_filter_ms, own.min_duration_ms) not in ways:
+        if fold.postprocessing and fold.postprocessing not in ways:
             return [f"{fold.test} was made into events in a way that the task doesn't have."]
     return []
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ import numpy.typing as npt
 from hearbench.errors import ProbeError
 from hearbench.metrics.blocks import blocks_of
 from hearbench.metrics.event_lists import EventArrays, concatenate_events
+from hearbench.probe.grid import Postprocessing
 from hearbench.tasks.evaluation_params import evaluation_params
 
 __all__ = [
@@ -46,24 +46,11 @@ _THRESHOLD = 0.5
 _CELLS_PER_BLOCK = 1 << 22
 
 
-@dataclass(frozen=True, order=True)
-class Postprocessing:
-    """How frames become events.
-
-    Ordered by the width of the filter, then by the duration.
-
-    Attributes:
-        median_filter_ms: Length of the median filter, 0 for none.
-        min_duration_ms: Shortest event that is kept, from its first to its last frame's
-            timestamp.
-    """
-
-    median_filter_ms: float
-    min_duration_ms: float
-
-
 # Of tasks that name none of their own: windows and shortest events in ms.
-DEFAULT_POSTPROCESSING = (Postprocessing(250, 125), Postprocessing(250, 250))
+DEFAULT_POSTPROCESSING = (
+    Postprocessing(median_filter_ms=250, min_duration_ms=125),
+    Postprocessing(median_filter_ms=250, min_duration_ms=250),
+)
 
 
 def postprocessing_grid(
@@ -84,7 +71,7 @@ def postprocessing_grid(
     if own is None:
         return DEFAULT_POSTPROCESSING
     return tuple(
-        Postprocessing(median_ms, duration_ms)
+        Postprocessing(median_filter_ms=median_ms, min_duration_ms=duration_ms)
         for median_ms in own.median_filter_ms
         for duration_ms in own.min_duration
     )
@@ -99,11 +86,11 @@ def best_postprocessing(
     scores the larger filter wins, then the longer duration, wherever they are in the grid.
     """
 
-    def merit(i: int) -> tuple[float, Postprocessing]:
-        score = scores[i]
-        if maximise:
-            return (0.0 if math.isnan(score) else score), grid[i]
-        return (-math.inf if math.isnan(score) else -score), grid[i]
+    def merit(i: int) -> tuple[float, float, float]:
+        merit = scores[i] if maximise else -scores[i]
+        if math.isnan(merit):
+            merit = 0.0 if maximise else -math.inf
+        return merit, grid[i].median_filter_ms, grid[i].min_duration_ms
 
     return max(range(len(grid)), key=merit)
 

@@ -12,11 +12,11 @@ from hearbench.digest import digest_json, short
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.probe.embedding_notes import embedding_notes
 from hearbench.probe.fold_training import Plan, learn
+from hearbench.probe.grid import GridResult
 from hearbench.probe.kinds import kind_of
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, FoldPrediction
 from hearbench.probe.protocol import DEFAULT_SEED, Protocol, get_protocol
-from hearbench.probe.training_loop import Outcome
 from hearbench.worker.memory import peak_resident_mb
 from hearbench.workspace import Workspace
 
@@ -178,7 +178,7 @@ def fit_probes(
     )
     protocol, device, kind = plan.protocol, plan.device, plan.kind
     points: dict[int, Sequence[int]] = {seed: range(len(protocol.grid)) for seed in seeds}
-    grids: dict[int, tuple[Outcome, ...]] = {}
+    grids: dict[int, tuple[GridResult, ...]] = {}
     predictions: dict[int, list[FoldPrediction | EventFoldPrediction]] = {s: [] for s in seeds}
     title = f"{store.task.name}: training probes ({protocol.name})"
     with workspace.progress.stage(title) as update:

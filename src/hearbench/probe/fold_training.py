@@ -21,6 +21,7 @@ from hearbench.digest import digest_json, short
 from hearbench.embeddings.gpu_meter import GpuMeter
 from hearbench.probe.checkpoint import Checkpoint
 from hearbench.probe.data import TrainingData
+from hearbench.probe.grid import GridResult
 from hearbench.probe.kinds import Chosen, TaskKind
 from hearbench.probe.neighbours import Neighbours
 from hearbench.probe.network import ProbeStack
@@ -28,7 +29,7 @@ from hearbench.probe.objective import Validation
 from hearbench.probe.precision import exact_float32
 from hearbench.probe.protocol import GridPoint, NeighbourPoint, Protocol, by_shape
 from hearbench.probe.standardize import Standardizer
-from hearbench.probe.training_loop import Outcome, Trained, train
+from hearbench.probe.training_loop import Trained, train
 from hearbench.progress import Update
 from hearbench.tasks.store import FoldSplit
 
@@ -77,7 +78,7 @@ class Learned:
             CPU, and where it isn't known.
     """
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[GridResult, ...]
     best: int
     chosen: Chosen | None
     seconds: float
@@ -141,9 +142,16 @@ def _ask(plan: Plan, data: _FoldData, points: Mapping[int, Sequence[int]]) -> di
     return {seed: found[tuple(own)] for seed, own in points.items()}
 
 
-def _asked(point: NeighbourPoint, validation: Validation) -> Outcome:
+def _asked(point: NeighbourPoint, validation: Validation) -> GridResult:
     score = 0.0 if math.isnan(validation.score) else validation.score
-    return Outcome(point, score, 0, 0, "asked", validation.postprocessing)
+    return GridResult(
+        point=point,
+        validation_score=score,
+        best_epoch=0,
+        epochs=0,
+        ended="asked",
+        postprocessing=validation.postprocessing,
+    )
 
 
 @dataclass(frozen=True)
@@ -266,7 +274,7 @@ def _keep(plan: Plan, seed: int, fold: FoldSplit, unit: _Unit) -> None:
     arrays = {f"inputs/{key}": array for key, array in unit.inputs.arrays().items()}
     for key, tensor in (unit.trained.weights or {}).items():
         arrays[f"weights/{key}"] = tensor.cpu().numpy()
-    records = [outcome.record() for outcome in unit.trained.outcomes]
+    records = [outcome.model_dump(exclude={"point"}) for outcome in unit.trained.outcomes]
     path = plan.folders[seed] / f"{_name(fold, unit.points)}.finished.npz"
     meta = {
         "outcomes": records,
@@ -286,7 +294,7 @@ def _finished(plan: Plan, seed: int, fold: FoldSplit, points: Sequence[GridPoint
     meta, arrays = loaded
     try:
         outcomes = tuple(
-            Outcome.from_record(point, record)
+            GridResult(point=point, **record)
             for record, point in zip(meta["outcomes"], points, strict=True)
         )
         best, seconds, busy = meta["best"], float(meta["seconds"]), meta.get("device_utilisation")
@@ -332,13 +340,13 @@ def _busy(units: Sequence[_Unit]) -> float | None:
     return sum(own * busy for own, busy in known) / seconds if seconds else None
 
 
-def _best(outcomes: Sequence[Outcome], goodness: Callable[[float], float]) -> int:
+def _best(outcomes: Sequence[GridResult], goodness: Callable[[float], float]) -> int:
     # max gives the first of equals, as the protocol does.
     return max(range(len(outcomes)), key=lambda i: goodness(outcomes[i].validation_score))
 
 
 def _network(
-    plan: Plan, point: GridPoint, outcome: Outcome, units: Sequence[_Unit]
+    plan: Plan, point: GridPoint, outcome: GridResult, units: Sequence[_Unit]
 ) -> Chosen | None:
     """The best validation's network; None if no grid point was validated."""
     if math.isnan(outcome.validation_score):

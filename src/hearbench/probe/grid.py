@@ -10,9 +10,11 @@ import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from hearbench.records import Record
+from pydantic import Field
+
+from hearbench.records import Number, Record
 from hearbench.tasks.evaluation_params import (
     Dropout,
     HiddenDim,
@@ -22,13 +24,24 @@ from hearbench.tasks.evaluation_params import (
     Whole,
 )
 
-__all__ = ["Cut", "GridPoint", "NeighbourPoint", "batch_bounds", "by_shape", "draw_grid"]
+__all__ = [
+    "Cut",
+    "GridPoint",
+    "GridResult",
+    "NeighbourPoint",
+    "Postprocessing",
+    "batch_bounds",
+    "by_shape",
+    "draw_grid",
+]
 
 # By which the published grids were drawn.
 _SEED = 42
 
 # Points that are tried of those that a grid's values combine to.
 _TRIED = 8
+
+_Length = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class GridPoint(Record):
@@ -87,6 +100,41 @@ class NeighbourPoint(Record):
     def label(self) -> str:
         """A short form for tables, e.g. ``10 neighbours, cosine``."""
         return f"{self.k} neighbour{'s' if self.k > 1 else ''}, {self.metric}"
+
+
+class Postprocessing(Record):
+    """How frames become events.
+
+    Attributes:
+        median_filter_ms: Length of the median filter over a label's probabilities, ms; 0 for none.
+        min_duration_ms: Shortest event that is kept, from its first to its last frame's
+            timestamp, ms.
+    """
+
+    median_filter_ms: _Length
+    min_duration_ms: _Length
+
+
+class GridResult(Record):
+    """How a grid point fared on the first fold.
+
+    Attributes:
+        point: The hyperparameters.
+        validation_score: The best validation; the worst there is, an infinity, if the first one was
+            undefined already. Null in results of earlier versions wherever one was undefined.
+        best_epoch: After which epoch, from 1.
+        epochs: How many were trained.
+        ended: ``patience``, ``max_epochs``, ``undefined_score`` (a validation that wasn't
+            finite), ``raced`` (given up early) or ``asked`` (neighbours, which aren't trained).
+        postprocessing: How frames became events in the best validation (event tasks).
+    """
+
+    point: GridPoint | NeighbourPoint
+    validation_score: Number
+    best_epoch: int
+    epochs: int
+    ended: str
+    postprocessing: Postprocessing | None = None
 
 
 @dataclass(frozen=True)

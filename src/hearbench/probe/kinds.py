@@ -27,6 +27,7 @@ from hearbench.probe.data import BatchSpec, TrainingData, published_order, to_pr
 from hearbench.probe.events import Postprocessing, postprocessing_grid
 from hearbench.probe.frame_probabilities import events_in_parts, gather_rows
 from hearbench.probe.frames import LabelledClip, frame_data, predict_frames
+from hearbench.probe.grid import GridResult
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective
 from hearbench.probe.precision import exact_float32
@@ -36,7 +37,6 @@ from hearbench.probe.randomness import stream_seed
 from hearbench.probe.scenes import OrderedClips, predict_clips, scene_data, whole
 from hearbench.probe.standardize import Standardizer
 from hearbench.probe.training_clips import training_clips
-from hearbench.probe.training_loop import Outcome
 from hearbench.tasks.clips import Event
 from hearbench.tasks.store import FoldSplit, PreparedTask
 from hearbench.tasks.task_type import EVENT, SCENE, TaskType
@@ -82,7 +82,7 @@ class TaskKind(TypingProtocol):
         self,
         fold: FoldSplit,
         chosen: Chosen | None,
-        outcome: Outcome,
+        outcome: GridResult,
         seconds: float,
         folder: Path,
     ) -> FoldPrediction | EventFoldPrediction:
@@ -185,7 +185,7 @@ class _SceneKind(_Kind):
         self,
         fold: FoldSplit,
         chosen: Chosen | None,
-        outcome: Outcome,
+        outcome: GridResult,
         seconds: float,
         folder: Path,  # noqa: ARG002 (clips are few enough for memory)
     ) -> FoldPrediction:
@@ -239,7 +239,7 @@ class _EventKind(_Kind):
         self,
         fold: FoldSplit,
         chosen: Chosen | None,
-        outcome: Outcome,
+        outcome: GridResult,
         seconds: float,
         folder: Path,
     ) -> EventFoldPrediction:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from hearbench.embeddings.manifest import Manifest
 from hearbench.metrics.event_lists import EventArrays
+from hearbench.probe.grid import GridResult
 from hearbench.probe.protocol import Protocol
-from hearbench.probe.training_loop import Outcome
 from hearbench.tasks.store import FoldSplit, PreparedTask
 
 __all__ = ["EventFoldPrediction", "FittedProbe", "FoldPrediction"]
@@ -19,7 +19,7 @@ __all__ = ["EventFoldPrediction", "FittedProbe", "FoldPrediction"]
 
 class _Fold:
     loss: float
-    outcome: Outcome
+    outcome: GridResult
 
     @property
     def is_blank(self) -> bool:
@@ -52,7 +52,7 @@ class FoldPrediction(_Fold):
     probabilities: npt.NDArray[np.float32]
     targets: npt.NDArray[np.uint8]
     loss: float
-    outcome: Outcome
+    outcome: GridResult
     seconds: float
     peak_memory_mb: float | None = None
     peak_device_memory_mb: float | None = None
@@ -90,7 +90,7 @@ class EventFoldPrediction(_Fold):
     reference: EventArrays
     estimate: EventArrays
     loss: float
-    outcome: Outcome
+    outcome: GridResult
     seconds: float
     peak_memory_mb: float | None = None
     peak_device_memory_mb: float | None = None
@@ -124,7 +124,7 @@ class FittedProbe:
     seed: int
     precision: str
     device: str
-    grid: tuple[Outcome, ...]
+    grid: tuple[GridResult, ...]
     chosen: int
     folds: tuple[FoldPrediction | EventFoldPrediction, ...]
     notes: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy.typing as npt
@@ -17,55 +17,17 @@ import torch
 from hearbench.probe.checkpoint import Checkpoint
 from hearbench.probe.data import TrainingData
 from hearbench.probe.events import Postprocessing
+from hearbench.probe.grid import GridResult
 from hearbench.probe.network import ProbeStack, Step, Weights
 from hearbench.probe.objective import Objective
-from hearbench.probe.protocol import GridPoint, NeighbourPoint, Racing
+from hearbench.probe.protocol import GridPoint, Racing
 from hearbench.probe.randomness import Dropout, stream_seed
 from hearbench.progress import Update
 
 __all__ = [
-    "Outcome",
     "Trained",
     "train",
 ]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a grid point fared.
-
-    Attributes:
-        point: The grid point.
-        validation_score: Its best (a loss where the objective is one); the worst there is, an
-            infinity, if the first validation was undefined already; NaN if there was none.
-        best_epoch: The epoch after which it was validated, 0 if there was none.
-        epochs: How many it was trained.
-        ended: ``"patience"``, ``"max_epochs"``, ``"undefined_score"`` (a validation that wasn't
-            finite), ``"raced"`` (given up because it couldn't win any more), or ``"asked"``
-            (neighbours, which don't learn).
-        postprocessing: The way from frames to events of that validation (event tasks).
-    """
-
-    point: GridPoint | NeighbourPoint
-    validation_score: float
-    best_epoch: int
-    epochs: int
-    ended: str
-    postprocessing: Postprocessing | None = None
-
-    def record(self) -> dict[str, Any]:
-        """As JSON, without the point."""
-        return {key: value for key, value in asdict(self).items() if key != "point"}
-
-    @classmethod
-    def from_record(cls, point: GridPoint | NeighbourPoint, record: Mapping[str, Any]) -> Outcome:
-        """From a `record`."""
-        return cls(**{**record, "point": point, "postprocessing": _postprocessing(record)})
-
-
-def _postprocessing(record: Mapping[str, Any]) -> Postprocessing | None:
-    stored = record["postprocessing"]
-    return None if stored is None else Postprocessing(**stored)
 
 
 @dataclass(frozen=True)
@@ -79,7 +41,7 @@ class Trained:
         weights: The weights of that point.
     """
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[GridResult, ...]
     best: int | None
     weights: Weights | None
 
@@ -100,9 +62,14 @@ class _Run:
     history: list[float] = field(default_factory=list)
     weights: Weights = field(default_factory=dict, repr=False)
 
-    def outcome(self, epochs: int) -> Outcome:
-        return Outcome(
-            self.point, self.best_score, self.best_epoch, epochs, self.ended, self.postprocessing
+    def outcome(self, epochs: int) -> GridResult:
+        return GridResult(
+            point=self.point,
+            validation_score=self.best_score,
+            best_epoch=self.best_epoch,
+            epochs=epochs,
+            ended=self.ended,
+            postprocessing=self.postprocessing,
         )
 
 
@@ -261,7 +228,7 @@ class _State:
 
     stack: ProbeStack
     runs: list[_Run]
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    outcomes: dict[int, GridResult] = field(default_factory=dict)
     champions: dict[int, _Run] = field(default_factory=dict)
     epoch: int = 0
 
@@ -342,7 +309,8 @@ class _State:
             "runs": [_describe(run) for run in self.runs],
             "champions": [_describe(run) for run in self.champions.values()],
             "outcomes": {
-                str(position): outcome.record() for position, outcome in self.outcomes.items()
+                str(position): outcome.model_dump(exclude={"point"})
+                for position, outcome in self.outcomes.items()
             },
         }
         arrays = {f"stack/{k}": v.cpu().numpy() for k, v in self.stack.state().items()}
@@ -370,13 +338,15 @@ class _State:
                 if name.startswith(prefix)
             }
             point = points[record["position"]]
-            given = {**record, "postprocessing": _postprocessing(record)}
+            stored = record["postprocessing"]
+            postprocessing = None if stored is None else Postprocessing.model_validate(stored)
+            given = {**record, "postprocessing": postprocessing}
             return _Run(**given, point=point, weights=weights)
 
         self.runs = [rebuild(record) for record in meta["runs"]]
         self.champions = {run.seed: run for run in map(rebuild, meta["champions"])}
         self.outcomes = {
-            int(position): Outcome.from_record(points[int(position)], record)
+            int(position): GridResult(point=points[int(position)], **record)
             for position, record in meta["outcomes"].items()
         }
         self.stack.keep_only([run.position for run in self.runs])
@@ -395,5 +365,5 @@ def _describe(run: _Run) -> dict[str, Any]:
     described = {name: getattr(run, name) for name in names}
     return {
         **described,
-        "postprocessing": None if postprocessing is None else asdict(postprocessing),
+        "postprocessing": None if postprocessing is None else postprocessing.model_dump(),
     }

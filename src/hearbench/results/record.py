@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from hearbench.embeddings.manifest import ModelRecord, TaskRecord
 from hearbench.errors import ResultError
-from hearbench.files import json_safe
-from hearbench.probe.protocol import GridPoint, NeighbourPoint, Protocol
-from hearbench.records import Record, StoredRecord
+from hearbench.probe.grid import GridResult, Postprocessing
+from hearbench.probe.protocol import Protocol
+from hearbench.records import Number, Record, StoredRecord
 from hearbench.tasks.task_type import TaskType, task_type
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ __all__ = [
     "GridResult",
     "Number",
     "PartSummary",
-    "PostprocessingRecord",
+    "Postprocessing",
     "Resources",
     "Result",
     "ScoreSummary",
@@ -33,16 +33,6 @@ __all__ = [
 ]
 
 RESULT_FILE = "result.json"
-
-Number = Annotated[
-    float,
-    BeforeValidator(lambda value: math.nan if value is None else value),
-    PlainSerializer(json_safe, return_type=Any, when_used="json"),
-]
-"""A float that survives JSON: NaN as null, infinities as strings."""
-
-
-_Length = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class PartSummary(Record):
@@ -71,18 +61,6 @@ class ScoreSummary(PartSummary):
     parts: dict[str, PartSummary] = Field(default_factory=dict)
 
 
-class PostprocessingRecord(Record):
-    """How frames became events.
-
-    Attributes:
-        median_filter_ms: Length of the median filter over a label's probabilities, ms; 0 for none.
-        min_duration_ms: Events shorter than that were dropped, ms.
-    """
-
-    median_filter_ms: _Length
-    min_duration_ms: _Length
-
-
 class FoldResult(Record):
     """One training and its test split.
 
@@ -108,34 +86,12 @@ class FoldResult(Record):
     validation_score: Number
     best_epoch: int
     epochs: int
-    postprocessing: PostprocessingRecord | None = None
+    postprocessing: Postprocessing | None = None
 
     @property
     def is_blank(self) -> bool:
         """Whether there is no prediction, so that every score is undefined."""
         return math.isnan(self.test_loss) or math.isnan(self.validation_score)
-
-
-class GridResult(Record):
-    """How a grid point fared on the first fold.
-
-    Attributes:
-        point: The hyperparameters.
-        validation_score: The best validation; the worst there is, an infinity, if the first one was
-            undefined already. Null in results of earlier versions wherever one was undefined.
-        best_epoch: After which epoch, from 1.
-        epochs: How many were trained.
-        ended: ``patience``, ``max_epochs``, ``undefined_score`` (a validation that wasn't
-            finite), ``raced`` (given up early) or ``asked`` (neighbours, which aren't trained).
-        postprocessing: How frames became events in the best validation (event tasks).
-    """
-
-    point: GridPoint | NeighbourPoint
-    validation_score: Number
-    best_epoch: int
-    epochs: int
-    ended: str
-    postprocessing: PostprocessingRecord | None = None
 
 
 class EmbeddingsRecord(Record):

@@ -11,14 +11,12 @@ from collections.abc import Mapping
 from hearbench._version import __version__
 from hearbench.embeddings.kinds import embedding_size
 from hearbench.metrics import get_score
+from hearbench.probe.grid import GridResult
 from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, FoldPrediction
-from hearbench.probe.training_loop import Outcome
 from hearbench.results.predictions import Predictions
 from hearbench.results.record import (
     EmbeddingsRecord,
     FoldResult,
-    GridResult,
-    PostprocessingRecord,
     Resources,
     Result,
 )
@@ -63,7 +61,7 @@ def score(predictions: FittedProbe) -> Result:
         scores=scores,
         folds=tuple(_fold_result(fold) for fold in predictions.folds),
         chosen=predictions.chosen,
-        grid=tuple(_grid_result(outcome) for outcome in predictions.grid),
+        grid=predictions.grid,
         notes=_notes(predictions),
         resources=Resources(
             created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
@@ -119,7 +117,7 @@ def _notes(predictions: FittedProbe) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _is_worst(outcome: Outcome, predictions: FittedProbe) -> bool:
+def _is_worst(outcome: GridResult, predictions: FittedProbe) -> bool:
     """Whether nothing better than an undefined validation was reached."""
     score = outcome.validation_score
     if not math.isinf(score):
@@ -141,28 +139,7 @@ def _fold_result(fold: FoldPrediction | EventFoldPrediction) -> FoldResult:
         validation_score=fold.outcome.validation_score,
         best_epoch=fold.outcome.best_epoch,
         epochs=fold.outcome.epochs,
-        postprocessing=_postprocessing(fold.outcome),
-    )
-
-
-def _postprocessing(outcome: Outcome) -> PostprocessingRecord | None:
-    postprocessing = outcome.postprocessing
-    if postprocessing is None:
-        return None
-    return PostprocessingRecord(
-        median_filter_ms=postprocessing.median_filter_ms,
-        min_duration_ms=postprocessing.min_duration_ms,
-    )
-
-
-def _grid_result(outcome: Outcome) -> GridResult:
-    return GridResult(
-        point=outcome.point,
-        validation_score=outcome.validation_score,
-        best_epoch=outcome.best_epoch,
-        epochs=outcome.epochs,
-        ended=outcome.ended,
-        postprocessing=_postprocessing(outcome),
+        postprocessing=fold.outcome.postprocessing,
     )
 
 

@@ -317,9 +317,7 @@ class EventSplit(Split):
     ) -> Self:
         """See `Split.read`."""
         split = super().read(place, fold, clips, labels)
-        record = fold.postprocessing
-        if record is not None:
-            split.postprocessing = Postprocessing(record.median_filter_ms, record.min_duration_ms)
+        split.postprocessing = fold.postprocessing
         return split
 
     @cached_property
