@@ -66,7 +66,7 @@ class _WhereItIs(TorchBackend):
         self.device = device
 
 
-def api_of(given: object) -> object | None:
+def api_of(given: object) -> Any | None:
     """The object with the three functions, if it is one; None for a model with two methods.
 
     Raises:
@@ -113,14 +113,28 @@ def backend_for(loaded: object, modules: Sequence[torch.nn.Module], device: str)
     return _WhereItIs(device)
 
 
-def signal_digest(engine: InProcess, sample_rate: int) -> str | None:
-    """Digest of the embeddings of a fixed signal, bit by bit; None if it can't be embedded."""
+def signal_digest(engine: InProcess, sample_rate: int, name: str) -> str:
+    """Digest of the embeddings of a fixed signal, bit by bit, in the place of weights.
+
+    Args:
+        engine: Calls the model.
+        sample_rate: The model's, in Hz.
+        name: Of the model, for messages.
+
+    Raises:
+        ModelError: Neither of its functions can embed the signal.
+    """
     found = []
     for function in _FUNCTIONS:
         with contextlib.suppress(ModelError):
             answer = engine.call(function, signal(sample_rate))
             found += [item.array.tobytes() for item in answer.items if item.array is not None]
-    return digest_bytes(b"".join(found)) if found else None
+    if not found:
+        raise ModelError(
+            f"{name} can't be told from other models: its weights can't be looked at, and it "
+            "can't embed a fixed signal of a second."
+        )
+    return digest_bytes(b"".join(found))
 
 
 @contextlib.contextmanager

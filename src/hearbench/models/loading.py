@@ -160,10 +160,10 @@ def _load_object(
     with model_code(scope, failure):
         parts = [given]
         if api is not None:
-            signature = signature_of(parameters_of(api.load_model), called)  # type: ignore[attr-defined]
+            signature = signature_of(parameters_of(api.load_model), called)
             options = signature.convert(options)
             positional = signature.positional(str(weights) if weights else None, options)
-            loaded = api.load_model(*positional, **handed_over(options))  # type: ignore[attr-defined]
+            loaded = api.load_model(*positional, **handed_over(options))
             parts = [loaded, *(getattr(given, function) for function in API_FUNCTIONS), given]
         content = content_of(*parts)
         attributes = SimpleNamespace(**{key: _read(loaded, key) for key in _ATTRIBUTES})
@@ -188,12 +188,7 @@ def _load_object(
                 f"{content.unseen[0]} can't be looked at. Give it a name that no other model has: "
                 'load_model(..., name="step-100").'
             )
-        weights_digest = g.signal_digest(engine, sample_rate)
-        if weights_digest is None:
-            raise ModelError(
-                f"{called} can't be told from other models: {content.unseen[0]} can't be looked "
-                "at, and it can't embed a fixed signal of a second."
-            )
+        weights_digest = g.signal_digest(engine, sample_rate, called)
     identity = {
         "object": _folder_name(called, plain),
         "options": plain,
