@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -251,16 +250,6 @@ def test_evaluate_refuses_what_doesnt_fit(tmp_path: Path) -> None:
         assert answer.code == 2
         assert says in answer.stderr
     assert not list((tmp_path / "out").rglob("result.json"))
-
-
-def test_without_matplotlib_there_is_a_curve_and_no_plot(
-    run: Run, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    path, _ = run()
-    assert len(trainer.trained) == 6
-    assert [file.name for file in path.parent.glob("curve.*")] == ["curve.json"]
-    assert any("pip install 'hearbench[plot]'" in line for line in run.told.lines)
 
 
 def hearbench_curves(*arguments: object) -> Answer:

@@ -47,7 +47,7 @@ from hearbench.tasks.corpora.piano_notes import read_notes
 from hearbench.tasks.corpora.tables import read_json_object
 from hearbench.tasks.fetch.answers import length_of, span_of
 from hearbench.tasks.store import load_task
-from hearbench.views.event_predictions import EventPredictions
+from hearbench.views.events import EventPredictions
 from hearbench.workspace import Workspace
 
 DEEP = "[" * 100_000

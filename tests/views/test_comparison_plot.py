@@ -16,8 +16,7 @@ from hearbench.comparison.record import (
     TaskComparison,
     TaskScore,
 )
-from hearbench.errors import HearError
-from hearbench.views.comparison_plot import draw_comparison, write_comparison_plot
+from hearbench.views.comparison_plot import draw_comparison
 
 
 def made_up(n_models: int, n_tasks: int, *, baseline: str | None = None) -> Comparison:
@@ -106,17 +105,6 @@ def test_of_many_pairs_those_with_the_best_model_are_drawn() -> None:
     assert max(np.asarray(line.get_xdata()).max() for line in by_name.lines) > 0.1
 
 
-def test_the_same_comparison_is_the_same_file(tmp_path: Path) -> None:
-    found = made_up(2, 1)
-    for name in ("plot.svg", "plot.pdf", "plot.png"):
-        write_comparison_plot(found, tmp_path / name)
-    content = (tmp_path / "plot.svg").read_bytes()
-    write_comparison_plot(found, tmp_path / "plot.svg")
-    assert (tmp_path / "plot.svg").read_bytes() == content
-    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "plot.pdf").read_bytes().startswith(b"%PDF")
-
-
 def test_all_of_a_large_comparison_is_in_the_figure() -> None:
     figure = draw_comparison(made_up(6, 19))
     boxes = [axes.get_position() for axes in figure.axes]
@@ -141,11 +129,3 @@ def test_numbers_that_have_no_place(value: float, text: str, tmp_path: Path) -> 
     )
     assert [t.get_text() for t in figure.axes[0].texts] == [text]
     figure.savefig(tmp_path / "plot.png")
-
-
-def test_names_of_files(tmp_path: Path) -> None:
-    with pytest.raises(HearError, match=r"\.png, \.svg or \.pdf"):
-        write_comparison_plot(made_up(2, 1), tmp_path / "plot.jpg")
-    (tmp_path / "file").touch()
-    with pytest.raises(HearError, match="can't be written"):
-        write_comparison_plot(made_up(2, 1), tmp_path / "file" / "plot.png")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import builtins
 import math
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 from hearbench.errors import HearError
 from hearbench.results.curve import Curve
 from hearbench.results.curve_points import build_curve
-from hearbench.views.curve_plot import draw_curves, write_curve_plot
+from hearbench.views.curve_plot import draw_curves
 
 
 def made_up(folder: Path, *, height: float = 0.5, whole: bool = True, repeats: int = 3) -> Curve:
@@ -129,37 +128,9 @@ def test_undefined_scores_leave_a_gap(tmp_path: Path) -> None:
     canvas.draw()
 
 
-@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
-def test_the_same_curves_give_the_same_file(tmp_path: Path, ending: str) -> None:
-    curve = made_up(tmp_path / "a")
-    for name in ("x", "y"):
-        write_curve_plot({"a task": {"m": curve}}, tmp_path / f"{name}.{ending}")
-    written = (tmp_path / f"x.{ending}").read_bytes()
-    assert len(written) > 2000
-    assert written == (tmp_path / f"y.{ending}").read_bytes()
-
-
 def test_what_cant_be_drawn_is_refused(tmp_path: Path) -> None:
     curve = made_up(tmp_path)
-    with pytest.raises(HearError, match=r"written as \.png, \.svg or \.pdf"):
-        write_curve_plot({"a task": {"m": curve}}, tmp_path / "x.txt")
     with pytest.raises(HearError, match="has no score 'nope'; it has top1_acc"):
         draw_curves({"a task": {"m": curve}}, score="nope")
     with pytest.raises(HearError, match="no curves"):
         draw_curves({})
-
-
-def test_without_matplotlib_it_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    curve = made_up(tmp_path)
-    real = builtins.__import__
-
-    def refuse(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(HearError, match=r"pip install 'hearbench\[plot\]'"):
-        draw_curves({"a task": {"m": curve}})

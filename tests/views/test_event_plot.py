@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import builtins
 import json
 import re
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import numpy.typing as npt
 import pytest
 from helpers_views import LABELS, event, write_event_result
 
-from hearbench.errors import HearError, ResultError, UnknownNameError
+from hearbench.errors import HearError, UnknownNameError
 from hearbench.views.event_figure import COLOURS
 from hearbench.views.event_plot import EventPlot, plot_events
 
@@ -253,7 +252,7 @@ def test_refusals(tmp_path: Path) -> None:
         with pytest.raises(HearError, match=r"is no stretch of the clip 'a\.wav', which is 5\.950"):
             plot_events(folder, "a.wav", tmp_path / "a.png", start_s=start, end_s=end)
     (tmp_path / "file").write_text("")
-    with pytest.raises(ResultError, match=r"can't be written"):
+    with pytest.raises(HearError, match=r"can't be written"):
         plot_events(folder, "a.wav", tmp_path / "file" / "a.png")
     assert not (tmp_path / "a.png").exists()
 
@@ -273,16 +272,3 @@ def test_pyplot_is_not_touched(tmp_path: Path) -> None:
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def missing(name: str, *arguments: Any, **options: Any) -> Any:
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return real(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(HearError, match=r"pip install 'hearbench\[plot\]'"):
-        plot_events(write_event_result(tmp_path), "a.wav", tmp_path / "a.png")

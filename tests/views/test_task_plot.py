@@ -1,23 +1,18 @@
 from __future__ import annotations
 
-import builtins
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-from helpers_tasks import make_event_task, make_scene_task
+from helpers_tasks import make_scene_task
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hearbench.errors import HearError
 from hearbench.tasks.event_stats import EventStats, Spread
 from hearbench.tasks.stats import SplitStats, TaskStats, task_stats
 from hearbench.tasks.store import load_task
-from hearbench.views.task_plot import draw_task_stats, write_task_plot
+from hearbench.views.task_plot import draw_task_stats
 from hearbench.workspace import Workspace
 
 
@@ -190,45 +185,3 @@ def test_clips_of_one_length(tmp_path: Path, workspace: Workspace) -> None:
     figure = draw_task_stats(task_stats(task, workspace=workspace))
     axes = panel(figure, "Durations of clips: all 0.25 s")
     assert [bars[0].get_height() for bars in axes.containers] == [12, 12, 12]
-
-
-@pytest.mark.parametrize(
-    ("ending", "begin"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".PDF", b"%PDF")]
-)
-def test_files(ending: str, begin: bytes, tmp_path: Path, workspace: Workspace) -> None:
-    task = load_task(make_event_task(tmp_path), workspace=workspace)
-    stats = task_stats(task, workspace=workspace)
-    path = tmp_path / "new" / f"plot{ending}"
-    write_task_plot(stats, path)
-    assert path.read_bytes().startswith(begin)
-    first = path.read_bytes()
-    write_task_plot(stats, path)
-    assert path.read_bytes() == first
-
-
-def test_files_that_cannot_be(tmp_path: Path) -> None:
-    stats = made_up([[1, 1]] * 3, ("a", "b"))
-    with pytest.raises(HearError, match=r"written as \.png, \.svg or \.pdf"):
-        write_task_plot(stats, tmp_path / "plot.jpg")
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(HearError, match="can't be written"):
-        write_task_plot(stats, tmp_path / "file" / "plot.png")
-
-
-def test_matplotlib_is_loaded_late() -> None:
-    code = "import sys, hearbench.views.task_plot\nsys.exit('matplotlib' in sys.modules)\n"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *arguments: Any, **named: Any) -> Any:
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return real(name, *arguments, **named)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(HearError, match=r"pip install 'hearbench\[plot\]'"):
-        draw_task_stats(made_up([[1, 1]] * 3, ("a", "b")))

@@ -12,7 +12,8 @@ from hearbench.cli.compare_tables import show_comparison
 from hearbench.cli.running import answers_only, verb
 from hearbench.cli.terminal import answer_json, say
 from hearbench.comparison.compare import compare as compare_results
-from hearbench.views.comparison_plot import check_plot_name, write_comparison_plot
+from hearbench.views.comparison_plot import draw_comparison
+from hearbench.views.style import check_plot_name, save_figure
 
 __all__ = ["compare"]
 
@@ -87,7 +88,7 @@ def compare(
             seed=seed,
         )
         if plot is not None:
-            write_comparison_plot(found, plot)
+            save_figure(draw_comparison(found), plot)
             say(f"wrote {plot}")
         if csv is not None:
             found.write_csv(csv)

@@ -13,7 +13,8 @@ from hearbench.cli.running import verb
 from hearbench.cli.terminal import answer_json, say
 from hearbench.errors import HearError
 from hearbench.results.curves import find_curves, side_by_side
-from hearbench.views.curve_plot import write_curve_plot
+from hearbench.views.curve_plot import draw_curves
+from hearbench.views.style import save_figure
 
 __all__ = ["curves"]
 
@@ -64,7 +65,8 @@ def curves(
     if chosen.left_out:
         say(f"Left out, as only one model has them: {', '.join(chosen.left_out)}.")
     if out is not None:
-        write_curve_plot(chosen.tasks, out, score=score, x="shots" if x == "shots" else "clips")
+        drawn = draw_curves(chosen.tasks, score=score, x="shots" if x == "shots" else "clips")
+        save_figure(drawn, out)
         say(f"wrote {out}")
     if json:
         shown = [one for one in found if one.curve.task.name in chosen.tasks]

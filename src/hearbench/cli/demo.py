@@ -105,7 +105,7 @@ The scores are by '{protocol}', a small part of a small protocol.
 Published scores are made by 'hear2021', which is what `hearbench evaluate` takes unless told
 otherwise.
 
-Next, a look at the events of a clip, annotated and found (with matplotlib, extra 'plot'):
+Next, a look at the events of a clip, annotated and found:
 
   hearbench events plot {results / _MODEL / tasks[-1].name} {clip} \\
       --out {out / "events.png"}

@@ -63,7 +63,7 @@ def plot(
     """Draws a clip's reference and predicted events, and the probabilities behind them.
 
     Matched, missed and spurious events are told apart by the rule of the task's first score. An
-    .html has a table of the events as well. Needs the extra 'plot'.
+    .html has a table of the events as well.
     """
     with answers_only():
         drawn = plot_events(result, clip, out, labels=label, start_s=start_s, end_s=end_s)

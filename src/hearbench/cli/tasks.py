@@ -16,7 +16,8 @@ from hearbench.table import Column, Table
 from hearbench.tasks.event_stats import Spread
 from hearbench.tasks.stats import TaskStats, task_stats
 from hearbench.tasks.store import load_task
-from hearbench.views.task_plot import write_task_plot
+from hearbench.views.style import save_figure
+from hearbench.views.task_plot import draw_task_stats
 
 __all__ = ["stats"]
 
@@ -57,16 +58,13 @@ def stats(
     ] = False,
     json: o.Json = False,
 ) -> None:
-    """Counts a task's clips, durations, labels and events, split by split.
-
-    --plot needs the extra 'plot'.
-    """
+    """Counts a task's clips, durations, labels and events, split by split."""
     with answers_only():
         workspace = place.workspace()
         loaded = load_task(task, workspace=workspace, download=False)
         found = task_stats(loaded, listen=silence, workspace=workspace)
         if plot is not None:
-            write_task_plot(found, plot)
+            save_figure(draw_task_stats(found), plot)
     if json:
         answer_json(found.to_json() | {"plot": None if plot is None else str(plot)})
         return

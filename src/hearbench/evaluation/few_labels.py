@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.util
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -149,19 +148,14 @@ class FewLabels(Setup):
 
 
 def _draw(path: Path, folder: Path, curve: Curve, workspace: Workspace) -> None:
-    from hearbench.views.curve_plot import write_curve_plot
+    from hearbench.views.curve_plot import draw_curves
+    from hearbench.views.style import save_figure
 
-    progress = workspace.progress
-    if importlib.util.find_spec("matplotlib") is None:
-        progress.line(
-            "There is no plot, as matplotlib isn't installed: `pip install 'hearbench[plot]'`, "
-            f"then `hearbench curves {folder} --out curve.png`."
-        )
-        return
+    figure = draw_curves({curve.task.name: {folder.parent.name: curve}})
     for ending in (".png", ".svg"):
         place = path.with_suffix(ending)
-        write_curve_plot({curve.task.name: {folder.parent.name: curve}}, place)
-        progress.line(f"{curve.task.name}: wrote {place}")
+        save_figure(figure, place)
+        workspace.progress.line(f"{curve.task.name}: wrote {place}")
 
 
 def _remove(folder: Path) -> None:

@@ -1,5 +1,6 @@
-"""Ways to look at results beyond their scores.
+"""Pictures of results, and scores that only some results have.
 
-Views read what a result's folder holds and need nothing else: no task, no model, no embeddings.
-What draws and what transcribes are extras, ``plot`` and ``transcription``, imported when used.
+Views need no model and no embeddings: events, comparisons and curves are drawn from results'
+folders, and a task's data from its statistics. Music transcription scores need the extra
+``transcription``.
 """

@@ -1,30 +1,33 @@
 """A picture of a comparison: scores and differences with their intervals, task by task.
 
-Drawn with matplotlib's objects and no state of pyplot. Every task has axes of its own, so that
-what is close together can be told apart.
+Every task has axes of its own, so that what is close together can be told apart.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hearbench.comparison.record import Comparison, PairDifference, TaskComparison
-from hearbench.errors import HearError
-from hearbench.files import atomic_write
+from hearbench.views.style import (
+    INK,
+    PALE,
+    add_legend,
+    model_colours,
+    name_lanes,
+    new_figure,
+    shorten,
+    style_axes,
+    title_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["check_plot_name", "draw_comparison", "write_comparison_plot"]
+__all__ = ["draw_comparison"]
 
-# Told apart by colour-blind people as well (Okabe and Ito, "Color Universal Design", 2008).
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_INK = "#333333"
-_PALE = "#888888"
 _WIDTH_IN = 13.0
 _ROW_IN = 0.26
 _TITLE_IN = 0.34  # above a task's axes
@@ -33,46 +36,9 @@ _HEAD_IN = 0.4
 _FOOT_IN = 0.4
 _LETTER_IN = 0.073  # of a name of average letters
 _GAP_IN = 0.25
-_DPI = 120
-_LONGEST_NAME = 28
+_HIDDEN = ("top", "right", "left")  # sides of a frame
 # With more pairs per task, only those with one model are drawn.
 _MOST_PAIRS = 6
-_ENDINGS = (".png", ".svg", ".pdf")
-
-
-def check_plot_name(path: Path) -> None:
-    """Sees to it that a file can be drawn, before hours are spent on what it would show.
-
-    Raises:
-        HearError: matplotlib isn't installed, or the ending isn't .png, .svg or .pdf.
-    """
-    if path.suffix.lower() not in _ENDINGS:
-        raise HearError(f"{path}: plots are written as .png, .svg or .pdf; choose such a name.")
-    _figure_class()
-
-
-def write_comparison_plot(found: Comparison, path: Path) -> None:
-    """Draws a comparison into a ``.png``, ``.svg`` or ``.pdf``, by the file's ending.
-
-    Raises:
-        HearError: matplotlib isn't installed, the ending is another, or the file can't be
-            written.
-    """
-    check_plot_name(path)
-    figure = draw_comparison(found)
-    from matplotlib import rc_context
-
-    # Without the time, and with names that aren't drawn by lot: the same data, the same file.
-    metadata: dict[str, dict[str, Any]] = {
-        ".svg": {"Date": None},
-        ".pdf": {"CreationDate": None},
-    }
-    ending = path.suffix.lower()
-    try:
-        with rc_context({"svg.hashsalt": "comparison"}), atomic_write(path) as file:
-            figure.savefig(file, format=ending[1:], dpi=_DPI, metadata=metadata.get(ending))
-    except OSError as error:
-        raise HearError(f"{path} can't be written: {error.strerror}.") from error
 
 
 def draw_comparison(found: Comparison) -> Figure:
@@ -81,11 +47,7 @@ def draw_comparison(found: Comparison) -> Figure:
     A filled marker is a difference in the colour of the better model; a hollow grey one is none
     that the clips can show. With more than four models, the differences are those from the
     baseline, or from the model with the best mean rank.
-
-    Raises:
-        HearError: matplotlib isn't installed.
     """
-    figure_class = _figure_class()
     rival = _rival(found)
     pairs = [_shown(task, rival) for task in found.tasks]
     rows = [
@@ -93,14 +55,14 @@ def draw_comparison(found: Comparison) -> Figure:
     ]
     heights = [n * _ROW_IN for n in rows]
     height = sum(heights) + len(rows) * (_TITLE_IN + _TICKS_IN) + _HEAD_IN + _FOOT_IN
-    figure = figure_class(figsize=(_WIDTH_IN, height), dpi=_DPI, facecolor="white")
-    colours = {model: _COLOURS[i % len(_COLOURS)] for i, model in enumerate(found.models)}
+    # By hand, as a layout engine takes seconds for dozens of axes.
+    figure = new_figure(_WIDTH_IN, height, layout=None)
+    colours = model_colours(found.models)
     left, middle = _margins(found, pairs, rival)
     width = (_WIDTH_IN - left - middle - _GAP_IN) / 2
     top = height - _HEAD_IN
     for task, shown, own in zip(found.tasks, pairs, heights, strict=True):
         top -= _TITLE_IN + own
-        # By hand, as a layout engine takes seconds for dozens of axes.
         places = [
             (x / _WIDTH_IN, top / height, width / _WIDTH_IN, own / height)
             for x in (left, left + width + middle)
@@ -108,16 +70,7 @@ def draw_comparison(found: Comparison) -> Figure:
         _scores(figure.add_axes(places[0]), task, colours)
         _differences(figure.add_axes(places[1]), shown, colours, rival)
         top -= _TICKS_IN
-    figure.suptitle(
-        _title(found),
-        fontsize=13,
-        fontweight="bold",
-        x=0.01,
-        y=1 - 0.1 / height,
-        ha="left",
-        va="top",
-        parse_math=False,
-    )
+    title_figure(figure, _title(found), y=1 - 0.1 / height, va="top")
     _legend(figure, found)
     return figure
 
@@ -126,26 +79,15 @@ def _margins(
     found: Comparison, pairs: Sequence[Sequence[PairDifference]], rival: str | None
 ) -> tuple[float, float]:
     """Inches for the names to the left of the scores, and of the differences."""
-    models = max(len(_short(model)) for model in found.models)
+    models = max(len(shorten(model)) for model in found.models)
     of_pairs = max((len(_pair(pair, rival)) for shown in pairs for pair in shown), default=0)
     return models * _LETTER_IN + _GAP_IN, of_pairs * _LETTER_IN + _GAP_IN
 
 
 def _pair(pair: PairDifference, rival: str | None) -> str:
     if rival is not None:
-        return _short(pair.model_a)
-    return f"{_short(pair.model_a)} − {_short(pair.model_b)}"
-
-
-def _figure_class() -> type[Figure]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise HearError(
-            "Drawing a comparison needs matplotlib, which isn't installed. Install it with "
-            "`pip install 'hearbench[plot]'`."
-        ) from error
-    return Figure
+        return shorten(pair.model_a)
+    return f"{shorten(pair.model_a)} − {shorten(pair.model_b)}"
 
 
 def _rival(found: Comparison) -> str | None:
@@ -184,10 +126,11 @@ def _scores(axes: Axes, task: TaskComparison, colours: dict[str, str]) -> None:
     for lane, score in enumerate(task.scores):
         colour = colours[score.model]
         _mark(axes, lane, score.mean, score.low, score.high, colour, filled=True)
-    _lanes(axes, [_short(score.model) for score in task.scores])
+    _lanes(axes, [score.model for score in task.scores])
     folds = f" in {task.n_folds} folds" if task.n_folds > 1 else ""
     better = "" if task.maximise else " (lower is better)"
-    _dress(axes, f"{task.task}: {task.score}{better}, {task.n_clips:,} clips{folds}")
+    title = f"{task.task}: {task.score}{better}, {task.n_clips:,} clips{folds}"
+    style_axes(axes, title, hide=_HIDDEN)
 
 
 def _differences(
@@ -196,17 +139,17 @@ def _differences(
     colours: dict[str, str],
     rival: str | None,
 ) -> None:
-    axes.axvline(0.0, color=_INK, linewidth=0.8)
+    axes.axvline(0.0, color=INK, linewidth=0.8)
     for lane, pair in enumerate(pairs):
-        colour = _PALE if pair.better is None else colours[pair.better]
+        colour = PALE if pair.better is None else colours[pair.better]
         filled = pair.better is not None
         _mark(axes, lane, pair.difference, pair.low, pair.high, colour, filled=filled)
     _lanes(axes, [_pair(pair, rival) for pair in pairs])
     if not pairs:
         place = axes.transAxes
-        axes.text(0.5, 0.5, "none to show", transform=place, ha="center", color=_PALE, fontsize=8)
-    what = "differences" if rival is None else f"differences from {_short(rival)}"
-    _dress(axes, what)
+        axes.text(0.5, 0.5, "none to show", transform=place, ha="center", color=PALE, fontsize=8)
+    what = "differences" if rival is None else f"differences from {shorten(rival)}"
+    style_axes(axes, what, hide=_HIDDEN)
 
 
 def _mark(
@@ -222,7 +165,7 @@ def _mark(
             va="center",
             fontsize=8,
             style="italic",
-            color=_PALE,
+            color=PALE,
         )
         return
     if math.isfinite(low) and math.isfinite(high):
@@ -239,24 +182,12 @@ def _mark(
 
 
 def _lanes(axes: Axes, names: Sequence[str]) -> None:
-    # Names are the user's: a dollar sign in them begins no formula.
-    axes.set_yticks(range(len(names)), list(names), parse_math=False)
+    name_lanes(axes, range(len(names)), names)
     axes.set_ylim(max(len(names), 2) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0, labelsize=9)
     axes.tick_params(axis="x", labelsize=8)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.margins(x=0.08)
-
-
-def _dress(axes: Axes, title: str) -> None:
-    axes.set_title(title, fontsize=10, loc="left", color=_INK, parse_math=False)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def _title(found: Comparison) -> str:
@@ -278,8 +209,9 @@ def _legend(figure: Figure, found: Comparison) -> None:
     corrected = "one comparison"
     if found.n_tests > 1:
         corrected = f"p corrected for {found.n_tests} comparisons"
-    figure.legend(
-        [marker(_INK, _INK), marker("white", _PALE)],
+    add_legend(
+        figure,
+        [marker(INK, INK), marker("white", PALE)],
         [
             f"a difference, in the colour of the better model ({found.test}, {corrected})",
             "no difference shown",
@@ -287,6 +219,4 @@ def _legend(figure: Figure, found: Comparison) -> None:
         loc="lower left",
         borderaxespad=0.3,
         ncols=2,
-        frameon=False,
-        fontsize=9,
     )

@@ -9,63 +9,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hearbench.errors import HearError
-from hearbench.files import atomic_write
 from hearbench.results.curve import Curve, CurvePoint
+from hearbench.views.style import INK, add_legend, model_colours, new_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["XAxis", "draw_curves", "write_curve_plot"]
+__all__ = ["XAxis", "draw_curves"]
 
 XAxis = Literal["clips", "shots"]
 
-# Told apart by colour-blind people as well (Okabe and Ito, "Color Universal Design", 2008).
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
-_INK = "#333333"
 _PANEL_IN = (6.4, 4.2)
-_DPI = 120
-_ENDINGS = (".png", ".svg", ".pdf")
 _STYLES: Mapping[str, tuple[Any, str]] = {"fraction": ("-", "o"), "shots": ((0, (5, 2)), "s")}
 _SERIES = {"fraction": "share of the training clips", "shots": "clips per label"}
 # Ticks whose numbers of clips are closer than by this factor would be written over each other.
 _APART = 1.35
-
-
-def write_curve_plot(
-    curves: Mapping[str, Mapping[str, Curve]],
-    path: Path,
-    *,
-    score: str | None = None,
-    x: XAxis = "clips",
-) -> None:
-    """Draws curves into a ``.png``, ``.svg`` or ``.pdf``, by the file's ending.
-
-    Arguments and errors as of `draw_curves`.
-
-    Raises:
-        HearError: The ending is another, or the file can't be written.
-    """
-    ending = path.suffix.lower()
-    if ending not in _ENDINGS:
-        raise HearError(f"{path}: plots are written as .png, .svg or .pdf; choose such a name.")
-    figure = draw_curves(curves, score=score, x=x)
-    from matplotlib import rc_context
-
-    # Without the time, and with names that aren't drawn by lot: the same curves, the same file.
-    metadata: dict[str, dict[str, Any]] = {
-        ".svg": {"Date": None},
-        ".pdf": {"CreationDate": None},
-    }
-    try:
-        with rc_context({"svg.hashsalt": "curves"}), atomic_write(path) as file:
-            figure.savefig(file, format=ending[1:], dpi=_DPI, metadata=metadata.get(ending))
-    except OSError as error:
-        raise HearError(f"{path} can't be written: {error.strerror}.") from error
 
 
 def draw_curves(
@@ -74,28 +36,23 @@ def draw_curves(
     """Draws the curves of one or several models, a panel per task.
 
     Args:
-        curves: By task and, in it, by what a model is to be called.
-        score: Which; by default each task's primary one.
-        x: Labelled training clips, or clips per label, where shares of the clips have no place.
+        curves: Curves by task and, in it, by the model's name in the legend.
+        score: Name of the score to draw; by default each task's primary one.
+        x: What the x axis counts: labelled training clips, or ``shots``, clips per label, which
+            leaves out shares of the clips.
 
     Raises:
-        HearError: matplotlib isn't installed, a task hasn't that score, or there is nothing to
-            draw.
+        HearError: A task hasn't that score, or there is nothing to draw.
     """
-    figure_class = _figure_class()
     if not curves or not all(curves.values()):
         raise HearError("There are no curves to draw.")
     models = list(dict.fromkeys(model for by_model in curves.values() for model in by_model))
-    colours = {model: _COLOURS[i % len(_COLOURS)] for i, model in enumerate(models)}
+    colours = model_colours(models)
     columns = min(len(curves), 3 if len(curves) > 4 else 2)
     rows = -(-len(curves) // columns)
     width, height = _PANEL_IN
-    figure = figure_class(
-        figsize=(width * columns, height * rows + 0.8 + 0.2 * -(-len(models) // (3 * columns))),
-        dpi=_DPI,
-        layout="constrained",
-        facecolor="white",
-    )
+    legend = 0.8 + 0.2 * -(-len(models) // (3 * columns))
+    figure = new_figure(width * columns, height * rows + legend)
     grid = figure.add_gridspec(rows, columns)
     series: set[str] = set()
     for i, (task, by_model) in enumerate(curves.items()):
@@ -103,17 +60,6 @@ def draw_curves(
         series |= _panel(axes, task, by_model, colours, score, x)
     _legend(figure, colours, series, curves, columns)
     return figure
-
-
-def _figure_class() -> type[Figure]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise HearError(
-            "Drawing curves needs matplotlib, which isn't installed. Install it with "
-            "`pip install 'hearbench[plot]'`."
-        ) from error
-    return Figure
 
 
 def _panel(
@@ -145,9 +91,7 @@ def _panel(
     axes.set_xlabel("labelled training clips" if x == "clips" else "labelled clips per label")
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_title(task, fontsize=11, loc="left", color=_INK, parse_math=False)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    style_axes(axes, task)
     return drawn
 
 
@@ -240,29 +184,17 @@ def _legend(
     for name in ("fraction", "shots"):
         if name in series:
             style, marker = _STYLES[name]
-            handles.append(Line2D([], [], color=_INK, linestyle=style, marker=marker, markersize=5))
+            handles.append(Line2D([], [], color=INK, linestyle=style, marker=marker, markersize=5))
             labels.append(_SERIES[name])
     everything = [curve for by_model in curves.values() for curve in by_model.values()]
     levels = sorted({curve.level for curve in everything})
     if any(
         score.low is not None for c in everything for p in c.points for score in p.scores.values()
     ):
-        handles.append(Patch(facecolor=_INK, alpha=0.18))
+        handles.append(Patch(facecolor=INK, alpha=0.18))
         shown = " or ".join(f"{100 * level:g} %" for level in levels)
         labels.append(f"{shown} interval of the mean over repeats")
     if any(curve.all_clips for curve in everything):
-        handles.append(Line2D([], [], color=_INK, linestyle=":", marker="D", markersize=5))
+        handles.append(Line2D([], [], color=INK, linestyle=":", marker="D", markersize=5))
         labels.append("all training clips")
-    legend = figure.legend(
-        handles,
-        # What begins with an underscore would be left out.
-        [f" {label}" if label.startswith("_") else label for label in labels],
-        loc="outside lower left",
-        ncols=min(len(handles), 2 * columns),
-        frameon=False,
-        fontsize=9,
-        alignment="left",
-        handlelength=3.2,
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    add_legend(figure, handles, labels, ncols=min(len(handles), 2 * columns), handlelength=3.2)

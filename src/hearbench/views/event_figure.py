@@ -1,26 +1,36 @@
-"""The figure of a clip's events, drawn with matplotlib's objects and no state of pyplot."""
+"""A picture of a clip's events over time: reference, prediction, and frame probabilities."""
 
 from __future__ import annotations
 
-import io
+import math
+from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hearbench.errors import HearError
-from hearbench.views.event_plot import EventPlot
-from hearbench.views.event_status import ComparedEvent, Status
+from hearbench.views.events import ClipComparison, ComparedEvent, Status
+from hearbench.views.style import (
+    BLUE,
+    ORANGE,
+    PURPLE,
+    add_legend,
+    name_lanes,
+    new_figure,
+    style_axes,
+    title_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "draw", "write_png", "write_svg"]
+__all__ = ["COLOURS", "EventPlot", "draw_events"]
 
-COLOURS: dict[Status, str] = {"matched": "#0072B2", "missed": "#E69F00", "spurious": "#CC79A7"}
-"""Told apart by colour-blind people as well (Okabe and Ito, "Color Universal Design", 2008)."""
+COLOURS: dict[Status, str] = {"matched": BLUE, "missed": ORANGE, "spurious": PURPLE}
+"""Colour of each status."""
 
 # Fill, hatch and marker of each status: what tells them apart without colour.
 _FILLS: dict[Status, str] = {
@@ -29,7 +39,7 @@ _FILLS: dict[Status, str] = {
     "spurious": COLOURS["spurious"],
 }
 _HATCHES: dict[Status, str] = {"matched": "", "missed": "////", "spurious": "xxxx"}
-_EDGES: dict[Status, str] = {"matched": "#003B5C", "missed": "#E69F00", "spurious": "#5E2146"}
+_EDGES: dict[Status, str] = {"matched": "#003B5C", "missed": ORANGE, "spurious": "#5E2146"}
 _MARKS: dict[Status, str] = {"matched": "#003B5C", "missed": "#8F5D00", "spurious": "#5E2146"}
 _MARKERS: dict[Status, str] = {"matched": "", "missed": "v", "spurious": "X"}
 _MEANINGS: dict[Status, str] = {
@@ -39,7 +49,6 @@ _MEANINGS: dict[Status, str] = {
 }
 
 _WIDTH_IN = 12.0
-_DPI = 120
 # Above the lanes and below them: title, axis and legend.
 _FURNITURE_IN = 2.1
 _MOST_COLUMNS = 1600
@@ -49,60 +58,74 @@ _BOX = (0.05, 0.38)
 _LEAST_WIDTH = 0.0015
 
 
-def draw(plot: EventPlot) -> Figure:
-    """Draws the events of a clip.
+@dataclass(frozen=True)
+class EventPlot:
+    """The drawn part of a clip: labels, events and frame probabilities.
 
-    Raises:
-        HearError: matplotlib isn't installed.
+    Attributes:
+        clip: Name of the clip.
+        task: Name of the task.
+        model: Name of the model.
+        labels: The vocabulary.
+        comparison: All of the clip's events and its scores.
+        start_s: Begin of the time axis.
+        end_s: End of the time axis.
+        lanes: Positions of the drawn labels in the vocabulary, from the top.
+        events: The events that are drawn, in the order of their starts.
+        timestamps_ms: (n_frames,) of the frames that are drawn.
+        probabilities: (n_frames, n_lanes) of the drawn frames and labels.
+        notes: Sentences on what isn't drawn, and why.
     """
-    figure_class = _figure_class()
+
+    clip: str
+    task: str
+    model: str
+    labels: tuple[str, ...]
+    comparison: ClipComparison
+    start_s: float
+    end_s: float
+    lanes: tuple[int, ...]
+    events: tuple[ComparedEvent, ...]
+    timestamps_ms: npt.NDArray[np.float64]
+    probabilities: npt.NDArray[np.float32]
+    notes: tuple[str, ...]
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """Numbers of pairs, missed and spurious events that are drawn."""
+        found = Counter(event.status for event in self.events)
+        return {status: found[status] for status in COLOURS}
+
+    def score_line(self) -> str:
+        """Says the scores of the whole clip, as a line."""
+        parts, comparison = self.comparison.parts, self.comparison
+        text = ", ".join(
+            f"{name} {_number(parts[part])}"
+            for name, part in (
+                ("F-measure", "f_measure"),
+                ("precision", "precision"),
+                ("recall", "recall"),
+            )
+        )
+        rule = comparison.rule_in_words()
+        if comparison.score.endswith("_fms"):
+            return f"{comparison.score} of this clip ({rule}): {text}"
+        return f"{comparison.score} of this clip: {_number(comparison.value)}; by {rule}: {text}"
+
+
+def draw_events(plot: EventPlot) -> Figure:
+    """Draws the events of a clip, a lane per label: the reference above, the prediction below."""
     n_lanes = len(plot.lanes)
     lane_in = min(0.62, max(0.28, 6.0 / max(n_lanes, 1)))
-    figure = figure_class(
-        figsize=(_WIDTH_IN, _FURNITURE_IN + max(n_lanes, 1) * lane_in),
-        dpi=_DPI,
-        layout="constrained",
-        facecolor="white",
-    )
+    figure = new_figure(_WIDTH_IN, _FURNITURE_IN + max(n_lanes, 1) * lane_in)
     axes = figure.add_subplot()
     _shade(figure, axes, plot)
     _events(axes, plot)
     _frame(axes, plot)
-    # Names are the user's: a dollar sign in them begins no formula.
-    figure.suptitle(plot.clip, fontsize=13, fontweight="bold", x=0.01, ha="left", parse_math=False)
-    axes.set_title(plot.score_line(), fontsize=10, loc="left", color="#333333", parse_math=False)
+    title_figure(figure, plot.clip)
+    style_axes(axes, plot.score_line())
     _legend(figure, plot)
     return figure
-
-
-def write_png(figure: Figure, file: BinaryIO) -> None:
-    """Writes a figure as PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    FigureCanvasAgg(figure)
-    figure.savefig(file, format="png", dpi=_DPI)
-
-
-def write_svg(figure: Figure) -> str:
-    """A figure as an ``<svg>`` element for an HTML page: no prologue, no metadata, no links."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    text = io.StringIO()
-    without = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    FigureCanvasSVG(figure)
-    figure.savefig(text, format="svg", metadata=without)
-    return text.getvalue()
-
-
-def _figure_class() -> type[Figure]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise HearError(
-            "Drawing events needs matplotlib, which isn't installed. Install it with "
-            "`pip install 'hearbench[plot]'`."
-        ) from error
-    return Figure
 
 
 def _shade(figure: Figure, axes: Axes, plot: EventPlot) -> None:
@@ -207,22 +230,11 @@ def _frame(axes: Axes, plot: EventPlot) -> None:
     axes.set_xlim(plot.start_s, plot.end_s)
     axes.set_ylim(max(n_lanes, 1) - 0.5, -0.5)
     axes.set_xlabel("time (s)")
-    axes.set_yticks(
-        list(range(n_lanes)),
-        [_short(plot.labels[label]) for label in plot.lanes],
-        parse_math=False,
-    )
-    axes.tick_params(axis="y", length=0, labelsize=9 if n_lanes <= 24 else 8)
+    name_lanes(axes, range(n_lanes), [plot.labels[label] for label in plot.lanes])
     for lane in range(n_lanes):
         if lane:
             axes.axhline(lane - 0.5, color="#666666", linewidth=0.8, zorder=1)
         axes.axhline(lane, color="#BBBBBB", linewidth=0.5, linestyle=(0, (1, 2)), zorder=1)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
-def _short(label: str, most: int = 28) -> str:
-    return label if len(label) <= most else f"{label[: most - 1]}…"
 
 
 def _legend(figure: Figure, plot: EventPlot) -> None:
@@ -251,21 +263,23 @@ def _legend(figure: Figure, plot: EventPlot) -> None:
         else:
             handles.append(patch)
         texts.append(f"{_MEANINGS[status]}: {count}")
-    figure.legend(
+    add_legend(
+        figure,
         handles,
         texts,
-        loc="outside lower left",
         ncols=len(handles),
-        frameon=False,
         fontsize=10,
         handlelength=3.2,
         handleheight=1.2,
         title=_caption(plot.notes),
         title_fontsize=9,
-        alignment="left",
     )
 
 
 def _caption(notes: Sequence[str]) -> str:
     halves = "In each lane: reference above, prediction below; shades are probabilities."
     return "\n".join([halves, *notes])
+
+
+def _number(value: float) -> str:
+    return "undefined" if math.isnan(value) else f"{value:.3f}"

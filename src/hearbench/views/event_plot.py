@@ -1,83 +1,57 @@
-"""Events of one clip over time: reference, prediction, and the probabilities behind them."""
+"""Pictures and pages of a clip's events: what of it is drawn, and the file that shows it."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from hearbench.errors import HearError, ResultError, UnknownNameError
-from hearbench.files import atomic_write, write_text
+from hearbench.errors import HearError, UnknownNameError
+from hearbench.files import write_text
 from hearbench.registry import did_you_mean
-from hearbench.views.event_predictions import ClipPredictions, EventPredictions
-from hearbench.views.event_status import ClipComparison, ComparedEvent, Status, compare_clip
+from hearbench.views.event_figure import COLOURS, EventPlot, draw_events
+from hearbench.views.events import ClipPredictions, ComparedEvent, EventPredictions, compare_clip
+from hearbench.views.style import check_plot_name, save_figure, svg_element
 
 __all__ = ["EventPlot", "plot_events"]
 
 _MOST_LANES = 40
 # Lanes of a clip without any event, so that there is something to see.
 _LIKELIEST = 5
-_STATUSES: tuple[Status, ...] = ("matched", "missed", "spurious")
 
-
-@dataclass(frozen=True)
-class EventPlot:
-    """What is drawn of a clip.
-
-    Attributes:
-        clip: Its name.
-        task: The task's name.
-        model: The model's name.
-        labels: The vocabulary.
-        comparison: All of the clip's events and its scores.
-        start_s: Where the time axis begins.
-        end_s: Where it ends.
-        lanes: Positions of the drawn labels in the vocabulary, from the top.
-        events: The events that are drawn, in the order of their starts.
-        timestamps_ms: (n_frames,) of the frames that are drawn.
-        probabilities: (n_frames, n_lanes) of them.
-        notes: What isn't drawn, and why; sentences.
-    """
-
-    clip: str
-    task: str
-    model: str
-    labels: tuple[str, ...]
-    comparison: ClipComparison
-    start_s: float
-    end_s: float
-    lanes: tuple[int, ...]
-    events: tuple[ComparedEvent, ...]
-    timestamps_ms: npt.NDArray[np.float64]
-    probabilities: npt.NDArray[np.float32]
-    notes: tuple[str, ...]
-
-    @property
-    def counts(self) -> dict[Status, int]:
-        """How many pairs, missed and spurious events are drawn."""
-        found = Counter(event.status for event in self.events)
-        return {status: found[status] for status in _STATUSES}
-
-    def score_line(self) -> str:
-        """The score's name and its parts on the whole clip."""
-        parts, comparison = self.comparison.parts, self.comparison
-        text = ", ".join(
-            f"{name} {_number(parts[part])}"
-            for name, part in (
-                ("F-measure", "f_measure"),
-                ("precision", "precision"),
-                ("recall", "recall"),
-            )
-        )
-        rule = comparison.rule_in_words()
-        if comparison.score.endswith("_fms"):
-            return f"{comparison.score} of this clip ({rule}): {text}"
-        return f"{comparison.score} of this clip: {_number(comparison.value)}; by {rule}: {text}"
+_STYLE = """\
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem;
+  padding: 0 1rem; color: #1a1a1a; background: #fff; }
+h1 { font-size: 1.4rem; margin-bottom: .2rem; overflow-wrap: anywhere; }
+figure { margin: 1rem 0; overflow-x: auto; }
+figure svg { width: 100%; min-width: 40rem; height: auto; }
+.table { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+caption { text-align: left; font-weight: 600; padding: .4rem 0; }
+th, td { padding: .25rem .8rem; border-bottom: 1px solid #d0d0d0; text-align: right; }
+th:nth-child(-n+2), td:nth-child(2) { text-align: left; }
+tbody th { font-weight: 600; border-left: .5rem solid; }
+.missed th { border-left-style: dashed; }
+.spurious th { border-left-style: dotted; }
+""" + "".join(f".{status} th {{ border-left-color: {COLOURS[status]}; }}\n" for status in COLOURS)
+_COLUMNS = (
+    "status",
+    "label",
+    "reference start (s)",
+    "reference end (s)",
+    "predicted start (s)",
+    "predicted end (s)",
+    "onset difference (ms)",
+    "offset difference (ms)",
+)
+_EMPTY = '<td><span aria-label="none">–</span></td>'
 
 
 def plot_events(
@@ -99,37 +73,26 @@ def plot_events(
         clip: Name of a test clip.
         out: The file to write: ``.png``, or ``.html`` for a page with the figure, a summary and
             a table of the events.
-        labels: The labels to draw; by default those with an event, 40 of them at most.
-        start_s: Begin of what is drawn, in s; by default the clip's.
-        end_s: End of what is drawn, in s; by default the clip's.
-
-    Returns:
-        What was drawn.
+        labels: Labels to draw; by default those with an event, 40 of them at most.
+        start_s: Begin of the drawn part in s; by default the clip's.
+        end_s: End of the drawn part in s; by default the clip's.
 
     Raises:
-        HearError: matplotlib isn't installed, or the file's ending or the times make no sense.
+        HearError: The file's ending or the times make no sense, or the file can't be written.
         UnknownNameError: There is no such clip or label.
-        ResultError: The result can't be read or isn't that of an event task, or the file can't
-            be written.
+        ResultError: The result can't be read or isn't that of an event task.
     """
-    ending = out.suffix.lower()
-    if ending not in (".png", ".html"):
-        raise HearError(f"{out}: plots are written as .png or .html; choose such a name.")
+    check_plot_name(out, (".png", ".html"))
     predictions = EventPredictions.read(result)
     plot = _arrange(predictions, predictions.clip(clip), labels, start_s, end_s)
-    # matplotlib is only loaded once there is something to draw.
-    from hearbench.views.event_figure import draw, write_png, write_svg
-    from hearbench.views.event_page import event_page
-
-    figure = draw(plot)
+    if out.suffix.lower() == ".png":
+        save_figure(draw_events(plot), out)
+        return plot
+    page = _page(plot)
     try:
-        if ending == ".png":
-            with atomic_write(out) as file:
-                write_png(figure, file)
-        else:
-            write_text(out, event_page(plot, write_svg(figure)))
+        write_text(out, page)
     except OSError as error:
-        raise ResultError(f"{out} can't be written: {error.strerror}.") from error
+        raise HearError(f"{out} can't be written: {error.strerror}.") from error
     return plot
 
 
@@ -228,5 +191,85 @@ def _ordered(wanted: Sequence[int], labels: Sequence[str]) -> tuple[int, ...]:
     return tuple(sorted(wanted))
 
 
-def _number(value: float) -> str:
-    return "undefined" if math.isnan(value) else f"{value:.3f}"
+def _page(plot: EventPlot) -> str:
+    """Makes an HTML page with figure, summary and table; it needs no other file and no network."""
+    clip = escape(plot.clip)
+    counts = plot.counts
+    summary = (
+        f"{_counted(counts['matched'], 'event')} matched, {counts['missed']} missed (in the "
+        f"reference only), {counts['spurious']} spurious (in the prediction only)."
+    )
+    description = f"Events of {plot.clip} from {plot.start_s:g} to {plot.end_s:g} s. {summary}"
+    notes = "".join(f"<p>{escape(note)}</p>\n" for note in plot.notes)
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in _COLUMNS)
+    rows = "\n".join(_row(event, plot) for event in plot.events)
+    return f"""\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Events of {clip}</title>
+<style>
+{_STYLE}</style>
+</head>
+<body>
+<main>
+<h1>{clip}</h1>
+<p>Task {escape(plot.task)}, model {escape(plot.model)}</p>
+<p>{escape(plot.score_line())}</p>
+<p>{summary}</p>
+{notes}<figure>
+{_inline(svg_element(draw_events(plot)), description)}
+<figcaption>One lane per label: reference events in its upper half, predicted ones in its lower
+half, probabilities as shades behind them. Matched pairs are filled and tied at their onsets;
+missed events are hatched, with a triangle; spurious ones are cross-hatched, with a cross. The
+table below has the same events.</figcaption>
+</figure>
+<div class="table" role="region" aria-label="Table of events" tabindex="0">
+<table>
+<caption>Events by their start; differences are prediction less reference</caption>
+<thead><tr>{head}</tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+</div>
+</main>
+</body>
+</html>
+"""
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _row(event: ComparedEvent, plot: EventPlot) -> str:
+    times = [
+        _EMPTY if value is None else f"<td>{value / 1000.0:.3f}</td>"
+        for pair in (event.reference_ms, event.estimate_ms)
+        for value in (pair or (None, None))
+    ]
+    differences = [
+        _EMPTY if value is None else f"<td>{value:+.1f}</td>"
+        for value in (event.difference_ms(0), event.difference_ms(1))
+    ]
+    cells = "".join(times + differences)
+    label = escape(plot.labels[event.label])
+    return (
+        f'<tr class="{event.status}"><th scope="row">{event.status}</th><td>{label}</td>'
+        f"{cells}</tr>"
+    )
+
+
+def _inline(svg: str, description: str) -> str:
+    """The ``<svg>`` element alone, named for those who don't see it.
+
+    Declarations of namespaces are dropped, as HTML knows them, and with them the last addresses
+    in the page.
+    """
+    start = svg.index("<svg")
+    opening, rest = svg[start:].split(">", 1)
+    opening = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", opening)
+    return f'{opening} role="img" aria-label="{escape(description)}">{rest.rstrip()}'

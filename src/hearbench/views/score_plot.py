@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from hearbench.views.style import PALETTE, add_legend, model_colours, new_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["draw_scores"]
 
-# Told apart by colour-blind people as well (Okabe and Ito, "Color Universal Design", 2008).
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _ROW_IN = 0.42
 _MODEL_IN = 0.16
+_MARKERS = "osD^v"
 
 Point = tuple[float, float | None, float | None]
 
@@ -32,22 +32,17 @@ def draw_scores(
     Returns:
         A figure, which notebooks show.
     """
-    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-    class Shown(Figure):
-        def _repr_png_(self) -> bytes:
-            buffer = io.BytesIO()
-            self.savefig(buffer, format="png", dpi=100, bbox_inches="tight")
-            return buffer.getvalue()
-
-    height = 1.0 + len(rows) * (_ROW_IN + _MODEL_IN * len(models))
-    figure = Shown(figsize=(8, height), layout="constrained", facecolor="white")
+    figure = new_figure(8, 1.0 + len(rows) * (_ROW_IN + _MODEL_IN * len(models)))
     axes = figure.add_subplot()
     step = 0.7 / max(1, len(models))
-    for m, model in enumerate(models):
-        colour = _COLOURS[m % len(_COLOURS)]
-        marker = "osD^v"[(m // len(_COLOURS)) % 5]
-        label: str | None = model
+    handles = {}
+    # Colours repeat, and tell models apart together with markers.
+    for rank, (model, colour) in enumerate(model_colours(models).items()):
+        marker = _MARKERS[rank // len(PALETTE) % len(_MARKERS)]
+        handles[model] = Line2D([], [], linestyle="", color=colour, marker=marker)
+        m = models.index(model)
         for row, (_, points) in enumerate(rows):
             point = points[m]
             if point is None:
@@ -56,14 +51,14 @@ def draw_scores(
             y = row - 0.35 + step * (m + 0.5)
             if low is not None and high is not None:
                 axes.plot([low, high], [y, y], color=colour, linewidth=1.5)
-            axes.plot([mean], [y], marker, color=colour, label=label)
-            label = None  # one entry of the legend per model
-    axes.set_yticks(range(len(rows)), [label for label, _ in rows])
+            axes.plot([mean], [y], color=colour, marker=marker)
+    axes.set_yticks(range(len(rows)), [label for label, _ in rows], parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("score, with its 95 % interval")
     axes.grid(axis="x", alpha=0.3)
+    style_axes(axes, models[0] if len(models) == 1 else "")
     if len(models) > 1:
-        figure.legend(loc="outside upper center", ncols=min(4, len(models)), frameon=False)
-    elif models:
-        axes.set_title(models[0])
+        shown = [handles[model] for model in models]
+        columns = min(4, len(models))
+        add_legend(figure, shown, models, loc="outside upper center", ncols=columns)
     return figure

@@ -1,35 +1,36 @@
-"""A picture of what a task is made of: labels, splits, durations and events.
-
-Drawn with matplotlib's objects and no state of pyplot, like the events' figure.
-"""
+"""A picture of a task's data: labels, splits, durations and events."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hearbench.amounts import significant
-from hearbench.errors import HearError
-from hearbench.files import atomic_write
 from hearbench.tasks.stats import TaskStats
+from hearbench.views.style import (
+    INK,
+    PALETTE,
+    SKY,
+    add_legend,
+    name_lanes,
+    new_figure,
+    shorten,
+    style_axes,
+    title_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-__all__ = ["draw_task_stats", "write_task_plot"]
+__all__ = ["draw_task_stats"]
 
-# Told apart by colour-blind people as well (Okabe and Ito, "Color Universal Design", 2008).
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
-_INK = "#333333"
 _WIDTH_IN = 13.0
-_DPI = 120
 # The most labels that each get a bar with a name; of more, these many of both ends do.
 _MOST_NAMED = 60
 _MOST_FREQUENT, _LEAST_FREQUENT = 25, 15
@@ -39,34 +40,9 @@ _FEWEST_LANES = 4  # so that the bars of two labels aren't beams
 _BINS = 40
 # Where the greatest is this many times the least, an axis is logarithmic.
 _WIDE = 50.0
-_LONGEST_NAME = 28
 _LINE = 150  # characters across the figure
-_ENDINGS = (".png", ".svg", ".pdf")
-
-
-def write_task_plot(stats: TaskStats, path: Path) -> None:
-    """Draws a task into a ``.png``, ``.svg`` or ``.pdf``, by the file's ending.
-
-    Raises:
-        HearError: matplotlib isn't installed, the ending is another, or the file can't be
-            written.
-    """
-    ending = path.suffix.lower()
-    if ending not in _ENDINGS:
-        raise HearError(f"{path}: plots are written as .png, .svg or .pdf; choose such a name.")
-    figure = draw_task_stats(stats)
-    from matplotlib import rc_context
-
-    # Without the time, and with names that aren't drawn by lot: the same task, the same file.
-    metadata: dict[str, dict[str, Any]] = {
-        ".svg": {"Date": None},
-        ".pdf": {"CreationDate": None},
-    }
-    try:
-        with rc_context({"svg.hashsalt": stats.name}), atomic_write(path) as file:
-            figure.savefig(file, format=ending[1:], dpi=_DPI, metadata=metadata.get(ending))
-    except OSError as error:
-        raise HearError(f"{path} can't be written: {error.strerror}.") from error
+# More splits than these are folds, which have an order, and get colours with an order.
+_MOST_DISTINCT = 5
 
 
 def draw_task_stats(stats: TaskStats) -> Figure:
@@ -74,19 +50,13 @@ def draw_task_stats(stats: TaskStats) -> Figure:
 
     Every label has a bar, the most frequent on top; of more than 60 labels the most and the
     least frequent do, beside a curve of all.
-
-    Raises:
-        HearError: matplotlib isn't installed.
     """
-    figure_class = _figure_class()
     shown, hidden = _shown(stats)
     events = any(split.events is not None for split in stats.splits)
     few = len(shown) <= _FEW
     panels = 2 if few else 2 + bool(hidden) + events
     height_in = 1.7 + max(0 if few else (len(shown) + bool(hidden)) * 0.2, panels * 2.1)
-    figure = figure_class(
-        figsize=(_WIDTH_IN, height_in), dpi=_DPI, layout="constrained", facecolor="white"
-    )
+    figure = new_figure(_WIDTH_IN, height_in)
     colours = _colours(len(stats.splits))
     grid = figure.add_gridspec(panels, 2, width_ratios=(1.0 if few else 1.15, 1.0))
     labels = figure.add_subplot(grid[0, 0] if few else grid[:, 0])
@@ -102,37 +72,20 @@ def draw_task_stats(stats: TaskStats) -> Figure:
     _durations(figure.add_subplot(next(places)), stats.durations_s, colours, "clips")
     if events:
         _durations(figure.add_subplot(next(places)), stats.event_durations_s, colours, "events")
-    # Names are the user's: a dollar sign in them begins no formula.
-    figure.suptitle(
+    title_figure(
+        figure,
         f"{stats.name}: {_count(stats.clips, 'clip')}, {_hours(stats.hours)}, "
         f"{_count(len(stats.labels), 'label')}, {stats.prediction_type} {stats.kind} task",
-        fontsize=13,
-        fontweight="bold",
-        x=0.01,
-        ha="left",
-        parse_math=False,
     )
     _legend(figure, stats, colours)
     return figure
 
 
-def _figure_class() -> type[Figure]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise HearError(
-            "Drawing tasks needs matplotlib, which isn't installed. Install it with "
-            "`pip install 'hearbench[plot]'`."
-        ) from error
-    return Figure
-
-
 def _colours(n_splits: int) -> list[Any]:
-    if n_splits <= len(_COLOURS):
-        return list(_COLOURS[:n_splits])
+    if n_splits <= _MOST_DISTINCT:
+        return list(PALETTE[:n_splits])
     from matplotlib import colormaps
 
-    # Folds have an order, and so have these.
     return [colormaps["viridis"](x) for x in np.linspace(0.0, 0.95, n_splits)]
 
 
@@ -165,10 +118,9 @@ def _label_bars(
             f"{int(total):,}",
             va="center",
             fontsize=7,
-            color=_INK,
+            color=INK,
         )
-    axes.set_yticks(lanes, [_short(stats.labels[label]) for label in shown], parse_math=False)
-    axes.tick_params(axis="y", length=0, labelsize=9 if len(shown) <= 24 else 8)
+    name_lanes(axes, lanes.tolist(), [stats.labels[label] for label in shown])
     n_lanes = len(shown) + bool(hidden)
     axes.set_ylim(max(n_lanes, _FEWEST_LANES) - 0.4, -0.6)
     axes.set_xlim(0.0, most * 1.1)
@@ -184,9 +136,9 @@ def _label_bars(
             va="center",
             fontsize=8,
             style="italic",
-            color=_INK,
+            color=INK,
         )
-    _dress(axes, title)
+    style_axes(axes, title)
 
 
 def _beside(total: float, most: float) -> float:
@@ -199,13 +151,13 @@ def _rank_curve(axes: Axes, stats: TaskStats, colours: Sequence[Any]) -> None:
     ranks = np.arange(1, len(order) + 1)
     counts = stats.counts[:, order]
     totals = counts.sum(axis=0)
-    axes.plot(ranks, totals, color=_INK, linewidth=1.2, label="all splits")
-    if len(counts) <= len(_COLOURS):
+    axes.plot(ranks, totals, color=INK, linewidth=1.2, label="all splits")
+    if len(counts) <= _MOST_DISTINCT:
         for row, colour in zip(counts, colours, strict=True):
             axes.plot(ranks, np.where(row > 0, row, np.nan), ".", color=colour, markersize=3.5)
     else:
         low, high = counts.min(axis=0), counts.max(axis=0)
-        axes.fill_between(ranks, low, high, color="#56B4E9", alpha=0.5, label="range of the splits")
+        axes.fill_between(ranks, low, high, color=SKY, alpha=0.5, label="range of the splits")
     if totals.max() > _WIDE * max(int(totals.min()), 1):
         axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(bottom=0)
@@ -213,7 +165,7 @@ def _rank_curve(axes: Axes, stats: TaskStats, colours: Sequence[Any]) -> None:
     axes.set_xlabel("label, by rank of frequency")
     axes.set_ylabel(stats.counted)
     axes.legend(frameon=False, fontsize=8, loc="upper right")
-    _dress(axes, f"All {len(order)} labels by frequency")
+    style_axes(axes, f"All {len(order)} labels by frequency")
 
 
 def _clips_per_split(axes: Axes, stats: TaskStats, colours: Sequence[Any]) -> None:
@@ -225,15 +177,14 @@ def _clips_per_split(axes: Axes, stats: TaskStats, colours: Sequence[Any]) -> No
         if split.unlabelled:
             text += f", {split.unlabelled:,} unlabelled"
         axes.text(
-            _beside(split.clips, max(clips)), float(lane), text, va="center", fontsize=8, color=_INK
+            _beside(split.clips, max(clips)), float(lane), text, va="center", fontsize=8, color=INK
         )
-    axes.set_yticks(lanes, [_short(split.name) for split in stats.splits], parse_math=False)
-    axes.tick_params(axis="y", length=0)
+    name_lanes(axes, lanes.tolist(), [split.name for split in stats.splits])
     axes.set_ylim(len(lanes) - 0.4, -0.6)
     axes.set_xlim(0.0, max(clips) * 1.45)
     axes.set_xlabel("clips")
     _whole(axes.xaxis)
-    _dress(axes, "Clips per split")
+    style_axes(axes, "Clips per split")
 
 
 def _durations(
@@ -244,8 +195,8 @@ def _durations(
     axes.set_xlabel("duration (s)")
     axes.set_ylabel(what)
     if len(everything) == 0:
-        _dress(axes, title)
-        axes.text(0.5, 0.5, f"no {what}", transform=axes.transAxes, ha="center", color=_INK)
+        style_axes(axes, title)
+        axes.text(0.5, 0.5, f"no {what}", transform=axes.transAxes, ha="center", color=INK)
         return
     shortest, longest = float(everything.min()), float(everything.max())
     if longest - shortest < 0.001:
@@ -263,10 +214,10 @@ def _durations(
     axes.hist(list(durations_s), bins=list(edges), stacked=True, color=list(colours), linewidth=0)
     if longest - shortest >= 0.001:
         median = float(np.median(everything))
-        axes.axvline(median, color=_INK, linewidth=1.0, linestyle=(0, (4, 3)))
+        axes.axvline(median, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
         title += f": {significant(shortest)} to {significant(longest)} s, "
         title += f"median (dashed) {significant(median)} s"
-    _dress(axes, title)
+    style_axes(axes, title)
 
 
 def _whole(axis: Axis) -> None:
@@ -277,25 +228,16 @@ def _whole(axis: Axis) -> None:
     axis.set_major_formatter(lambda value, _position: f"{value:,.0f}")
 
 
-def _dress(axes: Axes, title: str) -> None:
-    axes.set_title(title, fontsize=10, loc="left", color=_INK, parse_math=False)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
 def _legend(figure: Figure, stats: TaskStats, colours: Sequence[Any]) -> None:
     from matplotlib.patches import Patch
 
-    figure.legend(
+    add_legend(
+        figure,
         [Patch(facecolor=colour) for colour in colours],
-        [_short(split.name) for split in stats.splits],
-        loc="outside lower left",
+        [shorten(split.name) for split in stats.splits],
         ncols=min(len(colours), 10),
-        frameon=False,
-        fontsize=9,
         title=_missing(stats),
         title_fontsize=9,
-        alignment="left",
     )
 
 
@@ -305,10 +247,6 @@ def _missing(stats: TaskStats) -> str:
         return "Every split holds every label."
     parts = [f"{split} lacks {len(labels)}" for split, labels in missing.items()]
     return textwrap.fill(f"Labels that a split doesn't hold: {', '.join(parts)}.", _LINE)
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= _LONGEST_NAME else f"{label[: _LONGEST_NAME - 1]}…"
 
 
 def _count(n: int, what: str) -> str:

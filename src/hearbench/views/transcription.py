@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from hearbench.errors import HearError, ResultError
 from hearbench.metrics.event_lists import EventArrays
-from hearbench.views.event_predictions import EventPredictions
+from hearbench.views.events import EventPredictions
 
 __all__ = ["SHORTEST_NOTE_MS", "label_pitches", "transcription_scores"]
 
