@@ -11,8 +11,8 @@ import pytest
 from helpers_tasks import make_event_task, make_scene_task
 from rich.console import Console
 
-from hearbench.cli.distances import show_distances
 from hearbench.cli.evaluate import evaluated, results_json
+from hearbench.cli.result_tables import show_distances
 from hearbench.distance import DistanceResult
 from hearbench.evaluation.results import Results
 from hearbench.files import json_safe

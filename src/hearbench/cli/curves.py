@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hearbench.cli import options as o
-from hearbench.cli.curve_tables import show_curves, show_models
+from hearbench.cli.result_tables import show_curves, show_models
 from hearbench.cli.running import verb
 from hearbench.cli.terminal import answer_json, say
 from hearbench.errors import HearError

@@ -234,9 +234,7 @@ def _result_json(path: Path, result: Result | DistanceResult) -> dict[str, Any]:
 def show(results: Results) -> None:
     """Prints results, and curves where there are any."""
     # Not loaded for the help.
-    from hearbench.cli.curve_tables import show_curves
-    from hearbench.cli.distances import show_distances
-    from hearbench.cli.tables import show_results
+    from hearbench.cli.result_tables import show_curves, show_distances, show_results
 
     probes, distances = [], []
     for path, one in results.results:

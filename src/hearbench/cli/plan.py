@@ -167,7 +167,7 @@ def _facts(tasks: Sequence[str], workspace: Workspace, planner: Planner) -> list
 def _show(plan: Plan, *, details: bool) -> None:
     from rich.text import Text
 
-    from hearbench.cli.tables import output_console
+    from hearbench.cli.render import output_console
 
     console = output_console()
     if plan.tasks:

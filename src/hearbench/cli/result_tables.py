@@ -1,0 +1,288 @@
+"""Results as tables: of probes, of distances, and curves of few labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hearbench.amounts import duration
+from hearbench.cli.render import number, show
+from hearbench.results.curve import Curve, CurvePoint, CurveScore
+from hearbench.results.notes import notes_on
+from hearbench.table import Column, Table
+
+if TYPE_CHECKING:
+    from hearbench.distance import DistanceResult, DistanceSummary
+    from hearbench.results import Result
+    from hearbench.results.uncertainty import Source, Uncertainty
+
+__all__ = ["show_curves", "show_distances", "show_models", "show_results"]
+
+_ALL = "all clips"
+
+
+def show_results(results: Sequence[tuple[Path, Result]]) -> None:
+    """Prints a table with a row per task, and below it what a reader should know."""
+    from hearbench.evaluation.intervals import read_uncertainty
+
+    shown = [_Shown(result, read_uncertainty(path.parent)) for path, result in results]
+    for title in dict.fromkeys(each.title for each in shown):
+        of_title = [each for each in shown if each.title == title]
+        # Narrow enough for a terminal of 80 columns.
+        table = Table(
+            [
+                Column("task\nchosen grid point", wrap="anywhere"),
+                Column("score"),
+                Column("mean ± std\n95 % interval"),
+                Column("test\nclips", align="right"),
+                Column("time", align="right"),
+            ],
+            title,
+        )
+        for each in of_title:
+            table.add(*each.cells())
+        show(table)
+        if any(len(each.seeds) > 1 for each in of_title):
+            show("±: standard deviation over seeds.", _sources(of_title))
+        elif any(len(each.result.folds) > 1 for each in of_title):
+            show("±: standard deviation over folds.")
+    show(*notes_on(results))
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A result and how sure it is."""
+
+    result: Result
+    sure: Uncertainty | None
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return (self.result.seed,) if self.sure is None else self.sure.seeds
+
+    @property
+    def title(self) -> str:
+        seeds = self.seeds
+        listed = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds from {seeds[0]}"
+        return f"{self.result.model.name}, protocol {self.result.protocol.name}, {listed}"
+
+    def cells(self) -> tuple[str, ...]:
+        result, took = self.result, self.result.resources
+        # An interval takes a second line of its score.
+        lines = [self._lines(name) for name in result.scores]
+        return (
+            f"{result.task.name}\n{result.grid[result.chosen].point.label()}",
+            "\n".join(
+                name + "\n" * (own.count("\n"))
+                for name, own in zip(result.scores, lines, strict=True)
+            ),
+            "\n".join(lines),
+            _counted([fold.n_clips for fold in result.folds]),
+            duration(took.embed_s + took.probe_s),
+        )
+
+    def _lines(self, name: str) -> str:
+        own = self.result.scores[name]
+        if self.sure is None:
+            return _mean_std(own.mean, own.std)
+        score = self.sure.scores[name]
+        # Of several seeds the deviation is that over seeds, otherwise the one over folds.
+        std = score.seeds.std if score.seeds is not None else own.std
+        mean = _mean_std(score.mean, std)
+        if score.total is None:
+            return mean
+        interval = score.total.interval
+        return f"{mean}\n{number(interval.low)} to {number(interval.high)}"
+
+
+def _mean_std(mean: float, std: float | None) -> str:
+    if std is None or math.isnan(mean) or math.isnan(std):
+        return number(mean)
+    return f"{number(mean)} ± {number(std)}"
+
+
+def _sources(shown: Sequence[_Shown]) -> Table:
+    """Where the uncertainty comes from: the standard deviation of a mean by each source."""
+    table = Table(
+        [
+            Column("task", wrap="anywhere"),
+            Column("score"),
+            *(
+                Column(source, align="right")
+                for source in ("test clips", "seeds", "folds", "together")
+            ),
+        ],
+        "where the uncertainty comes from, as standard deviations of the mean",
+    )
+    for each in shown:
+        for name, score in each.sure.scores.items() if each.sure else ():
+            table.add(
+                each.result.task.name,
+                name,
+                _part(score.clips, None),
+                _part(score.seeds, len(each.seeds)),
+                _part(score.folds, score.folds.n if score.folds else None),
+                _part(score.total, None),
+            )
+    return table
+
+
+def _part(source: Source | None, n: int | None) -> str:
+    """A source's part in the mean's deviation: what goes beyond the noise of the others."""
+    if source is None:
+        return "unknown"
+    if n is None:
+        return f"{source.std:.4f}"
+    return "unknown" if source.beyond is None else f"{source.beyond / math.sqrt(n):.4f}"
+
+
+def show_distances(results: Sequence[tuple[Path, DistanceResult]]) -> None:
+    """Prints a table with a row per task, and below it what readers should know."""
+    for title in dict.fromkeys(_distance_title(result) for _, result in results):
+        # Narrow enough for a terminal of 80 columns.
+        table = Table(
+            [
+                Column("task", wrap="anywhere"),
+                *(Column(name) for name in ("score", "mean", "interval")),
+                Column("test\nclips", align="right"),
+                Column("time", duration, align="right"),
+            ],
+            title,
+        )
+        for _, result in results:
+            if _distance_title(result) == title:
+                scores, took = result.scores, result.resources
+                table.add(
+                    result.task.name,
+                    "\n".join(scores),
+                    "\n".join(number(summary.mean) for summary in scores.values()),
+                    "\n".join(_interval(summary) for summary in scores.values()),
+                    _counted([split.n_clips for split in result.splits]),
+                    took.embed_s + took.distance_s,
+                )
+        show(table)
+    show(*(f"{result.task.name}: {note}" for _, result in results for note in result.notes))
+
+
+def _distance_title(result: DistanceResult) -> str:
+    return (
+        f"{result.model.name}, L1 distances of {result.embeddings.size} numbers, "
+        f"{100 * result.level:g} % intervals"
+    )
+
+
+def _counted(clips_of_folds: Sequence[int]) -> str:
+    """The number of test clips, and of folds if there are several."""
+    clips, n_folds = str(sum(clips_of_folds)), len(clips_of_folds)
+    return clips if n_folds == 1 else f"{clips}\n{n_folds} folds"
+
+
+def _interval(summary: DistanceSummary) -> str:
+    if summary.interval is None or math.isnan(summary.mean):
+        return "unknown"
+    return f"{summary.interval.low:.3f} to {summary.interval.high:.3f}"
+
+
+def show_curves(curves: Sequence[tuple[str, Curve]]) -> None:
+    """Prints a table per curve: a row per point, a column per score.
+
+    Args:
+        curves: Each with what its model is to be called.
+    """
+    for model, curve in curves:
+        primary = curve.primary_score
+        shares = [point.scores[primary].share_of_all for point in curve.points]
+        columns = [Column(name) for name in curve.maximise]
+        if any(share is not None for share in shares):
+            columns.append(Column(f"{primary}\nreached", _percent, align="right"))
+        table = _curve_table(f"{curve.task.name}: {model}, protocol {curve.protocol.name}", columns)
+        for point, share in zip(curve.points, shares, strict=True):
+            cells = [
+                *_point_cells(point),
+                *(_mean_and_half(point.scores[name]) for name in curve.maximise),
+            ]
+            table.add(*[*cells, share][: len(table.columns)])
+        whole = curve.all_clips
+        if whole:
+            table.end_section()
+            means = [number(whole.scores[name]) for name in curve.maximise]
+            table.add(_ALL, _number_of_clips(whole.n_clips), *means)
+        show(table, _curve_caption([curve]))
+        if whole:
+            show("reached: share of the score with all training clips.")
+        show(*curve.notes)
+
+
+def show_models(task: str, curves: Mapping[str, Curve], score: str | None = None) -> None:
+    """Prints one score of several models on one task: a row per point, a column per model.
+
+    Args:
+        task: Name of the task.
+        curves: By model.
+        score: Name of the score; by default the primary one.
+    """
+    first = next(iter(curves.values()))
+    name = score or first.primary_score
+    table = _curve_table(
+        f"{task}: {name}, protocol {first.protocol.name}", [Column(model) for model in curves]
+    )
+    for part in _all_points(list(curves.values())):
+        points = [
+            next((point for point in curve.points if point.part == part), None)
+            for curve in curves.values()
+        ]
+        found = next(point for point in points if point)
+        table.add(
+            *_point_cells(found),
+            *(_mean_and_half(point.scores[name]) if point else "-" for point in points),
+        )
+    wholes = [curve.all_clips for curve in curves.values()]
+    known = next((whole for whole in wholes if whole), None)
+    if known:
+        table.end_section()
+        means = [number(whole.scores[name]) if whole else "-" for whole in wholes]
+        table.add(_ALL, _number_of_clips(known.n_clips), *means)
+    show(table, _curve_caption(list(curves.values())))
+    show(*(f"{model}: {note}" for model, curve in curves.items() for note in curve.notes))
+
+
+def _curve_table(title: str, columns: Sequence[Column]) -> Table:
+    return Table([Column("part"), Column("training\nclips", align="right"), *columns], title)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _all_points(curves: Sequence[Curve]) -> list[Any]:
+    found = {point.part: point for curve in curves for point in curve.points}
+    return sorted(found, key=lambda part: (part.shots is not None, part.fraction or part.shots))
+
+
+def _point_cells(point: CurvePoint) -> list[str]:
+    return [point.part.point, _number_of_clips(point.n_clips)]
+
+
+def _number_of_clips(count: float) -> str:
+    return f"{count:,.0f}" if count == round(count) else f"{count:,.1f}"
+
+
+def _mean_and_half(score: CurveScore) -> str:
+    if score.low is None or score.high is None or score.low != score.low:
+        return number(score.mean)
+    return f"{number(score.mean)} ± {number((score.high - score.low) / 2)}"
+
+
+def _curve_caption(curves: Sequence[Curve]) -> str:
+    levels = " or ".join(sorted({f"{100 * curve.level:g} %" for curve in curves}))
+    points = [point for curve in curves for point in curve.points]
+    repeats = sorted({len(point.n_clips_per_repeat) for point in points})
+    shown = str(repeats[0]) if len(repeats) == 1 else f"{repeats[0]} to {repeats[-1]}"
+    many = "repeat" if repeats == [1] else "repeats"
+    return (
+        f"Means over {shown} {many} (other training clips and another seed each) ± half of the\n"
+        f"{levels} interval. Validation and test clips are whole and the same throughout."
+    )
