@@ -10,13 +10,13 @@ import typer
 
 from hearbench.amounts import duration, memory_size
 from hearbench.cli import options as o
+from hearbench.cli.render import show
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import answer_json, say
 from hearbench.errors import HearError
+from hearbench.table import Column, Styled, Table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from hearbench.planning import Plan, TaskEstimate, TaskFacts
     from hearbench.planning.plan import Planner
     from hearbench.planning.record import Seconds, StageEstimate
@@ -27,6 +27,8 @@ __all__ = ["plan"]
 _DOESNT_FIT = 1
 # Of more tasks than that, a row each is shown instead of a row per stage.
 _FEW = 4
+# Columns of words; the others hold numbers.
+_WORDS = ("model", "task", "stage", "made from")
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "fetch": ("fetch",),
     "audio": ("check", "resample"),
@@ -165,50 +167,37 @@ def _facts(tasks: Sequence[str], workspace: Workspace, planner: Planner) -> list
 
 
 def _show(plan: Plan, *, details: bool) -> None:
-    from rich.text import Text
-
-    from hearbench.cli.render import output_console
-
-    console = output_console()
     if plan.tasks:
         few = details or len(plan.tasks) <= _FEW
-        console.print(_by_stage(plan, details=details) if few else _by_task(plan))
-    for line, style in _lines(plan):
-        console.print(Text(line, style=style), soft_wrap=True)
+        show(_by_stage(plan, details=details) if few else _by_task(plan))
+    show(*(Styled(line, style) for line, style in _lines(plan)))
 
 
 def _table(names: Sequence[str], plan: Plan) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    if _several(plan):
-        table.add_column("model")
-    for name in names:
-        words = name in ("task", "stage", "made from")
-        table.add_column(name, justify="left" if words else "right", overflow="fold")
-    return table
+    names = [*(["model"] if _several(plan) else []), *names]
+    return Table(
+        [
+            Column(name, align="left" if name in _WORDS else "right", wrap="anywhere")
+            for name in names
+        ]
+    )
 
 
 def _by_stage(plan: Plan, *, details: bool) -> Table:
     """A row per stage."""
-    from rich.text import Text
-
     more = ["made from"] if details else []
     table = _table(["task", "stage", "time", "range", "disk", "memory", *more], plan)
     for task in plan.tasks:
         first = [*([task.model] if _several(plan) else []), task.task]
         for number, stage in enumerate(task.stages):
             cells = [*(first if number == 0 else [""] * len(first)), *_cells(stage)]
-            table.add_row(*(Text(cell) for cell in [*cells, *_from(stage, details)]))
-        table.add_section()
+            table.add(*cells, *_from(stage, details))
+        table.end_section()
     return table
 
 
 def _by_task(plan: Plan) -> Table:
     """A row per task, where a row per stage would be too many."""
-    from rich.text import Text
-
     table = _table(["task", *_COLUMNS, "in all", "disk", "memory"], plan)
     for task in plan.tasks:
         cells = [*([task.model] if _several(plan) else []), task.task]
@@ -221,7 +210,7 @@ def _by_task(plan: Plan) -> Table:
             memory_size(sum(stage.disk_bytes for stage in task.stages)),
             memory_size(max(stage.memory_bytes or 0 for stage in task.stages)),
         ]
-        table.add_row(*map(Text, cells))
+        table.add(*cells)
     return table
 
 
