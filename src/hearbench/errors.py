@@ -13,11 +13,15 @@
 
 Every message says what was wrong, where, and what to do. Whatever else escapes is a bug of
 hearbench or of the model at hand, and keeps its traceback.
+
+An error's ``code`` tells programs what kind of thing went wrong, whatever it went wrong with; the
+`CODES` say what each means.
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "CODES",
     "AudioError",
     "DownloadError",
     "EmbeddingError",
@@ -31,14 +35,41 @@ __all__ = [
 ]
 
 
+CODES = {
+    "invalid": "What was given can't be used as it is.",
+    "unknown_name": "Nothing of that name is registered or prepared.",
+    "not_found": "A file, folder or part of one is missing.",
+    "damaged": "A file isn't what was written.",
+    "would_overwrite": "Something made from other inputs would be replaced.",
+    "not_installed": "A library or program is missing.",
+    "unsuitable": "What is asked for doesn't exist for this kind of task.",
+    "io": "The system can't read or write a file.",
+    "failed": "Nothing could be evaluated; each failure has an error of its own.",
+}
+"""The codes of errors, and what they mean."""
+
+
 class HearError(Exception):
-    """Bad input, with a message that fits a screen."""
+    """Bad input, with a message that fits a screen.
+
+    Args:
+        message: What was wrong, where, and what to do.
+        code: One of `CODES`; by default that of the class.
+    """
 
     exit_code = 2
+    code = "invalid"
+
+    def __init__(self, message: str = "", *, code: str | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
 
 
 class UnknownNameError(HearError):
     """A name that isn't registered; the message lists the nearest that are."""
+
+    code = "unknown_name"
 
 
 class AudioError(HearError):
@@ -55,6 +86,8 @@ class TaskError(HearError):
 
 class UnsuitableTaskError(TaskError):
     """A task of a kind for which what is asked for doesn't exist."""
+
+    code = "unsuitable"
 
 
 class ModelError(HearError):

@@ -317,6 +317,8 @@ class EvaluationError(HearError):
         results: With the failures.
     """
 
+    code = "failed"
+
     def __init__(self, results: Results) -> None:
         super().__init__("\n".join(failure.text for failure in results.failures))
         self.results = results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -55,16 +56,13 @@ class Score:
         workspace = context.workspace
         for entry in self.entries:
             context.exchange.pull(entry, workspace.path(entry))
-        if not self.lock:
-            return self._make(context)
-        with alone_in(self.job.folder, workspace.progress):
-            return self._make(context)
-
-    def _make(self, context: Context) -> list[Made]:
-        left, made = unfinished(self.job, self.setups, context.workspace)
-        if left:
-            store = open_store(self.task, self.entries[0], context)
-            made += [setup.make(self.job, store, context.workspace) for setup in left]
+        folder = self.job.folder
+        with alone_in(folder, workspace.progress) if self.lock else nullcontext():
+            left, made = unfinished(self.job, self.setups, workspace)
+            if left:
+                store = open_store(self.task, self.entries[0], context)
+            for setup in left:
+                made.append(setup.make(self.job, store, workspace))
         return made
 
 

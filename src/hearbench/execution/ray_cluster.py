@@ -107,7 +107,9 @@ class _Errand:
             return outcome
         if not isinstance(outcome.error, HearError):
             raise outcome.error  # so that it arrives with its traceback
-        return Outcome(error=type(outcome.error)(str(outcome.error)))
+        # Of the public classes, which can all be pickled.
+        kind = next(c for c in type(outcome.error).__mro__ if c.__module__ == HearError.__module__)
+        return Outcome(error=kind(str(outcome.error), code=outcome.error.code))
 
     def _own_cache(self) -> Workspace:
         """With the node's own cache: what its environment says, or one disk with the evaluation."""

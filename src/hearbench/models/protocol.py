@@ -237,6 +237,12 @@ class Model:
         self.engine.ready_for = kind
         return made
 
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Lets the model go, and ends its process if it has one of its own."""
         self.engine.close()
