@@ -311,8 +311,8 @@ def test_what_fails_is_told_by_every_shard(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("0/3",), "Shard 0 of 3: a number from 1 to 3 is needed."),
-        (("4/3",), "Shard 4 of 3: a number from 1 to 3 is needed."),
+        (("0/3",), "--shard 0/3: use I/N"),
+        (("4/3",), "--shard 4/3: use I/N"),
         (("a",), "--shard a: use I/N, as 3/16 for the third of 16, or merge."),
         (("1/2/3",), "--shard 1/2/3: use I/N"),
         (("-1/3",), "--shard -1/3: use I/N"),
@@ -328,6 +328,7 @@ def test_slips_are_told(more: tuple[str, ...], said: str, tmp_path: Path) -> Non
     )
     assert answer.code == 2
     assert said in answer.stderr
+    assert not (tmp_path / "out").exists()
     assert "Traceback" not in answer.stderr
     assert not list((tmp_path / "out").rglob("*"))
 

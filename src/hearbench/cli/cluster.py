@@ -98,6 +98,12 @@ class ClusterOptions:
         Raises:
             HearError: There is no such executor, or an option doesn't go with it.
         """
+        if self.shard is not None and self.executor != "local":
+            raise HearError("--shard shares work without Ray; leave out --executor.")
+        if self.shard not in (None, "merge"):
+            from hearbench.execution.shard import shard_of
+
+            shard_of(self.shard)
         return share_of(
             self.executor, self.address, self.cpus_per_unit, self.gpus_per_unit, self.shared
         )
@@ -110,17 +116,15 @@ class ClusterOptions:
             HearError: The cluster or the URL can't be used, or options don't fit together.
         """
         share = self.share()
-        if self.shard is not None and share is not None:
-            raise HearError("--shard shares work without Ray; leave out --executor ray.")
         if share is not None:
             with on_cluster(workspace, self.address, share, self.shared) as cluster:
                 yield cluster
         elif self.shard is None or self.shard == "merge":
             yield None
         else:
-            from hearbench.execution.shard import Shard
+            from hearbench.execution.shard import Shard, shard_of
 
-            yield Shard.parse(self.shard, workspace)
+            yield Shard(*shard_of(self.shard), workspace)
 
 
 def check_folder(out: Path) -> None:

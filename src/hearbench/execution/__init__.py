@@ -1,6 +1,5 @@
-"""Spreading an evaluation over processes and machines.
+"""Running long work step by step: in this process, on a cluster, or shared by several processes.
 
-Work elsewhere only fills the shared cache: audio at a model's rate, shards of embeddings,
-finished trainings. The evaluation that runs afterwards finds all of it there, so its results are
-those of an evaluation that did everything itself.
+What the steps do is theirs. They are small, can be sent, and end with files in a cache, so that it
+doesn't matter which process does one, nor how often.
 """

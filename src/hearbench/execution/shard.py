@@ -12,7 +12,7 @@ from hearbench.execution.executor import Context, Outcome, Step, outcome_of
 from hearbench.locks import only_one
 from hearbench.workspace import Workspace
 
-__all__ = ["Shard"]
+__all__ = ["Shard", "shard_of"]
 
 _LOOK_S = 0.5
 _LOCKS = "execution"
@@ -35,24 +35,10 @@ class Shard:
     parallel = True
 
     def __init__(self, number: int, count: int, workspace: Workspace) -> None:
-        if not 1 <= number <= count:
-            raise HearError(f"Shard {number} of {count}: a number from 1 to {count} is needed.")
         self.context = Context(workspace)
         self._number = number
         self._count = count
         self._waiting: list[Step] = []
-
-    @classmethod
-    def parse(cls, text: str, workspace: Workspace) -> Shard:
-        """A shard from a text such as ``3/16``.
-
-        Raises:
-            HearError: The text is another.
-        """
-        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
-        if match is None:
-            raise HearError(f"--shard {text}: use I/N, as 3/16 for the third of 16, or merge.")
-        return cls(int(match[1]), int(match[2]), workspace)
 
     def submit(self, step: Step) -> None:
         """Takes a step."""
@@ -79,3 +65,15 @@ class Shard:
     def _done(self, step: Step) -> tuple[Step, Outcome]:
         self._waiting.remove(step)
         return step, outcome_of(step, self.context)
+
+
+def shard_of(text: str) -> tuple[int, int]:
+    """Number and count of shards from a text such as ``3/16``.
+
+    Raises:
+        HearError: The text is another.
+    """
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise HearError(f"--shard {text}: use I/N, as 3/16 for the third of 16, or merge.")
+    return int(match[1]), int(match[2])
