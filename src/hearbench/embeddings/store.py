@@ -62,7 +62,8 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise EmbeddingError(
             f"There are no finished embeddings in {folder}. `hearbench embed` prints the folder of "
-            "those that it made."
+            "those that it made.",
+            code="not_found",
         ) from error
     except ValidationError as error:
         raise EmbeddingError(
@@ -70,7 +71,9 @@ def read_manifest(folder: Path) -> Manifest:
             f"({error.error_count()} problems, first: {error.errors()[0]['msg']}). {_REMEDY}"
         ) from error
     if MANIFEST in damaged_records(folder):
-        raise EmbeddingError(f"{folder / MANIFEST} is damaged (not what was written). {_REMEDY}")
+        raise EmbeddingError(
+            f"{folder / MANIFEST} is damaged (not what was written). {_REMEDY}", code="damaged"
+        )
     return manifest
 
 
@@ -106,7 +109,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         note_records(folder)
     except OSError as error:
         raise EmbeddingError(
-            f"{error.filename or folder} can't be written: {error.strerror}."
+            f"{error.filename or folder} can't be written: {error.strerror}.",
+            code="io",
         ) from error
 
 

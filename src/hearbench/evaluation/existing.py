@@ -161,7 +161,8 @@ def existing(
         return None
     if found:
         raise ResultError(
-            f"{path} holds a result that was made from other inputs: {', '.join(found)}. {_REMEDY}"
+            f"{path} holds a result that was made from other inputs: {', '.join(found)}. {_REMEDY}",
+            code="would_overwrite",
         )
     if damaged:
         tell_damaged(broken, "evaluated again")

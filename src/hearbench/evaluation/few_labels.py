@@ -143,7 +143,7 @@ class FewLabels(Setup):
         try:
             write_json(path, curve.model_dump(mode="json"))
         except OSError as error:
-            raise ResultError(f"{path} can't be written: {error.strerror}.") from error
+            raise ResultError(f"{path} can't be written: {error.strerror}.", code="io") from error
         return path, curve
 
 

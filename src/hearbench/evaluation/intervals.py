@@ -39,7 +39,8 @@ def write_uncertainty(folder: Path, task: str, workspace: Workspace) -> None:
         note_file(folder, UNCERTAINTY_FILE)
     except OSError as error:
         raise ResultError(
-            f"{folder / UNCERTAINTY_FILE} can't be written: {error.strerror}."
+            f"{folder / UNCERTAINTY_FILE} can't be written: {error.strerror}.",
+            code="io",
         ) from error
     except ResultError as error:
         (folder / UNCERTAINTY_FILE).unlink(missing_ok=True)

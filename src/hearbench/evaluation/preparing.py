@@ -163,7 +163,9 @@ class PrepareCorpus:
         out = workspace.cache_dir if self.out is None else self.out
         try:
             if self.out is not None and not out.is_dir():
-                raise TaskError(f"{out} isn't there on the node that would write to it.")
+                raise TaskError(
+                    f"{out} isn't there on the node that would write to it.", code="not_found"
+                )
             task = self.source.prepare(name, mode, out, workspace)
             return TaskRef.sent(task, exchange) if self.sent else TaskRef.on_disk(task)
         except HearError as error:

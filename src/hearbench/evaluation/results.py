@@ -356,7 +356,8 @@ def load_results(*places: str | Path) -> Results:
         if len(results.results) + len(results.curves) == before:
             raise ResultError(
                 f"{root} holds no {RESULT_FILE}, {DISTANCE_FILE} or {CURVE_FILE}. Name the folder "
-                "that `hearbench evaluate --out` wrote to."
+                "that `hearbench evaluate --out` wrote to.",
+                code="not_found",
             )
     return results
 

@@ -91,7 +91,9 @@ class TaskRef:
             exchange.pull(self.entry, self._received(workspace))
             found = load_task(self._received(workspace), workspace=workspace)
         if _content(found) != self.content:
-            raise TaskError(f"{found.folder} was changed; remove it, and start again.")
+            raise TaskError(
+                f"{found.folder} was changed; remove it, and start again.", code="damaged"
+            )
         return found
 
     def load_labels(self, context: Context) -> PreparedTask:
@@ -117,7 +119,7 @@ class TaskRef:
         exchange.pull(self.label_entry, folder)
         content = read_task_folder(folder, workspace)
         if content.metadata is None:
-            raise TaskError(f"{folder} was changed; remove it, and start again.")
+            raise TaskError(f"{folder} was changed; remove it, and start again.", code="damaged")
         return PreparedTask(
             folder=folder,
             metadata=content.metadata,

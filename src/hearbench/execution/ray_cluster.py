@@ -279,7 +279,9 @@ def ray_cluster(
     try:
         import ray
     except ImportError as error:
-        raise HearError("Ray isn't installed: pip install 'hearbench[ray]'.") from error
+        raise HearError(
+            "Ray isn't installed: pip install 'hearbench[ray]'.", code="not_installed"
+        ) from error
     if address:
         _check_answers(address)
     with _url_mark(shared) as url_mark, _connected(ray, address), _mark(workspace) as mark:

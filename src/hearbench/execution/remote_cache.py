@@ -128,7 +128,9 @@ class UrlExchange:
             # Without types.
             url_to_fs = import_module("fsspec.core").url_to_fs
         except ImportError as error:
-            raise HearError("fsspec isn't installed: pip install 'hearbench[ray]'.") from error
+            raise HearError(
+                "fsspec isn't installed: pip install 'hearbench[ray]'.", code="not_installed"
+            ) from error
         # Which knows file systems that were made before.
         with _told(f"--shared {self.shown} can't be used"):
             fs, root = url_to_fs(self.url)
@@ -234,7 +236,8 @@ class UrlExchange:
             if local.stat().st_size != parcel.bytes or digest_file(local) != parcel.sha256:
                 raise HearError(
                     f"{place} at {self.shown} isn't what was written there. Remove it with the "
-                    f"{_SUFFIX} beside it, and run the same command again."
+                    f"{_SUFFIX} beside it, and run the same command again.",
+                    code="damaged",
                 )
             _extract(local, names, folder)
 

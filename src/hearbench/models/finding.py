@@ -83,7 +83,9 @@ def parse_name(spec: str) -> NamedModel:
     path = user_path(place)
     is_file = path.suffix == ".py" or "/" in place or path.is_file()
     if is_file and not path.is_file():
-        raise ModelError(f"There is no model file {place}. Give a .py file or an import name.")
+        raise ModelError(
+            f"There is no model file {place}. Give a .py file or an import name.", code="not_found"
+        )
     name = path.stem if is_file else place
     target = Target(str(path.resolve()) if is_file else place, is_file, attribute)
     return NamedModel(spec, target, f"{name}.{attribute}" if attribute else name)
@@ -178,7 +180,7 @@ def _huggingface(text: str) -> NamedModel:
 def _onnx(text: str) -> NamedModel:
     path = user_path(text)
     if not path.is_file():
-        raise ModelError(f"There is no ONNX file {text}.")
+        raise ModelError(f"There is no ONNX file {text}.", code="not_found")
     target = Target("hearbench.models.onnx_file", False, "")
     return NamedModel(f"onnx:{text}", target, f"onnx-{_safe(path.stem)}", path.resolve())
 

@@ -70,7 +70,8 @@ def locate(
     if "/" in text or "\\" in text or text.endswith(_ARCHIVES):
         raise TaskError(
             f"{text!r}: there is no such file or folder. A task is named by its folder, its "
-            ".tar.gz, or its name in the cache."
+            ".tar.gz, or its name in the cache.",
+            code="not_found",
         )
     return _named(text, workspace, fetch)
 
@@ -108,7 +109,8 @@ def _only_task(folder: Path, shown: str) -> Path:
         )
     raise TaskError(
         f"{shown} is no task: there is no {METADATA} in it or in the folders below. A task "
-        "folder has it beside labelvocabulary.csv, a JSON per split and a folder per sample rate."
+        "folder has it beside labelvocabulary.csv, a JSON per split and a folder per sample rate.",
+        code="not_found",
     )
 
 
@@ -152,7 +154,8 @@ def _refuse_damaged(folder: Path, workspace: Workspace) -> None:
         raise TaskError(
             f"{folder / damaged[0]}{more}: damaged (not what was written there). Remove {folder} "
             f"and get the task again, by `hearbench tasks download {folder.name}` or by the same "
-            "`hearbench prepare`."
+            "`hearbench prepare`.",
+            code="damaged",
         )
     note_if_none(folder, lambda: write_sums(folder, sums_of(folder, _files_of(folder))))
 
