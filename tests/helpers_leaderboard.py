@@ -22,7 +22,7 @@ from hearbench.leaderboard.table import COLUMNS
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.probe.events import events_from_frames
 from hearbench.probe.grid import GridResult
-from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, FoldPrediction
+from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, SceneFoldPrediction
 from hearbench.probe.protocol import HEAR2021, GridPoint, Protocol
 from hearbench.results import score, write_result
 from hearbench.results.uncertainty import UNCERTAINTY_FILE, uncertainty
@@ -135,13 +135,16 @@ def _epochs(point: GridPoint) -> dict[str, Any]:
 
 def _scene_fold(
     task: PreparedTask, fold: Any, outcome: GridResult, wrong: int, rng: np.random.Generator
-) -> FoldPrediction:
+) -> SceneFoldPrediction:
     targets = task.targets(fold.test)
     scores = rng.random(targets.shape) * 0.2 + targets
     scores[:wrong] = np.roll(scores[:wrong], 1, axis=1)
     probabilities = (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
     clips = tuple(task.splits[fold.test])
-    return FoldPrediction(fold, clips, probabilities, targets, 0.5, outcome, 1.0)
+    return SceneFoldPrediction(
+        fold=fold, clips=clips, probabilities=probabilities, targets=targets,
+        loss=0.5, outcome=outcome, seconds=1.0,
+    )  # fmt: skip
 
 
 def _event_fold(
@@ -162,8 +165,9 @@ def _event_fold(
     found = events_from_frames(flat, bounds, all_times, [outcome.postprocessing])[0]
     reference = EventArrays.from_clips(events, _LABELS)
     return EventFoldPrediction(
-        fold, clips, bounds, all_times, flat, reference, found, math.log(2), outcome, 1.0
-    )
+        fold=fold, clips=clips, bounds=bounds, timestamps_ms=all_times, probabilities=flat,
+        reference=reference, estimate=found, loss=math.log(2), outcome=outcome, seconds=1.0,
+    )  # fmt: skip
 
 
 def write_made_up_result(out: Path, name: str, *, model: str = "my_model", **more: Any) -> Path:

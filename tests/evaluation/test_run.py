@@ -30,7 +30,7 @@ from hearbench.evaluation.probes import ProbeSetup
 from hearbench.evaluation.results import EvaluationError, Results
 from hearbench.evaluation.run import embed_tasks, evaluate_store, named_tasks
 from hearbench.execution.shard import Shard
-from hearbench.probe.predictions import FoldPrediction
+from hearbench.probe.predictions import SceneFoldPrediction
 from hearbench.probe.protocol import FASTER
 from hearbench.results import Result
 from hearbench.workspace import Workspace
@@ -94,7 +94,7 @@ def test_it_is_the_five_functions_in_one(
     targets = np.load(path.parent / "predictions/test.targets.npy")
     predicted = np.load(path.parent / "predictions/test.npy")
     (fold,) = predictions.folds
-    assert isinstance(fold, FoldPrediction)
+    assert isinstance(fold, SceneFoldPrediction)
     assert np.array_equal(predicted, fold.probabilities)
     hits = targets[np.arange(12), predicted.argmax(1)]
     assert result.scores["top1_acc"].mean == pytest.approx(hits.mean(), abs=1e-12)

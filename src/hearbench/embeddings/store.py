@@ -228,7 +228,7 @@ class EmbeddingStore:
         Raises:
             EmbeddingError: There is no such split.
         """
-        if self.manifest.kind == "scene":
+        if self.manifest.task_type is SCENE:
             return self.scene(split)
         return {clip: frames for clip, frames, _ in self.timestamps(split)}
 

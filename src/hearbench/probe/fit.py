@@ -15,7 +15,7 @@ from hearbench.probe.fold_training import Plan, learn
 from hearbench.probe.grid import GridResult
 from hearbench.probe.kinds import kind_of
 from hearbench.probe.precision import resolve_precision
-from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, FoldPrediction
+from hearbench.probe.predictions import FittedProbe, FoldPrediction
 from hearbench.probe.protocol import DEFAULT_SEED, Protocol, get_protocol
 from hearbench.worker.memory import peak_resident_mb
 from hearbench.workspace import Workspace
@@ -179,7 +179,7 @@ def fit_probes(
     protocol, device, kind = plan.protocol, plan.device, plan.kind
     points: dict[int, Sequence[int]] = {seed: range(len(protocol.grid)) for seed in seeds}
     grids: dict[int, tuple[GridResult, ...]] = {}
-    predictions: dict[int, list[FoldPrediction | EventFoldPrediction]] = {s: [] for s in seeds}
+    predictions: dict[int, list[FoldPrediction]] = {s: [] for s in seeds}
     title = f"{store.task.name}: training probes ({protocol.name})"
     with workspace.progress.stage(title) as update:
         shown = dataclasses.replace(plan, update=update)

@@ -31,7 +31,7 @@ from hearbench.probe.grid import GridResult
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective
 from hearbench.probe.precision import exact_float32
-from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction
+from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction, SceneFoldPrediction
 from hearbench.probe.protocol import Protocol
 from hearbench.probe.randomness import stream_seed
 from hearbench.probe.scenes import OrderedClips, predict_clips, scene_data, whole
@@ -85,7 +85,7 @@ class TaskKind(TypingProtocol):
         outcome: GridResult,
         seconds: float,
         folder: Path,
-    ) -> FoldPrediction | EventFoldPrediction:
+    ) -> FoldPrediction:
         """The test split by what was chosen; None if no grid point was validated.
 
         Large predictions are put into the folder.
@@ -188,7 +188,7 @@ class _SceneKind(_Kind):
         outcome: GridResult,
         seconds: float,
         folder: Path,  # noqa: ARG002 (clips are few enough for memory)
-    ) -> FoldPrediction:
+    ) -> SceneFoldPrediction:
         targets = self.task.targets(fold.test)
         clips = tuple(self.store.clips(fold.test))
         if chosen is None:
@@ -202,7 +202,15 @@ class _SceneKind(_Kind):
             probabilities = to_probabilities(logits[0], self.multilabel)
             if not np.isfinite(probabilities).all():
                 probabilities, loss = np.full_like(probabilities, np.nan), math.nan
-        return FoldPrediction(fold, clips, probabilities, targets, loss, outcome, seconds)
+        return SceneFoldPrediction(
+            fold=fold,
+            clips=clips,
+            probabilities=probabilities,
+            targets=targets,
+            loss=loss,
+            outcome=outcome,
+            seconds=seconds,
+        )
 
 
 class _EventKind(_Kind):
@@ -255,9 +263,17 @@ class _EventKind(_Kind):
             if not math.isnan(found_loss):
                 probabilities, loss = found, found_loss
                 estimate = events_in_parts(probabilities, bounds, times, outcome.postprocessing)
-        names = tuple(clip.frames.clip for clip in clips)
         return EventFoldPrediction(
-            fold, names, bounds, times, probabilities, reference, estimate, loss, outcome, seconds
+            fold=fold,
+            clips=tuple(clip.frames.clip for clip in clips),
+            bounds=bounds,
+            timestamps_ms=times,
+            probabilities=probabilities,
+            reference=reference,
+            estimate=estimate,
+            loss=loss,
+            outcome=outcome,
+            seconds=seconds,
         )
 
     def _probabilities(

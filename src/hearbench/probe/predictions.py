@@ -14,12 +14,38 @@ from hearbench.probe.grid import GridResult
 from hearbench.probe.protocol import Protocol
 from hearbench.tasks.store import FoldSplit, PreparedTask
 
-__all__ = ["EventFoldPrediction", "FittedProbe", "FoldPrediction"]
+__all__ = ["EventFoldPrediction", "FittedProbe", "FoldPrediction", "SceneFoldPrediction"]
 
 
-class _Fold:
+@dataclass(frozen=True, kw_only=True)
+class FoldPrediction:
+    """The test split of one training.
+
+    Attributes:
+        fold: The splits.
+        clips: File names, in the order of their predictions.
+        probabilities: (n_clips or n_frames, n_labels) float32, on disk if they are many; all are
+            NaN if there is no prediction.
+        loss: Mean loss on the test split; NaN if there is no prediction, as no grid point was
+            validated or what it predicts isn't finite.
+        outcome: How the chosen grid point fared in this training.
+        seconds: Time that it took, the grid included.
+        peak_memory_mb: The most memory that the process had had resident by then, MiB; None where
+            the system doesn't tell.
+        peak_device_memory_mb: The most on the GPU by then, MiB; None on a CPU.
+        device_utilisation: Mean share of the training's time in which the GPU was busy, 0 to 1;
+            None on a CPU, and where it isn't known.
+    """
+
+    fold: FoldSplit
+    clips: tuple[str, ...]
+    probabilities: npt.NDArray[np.float32]
     loss: float
     outcome: GridResult
+    seconds: float
+    peak_memory_mb: float | None = None
+    peak_device_memory_mb: float | None = None
+    device_utilisation: float | None = None
 
     @property
     def is_blank(self) -> bool:
@@ -27,74 +53,32 @@ class _Fold:
         return math.isnan(self.loss) or math.isnan(self.outcome.validation_score)
 
 
-@dataclass(frozen=True)
-class FoldPrediction(_Fold):
+@dataclass(frozen=True, kw_only=True)
+class SceneFoldPrediction(FoldPrediction):
     """The test split of one training of a scene task.
 
     Attributes:
-        fold: The splits.
-        clips: File names, in the order of the rows.
-        probabilities: (n_clips, n_labels) float32; all are NaN if there is no prediction, as no
-            grid point was validated or what it predicts isn't finite.
         targets: (n_clips, n_labels) multi-hot.
-        loss: Mean loss on the test split; NaN if there is no prediction.
-        outcome: How the chosen grid point fared in this training.
-        seconds: Time that it took, the grid included.
-        peak_memory_mb: The most memory that the process had had resident by then, MiB; None where
-            the system doesn't tell.
-        peak_device_memory_mb: The most on the GPU by then, MiB; None on a CPU.
-        device_utilisation: Mean share of the training's time in which the GPU was busy, 0 to 1;
-            None on a CPU, and where it isn't known.
     """
 
-    fold: FoldSplit
-    clips: tuple[str, ...]
-    probabilities: npt.NDArray[np.float32]
     targets: npt.NDArray[np.uint8]
-    loss: float
-    outcome: GridResult
-    seconds: float
-    peak_memory_mb: float | None = None
-    peak_device_memory_mb: float | None = None
-    device_utilisation: float | None = None
 
 
-@dataclass(frozen=True)
-class EventFoldPrediction(_Fold):
+@dataclass(frozen=True, kw_only=True)
+class EventFoldPrediction(FoldPrediction):
     """The test split of one training of an event task.
 
     Attributes:
-        fold: The splits.
-        clips: File names, in the order of their frames.
         bounds: (n_clips + 1,) first frame of each clip, and the number of frames.
         timestamps_ms: (n_frames,) float64.
-        probabilities: (n_frames, n_labels) float32, on disk if it is large; all are NaN if there
-            is no prediction, as of scene tasks.
         reference: The annotated events.
         estimate: The events that were found with the best validation's postprocessing.
-        loss: Mean loss on the test split's frames; NaN if there is no prediction.
-        outcome: How the chosen grid point fared in this training.
-        seconds: Time that it took, the grid included.
-        peak_memory_mb: The most memory that the process had had resident by then, MiB; None where
-            the system doesn't tell.
-        peak_device_memory_mb: The most on the GPU by then, MiB; None on a CPU.
-        device_utilisation: Mean share of the training's time in which the GPU was busy, 0 to 1;
-            None on a CPU, and where it isn't known.
     """
 
-    fold: FoldSplit
-    clips: tuple[str, ...]
     bounds: npt.NDArray[np.int64]
     timestamps_ms: npt.NDArray[np.float64]
-    probabilities: npt.NDArray[np.float32]
     reference: EventArrays
     estimate: EventArrays
-    loss: float
-    outcome: GridResult
-    seconds: float
-    peak_memory_mb: float | None = None
-    peak_device_memory_mb: float | None = None
-    device_utilisation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -126,12 +110,12 @@ class FittedProbe:
     device: str
     grid: tuple[GridResult, ...]
     chosen: int
-    folds: tuple[FoldPrediction | EventFoldPrediction, ...]
+    folds: tuple[FoldPrediction, ...]
     notes: tuple[str, ...] = ()
 
-    def scene_folds(self) -> tuple[FoldPrediction, ...]:
+    def scene_folds(self) -> tuple[SceneFoldPrediction, ...]:
         """The folds of a scene task; empty for an event task."""
-        return tuple(fold for fold in self.folds if isinstance(fold, FoldPrediction))
+        return tuple(fold for fold in self.folds if isinstance(fold, SceneFoldPrediction))
 
     def event_folds(self) -> tuple[EventFoldPrediction, ...]:
         """The folds of an event task; empty for a scene task."""

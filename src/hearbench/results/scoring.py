@@ -12,7 +12,7 @@ from hearbench._version import __version__
 from hearbench.embeddings.kinds import embedding_size
 from hearbench.metrics import get_score
 from hearbench.probe.grid import GridResult
-from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, FoldPrediction
+from hearbench.probe.predictions import FittedProbe, FoldPrediction
 from hearbench.results.predictions import Predictions
 from hearbench.results.record import (
     EmbeddingsRecord,
@@ -129,7 +129,7 @@ def _is_worst(outcome: GridResult, predictions: FittedProbe) -> bool:
     return (score > 0) == lower_is_better
 
 
-def _fold_result(fold: FoldPrediction | EventFoldPrediction) -> FoldResult:
+def _fold_result(fold: FoldPrediction) -> FoldResult:
     return FoldResult(
         test=fold.fold.test,
         valid=fold.fold.valid,

@@ -33,7 +33,7 @@ from hearbench.tasks.task_type import EVENT, SCENE, TaskType
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction
+    from hearbench.probe.predictions import EventFoldPrediction, SceneFoldPrediction
     from hearbench.tasks.store import PreparedTask
 
 __all__ = ["SPLIT_OF", "EventSplit", "SceneSplit", "Split"]
@@ -207,7 +207,7 @@ class SceneSplit(Split):
     undefined_when = "some label is that of no clip, or of all"
 
     @classmethod
-    def of(cls, fold: FoldPrediction, labels: Sequence[str]) -> Self:
+    def of(cls, fold: SceneFoldPrediction, labels: Sequence[str]) -> Self:
         """The split as a probe predicted it."""
         split = cls(fold.fold.test, fold.clips, labels, is_blank=fold.is_blank)
         split.probabilities, split.targets = fold.probabilities, fold.targets

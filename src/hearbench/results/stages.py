@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, FoldPrediction
+from hearbench.probe.predictions import FittedProbe, FoldPrediction
 from hearbench.probe.training_clips import training_clips
 from hearbench.results.record import StageRecord
 
@@ -60,7 +60,7 @@ def _probes(predictions: FittedProbe) -> Iterator[StageRecord]:
         )
 
 
-def _n_training_clips(predictions: FittedProbe, fold: FoldPrediction | EventFoldPrediction) -> int:
+def _n_training_clips(predictions: FittedProbe, fold: FoldPrediction) -> int:
     own = training_clips(predictions.task, fold.fold, predictions.protocol.subset)
     return sum(len(clips) for clips in own.values())
 
