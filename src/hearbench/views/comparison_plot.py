@@ -124,8 +124,7 @@ def _turned(pair: PairDifference) -> PairDifference:
 
 def _scores(axes: Axes, task: TaskComparison, colours: dict[str, str]) -> None:
     for lane, score in enumerate(task.scores):
-        colour = colours[score.model]
-        _mark(axes, lane, score.mean, score.low, score.high, colour, filled=True)
+        _mark(axes, lane, (score.low, score.mean, score.high), colours[score.model])
     _lanes(axes, [score.model for score in task.scores])
     folds = f" in {task.n_folds} folds" if task.n_folds > 1 else ""
     better = "" if task.maximise else " (lower is better)"
@@ -142,8 +141,7 @@ def _differences(
     axes.axvline(0.0, color=INK, linewidth=0.8)
     for lane, pair in enumerate(pairs):
         colour = PALE if pair.better is None else colours[pair.better]
-        filled = pair.better is not None
-        _mark(axes, lane, pair.difference, pair.low, pair.high, colour, filled=filled)
+        _mark(axes, lane, (pair.low, pair.difference, pair.high), colour)
     _lanes(axes, [_pair(pair, rival) for pair in pairs])
     if not pairs:
         place = axes.transAxes
@@ -152,9 +150,9 @@ def _differences(
     style_axes(axes, what, hide=_HIDDEN)
 
 
-def _mark(
-    axes: Axes, lane: int, value: float, low: float, high: float, colour: str, *, filled: bool
-) -> None:
+def _mark(axes: Axes, lane: int, values: tuple[float, float, float], colour: str) -> None:
+    """Marks a value between the ends of its interval; what is pale is hollow as well."""
+    low, value, high = values
     if not math.isfinite(value):
         axes.text(
             0.5,
@@ -175,7 +173,7 @@ def _mark(
         [lane],
         "o",
         color=colour,
-        markerfacecolor=colour if filled else "white",
+        markerfacecolor="white" if colour == PALE else colour,
         markersize=6,
         markeredgewidth=1.5,
     )

@@ -8,7 +8,7 @@ with all training clips is a dotted line, with a diamond at their number.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from hearbench.errors import HearError
@@ -72,7 +72,7 @@ def _panel(
 ) -> set[str]:
     """Draws one task, and says which series it has."""
     name = score or next(iter(by_model.values())).primary_score
-    ticks: dict[float, str] = {}
+    ticks: set[float] = set()
     drawn: set[str] = set()
     for model, curve in by_model.items():
         if name not in curve.maximise:
@@ -80,13 +80,19 @@ def _panel(
         for series, points in _by_series(curve, x).items():
             _line(axes, points, name, series, colours[model], x)
             drawn.add(series)
-            ticks.update({_place(point, x): _tick(point, x) for point in points})
-        _all_clips(axes, curve, name, colours[model], x, ticks)
+            ticks.update(_place(point, x) for point in points)
+        whole = curve.all_clips
+        if whole is None or math.isnan(whole.scores[name]):
+            continue
+        axes.axhline(whole.scores[name], color=colours[model], linewidth=1.0, linestyle=":")
+        if x == "clips":
+            axes.plot(whole.n_clips, whole.scores[name], "D", color=colours[model], markersize=6)
+            ticks.add(whole.n_clips)
     if not drawn:
         raise HearError(f"{task} has no points by shots; draw them by clips.")
     axes.set_xscale("log")
     _ticks(axes, ticks)
-    better = "" if next(iter(by_model.values())).maximise[name] else " (less is better)"
+    better = "" if next(iter(by_model.values())).maximise[name] else " (lower is better)"
     axes.set_ylabel(f"{name}{better}", parse_math=False)
     axes.set_xlabel("labelled training clips" if x == "clips" else "labelled clips per label")
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
@@ -105,10 +111,6 @@ def _by_series(curve: Curve, x: XAxis) -> dict[str, list[CurvePoint]]:
 
 def _place(point: CurvePoint, x: XAxis) -> float:
     return point.n_clips if x == "clips" else float(point.part.shots or 0)
-
-
-def _tick(point: CurvePoint, x: XAxis) -> str:
-    return f"{_place(point, x):,.0f}"
 
 
 def _line(
@@ -138,19 +140,7 @@ def _line(
         axes.vlines(at, low, high, color=colour, linewidth=1.0, alpha=0.6)
 
 
-def _all_clips(
-    axes: Axes, curve: Curve, name: str, colour: str, x: XAxis, ticks: dict[float, str]
-) -> None:
-    whole = curve.all_clips
-    if whole is None or math.isnan(whole.scores[name]):
-        return
-    axes.axhline(whole.scores[name], color=colour, linewidth=1.0, linestyle=":")
-    if x == "clips":
-        axes.plot(whole.n_clips, whole.scores[name], color=colour, marker="D", markersize=6)
-        ticks[whole.n_clips] = f"{whole.n_clips:,.0f}"
-
-
-def _ticks(axes: Axes, ticks: Mapping[float, str]) -> None:
+def _ticks(axes: Axes, ticks: Iterable[float]) -> None:
     """Numbers at the points, as far as they have room; the least and the largest always do."""
     from matplotlib.ticker import NullFormatter, NullLocator
 
@@ -161,7 +151,7 @@ def _ticks(axes: Axes, ticks: Mapping[float, str]) -> None:
         room = all(place / other >= _APART for other in before) and places[-1] / place >= _APART
         if room:
             shown.append(place)
-    axes.set_xticks(sorted(shown), [ticks[place] for place in sorted(shown)])
+    axes.set_xticks(sorted(shown), [f"{place:,.0f}" for place in sorted(shown)])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlim(places[0] / 1.15, places[-1] * 1.15)

@@ -27,7 +27,7 @@ from hearbench.views.events import EventPredictions
 __all__ = ["SHORTEST_NOTE_MS", "label_pitches", "transcription_scores"]
 
 SHORTEST_NOTE_MS = 0.01
-"""What notes without a length are given, well below the 0.1 ms that mir_eval resolves."""
+"""Length given to notes that have none, well below the 0.1 ms that mir_eval resolves."""
 
 _MIDI_NUMBERS = {str(number): number for number in range(128)}
 _ONSET_TOLERANCE_S = 0.05
@@ -41,8 +41,8 @@ def transcription_scores(result: Path) -> dict[str, Any]:
     """Scores the test predictions of an event task as notes.
 
     Labels that are MIDI note numbers ("0" to "127") have the pitch of that note; see
-    `label_pitches` for others. mir_eval takes no notes without a length, which a prediction of
-    a single frame has: they end 0.01 ms after they start, and are counted in the answer.
+    `label_pitches` for others. mir_eval takes no notes without a length, as the prediction of a
+    single frame is: they end 0.01 ms after they start, and are counted in the answer.
 
     Args:
         result: The result's folder or its ``result.json``.
@@ -105,7 +105,7 @@ def transcription_scores(result: Path) -> dict[str, Any]:
 
 
 def label_pitches(labels: Sequence[str]) -> _Floats:
-    """A pitch for each label, no two of them less than a semitone apart.
+    """Gives each label a pitch, no two of them less than a semitone apart.
 
     MIDI note numbers have the pitch of equal temperament with 440 Hz for 69. Other labels stand
     for no pitch, so they are put above the last of those, one semitone after the other: mir_eval
@@ -125,7 +125,7 @@ def label_pitches(labels: Sequence[str]) -> _Floats:
 
 @dataclass
 class _Tally:
-    """What adds up over clips."""
+    """Counts and scores, added up over clips."""
 
     n_reference: int = 0
     n_estimate: int = 0
@@ -136,7 +136,7 @@ class _Tally:
     def add(
         self, n_reference: int, n_estimate: int, n_matched: int, overlap: float
     ) -> dict[str, float]:
-        """Adds a clip, and says its scores."""
+        """Adds a clip and returns its scores."""
         self.n_reference += n_reference
         self.n_estimate += n_estimate
         self.n_matched += n_matched
@@ -147,7 +147,7 @@ class _Tally:
         return scores
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """Means over clips, and the scores of all notes together."""
+        """Returns means over clips, and the scores of all notes together."""
         overlap = self.overlaps / self.n_matched if self.n_matched else 0.0
         return {
             "mean": {
@@ -176,7 +176,7 @@ def _scores(n_reference: int, n_estimate: int, n_matched: int, overlap: float) -
 
 
 def _intervals(events: EventArrays, where: str) -> tuple[_Floats, int]:
-    """(n_events, 2) starts and ends in seconds, and how many had to be lengthened."""
+    """Returns (n_events, 2) starts and ends in seconds, and how many had to be lengthened."""
     backwards = np.flatnonzero(events.offset_ms < events.onset_ms)
     if len(backwards):
         i = int(backwards[0])
