@@ -407,3 +407,11 @@ def test_embeddings_alone_and_what_is_made_of_them(
     assert path.stat().st_mtime_ns == written
     with pytest.raises(ResultError, match="instead of faster"):
         evaluate_store(store, ProbeSetup.of(QUICK), out, workspace=workspace)
+
+
+@pytest.mark.parametrize(("models", "tasks", "named"), [([], ["a"], "model"), (["m"], [], "task")])
+def test_nothing_to_evaluate(
+    models: list[str], tasks: list[str], named: str, workspace: Workspace
+) -> None:
+    with pytest.raises(HearError, match=f"There is no {named} to evaluate"):
+        hearbench.evaluate(models, tasks, workspace=workspace)

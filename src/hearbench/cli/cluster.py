@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,7 +24,6 @@ __all__ = [
     "GpusPerUnit",
     "ShardOfAll",
     "SharedUrl",
-    "check_folder",
     "on_cluster",
     "share_of",
 ]
@@ -125,19 +122,6 @@ class ClusterOptions:
             from hearbench.execution.shard import Shard, shard_of
 
             yield Shard(*shard_of(self.shard), workspace)
-
-
-def check_folder(out: Path) -> None:
-    """Refuses a URL where a folder is needed.
-
-    Raises:
-        HearError: It is one.
-    """
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", out.as_posix()):
-        raise HearError(
-            f"--out {out} is a URL; results are written into a folder of this machine. Copy it "
-            "when it is done."
-        )
 
 
 def share_of(

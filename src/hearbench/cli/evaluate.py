@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import hearbench
-from hearbench.cli import cluster as c
 from hearbench.cli import options as o
 from hearbench.cli.cluster import ClusterOptions
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
@@ -148,7 +147,7 @@ def evaluate(
     """
     with answers_only():
         cluster.share()  # before anything is loaded
-        c.check_folder(out)
+        o.check_out(out)
         if distance:
             _check_no_probe(training, few)
         few.check(training.seeds)

@@ -5,6 +5,7 @@ Libraries are imported where they are used, so that the help of a verb needs non
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ __all__ = [
     "TrainingOptions",
     "Workers",
     "WorkspaceOptions",
+    "check_out",
     "checked_dtype",
     "make_folder",
     "pairs",
@@ -373,6 +375,19 @@ class TrainingOptions:
 
         seeds = range(self.seed, self.seed + self.seeds)
         return ProbeSetup.of(protocol, seeds, precision=self.precision, device=device)
+
+
+def check_out(out: Path) -> None:
+    """Refuses a URL where a folder is needed.
+
+    Raises:
+        HearError: It is one.
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", out.as_posix()):
+        raise HearError(
+            f"--out {out} is a URL; results are written into a folder of this machine. Copy it "
+            "when it is done."
+        )
 
 
 def make_folder(folder: Path, what: str, remedy: str) -> None:

@@ -92,6 +92,8 @@ def evaluate(
     if name is not None and len(models) > 1:
         raise HearError("A name can't be given for several models at once.")
     texts = [tasks] if isinstance(tasks, str | Path) else tasks
+    if not models or not texts:
+        raise HearError(f"There is no {'task' if models else 'model'} to evaluate.")
     run = _Run(
         executor=executor or InProcess(workspace),
         workspace=workspace,
