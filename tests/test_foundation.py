@@ -225,3 +225,11 @@ def test_nothing_else_is_a_device(name: str) -> None:
         with pytest.raises(HearError, match=r"No device is called .*cpu; cuda") as caught:
             Workspace.from_environment(**given)
         assert len(str(caught.value)) < 400
+
+
+def test_a_device_is_tried_before_anything_is_done_on_it(tmp_path: Path) -> None:
+    assert Workspace.from_environment(cache_dir=tmp_path, device="cpu").usable_device() == "cpu"
+    # No machine has this many.
+    nowhere = Workspace.from_environment(cache_dir=tmp_path, device="cuda:4321")
+    with pytest.raises(HearError, match=r"'cuda:4321' can't be used\. Here are .*cpu"):
+        nowhere.usable_device()

@@ -152,3 +152,23 @@ class Workspace:
         import torch
 
         return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def usable_device(self) -> str:
+        """The device's name, once something has been put there.
+
+        Raises:
+            HearError: torch knows no such device, or this machine has none.
+        """
+        import torch
+
+        device = self.torch_device()
+        try:
+            torch.zeros(1, device=device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            from hearbench.worker.backends import torch_devices
+
+            raise HearError(
+                f"The device {device!r} can't be used. Here are {', '.join(torch_devices())}; "
+                f"torch says: {str(error).splitlines()[0]}"
+            ) from error
+        return device

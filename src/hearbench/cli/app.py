@@ -170,7 +170,7 @@ def _root(
         ),
     ] = False,
 ) -> None:
-    """What every verb shares; the version answers for itself."""
+    """Takes the options in front of the verb; that of the version ends the command."""
 
 
 def run() -> None:
@@ -178,7 +178,7 @@ def run() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     if not sys.warnoptions:
         _quieten_warnings()
-    # Where nobody has said otherwise, it is shown as all else is.
+    # What is logged is shown like all other messages, unless a library has set up logging.
     logging.lastResort = LogLines(logging.WARNING)
     code: object = 1
     try:
@@ -196,10 +196,10 @@ def run() -> None:
 
 
 def _let_nothing_stay(code: object) -> None:
-    """Sees to it that what models have left behind neither keeps the process nor answers for it.
+    """Ends what models have left running, and keeps what it prints out of the answer.
 
     Args:
-        code: With which the process ends.
+        code: Exit code of the process.
     """
     with contextlib.suppress(OSError, ValueError):  # closed, by a model or by who started this
         sys.stdout.flush()
@@ -227,7 +227,7 @@ def _end_what_stays(code: object) -> None:
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
-# For which what is left running may still end by itself, in seconds.
+# Seconds in which what is left running may still end by itself.
 _LEFT_S = 5.0
 
 

@@ -291,7 +291,7 @@ class ModelChoiceOptions:
         if "weights" in given:
             raise ModelError("Hand the weights over with --weights, not as an option.")
         if host is None:
-            check_device(workspace)
+            workspace.usable_device()
         return ModelRef(spec, self.weights, tuple(given.items()), host)
 
 
@@ -370,7 +370,7 @@ class TrainingOptions:
         protocol = get_protocol(self.protocol).restricted(first=self.grid_points, only=only)
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ProbeError(f"--precision {self.precision}: use auto, float32 or bfloat16.")
-        device = check_device(workspace)
+        device = workspace.usable_device()
         from hearbench.evaluation.probes import ProbeSetup
 
         seeds = range(self.seed, self.seed + self.seeds)
@@ -402,27 +402,6 @@ def make_folder(folder: Path, what: str, remedy: str) -> None:
         raise HearError(
             f"The folder {folder} for {what} can't be made: {error.strerror}. {remedy}"
         ) from error
-
-
-def check_device(workspace: Workspace) -> str:
-    """The device's name, once something has been put there.
-
-    Raises:
-        HearError: torch knows no such device, or it isn't here.
-    """
-    import torch
-
-    device = workspace.torch_device()
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        from hearbench.worker.backends import torch_devices
-
-        raise HearError(
-            f"The device {device!r} can't be used. Here are {', '.join(torch_devices())}; torch "
-            f"says: {str(error).splitlines()[0]}"
-        ) from error
-    return device
 
 
 def pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""How a verb ends: exit codes, messages instead of tracebacks, a stdout for answers alone."""
+"""Ends of verbs: exit codes, messages instead of tracebacks, and a stdout for answers alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hearbench.errors import HearError
 
 __all__ = ["BAD_INPUT", "INTERRUPTED", "answers_only", "interrupted", "verb"]
 
-# Exit codes: something that the user can mend; 128 and the number of SIGINT.
+# Exit codes: what the user can mend; 128 and the number of SIGINT.
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -66,7 +66,7 @@ def _ending(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _described(error: OSError, options: Mapping[str, object]) -> OSError | None:
-    """What the user's system says, in words for the user; None for what a bug may have caused."""
+    """An error of the user's system in words for the user; None where a bug may be the cause."""
     from hearbench.files import DiskError, disk_error, system_error
     from hearbench.workspace import Workspace, user_path
 
@@ -86,7 +86,7 @@ def _described(error: OSError, options: Mapping[str, object]) -> OSError | None:
 
 
 def interrupted() -> None:
-    """Says how to go on."""
+    """Says how to resume."""
     say("Interrupted. Run the same command again to resume.")
 
 

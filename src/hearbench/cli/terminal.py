@@ -1,7 +1,4 @@
-"""What the user sees while something runs, all of it on stderr.
-
-On a terminal there is a bar per stage; elsewhere a plain line per stage.
-"""
+"""Answers on stdout; messages, warnings and log lines on stderr."""
 
 from __future__ import annotations
 
@@ -29,19 +26,19 @@ __all__ = [
 
 
 def error_console() -> Console:
-    """A console on stderr as it is now."""
+    """Makes a console on stderr, as that is at the moment."""
     from hearbench.console import PlainConsole
 
     return PlainConsole(stderr=True)
 
 
 def say(text: str) -> None:
-    """A line on stderr, without wrapping."""
+    """Prints a line on stderr, without wrapping."""
     error_console().print(text, soft_wrap=True)
 
 
 def answer_line(text: object) -> None:
-    """A line of the answer on stdout."""
+    """Prints a line of the answer on stdout."""
     typer.echo(printable(str(text)))
 
 
@@ -54,7 +51,7 @@ class LogLines(logging.Handler):
 
 
 def answer_json(value: Any) -> None:
-    """The answer as JSON on stdout; undefined numbers are null."""
+    """Prints the answer as JSON on stdout; undefined numbers are null."""
     from hearbench.files import json_safe
 
     sys.stdout.write(json.dumps(json_safe(value), indent=1, allow_nan=False) + "\n")
@@ -68,6 +65,6 @@ def show_warning(
     file: TextIO | None = None,  # noqa: ARG001
     line: str | None = None,  # noqa: ARG001
 ) -> None:
-    """A warning as one line, in the place of Python's two."""
+    """Shows a warning in one line, where Python takes two."""
     text = " ".join(str(message).split())
     say(f"warning: {text[:200]}{'...' if len(text) > 200 else ''} ({filename}:{lineno})")
