@@ -1,4 +1,4 @@
-"""``hearbench plan``: what an evaluation will take, before it is run."""
+"""``hearbench plan``: time, disk and memory of an evaluation, before it is run."""
 
 from __future__ import annotations
 
@@ -17,18 +17,14 @@ from hearbench.errors import HearError
 from hearbench.table import Column, Styled, Table
 
 if TYPE_CHECKING:
-    from hearbench.planning import Plan, TaskEstimate, TaskFacts
-    from hearbench.planning.plan import Planner
-    from hearbench.planning.record import Seconds, StageEstimate
-    from hearbench.workspace import Workspace
+    from hearbench.planning import Plan, StageEstimate, TaskEstimate
+    from hearbench.planning.record import Seconds
 
 __all__ = ["plan"]
 
 _DOESNT_FIT = 1
 # Of more tasks than that, a row each is shown instead of a row per stage.
 _FEW = 4
-# Columns of words; the others hold numbers.
-_WORDS = ("model", "task", "stage", "made from")
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "fetch": ("fetch",),
     "audio": ("check", "resample"),
@@ -41,8 +37,8 @@ PlannedTasks = Annotated[
     typer.Option(
         "--task",
         metavar="all|PATH_OR_NAME",
-        help="A task: its folder or its name; it needn't be here. `all` is the leaderboard's. "
-        "Repeatable.",
+        help="A task: its folder or its name; it needn't exist on this machine. `all` is the "
+        "leaderboard's. Repeatable.",
     ),
 ]
 OutFolder = Annotated[
@@ -54,7 +50,7 @@ BudgetS = Annotated[
         "--measure-s",
         metavar="S",
         min=0.01,
-        help="Seconds to spend on measuring a model with one length of clips.",
+        help="Seconds to spend on embedding noise, per model and task.",
     ),
 ]
 DownloadSpeed = Annotated[
@@ -63,12 +59,10 @@ DownloadSpeed = Annotated[
         "--download-speed",
         metavar="MB/S",
         min=0.001,
-        help="What downloads are reckoned with, as nothing is downloaded to measure it.",
+        help="Assumed speed of downloads, as nothing is downloaded to measure it.",
     ),
 ]
-Details = Annotated[
-    bool, typer.Option("--details", help="Say of every number what it was made from.")
-]
+Details = Annotated[bool, typer.Option("--details", help="Show what every estimate is based on.")]
 
 
 @verb(
@@ -93,11 +87,10 @@ def plan(
     details: Details = False,
     json: o.Json = False,
 ) -> None:
-    """Estimates time, disk and memory of an evaluation, from some seconds of measuring.
+    """Estimates time, disk and memory of an evaluation, by a dry run on some noise.
 
-    Tries the models on noise and the probes on random embeddings, on this machine; tasks needn't
-    be here. Nothing is downloaded. Exit codes: 0 it fits, 1 it doesn't, 2 something can't be
-    said.
+    Embeds noise and trains some steps on this machine, where tasks needn't exist. Nothing is
+    downloaded. Exit codes: 0 it fits, 1 it doesn't, 2 something can't be estimated.
     """
     with answers_only():
         if len(model) > 1 and (choice.weights or choice.option):
@@ -106,36 +99,15 @@ def plan(
                 "that they belong to by itself."
             )
         workspace = place.workspace()
-        probes = training.plan(workspace)
+        setup = training.plan(workspace)
         stored_as = o.checked_dtype(dtype)
-        interpreter = host.interpreter(model, task, workspace)
-        import torch
+        other = host.interpreter(model, task, workspace)
+        models = [choice.ref(spec, workspace, other) for spec in model]
+        # Brings torch along, which the help can do without.
+        from hearbench.planning import Asked, plan_evaluation
 
-        from hearbench.planning.plan import Asked, Planner
-
-        asked = Asked(
-            protocol=probes.protocol,
-            seeds=len(probes.seeds),
-            precision=getattr(torch, probes.precision),
-            dtype=stored_as,
-            out=out,
-            budget_s=measure_s,
-            download_bytes_per_s=1e6 * download_speed,
-        )
-        planner = Planner(asked, workspace)
-        facts = _facts(task, workspace, planner)
-        for spec in dict.fromkeys(model):
-            try:
-                ref = choice.ref(spec, workspace, interpreter)
-                loaded = ref.load(workspace)
-            except HearError as error:
-                planner.fail(spec, None, error)
-                continue
-            try:
-                planner.add(loaded, facts)
-            finally:
-                loaded.close()
-        found = planner.plan()
+        asked = Asked(setup, stored_as, out, measure_s, 1e6 * download_speed)
+        found = plan_evaluation(models, task, asked, workspace=workspace)
     if json:
         answer_json(found.model_dump(mode="json"))
     else:
@@ -148,70 +120,66 @@ def plan(
         raise typer.Exit(_DOESNT_FIT)
 
 
-def _facts(tasks: Sequence[str], workspace: Workspace, planner: Planner) -> list[TaskFacts]:
-    # Bring torch along, which the help can do without.
-    from hearbench.evaluation.run import named_tasks
-    from hearbench.planning.facts import task_facts
-
-    facts: list[TaskFacts] = []
-
-    def look(text: str) -> None:
-        try:
-            facts.append(task_facts(text, workspace))
-        except HearError as error:
-            planner.fail(None, text, error)
-
-    for text in named_tasks(tasks):
-        look(text)
-    return list({(one.name, one.folder): one for one in facts}.values())
-
-
 def _show(plan: Plan, *, details: bool) -> None:
+    several = len({task.model for task in plan.tasks}) > 1
     if plan.tasks:
         few = details or len(plan.tasks) <= _FEW
-        show(_by_stage(plan, details=details) if few else _by_task(plan))
-    show(*(Styled(line, style) for line, style in _lines(plan)))
+        show(_by_stage(plan, several, details=details) if few else _by_task(plan, several))
+        show(*_in_all(plan))
+    named = [
+        (f"{task.model} on {task.task}" if several else task.task, task) for task in plan.tasks
+    ]
+    for name, task in named:
+        show(*(Styled(f"note: {name}: {note}", "dim") for note in task.notes))
+    for name, task in named:
+        show(*(Styled(f"doesn't fit: {name}: {what}", "bold red") for what in task.problems))
+    show(*(Styled(f"doesn't fit: {problem}", "bold red") for problem in plan.problems))
+    if plan.fits:
+        show(Styled("Nothing stands in the way.", "green"))
 
 
-def _table(names: Sequence[str], plan: Plan) -> Table:
-    names = [*(["model"] if _several(plan) else []), *names]
+def _table(names: Sequence[str], several: bool) -> Table:
+    words = ("model", "task", "stage", "made from")
     return Table(
         [
-            Column(name, align="left" if name in _WORDS else "right", wrap="anywhere")
-            for name in names
+            Column(name, align="left" if name in words else "right", wrap="anywhere")
+            for name in [*(["model"] if several else []), "task", *names]
         ]
     )
 
 
-def _by_stage(plan: Plan, *, details: bool) -> Table:
+def _by_stage(plan: Plan, several: bool, *, details: bool) -> Table:
     """A row per stage."""
-    more = ["made from"] if details else []
-    table = _table(["task", "stage", "time", "range", "disk", "memory", *more], plan)
+    names = ["stage", "time", "range", "disk", "memory", *(["made from"] if details else [])]
+    table = _table(names, several)
     for task in plan.tasks:
-        first = [*([task.model] if _several(plan) else []), task.task]
-        for number, stage in enumerate(task.stages):
-            cells = [*(first if number == 0 else [""] * len(first)), *_cells(stage)]
-            table.add(*cells, *_from(stage, details))
+        named = _named(task, several)
+        for stage in task.stages:
+            table.add(*named, *_cells(stage), *([stage.made_from] if details else []))
+            named = [""] * len(named)
         table.end_section()
     return table
 
 
-def _by_task(plan: Plan) -> Table:
+def _by_task(plan: Plan, several: bool) -> Table:
     """A row per task, where a row per stage would be too many."""
-    table = _table(["task", *_COLUMNS, "in all", "disk", "memory"], plan)
+    table = _table([*_COLUMNS, "in all", "disk", "memory"], several)
     for task in plan.tasks:
-        cells = [*([task.model] if _several(plan) else []), task.task]
-        cells += [
-            _sum([one for one in task.stages if one.stage in stages])
-            for stages in _COLUMNS.values()
-        ]
-        cells += [
+        table.add(
+            *_named(task, several),
+            *(
+                _sum([one for one in task.stages if one.stage in stages])
+                for stages in _COLUMNS.values()
+            ),
             _sum(task.stages),
             memory_size(sum(stage.disk_bytes for stage in task.stages)),
             memory_size(max(stage.memory_bytes or 0 for stage in task.stages)),
-        ]
-        table.add(*cells)
+        )
     return table
+
+
+def _named(task: TaskEstimate, several: bool) -> list[str]:
+    return [task.model, task.task] if several else [task.task]
 
 
 def _sum(stages: Sequence[StageEstimate]) -> str:
@@ -220,10 +188,6 @@ def _sum(stages: Sequence[StageEstimate]) -> str:
         return ""
     more = "" if len(known) == len(stages) else "?"
     return f"{duration(sum(known))}{more}" if known else "?"
-
-
-def _several(plan: Plan) -> bool:
-    return len({task.model for task in plan.tasks}) > 1
 
 
 def _cells(stage: StageEstimate) -> list[str]:
@@ -237,55 +201,32 @@ def _cells(stage: StageEstimate) -> list[str]:
     ]
 
 
-def _from(stage: StageEstimate, details: bool) -> list[str]:
-    return [stage.made_from] if details else []
-
-
 def _range(seconds: Seconds) -> str:
     return f"{duration(seconds.low)} to {duration(seconds.high)}"
 
 
-def _lines(plan: Plan) -> list[tuple[str, str]]:
-    """What stands below the table, each line with its style."""
+def _in_all(plan: Plan) -> list[Styled]:
     total, machine = plan.total, plan.machine
-    lines = []
-    if plan.tasks:
-        unknown = f", and {total.unknown} stages of unknown time" if total.unknown else ""
-        lines = [
-            (
-                f"In all {duration(total.seconds.expected)} ({_range(total.seconds)}){unknown}, "
-                f"one after the other on {machine.device} with {machine.cores} cores; "
-                f"{plan.protocol}, {plan.precision}"
-                + (f", {plan.seeds} seeds." if plan.seeds > 1 else "."),
-                "bold",
-            ),
-            (
-                f"Disk: {memory_size(total.disk_bytes)} kept, at most "
-                f"{memory_size(total.disk_high_bytes)}, of {memory_size(machine.disk_free_bytes)} "
-                f"free. Memory: up to {memory_size(total.memory_bytes)} of "
-                f"{memory_size(machine.memory_free_bytes)} free.",
-                "",
-            ),
-            (
-                "When probes stop isn't known before: a range is from all stopping at their "
-                "first chance to all going on to the end. "
-                f"Measured in {duration(plan.measured_s)}.",
-                "dim",
-            ),
-        ]
-    lines += [
-        (f"note: {_about(plan, task)}{note}", "dim") for task in plan.tasks for note in task.notes
+    unknown = f", and {total.unknown} stages of unknown time" if total.unknown else ""
+    seeds = f", {plan.seeds} seeds" if plan.seeds > 1 else ""
+    return [
+        Styled(
+            f"In all {duration(total.seconds.expected)} ({_range(total.seconds)}){unknown}, "
+            f"one after the other on {machine.device} with {machine.cores} cores; "
+            f"{plan.protocol}, {plan.precision}{seeds}.",
+            "bold",
+        ),
+        Styled(
+            f"Disk: {memory_size(total.disk_bytes)} kept, at most "
+            f"{memory_size(total.disk_high_bytes)}, of {memory_size(machine.disk_free_bytes)} "
+            f"free. Memory: up to {memory_size(total.memory_bytes)} of "
+            f"{memory_size(machine.memory_free_bytes)} free.",
+            "",
+        ),
+        Styled(
+            "When probes stop isn't known before: a range is from all stopping at their "
+            "first chance to all going on to the end. "
+            f"Measured in {duration(plan.measured_s)}.",
+            "dim",
+        ),
     ]
-    lines += [
-        (f"doesn't fit: {_about(plan, task)}{problem}", "bold red")
-        for task in plan.tasks
-        for problem in task.problems
-    ]
-    lines += [(f"doesn't fit: {problem}", "bold red") for problem in plan.problems]
-    if plan.fits:
-        lines.append(("Nothing stands in the way.", "green"))
-    return lines
-
-
-def _about(plan: Plan, task: TaskEstimate) -> str:
-    return f"{task.model} on {task.task}: " if _several(plan) else f"{task.task}: "

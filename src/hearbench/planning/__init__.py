@@ -1,10 +1,12 @@
-"""What an evaluation will take: time, disk and memory per stage, before it is run."""
+"""Planning: time, disk and memory that an evaluation takes, per stage, before it is run."""
 
+from hearbench.planning.estimates import Asked
 from hearbench.planning.facts import TaskFacts, task_facts
 from hearbench.planning.plan import plan_evaluation
 from hearbench.planning.record import Plan, StageEstimate, TaskEstimate
 
 __all__ = [
+    "Asked",
     "Plan",
     "StageEstimate",
     "TaskEstimate",

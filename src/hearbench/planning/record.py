@@ -21,12 +21,12 @@ Stage = Literal["fetch", "check", "resample", "embed", "probe", "result"]
 
 
 class Seconds(Record):
-    """A time that isn't known for sure.
+    """A time between two bounds.
 
     Attributes:
         low: If all goes quickly, as where every grid point stops at its first chance.
-        expected: What to reckon with.
-        high: At most, where what was measured holds.
+        expected: The likely time.
+        high: At most, if the machine stays as fast as measured.
     """
 
     low: float
@@ -35,38 +35,37 @@ class Seconds(Record):
 
 
 class StageEstimate(Record):
-    """What one stage takes.
+    """The cost of one stage.
 
     Attributes:
         stage: ``fetch`` (download and unpack), ``check`` (read all audio once), ``resample``,
             ``embed``, ``probe`` (all folds), ``result`` (scores and intervals).
-        seconds: Wall-clock time; None where there is no saying.
-        disk_bytes: What stays on disk; 0 if it is there already.
+        seconds: Wall-clock time; None where it isn't known.
+        disk_bytes: Stay on disk; 0 for what exists already.
         disk_high_bytes: The same at most.
-        passing_bytes: What is on disk besides while the stage runs.
-        memory_bytes: The most memory of the processes that run it; None where it is nothing to
-            speak of.
-        made_from: What the numbers were made from, in words.
+        passing_bytes: Lie on disk besides while the stage runs.
+        memory_bytes: Peak memory of the processes that run it; None where it is small.
+        made_from: What the estimate is based on, in words.
     """
 
     stage: Stage
     seconds: Seconds | None
-    disk_bytes: int
-    disk_high_bytes: int
-    passing_bytes: int
-    memory_bytes: int | None
+    disk_bytes: int = 0
+    disk_high_bytes: int = 0
+    passing_bytes: int = 0
+    memory_bytes: int | None = None
     made_from: str
 
 
 class TaskEstimate(Record):
-    """What a model on a task takes.
+    """The cost of evaluating a model on a task.
 
     Attributes:
         model: The model's name.
         task: ``<task>-<version>-<mode>``.
-        stages: In their order; those with nothing to do are left out.
-        problems: What keeps it from running here.
-        notes: What else to know.
+        stages: In their order, without those that have nothing to do.
+        problems: What prevents it on this machine.
+        notes: Further remarks.
     """
 
     model: str
@@ -77,7 +76,7 @@ class TaskEstimate(Record):
 
 
 class FailedEstimate(Record):
-    """A model or task that nothing can be said of; the task None where it was the model."""
+    """A model or task without an estimate; the task is None where the model failed."""
 
     model: str | None
     task: str | None
@@ -85,7 +84,7 @@ class FailedEstimate(Record):
 
 
 class Machine(Record):
-    """What there is here.
+    """The machine that was measured.
 
     Attributes:
         device: Where models and probes run.
@@ -93,8 +92,8 @@ class Machine(Record):
         workers: Threads for audio.
         cache_dir: The cache.
         disk_free_bytes: Free where the cache is.
-        memory_free_bytes: That this process could have.
-        max_memory_bytes: What the data of a probe may take.
+        memory_free_bytes: Free for this process, with what it has already.
+        max_memory_bytes: The most that a probe's data may take.
     """
 
     device: str
@@ -107,13 +106,13 @@ class Machine(Record):
 
 
 class Totals(Record):
-    """All of it, one after the other.
+    """All stages, one after the other.
 
     Attributes:
         seconds: Of the stages whose time is known.
-        unknown: How many stages have a time that isn't known.
-        disk_bytes: What stays on disk.
-        disk_high_bytes: At most, with what is there in passing.
+        unknown: Number of stages whose time isn't known.
+        disk_bytes: Stay on disk.
+        disk_high_bytes: At most, with files that are removed again.
         memory_bytes: The most of any stage.
     """
 
@@ -125,21 +124,16 @@ class Totals(Record):
 
 
 class Plan(Record):
-    """What an evaluation takes.
+    """Time, disk and memory that an evaluation takes.
 
     Attributes:
-        format_version: Of this layout.
-        hearbench_version: That made it.
-        machine: Where it was measured.
-        protocol: Of the probes.
-        seeds: How many.
-        precision: Of the products in training.
+        seeds: Number of seeds.
+        precision: Precision of the matrix products in training.
         measured_s: Seconds that measuring took.
-        tasks: By model and task.
-        failed: Of which nothing can be said.
-        total: Of all.
+        tasks: Estimates by model and task.
+        failed: Models and tasks without an estimate.
         problems: What doesn't fit in all.
-        fits: Whether nothing stands in the way.
+        fits: Whether there are neither problems nor failures.
     """
 
     format_version: Literal[1] = 1

@@ -1,0 +1,385 @@
+"""A dry run of an evaluation: its own steps on a small sample of noise, timed.
+
+The sample is a task like the one that is planned, with as many labels and clips as long, of which
+there are only some. So the task that is planned needn't exist on this machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hearbench.audio.encode import write_wav16
+from hearbench.embeddings.batch_size import times_larger
+from hearbench.embeddings.batches import Shard
+from hearbench.embeddings.compute import embed
+from hearbench.embeddings.shards import ShardStats, write_shard
+from hearbench.embeddings.store import SHARDS, EmbeddingStore
+from hearbench.evaluation.intervals import write_uncertainty
+from hearbench.planning.facts import TaskFacts
+from hearbench.planning.sizes import n_rows
+from hearbench.probe.fit import fit_probes, plan_of
+from hearbench.probe.fold_training import learn
+from hearbench.probe.protocol import GridPoint, Protocol, by_shape
+from hearbench.progress import SILENT
+from hearbench.results import score, write_result
+from hearbench.tasks.check import METADATA, VOCABULARY
+from hearbench.tasks.clips import Event
+from hearbench.tasks.evaluation_params import PARAM_GRID
+from hearbench.tasks.spec import TaskMetadata
+from hearbench.tasks.splits import TRAIN_VALID_TEST
+from hearbench.tasks.store import load_task, with_rate
+
+if TYPE_CHECKING:
+    from hearbench.embeddings.manifest import Dtype, ShardRecord
+    from hearbench.evaluation.probes import ProbeSetup
+    from hearbench.models.protocol import Model
+    from hearbench.tasks.store import PreparedTask
+    from hearbench.tasks.task_type import Items
+    from hearbench.workspace import Workspace
+
+__all__ = ["DryRun", "StackTime", "dry_run"]
+
+_LONGEST_S = 30.0
+_AUDIO_BYTES = 16 << 20
+_MOST_CLIPS = 256
+_BATCHES = 3
+_GROWTH = 4
+# The most epochs between validations of the sample.
+_CHECK_EVERY = 3
+# Probabilities of the sample's test split.
+_TEST_CELLS = 1 << 15
+_EVENT_MS = 500.0
+_FULL_SCALE = 32767
+_SEED = 0
+_NOTHING_NOTED = ShardStats(0.0, 0.0, None, None, None, "cpu", None, None, {})
+
+
+@dataclass(frozen=True)
+class StackTime:
+    """What training networks of one shape takes on the task's first fold.
+
+    Attributes:
+        points: The grid points.
+        epoch_s: Seconds of an epoch of all of them side by side, with its part of a validation.
+        alone_s: The same for one of them.
+    """
+
+    points: tuple[GridPoint, ...]
+    epoch_s: float
+    alone_s: float
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What the steps of an evaluation took on a sample, carried over to all of the task.
+
+    Attributes:
+        check_s: Seconds to read and check audio, per second of audio.
+        resample_s: Seconds to resample audio, per second of audio.
+        embed_s: Seconds to embed, per second of audio.
+        clips: Number of clips that were embedded.
+        clip_s: Their length in seconds.
+        embedding_size: Dimensions of an embedding.
+        frames_per_s: Frames per second of audio; 0 for scene embeddings.
+        peak_memory_mb: Of the process that runs the model, in MiB; None if it isn't known.
+        stacks: By the networks' shape; empty where nothing is trained.
+        result_s: Seconds to score and write all test splits for one seed.
+    """
+
+    check_s: float
+    resample_s: float
+    embed_s: float
+    clips: int
+    clip_s: float
+    embedding_size: int
+    frames_per_s: float
+    peak_memory_mb: float | None
+    stacks: tuple[StackTime, ...]
+    result_s: float
+
+
+def dry_run(
+    model: Model,
+    facts: TaskFacts,
+    setup: ProbeSetup,
+    *,
+    dtype: Dtype,
+    embed_s: float,
+    workspace: Workspace,
+) -> DryRun:
+    """Evaluates a model on a sample of noise; nothing of it is left on disk.
+
+    Audio that was just written is mostly read from memory, so a slow disk isn't noticed.
+
+    Args:
+        model: The model.
+        facts: The task.
+        setup: How probes are trained.
+        dtype: Type of the embeddings on disk.
+        embed_s: Seconds to spend on embedding, beyond the first three clips.
+        workspace: The sample lies in its cache meanwhile.
+
+    Raises:
+        ModelError: The model's own code fails.
+        EmbeddingError: It gives other shapes than it promises.
+        OSError: The cache can't be written.
+    """
+    workspace.cache_dir.mkdir(parents=True, exist_ok=True)
+    protocol = setup.protocol.for_task(facts.task_name, facts.evaluation_params)
+    with tempfile.TemporaryDirectory(prefix=".plan-", dir=workspace.cache_dir) as folder:
+        place = dataclasses.replace(workspace, cache_dir=Path(folder), progress=SILENT)
+        sample = _Sample(facts, dataclasses.replace(setup, protocol=protocol), place)
+        written = sample.write_task()
+        started = time.perf_counter()
+        task = load_task(written, workspace=place)
+        checked = time.perf_counter()
+        task = with_rate(task, model.sample_rate, workspace=place)
+        resampled = time.perf_counter()
+        store, shards = _embed(model, task, dtype, embed_s, place)
+        noise = sample.store_of_noise(store)
+        audio_s = sum(map(len, task.splits.values())) * sample.clip_s
+        clips = sum(len(shard.clips) for shard in shards)
+        return DryRun(
+            check_s=(checked - started) / audio_s,
+            resample_s=(resampled - checked) / audio_s,
+            embed_s=sum(shard.seconds for shard in shards) / (clips * sample.clip_s),
+            clips=clips,
+            clip_s=sample.clip_s,
+            embedding_size=_size(store),
+            frames_per_s=sample.frames_per_s(store),
+            peak_memory_mb=store.manifest.peak_memory_mb,
+            stacks=tuple(sample.train(noise)),
+            result_s=sample.result_s(noise),
+        )
+
+
+def _embed(
+    model: Model, task: PreparedTask, dtype: Dtype, budget_s: float, workspace: Workspace
+) -> tuple[EmbeddingStore, list[ShardRecord]]:
+    """Embeds more and more of the sample while there is time.
+
+    Returns:
+        The last embeddings, and the shards of which the time counts.
+    """
+
+    def part(count: int) -> tuple[EmbeddingStore, list[ShardRecord]]:
+        train = dict(itertools.islice(task.splits["train"].items(), count))
+        some = dataclasses.replace(task, splits={**task.splits, "train": train})
+        store = embed(model, some, workspace=workspace, dtype=dtype)
+        # Later ones wait until these are written, which is long for a sample.
+        return store, [shard for shard in store.manifest.shards if shard.split == "train"]
+
+    count = 1
+    store, timed = part(count)
+    batch = store.manifest.batch
+    # Where a GPU is given several batches at once, the first of these is computed twice.
+    most = batch if times_larger(model.device) > 1 else max(_BATCHES, _BATCHES * batch)
+    most = min(len(task.splits["train"]), most)
+    spent_s = last_s = timed[0].seconds
+    while count < most and spent_s + _GROWTH * last_s < budget_s:
+        count = min(most, _GROWTH * count)
+        count -= count % batch if count > batch else 0
+        store, timed = part(count)
+        last_s = sum(shard.seconds for shard in timed)
+        spent_s += last_s
+    return store, timed
+
+
+def _size(store: EmbeddingStore) -> int:
+    model = store.manifest.model
+    event = store.manifest.kind == "event"
+    return model.timestamp_embedding_size if event else model.scene_embedding_size
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """A sample of a task that needn't exist.
+
+    Attributes:
+        facts: The task.
+        setup: With the protocol as applied to it.
+        workspace: That of the sample.
+    """
+
+    facts: TaskFacts
+    setup: ProbeSetup
+    workspace: Workspace
+
+    @property
+    def clip_s(self) -> float:
+        """Length of a clip of audio in seconds."""
+        return min(self.facts.clip_s, _LONGEST_S)
+
+    def frames_per_s(self, store: EmbeddingStore) -> float:
+        """Frames per second of embedded audio; 0 for scene embeddings."""
+        return (store.manifest.shards[0].frames or (0,))[0] / self.clip_s
+
+    def write_task(self) -> Path:
+        """Writes a task of noise, with one clip each to validate and to test on."""
+        facts = self.facts
+        count = int(_AUDIO_BYTES / (2 * self.clip_s * facts.source_rate))
+        count = max(2, self.workspace.workers, min(_MOST_CLIPS, count))
+        folder = self.workspace.path("sample-1-plan")
+        samples = max(1, round(self.clip_s * facts.source_rate))
+        noise = 0.1 * _FULL_SCALE * np.random.default_rng(_SEED).standard_normal(samples)
+        event = facts.kind == "event"
+        for split, size in {"train": count, "valid": 1, "test": 1}.items():
+            files = {
+                f"{split}{i}.wav": [] if event else [str(i % facts.n_labels)] for i in range(size)
+            }
+            for name in files:
+                path = folder / str(facts.source_rate) / split / name
+                write_wav16(path, noise.astype(np.int16), facts.source_rate, durable=False)
+            (folder / f"{split}.json").write_text(json.dumps(files))
+        metadata = TaskMetadata(
+            task_name=facts.task_name,
+            version="1",
+            mode="plan",
+            embedding_type="event" if event else "scene",
+            prediction_type="multilabel" if facts.multilabel else "multiclass",
+            split_mode="trainvaltest",
+            splits=TRAIN_VALID_TEST,
+            sample_duration=self.clip_s if facts.fixed_duration else None,
+            evaluation=facts.scores,
+            # The grid has been applied to the protocol.
+            evaluation_params={
+                key: value
+                for key, value in (facts.evaluation_params or {}).items()
+                if key != PARAM_GRID
+            },
+            use_scoring_for_early_stopping=not facts.on_loss,
+        )
+        (folder / METADATA).write_text(metadata.model_dump_json())
+        rows = [f"{i},{i}" for i in range(facts.n_labels)]
+        (folder / VOCABULARY).write_text("\n".join(["idx,label", *rows, ""]))
+        return folder
+
+    def store_of_noise(self, embedded: EmbeddingStore) -> EmbeddingStore:
+        """Embeddings of noise: for training, a batch or all of the task's first fold.
+
+        For validation it is the same part of the fold.
+        """
+        facts, frames_per_s = self.facts, self.frames_per_s(embedded)
+        fold, rows = facts.folds[0], n_rows(1, self.facts, frames_per_s)
+        wanted = math.ceil(self.setup.protocol.batch_size / rows)
+        train = max(min(fold.train, wanted), 2 // rows)
+        sizes = {
+            "train": train,
+            "valid": math.ceil(fold.valid * min(1.0, train / fold.train)),
+            "test": max(1, min(fold.test, _TEST_CELLS // (rows * facts.n_labels))),
+        }
+        rng = np.random.default_rng(_SEED)
+        splits = {
+            split: {f"{split}{i}.wav": self._labels(i, rng) for i in range(size)}
+            for split, size in sizes.items()
+        }
+        centres_ms = (np.arange(rows) + 0.5) * 1000 / max(frames_per_s, 1e-9)
+        event = facts.kind == "event"
+        records = []
+        for split, files in splits.items():
+            x = rng.standard_normal((len(files) * rows, _size(embedded)), dtype=np.float32)
+            records.append(
+                write_shard(
+                    embedded.folder / SHARDS,
+                    Shard(split, 0, tuple(files), (), embedded.manifest.batch),
+                    x.astype(embedded.manifest.dtype),
+                    np.tile(centres_ms.astype(np.float32), len(files)) if event else None,
+                    (rows,) * len(files) if event else None,
+                    _NOTHING_NOTED,
+                )
+            )
+        manifest = embedded.manifest.model_copy(update={"shards": tuple(records)})
+        task = dataclasses.replace(embedded.task, splits=splits)
+        return EmbeddingStore(embedded.folder, manifest, task)
+
+    def _labels(self, number: int, rng: np.random.Generator) -> Items:
+        """Labels in turn, or as many events as the task has."""
+        facts = self.facts
+        if facts.kind != "event":
+            return (str(number % facts.n_labels),)
+        count = rng.poisson(facts.clip_s * facts.events_per_s)
+        onsets_ms = 1000 * facts.clip_s * rng.random(count)
+        labels = rng.integers(facts.n_labels, size=count)
+        return tuple(
+            Event(str(label), onset_ms, onset_ms + _EVENT_MS)
+            for label, onset_ms in zip(labels.tolist(), onsets_ms.tolist(), strict=True)
+        )
+
+    def train(self, store: EmbeddingStore) -> Iterator[StackTime]:
+        """Trains each shape of networks, and one of them alone where folds follow the first."""
+        protocol = self.setup.protocol
+        for positions in by_shape(protocol.networks):
+            points = [protocol.networks[i] for i in positions]
+            every = self._epoch_s(store, points)
+            several = len(points) > 1 and len(self.facts.folds) > 1
+            alone = self._epoch_s(store, points[:1]) if several else every
+            yield StackTime(tuple(points), every, alone)
+
+    def _epoch_s(self, store: EmbeddingStore, points: Sequence[GridPoint]) -> float:
+        """Seconds of an epoch on the task's first fold, from the first validation to the second.
+
+        Until the first one, the networks warm up.
+        """
+        seeds, (fold,) = self.setup.seeds, store.task.folds()
+        told: list[tuple[int, float]] = []
+
+        def update(done: int, total: int | None = None, text: str = "") -> None:  # noqa: ARG001
+            told.append((done, time.perf_counter()))
+
+        plan = plan_of(
+            store,
+            self._short(points, validations=2),
+            seeds=seeds,
+            precision=self.setup.precision,
+            workspace=self.workspace,
+        )
+        plan = dataclasses.replace(plan, update=update)
+        learn(plan, 0, fold, dict.fromkeys(seeds, range(len(points))))
+        # Where seeds don't fit into memory together, some are trained after the others.
+        pairs = [(a, b) for a, b in itertools.pairwise(told) if b[0] > a[0]]
+        seconds = sum(end_s - start_s for (_, start_s), (_, end_s) in pairs)
+        longer = self.facts.folds[0].train / len(store.task.splits["train"])
+        return longer * seconds / min(points[0].check_every, _CHECK_EVERY)
+
+    def _short(self, points: Sequence[GridPoint], validations: int) -> Protocol:
+        """The same training of some points, until so many validations."""
+        protocol = self.setup.protocol
+        every = min(points[0].check_every, _CHECK_EVERY)
+        length = {"check_every": every, "max_epochs": validations * every, "patience": validations}
+        return Protocol(
+            name=protocol.name,
+            grid=tuple(point.model_copy(update=length) for point in points),
+            batch_size=protocol.batch_size,
+            nan_ends_point=False,
+            shuffle=protocol.shuffle,
+            standardise=protocol.standardise,
+        )
+
+    def result_s(self, store: EmbeddingStore) -> float:
+        """Seconds to score, resample and write the test splits of all folds."""
+        protocol = self.setup.protocol
+        (fitted,) = fit_probes(
+            store,
+            self._short(protocol.networks[:1], validations=1) if protocol.networks else protocol,
+            seeds=self.setup.seeds[:1],
+            precision=self.setup.precision,
+            workspace=self.workspace,
+        )
+        folder = self.workspace.path("result")
+        started = time.perf_counter()
+        write_result(score(fitted), fitted, folder)
+        write_uncertainty(folder, store.task.name, self.workspace)
+        seconds = time.perf_counter() - started
+        tested = sum(fold.test for fold in self.facts.folds)
+        return seconds * tested / len(store.task.splits["test"])
