@@ -10,7 +10,7 @@ from helpers_curves import clip_counts, fraction, shots, write_point
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from hearbench.errors import HearError
+from hearbench.errors import HearError, UnknownNameError
 from hearbench.results.curve import Curve
 from hearbench.results.curve_points import build_curve
 from hearbench.views.curve_plot import draw_curves
@@ -130,7 +130,7 @@ def test_undefined_scores_leave_a_gap(tmp_path: Path) -> None:
 
 def test_what_cant_be_drawn_is_refused(tmp_path: Path) -> None:
     curve = made_up(tmp_path)
-    with pytest.raises(HearError, match="has no score 'nope'; it has top1_acc"):
+    with pytest.raises(UnknownNameError, match=r"'nope'.*top1_acc"):
         draw_curves({"a task": {"m": curve}}, score="nope")
     with pytest.raises(HearError, match="no curves"):
         draw_curves({})

@@ -64,8 +64,9 @@ def test_results_of_scene_tasks(tmp_path: Path) -> None:
     write_event_result(tmp_path)
     file = tmp_path / "result.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "kind": "scene"}))
-    with pytest.raises(ResultError, match=r"result of a scene task, calls-1\.0\.0-full"):
+    with pytest.raises(ResultError, match=r"scene task, calls-1\.0\.0-full") as refused:
         EventPredictions.read(tmp_path)
+    assert refused.value.code == "unsuitable"
 
 
 @pytest.mark.parametrize(

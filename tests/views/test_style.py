@@ -70,8 +70,9 @@ def test_files_that_cant_be(tmp_path: Path) -> None:
     with pytest.raises(HearError, match=r"plot\.svg: .* \.png or \.html"):
         check_plot_name(tmp_path / "plot.svg", (".png", ".html"))
     (tmp_path / "file").touch()
-    with pytest.raises(HearError, match=r"plot\.png can't be written"):
+    with pytest.raises(HearError, match=r"plot\.png") as refused:
         save_figure(drawn(), tmp_path / "file" / "plot.png")
+    assert refused.value.code == "io"
 
 
 def test_an_svg_for_a_page() -> None:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from hearbench.errors import HearError
+from hearbench.errors import HearError, UnknownNameError
 from hearbench.results.curve import Curve, CurvePoint
 from hearbench.views.style import INK, add_legend, model_colours, new_figure, style_axes
 
@@ -42,7 +42,8 @@ def draw_curves(
             leaves out shares of the clips.
 
     Raises:
-        HearError: A task hasn't that score, or there is nothing to draw.
+        UnknownNameError: A task hasn't that score.
+        HearError: There is nothing to draw.
     """
     if not curves or not all(curves.values()):
         raise HearError("There are no curves to draw.")
@@ -76,7 +77,9 @@ def _panel(
     drawn: set[str] = set()
     for model, curve in by_model.items():
         if name not in curve.maximise:
-            raise HearError(f"{task} has no score {name!r}; it has {', '.join(curve.maximise)}.")
+            raise UnknownNameError(
+                f"{task} has no score {name!r}; it has {', '.join(curve.maximise)}."
+            )
         for series, points in _by_series(curve, x).items():
             _line(axes, points, name, series, colours[model], x)
             drawn.add(series)

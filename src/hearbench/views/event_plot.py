@@ -92,7 +92,7 @@ def plot_events(
     try:
         write_text(out, page)
     except OSError as error:
-        raise HearError(f"{out} can't be written: {error.strerror}.") from error
+        raise HearError(f"{out} can't be written: {error.strerror}.", code="io") from error
     return plot
 
 

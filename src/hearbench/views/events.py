@@ -103,7 +103,8 @@ class EventPredictions:
         if len(splits) < len(predictions.splits):
             raise ResultError(
                 f"{folder} is the result of a {read.kind} task, {read.task.name}, whose clips have "
-                "labels but no events. Name the result of an event task."
+                "labels but no events. Name the result of an event task.",
+                code="unsuitable",
             )
         return cls(folder, read, predictions.labels, tuple(splits))
 

@@ -117,7 +117,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         with rc_context({"svg.hashsalt": _SALT}), atomic_write(path) as file:
             figure.savefig(file, format=ending[1:], dpi=_DPI, metadata=_NO_TIME.get(ending))
     except OSError as error:
-        raise HearError(f"{path} can't be written: {error.strerror}.") from error
+        raise HearError(f"{path} can't be written: {error.strerror}.", code="io") from error
 
 
 def svg_element(figure: Figure) -> str:

@@ -201,6 +201,7 @@ def _mir_eval() -> Any:
     except ImportError as error:
         raise HearError(
             "Transcription scores need mir_eval, which isn't installed. Install it with "
-            "`pip install 'hearbench[transcription]'`."
+            "`pip install 'hearbench[transcription]'`.",
+            code="not_installed",
         ) from error
     return mir_eval.transcription
