@@ -7,8 +7,8 @@ from helpers_leaderboard import made_up_predictions, write_made_up_result
 
 from hearbench.amounts import duration
 from hearbench.errors import ResultError
+from hearbench.report.format import mebibytes, moment, percent, rate
 from hearbench.report.summary import report_of, summarise
-from hearbench.report.words import mebibytes, moment, percent, rate
 from hearbench.results import Resources, Result, StageRecord, score
 
 ESC50 = "esc50-v2.0.0-full"

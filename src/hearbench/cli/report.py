@@ -14,9 +14,9 @@ from hearbench.cli.running import answers_only, verb
 from hearbench.cli.terminal import answer_json, say
 from hearbench.errors import ResultError
 from hearbench.files import write_text
+from hearbench.report.format import mebibytes, percent, rate
 from hearbench.report.page import report_page
 from hearbench.report.summary import STAGES, ResultReport, RunReport, report_of
-from hearbench.report.words import mebibytes, percent, rate
 from hearbench.table import Column, Table
 
 __all__ = ["report"]

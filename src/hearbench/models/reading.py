@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from hearbench.models.identity import Seen, seen_of
-from hearbench.worker.effects import places_of
+from hearbench.worker.import_side_effects import places_of
 from hearbench.worker.importing import Target
 from hearbench.worker.imports import all_read
 from hearbench.worker.reads import ReadWatch

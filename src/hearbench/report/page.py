@@ -6,9 +6,9 @@ import html
 from collections.abc import Iterable, Sequence
 
 from hearbench.amounts import duration
+from hearbench.report.format import mebibytes, moment, percent, rate
 from hearbench.report.style import STYLE
 from hearbench.report.summary import STAGES, ResultReport, RunReport
-from hearbench.report.words import mebibytes, moment, percent, rate
 from hearbench.results.record import StageRecord
 
 __all__ = ["report_page"]

@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hearbench.errors import ModelError
-from hearbench.validate.lab import SCENE, TIMESTAMPS
+from hearbench.validate.context import Context
+from hearbench.validate.model_process import SCENE, TIMESTAMPS
 from hearbench.validate.report import Finding, passed, skipped, warning
 from hearbench.validate.shapes import NOTHING_USABLE
 from hearbench.validate.signals import contrasting, samples
-from hearbench.validate.trial import Trial
 
 __all__ = ["check_batch_independence", "check_determinism", "check_state", "moved", "repeats"]
 
@@ -40,19 +40,19 @@ def moved(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float
     return float(apart / scale) if scale else float(apart > 0)
 
 
-def check_batch_independence(trial: Trial) -> Finding:
+def check_batch_independence(context: Context) -> Finding:
     """A clip has the same embeddings alone and beside others."""
     expected = "the same embeddings alone and in a batch of four"
-    if not trial.usable():
+    if not context.usable():
         return skipped(expected, NOTHING_USABLE)
-    limit = _BATCH_ON_GPU if trial.on_gpu else _BATCH
-    if max(repeats(trial).values()) > limit:
+    limit = _BATCH_ON_GPU if context.on_gpu else _BATCH
+    if max(repeats(context).values()) > limit:
         return skipped(expected, _RANDOM)
-    clips = _clips(trial)
+    clips = _clips(context)
     apart = {}
-    for function in trial.usable():
-        together = trial.embed(function, clips)
-        alone = np.concatenate([trial.embed(function, clip[None]) for clip in clips])
+    for function in context.usable():
+        together = context.embed(function, clips)
+        alone = np.concatenate([context.embed(function, clip[None]) for clip in clips])
         apart[function] = moved(together, alone)
     return _verdict(
         expected,
@@ -64,28 +64,28 @@ def check_batch_independence(trial: Trial) -> Finding:
     )
 
 
-def check_state(trial: Trial) -> Finding:
+def check_state(context: Context) -> Finding:
     """A call changes nothing for those that follow.
 
     A function that fails for what was called before it is told of here, whichever check found it.
     """
     expected = "each function works and returns the same whatever was called before"
-    if len(trial.usable()) < 2:
+    if len(context.usable()) < 2:
         return skipped(expected, "it takes both functions, and one fails")
-    limit = _SAME_ON_GPU if trial.on_gpu else _SAME
-    if max(repeats(trial).values()) > limit:
+    limit = _SAME_ON_GPU if context.on_gpu else _SAME
+    if max(repeats(context).values()) > limit:
         return skipped(expected, _RANDOM)
-    clips, others = _clips(trial), _clips(trial, seed=1)
+    clips, others = _clips(context), _clips(context, seed=1)
     told = []
     earlier = {}
     for function, between in ((TIMESTAMPS, SCENE), (SCENE, TIMESTAMPS)):
         # What the other one changes may have been changed by its first call, for good.
-        trial.lab.end()
-        before = trial.embed(function, clips)
-        trial.embed(between, others)
-        apart = moved(before, trial.embed(function, clips))
+        context.process.end()
+        before = context.embed(function, clips)
+        context.embed(between, others)
+        apart = moved(before, context.embed(function, clips))
         if function == TIMESTAMPS:
-            earlier = {function: before, between: trial.embed(between, clips)}
+            earlier = {function: before, between: context.embed(between, clips)}
         if apart > limit:
             told.append(f"after {between}, {function} gives other embeddings by {_share(apart)}")
     if told:
@@ -96,17 +96,17 @@ def check_state(trial: Trial) -> Finding:
             "between modes, if at all, within one call.",
         )
     # The second process goes on, and the first one's are there to be compared.
-    trial.earlier = earlier
+    context.earlier = earlier
     return passed(expected, "unchanged by calls")
 
 
-def check_determinism(trial: Trial) -> Finding:
+def check_determinism(context: Context) -> Finding:
     """The same clips have the same embeddings twice, and in another process."""
     expected = "the same embeddings twice, and when the model is loaded anew"
-    if not trial.usable():
+    if not context.usable():
         return skipped(expected, NOTHING_USABLE)
-    limit = _SAME_ON_GPU if trial.on_gpu else _SAME
-    apart = repeats(trial)
+    limit = _SAME_ON_GPU if context.on_gpu else _SAME
+    apart = repeats(context)
     if max(apart.values()) > limit:
         return _verdict(
             expected,
@@ -116,16 +116,16 @@ def check_determinism(trial: Trial) -> Finding:
             "Call .eval() in load_model, which turns dropout off; leave out noise and random "
             "crops, or draw them from a generator that each call seeds.",
         )
-    state = trial.findings.get("state")
+    state = context.findings.get("state")
     if state is not None and state.verdict == "warning":
         return passed(expected, "twice the same; not loaded anew, as calls change the model")
-    clips = _clips(trial)
-    before = trial.earlier
+    clips = _clips(context)
+    before = context.earlier
     if not before:
-        before = {function: trial.embed(function, clips) for function in trial.usable()}
-        trial.lab.end()
+        before = {function: context.embed(function, clips) for function in context.usable()}
+        context.process.end()
     apart = {
-        name: moved(embeddings, trial.embed(name, clips)) for name, embeddings in before.items()
+        name: moved(embeddings, context.embed(name, clips)) for name, embeddings in before.items()
     }
     return _verdict(
         expected,
@@ -137,25 +137,25 @@ def check_determinism(trial: Trial) -> Finding:
     )
 
 
-def repeats(trial: Trial) -> dict[str, float]:
+def repeats(context: Context) -> dict[str, float]:
     """How far embeddings of the same clips are apart from call to call, by function.
 
     Raises:
         ModelError: No function returns embeddings of the right shape.
     """
-    if trial.repeats is None:
-        clips = _clips(trial)
-        trial.repeats = {
-            function: moved(trial.embed(function, clips), trial.embed(function, clips))
-            for function in trial.usable()
+    if context.repeats is None:
+        clips = _clips(context)
+        context.repeats = {
+            function: moved(context.embed(function, clips), context.embed(function, clips))
+            for function in context.usable()
         }
-    if not trial.repeats:
+    if not context.repeats:
         raise ModelError(NOTHING_USABLE)
-    return trial.repeats
+    return context.repeats
 
 
-def _clips(trial: Trial, seed: int = 0) -> npt.NDArray[np.float32]:
-    return contrasting(samples(_CLIP_S, trial.sample_rate), trial.sample_rate, seed)
+def _clips(context: Context, seed: int = 0) -> npt.NDArray[np.float32]:
+    return contrasting(samples(_CLIP_S, context.sample_rate), context.sample_rate, seed)
 
 
 def _verdict(

@@ -9,10 +9,10 @@ from hearbench.errors import ModelError
 from hearbench.models.finding import import_error
 from hearbench.models.other_process import CallFailedError
 from hearbench.models.rates import SAMPLE_RATES
-from hearbench.validate.lab import SCENE, TIMESTAMPS, CannotRunError
+from hearbench.validate.context import Context
+from hearbench.validate.model_process import SCENE, TIMESTAMPS, CannotRunError
 from hearbench.validate.remedies import RAISED
 from hearbench.validate.report import Finding, error, passed, skipped, warning
-from hearbench.validate.trial import Trial
 from hearbench.worker.importing import API_FUNCTIONS
 
 __all__ = [
@@ -35,17 +35,17 @@ _EFFECTS = {
 _FRAMEWORKS = frozenset({"torch", "tensorflow"})
 
 
-def check_import(trial: Trial) -> Finding:
+def check_import(context: Context) -> Finding:
     """The module imports.
 
     Raises:
         CannotRunError: There is no such module; nothing can be said of a model.
     """
     expected = "the module imports"
-    named = trial.lab.subject.named
+    named = context.process.subject.named
     target = named.target
     try:
-        trial.imported = trial.lab.import_model()
+        context.imported = context.process.import_model()
     except CallFailedError as fault:
         told = import_error(named, fault.missing, str(fault))
         own = f"{target.place}.".startswith(f"{fault.missing}.")
@@ -53,8 +53,8 @@ def check_import(trial: Trial) -> Finding:
             raise CannotRunError(str(told)) from fault
         if fault.missing:
             remedy = (
-                f"Install {fault.missing} for {trial.lab.subject.interpreter.python}, and name it "
-                "among the dependencies of the model's package."
+                f"Install {fault.missing} for {context.process.subject.interpreter.python}, and "
+                "name it among the dependencies of the model's package."
             )
         else:
             remedy = RAISED
@@ -62,10 +62,10 @@ def check_import(trial: Trial) -> Finding:
     return passed(expected, "without an error")
 
 
-def check_api_functions(trial: Trial) -> Finding:
+def check_api_functions(context: Context) -> Finding:
     """It has the three functions."""
     expected = f"functions {', '.join(API_FUNCTIONS)}"
-    missing, below = _imported(trial).missing, _imported(trial).below
+    missing, below = _imported(context).missing, _imported(context).below
     if not missing:
         return passed(expected, "all three")
     if below:
@@ -78,40 +78,40 @@ def check_api_functions(trial: Trial) -> Finding:
     return error(expected, f"no {' and no '.join(missing)}", remedy)
 
 
-def check_load(trial: Trial) -> Finding:
+def check_load(context: Context) -> Finding:
     """``load_model`` returns.
 
     Raises:
         CannotRunError: The device that was asked for isn't there.
     """
-    lab = trial.lab
-    weights = lab.subject.weights
+    process = context.process
+    weights = process.subject.weights
     how = f"with {weights}" if weights else "without weights"
     expected = f"load_model works {how}"
     try:
-        trial.loaded = lab.load()
+        context.loaded = process.load()
     except CallFailedError as fault:
-        kind, roots = lab.returned()
+        kind, roots = process.returned()
         if kind is None:
             remedy = RAISED
             if weights is None:
                 remedy += " If it needs its weights, hand them over with --weights."
             return error(expected, str(fault), remedy)
         if roots & _FRAMEWORKS:
-            if lab.subject.workspace.device not in ("auto", "cpu"):
+            if process.subject.workspace.device not in ("auto", "cpu"):
                 raise CannotRunError(str(fault)) from fault
             return error(expected, str(fault), "Let the model be moved to a device by .to().")
         # What it returned is no model, which is for the next check to say.
         return passed(expected, "without an error")
-    return passed(expected, f"{trial.loaded.seconds:.1f} s")
+    return passed(expected, f"{context.loaded.seconds:.1f} s")
 
 
-def check_model_kind(trial: Trial) -> Finding:
+def check_model_kind(context: Context) -> Finding:
     """It is a model of a framework."""
     expected = "a torch.nn.Module or a tf.Module"
-    if trial.loaded is not None:
-        return passed(expected, trial.loaded.kind)
-    kind, roots = trial.lab.returned()
+    if context.loaded is not None:
+        return passed(expected, context.loaded.kind)
+    kind, roots = context.process.returned()
     if "keras" in roots:
         return error(
             expected,
@@ -127,14 +127,14 @@ def check_model_kind(trial: Trial) -> Finding:
     )
 
 
-def check_sample_rate(trial: Trial) -> Finding:
+def check_sample_rate(context: Context) -> Finding:
     """The rate is one that the benchmark has."""
     expected = f"sample_rate, one of {_RATES} Hz"
-    said = _attribute(trial, "sample_rate")
+    said = _attribute(context, "sample_rate")
     if not said["there"]:
         return error(expected, "none", "Give the model the attribute sample_rate, an int in Hz.")
     value = _whole(said["value"])
-    trial.sample_rate = value or 0
+    context.sample_rate = value or 0
     if value in SAMPLE_RATES:
         return passed(expected, f"{value} Hz")
     return error(
@@ -145,26 +145,26 @@ def check_sample_rate(trial: Trial) -> Finding:
     )
 
 
-def check_scene_size(trial: Trial) -> Finding:
+def check_scene_size(context: Context) -> Finding:
     """The size of scene embeddings is an int."""
-    return _size(trial, "scene_embedding_size", SCENE)
+    return _size(context, "scene_embedding_size", SCENE)
 
 
-def check_timestamp_size(trial: Trial) -> Finding:
+def check_timestamp_size(context: Context) -> Finding:
     """The size of timestamp embeddings is an int."""
-    return _size(trial, "timestamp_embedding_size", TIMESTAMPS)
+    return _size(context, "timestamp_embedding_size", TIMESTAMPS)
 
 
-def check_import_effects(trial: Trial) -> Finding:
+def check_import_effects(context: Context) -> Finding:
     """Importing changes nothing but the interpreter."""
     expected = "no network, files, programs or seeds at import"
-    imported = _imported(trial)
+    imported = _imported(context)
     told = [
         f"{does} {_few(imported.effects[kind])}"
         for kind, does in _EFFECTS.items()
         if imported.effects.get(kind)
     ]
-    seeded = _seeded(trial)
+    seeded = _seeded(context)
     if seeded:
         told.append(f"seeds the global random generator of {', '.join(seeded)}")
     if told:
@@ -184,29 +184,29 @@ def _few(items: Sequence[str]) -> str:
     return ", ".join(items[:3]) + more
 
 
-def _seeded(trial: Trial) -> list[str]:
+def _seeded(context: Context) -> list[str]:
     """Generators that have the same state in another process, too, as nobody's chance would."""
-    imported = _imported(trial)
+    imported = _imported(context)
     suspects = imported.effects.get("random", ())
     if not suspects:
         return []
     try:
-        again = trial.lab.import_model()
+        again = context.process.import_model()
     except ModelError:
         return []  # a module that imports only sometimes; the next check will say so
     digests = imported.random_digests
     return [name for name in suspects if again.random_digests.get(name) == digests.get(name)]
 
 
-def _size(trial: Trial, name: str, function: str) -> Finding:
+def _size(context: Context, name: str, function: str) -> Finding:
     expected = f"{name}, an int"
-    said = _attribute(trial, name)
+    said = _attribute(context, name)
     if not said["there"]:
         remedy = f"Give the model the attribute {name}: how many numbers {function} returns."
         return error(expected, "none", remedy)
     value = _whole(said["value"])
     if value is not None:
-        trial.sizes[function] = value
+        context.sizes[function] = value
     if value is not None and said["type"] == "int":
         return passed(expected, str(value))
     return error(
@@ -225,13 +225,13 @@ def _shown(said: dict[str, Any]) -> str:
     return f"{said['repr']} ({said['type']})"
 
 
-def _attribute(trial: Trial, name: str) -> dict[str, Any]:
-    if trial.loaded is None:
+def _attribute(context: Context, name: str) -> dict[str, Any]:
+    if context.loaded is None:
         raise ModelError("The model isn't loaded.")
-    return dict(trial.loaded.attributes[name])
+    return dict(context.loaded.attributes[name])
 
 
-def _imported(trial: Trial) -> Any:
-    if trial.imported is None:
+def _imported(context: Context) -> Any:
+    if context.imported is None:
         raise ModelError("The module isn't imported.")
-    return trial.imported
+    return context.imported

@@ -11,12 +11,12 @@ from hearbench.amounts import memory_size
 from hearbench.embeddings.align import check_timestamps
 from hearbench.errors import EmbeddingError, HearError
 from hearbench.models.engine import Memory
-from hearbench.validate.lab import SCENE, TIMESTAMPS
-from hearbench.validate.localise import Numbers, answered, level_of, standing_out
+from hearbench.validate.context import Context, Frames
+from hearbench.validate.impulse import Numbers, answered, level_of, standing_out
+from hearbench.validate.model_process import SCENE, TIMESTAMPS
 from hearbench.validate.report import Finding, error, passed, skipped, warning
 from hearbench.validate.shapes import NOTHING_USABLE
 from hearbench.validate.signals import add_bursts, samples, white_noise
-from hearbench.validate.trial import Frames, Trial
 
 __all__ = ["LIMIT_MB", "LONG_S", "LongRun", "check_memory", "check_timestamp_drift", "long_run"]
 
@@ -68,25 +68,25 @@ class LongRun:
     memory: Memory | None
 
 
-def long_run(trial: Trial) -> LongRun:
+def long_run(context: Context) -> LongRun:
     """Hands 20 minutes to the model, once for all checks."""
-    if isinstance(trial.long, LongRun):
-        return trial.long
-    rate = trial.sample_rate
+    if isinstance(context.long, LongRun):
+        return context.long
+    rate = context.sample_rate
     problems: dict[str, HearError] = {}
-    sounds_ms = tuple(_sounds(start_ms, trial.hop_ms, rate) for start_ms in (_EARLY_MS, _LATE_MS))
+    sounds_ms = tuple(_sounds(start_ms, context.hop_ms, rate) for start_ms in (_EARLY_MS, _LATE_MS))
     # Long enough to be heard by frames that don't overlap.
-    sound_ms = float(np.clip(1.5 * trial.hop_ms, _SOUND_MS, 1000.0))
+    sound_ms = float(np.clip(1.5 * context.hop_ms, _SOUND_MS, 1000.0))
     audio = white_noise(1, samples(LONG_S, rate), _LEVEL)
     for places_ms in sounds_ms:
         add_bursts(audio, list(places_ms), sound_ms, rate)
     finite: dict[str, bool] = {}
     heard: tuple[tuple[Numbers, Numbers], ...] = ()
     times_ms, memory = None, None
-    usable = trial.usable()
+    usable = context.usable()
     try:
         if TIMESTAMPS in usable:
-            frames = trial.timestamps(audio)
+            frames = context.timestamps(audio)
             times_ms = frames.times_ms[0]
             finite[TIMESTAMPS] = _finite(frames)
             heard = tuple(_around(frames, places_ms) for places_ms in sounds_ms)
@@ -95,21 +95,21 @@ def long_run(trial: Trial) -> LongRun:
         problems[TIMESTAMPS] = problem
     try:
         if SCENE in usable:
-            finite[SCENE] = bool(np.isfinite(trial.scene(audio)).all())
+            finite[SCENE] = bool(np.isfinite(context.scene(audio)).all())
     except HearError as problem:
         problems[SCENE] = problem
     if not problems:
-        memory = trial.lab.memory()
-    trial.long = LongRun(problems, times_ms, finite, heard, sounds_ms, memory)
-    return trial.long
+        memory = context.process.memory()
+    context.long = LongRun(problems, times_ms, finite, heard, sounds_ms, memory)
+    return context.long
 
 
-def check_memory(trial: Trial) -> Finding:
+def check_memory(context: Context) -> Finding:
     """20 minutes fit into 16 GB."""
     expected = "20 minutes of audio within 16 GB of GPU memory"
-    if not trial.usable():
+    if not context.usable():
         return skipped(expected, NOTHING_USABLE)
-    run = long_run(trial)
+    run = long_run(context)
     remedy = (
         "Work through long audio in blocks of bounded length, whose embeddings alone are kept; "
         "attention over all frames takes memory as the square of the length."
@@ -122,7 +122,7 @@ def check_memory(trial: Trial) -> Finding:
         return skipped(expected, f"{function} fails on 20 minutes, see lengths")
     memory = run.memory or Memory(None, None)
     if memory.device_mb:
-        trial.peak_mb = (memory.device_mb, "GPU")
+        context.peak_mb = (memory.device_mb, "GPU")
         found = f"peak {memory_size(memory.device_mb * (1 << 20))} allocated on the GPU"
         return (
             error(expected, found, remedy)
@@ -131,7 +131,7 @@ def check_memory(trial: Trial) -> Finding:
         )
     if memory.resident_mb is None:
         return skipped(expected, "this system doesn't tell what a process uses")
-    trial.peak_mb = (memory.resident_mb, "process")
+    context.peak_mb = (memory.resident_mb, "process")
     found = (
         f"peak {memory_size(memory.resident_mb * (1 << 20))} resident in the model's process, "
         "on a CPU, with its libraries, the audio and the embeddings"
@@ -141,10 +141,10 @@ def check_memory(trial: Trial) -> Finding:
     return passed(expected, found)
 
 
-def check_timestamp_drift(trial: Trial) -> Finding:
+def check_timestamp_drift(context: Context) -> Finding:
     """The frames at the end of 20 minutes are as near to their timestamps as the first."""
     expected = "the last frames of 20 minutes are as well placed as the first"
-    run = long_run(trial)
+    run = long_run(context)
     if run.times_ms is None:
         return skipped(expected, "20 minutes of audio can't be embedded, see lengths")
     remedy = (
@@ -158,7 +158,7 @@ def check_timestamp_drift(trial: Trial) -> Finding:
         return error(expected, str(problem), remedy)
     offsets, widths = [], []
     for (times_ms, loud), places_ms in zip(run.heard, run.sounds_ms, strict=True):
-        placed = _placed(times_ms, loud, places_ms, trial.hop_ms)
+        placed = _placed(times_ms, loud, places_ms, context.hop_ms)
         if placed is None:
             return skipped(
                 expected,
@@ -170,7 +170,7 @@ def check_timestamp_drift(trial: Trial) -> Finding:
         widths.append(placed[1])
     drift_ms = offsets[1] - offsets[0]
     minutes = (_LATE_MS - _EARLY_MS) / 60_000
-    limit_ms = max(2 * trial.hop_ms, _LEAST_LIMIT_MS, max(widths) / 8)
+    limit_ms = max(2 * context.hop_ms, _LEAST_LIMIT_MS, max(widths) / 8)
     if abs(drift_ms) > limit_ms:
         way = "later" if drift_ms > 0 else "earlier"
         return error(

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hearbench.errors import HearError
-from hearbench.validate.lab import SCENE, TIMESTAMPS, Call, CannotRunError, Lab
+from hearbench.validate.model_process import SCENE, TIMESTAMPS, Call, CannotRunError, ModelProcess
 from hearbench.validate.remedies import end_of_process
 
 __all__ = ["OTHER", "CallOrderError", "OrderFault", "order_fault"]
@@ -49,12 +49,12 @@ class OrderFault:
 
 
 def order_fault(
-    lab: Lab, problem: HearError, attempt: Try, shown: Callable[[Array], str]
+    process: ModelProcess, problem: HearError, attempt: Try, shown: Callable[[Array], str]
 ) -> OrderFault | None:
     """Whether a call failed for what was called before it, or for want of it.
 
     Args:
-        lab: Runs the model; its latest call is the one that failed.
+        process: Runs the model; its latest call is the one that failed.
         problem: How it failed.
         attempt: Makes a call.
         shown: Clips in words.
@@ -62,20 +62,20 @@ def order_fault(
     Returns:
         None if it fails just so when it is the first call.
     """
-    *before, call = lab.calls
+    *before, call = process.calls
     ended = end_of_process(problem)
     if ended is not None and ended.why in ("hung", "read"):
         return None  # to wait once more could take as long again; to read is a fault as it is
-    if lab.n_calls == 1:
+    if process.n_calls == 1:
         # What ends its process takes whatever an earlier call could have left with it.
         if ended is not None:
             return None
         found = _wanting(call, attempt)
         return _fault(call, "fails when called first, and works", found, problem) if found else None
-    lab.end()
+    process.end()
     if _failing(attempt, call):
         return None
-    found = _cause(lab, call, before, attempt, shown)
+    found = _cause(process, call, before, attempt, shown)
     return _fault(call, "works when called first, and fails", found, problem)
 
 
@@ -96,7 +96,11 @@ def _wanting(call: Call, attempt: Try) -> str:
 
 
 def _cause(
-    lab: Lab, call: Call, before: list[Call], attempt: Try, shown: Callable[[Array], str]
+    process: ModelProcess,
+    call: Call,
+    before: list[Call],
+    attempt: Try,
+    shown: Callable[[Array], str],
 ) -> str:
     """After what it fails, in words; it has just worked as the first call of its process."""
     if _failing(attempt, call):
@@ -113,7 +117,7 @@ def _cause(
             seen.add((one.function, one.audio.shape))
             candidates.append(one)
     for one in candidates[:_MOST_TRIED]:
-        lab.end()
+        process.end()
         if _failing(attempt, one):
             continue
         if _failing(attempt, call):

@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from hearbench.embeddings.align import check_timestamps
 from hearbench.errors import EmbeddingError, HearError
-from hearbench.validate.lab import SCENE, TIMESTAMPS
+from hearbench.validate.context import Context, clips_text
 from hearbench.validate.long_audio import LONG_S, long_run
+from hearbench.validate.model_process import SCENE, TIMESTAMPS
 from hearbench.validate.remedies import remedy_for
 from hearbench.validate.report import Finding, error, passed, skipped
 from hearbench.validate.shapes import LENGTHS_S, NOTHING_USABLE
 from hearbench.validate.signals import dc, samples, silence, square, white_noise
-from hearbench.validate.trial import Trial, clips_text
 
 __all__ = ["check_finite", "check_lengths"]
 
@@ -56,23 +56,23 @@ class _Problem:
     finite: bool = True
 
 
-def check_lengths(trial: Trial) -> Finding:
+def check_lengths(context: Context) -> Finding:
     """Every length from 50 ms to 20 minutes."""
     expected = "embeddings for 50 ms to 20 minutes of audio, odd lengths too"
-    if not trial.usable():
+    if not context.usable():
         return skipped(expected, NOTHING_USABLE)
-    lengths = _LENGTHS if trial.quick else _LENGTHS + _LONGER
+    lengths = _LENGTHS if context.quick else _LENGTHS + _LONGER
     problems: dict[str, list[_Problem]] = {}
     for length_s, more in lengths:
-        n_samples = max(1, samples(length_s, trial.sample_rate) + more)
+        n_samples = max(1, samples(length_s, context.sample_rate) + more)
         clip = white_noise(1, n_samples, _LEVEL)
-        for function in trial.usable():
-            problem = _problem(trial, function, clip, length_s)
+        for function in context.usable():
+            problem = _problem(context, function, clip, length_s)
             if problem is not None:
                 problems.setdefault(function, []).append(problem)
-    tried = len(lengths) + (not trial.quick)
-    if not trial.quick:
-        for function, problem in _long_problems(trial).items():
+    tried = len(lengths) + (not context.quick)
+    if not context.quick:
+        for function, problem in _long_problems(context).items():
             problems.setdefault(function, []).append(problem)
     if problems:
         told = []
@@ -80,8 +80,8 @@ def check_lengths(trial: Trial) -> Finding:
             rest = f"\nand at {len(several) - 1} other lengths" if len(several) > 1 else ""
             told.append(several[0].text + rest)
         return error(expected, "\n".join(told), _remedy(problems, tried), blocks=False)
-    last = "10 s (--quick)" if trial.quick else "20 minutes"
-    only = "" if len(trial.usable()) == 2 else f" ({trial.usable()[0]} alone)"
+    last = "10 s (--quick)" if context.quick else "20 minutes"
+    only = "" if len(context.usable()) == 2 else f" ({context.usable()[0]} alone)"
     return passed(expected, f"{tried} lengths up to {last}{only}")
 
 
@@ -106,20 +106,20 @@ def _remedy(problems: dict[str, list[_Problem]], tried: int) -> str:
     return " ".join(remedies)
 
 
-def check_finite(trial: Trial) -> Finding:
+def check_finite(context: Context) -> Finding:
     """Neither NaN nor infinity for any audio."""
     expected = "no NaN or infinity for noise, silence, full scale and DC"
-    if not trial.usable():
+    if not context.usable():
         return skipped(expected, NOTHING_USABLE)
-    n_samples = samples(_CLIP_S, trial.sample_rate)
+    n_samples = samples(_CLIP_S, context.sample_rate)
     clips = {
         "silence": silence(n_samples),
-        "a full-scale square wave": square(n_samples, trial.sample_rate),
+        "a full-scale square wave": square(n_samples, context.sample_rate),
         "DC": dc(n_samples),
     }
-    bad = _noise_not_finite(trial)
+    bad = _noise_not_finite(context)
     for what, clip in clips.items():
-        bad += [_at(trial, function, what, clip) for function in trial.usable()]
+        bad += [_at(context, function, what, clip) for function in context.usable()]
     told = {text: remedy for text, remedy in bad if text}
     if told:
         return error(
@@ -131,9 +131,9 @@ def check_finite(trial: Trial) -> Finding:
     return passed(expected, "no NaN, no infinity")
 
 
-def _noise_not_finite(trial: Trial) -> list[tuple[str, str]]:
-    frames = trial.frames.get(LENGTHS_S[-1])
-    have = {TIMESTAMPS: frames.embeddings if frames else None, SCENE: trial.scenes}
+def _noise_not_finite(context: Context) -> list[tuple[str, str]]:
+    frames = context.frames.get(LENGTHS_S[-1])
+    have = {TIMESTAMPS: frames.embeddings if frames else None, SCENE: context.scenes}
     return [
         (f"{counts} for white noise ({function})", _CONSTANT)
         for function, embeddings in have.items()
@@ -141,28 +141,30 @@ def _noise_not_finite(trial: Trial) -> list[tuple[str, str]]:
     ]
 
 
-def _at(trial: Trial, function: str, what: str, clip: npt.NDArray[np.float32]) -> tuple[str, str]:
+def _at(
+    context: Context, function: str, what: str, clip: npt.NDArray[np.float32]
+) -> tuple[str, str]:
     """What is wrong with a function's embeddings of a clip, and what to do; empty if nothing is."""
     try:
-        counts = _not_finite(trial.embed(function, clip))
+        counts = _not_finite(context.embed(function, clip))
     except HearError as problem:
         return f"{what}: {problem}", remedy_for(problem)
     return (f"{counts} for {what} ({function})", _CONSTANT) if counts else ("", "")
 
 
 def _problem(
-    trial: Trial, function: str, clip: npt.NDArray[np.float32], length_s: float
+    context: Context, function: str, clip: npt.NDArray[np.float32], length_s: float
 ) -> _Problem | None:
     """What is wrong with a function's embeddings of a clip."""
-    where = f"{function} on {clips_text(clip, trial.sample_rate)}"
+    where = f"{function} on {clips_text(clip, context.sample_rate)}"
     try:
         if function == SCENE:
-            embeddings = trial.scene(clip)
+            embeddings = context.scene(clip)
         else:
-            frames = trial.timestamps(clip)
+            frames = context.timestamps(clip)
             embeddings = frames.embeddings
             # What is wrong with them at any length has been said.
-            if not trial.failed(*_TIMES):
+            if not context.failed(*_TIMES):
                 try:
                     check_timestamps(frames.times_ms[0], frames.duration_ms)
                 except EmbeddingError as problem:
@@ -175,8 +177,8 @@ def _problem(
     return _Problem(f"{where}: {counts}", _CONSTANT, length_s, finite=False) if counts else None
 
 
-def _long_problems(trial: Trial) -> dict[str, _Problem]:
-    run = long_run(trial)
+def _long_problems(context: Context) -> dict[str, _Problem]:
+    run = long_run(context)
     minutes = f"{LONG_S / 60:g} minutes"
     problems = {
         function: _Problem(str(problem), remedy_for(problem), LONG_S)
@@ -191,7 +193,7 @@ def _long_problems(trial: Trial) -> dict[str, _Problem]:
         # Times past the end are drift, which has a check of its own.
         duration_ms = LONG_S * 1000
         within = run.times_ms[run.times_ms <= duration_ms]
-        if len(within) and not trial.failed(*_TIMES):
+        if len(within) and not context.failed(*_TIMES):
             try:
                 check_timestamps(within, duration_ms)
             except EmbeddingError as problem:

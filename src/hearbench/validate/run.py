@@ -19,18 +19,24 @@ from hearbench.models.options import OptionValue
 from hearbench.registry import did_you_mean
 from hearbench.validate import (
     behaviour,
-    centres,
     loading,
     long_audio,
     robustness,
     shapes,
+    timestamp_accuracy,
     timestamps,
 )
-from hearbench.validate.lab import SCENE, TIMESTAMPS, CannotRunError, Lab, Subject
+from hearbench.validate.context import Context
+from hearbench.validate.model_process import (
+    SCENE,
+    TIMESTAMPS,
+    CannotRunError,
+    ModelProcess,
+    Subject,
+)
 from hearbench.validate.order import CallOrderError, OrderFault
 from hearbench.validate.remedies import remedy_for
 from hearbench.validate.report import CheckResult, Finding, ModelFacts, Report, error, skipped
-from hearbench.validate.trial import Trial
 from hearbench.workspace import Workspace, user_path
 
 __all__ = ["CHECKS", "Stopped", "validate_model"]
@@ -52,7 +58,7 @@ class _Rule:
     """
 
     name: str
-    run: Callable[[Trial], Finding]
+    run: Callable[[Context], Finding]
     needs: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
     long: bool = False
@@ -87,7 +93,7 @@ _RULES = (
     _Rule("batch-independence", behaviour.check_batch_independence, _LOADED),
     _Rule(ORDER, behaviour.check_state, _LOADED),
     _Rule("determinism", behaviour.check_determinism, _LOADED),
-    _Rule("timestamp-centres", centres.check_timestamp_centres, ("timestamp-spacing",)),
+    _Rule("timestamp-centres", timestamp_accuracy.check_timestamp_centres, ("timestamp-spacing",)),
     _Rule("memory", long_audio.check_memory, _LOADED, long=True),
     _Rule("lengths", robustness.check_lengths, _LOADED),
     _Rule(
@@ -170,25 +176,25 @@ def validate_model(
 
     def report() -> Report:
         return Report(
-            model=_facts(trial),
+            model=_facts(context),
             quick=quick,
-            checks=_with_order([*checks, *map(_not_run, rules[len(checks) :])], trial.order),
+            checks=_with_order([*checks, *map(_not_run, rules[len(checks) :])], context.order),
             complete=len(checks) == len(rules),
             seconds=time.perf_counter() - begin,
         )
 
     subject = Subject(named, path, dict(options), interpreter, workspace)
     stage = workspace.progress.stage(f"validating {spec}", total=len(rules))
-    with Lab(subject) as lab, stage as update:
-        trial = Trial(lab, quick=quick, finds_order=ORDER not in (skip or ()))
+    with ModelProcess(subject) as process, stage as update:
+        context = Context(process, quick=quick, finds_order=ORDER not in (skip or ()))
         try:
             for number, rule in enumerate(rules):
                 update(number, text=rule.name)
-                checks.append(_run(rule, trial))
+                checks.append(_run(rule, context))
             update(len(rules))
         except BaseException as error:
             # What can't be validated as it was asked for has no report.
-            if stopped is not None and ("load" in trial.findings or not _cannot_run(error)):
+            if stopped is not None and ("load" in context.findings or not _cannot_run(error)):
                 stopped(report())
             raise
         return report()
@@ -218,10 +224,10 @@ def _known(names: Iterable[str]) -> set[str]:
     return found
 
 
-def _run(rule: _Rule, trial: Trial) -> CheckResult:
+def _run(rule: _Rule, context: Context) -> CheckResult:
     begin = time.perf_counter()
-    finding = _finding(rule, trial)
-    trial.findings[rule.name] = finding
+    finding = _finding(rule, context)
+    context.findings[rule.name] = finding
     return CheckResult(
         name=rule.name,
         verdict=finding.verdict,
@@ -232,20 +238,20 @@ def _run(rule: _Rule, trial: Trial) -> CheckResult:
     )
 
 
-def _finding(rule: _Rule, trial: Trial) -> Finding:
+def _finding(rule: _Rule, context: Context) -> Finding:
     expected = _expected(rule)
-    known = trial.findings
+    known = context.findings
     missing = [name for name in rule.needs if name in known and known[name].blocks]
-    missing += trial.failed(*rule.unless)
+    missing += context.failed(*rule.unless)
     if missing:
         cause = known[missing[0]]
         # Of a row of checks that build on each other, the first that went wrong is named.
         why = cause.found if cause.verdict == "skipped" else f"as {missing[0]} isn't right"
         return skipped(expected, why, blocks=True)
-    if rule.long and trial.quick:
+    if rule.long and context.quick:
         return skipped(expected, "--quick leaves out 20 minutes of audio")
     try:
-        return rule.run(trial)
+        return rule.run(context)
     except CannotRunError:
         raise
     except CallOrderError:
@@ -290,22 +296,22 @@ def _cannot_run(error: BaseException) -> bool:
     return isinstance(error, CannotRunError)
 
 
-def _facts(trial: Trial) -> ModelFacts:
-    lab, loaded = trial.lab, trial.loaded
-    subject = lab.subject
-    peak_mb, peak_of = trial.peak_mb or (None, None)
+def _facts(context: Context) -> ModelFacts:
+    process, loaded = context.process, context.loaded
+    subject = process.subject
+    peak_mb, peak_of = context.peak_mb or (None, None)
     return ModelFacts(
         name=subject.named.name,
         spec=subject.named.spec,
         weights=str(subject.weights) if subject.weights else None,
-        options=dict(lab.converted or subject.options),
+        options=dict(process.converted or subject.options),
         python=str(subject.interpreter.python),
         kind=loaded.kind if loaded else None,
         device=loaded.device if loaded else None,
-        sample_rate=trial.sample_rate or None,
-        scene_embedding_size=trial.sizes.get(SCENE),
-        timestamp_embedding_size=trial.sizes.get(TIMESTAMPS),
-        hop_ms=trial.hop_ms or None,
+        sample_rate=context.sample_rate or None,
+        scene_embedding_size=context.sizes.get(SCENE),
+        timestamp_embedding_size=context.sizes.get(TIMESTAMPS),
+        hop_ms=context.hop_ms or None,
         load_s=loaded.seconds if loaded else None,
         peak_memory_mb=peak_mb,
         peak_memory_of=peak_of,

@@ -6,10 +6,10 @@ import re
 
 from hearbench.errors import EmbeddingError
 from hearbench.models.engine import Returned
-from hearbench.validate.lab import SCENE, TIMESTAMPS
+from hearbench.validate.context import Context
+from hearbench.validate.model_process import SCENE, TIMESTAMPS
 from hearbench.validate.report import Finding, error, passed, skipped, warning
 from hearbench.validate.signals import samples, white_noise
-from hearbench.validate.trial import Trial
 
 __all__ = [
     "LENGTHS_S",
@@ -32,14 +32,14 @@ _FRAMEWORKS = ("torch", "tensorflow", "keras")
 _DEVICE = re.compile(r"(cpu|cuda|gpu|mps)(?::(\d+))?", re.IGNORECASE)
 
 
-def check_timestamp_shapes(trial: Trial) -> Finding:
+def check_timestamp_shapes(context: Context) -> Finding:
     """Embeddings are (clips, frames, size) and timestamps (clips, frames)."""
     expected = "(embeddings, timestamps): (clips, frames, size) and (clips, frames)"
     found = []
     for length_s in LENGTHS_S:
-        noise = white_noise(_N_CLIPS, samples(length_s, trial.sample_rate))
+        noise = white_noise(_N_CLIPS, samples(length_s, context.sample_rate))
         try:
-            frames = trial.anyhow_timestamps(noise)
+            frames = context.anyhow_timestamps(noise)
         except EmbeddingError as problem:
             return error(
                 expected,
@@ -48,29 +48,29 @@ def check_timestamp_shapes(trial: Trial) -> Finding:
                 "frames, and as many timestamps, also when all clips have the same.",
             )
         finally:
-            if trial.latest is not None:
-                trial.answers[TIMESTAMPS, length_s] = trial.latest
-        trial.frames[length_s] = frames
+            if context.latest is not None:
+                context.answers[TIMESTAMPS, length_s] = context.latest
+        context.frames[length_s] = frames
         found.append(str(frames.embeddings.shape[1]))
-    sizes = {frames.embeddings.shape[2] for frames in trial.frames.values()}
+    sizes = {frames.embeddings.shape[2] for frames in context.frames.values()}
     if len(sizes) > 1:
         return error(
             expected,
             f"another size for every length: {', '.join(map(str, sorted(sizes)))}",
             "The size must not depend on the clip's length.",
         )
-    times = trial.frames[LENGTHS_S[-1]].times_ms[0]
-    trial.hop_ms = float((times[-1] - times[0]) / (len(times) - 1)) if len(times) > 1 else 0.0
+    times = context.frames[LENGTHS_S[-1]].times_ms[0]
+    context.hop_ms = float((times[-1] - times[0]) / (len(times) - 1)) if len(times) > 1 else 0.0
     lengths = ", ".join(f"{length_s:g}" for length_s in LENGTHS_S)
     return passed(expected, f"{', '.join(found)} frames for {lengths} s")
 
 
-def check_scene_shapes(trial: Trial) -> Finding:
+def check_scene_shapes(context: Context) -> Finding:
     """Embeddings are (clips, size)."""
     expected = "embeddings (clips, size)"
-    noise = white_noise(_N_SCENES, samples(_SCENE_S, trial.sample_rate))
+    noise = white_noise(_N_SCENES, samples(_SCENE_S, context.sample_rate))
     try:
-        trial.scenes = trial.anyhow_scene(noise)
+        context.scenes = context.anyhow_scene(noise)
     except EmbeddingError as problem:
         return error(
             expected,
@@ -78,37 +78,37 @@ def check_scene_shapes(trial: Trial) -> Finding:
             "Return one tensor with a row for every clip of the batch, and nothing beside it.",
         )
     finally:
-        if trial.latest is not None:
-            trial.answers[SCENE, _SCENE_S] = trial.latest
-    return passed(expected, str(trial.scenes.shape))
+        if context.latest is not None:
+            context.answers[SCENE, _SCENE_S] = context.latest
+    return passed(expected, str(context.scenes.shape))
 
 
-def check_embedding_sizes(trial: Trial) -> Finding:
+def check_embedding_sizes(context: Context) -> Finding:
     """The attributes say how many numbers come."""
     expected = "as many numbers as the attributes say"
-    have = _sizes(trial)
+    have = _sizes(context)
     wrong = [
-        f"{_ATTRIBUTES[name]} is {trial.sizes[name]}, and {name} returns {size}"
+        f"{_ATTRIBUTES[name]} is {context.sizes[name]}, and {name} returns {size}"
         for name, size in have.items()
-        if name in trial.sizes and trial.sizes[name] != size
+        if name in context.sizes and context.sizes[name] != size
     ]
     if wrong:
         return error(expected, "; ".join(wrong), "Set the attributes to what is returned.")
-    told = [f"{size} ({name})" for name, size in have.items() if name in trial.sizes]
+    told = [f"{size} ({name})" for name, size in have.items() if name in context.sizes]
     if not told:
         return skipped(expected, "nothing to compare, as sizes or embeddings are missing")
     return passed(expected, ", ".join(told).replace("get_", "").replace("_embeddings", ""))
 
 
-def check_embedding_dtype(trial: Trial) -> Finding:
+def check_embedding_dtype(context: Context) -> Finding:
     """Embeddings are float32."""
     expected = "float32"
     wrong = {}
-    for (name, _), answer in trial.answers.items():
+    for (name, _), answer in context.answers.items():
         dtype = answer.items[0].facts.dtype
         if dtype != "float32":
             wrong[name] = dtype or f"{answer.items[0].facts.kind}, which has no dtype"
-    if not trial.answers:
+    if not context.answers:
         return skipped(expected, "there are no embeddings")
     if wrong:
         return error(
@@ -120,16 +120,16 @@ def check_embedding_dtype(trial: Trial) -> Finding:
     return passed(expected, "float32")
 
 
-def check_return_types(trial: Trial) -> Finding:
+def check_return_types(context: Context) -> Finding:
     """Tensors of the model's framework, on the audio's device, float32, in one piece."""
     expected = "tensors of the framework on the audio's device; float32 timestamps"
-    device = trial.loaded.device if trial.loaded else "cpu"
+    device = context.loaded.device if context.loaded else "cpu"
     told: dict[str, None] = {}
-    for (name, _), answer in trial.answers.items():
+    for (name, _), answer in context.answers.items():
         for item, what in zip(answer.items, ("embeddings", "timestamps"), strict=False):
             for problem in _problems(item, what, device):
                 told[f"{what} of {name} {problem}"] = None
-    if not trial.answers:
+    if not context.answers:
         return skipped(expected, "there are no embeddings")
     if told:
         return warning(
@@ -141,11 +141,11 @@ def check_return_types(trial: Trial) -> Finding:
     return passed(expected, "they are")
 
 
-def check_gradients(trial: Trial) -> Finding:
+def check_gradients(context: Context) -> Finding:
     """Nothing that is returned hangs on gradients."""
     expected = "no gradients where the caller has turned them off"
     forced: list[str] = []
-    for (name, _), answer in trial.answers.items():
+    for (name, _), answer in context.answers.items():
         if any(item.facts.requires_grad for item in answer.items) and name not in forced:
             forced.append(name)
     if forced:
@@ -155,22 +155,22 @@ def check_gradients(trial: Trial) -> Finding:
             "Leave out torch.enable_grad() and requires_grad_(): every layer's activations are "
             "kept for them, many times the memory.",
         )
-    if not trial.usable():
+    if not context.usable():
         return skipped(expected, NOTHING_USABLE)
-    noise = white_noise(_N_CLIPS, samples(LENGTHS_S[0], trial.sample_rate))
-    left_on = [name for name in trial.usable() if trial.gradients(name, noise)]
+    noise = white_noise(_N_CLIPS, samples(LENGTHS_S[0], context.sample_rate))
+    left_on = [name for name in context.usable() if context.gradients(name, noise)]
     if left_on:
         # As of most models: only a caller other than hearbench would pay for it.
         return passed(expected, "none, as long as the caller turns them off, as hearbench does")
     return passed(expected, "none, whoever calls")
 
 
-def _sizes(trial: Trial) -> dict[str, int]:
+def _sizes(context: Context) -> dict[str, int]:
     have = {}
-    if trial.scenes is not None:
-        have[SCENE] = int(trial.scenes.shape[1])
-    if trial.frames:
-        have[TIMESTAMPS] = int(next(iter(trial.frames.values())).embeddings.shape[2])
+    if context.scenes is not None:
+        have[SCENE] = int(context.scenes.shape[1])
+    if context.frames:
+        have[TIMESTAMPS] = int(next(iter(context.frames.values())).embeddings.shape[2])
     return have
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from hearbench.validate.context import Context
 from hearbench.validate.report import Finding, error, passed, skipped, warning
 from hearbench.validate.shapes import LENGTHS_S
-from hearbench.validate.trial import Trial
 
 __all__ = [
     "check_timestamp_end",
@@ -32,16 +32,16 @@ _UNITS = {
 }
 
 
-def check_timestamp_unit(trial: Trial) -> Finding:
+def check_timestamp_unit(context: Context) -> Finding:
     """They are in milliseconds."""
     expected = "milliseconds"
-    longest = trial.frames[LENGTHS_S[-1]]
+    longest = context.frames[LENGTHS_S[-1]]
     times = longest.times_ms[0]
     if len(times) < 2:
         return skipped(expected, f"{longest.duration_ms / 1000:g} s of audio have a single frame")
-    last, hop = float(times[-1]), trial.hop_ms
+    last, hop = float(times[-1]), context.hop_ms
     shown = f"the last of {len(times)} is {last:.6g} for {longest.duration_ms:.0f} ms of audio"
-    unit = _other_unit(trial)
+    unit = _other_unit(context)
     if unit is not None:
         return error(
             expected,
@@ -51,11 +51,11 @@ def check_timestamp_unit(trial: Trial) -> Finding:
     return passed(expected, f"the last is at {last:.6g}, hop {hop:.6g}")
 
 
-def check_timestamp_spacing(trial: Trial) -> Finding:
+def check_timestamp_spacing(context: Context) -> Finding:
     """They ascend at a regular hop."""
     expected = "ascending, each hop within 1 ms of their mean"
     worst = 0.0
-    for frames in trial.frames.values():
+    for frames in context.frames.values():
         for times in frames.times_ms:
             hops = np.diff(times)
             where = f"for {frames.duration_ms / 1000:g} s of audio"
@@ -82,18 +82,18 @@ def check_timestamp_spacing(trial: Trial) -> Finding:
                     "Look for padding, or blocks that are joined, in the model's framing. Rounding "
                     "to samples can't be the cause.",
                 )
-    if not trial.hop_ms:
+    if not context.hop_ms:
         return passed(expected, "a single frame per clip")
-    return passed(expected, f"hop {trial.hop_ms:.6g} ms, within {worst:.2g} ms")
+    return passed(expected, f"hop {context.hop_ms:.6g} ms, within {worst:.2g} ms")
 
 
-def check_timestamp_hop(trial: Trial) -> Finding:
+def check_timestamp_hop(context: Context) -> Finding:
     """The hop is 50 ms at most."""
     expected = "at most 50 ms"
-    if not trial.hop_ms:
+    if not context.hop_ms:
         return skipped(expected, "a single frame per clip")
-    found = f"{trial.hop_ms:.6g} ms"
-    if trial.hop_ms > _LONGEST_HOP_MS + _SLACK_MS:
+    found = f"{context.hop_ms:.6g} ms"
+    if context.hop_ms > _LONGEST_HOP_MS + _SLACK_MS:
         return warning(
             expected,
             found,
@@ -103,32 +103,32 @@ def check_timestamp_hop(trial: Trial) -> Finding:
     return passed(expected, found)
 
 
-def check_timestamp_start(trial: Trial) -> Finding:
+def check_timestamp_start(context: Context) -> Finding:
     """The first is within one hop of the clip's beginning."""
     expected = "the first within one hop of the clip's beginning"
-    first = max(float(frames.times_ms[:, 0].max()) for frames in trial.frames.values())
-    early = min(float(frames.times_ms[:, 0].min()) for frames in trial.frames.values())
+    first = max(float(frames.times_ms[:, 0].max()) for frames in context.frames.values())
+    early = min(float(frames.times_ms[:, 0].min()) for frames in context.frames.values())
     remedy = (
         "Pad the audio by half a frame in front, so that the first frame is centred on 0 ms, and "
         "count centres from the clip's beginning."
     )
-    if early < -max(trial.hop_ms / 2, _END_SLACK_MS):
+    if early < -max(context.hop_ms / 2, _END_SLACK_MS):
         return error(expected, f"{early:.6g} ms, before the clip begins", remedy, blocks=False)
     found = f"{first:.6g} ms"
-    if first > max(trial.hop_ms, _LATEST_START_MS) and trial.hop_ms:
+    if first > max(context.hop_ms, _LATEST_START_MS) and context.hop_ms:
         return error(expected, f"{found}, which event tasks refuse", remedy, blocks=False)
-    if first > trial.hop_ms + _SLACK_MS and trial.hop_ms:
-        return warning(expected, f"{found}, hop {trial.hop_ms:.6g} ms", remedy)
+    if first > context.hop_ms + _SLACK_MS and context.hop_ms:
+        return warning(expected, f"{found}, hop {context.hop_ms:.6g} ms", remedy)
     return passed(expected, found)
 
 
-def check_timestamp_end(trial: Trial) -> Finding:
+def check_timestamp_end(context: Context) -> Finding:
     """The last is within one hop, and 50 ms, of the clip's end, and not beyond it."""
     expected = "the last within one hop and 50 ms of the clip's end"
-    allowed = min(trial.hop_ms or _LONGEST_HOP_MS, _LONGEST_HOP_MS)
+    allowed = min(context.hop_ms or _LONGEST_HOP_MS, _LONGEST_HOP_MS)
     gaps = {
         (frames.duration_ms, len(times)): frames.duration_ms - float(times[-1])
-        for frames in trial.frames.values()
+        for frames in context.frames.values()
         for times in frames.times_ms
     }
     (duration_ms, count), least = min(gaps.items(), key=lambda item: item[1])
@@ -150,9 +150,9 @@ def check_timestamp_end(trial: Trial) -> Finding:
     return passed(expected, f"at most {most:.4g} ms before it")
 
 
-def _other_unit(trial: Trial) -> str | None:
+def _other_unit(context: Context) -> str | None:
     """The unit in which timestamps advance with the audio, if it isn't the millisecond."""
-    frames = [found for found in trial.frames.values() if found.times_ms.shape[1] > 1]
+    frames = [found for found in context.frames.values() if found.times_ms.shape[1] > 1]
     last = np.array([found.times_ms[0, -1] for found in frames])
     duration_s = np.array([found.duration_ms / 1000 for found in frames])
     count = np.array([found.times_ms.shape[1] for found in frames])
@@ -161,7 +161,7 @@ def _other_unit(trial: Trial) -> str | None:
     hop_s = duration_s / count
     candidates = {
         "seconds": duration_s,
-        "samples": duration_s * trial.sample_rate,
+        "samples": duration_s * context.sample_rate,
         "microseconds": duration_s * 1e6,
     }
     if _near(last, duration_s * 1000, hop_s * 1000):
@@ -170,7 +170,7 @@ def _other_unit(trial: Trial) -> str | None:
         if _near(last, ends, ends / duration_s * hop_s):
             return unit
     # Only where they advance by one: a hop of 1 ms is none of these.
-    if abs(trial.hop_ms - 1.0) < 1e-3 and bool((count < duration_s * 500).all()):
+    if abs(context.hop_ms - 1.0) < 1e-3 and bool((count < duration_s * 500).all()):
         return "numbers of frames"
     return None
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any, Iterable, Iterator, NamedTuple
 
-from .effects import below_own
+from .import_side_effects import below_own
 from .importing import Target
 from .reads import ReadWatch, is_library, is_package
 

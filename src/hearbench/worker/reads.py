@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Iterator, NamedTuple, Sequence
 
-from .effects import below_own
+from .import_side_effects import below_own
 from .watch import CONNECTIONS, PROGRAMS, opens_to_update, opens_to_write, stamp_of
 
 __all__ = ["ReadWatch", "Reads", "is_library", "is_package"]

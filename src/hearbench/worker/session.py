@@ -11,7 +11,7 @@ import numpy as np
 
 from .arrays import PLACES, SharedArrays
 from .backends import Backend, BackendError, TorchBackend, auto_device, backend_of, loading_on
-from .effects import ImportWatch, random_digests, seeded_perhaps
+from .import_side_effects import ImportWatch, random_digests, seeded_perhaps
 from .importing import (
     API_FUNCTIONS,
     Target,

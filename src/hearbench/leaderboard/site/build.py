@@ -16,7 +16,7 @@ from hearbench.leaderboard.site.folder import check_replaceable, write_folder
 from hearbench.leaderboard.site.own import OwnResult, own_models
 from hearbench.leaderboard.site.plots import correlation_plot, digits, heat_map, scatter
 from hearbench.leaderboard.table import Table
-from hearbench.report.words import mebibytes
+from hearbench.report.format import mebibytes
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -6,15 +6,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hearbench.errors import DownloadError
-from hearbench.tasks.fetch.crew import Crew
 from hearbench.tasks.fetch.part import free_bytes, part_size
+from hearbench.tasks.fetch.pool import HAND_IN, Pool
 from hearbench.tasks.fetch.remote import RemoteFile, RetryPolicy
 from hearbench.tasks.inventory import md5_digests, remember_md5
 from hearbench.workspace import Workspace
 
 __all__ = ["TooLittleRoomError", "fetch", "fetch_each"]
-
-_HAND_IN = "hearbench prepare TASK --corpus-dir DIR"
 
 
 class TooLittleRoomError(DownloadError):
@@ -28,43 +26,27 @@ def fetch(
     workspace: Workspace,
     at_once: int = 4,
     policy: RetryPolicy | None = None,
-    hand_in: str = _HAND_IN,
 ) -> list[Path]:
-    """Fetches files into a folder and returns their paths, in order.
+    """Fetches files into a folder, which it makes, and returns their paths in order.
 
-    Files that are there already are checked and kept, never overwritten. Others lie beside
-    their place as ``<name>.part`` until they are complete and right; if the run ends before, the
-    next one goes on from there.
+    Files that exist already are checked and kept, never overwritten. Others lie beside their
+    place as ``<name>.part`` until they are complete and right; if the run ends before, the next
+    one resumes there.
 
     Args:
-        files: What to fetch.
-        folder: Where to; it is made.
-        workspace: The mirror that replaces the files' own places, if any, the cache that
-            remembers md5s of what is there, and who shows progress.
-        at_once: Transfers at the same time.
+        workspace: Gives the mirror that replaces the files' own addresses, and the cache of MD5s.
+        at_once: Most transfers at the same time.
         policy: When to try again; by default about five times in a row, over half a minute.
-        hand_in: The command that takes a folder with what was downloaded by hand, for messages.
 
     Raises:
-        DownloadError: Files that are there aren't what they should be, the disk has too little
+        DownloadError: Files that exist aren't what they should be, the disk has too little
             room, or files can't be fetched. It names all of them. After a first file has failed
-            no other is begun, and those that are on their way keep what they have.
+            no other is begun, and those in transfer keep what they have.
     """
-    each = _distinct(files)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        missing, wrong = _looked_at(each, folder, workspace)
-        if wrong:
-            raise _not_right(folder, wrong.values())
-        _check_room(missing, folder)
-    except OSError as error:
-        raise DownloadError(f"Files can't be fetched into {folder}: {error}.") from error
-    if missing:
-        chosen = policy or RetryPolicy()
-        crew = Crew(missing, folder, workspace.mirror, chosen, hand_in=hand_in, keep_going=False)
-        for failure in crew.run(at_once, workspace.progress).values():
-            raise failure
-        _remember(missing, folder, workspace)
+    pool = Pool(folder, workspace.mirror, policy or RetryPolicy(), at_once=at_once)
+    for outcome in _fetched(files, pool, workspace):
+        if isinstance(outcome, DownloadError):
+            raise outcome
     return [folder / file.name for file in files]
 
 
@@ -75,45 +57,58 @@ def fetch_each(
     workspace: Workspace,
     at_once: int = 4,
     policy: RetryPolicy | None = None,
-    hand_in: str = _HAND_IN,
+    hand_in: str = HAND_IN,
 ) -> list[Path | DownloadError]:
-    """Fetches as many files into a folder as can be; see :func:`fetch` for how.
+    """Fetches as many files into a folder as it can; see :func:`fetch` for how.
+
+    Args:
+        workspace: Gives the mirror that replaces the files' own addresses, and the cache of MD5s.
+        at_once: Most transfers at the same time.
+        policy: When to try again; by default about five times in a row, over half a minute.
+        hand_in: The command that takes a folder with files downloaded by hand, for messages.
 
     Returns:
-        Per file its path, or why it can't be had. Only a cause that concerns all, as a host
-        that doesn't answer or a full disk, keeps others from being fetched; they then have the
-        very same error.
+        For each file its path, or why it can't be fetched. Only a cause that concerns all, such
+        as a host that doesn't answer or a full disk, stops the others; they then have the very
+        same error.
 
     Raises:
         TooLittleRoomError: They don't fit on the disk together. Nothing was fetched.
         DownloadError: The folder can't be used.
     """
-    each = _distinct(files)
+    pool = Pool(
+        folder,
+        workspace.mirror,
+        policy or RetryPolicy(),
+        at_once=at_once,
+        hand_in=hand_in,
+        keep_going=True,
+    )
+    return _fetched(files, pool, workspace)
+
+
+def _fetched(
+    files: Sequence[RemoteFile], pool: Pool, workspace: Workspace
+) -> list[Path | DownloadError]:
+    """For each file its path, or why it can't be fetched."""
+    _check_names(files)
+    folder = pool.folder
     errors: dict[RemoteFile, DownloadError] = {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        missing, wrong = _looked_at(each, folder, workspace)
+        missing, wrong = _looked_at(list(dict.fromkeys(files)), folder, workspace)
+        if wrong and not pool.keep_going:
+            raise _not_right(folder, wrong.values())
         errors |= {file: _not_right(folder, [line]) for file, line in wrong.items()}
         _check_room(missing, folder)
     except OSError as error:
         raise DownloadError(f"Files can't be fetched into {folder}: {error}.") from error
     if missing:
-        chosen = policy or RetryPolicy()
-        crew = Crew(missing, folder, workspace.mirror, chosen, hand_in=hand_in, keep_going=True)
-        errors |= crew.run(at_once, workspace.progress)
-        _remember([file for file in missing if file not in errors], folder, workspace)
+        errors |= pool.run(missing, workspace.progress)
+        for file in missing:
+            if file.md5 is not None and file not in errors:
+                remember_md5(folder, file.name, file.md5.lower(), workspace)
     return [errors.get(file, folder / file.name) for file in files]
-
-
-def _distinct(files: Sequence[RemoteFile]) -> list[RemoteFile]:
-    _check_names(files)
-    return list(dict.fromkeys(files))
-
-
-def _remember(files: Iterable[RemoteFile], folder: Path, workspace: Workspace) -> None:
-    for file in files:
-        if file.md5 is not None:
-            remember_md5(folder, file.name, file.md5.lower(), workspace)
 
 
 def _check_names(files: Sequence[RemoteFile]) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from hearbench.validate.localise import Answered, align, answered, level_of, standing_out
+from hearbench.validate.impulse import Answered, align, answered, level_of, standing_out
 
 HOP_MS = 20.0
 AT_MS = [300.0 * number for number in range(9)]

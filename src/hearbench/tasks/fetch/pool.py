@@ -22,8 +22,10 @@ from hearbench.tasks.fetch.remote import (
 )
 from hearbench.tasks.fetch.transfer import Transfer
 
-__all__ = ["Crew"]
+__all__ = ["HAND_IN", "Pool"]
 
+# The command that takes files downloaded by hand, unless another is named.
+HAND_IN = "hearbench prepare TASK --corpus-dir DIR"
 _LOOK_S = 0.1  # between two looks at how far the transfers are
 _GRACE_S = 2.0  # for transfers to end that were told to stop
 
@@ -44,53 +46,54 @@ class _Stages:
         self._updates[name](done, size)
 
 
-class Crew:
-    """Threads that fetch files.
+class Pool:
+    """Threads that fetch files into a folder.
 
     They are daemons and not a ThreadPoolExecutor's, which Python waits for at its end: after an
-    interruption from the keyboard nobody should have to wait for a server that stalls.
+    interruption from the keyboard no one should have to wait for a server that stalls.
+
+    Args:
+        folder: An existing one.
+        mirror: An address that replaces the files' own, if any.
+        policy: When to try again.
+        at_once: Most transfers at the same time.
+        hand_in: The command that takes a folder with files downloaded by hand, for messages.
+        keep_going: Whether the others are fetched after one has failed, unless they would
+            fail alike.
     """
 
     def __init__(
         self,
-        files: Sequence[RemoteFile],
         folder: Path,
         mirror: str | None,
         policy: RetryPolicy,
         *,
-        hand_in: str,
-        keep_going: bool,
+        at_once: int = 4,
+        hand_in: str = HAND_IN,
+        keep_going: bool = False,
     ) -> None:
-        """Notes what is to be done.
-
-        Args:
-            files: What to fetch.
-            folder: Where to; it exists.
-            mirror: What replaces the files' own places, if anything.
-            policy: When to try again.
-            hand_in: The command that takes a folder with what was downloaded by hand.
-            keep_going: Whether the others are fetched after one has failed, unless they would
-                fail alike.
-        """
-        self._files = files
-        self._folder = folder
+        self.folder = folder
+        self.keep_going = keep_going
         self._mirror = mirror
         self._policy = policy
+        self._at_once = at_once
         self._hand_in = hand_in
-        self._keep_going = keep_going
         self._stop = threading.Event()
         self._todo: queue.SimpleQueue[RemoteFile] = queue.SimpleQueue()
-        self._outcomes: dict[RemoteFile, Future[Path]] = {file: Future() for file in files}
+        self._outcomes: dict[RemoteFile, Future[Path]] = {}
         self._bytes: dict[str, tuple[int, int | None]] = {}  # written by the threads
 
-    def run(self, at_once: int, progress: Progress) -> dict[RemoteFile, DownloadError]:
-        """Fetches all that can be, and returns the errors of the others.
+    def run(
+        self, files: Sequence[RemoteFile], progress: Progress
+    ) -> dict[RemoteFile, DownloadError]:
+        """Fetches all that it can, once, and returns the errors of the others.
 
-        Those that share a cause share an error, which names all of them.
+        Files that share a cause share an error, which names all of them.
         """
-        for file in self._files:
+        for file in files:
+            self._outcomes[file] = Future()
             self._todo.put(file)
-        for _ in range(min(max(1, at_once), len(self._files))):
+        for _ in range(min(max(1, self._at_once), len(files))):
             threading.Thread(target=self._work, name="hearbench-fetch", daemon=True).start()
         try:
             with ExitStack() as stages:
@@ -99,7 +102,7 @@ class Crew:
             self._stop.set()
         failures = self._failures()
         alone = {}
-        if self._keep_going:
+        if self.keep_going:
             alone = {
                 file: self._error({file: failure})
                 for file, failure in failures.items()
@@ -123,7 +126,7 @@ class Crew:
             transfer = Transfer(
                 file,
                 place_of(file, self._mirror),
-                self._folder,
+                self.folder,
                 policy=self._policy,
                 stop=self._stop,
                 report=partial(self._note, file.name),
@@ -132,7 +135,7 @@ class Crew:
                 outcome.set_result(transfer.run())
             except BaseException as error:  # noqa: BLE001 - the caller's thread raises it again
                 alone = isinstance(error, TransferError) and not error.common
-                if not (self._keep_going and alone):
+                if not (self.keep_going and alone):
                     self._stop.set()
                 outcome.set_exception(error)
 
@@ -183,7 +186,7 @@ class Crew:
     def _error(
         self, failures: Mapping[RemoteFile, TransferError], left: Sequence[RemoteFile] = ()
     ) -> DownloadError:
-        of = 1 if self._keep_going and not left and len(failures) == 1 else len(self._files)
+        of = 1 if self.keep_going and not left and len(failures) == 1 else len(self._outcomes)
         lines = [f"{len(failures)} of {of} files can't be fetched:"]
         for file, failure in failures.items():
             lines.append(f"- {file.name} from {place_of(file, self._mirror)}: {failure}")
@@ -197,6 +200,6 @@ class Crew:
             it = "it" if len(by_hand) == 1 else "them"
             lines.append(
                 f"If that doesn't pass, download {', '.join(by_hand)} by hand and put {it} into "
-                f"{self._folder}, or hand in the folder that holds {it}: {self._hand_in}"
+                f"{self.folder}, or hand in the folder that holds {it}: {self._hand_in}"
             )
         return DownloadError("\n".join(lines))

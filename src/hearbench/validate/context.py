@@ -13,11 +13,18 @@ import numpy.typing as npt
 
 from hearbench.errors import EmbeddingError, HearError, ModelError
 from hearbench.models.engine import Answer, Returned
-from hearbench.validate.lab import SCENE, TIMESTAMPS, CannotRunError, Imported, Lab, LoadedFacts
+from hearbench.validate.model_process import (
+    SCENE,
+    TIMESTAMPS,
+    CannotRunError,
+    Imported,
+    LoadedFacts,
+    ModelProcess,
+)
 from hearbench.validate.order import OTHER, CallOrderError, OrderFault, order_fault
 from hearbench.validate.report import Finding
 
-__all__ = ["Frames", "Trial", "clips_text"]
+__all__ = ["Context", "Frames", "clips_text"]
 
 Array = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -41,11 +48,11 @@ class Frames:
 
 
 @dataclass
-class Trial:
+class Context:
     """One validation.
 
     Attributes:
-        lab: Runs the model.
+        process: Runs the model.
         quick: Whether what needs 20 minutes of audio is left out.
         finds_order: Whether a call that fails is tried as the first call, too.
         findings: Of the checks so far, by name.
@@ -65,7 +72,7 @@ class Trial:
         latest: What the latest call returned.
     """
 
-    lab: Lab
+    process: ModelProcess
     quick: bool = False
     finds_order: bool = True
     findings: dict[str, Finding] = field(default_factory=dict)
@@ -157,7 +164,7 @@ class Trial:
         if self.order is not None:
             raise CallOrderError
         try:
-            return self.lab.gradients(function, audio)
+            return self.process.gradients(function, audio)
         except ModelError:
             # Whether it is the gradients, or what was called before.
             self.embed(function, audio)
@@ -172,10 +179,10 @@ class Trial:
             raise
         except HearError as problem:
             # Without a call it was loading it anew that failed.
-            way = _way(self.lab.calls[-1].function if self.lab.calls else "", problem)
-            if self.finds_order and self.lab.calls and way not in self._always:
+            way = _way(self.process.calls[-1].function if self.process.calls else "", problem)
+            if self.finds_order and self.process.calls and way not in self._always:
                 latest = self.latest
-                self.order = order_fault(self.lab, problem, self._read, self._shown)
+                self.order = order_fault(self.process, problem, self._read, self._shown)
                 if self.order is not None:
                     raise CallOrderError from problem
                 self.latest = latest
@@ -186,7 +193,7 @@ class Trial:
         try:
             return self._in_order(read, audio)
         except CallOrderError:
-            self.lab.end()
+            self.process.end()
         with contextlib.suppress(ModelError, EmbeddingError):
             return read(audio)
         # One that works only once another has been called, or at the second call.
@@ -208,7 +215,7 @@ class Trial:
     def _call(self, function: str, audio: Array) -> Answer:
         self.latest = None
         try:
-            self.latest = self.lab.call(function, audio)
+            self.latest = self.process.call(function, audio)
         except CannotRunError:
             raise
         except ModelError as error:

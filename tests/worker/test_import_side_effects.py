@@ -10,7 +10,7 @@ from typing import Any
 
 CODE = """
 import json, sys
-from hearbench.worker.effects import ImportWatch, random_digests, seeded_perhaps
+from hearbench.worker.import_side_effects import ImportWatch, random_digests, seeded_perhaps
 from hearbench.worker.importing import Target, import_target
 
 target = Target(sys.argv[1], True, "")

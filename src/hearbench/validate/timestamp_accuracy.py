@@ -6,11 +6,11 @@ import numpy as np
 
 from hearbench.amounts import significant
 from hearbench.validate.behaviour import repeats
-from hearbench.validate.lab import TIMESTAMPS
-from hearbench.validate.localise import Aligned, Answered, align, answered
+from hearbench.validate.context import Context
+from hearbench.validate.impulse import Aligned, Answered, align, answered
+from hearbench.validate.model_process import TIMESTAMPS
 from hearbench.validate.report import Finding, error, passed, skipped, warning
 from hearbench.validate.signals import add_bursts, samples, white_noise
-from hearbench.validate.trial import Trial
 
 __all__ = ["check_timestamp_centres"]
 
@@ -37,15 +37,15 @@ _SHARE_OF_HOP, _WARNING_SHARE = 0.75, 1 / 3
 _EXPECTED = "a short sound moves the embeddings nearest to it most"
 
 
-def check_timestamp_centres(trial: Trial) -> Finding:
+def check_timestamp_centres(context: Context) -> Finding:
     """A short sound at a time moves the embeddings that have about this timestamp most."""
-    hop_ms = trial.hop_ms
+    hop_ms = context.hop_ms
     if not hop_ms:
         return skipped(_EXPECTED, "clips of 4 s have a single frame")
-    if repeats(trial).get(TIMESTAMPS, 0.0) > _MOST_RANDOM:
+    if repeats(context).get(TIMESTAMPS, 0.0) > _MOST_RANDOM:
         return skipped(_EXPECTED, "the same call twice gives different embeddings, see determinism")
     duration_s = min(max(_SHORTEST_S, _HOPS * hop_ms / 1000), _LONGEST_S)
-    at_ms, places, n_moved = _listen(trial, duration_s)
+    at_ms, places, n_moved = _listen(context, duration_s)
     if len(places) < _LEAST_SOUNDS:
         if n_moved < _LEAST_SOUNDS:
             why = "most short sounds in noise move no embedding"
@@ -55,12 +55,12 @@ def check_timestamp_centres(trial: Trial) -> Finding:
     return _judged(align(at_ms, places), at_ms, hop_ms)
 
 
-def _listen(trial: Trial, duration_s: float) -> tuple[list[float], list[Answered], int]:
+def _listen(context: Context, duration_s: float) -> tuple[list[float], list[Answered], int]:
     """Sounds that were found, where frames answered to them, and how many moved any frame."""
-    rate, hop_ms = trial.sample_rate, trial.hop_ms
+    rate, hop_ms = context.sample_rate, context.hop_ms
     plain = white_noise(1, samples(duration_s, rate), _LEVEL)
     add_bursts(plain, [_ANCHOR_MS], _SOUND_MS, rate)
-    before = trial.timestamps(plain)
+    before = context.timestamps(plain)
     times_ms = before.times_ms[0]
     at_ms, places, n_moved = [], [], 0
     span_ms = (_TO - _FROM) * duration_s * 1000
@@ -71,7 +71,7 @@ def _listen(trial: Trial, duration_s: float) -> tuple[list[float], list[Answered
         time_ms = round((start_ms // hop_ms * hop_ms + within) * rate / 1000) * 1000 / rate
         clip = plain.copy()
         add_bursts(clip, [time_ms], _SOUND_MS, rate)
-        after = trial.timestamps(clip)
+        after = context.timestamps(clip)
         if after.embeddings.shape != before.embeddings.shape:
             continue  # a number of frames that depends on the content; the check of shapes tells
         apart = after.embeddings[0].astype(np.float64) - before.embeddings[0]

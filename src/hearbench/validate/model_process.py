@@ -30,8 +30,8 @@ __all__ = [
     "Call",
     "CannotRunError",
     "Imported",
-    "Lab",
     "LoadedFacts",
+    "ModelProcess",
     "Subject",
 ]
 
@@ -116,7 +116,7 @@ class LoadedFacts:
     versions: Mapping[str, str]
 
 
-class Lab:
+class ModelProcess:
     """Runs one model, and starts it anew after a crash.
 
     Args:
@@ -136,7 +136,7 @@ class Lab:
         self._parameters: list[Parameter] | None = None
         self._worker: Worker | None = None
 
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> ModelProcess:
         return self
 
     def __exit__(
