@@ -223,7 +223,7 @@ def test_segments_are_counted_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None
         for _ in range(2)
     )
     whole = event_scores(reference, estimate, labels, "segment_1s_er")
-    monkeypatch.setattr("hearbench.metrics.segments._CELLS_PER_BLOCK", 50)
+    monkeypatch.setattr("hearbench.metrics.sound_event._CELLS_PER_BLOCK", 50)
     assert event_scores(reference, estimate, labels, "segment_1s_er") == whole
     assert_equal(whole, sed_eval_scores(reference, estimate, labels, "segment_1s_er"), "")
 

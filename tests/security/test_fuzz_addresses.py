@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from hearbench.errors import HearError
 from hearbench.leaderboard.cells import url_problem
 from hearbench.tasks.catalog.downloads import Download, FilePart
-from hearbench.tasks.fetch import RemoteFile, TransferError, read_remote, small
-from hearbench.tasks.fetch.answers import length_of, missed_whole, span_of
+from hearbench.tasks.fetch import RemoteFile, TransferError, many, read_remote
+from hearbench.tasks.fetch.listening import length_of, missed_whole, span_of
 from hearbench.tasks.fetch.many import fetch
 from hearbench.tasks.fetch.remote import RetryPolicy, is_http, place_of, retry_after_s
 from hearbench.tasks.record import _listed, load_record
@@ -134,7 +134,7 @@ def test_a_strangers_home_is_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_small_texts_from_the_network_stay_small(
     monkeypatch: pytest.MonkeyPatch, said: bool
 ) -> None:
-    monkeypatch.setattr(small, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(many, "_MOST_BYTES", 1000)
     with serving() as source:
         source.files = {"small": b"x" * 1000, "large": b"x" * 2000}
         if not said:

@@ -19,8 +19,7 @@ from hearbench.metrics import (
 )
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.stats import clip_scores
-from hearbench.stats.clip_scores import event_clip_score, scene_clip_score
-from hearbench.stats.event_counts import count_clips
+from hearbench.stats.clip_scores import count_clips, event_clip_score, scene_clip_score
 
 LABELS = ["a", "b", "c"]
 

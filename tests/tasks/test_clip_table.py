@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hearbench.errors import TaskError
-from hearbench.tasks.clip_table import read_clip_table
+from hearbench.tasks.from_csv import read_clip_table
 
 
 @pytest.fixture

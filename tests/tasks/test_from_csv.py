@@ -21,7 +21,7 @@ from helpers_tasks import write_wav
 
 from hearbench.audio.encode import write_wav16
 from hearbench.errors import TaskError
-from hearbench.tasks import prepare_audio
+from hearbench.tasks import prepare
 from hearbench.tasks.from_csv import prepare_from_csv
 from hearbench.tasks.own_recipe import OwnTask
 from hearbench.tasks.store import load_task
@@ -211,7 +211,7 @@ def test_a_finished_run_again_changes_nothing(
     folder = make(corpus, workspace)
     before = content(folder)
     with monkeypatch.context() as patched:
-        patched.setattr(prepare_audio, "read_mono16", None)  # nothing is decoded
+        patched.setattr(prepare, "read_mono16", None)  # nothing is decoded
         make(corpus, workspace)
     assert content(folder) == before
     # the same from copies of the files, and without the memory of their digests
@@ -262,7 +262,7 @@ def interrupt_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
                 raise KeyboardInterrupt
         write_wav16(path, x, rate, **how)
 
-    monkeypatch.setattr(prepare_audio, "write_wav16", write)
+    monkeypatch.setattr(prepare, "write_wav16", write)
 
 
 def test_an_interrupted_run_is_finished_by_the_next(

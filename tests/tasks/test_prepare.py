@@ -69,7 +69,7 @@ def test_a_finished_task_gets_further_rates(
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.wav")}
     # While it gets them, and after that broke off, it can be used.
     with monkeypatch.context() as patched:
-        patched.setattr("hearbench.tasks.prepare_audio.write_wav16", break_off_after(7))
+        patched.setattr("hearbench.tasks.prepare.write_wav16", break_off_after(7))
         with pytest.raises(KeyboardInterrupt):
             prepare_task(rows, recipe(sample_rates=(8000, 11025)), tmp_path, workspace=workspace)
     assert load_task(folder, workspace=workspace).sample_rates == (4000,)
@@ -91,7 +91,7 @@ def test_other_rates_than_those_of_a_run_that_broke_off(
 ) -> None:
     rows = corpus(tmp_path / "raw")
     with monkeypatch.context() as patched:
-        patched.setattr("hearbench.tasks.prepare_audio.write_wav16", break_off_after(5))
+        patched.setattr("hearbench.tasks.prepare.write_wav16", break_off_after(5))
         with pytest.raises(KeyboardInterrupt):
             prepare_task(rows, recipe(sample_rates=(4000,)), tmp_path, workspace=workspace)
     folder = prepare_task(rows, recipe(sample_rates=(11025,)), tmp_path, workspace=workspace)

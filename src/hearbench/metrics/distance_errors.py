@@ -4,11 +4,12 @@ Pairs share clips and all queries search the same clips, so neither pairs nor qu
 independent. What is drawn is clips:
 
 - Retrieval: the jackknife. Each clip is left out once, as a query and from among what the other
-  queries find; every one of those is corrected exactly, from its ranks.
+  queries find; the average precision of every one of those is corrected exactly, from its
+  ranks. At precision at k, clips at equal distance are taken in some order.
 - AUC: the influence of each clip, from its mean placement values (DeLong et al., "Comparing the
   areas under two or more correlated receiver operating characteristic curves", Biometrics 44,
   1988), for pairs that share clips.
-- EER: likewise, the influence of each clip on both rates at the threshold, weighted by how
+- EER: the influence of each clip on both rates at the threshold, weighted by how
   steeply the two curves cross.
 
 Of many clips, those of a random sample are looked at: as queries, and for their influence. Only
@@ -20,13 +21,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from hearbench.metrics.distance import DistanceMeasures
 from hearbench.metrics.distance_blocks import SELF, Sameness, key_blocks
-from hearbench.metrics.jackknife import Jackknife
+from hearbench.metrics.retrieval import RetrievalScores
 from hearbench.metrics.same_different import SameDifferent
 from hearbench.progress import Update
 
@@ -87,7 +89,7 @@ def standard_errors(
     n_rows = n_looked_at(n_clips, max_pairs)
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.choice(n_clips, n_rows, replace=False))
-    retrieval = Jackknife(measures.retrieval, len(rows) / n_clips)
+    retrieval = _Jackknife(measures.retrieval, len(rows) / n_clips)
     pairs = _PairInfluence(measures.pairs, n_clips)
     done = 0
     for block, keys in key_blocks(embeddings, sameness, rows, device=device):
@@ -190,3 +192,134 @@ def _steepness(pairs: SameDifferent) -> tuple[float, float]:
     if same + different <= 0:
         return 0.5, 0.5
     return different / (same + different), same / (same + different)
+
+
+class _Changes(NamedTuple):
+    """What queries lose and gain by each clip's absence, summed over queries."""
+
+    total: npt.NDArray[np.float64]
+    squared: npt.NDArray[np.float64]
+
+
+class _Jackknife:
+    """Adds up what leaving out each clip changes for some queries.
+
+    Args:
+        scores: Of all clips.
+        share: Of the clips whose rows will be added.
+    """
+
+    def __init__(self, scores: RetrievalScores, share: float) -> None:
+        self._scores = scores
+        self._share = share
+        self._n_clips = len(scores.average_precision)
+        self._is_query = ~np.isnan(scores.average_precision)
+        self._average = self._no_changes()
+        self._precision = {k: self._no_changes() for k in scores.precision_at}
+        # Queries that have nothing to find without the clip.
+        self._ended = np.zeros(self._n_clips)
+
+    def add(self, query: int, row: npt.NDArray[np.uint32]) -> None:
+        """The keys (n_clips,) of a clip with all clips."""
+        if not self._is_query[query]:
+            return
+        is_same = (row & _ONE).astype(bool)
+        is_same[query] = False
+        found = np.flatnonzero(is_same)
+        change = _average_precision_changes(row, is_same, found)
+        change[query] = 0.0
+        self._average.total[:] += change
+        self._average.squared[:] += change**2
+        if len(found) == 1:
+            self._ended[found] += 1
+        deepest = min(max(self._precision, default=1), len(found))
+        depth = min(deepest + 1, self._n_clips - 1)
+        nearest = np.argpartition(row, depth - 1)[:depth]
+        nearest = nearest[np.argsort(row[nearest], kind="stable")]
+        for k, changes in self._precision.items():
+            clips, values = _precision_changes(k, nearest, is_same, found)
+            changes.total[clips] += values
+            changes.squared[clips] += values**2
+
+    def mean_average_precision(self) -> float:
+        """The standard error of the mean over queries."""
+        return self._error(self._scores.average_precision, self._average)
+
+    def precision_at(self, k: int) -> float:
+        """Likewise of precision at k."""
+        return self._error(self._scores.precision_at[k], self._precision[k])
+
+    def _no_changes(self) -> _Changes:
+        return _Changes(np.zeros(self._n_clips), np.zeros(self._n_clips))
+
+    def _error(self, values: npt.NDArray[np.float64], changes: _Changes) -> float:
+        n_queries = int(self._is_query.sum())
+        own = np.where(self._is_query, values, 0.0)
+        left = n_queries - self._is_query - self._ended / self._share
+        if n_queries < 2 or (left <= 0).any():
+            return math.nan
+        without = (own.sum() - own + changes.total / self._share) / left
+        spread = float(((without - without.mean()) ** 2).sum())
+        # What a sample of the queries adds to the spread by chance.
+        chance = (1 - self._share) / self._share**2 * changes.squared / left**2
+        spread = max(0.0, spread - float(chance.sum()))
+        return math.sqrt((self._n_clips - 1) / self._n_clips * spread)
+
+
+def _average_precision_changes(
+    row: npt.NDArray[np.uint32], is_same: npt.NDArray[np.bool_], found: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """What leaving out each clip adds to the average precision of one query, (n_clips,)."""
+    keys = np.sort(row[found])
+    n_same = len(keys)
+    hits = np.searchsorted(keys, keys, side="right").astype(np.float64)
+    ranks = np.searchsorted(np.sort(row), keys, side="right").astype(np.float64)
+    kept = hits / ranks
+    average = kept.mean()
+    alone = (hits - 1) / np.maximum(ranks - 1, 1)
+    fewer = hits / np.maximum(ranks - 1, 1)
+    # By the number of same clips that are nearer than the one that is left out.
+    slots = np.searchsorted(keys >> _ONE, row >> _ONE)
+    change: npt.NDArray[np.float64] = (_joined(kept, fewer) / n_same - average)[slots]
+    if n_same == 1:
+        change[found] = -average
+        return change
+    at = slots[is_same]
+    change[is_same] = (_joined(kept, alone)[at] - alone[at]) / (n_same - 1) - average
+    return change
+
+
+def _joined(
+    below: npt.NDArray[np.float64], above: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Sums of the first i of one and the rest of the other, for i from 0 to n."""
+    first = np.concatenate([[0.0], np.cumsum(below)])
+    rest = np.concatenate([np.cumsum(above[::-1])[::-1], [0.0]])
+    joined: npt.NDArray[np.float64] = first + rest
+    return joined
+
+
+def _precision_changes(
+    k: int,
+    nearest: npt.NDArray[np.int64],
+    is_same: npt.NDArray[np.bool_],
+    found: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The clips without which a query's precision at k is another one, and by how much."""
+    n_same = len(found)
+    depth = min(k, n_same)
+    top, hit = nearest[:depth], is_same[nearest[:depth]]
+    hits = float(hit.sum())
+    follows = float(is_same[nearest[depth]]) if depth < len(nearest) else 0.0
+    if n_same > k:
+        return top, (hits - hit + follows) / depth - hits / depth
+    if n_same == 1:
+        return top, np.where(hit, -1.0, follows)
+    # With fewer same clips than k, one less is also one less that is looked at.
+    others = np.setdiff1d(found, top)
+    inside = np.where(hit, (hits - 1) / (depth - 1), (hits + follows) / depth)
+    outside = np.full(len(others), (hits - float(hit[-1])) / (depth - 1))
+    return (
+        np.concatenate([top, others]),
+        np.concatenate([inside, outside]) - hits / depth,
+    )

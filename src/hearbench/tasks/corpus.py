@@ -2,13 +2,17 @@
 
 Every file must have the MD5 that the catalog gives for it, so that the task is made from exactly
 the official audio. Unpacked corpora lie in the cache, named by their archives' content.
+
+Corpora of TensorFlow Datasets have no archive to download. They are found in the user's folders:
+first an export (an archive per split, or ``<split>_labels.csv`` beside ``audio/``), then the
+original corpus.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +27,11 @@ from hearbench.tasks.fetch import RemoteFile, fetch
 from hearbench.tasks.inventory import md5_digests
 from hearbench.tasks.prepare import Origin
 from hearbench.tasks.problems import Problems
-from hearbench.tasks.tfds_folders import find_tfds_parts
 from hearbench.workspace import Workspace
 
 __all__ = ["FoundCorpus", "obtain_corpus"]
+
+_ENDINGS = (".zip", ".tar.gz")
 
 
 @dataclass(frozen=True)
@@ -228,7 +233,7 @@ def _of_tfds(
     parts: list[CorpusPart] = []
     files: list[dict[str, str]] = []
     plain = False
-    for split, path in find_tfds_parts(spec, mode, corpus_dirs):
+    for split, path in _find_tfds_parts(spec, mode, corpus_dirs):
         if path.is_dir():
             plain = True
             parts.append(CorpusPart(path, split))
@@ -238,3 +243,69 @@ def _of_tfds(
         files.append({"name": path.name, "md5": md5})
     # Of plain folders only the files' contents tell what they are.
     return FoundCorpus(RawCorpus(tuple(parts), spec.options), () if plain else tuple(files))
+
+
+def _find_tfds_parts(
+    spec: TaskSpec, mode: str, folders: Sequence[Path]
+) -> list[tuple[str | None, Path]]:
+    """The archives or folders that hold the corpus, each with its split if it is of one alone.
+
+    Raises:
+        TaskError: The folders hold nothing of the kind; the message says what is looked for.
+    """
+    for folder in folders:
+        for parts in (_archives(spec, folder), _export(spec, folder), _original(spec, folder)):
+            if parts:
+                return parts
+    name, splits = _name_and_splits(spec)
+    wanted = [
+        f"an export with an archive for every split ({name}-{splits[0]}.zip, ...)",
+        f"a folder with an export ({splits[0]}_labels.csv beside audio/, ...)",
+    ]
+    if spec.originals:
+        wanted.append(f"the original corpus ({', '.join(spec.originals)})")
+    where = ", ".join(map(str, folders)) or "no folder was named"
+    raise TaskError(
+        f"The corpus of {spec.folder_name(mode)} has no place to be downloaded from. Name a folder "
+        f"with --corpus-dir that holds {', '.join(wanted[:-1])} or {wanted[-1]}. Looked in: "
+        f"{where}. `hearbench list tasks` tells which tasks are published ready-made."
+    )
+
+
+def _name_and_splits(spec: TaskSpec) -> tuple[str, tuple[str, ...]]:
+    if spec.tfds is None:
+        raise TaskError(f"The task {spec.name} names neither downloads nor a TFDS corpus.")
+    return spec.tfds.name, spec.tfds.splits
+
+
+def _archives(spec: TaskSpec, folder: Path) -> list[tuple[str | None, Path]]:
+    name, splits = _name_and_splits(spec)
+    found: list[tuple[str | None, Path]] = []
+    for split in splits:
+        paths = [folder / f"{name}-{split}{ending}" for ending in _ENDINGS]
+        found.extend((split, path) for path in paths if path.is_file())
+    return found if len(found) == len(splits) else []
+
+
+def _export(spec: TaskSpec, folder: Path) -> list[tuple[str | None, Path]]:
+    name, splits = _name_and_splits(spec)
+    for place in (folder, folder / name, folder / spec.name):
+        if all((place / f"{split}_labels.csv").is_file() for split in splits):
+            return [(None, place)]
+        if all((place / split / f"{split}_labels.csv").is_file() for split in splits):
+            return [(split, place / split) for split in splits]
+    return []
+
+
+def _original(spec: TaskSpec, folder: Path) -> list[tuple[str | None, Path]]:
+    for path in _matching(spec.originals, folder):
+        if path.is_dir() or is_archive(path.name):
+            return [(None, path)]
+    return []
+
+
+def _matching(patterns: Sequence[str], folder: Path) -> Iterator[Path]:
+    for pattern in patterns:
+        if folder.match(pattern):  # the corpus itself was named
+            yield folder
+        yield from sorted(folder.glob(pattern))

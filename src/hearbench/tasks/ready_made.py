@@ -6,17 +6,26 @@ Zenodo record 6332517 (release 2021.3) holds one archive per task at 48 kHz. An 
 
 from __future__ import annotations
 
+import dataclasses
+import gzip
+import json
 import logging
+import tempfile
+import zlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from hearbench.errors import DownloadError, HearError, TaskError, UnknownNameError
+from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX
 from hearbench.registry import did_you_mean
-from hearbench.tasks.archives.unpacking import UnwritableError
+from hearbench.tasks.archives import unpack_archive
+from hearbench.tasks.archives.unpacking import UnwritableError, is_about_the_place
 from hearbench.tasks.catalog import catalog_names
-from hearbench.tasks.check import METADATA
+from hearbench.tasks.check import METADATA, read_task_folder
 from hearbench.tasks.fetch import (
     RemoteFile,
     RetryPolicy,
@@ -26,9 +35,8 @@ from hearbench.tasks.fetch import (
 from hearbench.tasks.inventory import md5_digests
 from hearbench.tasks.locate import TASKS_FOLDER
 from hearbench.tasks.naming import catalog_folder, catalog_task
-from hearbench.tasks.published import unpack_published
 from hearbench.tasks.record import ArchiveRecord, Known, find_md5s, load_record, pin, recall
-from hearbench.tasks.spec import is_plain_name
+from hearbench.tasks.spec import TaskMetadata, is_plain_name
 from hearbench.workspace import Workspace
 
 __all__ = [
@@ -42,6 +50,7 @@ __all__ = [
 ]
 
 _DOWNLOADS = Path("downloads", "ready-made")
+_BLOCK_BYTES = 1 << 20
 
 
 def ready_made_names() -> tuple[str, ...]:
@@ -345,7 +354,7 @@ class _Work:
         archive.unlink(missing_ok=True)
 
     def _unpack(self, one: _Wanted, archive: Path) -> None:
-        unpack_published(
+        _unpack_published(
             archive,
             self.target(one.name),
             trusted=one.known is not None,
@@ -380,3 +389,91 @@ def _check_handed_in(archive: Path, known: Known | None, workspace: Workspace) -
             f"{archive} has the md5 {md5}, but {known.md5} by {known.source}. It isn't used; "
             "replace it, or take it away to have it downloaded."
         )
+
+
+def _unpack_published(
+    archive: Path,
+    target: Path,
+    *,
+    trusted: bool,
+    workspace: Workspace,
+) -> None:
+    """Makes a task's folder of its archive.
+
+    Args:
+        archive: A ``.tar.gz`` that holds ``<anything>/tasks/<name of target>/``.
+        target: The task's folder, which appears once all of it is there.
+        trusted: Whether its content is known to be the published one; if not, all of it is
+            looked at closely.
+        workspace: How many threads look, and who shows progress.
+
+    Raises:
+        TaskError: It can't be unpacked, or holds something else.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=target.parent) as work:
+            content = Path(work) / "content"
+            if not trusted:
+                _read_to_the_end(archive)
+            with workspace.progress.stage(f"unpacking {target.name}", "bytes") as update:
+                update(0)
+                unpack_archive(archive, content, update=update)
+            folder = _task_in(content, archive, target.name)
+            if not trusted:
+                # What is remembered of files here is of no use anywhere else.
+                here = dataclasses.replace(workspace, cache_dir=Path(work) / "cache")
+                problems = read_task_folder(folder, here).problems
+                if problems:
+                    raise problems.error(
+                        f"The archive {archive} can't be used; wrong are:",
+                        "Get it again from a source that you trust.",
+                    )
+            try:
+                folder.rename(target)
+            except OSError:
+                if not (target / METADATA).is_file():  # or another process was faster
+                    raise
+    except OSError as error:
+        kind = UnwritableError if is_about_the_place(error) else TaskError
+        raise kind(f"{archive} can't be unpacked to {target}: {error}.") from error
+
+
+def _read_to_the_end(archive: Path) -> None:
+    """Lets gzip compare its checksum, which comes last, behind the end of the tar."""
+    try:
+        with gzip.open(archive) as file:
+            while file.read(_BLOCK_BYTES):
+                pass
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise TaskError(
+            f"The archive {archive} is damaged or no .tar.gz: {error}. Get it again from a source "
+            "that you trust."
+        ) from error
+
+
+def _task_in(content: Path, archive: Path, folder_name: str) -> Path:
+    """The only task in an unpacked archive, which must be the one that was wanted."""
+    folders = [path.parent for path in content.rglob(METADATA)]
+    shown = ", ".join(sorted(path.name for path in folders[:10])) or "none"
+    if len(folders) != 1 or folders[0].name != folder_name:
+        raise TaskError(
+            f"The archive {archive} should hold the task {folder_name}, but the tasks in it are: "
+            f"{shown}. It isn't used; get the right one."
+        )
+    try:
+        text = (folders[0] / METADATA).read_text(encoding="utf-8-sig")
+        metadata = TaskMetadata.model_validate(json.loads(text))
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+        )
+        raise TaskError(f"{METADATA} in the archive {archive} can't be used: {wrong}.") from error
+    except SYNTAX_ERRORS as error:
+        raise TaskError(f"{METADATA} in the archive {archive} is no JSON: {error}.") from error
+    if metadata.name != folder_name:
+        raise TaskError(
+            f"The archive {archive} should hold the task {folder_name}, but its {METADATA} says "
+            f"that it is {metadata.name}. It isn't used; get the right one."
+        )
+    return folders[0]

@@ -1,23 +1,26 @@
 """Zips that were split into parts (``x.z01``, ``x.z02``, ..., ``x.zip``).
 
-The parts are read as one long file, with a directory appended that says where in it each member
-begins; then it is a zip like any other. Nothing is copied. The format: PKWARE's APPNOTE.TXT,
-sections 4.3 and 4.4 (https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT).
+A split zip's directory says on which part each member begins, and where in that part; Python's
+zipfile knows a single file only. So the parts are read as one long file, with another directory
+appended: with places in all parts together, in the 64 bit form that fits any size. Then it is a
+zip like any other, and nothing is copied. The format: PKWARE's APPNOTE.TXT, sections 4.3, 4.4 and
+4.5.3 (https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT).
 """
 
 from __future__ import annotations
 
 import io
 import re
+import struct
 import zipfile
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from hearbench.errors import TaskError
-from hearbench.tasks.archives.split_directory import End, joined_directory, read_end
 from hearbench.tasks.archives.unpacking import DamagedError, Unpacking
 from hearbench.tasks.archives.zip import ZIP_DAMAGE, extract_zip
 
@@ -26,6 +29,18 @@ __all__ = ["extract_split_zip", "is_split", "order_parts", "parts_beside"]
 _PART = re.compile(r"(?P<stem>.+)\.(?:z(?P<number>\d{2,})|zip)", re.IGNORECASE | re.DOTALL)
 _BUFFER_BYTES = 1 << 16
 _SHOWN_MISSING = 10
+_END = struct.Struct("<4s4H2LH")
+_END_MAGIC = b"PK\x05\x06"
+_LOCATOR = struct.Struct("<4sLQL")
+_LOCATOR_MAGIC = b"PK\x06\x07"
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_END64_MAGIC = b"PK\x06\x06"
+_ENTRY = struct.Struct("<4s6H3L5H2L")
+_ENTRY_MAGIC = b"PK\x01\x02"
+_MAX_COMMENT_BYTES = 0xFFFF
+_FULL16 = 0xFFFF
+_FULL32 = 0xFFFFFFFF
+_EXTRA64 = 0x0001
 
 
 def extract_split_zip(parts: Sequence[Path], unpacking: Unpacking) -> None:
@@ -41,9 +56,9 @@ def extract_split_zip(parts: Sequence[Path], unpacking: Unpacking) -> None:
     try:
         joined = _Joined(parts)
         with joined:
-            end = read_end(joined)
+            end = _read_end(joined)
             _check_count(parts, end)
-            joined.append(joined_directory(joined, end, joined.starts))
+            joined.append(_joined_directory(joined, end, joined.starts))
             with io.BufferedReader(joined, _BUFFER_BYTES) as file:
                 extract_zip(file, unpacking, where=joined.parts_of)
     except (*ZIP_DAMAGE, DamagedError) as error:
@@ -54,7 +69,7 @@ def is_split(path: Path) -> bool:
     """Whether a zip is one of several parts."""
     try:
         with _Joined([path]) as file:
-            return read_end(file).n_parts > 1
+            return _read_end(file).n_parts > 1
     except ZIP_DAMAGE:
         return False
 
@@ -111,7 +126,7 @@ def _stem_and_number(path: Path) -> tuple[str, int | None]:
     return match["stem"], None if match["number"] is None else int(match["number"])
 
 
-def _check_count(parts: Sequence[Path], end: End) -> None:
+def _check_count(parts: Sequence[Path], end: _End) -> None:
     if len(parts) == end.n_parts:
         return
     stem = _stem_and_number(parts[-1])[0]
@@ -201,3 +216,145 @@ class _Joined(io.RawIOBase):
                 self._open[1].close()
             self._open = (index, io.FileIO(self._paths[index]))
         return self._open[1]
+
+
+@dataclass(frozen=True)
+class _End:
+    """What the record at a zip's very end says.
+
+    Attributes:
+        n_parts: How many parts there are; 1 for a zip that isn't split.
+        part: The part in which the directory begins, from 0.
+        offset: Where in that part.
+        n_entries: How many members it lists.
+    """
+
+    n_parts: int
+    part: int
+    offset: int
+    n_entries: int
+
+
+def _read_end(file: io.RawIOBase) -> _End:
+    """Reads the end record of a zip.
+
+    Raises:
+        DamagedError: There is none.
+    """
+    size = file.seek(0, io.SEEK_END)
+    begin = max(0, size - _END.size - _MAX_COMMENT_BYTES)
+    tail = _read(file, begin, size - begin)
+    place = tail.rfind(_END_MAGIC, 0, max(0, len(tail) - _END.size) + len(_END_MAGIC))
+    if place < 0:
+        raise DamagedError("it has no end record, as the last part has (the one called .zip)")
+    _, number, part, _, n_entries, _, offset, _ = _END.unpack_from(tail, place)
+    end = _End(number + 1, part, offset, n_entries)
+    locator_at = begin + place - _LOCATOR.size
+    if locator_at < 0:
+        return end
+    magic, *_ = locator = _LOCATOR.unpack(_read(file, locator_at, _LOCATOR.size))
+    if magic != _LOCATOR_MAGIC:
+        return end
+    # In all that is known to split, the record lies right before what tells where it lies.
+    magic, _, _, _, number, part, _, n_entries, _, offset = _END64.unpack(
+        _read(file, locator_at - _END64.size, _END64.size)
+    )
+    if magic != _END64_MAGIC or locator[3] not in (0, number + 1):
+        raise DamagedError("its 64 bit end record is broken")
+    return _End(number + 1, part, offset, n_entries)
+
+
+def _joined_directory(file: io.RawIOBase, end: _End, starts: Sequence[int]) -> bytes:
+    """The directory and end record that make one zip of the parts, to be appended to them.
+
+    Args:
+        file: All parts, one after the other.
+        end: Its end record.
+        starts: Where each part begins in it, and where the last one ends.
+
+    Raises:
+        DamagedError: The directory is broken, or of other parts.
+    """
+    reader = io.BufferedReader(file, 1 << 16)
+    try:
+        reader.seek(_place(starts, end.part, end.offset))
+        entries = b"".join(_entry(reader, starts) for _ in range(end.n_entries))
+    finally:
+        reader.detach()
+    place = starts[-1]
+    n_entries = end.n_entries
+    end64 = _END64.pack(
+        _END64_MAGIC, _END64.size - 12, 45, 45, 0, 0, n_entries, n_entries, len(entries), place
+    )
+    locator = _LOCATOR.pack(_LOCATOR_MAGIC, 0, place + len(entries), 1)
+    last = _END.pack(_END_MAGIC, 0, 0, _FULL16, _FULL16, _FULL32, _FULL32, 0)
+    return entries + end64 + locator + last
+
+
+def _entry(reader: IO[bytes], starts: Sequence[int]) -> bytes:
+    content = reader.read(_ENTRY.size)
+    if len(content) < _ENTRY.size or not content.startswith(_ENTRY_MAGIC):
+        raise DamagedError("its directory is broken, or the parts are not of one archive")
+    head = list(_ENTRY.unpack(content))
+    name_bytes, extra_bytes, comment_bytes = head[10:13]
+    name = reader.read(name_bytes)
+    extra = reader.read(extra_bytes)
+    comment = reader.read(comment_bytes)
+    if len(name) + len(extra) + len(comment) != name_bytes + extra_bytes + comment_bytes:
+        raise DamagedError("its directory is cut off")
+    packed, unpacked, part, offset = head[8], head[9], head[13], head[16]
+    rest, wide = _without_wide_sizes(extra)
+    # The long values come in this order, and only those that don't fit their place.
+    n_long = (unpacked == _FULL32) + (packed == _FULL32) + (offset == _FULL32)
+    if len(wide) < 8 * n_long + 4 * (part == _FULL16):
+        raise DamagedError(f"its directory lacks the sizes of {name!r}")
+    longs = list(struct.unpack_from(f"<{n_long}Q", wide))
+    if unpacked == _FULL32:
+        unpacked = longs.pop(0)
+    if packed == _FULL32:
+        packed = longs.pop(0)
+    if offset == _FULL32:
+        offset = longs.pop(0)
+    if part == _FULL16:
+        (part,) = struct.unpack_from("<L", wide, 8 * n_long)
+    place = _place(starts, part, offset)
+    extra = struct.pack("<2H3Q", _EXTRA64, 24, unpacked, packed, place) + rest
+    if len(extra) > _FULL16:
+        raise DamagedError(f"its directory says too much of {name!r}")
+    head[8], head[9], head[11], head[13], head[16] = _FULL32, _FULL32, len(extra), 0, _FULL32
+    return _ENTRY.pack(*head) + name + extra + comment
+
+
+def _without_wide_sizes(extra: bytes) -> tuple[bytes, bytes]:
+    """The extra field without the 64 bit sizes, and these."""
+    rest = b""
+    wide = b""
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<2H", extra)
+        if kind == _EXTRA64:
+            wide = extra[4 : 4 + size]
+        else:
+            rest += extra[: 4 + size]
+        extra = extra[4 + size :]
+    return rest, wide
+
+
+def _place(starts: Sequence[int], part: int, offset: int) -> int:
+    if part + 1 >= len(starts) or starts[part] + offset > starts[part + 1]:
+        raise DamagedError(
+            f"its directory points beyond part {part + 1}, which is cut off, or of another archive"
+        )
+    return starts[part] + offset
+
+
+def _read(file: io.RawIOBase, place: int, size: int) -> bytes:
+    if place < 0:
+        raise DamagedError("it is too short")
+    file.seek(place)
+    content = b""
+    while len(content) < size:
+        more = file.read(size - len(content))
+        if not more:
+            raise DamagedError("it is too short")
+        content += more
+    return content

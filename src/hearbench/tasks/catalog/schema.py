@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    Strict,
+    ValidationError,
+    model_validator,
+)
 
 from hearbench.errors import TaskError, UnknownNameError
+from hearbench.files import SYNTAX_ERRORS
 from hearbench.records import Record
 from hearbench.registry import did_you_mean
-from hearbench.tasks.catalog.downloads import Download, FilePart, Text, WebAddress
-from hearbench.tasks.catalog.modes import (
-    Downloads,
-    Flag,
-    Folds,
-    ModeSpec,
-    PlainName,
-    Positive,
-    TfdsSource,
-)
-from hearbench.tasks.catalog.toml import explain, parse
+from hearbench.tasks.catalog.downloads import Download, FilePart, Text, WebAddress, check_downloads
+from hearbench.tasks.problems import Problems
 from hearbench.tasks.recipe import Recipe
-from hearbench.tasks.spec import SplitMode, score_problems
+from hearbench.tasks.spec import SplitMode, is_plain_name, score_problems
+from hearbench.tasks.splits import TRAIN_VALID_TEST
 from hearbench.tasks.task_type import TASK_TYPES, EmbeddingType, PredictionType, TaskType, task_type
+from hearbench.toml import tomllib
 
 __all__ = ["DOMAINS", "Domain", "Download", "FilePart", "ModeSpec", "TaskSpec", "TfdsSource"]
 
@@ -36,6 +39,94 @@ ParamGrid = dict[
     Annotated[list[Annotated[int | float, Field(ge=0, allow_inf_nan=False)]], Field(min_length=1)],
 ]
 Params = dict[Literal["event_postprocessing_grid", "task_specific_param_grid"], ParamGrid]
+_SHOWN = 20  # of each kind of mistake in a file
+
+
+def _plain(text: str) -> str:
+    if not is_plain_name(text):
+        raise ValueError(
+            f"{text!r} can't be part of a folder's name; use letters, digits and _ . + -"
+        )
+    return text
+
+
+def _max_duration(value: Any) -> Any:
+    # By hand, as pydantic would complain about a union once for each of its members.
+    numbers = value.values() if isinstance(value, dict) else [value]
+    for number in numbers:
+        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if not (is_number and 0 < number < math.inf):
+            raise ValueError(f"a duration is a positive number of seconds, not {number!r}")
+    if isinstance(value, dict) and (not value or not set(value) <= set(TRAIN_VALID_TEST)):
+        raise ValueError(
+            f"it has numbers for train, valid or test, not for {sorted(map(str, value))}"
+        )
+    return value
+
+
+# Strict, because a TOML file that says "5" where 5 is meant, or true for 1, is wrong.
+Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
+Percent = Annotated[float, Strict(), Field(ge=0, le=100)]
+Count = Annotated[int, Strict(), Field(ge=1)]
+Folds = Annotated[int, Strict(), Field(ge=3, le=100)]
+Flag = Annotated[bool, Strict()]
+PlainName = Annotated[str, AfterValidator(_plain)]
+SplitName = Literal["train", "valid", "test"]
+MaxDuration = Annotated[float | dict[SplitName, float], BeforeValidator(_max_duration)]
+Downloads = Annotated[tuple[Download, ...], AfterValidator(check_downloads)]
+
+
+class TfdsSource(Record):
+    """The TensorFlow dataset that a task was exported from.
+
+    Attributes:
+        name: Name of the dataset.
+        version: Its version.
+        splits: Its splits that were exported.
+    """
+
+    name: PlainName
+    version: PlainName
+    splits: Annotated[tuple[Text, ...], Field(min_length=1)]
+
+
+class ModeSpec(Record):
+    """What is particular to one mode of a task; whatever is None is as in the task.
+
+    Attributes:
+        sample_duration_s: Length in seconds that every clip is brought to.
+        nfolds: Number of folds.
+        split_percentage: Percentages of train, valid and test, where splits are cut out of
+            train; None for 80, 10 and 10.
+        max_duration_s: Total duration in seconds that is kept of every fold, or of each of
+            train, valid and test by name; without one, all is kept.
+        downloads: The files of this mode's corpus.
+        clips: Number of clips in all splits together, where it is known.
+        hours: Total duration of the audio as published, where clips differ in length.
+        leaderboard: Column of the benchmark's table of results that it is.
+    """
+
+    sample_duration_s: Positive | None = None
+    nfolds: Folds | None = None
+    split_percentage: dict[SplitName, Percent] | None = None
+    max_duration_s: MaxDuration | None = None
+    downloads: Downloads | None = None
+    clips: Count | None = None
+    hours: Positive | None = None
+    leaderboard: Text | None = None
+
+    @model_validator(mode="after")
+    def _percentages(self) -> ModeSpec:
+        given = self.split_percentage
+        if given is None:
+            return self
+        if set(given) != set(TRAIN_VALID_TEST) or not given["train"]:
+            raise ValueError("split_percentage has numbers for train (not 0), valid and test")
+        if not math.isclose(sum(given.values()), 100):
+            raise ValueError(
+                f"split_percentage adds up to {sum(given.values()):g}, where it should be 100"
+            )
+        return self
 
 
 class TaskSpec(Record):
@@ -230,11 +321,11 @@ class TaskSpec(Record):
         Raises:
             TaskError: As in :meth:`from_toml`.
         """
-        values = parse(text, source)
+        values = _parse(text, source)
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise explain(error, source, _MODELS) from error
+            raise _explain(error, source, _MODELS) from error
 
 
 _MODELS: dict[str, type[BaseModel]] = {
@@ -248,3 +339,42 @@ _MODELS: dict[str, type[BaseModel]] = {
 
 def _by_name(values: Mapping[Any, Any] | None) -> dict[str, Any] | None:
     return None if values is None else dict(values)
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    """The values of a TOML file; ``source`` names it in messages.
+
+    Raises:
+        TaskError: It is no TOML.
+    """
+    try:
+        values: dict[str, Any] = tomllib.loads(text)
+    except SYNTAX_ERRORS as error:
+        raise TaskError(f"The task file {source} is no TOML: {error}.") from error
+    return values
+
+
+def _explain(
+    error: ValidationError, source: str, models: Mapping[str, type[BaseModel]]
+) -> TaskError:
+    """All that is wrong with such a file in one error.
+
+    Args:
+        error: What pydantic says of its values.
+        source: Names the file.
+        models: The model below each key of a table, and that of the whole file below ``""``.
+    """
+    problems = Problems(examples=_SHOWN)
+    for item in error.errors(include_url=False):
+        place = item["loc"]
+        key = ".".join(map(str, place))
+        if item["type"] == "extra_forbidden":
+            within = next((str(part) for part in place[-2::-1] if part in models), "")
+            known = did_you_mean(str(place[-1]), list(models[within].model_fields))
+            problems.add("unknown keys", f"{key}. {known}")
+        elif item["type"] == "missing":
+            problems.add("keys that are missing", key)
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            problems.add("values", f"{key}: {message}" if key else message)
+    return problems.error(f"The task file {source} can't be used; wrong are:", "Mend these.")

@@ -1,8 +1,7 @@
 """Fetching files over HTTP: resumed, retried, several at a time, and checked before they count."""
 
-from hearbench.tasks.fetch.many import TooLittleRoomError, fetch, fetch_each
+from hearbench.tasks.fetch.many import TooLittleRoomError, fetch, fetch_each, read_remote
 from hearbench.tasks.fetch.remote import RemoteFile, RetryPolicy, TransferError
-from hearbench.tasks.fetch.small import read_remote
 
 __all__ = [
     "RemoteFile",

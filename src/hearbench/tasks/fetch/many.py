@@ -1,18 +1,24 @@
-"""Fetching several files into a folder."""
+"""Fetching several files into a folder, or a small text into memory."""
 
 from __future__ import annotations
 
+import tempfile
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hearbench.errors import DownloadError
 from hearbench.tasks.fetch.part import free_bytes, part_size
 from hearbench.tasks.fetch.pool import HAND_IN, Pool
-from hearbench.tasks.fetch.remote import RemoteFile, RetryPolicy
+from hearbench.tasks.fetch.remote import RemoteFile, RetryPolicy, TransferError
+from hearbench.tasks.fetch.transfer import Transfer
 from hearbench.tasks.inventory import md5_digests, remember_md5
 from hearbench.workspace import Workspace
 
-__all__ = ["TooLittleRoomError", "fetch", "fetch_each"]
+__all__ = ["TooLittleRoomError", "fetch", "fetch_each", "read_remote"]
+
+# A record's description or a list of check sums has a few kB.
+_MOST_BYTES = 16 << 20
 
 
 class TooLittleRoomError(DownloadError):
@@ -172,3 +178,26 @@ def _check_room(files: Sequence[RemoteFile], folder: Path) -> None:
             f"bytes are needed, and the disk of {folder} has {free} free. Make room, or choose "
             "another folder, and run the same again."
         )
+
+
+def read_remote(url: str, *, policy: RetryPolicy | None = None) -> bytes:
+    """What lies at an address, all of it.
+
+    Raises:
+        TransferError: It can't be had, or is far too long; the message says why.
+    """
+
+    def refuse_much(done: int, size: int | None) -> None:
+        if max(done, size or 0) > _MOST_BYTES:
+            raise TransferError(f"has more than {_MOST_BYTES >> 20} MiB, which can't be right")
+
+    with tempfile.TemporaryDirectory(prefix="hearbench-") as folder:
+        transfer = Transfer(
+            RemoteFile("content", url),
+            url,
+            Path(folder),
+            policy=policy or RetryPolicy(),
+            stop=threading.Event(),
+            report=refuse_much,
+        )
+        return transfer.run().read_bytes()

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hearbench._version import __version__
-from hearbench.tasks.fetch.answers import (
+from hearbench.tasks.fetch.listening import (
     BrokenError,
+    Listener,
     is_chunked,
     length_of,
     missed_whole,
     span_of,
 )
-from hearbench.tasks.fetch.listening import Listener
 from hearbench.tasks.fetch.part import Part, PartNotes, free_bytes, open_part
 from hearbench.tasks.fetch.remote import (
     PassingError,
