@@ -31,7 +31,7 @@ def top1_accuracy(
 def chroma_accuracy(
     probabilities: npt.NDArray[np.floating], targets: npt.NDArray[np.integer]
 ) -> float:
-    """As `top1_accuracy`, with indices that differ by whole octaves counted as equal.
+    """Share of clips whose highest probability is at their label or whole octaves from it.
 
     The vocabulary of a pitch task is a run of semitones, so indices are compared modulo 12.
     """

@@ -34,7 +34,7 @@ MEMORY_LIMIT_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class DistanceMeasures:
-    """What the distances of a split's clips say.
+    """Scores of the distances between a split's clips.
 
     Attributes:
         retrieval: Per clip; NaN where it isn't a query.

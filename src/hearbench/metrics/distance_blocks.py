@@ -28,7 +28,7 @@ _ONE = np.uint32(1)
 
 @dataclass(frozen=True)
 class Sameness:
-    """Which clips are the same.
+    """Says which clips count as the same.
 
     Attributes:
         targets: (n_clips, n_labels) multi-hot.
@@ -61,12 +61,12 @@ class Sameness:
 
 
 def rows_per_block(n_clips: int) -> int:
-    """How many queries fit into a block, so that memory doesn't grow with the clips' square."""
+    """Number of queries in a block, so that memory doesn't grow with the square of the clips."""
     return max(1, _PAIRS_PER_BLOCK // max(1, n_clips))
 
 
 def key_scale(embeddings: npt.NDArray[np.floating]) -> float:
-    """What embeddings are multiplied by before distances are taken.
+    """The factor that embeddings are multiplied by before distances are taken.
 
     1, or a power of two that is less where a sum of differences might not fit into float32.
     """
@@ -93,7 +93,7 @@ def key_blocks(
 
     Args:
         embeddings: (n_clips, size), finite.
-        sameness: Of the same clips.
+        sameness: Says which of these clips are the same.
         rows: Positions of the clips whose distances are wanted.
         block_rows: How many at a time; by default as memory allows.
         device: The torch device that computes.

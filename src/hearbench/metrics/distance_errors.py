@@ -44,10 +44,10 @@ class StandardErrors:
     """Standard errors; NaN where a score or its spread isn't defined.
 
     Attributes:
-        mean_average_precision: Of retrieval.
-        precision_at: Per k.
-        auc: Of same-different.
-        eer: Likewise.
+        mean_average_precision: Error of retrieval's mean average precision.
+        precision_at: Errors of the precisions at k, by k.
+        auc: Error of the AUC of same-different.
+        eer: Error of the EER of same-different.
     """
 
     mean_average_precision: float
@@ -57,7 +57,7 @@ class StandardErrors:
 
 
 def n_looked_at(n_clips: int, max_pairs: int = _PAIRS) -> int:
-    """Of how many clips the influence is looked at."""
+    """Number of clips whose influence is looked at."""
     return min(n_clips, max(2, max_pairs // max(1, n_clips)))
 
 
@@ -74,11 +74,11 @@ def standard_errors(
     """Standard errors over clips of what `measure_distances` gave.
 
     Args:
-        embeddings: (n_clips, size), those that were measured.
-        sameness: Likewise.
-        measures: What was measured.
-        seed: Of the sample of clips.
-        max_pairs: How many distances are looked at.
+        embeddings: (n_clips, size) embeddings that were measured.
+        sameness: Says which of these clips are the same.
+        measures: Their scores.
+        seed: Seed of the sample of clips.
+        max_pairs: Most distances that are looked at.
         device: The torch device that computes the distances.
         update: Receives progress in clips after every block.
     """
@@ -111,8 +111,7 @@ class _PairInfluence:
     """The influence of clips on AUC and EER.
 
     Args:
-        pairs: The scores.
-        n_clips: Of the split.
+        n_clips: Clips of the split.
     """
 
     def __init__(self, pairs: SameDifferent, n_clips: int) -> None:
@@ -195,7 +194,7 @@ def _steepness(pairs: SameDifferent) -> tuple[float, float]:
 
 
 class _Changes(NamedTuple):
-    """What queries lose and gain by each clip's absence, summed over queries."""
+    """Losses and gains of queries by each clip's absence, summed over queries."""
 
     total: npt.NDArray[np.float64]
     squared: npt.NDArray[np.float64]
@@ -205,7 +204,7 @@ class _Jackknife:
     """Adds up what leaving out each clip changes for some queries.
 
     Args:
-        scores: Of all clips.
+        scores: Scores of all clips.
         share: Of the clips whose rows will be added.
     """
 
@@ -246,7 +245,7 @@ class _Jackknife:
         return self._error(self._scores.average_precision, self._average)
 
     def precision_at(self, k: int) -> float:
-        """Likewise of precision at k."""
+        """The mean precisions at k without each clip in turn."""
         return self._error(self._scores.precision_at[k], self._precision[k])
 
     def _no_changes(self) -> _Changes:
@@ -269,7 +268,7 @@ class _Jackknife:
 def _average_precision_changes(
     row: npt.NDArray[np.uint32], is_same: npt.NDArray[np.bool_], found: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """What leaving out each clip adds to the average precision of one query, (n_clips,)."""
+    """Changes of one query's average precision by leaving out each clip, (n_clips,)."""
     keys = np.sort(row[found])
     n_same = len(keys)
     hits = np.searchsorted(keys, keys, side="right").astype(np.float64)

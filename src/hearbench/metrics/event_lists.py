@@ -52,7 +52,7 @@ class EventArrays:
 
     @property
     def offset_s(self) -> npt.NDArray[np.float64]:
-        """Offsets in seconds, as scores compare them."""
+        """Offsets in seconds, the unit in which scores compare them."""
         return self.offset_ms / _MS_PER_S
 
     @cached_property
@@ -108,7 +108,6 @@ class EventArrays:
         Args:
             events: The events; a clip that is missing has none.
             clips: Names of all clips, by position.
-            labels: The vocabulary.
             what: What the events are, for messages ("reference").
 
         Raises:
@@ -129,7 +128,7 @@ class EventArrays:
     def to_mapping(
         self, clips: Sequence[str], labels: Sequence[str]
     ) -> dict[str, list[dict[str, Any]]]:
-        """As ``{clip: [{"label", "start", "end"}, ...]}`` in ms.
+        """Converts the events to ``{clip: [{"label", "start", "end"}, ...]}`` in ms.
 
         Every clip is there, one without events with an empty list; a clip's events are in the
         order of their onsets, then of the vocabulary.

@@ -1,4 +1,4 @@
-"""Which reference and which estimated events belong together: one-to-one, as many as possible.
+"""Matching of reference and estimated events: one-to-one, as many pairs as possible.
 
 Two events of one clip can match if their labels are equal, their onsets differ by at most a
 collar, and, where a rule asks for it, their offsets by at most the larger of a collar and a
@@ -35,7 +35,7 @@ _PAIRS_PER_BLOCK = 1 << 22
 
 @dataclass(frozen=True)
 class MatchRule:
-    """When two events of one clip and label can match.
+    """The conditions on which two events of one clip and label can match.
 
     Attributes:
         onset_collar_s: Largest difference of the onsets, inclusive; above 0.

@@ -1,4 +1,4 @@
-"""How many pairs have each distance, exactly and in bounded memory.
+"""Counts of the pairs at each distance, exact and in bounded memory.
 
 Keys (`hearbench.metrics.distance_blocks`) are counted in pages of 65536 counters that are made when
 first needed. Where there are more pages than memory allows, the lowest are counted first and the
@@ -30,7 +30,7 @@ class DistanceCounts:
     Attributes:
         bits: (n,) uint32, of the float32 distances, ascending.
         same: (n,) pairs of clips that are the same.
-        different: (n,) pairs of clips that aren't.
+        different: (n,) pairs of different clips.
     """
 
     bits: npt.NDArray[np.uint32]

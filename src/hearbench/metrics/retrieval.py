@@ -28,8 +28,8 @@ class RetrievalScores:
     """Scores per query; NaN for a clip that no other is the same as.
 
     Attributes:
-        average_precision: (n_queries,).
-        precision_at: (n_queries,) per k.
+        average_precision: (n_queries,) average precisions.
+        precision_at: (n_queries,) precisions at k, by k.
     """
 
     average_precision: npt.NDArray[np.float64]

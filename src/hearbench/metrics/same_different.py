@@ -32,7 +32,7 @@ class Ladder:
     """The curves at some thresholds, ascending.
 
     Attributes:
-        bits: (n,) uint32, of the float32 thresholds.
+        bits: (n,) uint32, the bits of the float32 thresholds.
         same: (n,) share of the same pairs that are at most that far apart.
         different: (n,) share of the different pairs.
     """
@@ -44,13 +44,13 @@ class Ladder:
 
 @dataclass(frozen=True)
 class SameDifferent:
-    """What the pairs of a split say.
+    """Scores of telling same pairs of a split from different ones by their distance.
 
     Attributes:
         n_same: Pairs of clips that are the same.
-        n_different: Pairs of clips that aren't.
+        n_different: Pairs of different clips.
         auc: NaN if either kind is missing.
-        eer: Likewise.
+        eer: NaN if either kind is missing.
         eer_threshold: The lower of the two distances between which the equal error rate lies.
         ladder: The curves at some thresholds.
     """
@@ -68,7 +68,7 @@ class SameDifferentSum:
 
     Args:
         n_same: Pairs of clips that are the same, in all.
-        n_different: Pairs of clips that aren't.
+        n_different: Pairs of different clips.
     """
 
     def __init__(self, n_same: int, n_different: int) -> None:

@@ -68,7 +68,7 @@ def get_scene_score(name: str) -> SceneScore:
     """The scene score of that name.
 
     Raises:
-        UnknownNameError: There is none.
+        UnknownNameError: There is no such score.
     """
     return _SCENE.get(name)
 

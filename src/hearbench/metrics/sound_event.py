@@ -68,9 +68,8 @@ def event_scores(
 
     Args:
         reference: ``{clip: [{"label", "start", "end"}, ...]}``, times in ms.
-        estimate: Likewise. Clips that are in one of the two only count as well.
-        labels: The vocabulary.
-        name: Of the score, see `event_score_names`.
+        estimate: The estimated events. Clips that are in one of the two only count as well.
+        name: Name of the score, see `event_score_names`.
 
     Returns:
         For the F-measures ``f_measure``, ``precision``, ``recall`` and the counts ``Nref`` and
@@ -101,7 +100,6 @@ def event_f_measure(
     Args:
         reference: The annotated events.
         estimate: The events that were found, of the same clips.
-        labels: The vocabulary.
         rule: When two of them belong together.
     """
     pairs = match_events(reference, estimate, rule)
@@ -278,7 +276,7 @@ def get_event_score(name: str) -> EventScore:
     """The event score of that name.
 
     Raises:
-        UnknownNameError: There is none.
+        UnknownNameError: There is no such score.
     """
     return _EVENT.get(name)
 
@@ -294,8 +292,8 @@ class _SegmentCounts:
 
     Attributes:
         reference: (n_labels,) segments in which the label is active in the reference.
-        estimate: (n_labels,) likewise in the estimate.
-        both: (n_labels,) likewise in both.
+        estimate: (n_labels,) the same number in the estimate.
+        both: (n_labels,) the same number in both.
         substitutions: Labels that stand for another, summed over segments.
         deletions: Labels that are missing, beyond those.
         insertions: Labels that are too many, beyond those.

@@ -20,8 +20,8 @@ def rate(stages: Sequence[StageRecord], *, short: bool = False) -> str:
     """The throughput of stages of one kind, one after the other; empty where one isn't known.
 
     Args:
-        stages: Of the same unit.
-        short: For a narrow column.
+        stages: Stages whose counts have the same unit.
+        short: Whether the text fits a narrow column.
     """
     seconds = sum(stage.seconds for stage in stages)
     amounts = [s.throughput * s.seconds for s in stages if s.throughput is not None]

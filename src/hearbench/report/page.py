@@ -62,8 +62,7 @@ def report_page(report: RunReport, *, title: str = "Where the time went") -> str
     """The page's HTML.
 
     Args:
-        report: Of one result at least.
-        title: Its heading.
+        report: A report of at least one result.
     """
     body = "\n".join(
         (

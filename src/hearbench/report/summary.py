@@ -1,4 +1,4 @@
-"""What results say of the time and memory that they took."""
+"""Time and memory of evaluations, summed from their results."""
 
 from __future__ import annotations
 
@@ -21,21 +21,16 @@ class ResultReport(Record):
     """One result.
 
     Attributes:
-        folder: Where it lies.
-        model: Its name.
-        task: Its name.
-        protocol: Its name.
-        seed: Of the training.
+        seed: Seed of the training.
         created: When it was written, UTC, ISO 8601.
-        device: Where the probe was trained.
-        precision: Of its products.
-        versions: Of hearbench, Python and the libraries.
-        stages: In the order in which they ran.
+        device: Device that the probe was trained on.
+        precision: Precision of the matrix products during training.
+        versions: Versions of hearbench, Python and the libraries.
+        stages: The stages, in the order in which they ran.
         shares_embeddings: Whether an earlier result of the report was made from the same
             embeddings, so that their time counts there.
-        seconds: Of all stages; without embedding where that counts elsewhere.
+        seconds: Time of all stages, without embedding where that counts elsewhere.
         peak_memory_mb: The most of any stage, MiB; None where none is known.
-        notes: Of the result.
     """
 
     folder: str
@@ -69,8 +64,8 @@ class StageTotal(Record):
 
     Attributes:
         stage: One of `STAGES`.
-        seconds: Of all results.
-        share: Of the time of all stages, 0 to 1.
+        seconds: Time of this stage in all results.
+        share: Share of the time of all stages, 0 to 1.
     """
 
     stage: str
@@ -82,10 +77,10 @@ class RunReport(Record):
     """Several results.
 
     Attributes:
-        format_version: Of this layout.
-        results: In the order in which they were named.
-        totals: By stage.
-        seconds: Of everything.
+        format_version: Version of this format.
+        results: The results, in the order in which they were named.
+        totals: One total for each stage.
+        seconds: Time of all stages of all results.
         peak_memory_mb: The most of any result, MiB; None where none is known.
     """
 
@@ -119,7 +114,7 @@ def summarise(results: Iterable[tuple[Path, Result]]) -> RunReport:
     embedded: set[tuple[str, str, str, float]] = set()
     reports = []
     for folder, result in results:
-        # A store that was made anew took another time.
+        # A store that was made again took another time.
         store = (
             result.model.digest,
             result.task.digest,

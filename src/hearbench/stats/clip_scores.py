@@ -55,14 +55,14 @@ class ClipScore(Protocol):
     """A score of some clips under weights.
 
     Attributes:
-        n_clips: How many clips there are.
+        n_clips: Number of clips.
         bounds: Least and largest value that the score can take; infinite where there is none.
             What `hearbench.stats.intervals.bootstrap_interval` wants to know.
     """
 
     @property
     def n_clips(self) -> int:
-        """How many clips there are."""
+        """The number of clips."""
         ...
 
     @property
@@ -78,7 +78,7 @@ class ClipScore(Protocol):
 def scene_clip_score(
     name: str, probabilities: npt.NDArray[np.floating], targets: npt.NDArray[np.integer]
 ) -> ClipScore:
-    """A scene score by name.
+    """A scene score as a function of how often each clip counts.
 
     Args:
         name: See `hearbench.metrics.score_names`.
@@ -113,14 +113,12 @@ def event_clip_score(
     n_clips: int,
     labels: Sequence[str],
 ) -> ClipScore:
-    """An event score by name.
+    """An event score as a function of how often each clip counts.
 
     Args:
         name: See `hearbench.metrics.event_score_names`.
-        reference: Events whose clips are positions below ``n_clips``.
-        estimate: Likewise.
+        reference: Events whose clips, as in the estimate, are positions below ``n_clips``.
         n_clips: Clips in all, those without events too.
-        labels: The vocabulary.
 
     Raises:
         UnknownNameError: There is no such score.
@@ -244,9 +242,7 @@ def count_clips(
     """The counts that a score is made of; None for a score of which that isn't known.
 
     Args:
-        score: Which.
-        reference: Events whose clips are positions below ``n_clips``.
-        estimate: Likewise.
+        reference: Events whose clips, as in the estimate, are positions below ``n_clips``.
         n_clips: Clips in all, those without events too.
         n_labels: Size of the vocabulary.
     """

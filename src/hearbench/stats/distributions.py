@@ -25,7 +25,6 @@ def t_tail(value: float, freedom: float) -> float:
     """The probability that a variable of Student's t exceeds a value.
 
     Args:
-        value: Any number.
         freedom: Degrees of freedom; infinitely many are the normal distribution.
     """
     return float(special.stdtr(freedom, -value))

@@ -114,8 +114,8 @@ def score_interval(
     """The interval of an estimate of which the variance is known; see the module.
 
     Args:
-        estimate: Within the bounds.
-        variance: Of the estimate.
+        estimate: The estimate, within the bounds.
+        variance: Variance of the estimate.
         freedom: Degrees of freedom of the variance.
         n_clips: Test clips in all. Where the variance is 0, as all clips are right (or all
             wrong), the interval is as wide as that of an accuracy with so many clips.
@@ -147,7 +147,7 @@ def score_interval(
 
 
 def _size(variance_of_one: float, variance: float, n_clips: int) -> float:
-    """How many independent clips would give that variance."""
+    """The number of independent clips that would give that variance."""
     if variance <= _NO_VARIANCE or variance_of_one <= 0:
         return max(1.0, float(n_clips))
     return variance_of_one / variance
@@ -167,8 +167,8 @@ def spread(
 
     Args:
         replicates: (n_resamples,) finite.
-        n_clips: Test clips, of each fold.
-        seed_scores: As in `bootstrap_interval`.
+        n_clips: Test clips of each fold.
+        seed_scores: See `bootstrap_interval`.
     """
     sizes = np.atleast_1d(np.asarray(n_clips, dtype=np.float64))
     per_fold = float(sizes.mean())

@@ -48,7 +48,7 @@ def difference_interval(
         difference: A's score minus B's, each a mean over folds (and seeds).
         replicates: (n_resamples,) of the same difference, A and B on the same resamples: of
             `hearbench.stats.resampling.bootstrap`, ``found[a].mean(0) - found[b].mean(0)``.
-        n_clips: Test clips, of each fold.
+        n_clips: Test clips of each fold.
         level: Between 0 and 1.
         bounds: Of the score. With finite ones, models that agree on all n clips get an
             interval too: that of the share of clips on which they may differ, of which n clips
@@ -75,9 +75,7 @@ def bootstrap_p_value(
     With few clips on which the models differ, `permutation_p_value` keeps its size better.
 
     Args:
-        difference: As of `difference_interval`.
-        replicates: Likewise.
-        n_clips: Likewise.
+        difference: The observed difference of the scores.
 
     Returns:
         NaN where that interval is. Where all resamples have the same difference, 1 if it is 0,
@@ -108,8 +106,8 @@ def pooled_scene_clip_score(
 
     Args:
         name: See `hearbench.metrics.score_names`.
-        probabilities_a: A's, (n_clips, n_labels).
-        probabilities_b: B's, likewise.
+        probabilities_a: A's probabilities, (n_clips, n_labels).
+        probabilities_b: B's probabilities, (n_clips, n_labels).
         targets: (n_clips, n_labels), multi-hot.
 
     Raises:
@@ -131,15 +129,12 @@ def pooled_event_clip_score(
     n_clips: int,
     labels: Sequence[str],
 ) -> ClipScore:
-    """As `pooled_scene_clip_score`, of events.
+    """The score of 2 n clips, A's events and then B's, for `permutation_p_value`.
 
     Args:
         name: See `hearbench.metrics.event_score_names`.
-        reference: Events whose clips are positions below ``n_clips``.
-        estimate_a: A's, likewise.
-        estimate_b: B's, likewise.
+        reference: Events whose clips, as in the estimates, are positions below ``n_clips``.
         n_clips: Clips in all, those without events too.
-        labels: The vocabulary.
 
     Raises:
         UnknownNameError: There is no such score.
@@ -170,8 +165,7 @@ def permutation_p_value(
         pooled: Per fold, and there per pair of seeds, a score of A's clips followed by B's:
             `pooled_scene_clip_score`, `pooled_event_clip_score`. All of a fold have the same
             clips, which swap together.
-        n_permutations: How many.
-        seed: Decides which.
+        seed: Seed of the permutations.
 
     Returns:
         NaN if the observed difference is undefined. A permutation of which it is undefined
@@ -210,7 +204,7 @@ def _difference(
 
 
 def holm_divisors(p_values: Sequence[float], alpha: float) -> npt.NDArray[np.float64]:
-    """By how much Holm's method divides the level at which it looks at each test.
+    """The divisors of the level at which Holm's method looks at each test.
 
     It goes through the tests by their p-values, divides alpha by the number of those that are
     still to be looked at, and stops at the first that isn't below: that one and all after it are

@@ -41,7 +41,6 @@ class RankingClipScore:
     """``mAP``, ``aucroc`` or ``d_prime`` under weights; see `hearbench.stats.clip_scores`.
 
     Args:
-        name: Which.
         probabilities: (n_clips, n_labels).
         targets: (n_clips, n_labels), multi-hot.
     """

@@ -64,9 +64,8 @@ def resamples(
     """Blocks of (n_clips, n_resamples of the block): how often each clip was drawn.
 
     Args:
-        n_clips: How many there are.
-        n_resamples: How many in all blocks together.
-        strata: As of `bootstrap`.
+        n_resamples: Number of resamples in all blocks together.
+        strata: See `bootstrap`.
         seed: The same seed, strata and fold give the same resamples, and fewer of them are the
             first ones of more.
         fold: Position of the fold, which draws for itself.
@@ -113,8 +112,7 @@ def bootstrap(
     Args:
         folds: Per fold its scores, as many in every fold; all of a fold are of the same clips.
         strata: Per fold (n_clips,) as of `strata_of`, or None to draw from all clips alike.
-        n_resamples: How many.
-        seed: Decides what is drawn.
+        seed: Seed of the resamples.
 
     Returns:
         (n_scores, n_folds, n_resamples). The replicates of a task's score are the mean over

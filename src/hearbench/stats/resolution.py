@@ -17,7 +17,7 @@ __all__ = ["Resolution", "resolution"]
 
 @dataclass(frozen=True)
 class Resolution:
-    """In units of the score.
+    """Differences between models that the test clips can tell apart, in units of the score.
 
     Attributes:
         alone: Half-width of the interval of one score: "88 clips: +-4 points".
@@ -48,8 +48,8 @@ def resolution(
     Args:
         replicates: (n_models, n_resamples) of one task's score, all models on the same
             resamples; one model is enough if ``agreement`` is given.
-        n_clips: Test clips, of each fold.
-        level: Of the intervals.
+        n_clips: Test clips of each fold.
+        level: Confidence level of the intervals.
         power: Probability with which ``detectable`` is detected.
         agreement: Correlation of two models' replicates, at most 1; None to measure it as the
             mean over all pairs of models (0 for a single model: as if their clips differed).

@@ -23,11 +23,11 @@ _RANDOM = "the same call twice gives different embeddings, see determinism"
 
 
 def moved(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
-    """How far embeddings are apart, as a part of how much they vary; infinite for other shapes.
+    """Distance of embeddings, relative to their variation; infinite for different shapes.
 
     Args:
         one: (n_clips, ...).
-        other: Of the same clips.
+        other: Embeddings of the same clips.
     """
     if one.shape != other.shape or not np.array_equal(np.isfinite(one), np.isfinite(other)):
         return float("inf")
@@ -138,7 +138,7 @@ def check_determinism(context: Context) -> Finding:
 
 
 def repeats(context: Context) -> dict[str, float]:
-    """How far embeddings of the same clips are apart from call to call, by function.
+    """Measures how far embeddings of the same clips change from call to call, by function.
 
     Raises:
         ModelError: No function returns embeddings of the right shape.
@@ -169,7 +169,7 @@ def _verdict(
 
 
 def _share(value: float) -> str:
-    """Of the embeddings' variation."""
+    """A part of the embeddings' variation as a percentage."""
     if not np.isfinite(value):
         return "their shape, or which are NaN"
     digits = ".0%" if value >= 0.1 else ".2g"

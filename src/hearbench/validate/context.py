@@ -39,7 +39,7 @@ class Frames:
     Attributes:
         embeddings: (n_clips, n_frames, size).
         times_ms: (n_clips, n_frames).
-        duration_ms: Of each clip.
+        duration_ms: Duration of each clip.
     """
 
     embeddings: Array
@@ -52,24 +52,22 @@ class Context:
     """One validation.
 
     Attributes:
-        process: Runs the model.
         quick: Whether what needs 20 minutes of audio is left out.
         finds_order: Whether a call that fails is tried as the first call, too.
-        findings: Of the checks so far, by name.
-        imported: What its import showed.
-        loaded: What ``load_model`` gave.
+        findings: Findings of the checks so far, by name.
+        imported: Facts that the import of the model showed.
+        loaded: Facts about what ``load_model`` returned.
         sample_rate: In Hz, once known.
         sizes: By function, as the model says; those that it says.
         answers: Raw answers for white noise, by function and length in s.
-        frames: Of these, once their shapes are right.
-        scenes: Likewise.
+        frames: The timestamp embeddings in them, by length in s, once their shapes are right.
+        scenes: The scene embeddings in them, once their shape is right.
         hop_ms: Mean time between timestamps; 0 where no clip has two frames.
-        long: What came of 20 minutes, once run.
+        long: Results for 20 minutes of audio, once run.
         peak_mb: Most memory with 20 minutes, and of what.
         repeats: How far embeddings are apart from call to call, by function, once measured.
         earlier: Embeddings of the clips of ``behaviour`` by a process that has ended.
         order: A function that fails for what was called before it, once found.
-        latest: What the latest call returned.
     """
 
     process: ModelProcess
@@ -134,23 +132,23 @@ class Context:
         """Embeddings of either function.
 
         Raises:
-            ModelError, EmbeddingError, CallOrderError: As of ``timestamps`` and ``scene``.
+            ModelError, EmbeddingError, CallOrderError: See ``timestamps`` and ``scene``.
         """
         return self.scene(audio) if function == SCENE else self.timestamps(audio).embeddings
 
     def anyhow_timestamps(self, audio: Array) -> Frames:
-        """As ``timestamps``, if need be in a process that has called nothing before.
+        """Timestamp embeddings of clips, if need be from a process that has called nothing before.
 
         Raises:
-            ModelError, EmbeddingError: As of ``timestamps``.
+            ModelError, EmbeddingError: See ``timestamps``.
         """
         return self._anyhow(TIMESTAMPS, self._frames, audio)
 
     def anyhow_scene(self, audio: Array) -> Array:
-        """As ``scene``, if need be in a process that has called nothing before.
+        """Scene embeddings of clips, if need be from a process that has called nothing before.
 
         Raises:
-            ModelError, EmbeddingError: As of ``scene``.
+            ModelError, EmbeddingError: See ``scene``.
         """
         return self._anyhow(SCENE, self._scenes, audio)
 
@@ -178,7 +176,7 @@ class Context:
         except CannotRunError:
             raise
         except HearError as problem:
-            # Without a call it was loading it anew that failed.
+            # Without a call it was loading it again that failed.
             way = _way(self.process.calls[-1].function if self.process.calls else "", problem)
             if self.finds_order and self.process.calls and way not in self._always:
                 latest = self.latest
@@ -255,7 +253,7 @@ def frames_of(answer: Answer, n_clips: int, duration_ms: float, where: str) -> F
     if embeddings.shape[1] == 0:
         raise EmbeddingError(f"{TIMESTAMPS} on {where} returned no frame.")
     if embeddings.shape[2] == 0:
-        raise EmbeddingError(f"{TIMESTAMPS} on {where} returned embeddings of no numbers.")
+        raise EmbeddingError(f"{TIMESTAMPS} on {where} returned embeddings of no dimensions.")
     return Frames(_float32(embeddings), times.astype(np.float64), duration_ms)
 
 

@@ -36,7 +36,7 @@ _MOST_Z = 100.0
 
 @dataclass(frozen=True)
 class Answered:
-    """Where the frames answer to one sound.
+    """The place at which frames answer to one sound.
 
     Attributes:
         middle_ms: Of the frames that change; None where they aren't bounded.
@@ -51,7 +51,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Aligned:
-    """Where frames answer to several sounds, together.
+    """The places at which frames answer to several sounds, together.
 
     Attributes:
         offset_ms: By how much timestamps are late, in the middle of the sounds.
@@ -69,12 +69,12 @@ class Aligned:
 
 
 def answered(times_ms: Numbers, change: Numbers, hop_ms: float) -> Answered | None:
-    """Where the frames of a clip answer to one sound.
+    """Finds the place at which the frames of a clip answer to one sound.
 
     Args:
         times_ms: (n_frames,) ascending timestamps.
         change: (n_frames,) how much each frame's embedding moved.
-        hop_ms: Between timestamps.
+        hop_ms: Time between timestamps.
 
     Returns:
         The place; None if no frame moved, or all about as much.
@@ -121,7 +121,7 @@ def level_of(errors: Numbers) -> float:
 
 
 def standing_out(embeddings: npt.NDArray[np.float32]) -> Numbers:
-    """How far frames are from the usual ones, (n_frames,), in deviations of these.
+    """Distances of frames from the usual ones, (n_frames,), in deviations of these.
 
     Args:
         embeddings: (n_frames, size), of which most are of the same kind of sound.

@@ -185,7 +185,7 @@ def _few(items: Sequence[str]) -> str:
 
 
 def _seeded(context: Context) -> list[str]:
-    """Generators that have the same state in another process, too, as nobody's chance would."""
+    """Generators that have the same state in another process, too, which chance never gives."""
     imported = _imported(context)
     suspects = imported.effects.get("random", ())
     if not suspects:

@@ -48,11 +48,11 @@ _OUT_OF_MEMORY = (
 
 @dataclass(frozen=True)
 class LongRun:
-    """What came of 20 minutes; what failed is told by ``problems``.
+    """Results for 20 minutes of audio; ``problems`` has the failures.
 
     Attributes:
         problems: By function: why it has no results.
-        times_ms: (n_frames,) of the timestamp embeddings.
+        times_ms: (n_frames,) timestamps of the embeddings.
         finite: By function, whether embeddings and timestamps are.
         heard: Where frames heard the early and the late sounds: how much they stand out, by
             timestamp.

@@ -47,14 +47,10 @@ class CannotRunError(ModelError):
 
 @dataclass(frozen=True)
 class Subject:
-    """What is validated, and where it runs.
+    """The model under test, its options and where it runs.
 
     Attributes:
-        named: What the model's name stands for.
-        weights: Handed to its ``load_model``.
-        options: Likewise, as the user gave them.
-        interpreter: Runs it.
-        workspace: For the device and the cache, which it must not read.
+        workspace: Gives the device, and the cache, which the model must not read.
     """
 
     named: NamedModel
@@ -69,7 +65,6 @@ class Call:
     """A function of the API, and the clips that it was handed.
 
     Attributes:
-        function: Its name.
         audio: (n_clips, n_samples).
     """
 
@@ -79,15 +74,15 @@ class Call:
 
 @dataclass(frozen=True)
 class Imported:
-    """What the import of a module showed.
+    """Facts that the import of a module showed.
 
     Attributes:
         missing: Functions of the API that it lacks.
         below: Submodules that have the API.
         effects: What its code did: ``network``, ``writes``, ``programs``, and the ``random``
             generators that it may have seeded.
-        random_digests: Of their states.
-        watched: Whether this Python tells of effects.
+        random_digests: Digests of the generators' states.
+        watched: Whether this Python reports such effects.
     """
 
     missing: tuple[str, ...]
@@ -99,14 +94,14 @@ class Imported:
 
 @dataclass(frozen=True)
 class LoadedFacts:
-    """What ``load_model`` gave.
+    """Facts about what ``load_model`` returned.
 
     Attributes:
-        kind: Its class.
-        device: Where audio is put.
-        seconds: How long it took.
-        attributes: By name, as the worker describes them.
-        versions: Of Python and the libraries.
+        kind: Class of the model.
+        device: Device that audio is put on.
+        seconds: Time that it took to load.
+        attributes: Attributes by name, as the worker describes them.
+        versions: Versions of Python and the libraries.
     """
 
     kind: str
@@ -117,13 +112,10 @@ class LoadedFacts:
 
 
 class ModelProcess:
-    """Runs one model, and starts it anew after a crash.
-
-    Args:
-        subject: What runs.
+    """Runs one model, and starts it again after a crash.
 
     Attributes:
-        n_calls: How many the latest process has had.
+        n_calls: Number of calls that the latest process has had.
         calls: The latest of them, in order, as far as their audio isn't too long to be kept.
     """
 
@@ -239,7 +231,7 @@ class ModelProcess:
         """Whether what a function returns carries gradients where the caller leaves them on.
 
         Raises:
-            ModelError: As of ``call``.
+            ModelError: It fails, crashes or hangs.
         """
         worker = self._ready()
         self._note(Call(function, audio))

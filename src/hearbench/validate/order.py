@@ -22,7 +22,7 @@ Array = npt.NDArray[np.float32]
 Try = Callable[[str, Array], object]
 """Makes a call and reads what it returns; raises a HearError where either fails."""
 
-# Each takes a process of its own, in which the model is loaded anew.
+# Each takes a process of its own, in which the model is loaded again.
 _MOST_TRIED = 4
 OTHER = {SCENE: TIMESTAMPS, TIMESTAMPS: SCENE}
 """For each function the other one."""
@@ -40,7 +40,6 @@ class OrderFault:
     """A function that works after some calls and fails after others.
 
     Attributes:
-        function: Its name.
         text: When it works, when it fails, and how.
     """
 
@@ -54,10 +53,9 @@ def order_fault(
     """Whether a call failed for what was called before it, or for want of it.
 
     Args:
-        process: Runs the model; its latest call is the one that failed.
+        process: Its latest call is the one that failed.
         problem: How it failed.
-        attempt: Makes a call.
-        shown: Clips in words.
+        shown: Writes clips as text.
 
     Returns:
         None if it fails just so when it is the first call.

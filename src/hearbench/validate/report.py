@@ -28,14 +28,14 @@ Verdict = Literal["pass", "warning", "error", "skipped"]
 
 
 class CheckResult(Record):
-    """What came of one check.
+    """The result of one check.
 
     Attributes:
-        name: Of the check.
+        name: Name of the check.
         verdict: ``error`` where scores would be wrong or missing, ``warning`` for what may
             matter, ``skipped`` for what couldn't be told.
-        expected: What should be so.
-        found: What is so; of a skipped check, why it was.
+        expected: What a correct model does.
+        found: What this model does, or why the check was skipped.
         remedy: How to mend it; empty where nothing is to be mended.
         seconds: Wall-clock time.
     """
@@ -49,7 +49,7 @@ class CheckResult(Record):
 
 
 class ModelFacts(Record):
-    """What is known of the model; None where it didn't get so far.
+    """What the validation learned of the model; None for what it didn't get to.
 
     Attributes:
         name: Short, fit for a folder.
@@ -58,12 +58,12 @@ class ModelFacts(Record):
         options: Keyword options that were handed to its ``load_model``.
         python: The interpreter's program.
         kind: Class of what ``load_model`` returned.
-        device: Where audio was put.
-        sample_rate: In Hz.
-        scene_embedding_size: Numbers per clip, as the model says.
-        timestamp_embedding_size: Numbers per frame, as the model says.
-        hop_ms: Mean time between its timestamps.
-        load_s: How long ``load_model`` took.
+        device: Device that audio was put on.
+        sample_rate: Sample rate in Hz.
+        scene_embedding_size: Dimensions of a scene embedding, as the model says.
+        timestamp_embedding_size: Dimensions of a timestamp embedding, as the model says.
+        hop_ms: Mean time between its timestamps, in ms.
+        load_s: Time that ``load_model`` took, in s.
         peak_memory_mb: Most memory with 20 minutes of audio, in MiB.
         peak_memory_of: ``GPU`` or ``process``: which memory that is.
         versions: Of Python and of the libraries that it loaded.
@@ -90,10 +90,10 @@ class Report(Record):
     """All checks of one model.
 
     Attributes:
-        format_version: Of this form.
-        model: What is known of it.
+        format_version: Version of this format.
+        model: Facts about the model.
         quick: Whether checks that need 20 minutes of audio were left out.
-        checks: In the order in which they ran.
+        checks: The checks, in the order in which they ran.
         complete: Whether nothing stopped the validation.
         seconds: Wall-clock time.
     """
@@ -135,13 +135,9 @@ class Report(Record):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check says, before it has a name.
+    """The result of a check without its name; see :class:`CheckResult`.
 
     Attributes:
-        verdict: As of ``CheckResult``.
-        expected: Likewise.
-        found: Likewise.
-        remedy: Likewise.
         blocks: Whether checks that need this one can't run.
     """
 

@@ -44,9 +44,9 @@ class _Problem:
     """What is wrong with a function's answer to a clip.
 
     Attributes:
-        text: In words.
+        text: Says what is wrong.
         remedy: What to do about it, whatever the clip.
-        length_s: Of the clip.
+        length_s: Length of the clip.
         finite: Whether it isn't just NaN or infinity.
     """
 

@@ -50,8 +50,7 @@ class _Rule:
     """A check and its place among the others.
 
     Attributes:
-        name: As the report has it.
-        run: The check.
+        name: Name of the check in the report.
         needs: Checks without which it makes no sense; they run, too, where it is asked for.
         unless: Checks whose errors it would repeat.
         long: Whether it needs 20 minutes of audio.
@@ -142,15 +141,15 @@ def validate_model(
     The model runs in a process of its own, so that whatever it does, the report comes.
 
     Args:
-        spec: The model, as of :func:`hearbench.load_model`.
-        weights: Handed to its ``load_model``.
+        spec: The model, as :func:`hearbench.load_model` takes it.
+        weights: Weights to hand to its ``load_model``.
         workspace: Device that the model is moved to, and who shows progress; by default from the
             environment.
         interpreter: What runs the model; by default this Python.
         quick: Leaves out what needs 20 minutes of audio.
         only: Names of checks to run, with those that they need. By default all.
         skip: Names of checks to leave out.
-        stopped: Told what was found so far if something stops the validation, an interruption
+        stopped: Receives what was found so far if something stops the validation, an interruption
             or an error, before that is raised.
         **options: Further keywords of the module's ``load_model``.
 

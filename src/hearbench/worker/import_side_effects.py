@@ -1,4 +1,4 @@
-"""What the import of a model does beside defining things, without what its libraries do.
+"""Side effects of a model's import, without those of the libraries that it imports.
 
 Libraries write into folders of temporary files and start programs when they are imported; that is
 no model's doing. So what happens below the first lines of another package's module is left out.
@@ -20,7 +20,7 @@ from .watch import Watch, random_states
 __all__ = ["ImportWatch", "below_own", "places_of", "random_digests", "seeded_perhaps"]
 
 _PACKAGES = ("site-packages", "dist-packages")
-# Generators that nobody seeded begin with a number of 64 bits from the system.
+# Generators that no one seeded begin with a number of 64 bits from the system.
 _USUAL_SEED = 1 << 32
 
 

@@ -27,12 +27,12 @@ API_FUNCTIONS = ("load_model", "get_scene_embeddings", "get_timestamp_embeddings
 
 
 class Target(NamedTuple):
-    """What a user called a model, before anything is imported.
+    """The name that a user gave for a model, before anything is imported.
 
     Attributes:
         place: An import name, or the path of a file.
-        is_file: Which of them.
-        attribute: Of an object within the module that has the functions, or "".
+        is_file: Whether it is a file, not a module.
+        attribute: Name of an object within the module that has the functions, or "".
     """
 
     place: str

@@ -26,7 +26,7 @@ _MOST_FILES = 2000
 
 
 class Imports(NamedTuple):
-    """What source files import.
+    """The imports of source files.
 
     Attributes:
         sources: The files themselves, and those of other modules of the model's that they import,
@@ -134,11 +134,9 @@ def _below(folders: list[str], parts: list[str]) -> Iterator[str]:
 
 
 def all_read(watch: ReadWatch, module: Any, target: Target) -> dict[str, Any]:
-    """What a model has read so far, and what its source imports; it can be written as JSON.
+    """Lists what a model has read so far and what its source imports, ready for JSON.
 
     Args:
-        watch: Its own.
-        module: The imported module.
         target: What the user called it.
     """
     reads = watch.reads()

@@ -71,7 +71,7 @@ _MOST_UNSEEN = 5
 
 
 class Reads(NamedTuple):
-    """What was read.
+    """The files and variables that a model has read.
 
     Attributes:
         files: Absolute paths, in the order in which they were first opened.
@@ -93,7 +93,7 @@ class ReadWatch:
         ignored: Folders in which nothing counts unless it lies in ``own``.
 
     Attributes:
-        available: Whether this Python tells of files.
+        available: Whether this Python reports opened files.
     """
 
     available = hasattr(sys, "addaudithook")
@@ -112,7 +112,7 @@ class ReadWatch:
         self._depth = 0
 
     def reads(self) -> Reads:
-        """What was read until now, without what the model has written over."""
+        """Lists what was read until now, without what the model has written over."""
         unseen = list(self._unseen)
         if not self.available:
             unseen.append("the files that it opens, of which its Python doesn't tell")

@@ -157,7 +157,7 @@ class Session:
         return {"items": items, "count": len(values), "is_tuple": is_tuple, "seconds": seconds}
 
     def returned(self) -> dict[str, Any]:
-        """What ``load_model`` returned, also where it is no model."""
+        """Describes what ``load_model`` returned, also where it is no model."""
         if not self._has_returned:
             return {"kind": None, "roots": []}
         bases = type(self._loaded).__mro__
@@ -181,7 +181,7 @@ class Session:
         return {"requires_grad": any(facts_of(value).requires_grad for value in values)}
 
     def reads(self) -> dict[str, Any]:
-        """What the model has read so far."""
+        """Lists what the model has read so far."""
         return all_read(self._reads, self._module, self._target)
 
     def memory(self) -> dict[str, Any]:

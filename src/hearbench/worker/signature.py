@@ -15,7 +15,6 @@ class Parameter(NamedTuple):
     """One parameter.
 
     Attributes:
-        name: Its name.
         kind: ``positional`` (only), ``either``, ``keyword`` (only), ``args`` or ``kwargs``.
         required: Whether it has no default.
         type: What text is converted to: ``str``, ``int``, ``float`` or ``bool``.

@@ -1,4 +1,4 @@
-"""What a model returned: as numpy arrays, and what is to be said about it."""
+"""What a model returned: as numpy arrays, and their description."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def take_apart(value: Any, function: str) -> tuple[list[Any], bool]:
 
 
 def facts_of(value: Any) -> Facts:
-    """What is to be said about a returned value."""
+    """Describes a returned value."""
     shape = getattr(value, "shape", None)
     dtype = getattr(value, "dtype", None)
     device = getattr(value, "device", None)

@@ -43,7 +43,7 @@ class Watch:
     """Notes what goes on while it records, and refuses reads below guarded folders always.
 
     Attributes:
-        available: Whether this Python tells of anything.
+        available: Whether this Python reports anything.
         effects: What was noted since the last ``begin``: ``network``, ``writes``, ``programs``.
         violations: Paths below guarded folders that were asked for, since last taken.
     """
@@ -76,7 +76,7 @@ class Watch:
         self._recording = True
 
     def end(self) -> dict[str, list[str]]:
-        """What was noted, a few of each kind."""
+        """Lists what was noted, a few of each kind."""
         self._recording = False
         return self.effects
 

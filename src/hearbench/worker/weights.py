@@ -1,4 +1,4 @@
-"""How many numbers a model has learned."""
+"""The number of weights that a model has learned."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["weight_count"]
 
 
 def weight_count(model: Any) -> int:
-    """The learned numbers of a model.
+    """Counts the learned weights of a model.
 
     These are its parameters and what else of floating point its checkpoint holds, such as the
     stored statistics of a normalisation. Windows, filters and random matrices are not in a
