@@ -89,7 +89,7 @@ def read_excerpt16(path: Path, start: int, n_samples: int) -> tuple[npt.NDArray[
     Args:
         path: The file, in a format in which libsndfile can jump to a place.
         start: The first sample, at the file's own rate.
-        n_samples: How many there are to be.
+        n_samples: Number of samples, at the file's own rate.
 
     Returns:
         The samples, int16 of shape (n_samples,), and their rate in Hz.
@@ -130,7 +130,6 @@ def read_float32(path: Path, *, expected_rate: int | None = None) -> npt.NDArray
     """Reads a prepared 16-bit mono WAV as float32 (n_samples,) in [-1, 1).
 
     Args:
-        path: The file.
         expected_rate: The rate in Hz that it must have; None takes any.
 
     Raises:
@@ -152,7 +151,7 @@ def prepared_wav(path: Path, data: bytes) -> tuple[npt.NDArray[np.int16], int]:
     """The samples and rate of a prepared WAV from its bytes; the path is for messages.
 
     Raises:
-        AudioError: As for :func:`read_float32`.
+        AudioError: See :func:`read_float32`.
     """
     if not data:
         raise AudioError(f"{path} is empty (0 bytes).")
@@ -196,7 +195,7 @@ class _InMemory(io.BytesIO):
     """A file in memory in which libsndfile may seek as in one on disk.
 
     Of a damaged file it asks for places before the beginning. An error of Python's can't get
-    through its code: it would be printed, and nobody would know.
+    through its code: it would be printed, and no one would know.
     """
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -252,7 +251,7 @@ def _refuse_unreadable(path: Path) -> None:
 
 
 def _promised(file: soundfile.SoundFile) -> int | None:
-    """How many samples a file has by its header, where that is a count and no estimate."""
+    """The number of samples by a file's header, where that is a count and no estimate."""
     if file.subtype in _ESTIMATED or file.frames >= _UNKNOWN_FRAMES:
         return None
     log = file.extra_info
@@ -342,7 +341,7 @@ def _joined(path: Path, streams: Sequence[tuple[int, int]]) -> tuple[npt.NDArray
 
 
 def _narrow(x: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-    """Integers of 16 bits (n_samples, 1 or 2) to mono."""
+    """Mixes integers of 16 bits (n_samples, 1 or 2) to mono."""
     if x.shape[1] == 1:
         return np.ascontiguousarray(x[:, 0])
     left, right = x[:, 0].astype(np.int32), x[:, 1].astype(np.int32)
@@ -350,7 +349,7 @@ def _narrow(x: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
 
 
 def _wide(path: Path, x: npt.NDArray[np.int32]) -> npt.NDArray[np.int16]:
-    """Integers of more bits (n_samples, 1 or 2), in the upper ones of 32, to mono int16."""
+    """Mixes integers of more bits (n_samples, 1 or 2), in the upper ones of 32, to mono int16."""
     if x.shape[1] == 1:
         return (x[:, 0] >> 16).astype(np.int16)
     return _from_float(path, x.astype(np.float32) * np.float32(2.0**-31))

@@ -30,7 +30,7 @@ def write_wav16(path: Path, x: npt.NDArray[np.int16], rate: int, *, durable: boo
     """Writes mono audio as a 16-bit WAV, atomically: the file is whole or not there.
 
     Args:
-        path: Where; parent folders are made.
+        path: The file; parent folders are made.
         x: Samples, int16 of shape (n_samples,).
         rate: Sample rate in Hz.
         durable: False doesn't wait for the disk; see :func:`is_whole_wav16`.

@@ -38,10 +38,10 @@ _HAS_FRAMES, _HAS_BYTES = 1, 2
 
 @dataclass(frozen=True)
 class MpegStream:
-    """What is in a stream of MPEG audio, and what its header says.
+    """Counts of a stream of MPEG audio, and what its header promises.
 
     Attributes:
-        frames: Frames that are there.
+        frames: Number of frames in the stream.
         samples: Samples of these frames, with what is cut at begin and end in playing.
         promised_frames: Frames by the header (Xing, Info or VBRI); None without one.
         missing_bytes: Bytes by the header that aren't there; 0 without one.
@@ -64,7 +64,7 @@ class MpegStream:
 
     @property
     def what_is_missing(self) -> str:
-        """How many frames there are and should be."""
+        """A clause that says how many of the promised frames exist."""
         return f"{self.frames} of {self.promised_frames} frames are there"
 
     @property
@@ -124,7 +124,6 @@ def read_with_ffmpeg(
     """Decodes a file as mono 16-bit samples.
 
     Args:
-        path: The file.
         refusal: What libsndfile said about it, if anything, for messages.
         promised: How many samples its header promises, where that is known.
 
@@ -166,7 +165,7 @@ def read_with_ffmpeg(
 def _frames(
     path: Path, container: InputContainer, stream: AudioStream, promised: int | None
 ) -> Iterator[AudioFrame | None]:
-    """What is decoded of a stream, and None behind it."""
+    """Yields the decoded frames of a stream, and None behind it."""
     import av
 
     n_samples, end = 0, 0

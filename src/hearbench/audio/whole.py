@@ -35,7 +35,7 @@ _FIRST_PAGE, _LAST_PAGE = 2, 4
 
 @dataclass(frozen=True)
 class _Layout:
-    """How the chunks of a container lie one after the other.
+    """The layout of the chunks of a container, one after the other.
 
     Attributes:
         begin: Position of the first chunk.
@@ -83,7 +83,7 @@ def cut_off(path: Path, why: str) -> AudioError:
 
 
 def _promises(header: bytes, file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
-    """How many bytes are promised, and how many are there, of all parts that are needed."""
+    """Yields the bytes that are promised and those that exist, for each part that is needed."""
     layout = _layout(header)
     if layout is not None:
         yield from _chunks(layout, file, size)
@@ -106,7 +106,7 @@ def _promises(header: bytes, file: BinaryIO, size: int) -> Iterator[tuple[int, i
 
 
 def _first_end(header: bytes, file: BinaryIO, size: int) -> int | None:
-    """Where a file ends by its header, for formats of which decoders read nothing behind that."""
+    """The end of a file by its header, for formats of which decoders read nothing behind that."""
     magic = header[:4]
     if len(header) < 24:
         return None
@@ -126,7 +126,7 @@ def _first_end(header: bytes, file: BinaryIO, size: int) -> int | None:
 
 
 def _next_caf(file: BinaryIO, end: int) -> int | None:
-    """Where another CAF file begins behind the chunks of the first."""
+    """The beginning of another CAF file behind the chunks of the first."""
     begin = 8
     for _ in range(_MOST_CHUNKS):
         file.seek(begin)
@@ -326,7 +326,7 @@ def ogg_streams(path: Path, file: BinaryIO) -> list[tuple[int, int]]:
 
 
 def _next_page(file: BinaryIO, begin: int, end: int) -> int:
-    """Where the next page of Ogg begins; the end of the file if there is none."""
+    """The beginning of the next page of Ogg; the end of the file if there is none."""
     file.seek(begin)
     before = b""
     while block := file.read(1 << 16):

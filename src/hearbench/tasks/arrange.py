@@ -1,4 +1,4 @@
-"""From the rows of a corpus to the files and labels of every split, by the reference's rules."""
+"""Turns the rows of a corpus into files and labels of splits, by the reference's rules."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _FEWEST_FOLDS = 3
 
 @dataclass(frozen=True)
 class Source:
-    """What an output file is made from: an audio file, or a part of one."""
+    """The source of an output file: an audio file, or a part of one."""
 
     path: Path
     excerpt: Excerpt | None = None
@@ -73,8 +73,7 @@ def arrange(
 
     Args:
         rows: The corpus, a row per label or event.
-        recipe: How it becomes a task.
-        exists: Tells whether a file is there, asked once for every path; by default the file
+        exists: Tells whether a file exists, asked once for every path; by default the file
             system is.
 
     Raises:
@@ -90,7 +89,7 @@ def arrange(
 
 @dataclass(slots=True)
 class _File:
-    """What the rows of one output file have in common."""
+    """Properties that the rows of one output file have in common."""
 
     first: Clip
     labels: set[str] = field(default_factory=set)

@@ -48,7 +48,7 @@ _FEWEST_FOLDS = 3  # one to test, one to validate, one to train
 
 @dataclass
 class FolderContent:
-    """What a task folder holds, as far as it could be read.
+    """The contents of a task folder, as far as they could be read.
 
     Attributes:
         metadata: None if it can't be read.
@@ -71,7 +71,6 @@ def read_task_folder(
     """Reads and checks a task folder; never raises for what is wrong in it, but lists it.
 
     Args:
-        folder: The folder.
         workspace: Where the cache is, and how many threads.
         metadata: Name of the file of metadata, which is another while a task is being made.
     """

@@ -1,4 +1,4 @@
-"""What a corpus is made of: events in time, and rows of clips before preparation."""
+"""The parts of a corpus: events in time, and rows of clips before preparation."""
 
 from __future__ import annotations
 

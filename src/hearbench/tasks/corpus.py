@@ -50,7 +50,7 @@ class FoundCorpus:
     trusted: bool = False
 
     def origin(self) -> Origin:
-        """What stands for the corpus, and what a task's metadata is to say of it."""
+        """The origin of a task made of the corpus: a digest, and what its metadata records."""
         record: dict[str, Any] = {"files": [dict(file) for file in self.files]}
         if self.trusted:
             record["trusted"] = True
@@ -72,8 +72,6 @@ def obtain_corpus(
     """Brings together the raw corpus of a task.
 
     Args:
-        spec: The task.
-        mode: Which part of it.
         corpus_dirs: Folders that may hold the downloads under the names of their addresses, or,
             for tasks of TensorFlow Datasets, an export or the original corpus. What isn't there
             is downloaded.

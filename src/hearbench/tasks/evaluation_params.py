@@ -1,4 +1,4 @@
-"""What ``evaluation_params`` of a task's metadata change in the protocol.
+"""Changes of the protocol by ``evaluation_params`` in a task's metadata.
 
 Source: the metadata of the published tasks (Turian et al., "HEAR: Holistic Evaluation of Audio
 Representations", PMLR 176, 2022). The keys of both grids are the published code's.
@@ -86,11 +86,11 @@ class ParamGrid(_Grid):
 
     Attributes:
         hidden_layers: Numbers of hidden layers.
-        hidden_dim: Widths of these.
+        hidden_dim: Widths of the hidden layers.
         dropout: Shares of units that are dropped.
         lr: Learning rates.
         patience: Validations without improvement after which it stops.
-        max_epochs: Epochs at most.
+        max_epochs: Most epochs.
         check_val_every_n_epoch: Epochs between validations.
         batch_size: Examples per step; one value.
         initialization: Xavier's, uniform or normal.
@@ -128,11 +128,11 @@ class ParamGrid(_Grid):
 
 
 class EvaluationParams(BaseModel):
-    """What a task changes; other keys are ignored.
+    """Changes of the protocol that a task asks for; other keys are ignored.
 
     Attributes:
-        event_postprocessing_grid: Of an event task; None for the default.
-        task_specific_param_grid: Of every task; None changes nothing.
+        event_postprocessing_grid: Values to try in postprocessing of events; None for the default.
+        task_specific_param_grid: Values of the grid that the task changes; None changes nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)

@@ -1,4 +1,4 @@
-"""How long the events of a split are, and how much they overlap."""
+"""Durations and overlaps of the events of a split."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Spread:
 
     @classmethod
     def of(cls, durations_s: Durations) -> Spread:
-        """That of durations in s, (n,), of which there is at least one."""
+        """Computes the spread of durations in s, (n,), at least one."""
         return cls(
             float(durations_s.min()), float(np.median(durations_s)), float(durations_s.max())
         )
 
     def to_json(self) -> dict[str, float]:
-        """As JSON."""
+        """Converts to values of JSON."""
         return {
             "shortest_s": self.shortest_s,
             "median_s": self.median_s,
@@ -45,9 +45,9 @@ class EventStats:
     """The events of a split.
 
     Attributes:
-        count: How many there are.
+        count: Number of events.
         duration: Their durations; None without events.
-        most_at_once: How many events sound at the same time at most, whatever their labels.
+        most_at_once: Most events that sound at the same time, whatever their labels.
         active: Share of the audio's time with at least one event.
         overlapping: Share of the audio's time with at least two.
         beyond: Events that end after their clip does, by more than 1 ms.
@@ -61,7 +61,7 @@ class EventStats:
     beyond: int
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON."""
+        """Converts to values of JSON."""
         return {
             "count": self.count,
             "duration": None if self.duration is None else self.duration.to_json(),
@@ -108,7 +108,7 @@ def event_stats(
 
 
 def _levels(times_s: Durations) -> tuple[npt.NDArray[np.int64], Durations]:
-    """How many of some events (n, 2) sound after each onset and offset, and for how many s."""
+    """Numbers of events (n, 2) that sound after each onset and offset, and for how many s."""
     moments = times_s.T.ravel()
     steps = np.repeat(np.array([1, -1]), len(times_s))
     # An event that begins when another ends doesn't overlap with it.

@@ -34,9 +34,7 @@ def check_event_times(folder: Path, arrangement: Arrangement, recipe: Recipe) ->
     Events that begin after their clip's end, which nothing can find, are warned of.
 
     Args:
-        folder: Of the task, with its audio.
-        arrangement: Its events.
-        recipe: How it is made.
+        folder: Folder of the task, with its audio.
 
     Raises:
         TaskError: Nine of ten events or more lie within the first thousandth of their clips.

@@ -24,7 +24,7 @@ _ROWS_BETWEEN_NEWS = 1000
 
 @dataclass(frozen=True)
 class CatalogSource:
-    """Where the raw corpora of tasks of the catalog are, and how they are taken.
+    """The folders of raw corpora, and how they are taken.
 
     Attributes:
         corpus_dirs: Folders that may hold the corpora's files; what isn't there is downloaded.

@@ -56,7 +56,6 @@ def prepare_from_csv(
     Args:
         csv: The list; its columns are described above.
         audio_dir: The folder that its paths are relative to.
-        task: Its name and settings.
         out: Folder that takes ``tasks/<name>-<version>-<mode>/``.
         workspace: Where the cache is, how many threads, and who shows progress; by default from
             the environment.

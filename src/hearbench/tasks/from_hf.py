@@ -100,8 +100,6 @@ def prepare_from_hf(
     are cut out of train, and folds stay as they are.
 
     Args:
-        dataset: The dataset.
-        task: Its name and settings.
         out: Folder that takes ``tasks/<name>-<version>-<mode>/``.
         workspace: Where the cache is, how many threads, and who shows progress; by default from
             the environment.
@@ -299,7 +297,7 @@ def _write(path: Path, content: bytes) -> None:
     try:
         if path.is_file() and path.stat().st_size == len(content):
             return
-        # After a power cut a file may be short; then it is written anew.
+        # After a power cut a file may be short; then it is written again.
         with atomic_write(path, durable=False) as file:
             file.write(content)
     except OSError as error:
@@ -336,9 +334,8 @@ def _check_columns(splits: Mapping[str, Dataset], audio: str, label: str, *other
     """Refuses a dataset whose columns can't be those of a task.
 
     Args:
-        splits: The dataset.
-        audio: The column of audio.
-        label: The column of labels.
+        audio: Name of the column of audio.
+        label: Name of the column of labels.
         others: Columns that only have to be there.
 
     Raises:
@@ -372,7 +369,7 @@ def _check_columns(splits: Mapping[str, Dataset], audio: str, label: str, *other
 
 
 def _inner(kind: Any) -> Any:
-    """What a column of lists holds; None where it isn't one."""
+    """The kind of values in a column of lists; None where it isn't one."""
     if isinstance(kind, list):  # as older releases of the library write it
         return kind[0]
     return getattr(kind, "feature", None)
@@ -462,10 +459,8 @@ def _audio_cells(
 
     Args:
         split: Name of the split, for messages.
-        dataset: The split.
         column: Of encoded audio (bytes or paths), or of arrays with their ``sampling_rate``.
-        folder: What relative paths are relative to.
-        problems: Takes what is wrong.
+        folder: Folder that relative paths start from.
     """
     if _is_audio(dataset.features[column]):
         # As it is stored: hearbench decodes by the benchmark's rules.

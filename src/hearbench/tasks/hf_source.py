@@ -23,7 +23,7 @@ def datasets_library() -> ModuleType:
     """The library ``datasets``, an extra.
 
     Raises:
-        HearError: It isn't installed.
+        HearError: The library isn't installed.
     """
     try:
         import datasets
@@ -118,7 +118,7 @@ def _loaded(library: ModuleType, path: str, **where: str | None) -> object:
 
 def _as_stored(library: ModuleType) -> Any:
     class AsStored(library.Audio):  # type: ignore[name-defined, misc]
-        """Audio that is never encoded anew."""
+        """Audio that is never encoded again."""
 
         def encode_example(self, value: Any) -> dict[str, Any]:
             """The content or the path, whichever is there."""
@@ -132,7 +132,7 @@ def _as_stored(library: ModuleType) -> Any:
 
 
 def _said(error: BaseException) -> str:
-    """What an error says and, where it only says that something failed, what its cause says."""
+    """The text of an error and, where it only says that something failed, that of its cause."""
     told = [error]
     while (cause := told[-1].__cause__) is not None:
         told.append(cause)

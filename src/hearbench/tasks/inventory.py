@@ -1,4 +1,4 @@
-"""What lies in a folder: the content digest of every file, and the fitness of audio.
+"""Inventory of a folder: the content digest of every file, and the fitness of audio.
 
 Hashing a corpus takes as long as reading it, so what was found is remembered in the cache under
 the file's size, times of modification and change, and inode. What a memory holds is guarded by a
@@ -83,7 +83,6 @@ def changed_files(folder: Path, expected: Mapping[str, str], workspace: Workspac
     """The files below a folder that aren't there, can't be read, or hold something else.
 
     Args:
-        folder: The folder.
         expected: Content digests by relative name.
         workspace: Where the cache is, and how many threads.
     """
@@ -185,7 +184,7 @@ def _may_tick(stamp: Sequence[int], now_ns: int) -> bool:
 
 
 def _recall(memory: Path) -> dict[str, list[Any]]:
-    """What is remembered; nothing where the memory is missing or unusable: it is only a cache."""
+    """Reads what is remembered: nothing where it is missing or unusable, as it is only a cache."""
     try:
         value = json.loads(memory.read_text(encoding="utf-8"))
     except (OSError, *SYNTAX_ERRORS):

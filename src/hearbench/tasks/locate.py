@@ -1,4 +1,4 @@
-"""Where a task is that a user names: a folder, an archive, or a name in the cache."""
+"""Finds the task that a user names: a folder, an archive, or a name in the cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user may call a task of the catalog."""
+"""Names by which a user may call a task of the catalog."""
 
 from __future__ import annotations
 

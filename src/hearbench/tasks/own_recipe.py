@@ -20,10 +20,9 @@ _DEFAULT_FOLDS = 5
 
 @dataclass(frozen=True)
 class OwnTask:
-    """What a user says about a task made of a corpus of their own.
+    """Settings of a task made of a user's own corpus.
 
     Attributes:
-        name: Name of the task.
         version: Version of the corpus.
         mode: Which part of the corpus it is; ``small`` lets labels be missing from splits, and
             files be missing.
@@ -76,10 +75,9 @@ def own_recipe(
     """Makes the recipe of a task, with the benchmark's usual scores where none are named.
 
     Args:
-        task: What the user says.
         kind: Whether it is a scene or an event task.
         multilabel: Whether clips may have several labels, by what user and corpus say.
-        split_mode: How it is split, likewise.
+        split_mode: Split mode, by what user and corpus say.
 
     Raises:
         TaskError: A task of the catalog has that name; nothing else is checked yet.
@@ -113,7 +111,6 @@ def agreed_multilabel(
     Args:
         several: Whether some clip has several labels, or could have.
         unlabelled: Clips without a label, as messages name them.
-        n_clips: How many clips there are.
         wanted: Whether the user says that it is.
 
     Raises:
@@ -135,11 +132,11 @@ def agreed_multilabel(
 def agreed_split_mode(
     given: SplitMode | None, wanted: SplitMode | None, *, given_by: str, folds_need: str
 ) -> SplitMode:
-    """How a corpus is split that may name splits or folds itself.
+    """Chooses the split mode of a corpus that may name splits or folds itself.
 
     Args:
-        given: What the corpus says, if anything.
-        wanted: What the user says, if anything.
+        given: Split mode of the corpus, if it has one.
+        wanted: Split mode that the user asks for, if any.
         given_by: What in the corpus says so ("clips.csv has a column 'fold'"), for messages.
         folds_need: What presplit folds would have needed, a sentence without its full stop.
 

@@ -27,9 +27,6 @@ def in_threads(
     The same goes for an interruption from the keyboard.
 
     Args:
-        work: What is done to an item.
-        items: What it is done to.
-        workers: How many threads.
         update: Receives progress from the caller's thread, first 0 and then after each item.
     """
     todo: Sequence[Item] = list(items)

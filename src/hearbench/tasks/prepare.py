@@ -1,7 +1,7 @@
 """Writing a task in the official layout from the rows of a corpus.
 
 The audio comes first, in threads, file by file; ``task_metadata.json`` comes last. So a folder
-without it is unfinished and never taken for a task, and the next run with the same inputs goes on
+without it is unfinished and never taken for a task, and the next run with the same inputs resumes
 where the last one stopped.
 """
 
@@ -53,7 +53,7 @@ _BYTES_PER_SAMPLE = 2
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the clips come from, where that is known better than by their files.
+    """The origin of the clips, where it is known better than by their files.
 
     Attributes:
         digest: Stands for the content of all files, which then need not be read for it; None
@@ -81,7 +81,6 @@ def prepare_task(
 
     Args:
         rows: The corpus, a row per label or event.
-        recipe: How it becomes a task.
         out: Folder that takes ``tasks/``.
         skip_corrupt: Leaves out clips that can't be decoded, and names them in the task's
             metadata; by default they are an error that names them all.
@@ -280,7 +279,7 @@ def _finish(
         TaskError: The task couldn't be loaded.
     """
     _write_labels(folder, kept)
-    flush_disk()  # the audio, for which nobody waited: the metadata says that all of it is there
+    flush_disk()  # the audio, which wasn't waited for: the metadata says that all of it is there
     provenance = dict(record)
     if corrupt:
         provenance[_SKIPPED] = sorted(corrupt)
@@ -341,10 +340,8 @@ def _check_room(
     """Refuses a disk that is too small before it is full; clips of any length aren't known yet.
 
     Args:
-        folder: Of the task.
         places: The folder that each rate is written to.
-        sources: Of the clips, by ``<split>/<file>``.
-        recipe: How they become a task.
+        sources: Sources of the clips by ``<split>/<file>``.
 
     Raises:
         TaskError: The disk has no room.
@@ -376,8 +373,7 @@ def _write_clips(
 
     Args:
         places: The folder that each rate is written to.
-        sources: Of the clips, by ``<split>/<file>``.
-        recipe: How they become a task.
+        sources: Sources of the clips by ``<split>/<file>``.
         workspace: How many threads, and who shows progress.
 
     Returns:

@@ -121,7 +121,7 @@ def fetch_ready_made(
     """Downloads a prepared task into the cache and returns its folder there.
 
     A task that is there is returned at once. The archive lies in
-    ``<cache>/downloads/ready-made/`` until it is unpacked. One whose md5 nobody knows is taken
+    ``<cache>/downloads/ready-made/`` until it is unpacked. One whose md5 isn't known is taken
     from a mirror alone, with a warning, and only if all of it can be unpacked and the task in it
     has nothing wrong; its md5 is then remembered.
 
@@ -129,7 +129,6 @@ def fetch_ready_made(
         folder_name: ``<task>-<version>-<mode>``.
         workspace: The cache, the mirror, and who shows progress.
         corpus_dirs: Folders in which the archive may lie; it is left there.
-        policy: When to try again.
         record: Where the archives are, if not where they were published.
 
     Raises:
@@ -150,7 +149,7 @@ def fetch_ready_made(
 
 
 class Outcome(NamedTuple):
-    """What became of a task, or of several that failed for one reason.
+    """The outcome for a task, or for several that failed for one reason.
 
     Attributes:
         names: Their folders' names.
@@ -178,7 +177,6 @@ def fetch_each_ready_made(
         folder_names: ``<task>-<version>-<mode>`` each; every one counts once.
         workspace: The cache, the mirror, and who shows progress.
         corpus_dirs: Folders in which archives may lie; they are left there.
-        policy: When to try again.
         record: Where the archives are, if not where they were published.
 
     Yields:
@@ -343,7 +341,7 @@ class _Work:
             archive.unlink(missing_ok=True)
             raise TaskError(
                 f"{error} {archive} was removed, since nothing tells whether it is the right "
-                "file; the same command downloads it anew."
+                "file; the same command downloads it again."
             ) from error
         if one.known is None:
             (md5,) = md5_digests(archive.parent, [archive.name], self.workspace)

@@ -1,4 +1,4 @@
-"""What a preparation needs to know besides the clips."""
+"""Settings of a preparation: all that it needs besides the clips."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ _HIGHEST_RATE = 768_000
 
 @dataclass(frozen=True)
 class Recipe:
-    """How clips become a task.
+    """Settings by which clips become a task.
 
     Attributes:
-        name: Task name, version and mode name the task's folder.
-        version: See ``name``.
-        mode: See ``name``; ``small`` allows missing files, and splits without some labels.
+        name: Name of the task; with version and mode the name of its folder.
+        mode: ``small`` allows missing files, and splits without some labels.
         embedding_type: ``scene`` or ``event``.
         prediction_type: ``multiclass`` or ``multilabel``.
         split_mode: ``trainvaltest`` (missing splits are cut out of train), ``new_split_kfold``,
@@ -44,7 +43,7 @@ class Recipe:
         split_percentage: Percentages of train, valid and test; 80, 10 and 10 by default.
         max_duration_s: Total duration in seconds that is kept of every split, or of each by
             its name; None keeps all.
-        evaluation_params: What the task changes in the protocol, as its metadata say it.
+        evaluation_params: Changes of the protocol, in the form of the task's metadata.
         use_scoring_for_early_stopping: False where the validation loss is to choose.
     """
 

@@ -34,12 +34,12 @@ _QUICK = RetryPolicy(attempts=1, connect_timeout_s=5.0, read_timeout_s=10.0)
 
 
 class Known(Record):
-    """What is known of an archive.
+    """Checks that are known of an archive.
 
     Attributes:
         md5: 32 hexadecimal digits.
         size_bytes: Its length, if known.
-        source: Who said so.
+        source: Where the MD5 comes from.
     """
 
     md5: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
@@ -48,7 +48,7 @@ class Known(Record):
 
 
 class ArchiveRecord(Record):
-    """Where the archives are.
+    """The addresses of the archives.
 
     Attributes:
         api: Address of the record's description.
@@ -89,7 +89,7 @@ def load_record() -> ArchiveRecord:
 
 
 def recall(folder_name: str, record: ArchiveRecord, workspace: Workspace) -> Known | None:
-    """What is known of a task's archive without asking anybody."""
+    """Looks up what is known of a task's archive, without the network."""
     known = record.known.get(folder_name)
     return known or _read_pins(workspace).files.get(record.archive_name(folder_name))
 
@@ -102,7 +102,7 @@ def find_md5s(
     in_passing: bool,
     policy: RetryPolicy | None = None,
 ) -> dict[str, Known | str]:
-    """What mirror and record say of tasks' archives that nothing is known of, or why nothing.
+    """Asks mirror and record for the MD5s of archives; returns each, or why there is none.
 
     Each is asked at most once, however many tasks there are.
 
@@ -163,7 +163,7 @@ def _read_pins(workspace: Workspace) -> _Pins:
     except FileNotFoundError:
         return _Pins()
     except (OSError, ValidationError) as error:
-        # To pass over it would be to trust anything anew.
+        # To pass over it would be to trust anything again.
         why = error.strerror if isinstance(error, OSError) else "it isn't what was written there"
         raise DownloadError(
             f"{path}, which holds the md5s of archives that were seen before, can't be read: "
@@ -172,7 +172,7 @@ def _read_pins(workspace: Workspace) -> _Pins:
 
 
 def _at_mirror(names: Collection[str], mirror: str) -> dict[str, Known]:
-    """What the mirror says of some archives."""
+    """Asks the mirror for the MD5s of some archives."""
     url = f"{mirror.rstrip('/')}/{_MD5SUMS}"
     try:
         text = read_remote(url, policy=_QUICK).decode("utf-8", errors="replace")

@@ -41,7 +41,7 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 
 
 class TaskMetadata(BaseModel):
-    """What ``task_metadata.json`` says, in the official layout.
+    """The contents of ``task_metadata.json``, in the official layout.
 
     Official files hold more keys (download addresses, working folders); they are ignored.
 
@@ -105,14 +105,14 @@ def is_plain_name(text: str) -> bool:
 
 
 def filename_problem(name: str) -> str | None:
-    """What keeps a text from naming a file of a task on any system; None if nothing does."""
+    """The reason why a text can't name a file of a task on every system; None if it can."""
     if name in {"", ".", ".."}:
         return "no name"
     return _bad_character(name, "/\\\0")
 
 
 def label_problem(label: str) -> str | None:
-    """What keeps a text from being a label in ``labelvocabulary.csv``; None if nothing does."""
+    """The reason why a text can't be a label in ``labelvocabulary.csv``; None if it can."""
     if len(label) > _LONGEST_LABEL:
         return f"more than {_LONGEST_LABEL} characters"
     return _bad_character(label, "\0")
@@ -137,7 +137,7 @@ def _scores_of(kind: TaskType) -> list[str]:
 
 
 def score_problems(names: Iterable[str], kind: TaskType) -> list[str]:
-    """What is wrong with a list of scores for such a task, one sentence each."""
+    """Lists what is wrong with scores for such a task, one sentence each."""
     fitting = _scores_of(kind)
     known = [name for each in TASK_TYPES for name in _scores_of(each)]
     problems: list[str] = []

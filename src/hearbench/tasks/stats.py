@@ -1,4 +1,4 @@
-"""What a prepared task is made of: clips, durations, labels and events of every split."""
+"""Statistics of a prepared task: clips, durations, labels and events of every split."""
 
 from __future__ import annotations
 
@@ -35,14 +35,12 @@ class SplitStats:
     """One split.
 
     Attributes:
-        name: Its name.
-        clips: How many there are.
         hours: Duration of all of them, in h.
         duration: Durations of the clips.
         unlabelled: Clips without a label or event.
         labels_per_clip: Mean number of different labels of a clip.
-        silent: Names of the clips all of whose samples are 0; None where nobody listened.
-        events: Of an event task; else None.
+        silent: Names of the clips all of whose samples are 0; None where the audio wasn't read.
+        events: None for a scene task.
     """
 
     name: str
@@ -55,7 +53,7 @@ class SplitStats:
     events: EventStats | None
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON."""
+        """Converts to values of JSON."""
         return {
             "name": self.name,
             "clips": self.clips,
@@ -76,9 +74,8 @@ class TaskStats:
         name: ``<task>-<version>-<mode>``.
         kind: ``"scene"`` or ``"event"``.
         prediction_type: ``"multiclass"`` or ``"multilabel"``.
-        split_mode: How it is split.
         scores: Names of its scores, the one to optimise first.
-        sample_rates: The rates in Hz whose audio is there, ascending.
+        sample_rates: The rates in Hz of its audio, ascending.
         sample_duration_s: Length in s that the task says all clips have; None where they vary.
         splits: The splits, in the metadata's order.
         labels: The vocabulary, in the order of the index.
@@ -109,12 +106,12 @@ class TaskStats:
 
     @property
     def counted(self) -> str:
-        """What `counts` counts: ``"clips"`` or ``"events"``."""
+        """The unit of `counts`: ``"clips"`` or ``"events"``."""
         return self.task_type.counted
 
     @property
     def clips(self) -> int:
-        """How many clips there are in all splits."""
+        """The number of clips in all splits."""
         return sum(split.clips for split in self.splits)
 
     @property
@@ -133,7 +130,7 @@ class TaskStats:
 
     @property
     def imbalance(self) -> float | None:
-        """How many times more often the most frequent label is there than the rarest.
+        """The ratio of the counts of the most frequent and the rarest label.
 
         None where a label is nowhere at all.
         """
@@ -179,7 +176,6 @@ def task_stats(
     Durations are read out of the headers of the audio at the rate that the task came with.
 
     Args:
-        task: The task.
         listen: Reads all audio as well, at the lowest rate that is there, to find silent clips.
         workspace: How many threads, and who shows progress; by default from the environment.
 

@@ -62,7 +62,7 @@ class PreparedTask:
 
     Attributes:
         folder: Its folder, ``.../<task>-<version>-<mode>``.
-        metadata: What ``task_metadata.json`` says.
+        metadata: Contents of ``task_metadata.json``.
         vocabulary: The labels in the order of their index.
         splits: Per split (in the metadata's order) and file name (in the file's order) the
             labels of a scene task, or the events of an event task.
@@ -306,7 +306,7 @@ def _event_json(event: Event) -> list[str | float]:
 
 
 def resampled_folder(task: PreparedTask, sample_rate: int, workspace: Workspace) -> Path:
-    """Where in the cache `with_rate` leaves a task's audio at a rate in Hz that it came without."""
+    """The folder in the cache for a task's audio at a rate in Hz that it came without."""
     digest = short(task.source_digest)
     return workspace.path("resampled", f"{task.name}-{digest}", str(sample_rate))
 
@@ -324,7 +324,6 @@ def with_rate(
     it stay, so an interrupted call is finished by the next, and what is damaged is made again.
 
     Args:
-        task: The task.
         sample_rate: The rate wanted, in Hz.
         workspace: Where the cache is, how many threads, and who shows progress; by default from
             the environment.

@@ -45,14 +45,14 @@ class TaskType(ABC):
     """A kind of task.
 
     Attributes:
-        name: As ``task_metadata.json`` calls it under ``embedding_type``.
-        noun: One task of the kind, for messages.
-        prediction_types: Those that its tasks can have.
+        name: Value of ``embedding_type`` in ``task_metadata.json``.
+        noun: Words for one task of the kind, for messages.
+        prediction_types: The types that its tasks can have.
         scores: The names of the official scores.
-        score_group: The entry points of other packages' scores.
+        score_group: Group of entry points for other packages' scores.
         params: The keys of ``evaluation_params`` that mean something.
-        counted: What a label's frequency counts: ``clips`` or ``events``.
-        counted_with_label: The same on an axis.
+        counted: Unit of a label's frequency: ``clips`` or ``events``.
+        counted_with_label: Title of an axis of such frequencies.
     """
 
     name: ClassVar[EmbeddingType]
@@ -82,26 +82,24 @@ class TaskType(ABC):
         """The labels or events of a clip as a split's file lists them.
 
         Args:
-            values: What the file lists.
+            values: The values that the file lists.
             prediction: How many labels a clip may have.
             where: Split and clip, for messages.
-            problems: Gets what is wrong.
         """
 
     @abstractmethod
     def row_problem(self, row: Clip) -> str | None:
-        """What a labelled row of a corpus lacks, if anything."""
+        """Says what a labelled row of a corpus lacks, if anything."""
 
     @abstractmethod
     def sort_keys(self, rows: Sequence[Clip]) -> list[npt.NDArray[np.float64]]:
-        """By what rows of one file are sorted before the label, the last key first."""
+        """The keys that sort the rows of one file before their labels do, the last key first."""
 
     @abstractmethod
     def json_item(self, row: Clip, label: str | int, duration_s: float | None) -> Any:
         """A row's label or event as a split's file lists it; None if the clip ends before it.
 
         Args:
-            row: The row.
             label: Its label, an integer where all labels of the task are.
             duration_s: Length of every clip; None where lengths vary.
         """
@@ -217,7 +215,7 @@ def task_type(name: str) -> TaskType:
     """The kind of task of a name.
 
     Raises:
-        UnknownNameError: There is none.
+        UnknownNameError: There is no such kind of task.
     """
     for kind in TASK_TYPES:
         if kind.name == name:

@@ -169,7 +169,7 @@ def _verdict(
 
 
 def _share(value: float) -> str:
-    """A part of the embeddings' variation as a percentage."""
+    """Writes a distance as a share of the embeddings' variation."""
     if not np.isfinite(value):
         return "their shape, or which are NaN"
     digits = ".0%" if value >= 0.1 else ".2g"

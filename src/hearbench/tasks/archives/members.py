@@ -1,4 +1,4 @@
-"""Which members of an archive may be unpacked, and where to."""
+"""Rules for the members of archives: which may be unpacked, and where to."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EXAMPLES = 20
 
 
 class Kind(Enum):
-    """What a member is: only the first two are ever made."""
+    """The kinds of members; only the first two are ever made."""
 
     FILE = "file"
     FOLDER = "folder"
@@ -33,7 +33,7 @@ class Kind(Enum):
 
 
 def kind_of_mode(mode: int) -> Kind | None:
-    """What a Unix mode says that a member is; None if it says nothing."""
+    """The kind of a member by its Unix mode; None if that doesn't say."""
     return {0: None, stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.FOLDER}.get(
         stat.S_IFMT(mode), Kind.OTHER
     )
@@ -57,11 +57,10 @@ class Targets:
         self._folders: set[str] = set()
 
     def admit(self, name: str, kind: Kind) -> str | None:
-        """Where a member goes, as a relative path with slashes.
+        """Decides where a member goes: a relative path with slashes.
 
         Args:
-            name: As the archive has it, with slashes.
-            kind: What it is.
+            name: Its name in the archive, with slashes.
 
         Returns:
             None if it isn't to be made: it is refused (:attr:`problems` has it then), is the

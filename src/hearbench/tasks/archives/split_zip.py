@@ -48,7 +48,6 @@ def extract_split_zip(parts: Sequence[Path], unpacking: Unpacking) -> None:
 
     Args:
         parts: As :func:`order_parts` returns them.
-        unpacking: Where it goes.
 
     Raises:
         TaskError: A part is missing, or whatever else can be wrong with a zip.
@@ -220,13 +219,13 @@ class _Joined(io.RawIOBase):
 
 @dataclass(frozen=True)
 class _End:
-    """What the record at a zip's very end says.
+    """The record at a zip's very end.
 
     Attributes:
         n_parts: How many parts there are; 1 for a zip that isn't split.
         part: The part in which the directory begins, from 0.
-        offset: Where in that part.
-        n_entries: How many members it lists.
+        offset: Position in that part.
+        n_entries: Number of members that it lists.
     """
 
     n_parts: int
@@ -269,7 +268,6 @@ def _joined_directory(file: io.RawIOBase, end: _End, starts: Sequence[int]) -> b
 
     Args:
         file: All parts, one after the other.
-        end: Its end record.
         starts: Where each part begins in it, and where the last one ends.
 
     Raises:

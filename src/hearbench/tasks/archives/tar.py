@@ -38,7 +38,7 @@ def extract_tar(path: Path, unpacking: Unpacking) -> Problems:
     """Unpacks the good members, and returns what is wrong with the others.
 
     Sizes come one by one, so they are counted on the way. The progress is told in bytes of the
-    archive, as nobody knows what it unpacks to.
+    archive, as no one knows what it unpacks to.
 
     Raises:
         TaskError: It is no tar, cut off or damaged; or it is too big, or can't be written.
@@ -106,7 +106,7 @@ def _check_end(stream: _Stream, *, packed: bool) -> None:
 
 
 class _Stream:
-    """What tarfile reads from, which never gets more than it should need.
+    """The stream that tarfile reads from, which never gives more than it should need.
 
     By itself it reads a header into memory that claims to be any size.
     """

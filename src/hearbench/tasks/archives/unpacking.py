@@ -90,19 +90,19 @@ class Unpacking:
     256 MiB of the disk free.
 
     Attributes:
-        shown: The archive, for messages.
-        folder: Where the members go.
-        written_bytes: How much of them has been written.
-        meter: Says how far it is, as ``(done, total)``; by default in bytes written.
+        shown: Name of the archive, for messages.
+        folder: Folder that takes the members.
+        written_bytes: Bytes of them that have been written.
+        meter: Gives the progress as ``(done, total)``; by default in bytes written.
     """
 
     def __init__(
         self, shown: str, size_bytes: int, folder: Path, *, update: Update | None = None
     ) -> None:
-        """Notes how much room there is.
+        """Notes the room on the disk.
 
         Args:
-            shown: The archive, for messages.
+            shown: Name of the archive, for messages.
             size_bytes: The archive's size, all parts together.
             folder: An empty folder.
             update: Receives progress as the meter says it.

@@ -42,11 +42,9 @@ def extract_zip(
     *,
     where: Callable[[zipfile.ZipInfo], str] | None = None,
 ) -> None:
-    """Unpacks a zip; the progress is told in unpacked bytes.
+    """Unpacks a zip; progress counts unpacked bytes.
 
     Args:
-        file: The zip.
-        unpacking: Where it goes.
         where: Says in which part a member of a split zip lies, for messages.
 
     Raises:

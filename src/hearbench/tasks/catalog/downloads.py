@@ -1,4 +1,4 @@
-"""Where the files of a corpus are: plain files, and archives in several parts."""
+"""Addresses of the files of a corpus: plain files, and archives in several parts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class FilePart(Record):
 
     Attributes:
         url: Its address.
-        md5: Its MD5, 32 hex digits; None where nobody published one.
+        md5: Its MD5, 32 hex digits; None where none was published.
     """
 
     url: FileAddress
@@ -74,7 +74,7 @@ class Download(Record):
         split: The split, or other part of the corpus, that it holds.
         name: Tells apart downloads of one split.
         url: Its address; None for an archive in parts.
-        md5: The MD5 of the file at ``url``, 32 hex digits; None where nobody published one.
+        md5: The MD5 of the file at ``url``, 32 hex digits; None where none was published.
         parts: The parts of a split zip, ``.z01`` and on, with ``.zip`` the last.
         zipname: The part that names a split zip as a whole, ``<name>.zip``.
     """

@@ -1,4 +1,4 @@
-"""What a task is: facts that are checked when they are read, one TOML file a task."""
+"""The catalog's description of a task: one TOML file, checked when it is read."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class TfdsSource(Record):
 
 
 class ModeSpec(Record):
-    """What is particular to one mode of a task; whatever is None is as in the task.
+    """Settings of one mode of a task; None leaves the task's own.
 
     Attributes:
         sample_duration_s: Length in seconds that every clip is brought to.
@@ -133,10 +133,10 @@ class TaskSpec(Record):
     """All that is known of a task before its corpus is there.
 
     Attributes:
-        name: Its name; with version and mode the name of its folder.
+        name: Name of the task; with version and mode the name of its folder.
         version: Version of the corpus.
-        title: Its name for people.
-        about: What it asks, in a sentence.
+        title: Name of the task for people.
+        about: Question that the task asks, in a sentence.
         domain: ``speech``, ``environment`` or ``music``.
         embedding_type: ``scene`` for labels per clip, ``event`` for labels in time.
         prediction_type: ``multiclass`` for exactly one label per clip, or ``multilabel``.
@@ -240,7 +240,7 @@ class TaskSpec(Record):
         return wrong
 
     def mode(self, mode: str) -> ModeSpec:
-        """What is particular to a mode.
+        """The settings of a mode.
 
         Raises:
             UnknownNameError: The task has no such mode.
@@ -272,7 +272,7 @@ class TaskSpec(Record):
         return chosen.clips * duration_s / 3600
 
     def recipe(self, mode: str, sample_rates: tuple[int, ...]) -> Recipe:
-        """How the clips of the corpus become the task, at some sample rates in Hz.
+        """The recipe by which clips become the task, at some sample rates in Hz.
 
         Raises:
             UnknownNameError: The task has no such mode.
@@ -319,7 +319,7 @@ class TaskSpec(Record):
         """Reads the text of such a file; ``source`` names it in messages.
 
         Raises:
-            TaskError: As in :meth:`from_toml`.
+            TaskError: See :meth:`from_toml`.
         """
         values = _parse(text, source)
         try:

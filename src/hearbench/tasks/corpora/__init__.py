@@ -22,7 +22,7 @@ T = TypeVar("T", bool, int, float, str)
 
 @dataclass(frozen=True)
 class CorpusPart:
-    """What one download of a corpus became.
+    """A download of a corpus, unpacked.
 
     Attributes:
         folder: The folder that its archive was unpacked to, or that holds the plain file.
@@ -65,7 +65,7 @@ class RawCorpus:
         return found[0]
 
     def option(self, name: str, kind: type[T]) -> T:
-        """What the task tells the parser under a name.
+        """Reads an option that the task gives the parser.
 
         Raises:
             TaskError: The task doesn't say, or says something of another type.
@@ -121,6 +121,6 @@ def get_parser(name: str) -> Parser:
     """The parser of a corpus.
 
     Raises:
-        UnknownNameError: There is none of that name.
+        UnknownNameError: There is no such parser.
     """
     return _PARSERS.get(name)

@@ -38,7 +38,7 @@ def clips(corpus: RawCorpus) -> Iterator[Clip]:
         audio = FilesByName(part.folder, _SUFFIXES)
         for row in read_rows(table, ("uuid", "cough_detected", "status")):
             uuid = row.relative_path("uuid")
-            # An empty cell is a recording that nobody has looked at.
+            # An empty cell is a recording that no one has looked at.
             if not row.cells["status"].strip() or not row.cells["cough_detected"].strip():
                 continue
             if row.number("cough_detected") > threshold:

@@ -70,7 +70,6 @@ def find_file(folder: Path, pattern: str) -> Path:
     """The file of a name below a folder; the one nearest the top if there are several.
 
     Args:
-        folder: Where to search.
         pattern: The name, in which ``*`` stands for anything.
 
     Raises:
@@ -96,7 +95,6 @@ class FilesByName:
     """The files below a folder by their names, for metadata that name no folders.
 
     Args:
-        folder: Where to search.
         suffixes: The suffixes of the files that are meant.
     """
 
@@ -131,7 +129,6 @@ def clips_by_name(
     """A clip per file, with the label that its name says.
 
     Args:
-        paths: The files.
         label_of: The label of a file's stem; None if the stem isn't as it should be.
         expected: What a name should look like, for messages.
 

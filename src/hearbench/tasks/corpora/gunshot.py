@@ -127,7 +127,7 @@ def _cut(recordings: Mapping[int, Path]) -> Iterator[Clip]:
 
 
 def find_onsets(path: Path, begin: int, most: int) -> list[int]:
-    """Where a recording first reaches 0.8 of full scale, and again 25,000 samples or more later.
+    """Finds the first sample at 0.8 of full scale, and the next one 25,000 samples or more later.
 
     It is read in blocks, so that its length doesn't matter to the memory.
 

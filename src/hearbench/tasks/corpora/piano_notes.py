@@ -40,7 +40,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Part:
-    """What one instrument plays.
+    """The notes that one instrument plays.
 
     Attributes:
         notes: Its notes, which end where the keys are released.
@@ -52,7 +52,7 @@ class Part:
 
 
 class _Kind(IntEnum):
-    """What happens, in the order in which things that happen at one time count."""
+    """Kinds of events, in the order in which simultaneous ones count."""
 
     PEDAL_DOWN = 0
     PEDAL_UP = 1

@@ -27,7 +27,7 @@ class Row:
     Attributes:
         path: The file.
         line: The line that it begins on, from 1 on.
-        cells: Its text by column.
+        cells: Text of the cells by column.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class Row:
     cells: Mapping[str, str]
 
     def error(self, column: str, expected: str) -> TaskError:
-        """What is wrong with a cell, as an error to raise."""
+        """Makes the error that says what is wrong with a cell."""
         return TaskError(
             f"{self.path}, line {self.line}, column {column!r}: {self.cells[column]!r} is not "
             f"{expected}."
@@ -148,7 +148,7 @@ def read_rows(
             if names is None:
                 names = _header(path, cells, columns)
                 continue
-            # Cells that nobody needs may be missing at the end; further ones mean that something
+            # Cells that no one needs may be missing at the end; further ones mean that something
             # within the row was taken for a delimiter.
             named = dict(zip(names, cells, strict=False))
             if len(cells) > len(names) or any(column not in named for column in columns):

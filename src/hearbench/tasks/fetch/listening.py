@@ -33,7 +33,7 @@ __all__ = ["BrokenError", "Listener", "is_chunked", "length_of", "missed_whole",
 
 _LEADING = {301, 302, 303, 307, 308}
 _MOST_REDIRECTS = 10
-_LOOK_S = 0.2  # between two looks whether anybody still listens
+_LOOK_S = 0.2  # between two looks whether anyone still listens
 # What an address may consist of, with what is quoted already.
 _SAFE = "%/:=&?~#+!$,;'@()*[]"
 _BLOCK_BYTES = 1 << 16
@@ -44,13 +44,7 @@ _RANGE_MISSED = re.compile(r"bytes\s+\*/(\d{1,18})", re.ASCII)
 
 
 class Listener:
-    """A request that is made at once, and its answer.
-
-    Args:
-        url: Where to ask.
-        headers: Of the request.
-        policy: How patient to be.
-    """
+    """A request that is made at once, and its answer."""
 
     def __init__(self, url: str, headers: Mapping[str, str], policy: RetryPolicy) -> None:
         self._url = url
@@ -64,8 +58,8 @@ class Listener:
         """The answer, whose body is still to come.
 
         Raises:
-            TransferError: There is none, and won't be.
-            PassingError: There is none, or it takes too long.
+            TransferError: There is no answer, and won't be.
+            PassingError: There is no answer, or it takes too long.
         """
         import requests
 
@@ -167,7 +161,7 @@ class Listener:
 
 
 class _GoneError(Exception):
-    """Nobody listens any more."""
+    """No one listens any more."""
 
 
 def _session() -> requests.Session:
@@ -176,7 +170,7 @@ def _session() -> requests.Session:
 
     class Session(requests.Session):
         def get_redirect_target(self, resp: requests.Response) -> None:
-            """Nowhere."""
+            """Follows nothing."""
 
     return Session()
 
@@ -212,7 +206,7 @@ class BrokenError(Exception):
 
 
 class _Span(NamedTuple):
-    """Which bytes of a file an answer holds: from `start` up to `end`, of `whole` if known."""
+    """The bytes of a file that an answer holds: from `start` up to `end`, of `whole` if known."""
 
     start: int
     end: int
@@ -220,7 +214,7 @@ class _Span(NamedTuple):
 
 
 def span_of(response: requests.Response) -> _Span | None:
-    """What the Content-Range of a part says; None where it says nothing of use."""
+    """Reads the Content-Range of a part; None where it says nothing of use."""
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
     if found is None:
         return None

@@ -181,7 +181,7 @@ def _check_room(files: Sequence[RemoteFile], folder: Path) -> None:
 
 
 def read_remote(url: str, *, policy: RetryPolicy | None = None) -> bytes:
-    """What lies at an address, all of it.
+    """Reads all that lies at an address.
 
     Raises:
         TransferError: It can't be had, or is far too long; the message says why.

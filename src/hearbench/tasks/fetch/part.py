@@ -31,13 +31,13 @@ _SUFFIX = ".part"
 
 
 class PartNotes(Record):
-    """What the source said of a file when its first byte came.
+    """Facts that the source gave about a file when its first byte came.
 
     Attributes:
-        url: Where it was fetched from.
+        url: Address that it was fetched from.
         etag: Its strong validator, if any.
         last_modified: Its date, as the header has it, if any.
-        size_bytes: Its length, if it was said.
+        size_bytes: Its length, if known.
     """
 
     format_version: Literal[1] = 1
@@ -48,7 +48,7 @@ class PartNotes(Record):
 
     @property
     def validator(self) -> str | None:
-        """What an If-Range header may hold."""
+        """The value of an If-Range header, if any."""
         return self.etag or self.last_modified
 
 
@@ -65,7 +65,7 @@ class Part:
         os.lseek(handle, 0, os.SEEK_END)
 
     def notes(self) -> PartNotes | None:
-        """What is known of the file that the bytes belong to; None where that can't be told."""
+        """Reads the notes on the file that the bytes belong to; None where they can't be read."""
         try:
             return PartNotes.model_validate_json(self._notes_path.read_bytes())
         except (OSError, ValidationError):
@@ -134,7 +134,7 @@ class Part:
             if error.errno in _NO_ROOM:
                 raise TransferError(
                     f"the disk of {self.target.parent} is full; the {self.size} bytes that came "
-                    "are kept. Make room, and run the same again, which goes on from there.",
+                    "are kept. Make room, and run the same again, which resumes there.",
                     by_hand=False,
                     common=True,
                 ) from error
@@ -182,7 +182,7 @@ def open_part(target: Path) -> Iterator[Part]:
 
 
 def part_size(target: Path) -> int:
-    """How much of a target lies in its unfinished file, in bytes."""
+    """The bytes of a target that lie in its unfinished file."""
     try:
         return target.with_name(target.name + _SUFFIX).stat().st_size
     except OSError:

@@ -53,7 +53,7 @@ class Pool:
     interruption from the keyboard no one should have to wait for a server that stalls.
 
     Args:
-        folder: An existing one.
+        folder: An existing folder.
         mirror: An address that replaces the files' own, if any.
         policy: When to try again.
         at_once: Most transfers at the same time.

@@ -35,8 +35,8 @@ class RemoteFile:
     Attributes:
         name: Its name in the folder it goes to, without a path.
         url: Where it is, http or https.
-        md5: 32 hexadecimal digits; None where nobody knows.
-        size_bytes: Its length; None where nobody knows.
+        md5: 32 hexadecimal digits, if known.
+        size_bytes: Its length, if known.
     """
 
     name: str
@@ -47,7 +47,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """When to try again, and when to give up.
+    """Limits of patience: when to try again, and when to give up.
 
     Attributes:
         attempts: Tries in a row that bring no byte that wasn't there before.
@@ -56,12 +56,12 @@ class RetryPolicy:
         longest_wait_s: Where the doubling ends.
         jitter: Share of a wait that chance may take off, so that many clients don't return
             at once.
-        longest_retry_after_s: What a server may ask for with Retry-After; if it asks for more,
-            that is an error.
-        connect_timeout_s: For a connection to be made.
-        read_timeout_s: Between two packets; with the time for a connection, the most that the head
-            of an answer may take.
-        slow_s: How long a body may come more slowly than at the least speed.
+        longest_retry_after_s: Longest wait that a server may ask for with Retry-After; if it asks
+            for more, that is an error.
+        connect_timeout_s: Longest wait for a connection.
+        read_timeout_s: Longest wait between two packets; with that for a connection, the most
+            that the head of an answer may take.
+        slow_s: Longest time that a body may come more slowly than at the least speed.
         least_bytes_per_s: The least speed.
     """
 
@@ -147,7 +147,7 @@ def place_of(file: RemoteFile, mirror: str | None) -> str:
 
 
 def shown(text: str) -> str:
-    """What a server says, short enough for a message."""
+    """Shortens what a server says for a message."""
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
@@ -167,7 +167,7 @@ def retry_after_s(header: str | None) -> float | None:
 
 
 def reason_of(error: BaseException) -> str:
-    """What lies at the bottom of a network error, without the names of the classes above it."""
+    """The cause of a network error, without the names of the classes above it."""
     at = error
     for at in _way_down(error):
         if isinstance(at, OSError) and at.strerror:

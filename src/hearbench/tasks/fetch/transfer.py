@@ -57,7 +57,6 @@ class Transfer:
         file: What it should be.
         url: Where to fetch it from.
         folder: Where it goes; it exists.
-        policy: How patient to be.
         stop: Once it is set, the transfer ends at the next block.
         report: Called as ``report(bytes done, bytes in all if known)`` from this thread.
     """
@@ -177,7 +176,7 @@ class Transfer:
                 self._refuse(response)
 
     def _begin(self, part: Part) -> int:
-        """How many of the bytes that are there can be gone on from; others are dropped."""
+        """The number of bytes from which it can resume; the others are dropped."""
         if not part.size:
             return 0
         notes = part.notes()
@@ -189,7 +188,7 @@ class Transfer:
         return 0
 
     def _whole(self, notes: PartNotes) -> int | None:
-        """The file's length in bytes, if anybody said it."""
+        """The file's length in bytes, if it was said."""
         return notes.size_bytes if self._file.size_bytes is None else self._file.size_bytes
 
     def _begin_whole(self, response: requests.Response, part: Part) -> int | None:
@@ -228,7 +227,7 @@ class Transfer:
         if len(wholes) > 1 or self._is_another(response, notes):
             raise self._another(part)
         whole = next(iter(wholes), None)
-        # Where nobody says how long the file is, only its md5 tells whether this is the end.
+        # Where the length of the file isn't known, only its md5 tells whether this is the end.
         if span.end > whole if whole is not None else self._file.md5 is None:
             raise self._another(part)
         self._check_room(span.end - part.size)
@@ -310,7 +309,7 @@ class Transfer:
             )
 
     def _check_reserve(self, part: Part) -> None:
-        """Of what nobody knows the length there may be more than a disk can hold."""
+        """Stops a file of unknown length before it fills the disk."""
         free = free_bytes(self._target.parent)
         if free < _RESERVE_BYTES:
             raise TransferError(
