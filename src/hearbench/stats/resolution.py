@@ -22,8 +22,8 @@ class Resolution:
     Attributes:
         alone: Half-width of the interval of one score: "88 clips: +-4 points".
         paired: Half-width of the interval of the difference of two models on the same clips;
-            a smaller observed difference is not told from 0.
-        detectable: The true difference that is told from 0 with probability ``power``.
+            a smaller observed difference is not distinguished from 0.
+        detectable: The true difference that is distinguished from 0 with probability ``power``.
         agreement: Correlation of two models' scores over resamples that ``paired`` supposes.
         n_clips: Test clips in all.
     """

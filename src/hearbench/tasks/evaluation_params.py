@@ -121,7 +121,7 @@ class ParamGrid(_Grid):
         return self
 
     def values(self) -> dict[str, list[Any]]:
-        """The lists that are there, by the names of a grid point's fields."""
+        """The lists that are given, by the names of a grid point's fields."""
         names = {"check_val_every_n_epoch": "check_every"}
         given = self.model_dump(exclude_none=True, exclude={"norm_after_activation"})
         return {names.get(name, name): values for name, values in given.items()}

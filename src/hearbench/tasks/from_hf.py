@@ -259,7 +259,7 @@ class _Sounds:
     folder: Path  # of the files that are written
 
     def fetched(self, problems: Problems) -> Iterator[_Sound | None]:
-        """Every row's file, written unless it is there; None for a row that can't be used."""
+        """Every row's file, written unless it exists; None for a row that can't be used."""
         first: dict[Path, str] = {}
         for split, dataset in self.splits.items():
             cells = _audio_cells(split, dataset, self.column, self.root, problems)

@@ -106,7 +106,7 @@ def tell_damaged(paths: Sequence[Path], what_follows: str) -> None:
         paths: The files; nothing is said where there are none.
         what_follows: What happens to them, as ``made again``.
     """
-    # Looked at twice, it is told once.
+    # Looked at twice, it is reported once.
     state = str([(path, file_stamp(path) if path.exists() else None) for path in paths])
     if not paths or state in _told:
         return

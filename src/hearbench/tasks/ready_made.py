@@ -400,7 +400,7 @@ def _unpack_published(
 
     Args:
         archive: A ``.tar.gz`` that holds ``<anything>/tasks/<name of target>/``.
-        target: The task's folder, which appears once all of it is there.
+        target: The task's folder, which appears once it is complete.
         trusted: Whether its content is known to be the published one; if not, all of it is
             looked at closely.
         workspace: How many threads look, and who shows progress.

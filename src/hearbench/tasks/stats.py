@@ -176,7 +176,7 @@ def task_stats(
     Durations are read out of the headers of the audio at the rate that the task came with.
 
     Args:
-        listen: Reads all audio as well, at the lowest rate that is there, to find silent clips.
+        listen: Reads all audio as well, at the lowest rate, to find silent clips.
         workspace: How many threads, and who shows progress; by default from the environment.
 
     Raises:

@@ -98,7 +98,7 @@ class PreparedTask:
 
     @property
     def sample_rates(self) -> tuple[int, ...]:
-        """The rates in Hz whose audio is there, ascending."""
+        """The rates in Hz of its audio, ascending."""
         return tuple(sorted(self.audio_folders))
 
     @property
@@ -317,7 +317,7 @@ def with_rate(
     *,
     workspace: Workspace | None = None,
 ) -> PreparedTask:
-    """The same task with audio at a rate: itself if that is there, else resampled.
+    """The same task with audio at a rate: itself if it has that, else resampled.
 
     The audio is resampled from the highest rate that the task came with, into the cache, in
     threads. A list beside it has the content digest of every file; those that are there and have

@@ -95,7 +95,7 @@ def check_state(context: Context) -> Finding:
             "Keep what belongs to one call in local variables and not in the model; switch "
             "between modes, if at all, within one call.",
         )
-    # The second process goes on, and the first one's are there to be compared.
+    # The second process stays, and the first one's embeddings are kept for comparison.
     context.earlier = earlier
     return passed(expected, "unchanged by calls")
 

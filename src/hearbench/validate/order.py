@@ -29,7 +29,7 @@ OTHER = {SCENE: TIMESTAMPS, TIMESTAMPS: SCENE}
 
 
 class CallOrderError(Exception):
-    """What a function does depends on earlier calls, so that nothing else can be told of it.
+    """What a function does depends on earlier calls, so that nothing else can be said of it.
 
     No HearError: no check takes it for a fault of the clips that it tries.
     """

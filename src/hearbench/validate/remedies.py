@@ -20,7 +20,7 @@ _ENDED = {
 
 
 def end_of_process(problem: HearError) -> ProcessEndedError | None:
-    """The end of the model's process that a problem tells of, if it does."""
+    """The end of the model's process that a problem reports, if any."""
     for error in (problem, problem.__cause__):
         if isinstance(error, ProcessEndedError):
             return error

@@ -63,7 +63,7 @@ class _Rule:
     long: bool = False
 
 
-# The check that tells of functions that fail for what was called before them.
+# The check that reports functions that fail for what was called before them.
 ORDER = "state"
 _LOADED = ("model-kind", "sample-rate")
 _SHAPED = ("timestamp-shapes", "scene-shapes")

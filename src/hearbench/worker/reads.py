@@ -137,7 +137,7 @@ class ReadWatch:
                 _end(self)
 
     def hear(self, event: str, arguments: tuple[Any, ...], frame: FrameType | None) -> None:
-        """Is told of an event of Python's."""
+        """Receives an event of Python's."""
         if event in CONNECTIONS:
             if self._is_own_doing(frame):
                 address = arguments[-1 if event == "socket.connect" else 0]
@@ -162,7 +162,7 @@ class ReadWatch:
                     self._opened(name, writing, updating, frame)
 
     def asked(self, name: str, value: str | None, frame: FrameType | None) -> None:
-        """Is told of a variable that was looked up."""
+        """Receives the name of a variable that was looked up."""
         if name in self._variables or _says_where(name) or not self._is_direct(frame):
             return
         # What lies at a path is seen when it is read; the path itself may be another elsewhere.
@@ -222,7 +222,7 @@ class ReadWatch:
         elif writing:
             self._written.add(path)
         elif path not in self._written or not path.startswith(_TEMPORARY):
-            # What it first fetches is there the next time.
+            # What it first fetches exists the next time.
             self._files[path] = None
 
     def _cannot_see(self, what: str) -> None:
@@ -262,7 +262,7 @@ class ReadWatch:
 
 
 def _source_of(path: str) -> str:
-    """The source of a compiled module, where it is there; any other path as it is."""
+    """The source of a compiled module, where it exists; any other path as it is."""
     if not path.endswith(".pyc"):
         # Python writes a compiled module beside its place first.
         return path

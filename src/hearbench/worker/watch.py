@@ -29,9 +29,9 @@ __all__ = [
 ]
 
 CONNECTIONS = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}
-"""Events by which Python tells of connections to other machines, before they are made."""
+"""Events by which Python reports connections to other machines, before they are made."""
 PROGRAMS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn"}
-"""Events by which it tells of programs that are started."""
+"""Events by which it reports programs that are started."""
 _CHANGES = {"os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink"}
 _READS = {"open", "os.listdir", "os.scandir", "os.chdir"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -40,7 +40,7 @@ _LEAST_OWN_SEED = 1 << 32
 
 
 class Watch:
-    """Notes what goes on while it records, and refuses reads below guarded folders always.
+    """Notes what happens while it records, and refuses reads below guarded folders always.
 
     Attributes:
         available: Whether this Python reports anything.
@@ -147,7 +147,7 @@ def random_states() -> dict[str, Any]:
 
 
 def opens_to_write(arguments: tuple[Any, ...]) -> bool:
-    """Whether what Python tells of an opened file says that it may be written to."""
+    """Whether what Python reports of an opened file says that it may be written to."""
     mode = arguments[1] if len(arguments) > 1 else None
     flags = arguments[2] if len(arguments) > 2 else 0
     if isinstance(mode, str):

@@ -45,7 +45,7 @@ def is_archive(name: str) -> bool:
 
 
 def unpack_archive(path: Path, folder: Path, *, update: Update | None = None) -> None:
-    """Unpacks an archive into a folder that appears once all of it is there.
+    """Unpacks an archive into a folder that appears once it is complete.
 
     Args:
         path: A tar, plain or packed with gzip, bzip2 or xz; a zip; the last part of a split zip
@@ -75,7 +75,7 @@ def unpack_archive(path: Path, folder: Path, *, update: Update | None = None) ->
 
 
 def unpack_split_zip(parts: Sequence[Path], folder: Path, *, update: Update | None = None) -> None:
-    """Unpacks a split zip into a folder that appears once all of it is there.
+    """Unpacks a split zip into a folder that appears once it is complete.
 
     The parts are read where they lie; nothing is joined on the disk.
 

@@ -39,7 +39,7 @@ def volumes_size_bytes(path: Path) -> int:
 
 
 def extract_rar(path: Path, unpacking: Unpacking) -> None:
-    """Unpacks a rar; the progress is told in unpacked bytes.
+    """Unpacks a rar; progress counts unpacked bytes.
 
     Raises:
         TaskError: It is no rar, cut off, damaged or encrypted; members can't be unpacked (all

@@ -44,7 +44,7 @@ _EXTRA64 = 0x0001
 
 
 def extract_split_zip(parts: Sequence[Path], unpacking: Unpacking) -> None:
-    """Unpacks a split zip; the progress is told in unpacked bytes.
+    """Unpacks a split zip; progress counts unpacked bytes.
 
     Args:
         parts: As :func:`order_parts` returns them.

@@ -130,7 +130,7 @@ class ModeSpec(Record):
 
 
 class TaskSpec(Record):
-    """All that is known of a task before its corpus is there.
+    """A task of the catalog: all that is known without its corpus.
 
     Attributes:
         name: Name of the task; with version and mode the name of its folder.

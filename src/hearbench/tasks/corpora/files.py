@@ -104,7 +104,7 @@ class FilesByName:
             self._paths.setdefault(path.name, []).append(path)
 
     def get(self, place: Path) -> Path:
-        """The file at a place if it is there, else one of its name elsewhere, else the place.
+        """The file at a path if it exists, else one of its name elsewhere, else the path.
 
         Args:
             place: Where the corpus's layout has the file.

@@ -72,7 +72,7 @@ class Part:
             return None
 
     def restart(self, notes: PartNotes) -> None:
-        """Drops all bytes; those to come belong to the file that the notes tell of."""
+        """Drops all bytes; those to come belong to the file that the notes describe."""
         self.discard()
         with self._told():
             write_json(self._notes_path, notes.model_dump())

@@ -111,7 +111,7 @@ class Transfer:
             again, self._trouble = False, wrong
 
     def _receive(self, part: Part) -> None:
-        """Tries until all of the file is there."""
+        """Tries until the file is complete."""
         generator = random.Random()
         failures, furthest = 0, part.size
         for attempt in range(1, self._policy.attempts_in_all + 1):
