@@ -105,7 +105,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
 
 
 def rate_by_ffmpeg(path: Path) -> int:
-    """A file's rate in Hz.
+    """The sample rate of a file in Hz, by ffmpeg.
 
     Raises:
         AudioError: It holds no audio, or names no rate.

@@ -78,7 +78,7 @@ def refuse_cut_off(path: Path, file: BinaryIO) -> None:
 
 
 def cut_off(path: Path, why: str) -> AudioError:
-    """The error that says of a file that it lost its end, and what shows it."""
+    """Makes the error that a file lost its end, with what shows it."""
     return AudioError(f"{path} is damaged, its end is cut off: {why}.")
 
 

@@ -53,7 +53,7 @@ class DistanceMeasures:
 
     @property
     def n_queries(self) -> int:
-        """Clips that at least one other is the same as."""
+        """Number of clips that at least one other is the same as."""
         return int(np.count_nonzero(~np.isnan(self.retrieval.average_precision)))
 
 
@@ -67,7 +67,7 @@ def measure_distances(
     device: str = "cpu",
     update: Update | None = None,
 ) -> DistanceMeasures:
-    """Retrieval and same-different from one pass over the distances.
+    """Computes retrieval and same-different scores from one pass over the distances.
 
     Only if the counters of distinct distances don't fit into their memory are there more passes.
 

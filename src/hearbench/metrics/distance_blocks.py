@@ -42,7 +42,7 @@ class Sameness:
 
     @classmethod
     def of(cls, targets: npt.NDArray[np.integer], *, multilabel: bool) -> Sameness:
-        """From multi-hot targets (n_clips, n_labels)."""
+        """Makes it from multi-hot targets (n_clips, n_labels)."""
         labelled = (targets != 0).any(axis=1)
         codes = np.where(labelled, (targets != 0).argmax(axis=1), -1) if targets.size else None
         if codes is None:

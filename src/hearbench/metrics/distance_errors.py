@@ -132,7 +132,7 @@ class _PairInfluence:
         return not math.isnan(self._pairs.auc)
 
     def add(self, row: npt.NDArray[np.uint32]) -> None:
-        """The keys of a clip with all clips (n_clips,)."""
+        """Adds the keys of a clip with all clips (n_clips,)."""
         if not self._defined:
             return
         others = row[row != SELF]
@@ -219,7 +219,7 @@ class _Jackknife:
         self._ended = np.zeros(self._n_clips)
 
     def add(self, query: int, row: npt.NDArray[np.uint32]) -> None:
-        """The keys (n_clips,) of a clip with all clips."""
+        """Adds the keys (n_clips,) of a clip with all clips."""
         if not self._is_query[query]:
             return
         is_same = (row & _ONE).astype(bool)
@@ -245,7 +245,7 @@ class _Jackknife:
         return self._error(self._scores.average_precision, self._average)
 
     def precision_at(self, k: int) -> float:
-        """The mean precisions at k without each clip in turn."""
+        """The standard errors of the mean precisions at k, by k."""
         return self._error(self._scores.precision_at[k], self._precision[k])
 
     def _no_changes(self) -> _Changes:

@@ -47,7 +47,7 @@ class EventArrays:
 
     @property
     def onset_s(self) -> npt.NDArray[np.float64]:
-        """Onsets in seconds, as scores compare them."""
+        """Onsets in seconds, the unit in which scores compare them."""
         return self.onset_ms / _MS_PER_S
 
     @property
@@ -69,7 +69,7 @@ class EventArrays:
 
     @classmethod
     def from_rows(cls, rows: Iterable[tuple[int, int, float, float]]) -> EventArrays:
-        """From (clip, label, onset_ms, offset_ms) of each event."""
+        """Makes events from the (clip, label, onset_ms, offset_ms) of each."""
         listed = list(rows)
         clip, label, onset, offset = zip(*listed, strict=True) if listed else ((), (), (), ())
         return cls(
@@ -81,7 +81,7 @@ class EventArrays:
 
     @classmethod
     def from_clips(cls, clips: Iterable[Sequence[Event]], labels: Sequence[str]) -> EventArrays:
-        """From the events of each clip, in the clips' order.
+        """Makes events from those of each clip, in the clips' order.
 
         Raises:
             TaskError: A label isn't in the vocabulary, or a time isn't finite.
@@ -103,7 +103,7 @@ class EventArrays:
         *,
         what: str = "events",
     ) -> EventArrays:
-        """From ``{clip: [{"label", "start", "end"}, ...]}``, times in ms.
+        """Makes events from ``{clip: [{"label", "start", "end"}, ...]}``, times in ms.
 
         Args:
             events: The events; a clip that is missing has none.
@@ -147,7 +147,7 @@ class EventArrays:
 
 
 def concatenate_events(parts: Sequence[EventArrays]) -> EventArrays:
-    """Several lists as one; the positions of clips and labels mean the same in all."""
+    """Joins several lists; the positions of clips and labels mean the same in all."""
     if not parts:
         return EventArrays.from_rows(())
     return EventArrays(

@@ -25,7 +25,7 @@ _PART = 1 << 20
 
 @dataclass(frozen=True)
 class DistanceCounts:
-    """Consecutive distinct distances.
+    """Consecutive distinct distances and the number of pairs at each.
 
     Attributes:
         bits: (n,) uint32, of the float32 distances, ascending.
@@ -39,7 +39,7 @@ class DistanceCounts:
 
 
 class PairCounts:
-    """Counts keys.
+    """Counts the pairs at each distance, given as keys.
 
     Args:
         n_pairs: How many there will be, by which the counters' size is chosen.

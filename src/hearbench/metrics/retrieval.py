@@ -37,7 +37,7 @@ class RetrievalScores:
 
 
 def retrieval_scores(ranked: npt.NDArray[np.uint32], ks: Sequence[int]) -> RetrievalScores:
-    """Scores of some queries.
+    """Computes the scores of some queries.
 
     Args:
         ranked: (n_queries, n_clips - 1) keys of each query with the other clips, ascending.

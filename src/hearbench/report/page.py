@@ -59,7 +59,7 @@ code { overflow-wrap: anywhere; }
 
 
 def report_page(report: RunReport, *, title: str = "Where the time went") -> str:
-    """The page's HTML.
+    """Makes the HTML of the page.
 
     Args:
         report: A report of at least one result.

@@ -18,7 +18,7 @@ STAGES = ("embedding", "probe", "scoring")
 
 
 class ResultReport(Record):
-    """One result.
+    """Time and memory of one result.
 
     Attributes:
         seed: Seed of the training.
@@ -60,7 +60,7 @@ class ResultReport(Record):
 
 
 class StageTotal(Record):
-    """One stage of all results.
+    """Time of one stage in all results.
 
     Attributes:
         stage: One of `STAGES`.
@@ -74,7 +74,7 @@ class StageTotal(Record):
 
 
 class RunReport(Record):
-    """Several results.
+    """Time and memory of several results.
 
     Attributes:
         format_version: Version of this format.
@@ -110,7 +110,7 @@ def report_of(places: Sequence[Path]) -> RunReport:
 
 
 def summarise(results: Iterable[tuple[Path, Result]]) -> RunReport:
-    """A report of results, each with the folder in which it lies."""
+    """Makes a report of results, each with the folder in which it lies."""
     embedded: set[tuple[str, str, str, float]] = set()
     reports = []
     for folder, result in results:

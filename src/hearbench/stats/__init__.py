@@ -1,4 +1,4 @@
-"""How sure a score is: resampled test clips, intervals, paired tests, ranks.
+"""Uncertainty of scores: resampled test clips, intervals, paired tests, ranks.
 
 Pure numerics on arrays. See ``docs/statistics.md`` for what the numbers mean.
 """

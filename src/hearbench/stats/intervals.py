@@ -39,7 +39,7 @@ _NO_VARIANCE = 1e-24
 
 @dataclass(frozen=True)
 class Interval:
-    """From ``low`` to ``high``; both NaN where nothing can be said."""
+    """An interval from ``low`` to ``high``; both NaN where nothing can be said."""
 
     low: float
     high: float

@@ -1,4 +1,4 @@
-"""What differences a task's test clips can tell apart."""
+"""Differences between models that a task's test clips can tell apart."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _ENDINGS = (".zip", ".tar.gz")
 
 @dataclass(frozen=True)
 class FoundCorpus:
-    """A raw corpus, and what is known of where it comes from.
+    """A raw corpus and its origin.
 
     Attributes:
         corpus: The corpus, unpacked.

@@ -21,7 +21,7 @@ _MOST_EVENTS = 0.9
 
 
 def seconds_error(where: str, why: str) -> TaskError:
-    """The error that says that times seem to be in seconds, and what shows it."""
+    """Makes the error that times seem to be in seconds, with what shows it."""
     return TaskError(
         f"{where}: the times of the events seem to be in seconds, as {why}. They are to be in "
         "milliseconds: multiply them by 1000."

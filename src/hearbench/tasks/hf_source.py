@@ -121,7 +121,7 @@ def _as_stored(library: ModuleType) -> Any:
         """Audio that is never encoded again."""
 
         def encode_example(self, value: Any) -> dict[str, Any]:
-            """The content or the path, whichever is there."""
+            """Gives the content or the path, whichever exists."""
             if isinstance(value, bytes):
                 return {"bytes": value, "path": None}
             if isinstance(value, Mapping):

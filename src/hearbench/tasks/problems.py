@@ -25,7 +25,7 @@ class Problems:
         return sum(len(examples) for examples in self._by_kind.values())
 
     def merge(self, other: Problems) -> None:
-        """Takes over another's problems."""
+        """Adds the problems of another."""
         for kind, examples in other._by_kind.items():
             self._by_kind.setdefault(kind, []).extend(examples)
 
@@ -40,5 +40,5 @@ class Problems:
         return lines
 
     def error(self, heading: str, remedy: str) -> TaskError:
-        """All of it as one error: what can't be used, the problems, what to do."""
+        """Makes one error of all problems: what can't be used, the problems, what to do."""
         return TaskError("\n".join([heading, *self.lines(), remedy]))

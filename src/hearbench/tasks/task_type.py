@@ -42,7 +42,7 @@ Items = tuple[str, ...] | tuple[Event, ...]
 
 
 class TaskType(ABC):
-    """A kind of task.
+    """A kind of task, and what its files and corpora hold.
 
     Attributes:
         name: Value of ``embedding_type`` in ``task_metadata.json``.
@@ -212,7 +212,7 @@ TASK_TYPES = (SCENE, EVENT)
 
 
 def task_type(name: str) -> TaskType:
-    """The kind of task of a name.
+    """Looks up a kind of task by its name.
 
     Raises:
         UnknownNameError: There is no such kind of task.

@@ -41,7 +41,7 @@ def moved(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float
 
 
 def check_batch_independence(context: Context) -> Finding:
-    """A clip has the same embeddings alone and beside others."""
+    """Checks that a clip has the same embeddings alone and beside others."""
     expected = "the same embeddings alone and in a batch of four"
     if not context.usable():
         return skipped(expected, NOTHING_USABLE)
@@ -65,7 +65,7 @@ def check_batch_independence(context: Context) -> Finding:
 
 
 def check_state(context: Context) -> Finding:
-    """A call changes nothing for those that follow.
+    """Checks that a call changes nothing for those that follow.
 
     A function that fails for what was called before it is told of here, whichever check found it.
     """
@@ -101,7 +101,7 @@ def check_state(context: Context) -> Finding:
 
 
 def check_determinism(context: Context) -> Finding:
-    """The same clips have the same embeddings twice, and in another process."""
+    """Checks that the same clips have the same embeddings twice, and in another process."""
     expected = "the same embeddings twice, and when the model is loaded anew"
     if not context.usable():
         return skipped(expected, NOTHING_USABLE)

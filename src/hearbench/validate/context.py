@@ -1,4 +1,4 @@
-"""What the checks of one validation share: the model's process, and what is known so far."""
+"""State that the checks of one validation share: the model's process, and what is known so far."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Frames:
 
 @dataclass
 class Context:
-    """One validation.
+    """The state of one validation.
 
     Attributes:
         quick: Whether what needs 20 minutes of audio is left out.
@@ -96,7 +96,7 @@ class Context:
         return self.loaded is not None and self.loaded.device != "cpu"
 
     def failed(self, *names: str) -> list[str]:
-        """Those of some checks that found an error."""
+        """Names those of some checks that found an error."""
         return [
             name
             for name in names
@@ -129,7 +129,7 @@ class Context:
         return self._in_order(self._scenes, audio)
 
     def embed(self, function: str, audio: Array) -> Array:
-        """Embeddings of either function.
+        """Embeddings of clips by either function.
 
         Raises:
             ModelError, EmbeddingError, CallOrderError: See ``timestamps`` and ``scene``.
@@ -232,7 +232,7 @@ def _way(function: str, problem: HearError) -> tuple[str, str]:
 
 
 def frames_of(answer: Answer, n_clips: int, duration_ms: float, where: str) -> Frames:
-    """The frames in an answer.
+    """Takes the timestamp embeddings from an answer.
 
     Raises:
         EmbeddingError: There are none, or shapes that don't fit.
@@ -258,7 +258,7 @@ def frames_of(answer: Answer, n_clips: int, duration_ms: float, where: str) -> F
 
 
 def scenes_of(answer: Answer, n_clips: int, where: str) -> Array:
-    """The scene embeddings in an answer.
+    """Takes the scene embeddings from an answer.
 
     Raises:
         EmbeddingError: There are none, or of another shape.

@@ -1,4 +1,4 @@
-"""Where embeddings answer to a short sound.
+"""Response of embeddings to a short sound.
 
 Conventions: times are in ms as the model's timestamps tell them; errors are those times less the
 true ones, so they are positive where timestamps are late.
@@ -95,7 +95,7 @@ def answered(times_ms: Numbers, change: Numbers, hop_ms: float) -> Answered | No
 
 
 def align(at_ms: Sequence[float], places: Sequence[Answered]) -> Aligned:
-    """Puts the answers to several sounds together.
+    """Combines the answers to several sounds.
 
     Args:
         at_ms: Where the sounds are centred, ascending.
@@ -114,7 +114,7 @@ def align(at_ms: Sequence[float], places: Sequence[Answered]) -> Aligned:
 
 
 def level_of(errors: Numbers) -> float:
-    """Their mean without the outer quarters: robust as a median, and less coarse."""
+    """Mean of values without the outer quarters: robust as a median, and less coarse."""
     ordered = np.sort(errors)
     cut = len(ordered) // 4
     return float(ordered[cut : len(ordered) - cut].mean())

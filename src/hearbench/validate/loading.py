@@ -1,4 +1,4 @@
-"""From the module's name to a loaded model with its attributes."""
+"""Checks from the import of the module to a loaded model with its attributes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _FRAMEWORKS = frozenset({"torch", "tensorflow"})
 
 
 def check_import(context: Context) -> Finding:
-    """The module imports.
+    """Checks that the module imports.
 
     Raises:
         CannotRunError: There is no such module; nothing can be said of a model.
@@ -63,7 +63,7 @@ def check_import(context: Context) -> Finding:
 
 
 def check_api_functions(context: Context) -> Finding:
-    """It has the three functions."""
+    """Checks that the module has the three functions."""
     expected = f"functions {', '.join(API_FUNCTIONS)}"
     missing, below = _imported(context).missing, _imported(context).below
     if not missing:
@@ -107,7 +107,7 @@ def check_load(context: Context) -> Finding:
 
 
 def check_model_kind(context: Context) -> Finding:
-    """It is a model of a framework."""
+    """Checks that the model is one of a framework."""
     expected = "a torch.nn.Module or a tf.Module"
     if context.loaded is not None:
         return passed(expected, context.loaded.kind)
@@ -128,7 +128,7 @@ def check_model_kind(context: Context) -> Finding:
 
 
 def check_sample_rate(context: Context) -> Finding:
-    """The rate is one that the benchmark has."""
+    """Checks that the sample rate is one that the benchmark has."""
     expected = f"sample_rate, one of {_RATES} Hz"
     said = _attribute(context, "sample_rate")
     if not said["there"]:
@@ -146,17 +146,17 @@ def check_sample_rate(context: Context) -> Finding:
 
 
 def check_scene_size(context: Context) -> Finding:
-    """The size of scene embeddings is an int."""
+    """Checks that the size of scene embeddings is an int."""
     return _size(context, "scene_embedding_size", SCENE)
 
 
 def check_timestamp_size(context: Context) -> Finding:
-    """The size of timestamp embeddings is an int."""
+    """Checks that the size of timestamp embeddings is an int."""
     return _size(context, "timestamp_embedding_size", TIMESTAMPS)
 
 
 def check_import_effects(context: Context) -> Finding:
-    """Importing changes nothing but the interpreter."""
+    """Checks that importing changes nothing outside the interpreter."""
     expected = "no network, files, programs or seeds at import"
     imported = _imported(context)
     told = [

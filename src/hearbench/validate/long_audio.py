@@ -1,4 +1,4 @@
-"""Twenty minutes of audio, the longest that a model must take: memory, and where its end is."""
+"""Checks with 20 minutes of audio, the longest that a model must take: memory, and drift."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def check_memory(context: Context) -> Finding:
 
 
 def check_timestamp_drift(context: Context) -> Finding:
-    """The frames at the end of 20 minutes are as near to their timestamps as the first."""
+    """Checks that frames at the end of 20 minutes are as near to their timestamps as the first."""
     expected = "the last frames of 20 minutes are as well placed as the first"
     run = long_run(context)
     if run.times_ms is None:

@@ -246,7 +246,7 @@ class ModelProcess:
         return bool(said["requires_grad"])
 
     def memory(self) -> Memory:
-        """The peak of the process so far.
+        """The peak memory of the process so far.
 
         Raises:
             ModelError: It has ended.

@@ -1,4 +1,4 @@
-"""What to do about a function that failed, by how it did."""
+"""Advice about a function that failed, by how it did."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def end_of_process(problem: HearError) -> ProcessEndedError | None:
 
 
 def remedy_for(problem: HearError) -> str:
-    """What to do about a call that failed, or returned what is none of the API's."""
+    """Advice about a call that failed, or returned what is none of the API's."""
     ended = end_of_process(problem)
     if ended is not None:
         return _ENDED[ended.why]

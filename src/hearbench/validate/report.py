@@ -1,4 +1,4 @@
-"""What a validation says: a verdict per check, and what the model is.
+"""The report of a validation: a verdict per check, and facts about the model.
 
 The JSON form is that of these classes; ``format_version`` tells of changes.
 """
@@ -149,20 +149,20 @@ class Finding:
 
 
 def passed(expected: str, found: str) -> Finding:
-    """All is as it should be."""
+    """Makes the finding of a check with nothing wrong."""
     return Finding("pass", expected, found)
 
 
 def warning(expected: str, found: str, remedy: str) -> Finding:
-    """Something may matter."""
+    """Makes the finding of a check with something that may matter."""
     return Finding("warning", expected, found, remedy)
 
 
 def error(expected: str, found: str, remedy: str, *, blocks: bool = True) -> Finding:
-    """Scores would be wrong or missing; what builds on it isn't checked, unless said otherwise."""
+    """Makes the finding of a check with an error, which blocks further checks by default."""
     return Finding("error", expected, found, remedy, blocks)
 
 
 def skipped(expected: str, why: str, *, blocks: bool = False) -> Finding:
-    """It couldn't be told."""
+    """Makes the finding of a check that couldn't tell."""
     return Finding("skipped", expected, why, "", blocks)

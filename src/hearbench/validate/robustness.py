@@ -1,4 +1,4 @@
-"""Audio that models don't expect: very short, odd and long clips, silence, full scale, DC."""
+"""Checks with unusual audio: short, odd and long clips, silence, full scale, DC."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class _Problem:
 
 
 def check_lengths(context: Context) -> Finding:
-    """Every length from 50 ms to 20 minutes."""
+    """Checks clips of every length from 50 ms to 20 minutes."""
     expected = "embeddings for 50 ms to 20 minutes of audio, odd lengths too"
     if not context.usable():
         return skipped(expected, NOTHING_USABLE)
@@ -107,7 +107,7 @@ def _remedy(problems: dict[str, list[_Problem]], tried: int) -> str:
 
 
 def check_finite(context: Context) -> Finding:
-    """Neither NaN nor infinity for any audio."""
+    """Checks that no audio gives NaN or infinity."""
     expected = "no NaN or infinity for noise, silence, full scale and DC"
     if not context.usable():
         return skipped(expected, NOTHING_USABLE)

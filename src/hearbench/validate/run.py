@@ -1,4 +1,4 @@
-"""Which checks there are, in which order they run, and which build on which.
+"""The list of checks, the order in which they run, and which build on which.
 
 The root cause comes first: a check whose needs aren't met is skipped with the reason, so that one
 mistake is one error. After a failure within the model the next call has a fresh process.

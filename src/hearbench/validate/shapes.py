@@ -1,4 +1,4 @@
-"""What the functions return for white noise: shapes, sizes, types."""
+"""Checks of what the functions return for white noise: shapes, sizes, types."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DEVICE = re.compile(r"(cpu|cuda|gpu|mps)(?::(\d+))?", re.IGNORECASE)
 
 
 def check_timestamp_shapes(context: Context) -> Finding:
-    """Embeddings are (clips, frames, size) and timestamps (clips, frames)."""
+    """Checks that embeddings are (clips, frames, size) and timestamps (clips, frames)."""
     expected = "(embeddings, timestamps): (clips, frames, size) and (clips, frames)"
     found = []
     for length_s in LENGTHS_S:
@@ -66,7 +66,7 @@ def check_timestamp_shapes(context: Context) -> Finding:
 
 
 def check_scene_shapes(context: Context) -> Finding:
-    """Embeddings are (clips, size)."""
+    """Checks that embeddings are (clips, size)."""
     expected = "embeddings (clips, size)"
     noise = white_noise(_N_SCENES, samples(_SCENE_S, context.sample_rate))
     try:
@@ -84,7 +84,7 @@ def check_scene_shapes(context: Context) -> Finding:
 
 
 def check_embedding_sizes(context: Context) -> Finding:
-    """The attributes say how many numbers come."""
+    """Checks that the attributes say how many dimensions embeddings have."""
     expected = "as many numbers as the attributes say"
     have = _sizes(context)
     wrong = [
@@ -101,7 +101,7 @@ def check_embedding_sizes(context: Context) -> Finding:
 
 
 def check_embedding_dtype(context: Context) -> Finding:
-    """Embeddings are float32."""
+    """Checks that embeddings are float32."""
     expected = "float32"
     wrong = {}
     for (name, _), answer in context.answers.items():
@@ -121,7 +121,7 @@ def check_embedding_dtype(context: Context) -> Finding:
 
 
 def check_return_types(context: Context) -> Finding:
-    """Tensors of the model's framework, on the audio's device, float32, in one piece."""
+    """Checks for float32 tensors of the model's framework, on the audio's device, in one piece."""
     expected = "tensors of the framework on the audio's device; float32 timestamps"
     device = context.loaded.device if context.loaded else "cpu"
     told: dict[str, None] = {}
@@ -142,7 +142,7 @@ def check_return_types(context: Context) -> Finding:
 
 
 def check_gradients(context: Context) -> Finding:
-    """Nothing that is returned hangs on gradients."""
+    """Checks that nothing that is returned hangs on gradients."""
     expected = "no gradients where the caller has turned them off"
     forced: list[str] = []
     for (name, _), answer in context.answers.items():

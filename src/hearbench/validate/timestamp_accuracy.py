@@ -38,7 +38,7 @@ _EXPECTED = "a short sound moves the embeddings nearest to it most"
 
 
 def check_timestamp_centres(context: Context) -> Finding:
-    """A short sound at a time moves the embeddings that have about this timestamp most."""
+    """Checks that a short sound moves most the embeddings whose timestamps are nearest to it."""
     hop_ms = context.hop_ms
     if not hop_ms:
         return skipped(_EXPECTED, "clips of 4 s have a single frame")

@@ -1,4 +1,4 @@
-"""The timestamps of white noise: unit, spacing, beginning and end."""
+"""Checks of the timestamps of white noise: unit, spacing, beginning and end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _UNITS = {
 
 
 def check_timestamp_unit(context: Context) -> Finding:
-    """They are in milliseconds."""
+    """Checks that timestamps are in milliseconds."""
     expected = "milliseconds"
     longest = context.frames[LENGTHS_S[-1]]
     times = longest.times_ms[0]
@@ -52,7 +52,7 @@ def check_timestamp_unit(context: Context) -> Finding:
 
 
 def check_timestamp_spacing(context: Context) -> Finding:
-    """They ascend at a regular hop."""
+    """Checks that timestamps ascend at a regular hop."""
     expected = "ascending, each hop within 1 ms of their mean"
     worst = 0.0
     for frames in context.frames.values():
@@ -88,7 +88,7 @@ def check_timestamp_spacing(context: Context) -> Finding:
 
 
 def check_timestamp_hop(context: Context) -> Finding:
-    """The hop is 50 ms at most."""
+    """Checks that the hop is 50 ms at most."""
     expected = "at most 50 ms"
     if not context.hop_ms:
         return skipped(expected, "a single frame per clip")
@@ -104,7 +104,7 @@ def check_timestamp_hop(context: Context) -> Finding:
 
 
 def check_timestamp_start(context: Context) -> Finding:
-    """The first is within one hop of the clip's beginning."""
+    """Checks that the first timestamp is within one hop of the clip's beginning."""
     expected = "the first within one hop of the clip's beginning"
     first = max(float(frames.times_ms[:, 0].max()) for frames in context.frames.values())
     early = min(float(frames.times_ms[:, 0].min()) for frames in context.frames.values())
@@ -123,7 +123,7 @@ def check_timestamp_start(context: Context) -> Finding:
 
 
 def check_timestamp_end(context: Context) -> Finding:
-    """The last is within one hop, and 50 ms, of the clip's end, and not beyond it."""
+    """Checks that the last timestamp is at most one hop, and 50 ms, before the clip's end."""
     expected = "the last within one hop and 50 ms of the clip's end"
     allowed = min(context.hop_ms or _LONGEST_HOP_MS, _LONGEST_HOP_MS)
     gaps = {

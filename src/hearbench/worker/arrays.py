@@ -26,7 +26,7 @@ class SharedArrays:
         self._mapped: dict[str, Any] = {}
 
     def new(self, name: str, dtype: str, shape: Sequence[int]) -> Any:
-        """An array to be written, with what was there before.
+        """Opens an array for writing, with what was there before.
 
         Raises:
             OSError: There is no room.
@@ -41,7 +41,7 @@ class SharedArrays:
         return self.open(name, dtype, shape)
 
     def open(self, name: str, dtype: str, shape: Sequence[int]) -> Any:
-        """An array that the other process has written; what is written into it, both see."""
+        """Opens an array that the other process has written; both see what is written into it."""
         size_bytes = _size_bytes(dtype, shape)
         if not size_bytes:
             return np.zeros(tuple(shape), dtype)

@@ -1,4 +1,4 @@
-"""Which framework a loaded model belongs to, and how audio goes in and numbers come out.
+"""Frameworks of models: which one a model belongs to, and how it is called.
 
 ``backend_of`` is the one place that tells frameworks apart; another framework is one more
 class with the two methods of ``Backend`` and one more case there. TensorFlow is imported only
@@ -33,7 +33,7 @@ _DEVICE = re.compile(r"(?P<kind>cpu|cuda|mps)(:(?P<index>\d+))?")
 
 
 class BackendError(Exception):
-    """A model of no framework that is known here, or a device that isn't there."""
+    """The model is of an unknown framework, or a device doesn't exist."""
 
 
 class Backend:

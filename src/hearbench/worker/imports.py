@@ -1,4 +1,4 @@
-"""What a model's own source imports, read from its text and not by running it.
+"""Imports of a model's own source, read from its text and not by running it.
 
 So it doesn't depend on what was imported before, nor on whether the lines were reached.
 """
@@ -26,7 +26,7 @@ _MOST_FILES = 2000
 
 
 class Imports(NamedTuple):
-    """The imports of source files.
+    """Files and packages that source files import.
 
     Attributes:
         sources: The files themselves, and those of other modules of the model's that they import,

@@ -1,4 +1,4 @@
-"""How much memory this process has used, and how much it may."""
+"""Memory that this process has used, and its limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model reads while it is imported, loaded and called: files and environment variables.
+"""Files and environment variables that a model reads while it is imported, loaded and called.
 
 Python tells of files that it opens (PEP 578), imported modules among them; variables are seen by
 standing before ``os.environ``. Not seen is what compiled code opens by itself, and what comes from
@@ -173,7 +173,7 @@ class ReadWatch:
             self._files.setdefault(value)
 
     def asked_all(self, frame: FrameType | None) -> None:
-        """Is told that all variables were looked through."""
+        """Notes that all variables were looked through."""
         if self._is_direct(frame):
             self._cannot_see("which of all environment variables matter to it")
 

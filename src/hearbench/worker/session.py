@@ -36,7 +36,7 @@ _FRAMEWORKS = ("numpy", "torch", "tensorflow", "keras")
 
 
 class SessionError(Exception):
-    """The model's code failed.
+    """A failure of the model's code.
 
     Attributes:
         text: The end of its traceback, or one sentence.
@@ -71,7 +71,7 @@ class Session:
         self._reads = ReadWatch([])
 
     def guard(self, folders: list[str], allowed: list[str]) -> dict[str, Any]:
-        """Says where the model has no business."""
+        """Names the folders that the model must not read."""
         self.watch.guard(folders, allowed)
         return {}
 
@@ -185,7 +185,7 @@ class Session:
         return all_read(self._reads, self._module, self._target)
 
     def memory(self) -> dict[str, Any]:
-        """The peak so far."""
+        """The peak memory so far."""
         device_mb = self._backend.peak_device_memory_mb() if self._backend else None
         return {"resident_mb": peak_resident_mb(), "device_mb": device_mb}
 

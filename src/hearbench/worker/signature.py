@@ -12,7 +12,7 @@ __all__ = ["Parameter", "parameters_of"]
 
 
 class Parameter(NamedTuple):
-    """One parameter.
+    """One parameter of a function.
 
     Attributes:
         kind: ``positional`` (only), ``either``, ``keyword`` (only), ``args`` or ``kwargs``.

@@ -1,4 +1,4 @@
-"""What a model returned: as numpy arrays, and their description."""
+"""Values that a model returned, as numpy arrays, and their description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model does beside computing: connections, writes, programs, reads where it mustn't.
+"""Side effects of a model: connections, writes, programs, reads where it mustn't.
 
 Python tells of such things from 3.8 on (PEP 578); on 3.7 only reads are refused, by functions put
 in place of its own. It tells of what goes through Python, not of what compiled code does by itself;

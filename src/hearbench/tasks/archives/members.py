@@ -40,7 +40,7 @@ def kind_of_mode(mode: int) -> Kind | None:
 
 
 def new_problems() -> Problems:
-    """Takes what is wrong with an archive's members; shows more examples than others do."""
+    """Makes an empty list of problems with members, which shows more examples than others do."""
     return Problems(examples=_EXAMPLES)
 
 

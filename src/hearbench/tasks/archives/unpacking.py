@@ -1,4 +1,4 @@
-"""An archive on its way into a folder: how much it may write, and the writing itself."""
+"""Writing an archive's members into a folder, within limits."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ _PLACE = {
 
 
 class Source(Protocol):
-    """Whatever a member's content is read from."""
+    """A stream of a member's content."""
 
     def read(self, size: int, /) -> bytes:
-        """At most ``size`` bytes; none at the end."""
+        """Reads at most ``size`` bytes; none at the end."""
         ...  # pragma: no cover
 
 
@@ -60,7 +60,7 @@ class DamagedError(Exception):
 
 
 class UnwritableError(TaskError):
-    """There is no room where an archive goes, or no right to write; it may itself be good."""
+    """A disk without room, or a folder that can't be written; the archive may be good."""
 
 
 def is_about_the_place(error: Exception) -> bool:
@@ -121,7 +121,7 @@ class Unpacking:
         self._update = update
 
     def expect(self, needed_bytes: int, *, at_least: bool = False) -> None:
-        """Says what all members come to; to be called before they are written.
+        """Announces the size of all members, before they are written.
 
         Args:
             needed_bytes: Sum of the sizes, 0 or more each.
@@ -219,7 +219,7 @@ class Unpacking:
         self.written_bytes = 0
 
     def tell(self) -> None:
-        """Says how far it is."""
+        """Shows progress."""
         if self._update is not None:
             self._update(*self.meter())
 
@@ -233,7 +233,7 @@ class Unpacking:
             raise problems.error(f"The archive {self.shown} can't be unpacked:", REMEDY)
 
     def damaged(self, error: Exception, where: str = "") -> TaskError:
-        """The error for an archive that can't be read, as the libraries put it."""
+        """Makes the error for an archive that can't be read."""
         what = " ".join(str(error).split()) or type(error).__name__
         return TaskError(
             f"The archive {self.shown} can't be unpacked: {where}{what}. It may be damaged, cut "

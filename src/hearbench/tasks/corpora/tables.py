@@ -42,7 +42,7 @@ class Row:
         )
 
     def text(self, column: str) -> str:
-        """A cell that isn't empty.
+        """Reads a cell that isn't empty.
 
         Raises:
             TaskError: It is.
@@ -53,7 +53,7 @@ class Row:
         return text
 
     def integer(self, column: str, *, lowest: int) -> int:
-        """A cell as an integer.
+        """Reads a cell as an integer.
 
         Raises:
             TaskError: It isn't one, or is too low.
@@ -67,7 +67,7 @@ class Row:
         return value
 
     def number(self, column: str) -> float:
-        """A cell as a finite number.
+        """Reads a cell as a finite number.
 
         Raises:
             TaskError: It isn't one.
@@ -81,7 +81,7 @@ class Row:
         return value
 
     def flag(self, column: str) -> bool:
-        """A cell as true or false.
+        """Reads a cell as true or false.
 
         Raises:
             TaskError: It is neither.
@@ -92,7 +92,7 @@ class Row:
         return text in {"true", "1"}
 
     def relative_path(self, column: str) -> str:
-        """A cell as the path of a file below some folder.
+        """Reads a cell as the path of a file below some folder.
 
         Raises:
             TaskError: It is empty, absolute or leads outside.

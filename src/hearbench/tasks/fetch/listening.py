@@ -55,7 +55,7 @@ class Listener:
         threading.Thread(target=self._listen, name="hearbench-listen", daemon=True).start()
 
     def answer(self) -> requests.Response:
-        """The answer, whose body is still to come.
+        """Waits for the answer, whose body is still to come.
 
         Raises:
             TransferError: There is no answer, and won't be.
@@ -76,7 +76,7 @@ class Listener:
         return answer
 
     def blocks(self) -> Iterator[bytes]:
-        """The body as it was sent, not decoded.
+        """Yields the body as it was sent, not decoded.
 
         Raises:
             BrokenError: The connection broke, fell silent, or is too slow to go on with.
@@ -240,7 +240,7 @@ def is_chunked(response: requests.Response) -> bool:
 
 
 def _blocks(response: requests.Response) -> Iterator[bytes]:
-    """The body as it was sent, not decoded.
+    """Yields the body as it was sent, not decoded.
 
     Raises:
         BrokenError: The connection broke, or fell silent for too long.

@@ -1,4 +1,4 @@
-"""A file somewhere else, how patient to be with its server, and what can go wrong."""
+"""Remote files, the patience with their servers, and the errors of transfers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DEEPEST = 10  # how far an error's causes are followed; they are three or four 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to be had over HTTP.
+    """A file that can be fetched over HTTP.
 
     Attributes:
         name: Its name in the folder it goes to, without a path.

@@ -1,4 +1,4 @@
-"""One file over HTTP: in as many tries as it takes, and right or not at all.
+"""The transfer of one file over HTTP, in several tries if need be, and right or not at all.
 
 A try goes on where the last one stopped (Range), but only if the file is still the one that was
 begun (If-Range with its ETag or date, and the answer's Content-Range is checked). A server that
