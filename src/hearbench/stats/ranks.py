@@ -37,7 +37,7 @@ def ranks(scores: _Floats, *, maximise: Sequence[bool]) -> _Floats:
 def rank_intervals(
     defined: npt.NDArray[np.bool_], better: npt.NDArray[np.bool_]
 ) -> tuple[_Floats, _Floats]:
-    """Lowest and highest rank of each model, given which pairs are known to differ.
+    """Best and worst possible rank of each model, given which pairs are known to differ.
 
     Behind a model are at least those that are known to be worse, and before it at least those
     that are known to be better. If no "is better" is false, with a probability of 95 % say, then
