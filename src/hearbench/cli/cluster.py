@@ -33,7 +33,7 @@ ExecutorName = Annotated[
     typer.Option(
         "--executor",
         metavar="local|ray",
-        help="Who does what takes long: this process, or Ray, on this machine or a cluster.",
+        help="Runs the long work: this process, or Ray, on this machine or a cluster.",
     ),
 ]
 Address = Annotated[
@@ -41,13 +41,15 @@ Address = Annotated[
     typer.Option(
         "--address",
         metavar="HOST:PORT",
-        help="Of a Ray cluster that runs; auto for the one of this machine. Default: a new one "
-        "on this machine, for as long as it takes.",
+        help="Address of a running Ray cluster; auto for the one of this machine. By default one "
+        "is started on this machine for this command.",
     ),
 ]
 CpusPerUnit = Annotated[
     int | None,
-    typer.Option("--cpus-per-unit", metavar="N", min=1, help="Cores of a unit of work; 1 if not."),
+    typer.Option(
+        "--cpus-per-unit", metavar="N", min=1, help="Cores per unit of work; 1 by default."
+    ),
 ]
 GpusPerUnit = Annotated[
     float | None,
@@ -55,7 +57,7 @@ GpusPerUnit = Annotated[
         "--gpus-per-unit",
         metavar="F",
         min=0,
-        help="GPUs of a unit of work, as 0.25 for four on one; 1 by default where there are any.",
+        help="GPUs per unit of work, as 0.25 for four on one; 1 by default where there are any.",
     ),
 ]
 SharedUrl = Annotated[
@@ -63,8 +65,8 @@ SharedUrl = Annotated[
     typer.Option(
         "--shared",
         metavar="URL",
-        help="Where nodes that share no disk exchange what they made, as s3://bucket/folder; each "
-        "then has a cache of its own.",
+        help="URL by which nodes without a common disk exchange results, as s3://bucket/folder; "
+        "each node has a cache of its own.",
     ),
 ]
 ShardOfAll = Annotated[

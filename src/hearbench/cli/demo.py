@@ -102,20 +102,19 @@ def _next_steps(out: Path, tasks: list[Path], protocol: str, plan_options: str, 
     results = out / "results"
     return f"""\
 The scores are by '{protocol}', a small part of a small protocol.
-Published scores are made by 'hear2021', which is what `hearbench evaluate` takes unless told
-otherwise.
+Published scores are made by 'hear2021', the default of `hearbench evaluate`.
 
-Next, a look at the events of a clip, annotated and found:
+Next, look at the events of a clip, annotated and found:
 
   hearbench events plot {results / _MODEL / tasks[-1].name} {clip} \\
       --out {out / "events.png"}
 
-a model of your own, of which {out / _STARTER} is a complete one to start from:
+evaluate a model of your own, which {out / _STARTER} is a complete start for:
 
   hearbench evaluate {out / _STARTER} --task {tasks[0]} \\
       {plan_options} --out {results}
 
-and a task of your own, from a CSV file with the columns path and label:
+and make a task of your own, from a CSV file with the columns path and label:
 
   hearbench prepare --from-csv clips.csv --audio recordings --name mine --out {out}
 

@@ -31,7 +31,7 @@ def embed_verb(
     """Computes a model's embeddings of tasks, and says where they are.
 
     They stay in the cache, where `hearbench evaluate` and `hearbench probe` find them. A run that
-    was stopped goes on from its last finished shard.
+    was stopped resumes from its last finished shard.
     """
     from hearbench.evaluation.run import embed_tasks
 

@@ -41,7 +41,7 @@ TrainFractions = Annotated[
     typer.Option(
         "--train-fraction",
         metavar="F",
-        help="Learn from this share of the training clips as well, as 0.1. Repeatable.",
+        help="Share of the training clips to learn from as well, as 0.1. Repeatable.",
     ),
 ]
 Shots = Annotated[
@@ -50,7 +50,7 @@ Shots = Annotated[
         "--shots",
         metavar="K",
         min=1,
-        help="Learn from so many training clips per label as well. Repeatable.",
+        help="Number of training clips per label to learn from as well. Repeatable.",
     ),
 ]
 Repeats = Annotated[
@@ -59,7 +59,7 @@ Repeats = Annotated[
         "--repeats",
         metavar="N",
         min=1,
-        help=f"How often each part is drawn and learned from; by default {_REPEATS}.",
+        help=f"Number of times that each part is drawn and learned from; by default {_REPEATS}.",
         show_default=False,
     ),
 ]
@@ -140,10 +140,10 @@ def evaluate(
     """Evaluates models on tasks: embeddings, probes, scores with intervals.
 
     Writes OUT/MODEL/TASK/result.json, uncertainty.json and test.predicted-scores.json; further
-    seeds' results go into seeds/ below it, those of few labels into few-labels/. Whatever stops
-    it, the same command goes on from there; a model or task that fails doesn't keep the others
-    from theirs. `--task all` stands for all tasks of the benchmark. With `--executor ray`
-    processes of many machines do what takes long; the results are the same but for rounding.
+    seeds' results go into seeds/ below it, those of few labels into few-labels/. The same command
+    resumes a run that was stopped; a model or task that fails doesn't stop the others. With
+    `--task all` it takes all tasks of the benchmark. With `--executor ray` processes of many
+    machines do the long work; the results are the same but for rounding.
     """
     with answers_only():
         cluster.share()  # before anything is loaded
