@@ -35,7 +35,7 @@ VERBS = {
     ),
     "plan": LazyVerb(
         "plan:plan",
-        "Estimates time, disk and memory of an evaluation, from some seconds of measuring.",
+        "Estimates time, disk and memory of an evaluation, by a dry run on some noise.",
     ),
     "compare": LazyVerb(
         "compare:compare",
