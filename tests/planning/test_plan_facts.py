@@ -115,3 +115,6 @@ def test_what_nobody_knows_is_said(tmp_path: Path, workspace: Workspace) -> None
     (folder / "train.json").write_text("[1, 2")
     with pytest.raises(TaskError, match="can't be read"):
         task_facts(str(folder), workspace)
+    (folder / "train.json").write_text("{}")
+    with pytest.raises(TaskError, match="no clips to train"):
+        task_facts(str(folder), workspace)

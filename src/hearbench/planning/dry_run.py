@@ -26,7 +26,7 @@ from hearbench.embeddings.compute import embed
 from hearbench.embeddings.shards import ShardStats, write_shard
 from hearbench.embeddings.store import SHARDS, EmbeddingStore
 from hearbench.evaluation.intervals import write_uncertainty
-from hearbench.planning.facts import TaskFacts
+from hearbench.planning.facts import FoldSizes, TaskFacts
 from hearbench.planning.sizes import n_rows
 from hearbench.probe.fit import fit_probes, plan_of
 from hearbench.probe.fold_training import learn
@@ -139,7 +139,7 @@ def dry_run(
     protocol = setup.protocol.for_task(facts.task_name, facts.evaluation_params)
     with tempfile.TemporaryDirectory(prefix=".plan-", dir=workspace.cache_dir) as folder:
         place = dataclasses.replace(workspace, cache_dir=Path(folder), progress=SILENT)
-        sample = _Sample(facts, dataclasses.replace(setup, protocol=protocol), place)
+        sample = _Sample(_cut(facts), dataclasses.replace(setup, protocol=protocol), place)
         written = sample.write_task()
         started = time.perf_counter()
         task = load_task(written, workspace=place)
@@ -148,20 +148,32 @@ def dry_run(
         resampled = time.perf_counter()
         store, shards = _embed(model, task, dtype, embed_s, place)
         noise = sample.store_of_noise(store)
-        audio_s = sum(map(len, task.splits.values())) * sample.clip_s
+        clip_s = sample.facts.clip_s
+        audio_s = sum(map(len, task.splits.values())) * clip_s
         clips = sum(len(shard.clips) for shard in shards)
         return DryRun(
             check_s=(checked - started) / audio_s,
             resample_s=(resampled - checked) / audio_s,
-            embed_s=sum(shard.seconds for shard in shards) / (clips * sample.clip_s),
+            embed_s=sum(shard.seconds for shard in shards) / (clips * clip_s),
             clips=clips,
-            clip_s=sample.clip_s,
+            clip_s=clip_s,
             embedding_size=_size(store),
             frames_per_s=sample.frames_per_s(store),
             peak_memory_mb=store.manifest.peak_memory_mb,
             stacks=tuple(sample.train(noise)),
             result_s=sample.result_s(noise),
         )
+
+
+def _cut(facts: TaskFacts) -> TaskFacts:
+    """The same audio in more clips, where they are long."""
+    clip_s = min(facts.clip_s, _LONGEST_S)
+    times = facts.clip_s / clip_s
+    folds = [
+        FoldSizes(*(math.ceil(times * size) for size in (fold.train, fold.valid, fold.test)))
+        for fold in facts.folds
+    ]
+    return dataclasses.replace(facts, clip_s=clip_s, folds=tuple(folds))
 
 
 def _embed(
@@ -207,7 +219,7 @@ class _Sample:
     """A sample of a task that needn't exist.
 
     Attributes:
-        facts: The task.
+        facts: The task, of which long clips are cut.
         setup: With the protocol as applied to it.
         workspace: That of the sample.
     """
@@ -216,22 +228,17 @@ class _Sample:
     setup: ProbeSetup
     workspace: Workspace
 
-    @property
-    def clip_s(self) -> float:
-        """Length of a clip of audio in seconds."""
-        return min(self.facts.clip_s, _LONGEST_S)
-
     def frames_per_s(self, store: EmbeddingStore) -> float:
         """Frames per second of embedded audio; 0 for scene embeddings."""
-        return (store.manifest.shards[0].frames or (0,))[0] / self.clip_s
+        return (store.manifest.shards[0].frames or (0,))[0] / self.facts.clip_s
 
     def write_task(self) -> Path:
         """Writes a task of noise, with one clip each to validate and to test on."""
         facts = self.facts
-        count = int(_AUDIO_BYTES / (2 * self.clip_s * facts.source_rate))
+        count = int(_AUDIO_BYTES / (2 * facts.clip_s * facts.source_rate))
         count = max(2, self.workspace.workers, min(_MOST_CLIPS, count))
         folder = self.workspace.path("sample-1-plan")
-        samples = max(1, round(self.clip_s * facts.source_rate))
+        samples = max(1, round(facts.clip_s * facts.source_rate))
         noise = 0.1 * _FULL_SCALE * np.random.default_rng(_SEED).standard_normal(samples)
         event = facts.kind == "event"
         for split, size in {"train": count, "valid": 1, "test": 1}.items():
@@ -250,7 +257,7 @@ class _Sample:
             prediction_type="multilabel" if facts.multilabel else "multiclass",
             split_mode="trainvaltest",
             splits=TRAIN_VALID_TEST,
-            sample_duration=self.clip_s if facts.fixed_duration else None,
+            sample_duration=facts.clip_s if facts.fixed_duration else None,
             evaluation=facts.scores,
             # The grid has been applied to the protocol.
             evaluation_params={

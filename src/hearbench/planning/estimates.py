@@ -218,9 +218,9 @@ class Estimates:
         )
 
     def _described(self, stack: StackTime) -> str:
-        epochs = self._epochs(stack.points)
+        epochs, count = self._epochs(stack.points), len(stack.points)
         return (
-            f"{len(stack.points)} networks {stack.points[0].hidden_layers} deep, "
+            f"{count} network{'s' * (count > 1)} {stack.points[0].hidden_layers} deep, "
             f"{duration(stack.epoch_s)} an epoch, {epochs.low:.0f} to {epochs.high:.0f} epochs, "
             f"{epochs.expected:.0f} expected"
         )

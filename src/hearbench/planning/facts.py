@@ -161,9 +161,13 @@ def _of_folder(folder: Path) -> TaskFacts:
         raise TaskError(
             f"The task {folder} can't be read: {error}. Prepare or download it again."
         ) from error
+    folds = _folds(sizes, kfold=metadata.split_mode != "trainvaltest")
+    if not all(fold.train and fold.valid and fold.test for fold in folds):
+        raise TaskError(
+            f"The task {folder} has no clips to train, validate or test on. Prepare or download "
+            "it again."
+        )
     n_clips = sum(sizes.values())
-    if not n_clips:
-        raise TaskError(f"The task {folder} has no clips. Prepare or download it again.")
     return TaskFacts(
         name=metadata.name,
         task_name=metadata.task_name,
@@ -174,7 +178,7 @@ def _of_folder(folder: Path) -> TaskFacts:
         evaluation_params=metadata.evaluation_params,
         n_labels=n_labels,
         split_sizes=sizes,
-        folds=_folds(sizes, kfold=metadata.split_mode != "trainvaltest"),
+        folds=folds,
         clip_s=clip_s,
         fixed_duration=metadata.sample_duration is not None,
         events_per_s=n_events / (n_clips * clip_s),
@@ -202,7 +206,7 @@ def _events(splits: Mapping[str, Mapping[str, Any]]) -> int:
 def _folds(sizes: Mapping[str, int], *, kfold: bool) -> tuple[FoldSizes, ...]:
     """As `hearbench.tasks.store.PreparedTask.folds`, in numbers."""
     if not kfold:
-        return (FoldSizes(sizes["train"], sizes["valid"], sizes["test"]),)
+        return (FoldSizes(*(sizes.get(split, 0) for split in TRAIN_VALID_TEST)),)
     counts = list(sizes.values())
     total = sum(counts)
     folds = []
