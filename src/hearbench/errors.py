@@ -1,7 +1,7 @@
 """The exceptions that hearbench raises on purpose.
 
     HearError                   anything that the user can mend; exit code 2
-    ├── UnknownNameError        a task, model, protocol or score that nobody registered
+    ├── UnknownNameError        a task, model, protocol or score that no one registered
     ├── AudioError              a file that can't be decoded, or holds no samples
     ├── DownloadError           a file that can't be fetched, or isn't what it should be
     ├── TaskError               a prepared task that is missing or broken, a bad corpus or CSV

@@ -61,7 +61,7 @@ _SYSTEM = {*_ABOUT_DISKS, errno.ELOOP} - {errno.ENOENT, errno.ESTALE, errno.EFBI
 _FULL_BYTES = 1 << 20
 
 _NPY_MAGIC = b"\x93NUMPY"
-# All that numpy raises of headers that nobody but a forger writes.
+# All that numpy raises of headers that no one but a forger writes.
 _NO_ARRAY = (
     *(EOFError, ValueError, TypeError, OverflowError, MemoryError, SyntaxError),
     *(RecursionError, tokenize.TokenError),
@@ -316,7 +316,7 @@ def write_npy_head(file: BinaryIO, dtype: npt.DTypeLike, shape: tuple[int, ...])
 def mapped_rows(array: npt.NDArray[Any], start: int, stop: int) -> npt.NDArray[Any]:
     """Some rows of an array.
 
-    Of one that is mapped they are mapped anew, so that the memory that they take is given back
+    Of one that is mapped they are mapped again, so that the memory that they take is given back
     with them, and not only with the whole array.
     """
     stop = min(stop, len(array))

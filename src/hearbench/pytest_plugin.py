@@ -210,7 +210,7 @@ def pytest_make_collect_report(
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Leaves out of the validation what nobody will ask for."""
+    """Leaves out of the validation what no one will ask for."""
     validation = session.config.stash.get(_VALIDATION, None)
     if validation is None:
         return

@@ -79,7 +79,6 @@ def note_if_none(folder: Path, note: Callable[[], object]) -> None:
     Without it damage to come would go unnoticed. Where it can't be written, that is so.
 
     Args:
-        folder: The folder.
         note: Writes the list.
     """
     if (folder / SUMS_FILE).exists():

@@ -52,7 +52,7 @@ class DistanceSplit(Record):
     """One test split.
 
     Attributes:
-        test: Its name.
+        test: Name of the split.
         n_clips: Its clips.
         n_queries: Those that at least one other clip is the same as.
         n_same: Pairs of clips that are the same.

@@ -47,7 +47,6 @@ class _Measured:
     """One test split.
 
     Attributes:
-        test: Its name.
         n_clips: Its clips.
         n_unlabelled: Those without a label.
         is_constant: Whether all have the same embedding.

@@ -148,7 +148,6 @@ class EmbeddingStore:
 
         Args:
             folder: The store's.
-            task: The task.
             workspace: Where it is remembered what files hold; by default from the environment.
 
         Raises:

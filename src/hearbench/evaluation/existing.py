@@ -68,7 +68,6 @@ def differences_of_training(
     """In what a result was trained differently, in words.
 
     Args:
-        result: The result.
         protocol: As it is applied to the task.
         seed: Seed of the training.
         precision: Precision of the matrix products.
@@ -134,7 +133,6 @@ def existing(
     None if there is none, a damaged one, or one from other inputs that is to be overwritten.
 
     Args:
-        path: The file.
         read: Reads it.
         differences: In what it was made from something else than what is wanted now.
         overwrite: Whether to replace it then.

@@ -27,7 +27,6 @@ class Job:
 
     Attributes:
         folder: ``OUT/MODEL/TASK``.
-        task: The task.
         inputs: What identifies the embeddings.
         overwrite: Whether results that were made from other inputs are replaced.
     """
@@ -43,10 +42,8 @@ class Embeddings:
     """Which embeddings a job needs, named so that any process can make them.
 
     Attributes:
-        model: The model.
         digest: Of the model, called for the kind of task.
         sample_rate: That of the model, in Hz.
-        task: The task.
         dtype: Type of the embeddings on disk.
     """
 
@@ -89,7 +86,6 @@ class Setup:
         """What other processes can do of it: steps that may run at once, wave after wave.
 
         Args:
-            job: The job.
             task: The task, for other processes.
             store: Folder of the embeddings, relative to the cache.
         """

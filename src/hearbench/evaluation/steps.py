@@ -67,7 +67,6 @@ class Resample:
     """Makes a task's audio at a rate.
 
     Attributes:
-        task: The task.
         sample_rate: In Hz.
     """
 
@@ -95,9 +94,7 @@ class _OnStore:
     """A step that works on one model's embeddings of one task.
 
     Attributes:
-        model: The model.
         digest: Of the model where the evaluation was started, called for this kind of task.
-        task: The task.
         dtype: Type of the embeddings on disk.
     """
 
@@ -194,7 +191,6 @@ class TrainFold:
     """Trains grid points on a fold.
 
     Attributes:
-        task: The task.
         store: The folder of its embeddings, relative to the cache.
         protocol: As JSON.
         seeds: Trained side by side.

@@ -28,7 +28,7 @@ class TaskRef:
         folder: Where all processes find it; None if it comes by way of an exchange.
         content: Digest of labels and audio of a task that comes so.
         source_digest: That of the task.
-        audio_digests: Likewise, by rate in Hz.
+        audio_digests: Digests of its audio, by rate in Hz.
     """
 
     name: str

@@ -32,7 +32,6 @@ class Score:
     """Makes the results of a job from embeddings and trainings, of which it makes what is missing.
 
     Attributes:
-        job: The job.
         setups: Those of which results are missing.
         task: The task, as other steps name it.
         entries: Folders that steps have left, relative to the cache; that of the store first.
@@ -111,7 +110,6 @@ def evaluation(
     twice works once. Several processes share the long steps, and the lock is for the last one.
 
     Args:
-        job: The job.
         embeddings: Which embeddings it needs.
         setups: Those of which results are missing.
         workspace: That of this process.

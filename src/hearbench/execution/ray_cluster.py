@@ -140,7 +140,6 @@ class RayCluster:
     What only ends an evaluation runs here.
 
     Args:
-        ray: The module.
         workspace: For the steps; each takes its threads and device from its share.
         share: What one step takes.
         mark: A file in the cache by which nodes find out whether they see it.

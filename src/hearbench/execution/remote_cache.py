@@ -5,7 +5,7 @@
 
 An entry is a folder of the cache, whose name says what made it, so that it is the same in every
 cache. Parcels are only ever added, each under a name of its own, so nothing that is being read is
-ever replaced, and what a process that was killed left without its list is read by nobody.
+ever replaced, and what a process that was killed left without its list is read by no one.
 """
 
 from __future__ import annotations

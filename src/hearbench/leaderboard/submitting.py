@@ -93,7 +93,6 @@ def make_submission(
     """Validates and evaluates a model, and writes its submission.
 
     Args:
-        candidate: The model.
         out: Folder that takes the row, the text of a pull request, the validator's report, and
             every result with its predictions.
         workspace: Cache, device, memory and progress.

@@ -184,7 +184,7 @@ class InProcess:
 
 
 class Renewed:
-    """An engine for a model that is loaded anew when one that nobody has called is wanted.
+    """An engine for a model that is loaded again when one that no one has called is wanted.
 
     A model's functions may change it, so that what it gives depends on the calls before.
 
@@ -228,7 +228,7 @@ class Renewed:
         self.engine.guard(folders)
 
     def renew(self) -> None:
-        """Loads the model anew if it was called; before, the other one is let go.
+        """Loads the model again if it was called; before, the other one is let go.
 
         Raises:
             ModelError: It can't be loaded again, or has changed meanwhile.

@@ -2,7 +2,7 @@
 
 An environment is a folder ``environments/NAME-KEY`` in the cache. The key stands for what was
 installed and for the interpreter. ``environment.json`` in it is written last: without it the
-environment was never finished, and is made anew.
+environment was never finished, and is made again.
 """
 
 from __future__ import annotations

@@ -95,7 +95,6 @@ def find_model(named: NamedModel, begin: Mapping[str, Any] | None = None) -> Fou
     """Imports what a model's name stands for.
 
     Args:
-        named: The name.
         begin: Settings of the process with which the model begins.
 
     Raises:

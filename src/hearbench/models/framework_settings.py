@@ -56,7 +56,7 @@ class _NumpyRandom:
 
     def put(self, state: bytes) -> None:
         """Sets a state."""
-        # What the raw memory doesn't tell is a second normal number that waits; so look anew.
+        # What the raw memory doesn't tell is a second normal number that waits; so look again.
         self.seen = None
         np.random.set_state(pickle.loads(state))  # noqa: NPY002, S301
 

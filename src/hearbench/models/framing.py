@@ -135,8 +135,6 @@ def embed_every(
         audio: (n_clips, n_samples).
         sample_rate: In Hz.
         frame_size: As of ``embed_frames``.
-        block_frames: Likewise.
-        network: Likewise.
 
     Returns:
         Embeddings (n_clips, n_frames, size) and frame centres in ms (n_clips, n_frames), as

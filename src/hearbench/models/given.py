@@ -1,7 +1,7 @@
 """Models given as objects: in which forms, and how they are called.
 
 Their functions are called as they are, where the object lies: it isn't copied, moved or loaded
-anew. Training goes on afterwards as if nothing had been.
+again. Training goes on afterwards as if nothing had been.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ __all__ = [
 _HUB_NAME = re.compile(r"[A-Za-z0-9_][\w.-]*(/[\w.-]+)?")
 _SMALL_FILES = ("config.json", "preprocessor_config.json", "processor_config.json")
 _SAFE_WEIGHTS, _OLD_WEIGHTS = "*.safetensors", "pytorch_model*.bin"
-# Code that a checkpoint brings isn't run, and nobody is asked on a terminal whether it should.
+# Code that a checkpoint brings isn't run, and no one is asked on a terminal whether it should.
 _NO_CODE = {"local_files_only": True, "trust_remote_code": False}
 # Used in training alone, and left out of some checkpoints.
 _UNUSED_WEIGHTS = ("masked_spec_embed",)
@@ -126,7 +126,7 @@ def read_extractor(library: Any, folder: Path) -> Any:
     """
     try:
         with warnings.catch_warnings():
-            # True of AST's 128 bands, with which it was trained; nobody can do anything about it.
+            # True of AST's 128 bands, with which it was trained; no one can do anything about it.
             warnings.filterwarnings("ignore", "At least one mel filter", UserWarning)
             extractor = library.AutoFeatureExtractor.from_pretrained(folder, **_NO_CODE)
     except (OSError, ValueError, KeyError, ImportError) as error:

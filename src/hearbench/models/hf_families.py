@@ -71,7 +71,7 @@ class Request:
         return Encoder(net, read_extractor(self.library, self.folder), layer, n_layers, width)
 
     def one_output(self, net: Any, width: int, why: str) -> Encoder:
-        """Likewise, where there is only one output.
+        """The encoder of a network that has one output alone.
 
         Raises:
             ModelError: Another one is asked for.

@@ -1,4 +1,4 @@
-"""When the frames of an encoder are that nobody has described: by measurement.
+"""When the frames of an encoder are that no one has described: by measurement.
 
 Assumed is that frame ``i`` is centred on ``first + i * hop`` samples, with a whole hop.
 
@@ -55,7 +55,7 @@ class Grid:
         frames: Centres.
         reach: Samples of the first frame's clip: ``(n - reach) // hop + 1`` frames for n.
         window_samples: Of an encoder that takes windows of one length, their length.
-        window_frames: Likewise, its frames.
+        window_frames: Its length in frames.
     """
 
     frames: Frames

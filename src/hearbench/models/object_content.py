@@ -108,7 +108,7 @@ def content_of(*parts: object) -> ObjectContent:
 
 
 def kept_weights(modules: Iterable[torch.nn.Module]) -> dict[str, str]:
-    """Digests of what a checkpoint of modules would hold; buffers that are made anew don't count.
+    """Digests of what a checkpoint of modules would hold; buffers that are made again don't count.
 
     Such buffers may change in the course of a model's calls, as tables that grow with the clips.
     """

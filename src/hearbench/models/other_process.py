@@ -151,7 +151,7 @@ class OtherProcess:
         self._commands = commands
         self._lines = Lines(answers)
         self._tail = Tail(prints)
-        # Also where nobody calls close, at the latest when this interpreter ends.
+        # Also where no one calls close, at the latest when this interpreter ends.
         self._finalizer = weakref.finalize(self, _end, self._process)
         if self._answer_line("to start", _START_S).strip():
             raise self.nonsense("its start")
@@ -354,7 +354,7 @@ def _started_by(pid: int) -> list[psutil.Process]:
     try:
         return psutil.Process(pid).children(recursive=True)
     except psutil.Error:
-        return []  # it has ended, and nobody knows whose they were
+        return []  # it has ended, and no one knows whose they were
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -44,7 +44,7 @@ class Lines:
             raise TimeoutError from None
 
     def finish(self) -> None:
-        """Drops what nobody has read, so that the thread can end with the pipe."""
+        """Drops what no one has read, so that the thread can end with the pipe."""
         self._dropping = True
         with contextlib.suppress(queue.Empty):
             while True:

@@ -2,7 +2,7 @@
 
 Models share one process with each other and with the probe. What one of them sets for the whole
 process, as a default type, a seed or a folder, is its own affair: it has it whenever its code
-runs, and nobody else has it.
+runs, and no one else has it.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ class Model:
         )
 
     def renew(self) -> None:
-        """Loads the model anew if one of its functions was called, as that may have changed it.
+        """Loads the model again if one of its functions was called, as that may have changed it.
 
         Raises:
             ModelError: It can't be loaded again, or its files have changed meanwhile.

@@ -4,7 +4,7 @@ The root of such a process is an empty folder in memory. The system's programs a
 what the model needs to read are mounted into it, read-only and at their own places; the home
 folder and that of temporary files are there, empty, and what is written there is gone with the
 process. It has no network, sees no other process, and of the environment a short list. Started by
-root it belongs to nobody (see :mod:`hearbench.models.sandbox_start`).
+root it belongs to no one (see :mod:`hearbench.models.sandbox_start`).
 """
 
 from __future__ import annotations
@@ -274,7 +274,7 @@ def _bubblewrap() -> tuple[str, ...]:
             command += ["--cap-add", "CAP_DAC_READ_SEARCH"]
         else:
             command += ["--unshare-user"]
-            # Within it nobody needs another, and kernels had holes there.
+            # Within it no one needs another, and kernels had holes there.
             if "--disable-userns" in _asked([program, "--help"]).stdout:
                 command += ["--disable-userns"]
         everything = ["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]

@@ -1,6 +1,6 @@
 """Starts bubblewrap as a user who owns nothing; run as a program, with the standard library alone.
 
-Where root starts a sandbox, a user namespace alone keeps nobody out: the kernel lets the system's
+Where root starts a sandbox, a user namespace alone keeps no one out: the kernel lets the system's
 owner write into ``/proc/sys`` and the like also without capabilities. So root is exchanged for an
 identity that no account has: in a new namespace that one is called 0, and root has its number.
 Within the sandbox the capability is left to read what is mounted there, whoever owns it, and none
@@ -88,7 +88,7 @@ def _exchange(libc: ctypes.CDLL, user: int, groups: list[int]) -> None:
     if os.waitpid(writer, 0)[1]:
         raise PermissionError(1, "its namespace can't be mapped")
     with contextlib.suppress(OSError):  # of a kernel that counts them elsewhere
-        _ROOMS.write_text("0")  # within it nobody needs another, and kernels had holes there
+        _ROOMS.write_text("0")  # within it no one needs another, and kernels had holes there
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
 

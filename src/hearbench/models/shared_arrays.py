@@ -54,7 +54,6 @@ def read_shared(
     Args:
         file: The place's descriptor.
         dtype: As the process says, in numpy's words.
-        shape: Likewise.
         most_bytes: How large it may be; None for any size.
 
     Raises:

@@ -71,7 +71,7 @@ class SourceScope:
     Both hold inside ``with`` blocks and nowhere else. A model's own modules are those that are
     first imported within the scope from other places than where libraries are installed, so that
     two models may each have their ``utils``, and those of the model's own package wherever that
-    lies, so that a model that is loaded anew finds them as they were. Settings are those of
+    lies, so that a model that is loaded again finds them as they were. Settings are those of
     `hearbench.models.process_state`.
 
     Args:

@@ -56,9 +56,6 @@ def load_model(
         model_file_path: A folder written by ``save_pretrained``, or a name on the hub; default:
             the checkpoint above.
         layer: As of :func:`hearbench.models.huggingface.load_model`.
-        pooling: Likewise.
-        hop_ms: Likewise.
-        window_s: Likewise.
 
     Raises:
         ModelError: An encoder of another kind, a bad option, an incomplete checkpoint.

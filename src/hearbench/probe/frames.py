@@ -105,7 +105,7 @@ def _cuts(clip: LabelledClip) -> Iterator[tuple[int, int]]:
 
 
 class _Batches:
-    """An epoch's batches, each time anew.
+    """An epoch's batches, each time again.
 
     Attributes:
         clips: The training clips, in the protocol's order.
@@ -254,7 +254,7 @@ class FrameData:
     ) -> Iterator[tuple[slice, npt.NDArray[np.bool_], torch.Tensor]]:
         """Some clips at a time: whether each label is on, and summed losses, per network.
 
-        Losses are 0 where nobody asks for them.
+        Losses are 0 where no one asks for them.
         """
         lengths = np.array([len(clip.frames) for clip in self.valid], dtype=np.int64)
         device = self.inputs.mean.device

@@ -86,7 +86,6 @@ class FittedProbe:
     """Probes that were learned on one model's embeddings of a task, by what they predict.
 
     Attributes:
-        task: The task.
         embeddings: The manifest of the store that they were made from.
         embeddings_digest: Digest of the store's content.
         embeddings_path: Folder of the store.

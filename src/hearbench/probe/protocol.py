@@ -134,7 +134,6 @@ class Protocol(Record):
         """A protocol whose grid is drawn from the combinations of some values.
 
         Args:
-            name: Its name.
             values: The values of each hyperparameter.
             **changes: Other attributes.
         """

@@ -20,7 +20,7 @@ def training_clips(
     """The training clips by split, as ascending positions in its file's order.
 
     They are the same for every model and every seed of the training, as if they belonged to the
-    task; other folds and repeats draw anew.
+    task; other folds and repeats draw again.
 
     Args:
         fold: One of its folds.

@@ -2,7 +2,7 @@
 
 Adam reads four numbers and writes three for every weight, and before and after it a gradient is
 widened and a weight rounded. Done for a whole matrix one after the other, each of these fetches
-it from memory anew. Done for some rows at a time, they find it in the processor's cache.
+it from memory again. Done for some rows at a time, they find it in the processor's cache.
 """
 
 from __future__ import annotations

@@ -64,7 +64,6 @@ class ClipScores:
 
     Attributes:
         folder: The result's folder.
-        result: The result.
         labels: The vocabulary.
         splits: The test splits, in the order of the result's folds.
     """

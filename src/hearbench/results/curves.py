@@ -20,7 +20,6 @@ class FoundCurve:
     """A curve in a file.
 
     Attributes:
-        path: The file.
         model: A name for its model that tells it from the others that were found.
         curve: The content of the file.
     """

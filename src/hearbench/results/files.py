@@ -78,7 +78,6 @@ def reference_form(result: Result, *, on_loss: bool = False) -> dict[str, Any]:
     Epochs are counted from 0 and hyperparameters have its names, those that never change included.
 
     Args:
-        result: The result.
         on_loss: Whether the validation loss chose, and not the first score.
     """
     parts: dict[str, dict[str, float]] = {}

@@ -58,7 +58,6 @@ def _few_steps(result: Result, folder: Path) -> list[int]:
     versions, and for events without their predictions.
 
     Args:
-        result: The result.
         folder: The result's folder.
     """
     point = result.grid[result.chosen].point

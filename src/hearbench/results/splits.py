@@ -108,7 +108,6 @@ class Split(ABC):
         """Writes the split's files.
 
         Args:
-            place: The folder.
             scores: Names of the scores whose parts are written, too, where there are any.
         """
 
