@@ -98,7 +98,6 @@ def event_f_measure(
     """Precision, recall and F-measure of events; the keys are those of `event_scores`.
 
     Args:
-        reference: The annotated events.
         estimate: The events that were found, of the same clips.
         rule: When two of them belong together.
     """

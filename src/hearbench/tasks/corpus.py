@@ -39,7 +39,6 @@ class FoundCorpus:
     """A raw corpus and its origin.
 
     Attributes:
-        corpus: The corpus, unpacked.
         files: Name and MD5 of every file that it was made from; with ``official_md5`` where the
             catalog has another.
         trusted: Whether files were taken although their MD5 isn't the catalog's.

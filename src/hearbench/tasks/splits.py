@@ -131,7 +131,6 @@ def new_kfold(
 
     Args:
         labels: The labels of the clips of each split key.
-        nfolds: Number of folds.
         every_label: Whether every fold must hold every label. Then up to 999 further seeds are
             tried until it does; not so in the mode ``small`` and for event tasks.
 

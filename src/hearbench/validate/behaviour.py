@@ -26,7 +26,7 @@ def moved(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float
     """Distance of embeddings, relative to their variation; infinite for different shapes.
 
     Args:
-        one: (n_clips, ...).
+        one: (n_clips, ...) embeddings.
         other: Embeddings of the same clips.
     """
     if one.shape != other.shape or not np.array_equal(np.isfinite(one), np.isfinite(other)):

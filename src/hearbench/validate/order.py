@@ -54,7 +54,7 @@ def order_fault(
 
     Args:
         process: Its latest call is the one that failed.
-        problem: How it failed.
+        problem: The error by which it failed.
         shown: Writes clips as text.
 
     Returns:

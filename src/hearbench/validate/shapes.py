@@ -85,7 +85,7 @@ def check_scene_shapes(context: Context) -> Finding:
 
 def check_embedding_sizes(context: Context) -> Finding:
     """Checks that the attributes say how many dimensions embeddings have."""
-    expected = "as many numbers as the attributes say"
+    expected = "as many dimensions as the attributes say"
     have = _sizes(context)
     wrong = [
         f"{_ATTRIBUTES[name]} is {context.sizes[name]}, and {name} returns {size}"

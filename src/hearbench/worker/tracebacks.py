@@ -15,7 +15,6 @@ def own_traceback(error: BaseException, others: Iterable[str] = ()) -> str:
     """The end of a traceback, from the code of the model.
 
     Args:
-        error: With its traceback.
         others: Further files whose frames are left out, beside this package's.
     """
     folder = Path(__file__).parent

@@ -25,7 +25,6 @@ class Row:
     """A row of a table of text.
 
     Attributes:
-        path: The file.
         line: The line that it begins on, from 1 on.
         cells: Text of the cells by column.
     """
@@ -123,7 +122,6 @@ def read_rows(
     """The rows of a table; blank lines are passed over, and columns may be more than needed.
 
     Args:
-        path: The file.
         columns: The columns that are needed; without a header, all there are.
         delimiter: What stands between cells.
         header: Whether the first line names the columns.

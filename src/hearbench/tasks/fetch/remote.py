@@ -62,7 +62,7 @@ class RetryPolicy:
         read_timeout_s: Longest wait between two packets; with that for a connection, the most
             that the head of an answer may take.
         slow_s: Longest time that a body may come more slowly than at the least speed.
-        least_bytes_per_s: The least speed.
+        least_bytes_per_s: Least speed of a body.
     """
 
     attempts: int = 5
