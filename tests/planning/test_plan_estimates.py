@@ -81,15 +81,16 @@ def test_the_winner_of_the_grid_is_not_known(esc50: Estimates) -> None:
     ("changes", "epochs"),
     [
         ({}, 126),
-        ({"scores": ("mAP",)}, 189),
-        ({"on_loss": True}, 189),
+        ({"evaluation": ("mAP",)}, 189),
+        ({"use_scoring_for_early_stopping": False}, 189),
     ],
 )
 def test_fine_scores_train_longer(
     esc50: Estimates, changes: dict[str, object], epochs: int
 ) -> None:
     one = trained(esc50, StackTime((POINT,), 0.1, 0.1), folds=1)
-    facts = dataclasses.replace(one.facts, **changes)  # type: ignore[arg-type]
+    metadata = one.facts.metadata.model_copy(update=changes)
+    facts = dataclasses.replace(one.facts, metadata=metadata)
     found = dataclasses.replace(one, facts=facts).probe(1 << 40)
     assert seconds(found).expected == pytest.approx(epochs * 0.1 + 0.3)
     assert f"63 to 500 epochs, {epochs} expected" in found.made_from

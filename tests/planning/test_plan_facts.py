@@ -58,7 +58,7 @@ def test_lengths_that_vary_are_averaged_from_the_files(
     assert "null" in text
     metadata.write_text(text)
     facts = task_facts(str(folder), workspace)
-    assert not facts.fixed_duration
+    assert facts.metadata.sample_duration is None
     assert facts.clip_s == pytest.approx(duration_s, rel=1e-3)
 
 
@@ -96,7 +96,7 @@ def test_a_task_of_the_catalog_that_is_here_is_read(tmp_path: Path, workspace: W
     metadata = folder / "task_metadata.json"
     old = task_facts(str(folder), workspace)
     text = metadata.read_text()
-    text = text.replace(f'"{old.task_name}"', '"esc50"').replace('"1.0.0"', '"v2.0.0"')
+    text = text.replace(f'"{old.metadata.task_name}"', '"esc50"').replace('"1.0.0"', '"v2.0.0"')
     metadata.write_text(text)
     here = workspace.cache_dir / "tasks" / "esc50-v2.0.0-full"
     here.parent.mkdir(parents=True)

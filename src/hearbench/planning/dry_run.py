@@ -36,7 +36,6 @@ from hearbench.results import score, write_result
 from hearbench.tasks.check import METADATA, VOCABULARY
 from hearbench.tasks.clips import Event
 from hearbench.tasks.evaluation_params import PARAM_GRID
-from hearbench.tasks.spec import TaskMetadata
 from hearbench.tasks.splits import TRAIN_VALID_TEST
 from hearbench.tasks.store import load_task, with_rate
 
@@ -136,7 +135,8 @@ def dry_run(
         OSError: The cache can't be written.
     """
     workspace.cache_dir.mkdir(parents=True, exist_ok=True)
-    protocol = setup.protocol.for_task(facts.task_name, facts.evaluation_params)
+    metadata = facts.metadata
+    protocol = setup.protocol.for_task(metadata.task_name, metadata.evaluation_params)
     with tempfile.TemporaryDirectory(prefix=".plan-", dir=workspace.cache_dir) as folder:
         place = dataclasses.replace(workspace, cache_dir=Path(folder), progress=SILENT)
         sample = _Sample(_cut(facts), dataclasses.replace(setup, protocol=protocol), place)
@@ -249,24 +249,17 @@ class _Sample:
                 path = folder / str(facts.source_rate) / split / name
                 write_wav16(path, noise.astype(np.int16), facts.source_rate, durable=False)
             (folder / f"{split}.json").write_text(json.dumps(files))
-        metadata = TaskMetadata(
-            task_name=facts.task_name,
-            version="1",
-            mode="plan",
-            embedding_type="event" if event else "scene",
-            prediction_type="multilabel" if facts.multilabel else "multiclass",
-            split_mode="trainvaltest",
-            splits=TRAIN_VALID_TEST,
-            sample_duration=facts.clip_s if facts.fixed_duration else None,
-            evaluation=facts.scores,
-            # The grid has been applied to the protocol.
-            evaluation_params={
-                key: value
-                for key, value in (facts.evaluation_params or {}).items()
-                if key != PARAM_GRID
-            },
-            use_scoring_for_early_stopping=not facts.on_loss,
-        )
+        params = dict(facts.metadata.evaluation_params or {})
+        params.pop(PARAM_GRID, None)  # which has been applied to the protocol
+        fixed = facts.metadata.sample_duration is not None
+        changes = {
+            "split_mode": "trainvaltest",
+            "nfolds": None,
+            "splits": TRAIN_VALID_TEST,
+            "sample_duration": facts.clip_s if fixed else None,
+            "evaluation_params": params,
+        }
+        metadata = facts.metadata.model_copy(update=changes)
         (folder / METADATA).write_text(metadata.model_dump_json())
         rows = [f"{i},{i}" for i in range(facts.n_labels)]
         (folder / VOCABULARY).write_text("\n".join(["idx,label", *rows, ""]))

@@ -130,7 +130,7 @@ class Estimates:
         facts, ran, rate = self.facts, self.ran, self.model.sample_rate
         itemsize = np.dtype(self.asked.dtype).itemsize
         size = store_bytes(facts, ran.embedding_size, ran.frames_per_s, itemsize)
-        batch = batch_clips(facts.clip_s if facts.fixed_duration else None, rate)
+        batch = batch_clips(facts.metadata.sample_duration, rate)
         batch_bytes = round(4 * batch * facts.clip_s * rate)
         ahead = min(max(_AHEAD_BYTES, 2 * batch_bytes), 4 * batch_bytes)
         # A model may want more for clips and batches than were tried.
@@ -205,7 +205,9 @@ class Estimates:
 
     def _epochs(self, points: Sequence[GridPoint]) -> Seconds:
         """Epochs until trainings stop: at their first chance, as expected, and at most."""
-        fine = self.facts.on_loss or self.facts.scores[0] in _FINE_SCORES
+        metadata = self.facts.metadata
+        on_loss = not metadata.use_scoring_for_early_stopping
+        fine = on_loss or metadata.evaluation[0] in _FINE_SCORES
         first = [min(p.max_epochs, p.check_every * (p.patience + 1)) for p in points]
         expected = [
             min(p.max_epochs, (_FINE if fine else _COARSE) * one)
@@ -229,13 +231,14 @@ class Estimates:
         """Compute scores and intervals."""
         seeds = len(self.asked.setup.seeds)
         size = seeds * result_bytes(self.facts, self.ran.frames_per_s)
+        scores = ", ".join(self.facts.metadata.evaluation)
         return StageEstimate(
             stage="result",
             seconds=_around(seeds * self.ran.result_s),
             disk_bytes=size,
             disk_high_bytes=size,
             memory_bytes=own_bytes() + size,
-            made_from=f"{', '.join(self.facts.scores)} of predictions on noise, with intervals",
+            made_from=f"{scores} of predictions on noise, with intervals",
         )
 
 

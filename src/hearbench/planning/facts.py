@@ -11,7 +11,7 @@ import csv
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,46 +56,42 @@ class TaskFacts:
     """A task as far as its costs depend on it.
 
     Attributes:
-        name: ``<task>-<version>-<mode>``.
-        task_name: Without version and mode.
-        kind: ``scene`` or ``event``.
-        multilabel: Whether a clip or frame can have several labels.
-        scores: Their names, the one to optimise first.
-        on_loss: Whether the validation loss chooses.
-        evaluation_params: Of an event task, the postprocessing to try.
+        metadata: As ``task_metadata.json`` says, or would say.
         n_labels: Size of the vocabulary.
         split_sizes: Clips by split, in the order of the metadata.
         folds: The trainings of the protocol.
         clip_s: Length of a clip in seconds; the mean where they differ.
-        fixed_duration: Whether all clips have that length.
         events_per_s: Of an event task, events per second of audio.
-        source_rate: The highest rate in Hz of the audio that is here or published.
-        rates_here: The rates in Hz whose audio is here.
-        folder: Where it is; None if it isn't.
+        source_rate: The highest rate in Hz of the audio that exists here or is published.
+        rates_here: The rates in Hz whose audio exists here.
+        folder: None if it doesn't exist here.
         ready_made: Whether the benchmark publishes it.
-        archive_bytes: Of the published archive where that is known.
+        archive_bytes: Size of the published archive where that is known.
         assumed: Which of these numbers aren't known but assumed, in words.
     """
 
-    name: str
-    task_name: str
-    kind: str
-    multilabel: bool
-    scores: tuple[str, ...]
-    on_loss: bool
-    evaluation_params: Mapping[str, Any] | None
+    metadata: TaskMetadata
     n_labels: int
     split_sizes: Mapping[str, int]
     folds: tuple[FoldSizes, ...]
     clip_s: float
-    fixed_duration: bool
     events_per_s: float
     source_rate: int
-    rates_here: tuple[int, ...]
-    folder: Path | None
-    ready_made: bool
+    rates_here: tuple[int, ...] = ()
+    folder: Path | None = None
+    ready_made: bool = False
     archive_bytes: int | None = None
-    assumed: tuple[str, ...] = field(default=())
+    assumed: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """``<task>-<version>-<mode>``."""
+        return self.metadata.name
+
+    @property
+    def kind(self) -> str:
+        """``scene`` or ``event``."""
+        return self.metadata.embedding_type
 
     @property
     def n_clips(self) -> int:
@@ -169,23 +165,15 @@ def _of_folder(folder: Path) -> TaskFacts:
         )
     n_clips = sum(sizes.values())
     return TaskFacts(
-        name=metadata.name,
-        task_name=metadata.task_name,
-        kind=metadata.embedding_type,
-        multilabel=metadata.prediction_type == "multilabel",
-        scores=metadata.evaluation,
-        on_loss=not metadata.use_scoring_for_early_stopping,
-        evaluation_params=metadata.evaluation_params,
+        metadata=metadata,
         n_labels=n_labels,
         split_sizes=sizes,
         folds=folds,
         clip_s=clip_s,
-        fixed_duration=metadata.sample_duration is not None,
         events_per_s=n_events / (n_clips * clip_s),
         source_rate=rates[-1],
         rates_here=tuple(rates),
         folder=folder,
-        ready_made=False,
     )
 
 
@@ -243,27 +231,17 @@ def _of_catalog(spec: TaskSpec, mode: str, workspace: Workspace) -> TaskFacts:
     if spec.embedding_type == "event":
         assumed.append("how many events there are")
     ready_made = name in benchmark_tasks()
+    recipe = spec.recipe(mode, (_PUBLISHED_RATE,))
     return TaskFacts(
-        name=name,
-        task_name=spec.name,
-        kind=spec.embedding_type,
-        multilabel=spec.prediction_type == "multilabel",
-        scores=spec.scores,
-        on_loss=not spec.use_scoring_for_early_stopping,
-        evaluation_params={
-            str(key): value for key, value in (spec.evaluation_params or {}).items()
-        },
+        metadata=TaskMetadata.model_validate(recipe.metadata(tuple(sizes))),
         n_labels=n_labels,
         split_sizes=sizes,
         folds=_folds(sizes, kfold=kfold),
         clip_s=clip_s,
-        fixed_duration=duration_s is not None,
         events_per_s=_EVENTS_PER_S.get(spec.name, _EVENTS_PER_S_ELSE)
         if spec.embedding_type == "event"
         else 0.0,
         source_rate=_PUBLISHED_RATE,
-        rates_here=(),
-        folder=None,
         ready_made=ready_made,
         archive_bytes=ready_made_file(name, workspace).size_bytes if ready_made else None,
         assumed=tuple(assumed),
