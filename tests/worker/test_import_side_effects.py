@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,9 +26,17 @@ print(json.dumps({**effects, "random": seeded_perhaps(before, after), "digests":
 LIBRARY = "from pathlib import Path\nPath(__file__).with_suffix('.log').write_text('x')\n"
 
 
-def effects(path: Path) -> dict[str, Any]:
+def effects(path: Path, *, bytecode: bool = False) -> dict[str, Any]:
+    flags = [] if bytecode else ["-B"]
+    environment = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }
     done = subprocess.run(
-        [sys.executable, "-B", "-c", CODE, str(path)], capture_output=True, text=True, check=True
+        [sys.executable, *flags, "-c", CODE, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
     )
     return dict(json.loads(done.stdout))
 
@@ -49,6 +58,14 @@ def test_only_the_models_own_doing_counts(tmp_path: Path) -> None:
     assert found["programs"] == [sys.executable]
     assert found["network"] == []
     assert found["random"] == []
+
+
+def test_bytecode_is_pythons_own_doing(tmp_path: Path) -> None:
+    (tmp_path / "part.py").write_text("VALUE = 3\n")
+    path = tmp_path / "model.py"
+    path.write_text("import part\n")
+    assert effects(path, bytecode=True)["writes"] == []
+    assert list((tmp_path / "__pycache__").glob("part.*.pyc"))
 
 
 def test_seeds_show_in_two_processes(tmp_path: Path) -> None:

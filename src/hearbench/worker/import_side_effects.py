@@ -91,9 +91,11 @@ def _with_real(places: list[str]) -> list[str]:
 
 
 def _by_a_library(frame: FrameType | None, own: Iterable[str]) -> bool:
-    """Whether another package's import stands between an event and the model's code."""
+    """Whether another package's import, or Python's own, stands between an event and the model."""
     while frame is not None:
         name = frame.f_code.co_filename
+        if frame.f_code.co_name == "set_data" and name.startswith("<frozen importlib"):
+            return True  # Python writes the bytecode of a module that it imports
         if os.path.isabs(name):  # noqa: PTH117 - of each frame at every file that opens
             if below_own(name, own):
                 return False
