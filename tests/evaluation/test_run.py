@@ -415,3 +415,12 @@ def test_nothing_to_evaluate(
 ) -> None:
     with pytest.raises(HearError, match=f"There is no {named} to evaluate"):
         hearbench.evaluate(models, tasks, workspace=workspace)
+
+
+def test_an_object_that_is_no_model_stops_no_other(tmp_path: Path, workspace: Workspace) -> None:
+    model, task = str(write_model(tmp_path)), make_scene_task(tmp_path)
+    results = hearbench.evaluate([{}, model], task, protocol="knn", workspace=workspace)
+    assert [result.model.name for result in results] == ["stats"]
+    (failure,) = results.failures
+    assert (failure.model, failure.task) == ("dict", None)
+    assert isinstance(failure.error, ModelError)

@@ -251,17 +251,21 @@ class _Run:
 
     def evaluate(self, models: Sequence[object]) -> Results:
         """Plans and runs everything."""
-        refs = list(dict.fromkeys(self._model_ref(model) for model in models))
         if self.executor.parallel:
             self._find_tasks()
         planned: list[_Planned] = []
-        for ref in refs:
+        seen: set[ModelRef] = set()
+        for given in models:
             try:
+                ref = self._model_ref(given)
+                if ref in seen:
+                    continue
+                seen.add(ref)
                 model = load_model(ref, self.executor.context)
             except Exception as error:
-                if len(refs) == 1:
+                if len(models) == 1:
                     raise
-                self._fail(ref.spec, None, error)
+                self._fail(_shown(given), None, error)
                 continue
             planned += self._plan(ref, model)
             # In one process a model does its work before the next one is loaded.
@@ -429,6 +433,13 @@ class _Run:
                     continue
                 self._refs[text] = TaskRef.sent(task, exchange)
                 update(done, len(self.tasks), text)
+
+
+def _shown(model: object) -> str:
+    """A model as the user named it; of an object the name of its class."""
+    if isinstance(model, ModelRef | Model):
+        return model.spec
+    return str(model) if isinstance(model, str | Path) else type(model).__qualname__
 
 
 def _is_name(task: str) -> bool:
