@@ -119,7 +119,7 @@ def remove_entry(workspace: Workspace, entry: CacheEntry) -> None:
                 break
             parent.rmdir()
     except OSError as error:
-        raise HearError(f"{entry.path} can't be removed: {error.strerror}.") from error
+        raise HearError(f"{entry.path} can't be removed: {error.strerror}.", code="io") from error
 
 
 def _of_kind(root: Path, kind: str) -> Sequence[CacheEntry]:

@@ -139,7 +139,7 @@ def read_float32(path: Path, *, expected_rate: int | None = None) -> npt.NDArray
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise AudioError(f"{path} can't be read: {error.strerror}.") from error
+        raise AudioError(f"{path} can't be read: {error.strerror}.", code="io") from error
     x, rate = prepared_wav(path, data)
     if expected_rate is not None and rate != expected_rate:
         raise AudioError(f"{path} has {rate} Hz where {expected_rate} Hz are expected.")
@@ -241,7 +241,7 @@ def _one_error(path: Path) -> Iterator[None]:
 def _refuse_unreadable(path: Path) -> None:
     try:
         if not path.is_file():
-            raise AudioError(f"{path}: there is no such file.")
+            raise AudioError(f"{path}: there is no such file.", code="not_found")
         if path.stat().st_size == 0:
             raise AudioError(f"{path} is empty (0 bytes).")
         if not os.access(path, os.R_OK):

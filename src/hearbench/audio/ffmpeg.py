@@ -114,7 +114,7 @@ def rate_by_ffmpeg(path: Path) -> int:
         # A stream names none where there is no decoder that could tell.
         rate = int(getattr(stream, "rate", 0) or 0)
     if rate <= 0:
-        raise AudioError(f"{path} is damaged: it names no sample rate.")
+        raise AudioError(f"{path} is damaged: it names no sample rate.", code="damaged")
     return rate
 
 
@@ -139,7 +139,7 @@ def read_with_ffmpeg(
         with _opened(path) as (container, stream):
             rate = int(getattr(stream, "rate", 0) or 0)
             if rate <= 0:
-                raise AudioError(f"{path} is damaged: it names no sample rate.")
+                raise AudioError(f"{path} is damaged: it names no sample rate.", code="damaged")
             if container.format.name in _COUNTED and stream.duration and stream.time_base:
                 promised = int(stream.duration * stream.time_base * rate)
             stream_of_mpeg = mpeg_stream(path) if container.format.name == "mp3" else None

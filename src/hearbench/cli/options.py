@@ -400,7 +400,8 @@ def make_folder(folder: Path, what: str, remedy: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HearError(
-            f"The folder {folder} for {what} can't be made: {error.strerror}. {remedy}"
+            f"The folder {folder} for {what} can't be made: {error.strerror}. {remedy}",
+            code="io",
         ) from error
 
 

@@ -212,4 +212,4 @@ class Comparison(Record):
         try:
             write_text(path, table.to_csv())
         except OSError as error:
-            raise HearError(f"{path} can't be written: {error.strerror}.") from error
+            raise HearError(f"{path} can't be written: {error.strerror}.", code="io") from error

@@ -26,5 +26,7 @@ def write_distances(result: DistanceResult, folder: Path) -> Path:
         write_json(path, result.model_dump(mode="json"))
         note_file(folder, DISTANCE_FILE)
     except OSError as error:
-        raise ResultError(f"The result can't be written to {folder}: {error.strerror}.") from error
+        raise ResultError(
+            f"The result can't be written to {folder}: {error.strerror}.", code="io"
+        ) from error
     return path

@@ -56,12 +56,14 @@ class ClipFrames:
             numbers = np.fromfile(self.path, dtype=self.dtype, count=count, offset=place)
         except OSError as error:
             raise EmbeddingError(
-                f"{self.path} can't be read ({error}). Embedding again computes what is damaged."
+                f"{self.path} can't be read ({error}). Embedding again computes what is damaged.",
+                code="damaged",
             ) from error
         if len(numbers) != count:
             raise EmbeddingError(
                 f"{self.path} is cut off: {count} numbers are expected at byte {place}, "
-                f"{len(numbers)} are there. Embedding again computes what is damaged."
+                f"{len(numbers)} are there. Embedding again computes what is damaged.",
+                code="damaged",
             )
         return numbers.reshape(stop - start, self.size).astype(np.float32, copy=False)
 

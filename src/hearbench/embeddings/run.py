@@ -335,5 +335,6 @@ class Run:
         except OSError as error:
             raise EmbeddingError(
                 f"{error.filename or self.folder} can't be written: {error.strerror}. What is "
-                "written already will be used."
+                "written already will be used.",
+                code="io",
             ) from error

@@ -66,11 +66,13 @@ class SceneRows:
                         raise EmbeddingError(
                             f"{shard.path} is cut off: {count} bytes could be read where "
                             f"{(stop - start) * row_bytes} are expected. "
-                            "Embedding again computes what is damaged."
+                            "Embedding again computes what is damaged.",
+                            code="damaged",
                         )
         except OSError as error:
             raise EmbeddingError(
-                f"{shard.path} can't be read ({error}). Embedding again computes what is damaged."
+                f"{shard.path} can't be read ({error}). Embedding again computes what is damaged.",
+                code="damaged",
             ) from error
         return found
 
@@ -92,7 +94,8 @@ def scene_rows(store: EmbeddingStore, split: str) -> SceneRows:
         if array.shape != shape:
             raise EmbeddingError(
                 f"{array.path} holds {array.shape} and should hold {shape}. "
-                "Embedding again computes what is damaged."
+                "Embedding again computes what is damaged.",
+                code="damaged",
             )
         shards.append(array)
     return SceneRows(shards, size)

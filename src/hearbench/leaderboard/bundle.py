@@ -82,7 +82,8 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
     except OSError as error:
         raise ResultError(
-            f"{source} can't be submitted: {error.strerror}. Evaluate the task again."
+            f"{source} can't be submitted: {error.strerror}. Evaluate the task again.",
+            code="io",
         ) from error
 
 

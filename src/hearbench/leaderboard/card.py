@@ -143,7 +143,8 @@ class Card(Record):
         except OSError as error:
             raise ResultError(
                 f"{path} can't be read: {error.strerror}. `hearbench init-model` writes a card to "
-                "fill in."
+                "fill in.",
+                code="io",
             ) from error
         except SYNTAX_ERRORS as error:  # of TOML, and of UTF-8
             raise ResultError(f"{path} isn't a TOML file: {error}.") from error

@@ -58,7 +58,8 @@ def read_table(path: Path) -> Table:
         data = path.read_bytes()
     except OSError as error:
         raise ResultError(
-            f"{path} can't be read: {error.strerror}. Name the leaderboard's CSV."
+            f"{path} can't be read: {error.strerror}. Name the leaderboard's CSV.",
+            code="io",
         ) from error
     if data.startswith(_UTF_16):
         raise ResultError(f"{path} is in UTF-16. Save it as CSV in UTF-8.")
@@ -140,7 +141,7 @@ def write_table(table: Table, path: Path) -> None:
     try:
         write_text(path, text)
     except OSError as error:
-        raise ResultError(f"{path} can't be written: {error.strerror}.") from error
+        raise ResultError(f"{path} can't be written: {error.strerror}.", code="io") from error
 
 
 def check_row(row: Row) -> None:

@@ -109,7 +109,8 @@ def model_index(results: Sequence[Result], name: str) -> str:
     except ImportError as error:
         raise HearError(
             "Model cards need huggingface_hub, which isn't installed: "
-            "`pip install 'hearbench[hf]'`."
+            "`pip install 'hearbench[hf]'`.",
+            code="not_installed",
         ) from error
     rows = [
         hub.EvalResult(
@@ -144,7 +145,8 @@ def parquet_table(results: Sequence[Result]) -> bytes:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise HearError(
-            "Parquet needs pyarrow, which isn't installed: `pip install 'hearbench[hf]'`."
+            "Parquet needs pyarrow, which isn't installed: `pip install 'hearbench[hf]'`.",
+            code="not_installed",
         ) from error
     rows: list[dict[str, Any]] = [
         {

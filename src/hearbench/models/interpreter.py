@@ -44,7 +44,8 @@ def describe_interpreter(python: Path) -> InterpreterFacts:
     if not python.is_file():
         raise ModelError(
             f"There is no interpreter {python}. Give the python of an environment, as "
-            "/path/to/venv/bin/python."
+            "/path/to/venv/bin/python.",
+            code="not_found",
         )
     try:
         done = subprocess.run(  # noqa: S603
@@ -66,6 +67,7 @@ def describe_interpreter(python: Path) -> InterpreterFacts:
     if not has_numpy:
         raise ModelError(
             f"{python} has no numpy, which handing over audio needs. Install it there: "
-            f"{python} -m pip install numpy"
+            f"{python} -m pip install numpy",
+            code="not_installed",
         )
     return facts

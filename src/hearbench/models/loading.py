@@ -336,7 +336,9 @@ def _weights_path(weights: str | Path | None) -> Path | None:
         return None
     path = user_path(weights)
     if not path.exists():
-        raise ModelError(f"There are no weights at {weights}: no such file or folder.")
+        raise ModelError(
+            f"There are no weights at {weights}: no such file or folder.", code="not_found"
+        )
     return path.resolve()
 
 

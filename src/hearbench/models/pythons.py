@@ -81,7 +81,8 @@ def find_python(named: str | Path | None) -> BasePython:
     found = str(path.absolute()) if path.is_file() else shutil.which(text)
     if found is None:
         raise ModelError(
-            f"There is no interpreter {text}. Give the path of a python, or a version such as 3.9."
+            f"There is no interpreter {text}. Give the path of a python, or a version such as 3.9.",
+            code="not_found",
         )
     try:
         return _ask(found)
@@ -102,7 +103,8 @@ def _by_version(text: str) -> BasePython:
     uv = "can't get it either" if shutil.which("uv") else "isn't installed"
     raise ModelError(
         f"There is no Python {text}: none is called python{'.'.join(text.split('.')[:2])} on the "
-        f"PATH, pyenv has {known}, and uv {uv}. Install one, or give an interpreter's path."
+        f"PATH, pyenv has {known}, and uv {uv}. Install one, or give an interpreter's path.",
+        code="not_found",
     )
 
 

@@ -264,7 +264,8 @@ def _bubblewrap() -> tuple[str, ...]:
     if program is None:
         raise HearError(
             "A sandbox needs bubblewrap, and there is no bwrap on the PATH. Install the package "
-            "bubblewrap with the system's package manager (apt, dnf, pacman, zypper, apk)."
+            "bubblewrap with the system's package manager (apt, dnf, pacman, zypper, apk).",
+            code="not_installed",
         )
     user = _nobody() if os.geteuid() == 0 else 0
     groups = ",".join(map(str, _gpu_groups())) if user else ""

@@ -84,7 +84,10 @@ def build_curve(
     """
     parts = finished_parts(folder)
     if not parts:
-        raise ResultError(f"{folder / FEW_LABELS} holds no results of parts of the training clips.")
+        raise ResultError(
+            f"{folder / FEW_LABELS} holds no results of parts of the training clips.",
+            code="not_found",
+        )
     results = {part: _read(folder, part) for part in parts}
     first, reference = next(iter(results.items()))
     for part, result in results.items():

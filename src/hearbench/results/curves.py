@@ -58,7 +58,8 @@ def find_curves(places: Sequence[Path]) -> list[FoundCurve]:
         if not found:
             raise ResultError(
                 f"{place} holds no {CURVE_FILE}. `hearbench evaluate` writes one with --shots or "
-                "--train-fraction."
+                "--train-fraction.",
+                code="not_found",
             )
         files.update(dict.fromkeys(file.resolve() for file in found))
     curves = {file: Curve.read(file) for file in files}

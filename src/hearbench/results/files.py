@@ -54,7 +54,9 @@ def write_result(result: Result, predictions: FittedProbe, folder: Path) -> Path
         write_text(folder / RESULT_FILE, text)
     except OSError as error:
         place = error.filename or folder
-        raise ResultError(f"The result can't be written: {place}: {error.strerror}.") from error
+        raise ResultError(
+            f"The result can't be written: {place}: {error.strerror}.", code="io"
+        ) from error
     return folder / RESULT_FILE
 
 

@@ -32,7 +32,7 @@ def read_json(file: Path, kind: TypeAdapter[T]) -> T:
             raise ResultError(f"{file} is larger than it can be. {REMEDY}")
         return kind.validate_python(strict_json(file.read_bytes()))
     except OSError as error:
-        raise ResultError(f"{file} can't be read: {error.strerror}. {REMEDY}") from error
+        raise ResultError(f"{file} can't be read: {error.strerror}. {REMEDY}", code="io") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -50,6 +50,6 @@ def read_array(file: Path) -> npt.NDArray[Any]:
     try:
         return read_npy(file, mmap=True)
     except OSError as error:
-        raise ResultError(f"{file} can't be read: {error.strerror}. {REMEDY}") from error
+        raise ResultError(f"{file} can't be read: {error.strerror}. {REMEDY}", code="io") from error
     except ValueError as error:
         raise ResultError(f"{file} is not an array: {error}. {REMEDY}") from error

@@ -190,7 +190,7 @@ def _check_audio_dir(folder: Path) -> None:
             raise TaskError(f"The audio folder {folder} is no folder but {what}.")
     except (OSError, ValueError) as error:
         raise TaskError(f"The audio folder {folder} can't be read: {error}.") from error
-    raise TaskError(f"The audio folder {folder} is not there.")
+    raise TaskError(f"The audio folder {folder} is not there.", code="not_found")
 
 
 def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
@@ -206,9 +206,11 @@ def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
                     lines.append((begin, row))
                 begin = reader.line_num + 1
     except FileNotFoundError as error:
-        raise TaskError(f"The list of clips {path} is not there.") from error
+        raise TaskError(f"The list of clips {path} is not there.", code="not_found") from error
     except OSError as error:
-        raise TaskError(f"The list of clips {path} can't be read: {error.strerror}.") from error
+        raise TaskError(
+            f"The list of clips {path} can't be read: {error.strerror}.", code="io"
+        ) from error
     except UnicodeDecodeError as error:
         raise TaskError(
             f"The list of clips {path} is not in UTF-8 (byte {error.start}: {error.reason}); "

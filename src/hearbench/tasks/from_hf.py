@@ -301,7 +301,7 @@ def _write(path: Path, content: bytes) -> None:
         with atomic_write(path, durable=False) as file:
             file.write(content)
     except OSError as error:
-        raise TaskError(f"{path} can't be written: {error.strerror}.") from error
+        raise TaskError(f"{path} can't be written: {error.strerror}.", code="io") from error
 
 
 @dataclass(frozen=True)

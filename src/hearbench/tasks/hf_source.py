@@ -30,7 +30,8 @@ def datasets_library() -> ModuleType:
     except ImportError as error:
         raise HearError(
             "Hugging Face datasets need the library datasets, which isn't installed. Install it "
-            "with `pip install 'hearbench[hf]'`."
+            "with `pip install 'hearbench[hf]'`.",
+            code="not_installed",
         ) from error
     library: ModuleType = datasets
     return library
@@ -62,7 +63,8 @@ def dataset_splits(
         if not _may_be_on_the_hub(source):
             raise TaskError(
                 f"{source!r}: there is no such folder, and a dataset on the hub is named "
-                "OWNER/NAME."
+                "OWNER/NAME.",
+                code="not_found",
             )
         return _from_hub(library, source, config, revision)
     if revision is not None:
@@ -95,7 +97,8 @@ def _from_hub(
     except (OSError, ValueError, RuntimeError, library.exceptions.DatasetsError) as error:
         raise DownloadError(
             f"The dataset {source!r} can't be had from the hub: {_said(error)} There is no folder "
-            "of that name either."
+            "of that name either.",
+            code="not_found",
         ) from error
     return _by_name(found, source)
 

@@ -155,7 +155,8 @@ def _begin(folder: Path, inputs: str, recipe: Recipe) -> bool:
             return True
         raise TaskError(
             f"{folder} holds a task that was prepared from other clips or with other settings. "
-            "Remove it, or choose another name, version or folder."
+            "Remove it, or choose another name, version or folder.",
+            code="would_overwrite",
         )
     if folder.is_dir() and any(folder.iterdir()):
         if not marker.is_file():

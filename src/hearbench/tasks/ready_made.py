@@ -446,7 +446,8 @@ def _read_to_the_end(archive: Path) -> None:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise TaskError(
             f"The archive {archive} is damaged or no .tar.gz: {error}. Get it again from a source "
-            "that you trust."
+            "that you trust.",
+            code="damaged",
         ) from error
 
 

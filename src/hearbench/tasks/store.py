@@ -345,7 +345,7 @@ def with_rate(
         try:
             x, rate = prepared_wav(path, path.read_bytes())
         except OSError as error:
-            raise AudioError(f"{path} can't be read: {error.strerror}.") from error
+            raise AudioError(f"{path} can't be read: {error.strerror}.", code="io") from error
         x = resample16(x, rate, sample_rate)
         log.add(name, write_wav16(target / name, x, sample_rate, durable=False))
 

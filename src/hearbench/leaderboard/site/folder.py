@@ -83,7 +83,9 @@ def write_folder(out: Path, files: Mapping[str, bytes]) -> list[Path]:
                 _flush(path)
             _swap(new, out, Path(work) / "old")
     except OSError as error:
-        raise HearError(f"The site can't be written to {out}: {error.strerror}.") from error
+        raise HearError(
+            f"The site can't be written to {out}: {error.strerror}.", code="io"
+        ) from error
     return sorted(out / name for name in files)
 
 

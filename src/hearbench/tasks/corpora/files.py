@@ -79,7 +79,8 @@ def find_file(folder: Path, pattern: str) -> Path:
     if not found:
         raise TaskError(
             f"The corpus has no file {pattern!r} below {folder}; is the archive whole, and the "
-            "right one?"
+            "right one?",
+            code="not_found",
         )
     depth = min(len(path.parts) for path in found)
     nearest = [path for path in found if len(path.parts) == depth]

@@ -52,7 +52,8 @@ def _notes(row: Row, folder: Path) -> Iterator[Clip]:
     if not is_file(midi):
         raise TaskError(
             f"{row.path}, line {row.line}: there is no file {midi}, which holds the notes of "
-            f"{audio.name}. Is the archive whole?"
+            f"{audio.name}. Is the archive whole?",
+            code="not_found",
         )
     for note in read_notes(midi):
         if _LOWEST <= note.pitch <= _HIGHEST:

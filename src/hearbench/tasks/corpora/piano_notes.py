@@ -137,7 +137,8 @@ def read_notes(path: Path) -> list[Note]:
     except ImportError as error:
         raise HearError(
             "Reading MIDI files needs pretty_midi, which isn't installed. Install it with "
-            "`pip install 'hearbench[maestro]'`."
+            "`pip install 'hearbench[maestro]'`.",
+            code="not_installed",
         ) from error
 
     with warnings.catch_warnings(record=True) as caught:

@@ -74,7 +74,8 @@ def clips(corpus: RawCorpus) -> Iterator[Clip]:
         layout = f", nor the original {name} ({original.layout})" if original else ""
         raise TaskError(
             f"There is no export of the TFDS corpus {name} below {searched}: neither a list such "
-            f"as {splits[0]}{_ENDING} with a folder audio beside it{layout}."
+            f"as {splits[0]}{_ENDING} with a folder audio beside it{layout}.",
+            code="not_found",
         )
     if keep_splits:
         raise TaskError(
