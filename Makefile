@@ -75,6 +75,7 @@ bench: $(VENV)/.dev  ## side-by-side timings; prints ratios
 	$(BIN)/python benchmarks/distance.py
 	$(BIN)/python benchmarks/roofline.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/plan.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

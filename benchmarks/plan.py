@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--protocol", default="hear2021")
     parser.add_argument("--grid-points", default="2")
-    parser.add_argument("--out", type=Path, default=Path("plan-out"), help="tasks and results")
+    parser.add_argument("--out", type=Path, default=Path("build/plan"), help="tasks and results")
     chosen = parser.parse_args()
     out = chosen.out / f"{chosen.protocol}-{chosen.grid_points}"
     logs: dict[str, list[float]] = {stage: [] for stage in _STAGES}

@@ -38,8 +38,6 @@ _MIB = 1 << 20
 _FASTER, _SLOWER = 0.7, 1.5
 # Published archives are compressed.
 _ARCHIVE_SHARE = 0.85
-# Reading a fold's embeddings, building networks, predicting the test split.
-_FOLD_BEGIN_S = 0.3
 _AHEAD_BYTES = 256 << 20
 _SHARD_BYTES = 64 << 20
 # Epochs of a training, in units of its first chance to stop. Any rise of the validation lets it go
@@ -198,9 +196,9 @@ class Estimates:
     def _fold_seconds(self, points: Sequence[GridPoint], epoch_s: float) -> Seconds:
         epochs = self._epochs(points)
         return Seconds(
-            low=_FOLD_BEGIN_S + epochs.low * epoch_s,
-            expected=_FOLD_BEGIN_S + epochs.expected * epoch_s,
-            high=_FOLD_BEGIN_S + epochs.high * epoch_s,
+            low=epochs.low * epoch_s,
+            expected=epochs.expected * epoch_s,
+            high=epochs.high * epoch_s,
         )
 
     def _epochs(self, points: Sequence[GridPoint]) -> Seconds:
