@@ -12,13 +12,13 @@ from hearbench.embeddings.compute import store_folder
 from hearbench.embeddings.manifest import Dtype
 from hearbench.errors import EmbeddingError, HearError, UnsuitableTaskError
 from hearbench.evaluation.distances import Distances
-from hearbench.evaluation.existing import Inputs, alone_in, result_folder
+from hearbench.evaluation.existing import Inputs, result_folder
 from hearbench.evaluation.job import Embeddings, Job, Setup
 from hearbench.evaluation.probes import ProbeSetup
 from hearbench.evaluation.results import EvaluationError, Failure, Made, Results
 from hearbench.evaluation.steps import load_model
 from hearbench.evaluation.task_ref import TaskRef
-from hearbench.evaluation.workflow import evaluation, fetching, unfinished
+from hearbench.evaluation.workflow import evaluation, fetching, finish, unfinished
 from hearbench.execution.executor import InProcess, drive
 from hearbench.execution.remote_cache import OneDisk
 from hearbench.models import loading
@@ -176,10 +176,8 @@ def evaluate_store(
         overwrite=overwrite,
     )
     results = Results()
-    with alone_in(job.folder, workspace.progress):
-        left, kept = unfinished(job, [setup], workspace)
-        for made in [*kept, *(each.make(job, store, workspace) for each in left)]:
-            results.add(made)
+    for made in finish(job, [setup], lambda: store, workspace):
+        results.add(made)
     return results
 
 
@@ -431,6 +429,7 @@ class _Run:
                     task = load_task(text, workspace=self.workspace, download=False)
                 except HearError:
                     continue
+                self._tasks[text] = task
                 self._refs[text] = TaskRef.sent(task, exchange)
                 update(done, len(self.tasks), text)
 

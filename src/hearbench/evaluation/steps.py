@@ -80,13 +80,12 @@ class Resample:
         return f"{self.task.name}: resampling to {self.sample_rate} Hz"
 
     def run(self, context: Context) -> object:
-        """Resamples what is missing; returns the cache's entry, None if the task came with it."""
+        """Resamples what is missing, and leaves it for others unless the task came with it."""
         made = _at_rate(self.task, self.sample_rate, context)
-        if self.sample_rate in self.task.load(context).audio_folders:
-            return None
-        entry = _entry(made.audio_folders[self.sample_rate], context)
-        context.exchange.push(entry, made.audio_folders[self.sample_rate])
-        return entry
+        if self.sample_rate not in self.task.load(context).audio_folders:
+            folder = made.audio_folders[self.sample_rate]
+            context.exchange.push(_entry(folder, context), folder)
+        return None
 
 
 @dataclass(frozen=True)

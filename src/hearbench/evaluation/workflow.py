@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,11 +19,12 @@ from hearbench.evaluation.steps import (
 from hearbench.evaluation.task_ref import TaskRef
 
 if TYPE_CHECKING:
+    from hearbench.embeddings.store import EmbeddingStore
     from hearbench.evaluation.job import Embeddings, Job, Setup
     from hearbench.execution.executor import Context, Flow, Step
     from hearbench.workspace import Workspace
 
-__all__ = ["Score", "embedding", "evaluation", "fetching"]
+__all__ = ["Score", "evaluation", "fetching", "finish", "unfinished"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,14 +55,34 @@ class Score:
         workspace = context.workspace
         for entry in self.entries:
             context.exchange.pull(entry, workspace.path(entry))
-        folder = self.job.folder
-        with alone_in(folder, workspace.progress) if self.lock else nullcontext():
-            left, made = unfinished(self.job, self.setups, workspace)
-            if left:
-                store = open_store(self.task, self.entries[0], context)
-            for setup in left:
-                made.append(setup.make(self.job, store, workspace))
-        return made
+
+        def store() -> EmbeddingStore:
+            return open_store(self.task, self.entries[0], context)
+
+        if self.lock:
+            return finish(self.job, self.setups, store, workspace)
+        # Whoever holds the lock has looked what is missing.
+        opened = store()
+        return [setup.make(self.job, opened, workspace) for setup in self.setups]
+
+
+def finish(
+    job: Job, setups: Sequence[Setup], store: Callable[[], EmbeddingStore], workspace: Workspace
+) -> list[Made]:
+    """Makes what is missing of a job's results, while no other process writes into its folder.
+
+    Args:
+        store: Opens the embeddings, where they are needed.
+
+    Raises:
+        HearError: A result was made from other inputs, or can't be made or written.
+    """
+    with alone_in(job.folder, workspace.progress):
+        left, made = unfinished(job, setups, workspace)
+        if left:
+            opened = store()
+            made += [setup.make(job, opened, workspace) for setup in left]
+    return made
 
 
 def unfinished(
