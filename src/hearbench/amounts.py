@@ -1,11 +1,11 @@
-"""Sizes and times as a reader wants them: with units that fit, and never an exponent."""
+"""Sizes, times and scores as a reader wants them: with units that fit, and never an exponent."""
 
 from __future__ import annotations
 
 import math
 from decimal import Decimal
 
-__all__ = ["data_size", "duration", "memory_size", "significant"]
+__all__ = ["data_size", "duration", "memory_size", "number", "significant"]
 
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _DECIMAL = ("bytes", "kB", "MB", "GB", "TB", "PB")
@@ -21,6 +21,15 @@ def significant(value: float, digits: int = 3) -> str:
     if not math.isfinite(value):
         return str(value)
     return _plain(Decimal(f"{value:.{digits}g}"))
+
+
+def number(value: float) -> str:
+    """Formats a score with three decimals; NaN as ``undefined``."""
+    if math.isnan(value):
+        return "undefined"
+    if math.isinf(value):
+        return "infinite" if value > 0 else "-infinite"
+    return f"{value:.3f}"
 
 
 def memory_size(n_bytes: float) -> str:

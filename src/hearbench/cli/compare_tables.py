@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from hearbench.cli.render import number, show
+from hearbench.amounts import number
+from hearbench.cli.render import show
 from hearbench.comparison.record import Comparison, PairDifference, TaskComparison
 from hearbench.table import Column, Styled, Table
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from hearbench.cli import options as o
-from hearbench.cli.running import BAD_INPUT, answers_only, verb
+from hearbench.cli.evaluate import end
+from hearbench.cli.running import answers_only, verb
 from hearbench.cli.terminal import answer_json, answer_line
 
 __all__ = ["embed_verb"]
@@ -50,11 +49,7 @@ def embed_verb(
     else:
         for found in described:
             answer_line(f"{found['folder']}  {found['digest']}")
-    unforeseen = [failure.error for failure in results.failures if failure.is_unforeseen]
-    if unforeseen:
-        raise unforeseen[0]
-    if results.failures:
-        raise typer.Exit(BAD_INPUT)
+    end(results)
 
 
 def _described(folder: Path, digest: str, manifest: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hearbench.evaluation.results import Results
     from hearbench.results import Result
 
-__all__ = ["evaluate", "evaluated", "finish", "results_json", "show"]
+__all__ = ["end", "evaluate", "evaluated", "finish", "results_json", "show"]
 
 _REPEATS = 5
 
@@ -269,9 +269,18 @@ def finish(results: Results, *, as_json: bool, distance: bool = False) -> None:
                 f"{len(results.failures)} of {total} {what} failed: {', '.join(names)}. "
                 "See the errors above."
             )
-    unforeseen = [failure.error for failure in results.failures if failure.is_unforeseen]
-    if unforeseen:
-        raise unforeseen[0]
+    end(results)
+
+
+def end(results: Results) -> None:
+    """Ends a command as errors end that are bugs, or with code 2 if anything failed.
+
+    Raises:
+        typer.Exit: Something failed that the user can mend.
+    """
+    for failure in results.failures:
+        if failure.is_unforeseen:
+            raise failure.error
     if results.failures:
         raise typer.Exit(BAD_INPUT)
 
@@ -282,8 +291,7 @@ def _shown(results: Results) -> tuple[list[str], str]:
     models = {failure.model for failure in failures}
     if len(models | {result.model.spec for result in results}) == 1:
         return [failure.task or failure.model for failure in failures], "tasks"
-    named = [f"{one.model} on {one.task}" if one.task else one.model for one in failures]
-    return named, "evaluations"
+    return [failure.what for failure in failures], "evaluations"
 
 
 def _check_no_probe(training: o.TrainingOptions, few: FewLabelsOptions) -> None:

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from hearbench.amounts import number
 from hearbench.cli import options as o
-from hearbench.cli.render import number, show
+from hearbench.cli.render import show
 from hearbench.cli.running import answers_only, verb
 from hearbench.cli.terminal import answer_json, answer_line, say
 from hearbench.table import Column, Table

@@ -5,7 +5,6 @@ A verb describes a `hearbench.table.Table` by its columns and hands it to `show`
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 
@@ -14,7 +13,7 @@ from rich.console import Console
 from hearbench.console import PlainConsole
 from hearbench.table import Styled, Table, rich_text
 
-__all__ = ["number", "output_console", "show"]
+__all__ = ["output_console", "show"]
 
 _PIPE_WIDTH = 200
 
@@ -34,12 +33,3 @@ def show(*parts: Table | Styled | str) -> None:
         else:
             # Where nothing is to be folded, neither are sentences.
             console.print(rich_text(part), soft_wrap=console.width >= _PIPE_WIDTH)
-
-
-def number(value: float) -> str:
-    """Formats a score with three decimals; NaN as ``undefined``."""
-    if math.isnan(value):
-        return "undefined"
-    if math.isinf(value):
-        return "infinite" if value > 0 else "-infinite"
-    return f"{value:.3f}"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hearbench.amounts import duration
-from hearbench.cli.render import number, show
+from hearbench.amounts import duration, number
+from hearbench.cli.render import show
 from hearbench.results.curve import Curve, CurvePoint, CurveScore
 from hearbench.results.notes import notes_on
 from hearbench.table import Column, Table

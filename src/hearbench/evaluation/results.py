@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hearbench.amounts import number
 from hearbench.distance.record import DISTANCE_FILE, DistanceResult
 from hearbench.errors import HearError, ResultError, UnknownNameError
 from hearbench.evaluation.intervals import read_uncertainty
@@ -63,6 +64,11 @@ class Failure:
     error: Exception
 
     @property
+    def what(self) -> str:
+        """The model, and the task unless the model itself failed."""
+        return f"{self.model} on {self.task}" if self.task else self.model
+
+    @property
     def is_unforeseen(self) -> bool:
         """Whether it is a bug, or the system's, and not for the user to mend."""
         return not isinstance(self.error, HearError) and self._system_error() is None
@@ -101,8 +107,8 @@ class Score:
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:
-            return _number(self.mean)
-        return f"{_number(self.mean)} ({_number(self.low)} to {_number(self.high)})"
+            return number(self.mean)
+        return f"{number(self.mean)} ({number(self.low)} to {number(self.high)})"
 
 
 @dataclass
@@ -186,7 +192,8 @@ class Results:
         Raises:
             UnknownNameError: There is no such result, or several fit.
         """
-        return _scores(*self._entry(key))
+        path, result = self._entry(key)
+        return _scores(result, _uncertainty(path, result))
 
     def to_frame(self) -> pd.DataFrame:
         """A row per model, task and score.
@@ -200,8 +207,9 @@ class Results:
 
         rows = []
         for path, result in self.results:
-            seeds = _seeds(path, result)
-            for name, score in _scores(path, result).items():
+            sure = _uncertainty(path, result)
+            seeds = _seeds(result, sure)
+            for name, score in _scores(result, sure).items():
                 rows.append(
                     {
                         "model": _model_of(path),
@@ -225,22 +233,23 @@ class Results:
 
     def to_table(self) -> Table:
         """Primary scores with their intervals: tasks down, models across."""
-        table = Table([Column("task"), Column("score"), *(Column(model) for model in self.models)])
-        for task, name, cells in self._cells():
-            table.add(task, name, *(None if cell is None else str(cell) for cell in cells))
-        return table
+        return self._table("{}")
 
     def to_markdown(self) -> str:
         """Primary scores with their intervals as a table in Markdown, the best in bold."""
+        return self._table("**{}**").to_markdown()
+
+    def _table(self, best_as: str) -> Table:
+        """The primary scores, the best of a task in a form of their own."""
         table = Table([Column("task"), Column("score"), *(Column(model) for model in self.models)])
         for task, name, cells in self._cells():
             best = _best(cells)
             shown = [
-                None if cell is None else f"**{cell}**" if i in best else str(cell)
+                None if cell is None else (best_as if i in best else "{}").format(cell)
                 for i, cell in enumerate(cells)
             ]
             table.add(task, name, *shown)
-        return table.to_markdown()
+        return table
 
     def compare(self, **options: Any) -> Comparison:
         """Compares the models on the tasks that they share, by paired tests.
@@ -276,7 +285,8 @@ class Results:
         for path, result in self.results:
             key = result.task.name, result.primary_score
             row = rows.setdefault(key, [None] * len(models))
-            row[models.index(_model_of(path))] = _scores(path, result)[result.primary_score]
+            scores = _scores(result, _uncertainty(path, result))
+            row[models.index(_model_of(path))] = scores[result.primary_score]
         for (task, name), cells in rows.items():
             yield task, name, cells
 
@@ -289,8 +299,7 @@ class Results:
             more = len(lines) - _SCREEN_ROWS
             lines = [*lines[:_SCREEN_ROWS], f"... and {more} more; see .to_frame()"]
         for failure in self.failures[:5]:
-            what = f"{failure.model} on {failure.task}" if failure.task else failure.model
-            lines.append(f"failed: {what}: {failure.text.splitlines()[0]}")
+            lines.append(f"failed: {failure.what}: {failure.text.splitlines()[0]}")
         return "\n".join([head, *lines])
 
     def _repr_html_(self) -> str:
@@ -302,9 +311,8 @@ class Results:
             labels = f"<td>{html.escape(task)}</td><td>{html.escape(name)}</td>"
             rows.append(f"<tr>{labels}{shown}</tr>")
         failed = "".join(
-            f"<li>{html.escape(f'{one.model} on {one.task}' if one.task else one.model)}: "
-            f"{html.escape(one.text.splitlines()[0])}</li>"
-            for one in self.failures
+            f"<li>{html.escape(failure.what)}: {html.escape(failure.text.splitlines()[0])}</li>"
+            for failure in self.failures
         )
         table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
         return table + (f"<p>Failed:</p><ul>{failed}</ul>" if failed else "")
@@ -378,11 +386,10 @@ def _is_called(task: str, name: str) -> bool:
     return task == name or task.split("-", 1)[0] == name
 
 
-def _scores(path: Path, result: Result | DistanceResult) -> dict[str, Score]:
+def _scores(result: Result | DistanceResult, sure: Uncertainty | None) -> dict[str, Score]:
     names = sorted(result.scores, key=lambda name: name != result.primary_score)
     if isinstance(result, DistanceResult):
         return {name: _distance_score(result, name) for name in names}
-    sure = _uncertainty(path)
     return {name: _score(result, name, sure) for name in names}
 
 
@@ -405,14 +412,14 @@ def _score(result: Result, name: str, sure: Uncertainty | None) -> Score:
     return Score(own.mean, std, interval.low, interval.high, summary.maximise)
 
 
-def _uncertainty(path: Path) -> Uncertainty | None:
-    return read_uncertainty(path.parent)
+def _uncertainty(path: Path, result: Result | DistanceResult) -> Uncertainty | None:
+    """The intervals beside a result; those of distances are in their own file."""
+    return None if isinstance(result, DistanceResult) else read_uncertainty(path.parent)
 
 
-def _seeds(path: Path, result: Result | DistanceResult) -> tuple[int, ...]:
+def _seeds(result: Result | DistanceResult, sure: Uncertainty | None) -> tuple[int, ...]:
     if isinstance(result, DistanceResult):
         return ()
-    sure = _uncertainty(path)
     return (result.seed,) if sure is None else sure.seeds
 
 
@@ -439,15 +446,11 @@ def _best(cells: Sequence[Score | None]) -> set[int]:
 def _html_cell(cell: Score | None, *, is_best: bool) -> str:
     if cell is None:
         return "<td></td>"
-    mean = f"<b>{_number(cell.mean)}</b>" if is_best else _number(cell.mean)
+    mean = f"<b>{number(cell.mean)}</b>" if is_best else number(cell.mean)
     if cell.low is None or cell.high is None:
         return f"<td>{mean}</td>"
-    interval = f"{_number(cell.low)} to {_number(cell.high)}"
+    interval = f"{number(cell.low)} to {number(cell.high)}"
     return f'<td>{mean} <span style="color: gray">{interval}</span></td>'
-
-
-def _number(value: float) -> str:
-    return "undefined" if math.isnan(value) else f"{value:.3f}"
 
 
 def _counted(count: int, what: str) -> str:
