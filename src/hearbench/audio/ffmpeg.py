@@ -183,7 +183,7 @@ def _frames(
 
 
 def _has_only_tags(path: Path, begin: int) -> bool:
-    """Whether there is nothing but tags behind a place of a file, or zeros."""
+    """Tells whether only tags or zeros follow a place of a file."""
     with path.open("rb") as file:
         while True:
             file.seek(begin)

@@ -25,7 +25,6 @@ __all__ = [
     "ShardOfAll",
     "SharedUrl",
     "on_cluster",
-    "share_of",
 ]
 
 ExecutorName = Annotated[
@@ -92,7 +91,7 @@ class ClusterOptions:
     shard: ShardOfAll = None
 
     def share(self) -> Share | None:
-        """What one step takes of a cluster; None where there is none.
+        """Finds out what one step takes of a cluster; None where there is none.
 
         Raises:
             HearError: There is no such executor, or an option doesn't go with it.
@@ -103,9 +102,29 @@ class ClusterOptions:
             from hearbench.execution.shard import shard_of
 
             shard_of(self.shard)
-        return share_of(
-            self.executor, self.address, self.cpus_per_unit, self.gpus_per_unit, self.shared
-        )
+        if self.executor not in ("local", "ray"):
+            raise HearError(f"--executor {self.executor}: use local or ray.")
+        if self.executor == "local":
+            given = {
+                "--address": self.address,
+                "--cpus-per-unit": self.cpus_per_unit,
+                "--gpus-per-unit": self.gpus_per_unit,
+                "--shared": self.shared,
+            }
+            found = [option for option, value in given.items() if value is not None]
+            if found:
+                raise HearError(f"{' and '.join(found)} only goes with --executor ray.")
+            return None
+        from hearbench.execution.ray_cluster import Share
+
+        cpus, gpus = self.cpus_per_unit, self.gpus_per_unit
+        # Ray knows parts of one GPU, and whole ones beyond.
+        if gpus is not None and gpus > 1 and not float(gpus).is_integer():
+            raise HearError(
+                f"--gpus-per-unit {gpus:g}: a part of one GPU, or a whole number of them."
+            )
+        default = Share()
+        return Share(default.cpus if cpus is None else cpus, default.gpus if gpus is None else gpus)
 
     @contextmanager
     def running(self, workspace: Workspace) -> Iterator[Executor | None]:
@@ -124,40 +143,6 @@ class ClusterOptions:
             from hearbench.execution.shard import Shard, shard_of
 
             yield Shard(*shard_of(self.shard), workspace)
-
-
-def share_of(
-    executor: str,
-    address: str | None,
-    cpus: int | None,
-    gpus: float | None,
-    shared: str | None = None,
-) -> Share | None:
-    """What one unit takes of a cluster; None for an evaluation in this process.
-
-    Raises:
-        HearError: There is no such executor, or an option doesn't go with it.
-    """
-    if executor not in ("local", "ray"):
-        raise HearError(f"--executor {executor}: use local or ray.")
-    if executor == "local":
-        given: dict[str, object] = {
-            "--address": address,
-            "--cpus-per-unit": cpus,
-            "--gpus-per-unit": gpus,
-        }
-        given["--shared"] = shared
-        found = [option for option, value in given.items() if value is not None]
-        if found:
-            raise HearError(f"{' and '.join(found)} only goes with --executor ray.")
-        return None
-    from hearbench.execution.ray_cluster import Share
-
-    # Ray knows parts of one GPU, and whole ones beyond.
-    if gpus is not None and gpus > 1 and not float(gpus).is_integer():
-        raise HearError(f"--gpus-per-unit {gpus:g}: a part of one GPU, or a whole number of them.")
-    default = Share()
-    return Share(default.cpus if cpus is None else cpus, default.gpus if gpus is None else gpus)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from hearbench.cli.cluster import ClusterOptions
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import answer_json, say
 from hearbench.errors import HearError
+from hearbench.evaluation import DEFAULT_REPEATS
 
 if TYPE_CHECKING:
     from hearbench.distance import DistanceResult
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from hearbench.results import Result
 
 __all__ = ["end", "evaluate", "evaluated", "finish", "results_json", "show"]
-
-_REPEATS = 5
 
 Distance = Annotated[
     bool,
@@ -59,7 +58,8 @@ Repeats = Annotated[
         "--repeats",
         metavar="N",
         min=1,
-        help=f"Number of times that each part is drawn and learned from; by default {_REPEATS}.",
+        help="Number of times that each part is drawn and learned from; by default "
+        f"{DEFAULT_REPEATS}.",
         show_default=False,
     ),
 ]
@@ -103,7 +103,7 @@ class FewLabelsOptions:
             probe,
             fractions=self.train_fraction or (),
             shots=self.shots or (),
-            repeats=self.repeats or _REPEATS,
+            repeats=self.repeats or DEFAULT_REPEATS,
         )
         return [few]
 

@@ -27,7 +27,7 @@ __all__ = ["MODEL", "OWN_MARK", "OWN_ORDERS", "OWN_STYLE", "as_json", "show_over
            "show_scores"]  # fmt: skip
 
 OWN_ORDERS = ("task", "score", "rank", "gap")
-"""What the tasks of a user's model can be ordered by."""
+"""The columns by which the tasks of a user's model can be ordered."""
 
 # How a user's models stand out, and the column with the models' names.
 OWN_STYLE = "bold cyan"

@@ -57,7 +57,7 @@ def list_verb(
         str | None,
         typer.Argument(
             metavar="[catalog|tasks|models|protocols|scores]",
-            help="What to list; by default all.",
+            help="Kind of thing to list; by default all.",
             show_default=False,
         ),
     ] = None,

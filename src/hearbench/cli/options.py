@@ -272,7 +272,7 @@ class WorkspaceOptions:
 
 @dataclass(frozen=True)
 class ModelChoiceOptions:
-    """What is handed to a model's ``load_model``."""
+    """The arguments of a model's ``load_model``."""
 
     weights: Weights = None
     option: ModelOptions = None

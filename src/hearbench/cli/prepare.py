@@ -27,7 +27,7 @@ __all__ = ["prepare"]
 
 @dataclass(frozen=True)
 class WrittenOptions:
-    """What is written, of any corpus."""
+    """The choices about the prepared task that any corpus leaves."""
 
     mode: Annotated[
         str | None,

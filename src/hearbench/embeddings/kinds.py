@@ -1,4 +1,4 @@
-"""What is embedded for a kind of task: clips as a whole, or frames with their times."""
+"""Each kind of task embeds clips as a whole, or their frames with times."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["EMBEDDED", "Embedded", "HasSizes", "embedding_size"]
 
 @dataclass(frozen=True)
 class Embedded:
-    """What a kind of task wants of a model.
+    """The kind of embeddings that a kind of task takes, and into what its clips are divided.
 
     Attributes:
         what: Kind of embedding, as in the names of the model's functions and sizes.
@@ -37,7 +37,7 @@ EMBEDDED = {
     # A hop of 50 ms.
     EVENT: Embedded("timestamp", "frames", 20, 4),
 }
-"""By kind of task."""
+"""The embeddings of each kind of task."""
 
 
 class HasSizes(Protocol):

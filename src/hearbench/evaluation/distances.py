@@ -34,7 +34,7 @@ class Distances(Setup):
         check_distances(task)
 
     def is_finished(self, job: Job) -> bool:
-        """Whether ``distance.json`` exists."""
+        """Tells whether ``distance.json`` exists, made from the same inputs."""
         return self._existing(job) is not None
 
     def kept(self, job: Job, workspace: Workspace) -> Made:

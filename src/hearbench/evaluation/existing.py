@@ -87,7 +87,7 @@ def differences_of_training(
 
 
 def _follows_earlier_rule(result: Result) -> bool:
-    """Whether undefined scores were treated as earlier versions did, so that scores are others."""
+    """Tells whether undefined scores were treated as by earlier versions, so that scores differ."""
     # Nothing was left of a grid point with an undefined validation, and no mean with such a fold.
     if any(each.ended == "undefined_score" and not each.best_epoch for each in result.grid):
         return True

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hearbench.errors import HearError, ResultError
+from hearbench.evaluation import DEFAULT_REPEATS
 from hearbench.evaluation.job import Setup
 from hearbench.evaluation.probes import ProbeSetup
 from hearbench.evaluation.results import Made
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from hearbench.workspace import Workspace
 
 __all__ = ["FewLabels"]
-
-_REPEATS = 5
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class FewLabels(Setup):
         *,
         fractions: Sequence[float] = (),
         shots: Sequence[int] = (),
-        repeats: int = _REPEATS,
+        repeats: int = DEFAULT_REPEATS,
     ) -> FewLabels:
         """A set-up as users describe it.
 

@@ -55,7 +55,7 @@ class Embeddings:
 
 
 class Setup:
-    """What is made of the embeddings of a task: probes, curves of few labels, distances."""
+    """A way to make results of a task's embeddings: probes, curves of few labels, distances."""
 
     def check(self, task: PreparedTask) -> None:
         """Finds out before hours of embedding what would fail after them.
@@ -66,7 +66,7 @@ class Setup:
         """
 
     def is_finished(self, job: Job) -> bool:  # noqa: ARG002
-        """Whether all of its results exist, made from the same inputs.
+        """Tells whether all of its results exist, made from the same inputs.
 
         Raises:
             ResultError: One was made from others, and isn't to be overwritten.

@@ -101,7 +101,7 @@ class ProbeSetup(Setup):
         self.applied(task.metadata)
 
     def is_finished(self, job: Job) -> bool:
-        """Whether every seed's result exists."""
+        """Tells whether every seed's result exists."""
         return not self.missing_seeds(job)
 
     def missing_seeds(self, job: Job) -> list[int]:
