@@ -27,7 +27,7 @@ from rich.table import Table
 import hearbench
 from hearbench.embeddings.batches import batches_of, plan_shards, read_ahead
 from hearbench.models.engine import InProcess
-from hearbench.models.protocol import Model
+from hearbench.models.model import Model
 from hearbench.tasks.store import PreparedTask, load_task, with_rate
 from hearbench.workspace import Workspace
 

@@ -24,7 +24,7 @@ from rich.table import Table
 
 import hearbench
 from hearbench.models.loaded import Interpreter
-from hearbench.models.protocol import Model
+from hearbench.models.model import Model
 from hearbench.workspace import Workspace
 
 # As small as an encoder gets, so that handing over isn't hidden by computing.

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from hearbench.models.loading import load_model
-from hearbench.models.protocol import Model
+from hearbench.models.model import Model
 from hearbench.worker.weights import weight_count
 from hearbench.workspace import Workspace
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hearbench.models.engine import InProcess
-from hearbench.models.protocol import Model
+from hearbench.models.model import Model
 
 # Scene: mean, standard deviation, peak; timestamps: the mean of each 50 ms.
 STATS = """

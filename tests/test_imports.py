@@ -61,7 +61,7 @@ RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 # What loads and calls models, of which no baseline knows anything.
 MACHINERY = {
     *("engine", "finding", "given", "loaded", "loading", "object_content", "options"),
-    *("protocol", "ref", "source"),
+    *("model", "ref", "source"),
     *("fingerprint", "identity", "reading"),
     *(
         "answers",

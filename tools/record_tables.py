@@ -22,7 +22,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from hearbench.embeddings.manifest import ModelRecord
-from hearbench.models.protocol import Model
+from hearbench.models.model import Model
 from hearbench.results.record import Number
 
 __all__ = ["PAGE", "fields", "filled", "records"]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from hearbench.evaluation.results import EvaluationError, Results, load_results
     from hearbench.evaluation.run import evaluate
     from hearbench.models.loading import load_model
-    from hearbench.models.protocol import Model
+    from hearbench.models.model import Model
     from hearbench.models.ref import ModelRef
     from hearbench.probe.fit import fit_probe
     from hearbench.probe.protocol import Protocol, get_protocol
@@ -75,7 +75,7 @@ _HOMES = {
     "EvaluationError": "hearbench.evaluation.results",
     "FewLabels": "hearbench.evaluation.few_labels",
     "HearError": "hearbench.errors",
-    "Model": "hearbench.models.protocol",
+    "Model": "hearbench.models.model",
     "ModelRef": "hearbench.models.ref",
     "PreparedTask": "hearbench.tasks.store",
     "ProbeSetup": "hearbench.evaluation.probes",

@@ -21,7 +21,7 @@ from hearbench.embeddings.manifest import ShardRecord
 from hearbench.embeddings.run import Run
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.models.loading import load_model
-from hearbench.models.protocol import Model
+from hearbench.models.model import Model
 from hearbench.tasks.store import PreparedTask, load_task
 from hearbench.workspace import Workspace
 

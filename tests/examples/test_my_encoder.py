@@ -17,7 +17,7 @@ from helpers_tasks import make_event_task, make_scene_task
 
 from hearbench.errors import ModelError
 from hearbench.models.loading import load_model
-from hearbench.models.protocol import Model
+from hearbench.models.model import Model
 from hearbench.workspace import Workspace
 
 PATH = Path(__file__).resolve().parents[2] / "examples/models/my_encoder.py"

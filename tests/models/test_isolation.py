@@ -23,8 +23,8 @@ from hearbench.errors import EmbeddingError, ModelError
 from hearbench.models.isolation import Worker
 from hearbench.models.loaded import Interpreter
 from hearbench.models.loading import load_model
+from hearbench.models.model import Model
 from hearbench.models.other_process import OtherProcess
-from hearbench.models.protocol import Model
 from hearbench.tasks.store import load_task
 from hearbench.workspace import Workspace
 

@@ -14,7 +14,7 @@ from helpers_models import engine_of, noise
 from hearbench.errors import ModelError
 from hearbench.models import naive
 from hearbench.models.loading import load_model
-from hearbench.models.protocol import Model
+from hearbench.models.model import Model
 from hearbench.workspace import Workspace
 
 SPECS = ("hearbench.models.naive_tensorflow", "hearbench.models.naive_keras")

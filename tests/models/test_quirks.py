@@ -13,7 +13,7 @@ from helpers_quirks import QUIRKS, QUIRKY, Quirk, write_checkpoint
 from hearbench.errors import ModelError
 from hearbench.models.loaded import Interpreter
 from hearbench.models.loading import load_model
-from hearbench.models.protocol import Model
+from hearbench.models.model import Model
 from hearbench.workspace import Workspace
 
 # Each way to be found, loaded and answered once; what only computes otherwise comes with `real`.

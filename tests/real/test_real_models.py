@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hearbench import load_model
-from hearbench.models.protocol import Model
+from hearbench.models.model import Model
 from hearbench.workspace import Workspace, available_cores
 
 pytestmark = pytest.mark.real

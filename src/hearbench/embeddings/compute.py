@@ -35,7 +35,7 @@ from hearbench.embeddings.store import (
 from hearbench.errors import EmbeddingError
 from hearbench.files import write_text
 from hearbench.models.identity import changed_files
-from hearbench.models.protocol import Check, Model
+from hearbench.models.model import Check, Model
 from hearbench.sums import note_if_none
 from hearbench.tasks.inventory import tell_damaged
 from hearbench.tasks.store import PreparedTask, with_rate

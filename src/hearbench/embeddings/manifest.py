@@ -101,7 +101,7 @@ class ShardRecord(Record):
 
 
 class ModelRecord(Record):
-    """Which model made the embeddings; attributes as of ``hearbench.models.protocol.Model``.
+    """Which model made the embeddings; attributes as of ``hearbench.models.model.Model``.
 
     Attributes:
         called_digest: As `digest`, with what the model has read when its function was called; None

@@ -30,7 +30,7 @@ from hearbench.embeddings.manifest import Dtype, ShardRecord
 from hearbench.embeddings.out_of_memory import ran_out_of_memory
 from hearbench.embeddings.shards import ShardStats, finished_records, write_shard
 from hearbench.errors import EmbeddingError, ModelError
-from hearbench.models.protocol import Model
+from hearbench.models.model import Model
 from hearbench.progress import Update
 from hearbench.tasks.store import PreparedTask
 from hearbench.tasks.task_type import EVENT, SCENE, TaskType

@@ -22,7 +22,7 @@ from hearbench.evaluation.workflow import evaluation, fetching, finish, unfinish
 from hearbench.execution.executor import InProcess, drive
 from hearbench.execution.remote_cache import OneDisk
 from hearbench.models import loading
-from hearbench.models.protocol import Model
+from hearbench.models.model import Model
 from hearbench.models.ref import ModelRef
 from hearbench.tasks.store import load_task
 from hearbench.workspace import Workspace, user_path

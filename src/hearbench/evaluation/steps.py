@@ -29,7 +29,7 @@ from hearbench.tasks.store import load_task, resampled_folder, with_rate
 if TYPE_CHECKING:
     from hearbench.embeddings.manifest import Dtype
     from hearbench.execution.executor import Context
-    from hearbench.models.protocol import Model
+    from hearbench.models.model import Model
     from hearbench.tasks.store import PreparedTask
 
 __all__ = ["EmbedShards", "FetchTask", "FindShards", "FinishStore", "Resample", "TrainFold"]

@@ -25,7 +25,7 @@ from hearbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from hearbench.evaluation.probes import ProbeSetup
-    from hearbench.models.protocol import Model
+    from hearbench.models.model import Model
 
 __all__ = ["Candidate", "InvalidModelError", "cached_leaderboard_tasks", "make_submission"]
 

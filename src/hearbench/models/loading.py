@@ -21,6 +21,7 @@ from hearbench.models.engine import Engine, Given, InProcess, Renewed
 from hearbench.models.finding import NamedModel, find_model, parse_name
 from hearbench.models.identity import Seen
 from hearbench.models.loaded import Interpreter, Loaded, Shown, load_error
+from hearbench.models.model import Model
 from hearbench.models.options import (
     OptionValue,
     handed_over,
@@ -30,7 +31,6 @@ from hearbench.models.options import (
     signature_of,
 )
 from hearbench.models.process_state import RANDOM, read_settings
-from hearbench.models.protocol import Model
 from hearbench.models.rates import SAMPLE_RATES
 from hearbench.models.reading import Reading
 from hearbench.models.source import (

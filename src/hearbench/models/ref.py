@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hearbench.models.loaded import Interpreter
+    from hearbench.models.model import Model
     from hearbench.models.options import OptionValue
-    from hearbench.models.protocol import Model
     from hearbench.workspace import Workspace
 
 __all__ = ["ModelRef"]

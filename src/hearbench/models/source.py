@@ -49,7 +49,7 @@ _OWN_FILES = (
     "source.py",
     "finding.py",
     "loading.py",
-    "protocol.py",
+    "model.py",
     "engine.py",
     "python_settings.py",
 )

@@ -42,7 +42,7 @@ from hearbench.tasks.store import load_task, with_rate
 if TYPE_CHECKING:
     from hearbench.embeddings.manifest import Dtype, ShardRecord
     from hearbench.evaluation.probes import ProbeSetup
-    from hearbench.models.protocol import Model
+    from hearbench.models.model import Model
     from hearbench.tasks.store import PreparedTask
     from hearbench.tasks.task_type import Items
     from hearbench.workspace import Workspace

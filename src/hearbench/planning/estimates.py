@@ -29,7 +29,7 @@ from hearbench.probe.protocol import GridPoint
 
 if TYPE_CHECKING:
     from hearbench.embeddings.manifest import Dtype
-    from hearbench.models.protocol import Model
+    from hearbench.models.model import Model
 
 __all__ = ["Asked", "Estimates", "own_bytes"]
 

@@ -32,7 +32,7 @@ from hearbench.planning.record import (
 from hearbench.workspace import Workspace, available_cores, user_path
 
 if TYPE_CHECKING:
-    from hearbench.models.protocol import Model
+    from hearbench.models.model import Model
 
 __all__ = ["plan_evaluation"]
 
