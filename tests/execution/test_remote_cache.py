@@ -150,10 +150,19 @@ def test_names_stay_within_their_folder(name: str) -> None:
 
 def test_marks(exchange: UrlExchange) -> None:
     mark = exchange.open_mark()
-    assert exchange.sees(mark)
-    assert not exchange.sees("marks/another")
-    exchange.remove_mark(mark)
-    assert not exchange.sees(mark)
+    assert exchange.note(mark) == "hearbench"
+    assert exchange.note("marks/another") is None
+    exchange.remove_note(mark)
+    assert exchange.note(mark) is None
+
+
+def test_notes_are_replaced(exchange: UrlExchange) -> None:
+    for text in ("one", "two"):
+        exchange.write_note("execution/step", text)
+        assert exchange.note("execution/step") == text
+    exchange.remove_note("execution/step")
+    with pytest.raises(HearError, match="execution/step"):
+        exchange.remove_note("execution/step")
     assert there(exchange) == []
 
 

@@ -20,7 +20,8 @@ from helpers_tasks import make_event_task, make_scene_task
 
 from hearbench.errors import HearError
 from hearbench.evaluation.run import evaluate
-from hearbench.execution.shard import Shard
+from hearbench.execution.remote_cache import UrlExchange
+from hearbench.execution.shard import Shard, _Notes
 from hearbench.results import Result
 from hearbench.workspace import Workspace
 
@@ -76,6 +77,7 @@ class Evaluation:
 
     folder: Path
     arguments: list[str]
+    cache: str = "cache"
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @classmethod
@@ -95,7 +97,7 @@ class Evaluation:
         return self.folder / "diary"
 
     def command(self, *shard: str) -> list[str]:
-        places = ["--out", str(self.out), "--cache", str(self.folder / "cache")]
+        places = ["--out", str(self.out), "--cache", str(self.folder / self.cache)]
         return [*self.arguments, *places, *(("--shard", *shard) if shard else ())]
 
     def environment(self, together: int = 1, stop_after: int = -1) -> dict[str, str]:
@@ -293,6 +295,96 @@ def test_few_labels_and_distances(
     assert answers["there"] == answers["here"]
 
 
+@pytest.fixture
+def apart(alone: Evaluation, tmp_path: Path) -> Iterator[list[Evaluation]]:
+    """The same evaluation for two processes that share a URL, and neither cache nor results."""
+    url = (tmp_path / "exchange").as_uri()
+    (tmp_path / "exchange").mkdir()
+    found = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        found.append(Evaluation(tmp_path / name, [*alone.arguments, "--shared", url]))
+        found[-1].diary.touch()
+    yield found
+    for evaluation in found:
+        evaluation.kill()
+
+
+def test_what_one_made_comes_to_another_by_the_url(
+    alone: Evaluation, apart: list[Evaluation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = apart
+    one.run(monkeypatch, "1/2")
+    assert one.written() == alone.written()
+    assert one.embedded() == alone.embedded()
+    for shard in ("2/2", "merge"):
+        two.run(monkeypatch, shard)
+        assert two.written() == alone.written()
+        assert not two.embedded()
+    assert not list((apart[0].folder.parent / "exchange").glob("execution/*"))
+
+
+def test_a_step_of_a_lost_process_is_taken_over(
+    alone: Evaluation, apart: list[Evaluation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = apart
+    monkeypatch.setattr("hearbench.execution.shard._LOST_S", 1.0)
+    claimed = []
+
+    def lost(exchange: UrlExchange, name: str, text: str) -> None:
+        # It says once that it has the step, and never again.
+        claimed.append(name)
+        real(exchange, name, text)
+        raise KeyboardInterrupt
+
+    real = UrlExchange.write_note
+    with monkeypatch.context() as patch:
+        patch.setattr(UrlExchange, "check", lambda _: None)
+        patch.setattr(UrlExchange, "write_note", lost)
+        for key, value in one.environment().items():
+            patch.setenv(key, value)
+        assert hearbench(*one.command("1/2")).code != 0
+    (name,) = claimed
+    assert (apart[0].folder.parent / "exchange" / name).is_file()
+    two.run(monkeypatch, "2/2")
+    assert two.written() == alone.written()
+    assert two.embedded() == alone.embedded()
+    assert not list((apart[0].folder.parent / "exchange").glob("execution/*"))
+
+
+def test_a_step_that_another_works_on_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hearbench.execution.shard._LOST_S", 0.2)
+    monkeypatch.setattr("hearbench.execution.shard._BEAT_S", 0.01)
+    ours, theirs = (_Notes(UrlExchange(tmp_path.as_uri())) for _ in range(2))
+    with ours.claimed("step", "embedding") as alone:
+        assert alone
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            with theirs.claimed("step", "embedding") as also:
+                assert not also
+            time.sleep(0.02)
+    with theirs.claimed("step", "embedding") as alone:
+        assert alone
+
+
+@pytest.mark.real
+def test_two_that_share_a_url_at_the_same_time(alone: Evaluation, apart: list[Evaluation]) -> None:
+    one, two = apart
+    two.diary.unlink()
+    two.diary.symlink_to(one.diary)
+    processes = [each.begin(f"{i}/2", together=2) for i, each in enumerate(apart, start=1)]
+    for process in processes:
+        finish(process)
+    for each in apart:
+        assert each.written() == alone.written()
+    assert one.embedded().keys() == alone.embedded().keys()
+    # Two that look at the same moment may both have a step; they don't both do everything.
+    assert sum(one.embedded().values()) < 2 * CLIPS
+    assert len({pid for pid, _, _ in one.noted()}) == 2
+
+
 def test_what_fails_is_told_by_every_shard(
     shared: Evaluation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +410,7 @@ def test_what_fails_is_told_by_every_shard(
         (("-1/3",), "--shard -1/3: use I/N"),
         (("1/2", "--executor", "ray"), "--shard shares work without Ray; leave out --executor"),
         (("merge", "--executor", "ray"), "--shard shares work without Ray; leave out --executor"),
+        (("1/2", "--shared", "folder"), "--shared folder: a URL is needed"),
     ],
 )
 def test_slips_are_told(more: tuple[str, ...], said: str, tmp_path: Path) -> None:

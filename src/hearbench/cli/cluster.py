@@ -15,6 +15,7 @@ from hearbench.workspace import Workspace
 if TYPE_CHECKING:
     from hearbench.execution.executor import Executor
     from hearbench.execution.ray_cluster import RayCluster, Share
+    from hearbench.execution.remote_cache import UrlExchange
 
 __all__ = [
     "Address",
@@ -64,8 +65,8 @@ SharedUrl = Annotated[
     typer.Option(
         "--shared",
         metavar="URL",
-        help="URL by which nodes without a common disk exchange results, as s3://bucket/folder; "
-        "each node has a cache of its own.",
+        help="URL by which nodes or shards without a common disk exchange what they make, as "
+        "s3://bucket/folder; each has a cache of its own.",
     ),
 ]
 ShardOfAll = Annotated[
@@ -73,8 +74,9 @@ ShardOfAll = Annotated[
     typer.Option(
         "--shard",
         metavar="I/N",
-        help="Share the work with N - 1 other processes that run the same command on a common "
-        "disk, as 3/16 in the third job of a Slurm array; merge does what is left.",
+        help="Share the work with N - 1 other processes that run the same command on a common disk "
+        "or with the same --shared, as 3/16 in the third job of a Slurm array; merge does what is "
+        "left.",
     ),
 ]
 
@@ -89,6 +91,19 @@ class ClusterOptions:
     gpus_per_unit: GpusPerUnit = None
     shared: SharedUrl = None
     shard: ShardOfAll = None
+
+    @property
+    def exchange(self) -> UrlExchange | None:
+        """Where processes without a common disk leave what they make.
+
+        Raises:
+            HearError: What was given is no URL.
+        """
+        if self.shared is None:
+            return None
+        from hearbench.execution.remote_cache import UrlExchange
+
+        return UrlExchange(self.shared)
 
     def share(self) -> Share | None:
         """Finds out what one step takes of a cluster; None where there is none.
@@ -109,11 +124,13 @@ class ClusterOptions:
                 "--address": self.address,
                 "--cpus-per-unit": self.cpus_per_unit,
                 "--gpus-per-unit": self.gpus_per_unit,
-                "--shared": self.shared,
             }
             found = [option for option, value in given.items() if value is not None]
             if found:
                 raise HearError(f"{' and '.join(found)} only goes with --executor ray.")
+            if self.shared is not None and self.shard is None:
+                raise HearError("--shared only goes with --executor ray or --shard.")
+            _ = self.exchange  # a slip is told before anything is loaded
             return None
         from hearbench.execution.ray_cluster import Share
 
@@ -135,19 +152,23 @@ class ClusterOptions:
         """
         share = self.share()
         if share is not None:
-            with on_cluster(workspace, self.address, share, self.shared) as cluster:
+            with on_cluster(workspace, self.address, share, self.exchange) as cluster:
                 yield cluster
-        elif self.shard is None or self.shard == "merge":
+        elif self.shard is None or (self.shard == "merge" and self.shared is None):
             yield None
         else:
             from hearbench.execution.shard import Shard, shard_of
 
-            yield Shard(*shard_of(self.shard), workspace)
+            exchange = self.exchange
+            if exchange is not None:
+                exchange.check()
+            number, count = (1, 1) if self.shard == "merge" else shard_of(self.shard)
+            yield Shard(number, count, workspace, exchange)
 
 
 @contextmanager
 def on_cluster(
-    workspace: Workspace, address: str | None, share: Share, shared: str | None
+    workspace: Workspace, address: str | None, share: Share, shared: UrlExchange | None
 ) -> Iterator[RayCluster]:
     """A Ray cluster.
 
@@ -155,10 +176,8 @@ def on_cluster(
         HearError: The cluster or the URL can't be used.
     """
     from hearbench.execution.ray_cluster import ray_cluster
-    from hearbench.execution.remote_cache import UrlExchange
 
-    exchange = None if shared is None else UrlExchange(shared)
-    with ray_cluster(workspace, address=address, share=share, shared=exchange) as cluster:
+    with ray_cluster(workspace, address=address, share=share, shared=shared) as cluster:
         if cluster.unused_gpus:
             workspace.progress.line(
                 f"The cluster's GPUs ({cluster.unused_gpus}) stay idle: this machine has none, "

@@ -81,7 +81,7 @@ class _Errand:
             workspace = self._own_cache()
             exchange = place = UrlExchange(self.url)
             try:
-                seen = place.sees(self.url_mark)
+                seen = place.note(self.url_mark) is not None
             except HearError as error:
                 return _refused(f"On {node}: {error}")
             if not seen:
@@ -340,7 +340,7 @@ def _url_mark(shared: UrlExchange | None) -> Iterator[str]:
     finally:
         # All is done by then; a few bytes that stay are no reason to fail.
         with suppress(HearError):
-            shared.remove_mark(mark)
+            shared.remove_note(mark)
 
 
 def _check_answers(address: str) -> None:

@@ -2,6 +2,7 @@
 
     <url>/<entry>/<parcel>.tar      some files of the entry
     <url>/<entry>/<parcel>.json     their names, and the digest of the tar; written last
+    <url>/<kind>/<name>             notes: marks, and which process has a step in hand
 
 An entry is a folder of the cache, whose name says what made it, so that it is the same in every
 cache. Parcels are only ever added, each under a name of its own, so nothing that is being read is
@@ -108,6 +109,13 @@ class UrlExchange:
 
     url: str
 
+    def __post_init__(self) -> None:
+        if "://" not in self.url:
+            raise HearError(
+                f"--shared {self.shown}: a URL is needed, as s3://bucket/folder or "
+                "file:///mnt/folder."
+            )
+
     @property
     def shown(self) -> str:
         """The URL without a user's name and password."""
@@ -119,11 +127,6 @@ class UrlExchange:
         Raises:
             HearError: The URL names no place that can be reached.
         """
-        if "://" not in self.url:
-            raise HearError(
-                f"--shared {self.shown}: a URL is needed, as s3://bucket/folder or "
-                "file:///mnt/folder."
-            )
         try:
             # Without types.
             url_to_fs = import_module("fsspec.core").url_to_fs
@@ -136,26 +139,31 @@ class UrlExchange:
             fs, root = url_to_fs(self.url)
         return fs, str(root).rstrip("/")
 
+    def check(self) -> None:
+        """Tries whether the place keeps what is written to it.
+
+        Raises:
+            HearError: It doesn't, or can't be reached.
+        """
+        self.remove_note(self.open_mark())
+
     def open_mark(self) -> str:
         """Leaves a small file there, by which others find out whether they see the place.
 
         Returns:
-            Its name, for `sees` and `remove_mark`.
+            Its name, for `note` and `remove_note`.
 
         Raises:
             HearError: Nothing can be written there.
         """
-        fs, root = self._place()
         mark = f"marks/{uuid.uuid4().hex}"
-        with _told(f"Nothing can be written to {self.shown}"):
-            _make_folder(fs, f"{root}/marks")
-            fs.pipe_file(f"{root}/{mark}", b"hearbench")
-        if not self.sees(mark):
+        self.write_note(mark, "hearbench")
+        if self.note(mark) is None:
             raise HearError(f"{self.shown} doesn't keep what is written to it.")
         return mark
 
-    def sees(self, mark: str) -> bool:
-        """Whether a mark is there.
+    def note(self, name: str) -> str | None:
+        """The text of a small file; None if there is none.
 
         Raises:
             HearError: The place can't be read.
@@ -163,17 +171,31 @@ class UrlExchange:
         fs, root = self._place()
         with _told(f"{self.shown} can't be read"):
             fs.invalidate_cache()
-            return bool(fs.exists(f"{root}/{mark}"))
+            try:
+                return bytes(fs.cat_file(f"{root}/{name}")).decode("utf-8", "replace")
+            except FileNotFoundError:
+                return None
 
-    def remove_mark(self, mark: str) -> None:
-        """Removes a mark.
+    def write_note(self, name: str, text: str) -> None:
+        """Leaves a small file there, in the place of one of this name.
+
+        Raises:
+            HearError: Nothing can be written there.
+        """
+        fs, root = self._place()
+        with _told(f"Nothing can be written to {self.shown}"):
+            _make_folder(fs, f"{root}/{name}".rpartition("/")[0])
+            fs.pipe_file(f"{root}/{name}", text.encode())
+
+    def remove_note(self, name: str) -> None:
+        """Removes a small file.
 
         Raises:
             HearError: It can't be removed.
         """
         fs, root = self._place()
-        with _told(f"{mark} can't be removed from {self.shown}"):
-            fs.rm_file(f"{root}/{mark}")
+        with _told(f"{name} can't be removed from {self.shown}"):
+            fs.rm_file(f"{root}/{name}")
 
     def pull(self, entry: str, folder: Path) -> None:
         """Completes a folder by the files of an entry that it lacks; each appears whole.
