@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from helpers_models import BANDS, write_model
 from helpers_progress import Noted, noting
 from helpers_tasks import make_event_task, make_scene_task
@@ -424,3 +425,17 @@ def test_an_object_that_is_no_model_stops_no_other(tmp_path: Path, workspace: Wo
     (failure,) = results.failures
     assert (failure.model, failure.task) == ("dict", None)
     assert isinstance(failure.error, ModelError)
+
+
+def test_precision_follows_the_device_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def multiplies(device: torch.device) -> bool:
+        asked.append(str(device))
+        return device.index == 3
+
+    monkeypatch.setattr("hearbench.probe.precision._multiplies_bfloat16", multiplies)
+    monkeypatch.setattr(Workspace, "torch_device", lambda _: "cuda:3")
+    assert ProbeSetup.of("knn").precision == "bfloat16"
+    assert ProbeSetup.of("knn", device="cpu").precision == "float32"
+    assert asked == ["cuda:3", "cpu"]

@@ -22,6 +22,7 @@ from hearbench.results.curve import FEW_LABELS
 from hearbench.results.damage import PREDICTIONS, damaged_files
 from hearbench.results.seeds import SEEDS_FOLDER
 from hearbench.results.uncertainty import UNCERTAINTY_FILE
+from hearbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from hearbench.embeddings.store import EmbeddingStore
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from hearbench.execution.executor import Step
     from hearbench.tasks.spec import TaskMetadata
     from hearbench.tasks.store import PreparedTask
-    from hearbench.workspace import Workspace
 
 __all__ = ["ProbeSetup"]
 
@@ -56,7 +56,7 @@ class ProbeSetup(Setup):
         seeds: int | Sequence[int] = 1,
         *,
         precision: str = "auto",
-        device: str = "cpu",
+        device: str | None = None,
     ) -> ProbeSetup:
         """A set-up as users describe it.
 
@@ -64,7 +64,7 @@ class ProbeSetup(Setup):
             protocol: A protocol or its name.
             seeds: The seeds, or how many from the default one on.
             precision: ``float32``, ``bfloat16`` or ``auto``, which is what the device is fast at.
-            device: A torch device.
+            device: A torch device; by default that of the environment's workspace.
 
         Raises:
             UnknownNameError: There is no such protocol.
@@ -79,6 +79,8 @@ class ProbeSetup(Setup):
             raise ProbeError("No seed is given; at least one is needed.")
         # Where nothing is random, all seeds give the same.
         trained = tuple(seeds) if chosen.is_random else (seeds[0],)
+        if device is None:
+            device = Workspace.from_environment().torch_device()
         dtype = resolve_precision(precision, device)
         return cls(chosen, trained, str(dtype).removeprefix("torch."))
 
