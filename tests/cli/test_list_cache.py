@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers_cli import hearbench
+from helpers_zoo import FAMILY, put_into_zoo, written
 
 
 def test_list(task: Path, cache: Path) -> None:
@@ -15,7 +16,8 @@ def test_list(task: Path, cache: Path) -> None:
     assert list(everything) == ["catalog", "tasks", "models", "protocols", "scores"]
     (row,) = everything["tasks"]
     assert (row["task"], row["clips"], row["sample_rates"]) == ("tones-1.0.0-full", 36, [16000])
-    assert [row["model"].removeprefix("hearbench.models.") for row in everything["models"]] == [
+    baselines = [row["model"] for row in everything["models"] if "family" not in row]
+    assert [name.removeprefix("hearbench.models.") for name in baselines] == [
         "crepe", "huggingface", "naive", "naive_keras", "naive_tensorflow", "onnx_file", "openl3",
         "vggish", "vqt", "wav2vec2",
     ]  # fmt: skip
@@ -43,6 +45,74 @@ def test_list_of_a_folder_is_of_nothing_else(task: Path, cache: Path, tmp_path: 
     refused = hearbench("list", "models", "--dir", task.parent)
     assert refused.code == 2
     assert "--dir lists tasks" in refused.stderr
+
+
+@pytest.fixture
+def chirps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_into_zoo(monkeypatch, written(tmp_path, FAMILY))
+
+
+@pytest.mark.usefixtures("chirps")
+def test_published_models_are_listed() -> None:
+    def names(*filters: str) -> list[str]:
+        rows = hearbench("list", "models", *filters, "--json").json["models"]
+        return [row["model"] for row in rows if "family" in row]
+
+    assert names() == ["chirp-large", "chirp-small"]
+    assert names("--needs-environment") == names("--find", "LARGE birds") == ["chirp-large"]
+    assert names("--no-environment") == names("--licence", "cc-by") == ["chirp-small"]
+    assert names("--domain", "music") == []
+    # The baselines, of which nothing else is known, are shown where nothing is asked for.
+    assert "hearbench.models.naive" in hearbench("list", "models").stdout
+    assert "naive" not in hearbench("list", "models", "--domain", "environment").stdout
+    nothing = hearbench("list", "models", "--licence", "gpl")
+    assert (nothing.code, nothing.stdout) == (0, "No models that are so.\n")
+
+
+@pytest.mark.usefixtures("chirps")
+def test_a_published_model_in_full() -> None:
+    (row,) = hearbench("list", "models", "Chirp-Small", "--json").json["models"]
+    assert (row["model"], row["family"], row["needs_environment"]) == (
+        "chirp-small",
+        "chirp",
+        False,
+    )
+    assert (row["sample_rate"], row["hop_ms"], row["first_ms"]) == (16000, 20, None)
+    shown = hearbench("list", "models", "chirp-small").stdout
+    assert "hf:chirp/small" in shown
+    # A fact that no source confirms says so, and what isn't known isn't shown.
+    assert "waveform (unchecked)" in shown
+    assert "first ms" not in shown
+
+
+@pytest.mark.usefixtures("chirps")
+def test_published_models_are_not_found() -> None:
+    unknown = hearbench("list", "models", "chirp-smal")
+    assert unknown.code == 2
+    assert "Did you mean 'chirp-small'" in unknown.stderr
+    for arguments in (["tasks", "esc50"], ["tasks", "--domain", "music"], ["--licence", "mit"]):
+        refused = hearbench("list", *arguments)
+        assert refused.code == 2
+        assert "choose among models" in refused.stderr
+
+
+@pytest.mark.usefixtures("chirps")
+def test_published_models_fit_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    for width, there, gone in (
+        (80, ("model", "Hz", "licence"), ("tried",)),
+        (200, ("family", "domains", "hop, ms", "size", "environment", "tried"), ()),
+    ):
+        monkeypatch.setattr(
+            "hearbench.cli.render.output_console",
+            lambda width=width: Console(width=width, highlight=False),
+        )
+        lines = hearbench("list", "models", "--find", "chirp").stdout.splitlines()
+        assert max(map(len, lines)) <= width
+        assert all(word in lines[2] for word in there)
+        assert not any(word in lines[2] for word in gone)
+        assert any(line.startswith("  chirp-small ") for line in lines)
 
 
 def test_list_of_what_is_not_there(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import json as json_module
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ from hearbench.metrics import (
     get_scene_score,
     score_names,
 )
+from hearbench.models import zoo
 from hearbench.probe.protocol import get_protocol, protocol_names
 from hearbench.registry import did_you_mean
 from hearbench.table import Column, Table
@@ -48,9 +50,58 @@ _SMALL = "small"
 Row = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class ModelFilters:
+    """Which of the published models are listed."""
+
+    find: Annotated[
+        str | None,
+        typer.Option(
+            "--find", metavar="TEXT", help="List only models that are described by these words."
+        ),
+    ] = None
+    domain: Annotated[
+        str | None,
+        typer.Option(
+            "--domain",
+            metavar="speech|environment|music",
+            help="List only models for these sounds.",
+        ),
+    ] = None
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            "--licence",
+            metavar="NAME",
+            help="List only models whose weights have this licence; a part of its name will do.",
+        ),
+    ] = None
+    needs_environment: Annotated[
+        bool | None,
+        typer.Option(
+            "--needs-environment/--no-environment",
+            help="List only models that run in an environment of their own, or only the others.",
+            show_default=False,
+        ),
+    ] = None
+
+    def rows(self) -> list[Row]:
+        """What is left of the published models, below the baselines where nothing is asked for."""
+        found = zoo.recipes(
+            self.find or "",
+            domain=self.domain,
+            licence=self.licence,
+            needs_environment=self.needs_environment,
+        )
+        baselines = _baselines() if self == ModelFilters() else []
+        return [*baselines, *map(_recipe_row, found)]
+
+
 @verb(
     "hearbench list protocols",
     "hearbench list tasks --dir demo-out --json",
+    "hearbench list models --domain music --licence mit",
+    "hearbench list models dasheng-base",
 )
 def list_verb(
     what: Annotated[
@@ -61,6 +112,12 @@ def list_verb(
             show_default=False,
         ),
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="One of the models, to show all of it.", show_default=False
+        ),
+    ] = None,
     folder: Annotated[
         Path | None,
         typer.Option("--dir", metavar="DIR", help="List only the tasks below this folder."),
@@ -68,20 +125,21 @@ def list_verb(
     small: Annotated[
         bool, typer.Option("--small", help="Show the cut-down corpora of the catalog as well.")
     ] = False,
+    models: ModelFilters = ModelFilters(),
     cache: o.CacheDir = None,
     json: o.Json = False,
 ) -> None:
     """Lists tasks, models, protocols and scores.
 
     Tasks are those of the catalog and those in the cache, which other verbs know by name; with
-    --dir those below that folder alone. Models are the ones that come with hearbench; any other
-    HEAR-API module or file works as well.
+    --dir those below that folder alone. Models are the baselines and published ones that other
+    verbs know by name; any other HEAR-API module or file works as well.
     """
     workspace = Workspace.from_environment(cache_dir=cache)
     kinds: dict[str, Callable[[], list[Row]]] = {
         "catalog": lambda: _catalog(workspace),
         "tasks": lambda: _tasks(workspace, folder),
-        "models": _models,
+        "models": models.rows if name is None else lambda: [_recipe_row(zoo.get(name))],
         "protocols": _protocols,
         "scores": _scores,
     }
@@ -89,6 +147,11 @@ def list_verb(
         raise UnknownNameError(f"There is no list of {what!r}. {did_you_mean(what, list(kinds))}")
     if folder is not None and what not in (None, "tasks"):
         raise HearError(f"--dir lists tasks, which are no {what}. Leave out one of the two.")
+    if what != "models" and (name is not None or models != ModelFilters()):
+        raise HearError(
+            "A name, --find, --domain, --licence and --needs-environment choose among models: "
+            "hearbench list models ..."
+        )
     if folder is not None:
         wanted = ["tasks"]
     elif what == "tasks":
@@ -103,7 +166,12 @@ def list_verb(
         if kind == "catalog":
             _show_catalog([row for row in rows if small or row["mode"] != _SMALL], small=small)
         elif not rows:
-            answer_line(f"No {kind} in {workspace.cache_dir if folder is None else folder}.")
+            place = "that are so" if kind == "models" else f"in {folder or workspace.cache_dir}"
+            answer_line(f"No {kind} {place}.")
+        elif kind == "models" and name is not None:
+            _show_facts(rows[0])
+        elif kind == "models":
+            _show_models(rows)
         else:
             _show(kind, rows)
 
@@ -125,8 +193,9 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-# The catalog's columns by importance; of a narrow terminal the last ones are the first to go.
-_CATALOG: Mapping[str, Callable[[Row], str]] = {
+# Columns by importance; of a narrow terminal the last ones are the first to go.
+_Columns = Mapping[str, Callable[[Row], str]]
+_CATALOG: _Columns = {
     "task": lambda row: str(row["task"]),
     "mode": lambda row: str(row["mode"]),
     "clips": lambda row: "" if row["clips"] is None else str(row["clips"]),
@@ -139,46 +208,101 @@ _CATALOG: Mapping[str, Callable[[Row], str]] = {
     "from": lambda row: ", ".join(row["from"]),
     "licence": lambda row: str(row["licence"]),
 }
-_IN_ORDER = (
+_CATALOG_ORDER = (
     "task", "mode", "domain", "kind", "clips", "hours", "size", "first score", "licence", "from",
     "here",
 )  # fmt: skip
-_NUMBERS = {"clips", "hours", "size"}
+_ZOO: _Columns = {
+    "model": lambda row: str(row["model"]),
+    "Hz": lambda row: str(row["sample_rate"]),
+    "licence": lambda row: str(row["licence_weights"]),
+    "environment": lambda row: "own" if row["needs_environment"] else "",
+    "domains": lambda row: ", ".join(row["domains"]),
+    "hop, ms": lambda row: "" if row["hop_ms"] is None else f"{row['hop_ms']:g}",
+    "size": lambda row: "" if row["width"] is None else str(row["width"]),
+    "family": lambda row: str(row["title"]),
+    "tried": lambda row: str(row["tried"]),
+}
+_ZOO_ORDER = (
+    "model", "family", "domains", "Hz", "hop, ms", "size", "licence", "environment", "tried",
+)  # fmt: skip
+_NUMBERS = {"clips", "hours", "size", "Hz", "hop, ms"}
 _FEWEST_COLUMNS = 3
 _WIDEST = 30
 
 
-def _show_catalog(rows: Sequence[Row], *, small: bool) -> None:
-    """The catalog as a table, of as many columns as the terminal is wide."""
-    cells = {name: [column(row) for row in rows] for name, column in _CATALOG.items()}
+def _fitting(rows: Sequence[Row], columns: _Columns, order: Sequence[str], title: str) -> Table:
+    """A table of as many columns as the terminal is wide.
+
+    Args:
+        columns: What each shows of a row, by importance; the first is never broken.
+        order: Their names as they stand side by side.
+    """
+    cells = {name: [column(row) for row in rows] for name, column in columns.items()}
     # Three more for what stands between columns; a long licence may take several lines.
     widths = {
         name: min(_WIDEST, max(map(len, (name, *values)))) + 3 for name, values in cells.items()
     }
-    shown = list(_CATALOG)
-    width = render.output_console().width
+    shown = list(columns)
+    first, width = shown[0], render.output_console().width
     while len(shown) > _FEWEST_COLUMNS and sum(widths[name] for name in shown) > width:
         shown.pop()
-    in_order = [name for name in _IN_ORDER if name in shown]
-    columns = [
-        Column(
-            name,
-            align="right" if name in _NUMBERS else "left",
-            wrap="no" if name == "task" else "between words",
-        )
-        for name in in_order
-    ]
-    table = Table(columns, "the catalog")
+    in_order = [name for name in order if name in shown]
+    table = Table(
+        [
+            Column(
+                name,
+                align="right" if name in _NUMBERS else "left",
+                wrap="no" if name == first else "between words",
+            )
+            for name in in_order
+        ],
+        title,
+    )
     for values in zip(*(cells[name] for name in in_order), strict=True):
         table.add(*values)
+    return table
+
+
+def _show_catalog(rows: Sequence[Row], *, small: bool) -> None:
+    table = _fitting(rows, _CATALOG, _CATALOG_ORDER, "the catalog")
     hints = [
-        "Sizes are those of the audio at 48 kHz." if "size" in shown else "",
+        "Sizes are those of the audio at 48 kHz."
+        if any(column.name == "size" for column in table.columns)
+        else "",
         "`hearbench tasks download TASK` fetches a ready-made one, `hearbench prepare TASK` makes "
         "it from its corpus; `evaluate` downloads what it needs.",
         "" if small else "--small lists the cut-down corpora for tests as well.",
-        "" if len(shown) == len(_CATALOG) else "A wider terminal or --json shows more.",
+        "" if len(table.columns) == len(_CATALOG) else "A wider terminal or --json shows more.",
     ]
     render.show(table, " ".join(hint for hint in hints if hint))
+
+
+def _show_models(rows: Sequence[Row]) -> None:
+    """The modules of hearbench, and the published models below them."""
+    baselines = [row for row in rows if "family" not in row]
+    published = [row for row in rows if "family" in row]
+    if baselines:
+        _show("models", baselines)
+    if published:
+        table = _fitting(published, _ZOO, _ZOO_ORDER, "published models, by name")
+        render.show(
+            table,
+            "`hearbench list models NAME` shows all that is known of one; "
+            "`hearbench evaluate NAME ...` downloads and runs it.",
+        )
+
+
+def _show_facts(row: Row) -> None:
+    """One model in full: what is known, and what isn't sure."""
+    unchecked = row["unchecked"]
+    table = Table([Column("fact"), Column("value", _cell, wrap="anywhere")], row["model"])
+    for key, value in row.items():
+        if key not in ("model", "unchecked") and value not in (None, "", [], {}):
+            text = ", ".join(f"{k}={v}" for k, v in value.items()) if key == "options" else value
+            doubt = " (unchecked)" if key in unchecked else ""
+            table.add(key.replace("_", " "), _cell(text) + doubt)
+    render.show(table)
 
 
 def _catalog(workspace: Workspace) -> list[Row]:
@@ -268,7 +392,7 @@ def _task(folder: Path) -> Row | None:
     }
 
 
-def _models() -> list[Row]:
+def _baselines() -> list[Row]:
     """The modules of hearbench that follow the HEAR API, found without importing any."""
     rows = []
     for name in sorted(submodules_with(hearbench.models, API_FUNCTIONS)):
@@ -278,6 +402,11 @@ def _models() -> list[Row]:
         about = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
         rows.append({"model": name, "about": about})
     return rows
+
+
+def _recipe_row(recipe: zoo.Recipe) -> Row:
+    facts = recipe.model_dump(mode="json", exclude={"name"})
+    return {"model": recipe.name, "needs_environment": recipe.needs_environment, **facts}
 
 
 def _protocols() -> list[Row]:
