@@ -23,7 +23,8 @@ def test_every_file_can_be_read() -> None:
         assert {model.family for model in models} == {path.stem}
     found = zoo.recipes()
     assert [recipe.name for recipe in found] == sorted(recipe.name for recipe in found)
-    assert len({recipe.name.lower() for recipe in found}) == len(found)
+    assert len({recipe.name.lower() for recipe in found}) == len(found) >= 40
+    assert len({recipe.family for recipe in found}) >= 20
 
 
 def test_what_a_model_says_itself_counts(tmp_path: Path) -> None:
