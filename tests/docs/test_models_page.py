@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/models.md").read_text()
 EXAMPLE = ROOT / "examples/models/my_encoder.py"
 # For files that bring a model's facts with them.
-ADAPTERS = {"huggingface", "onnx_file"}
+ADAPTERS = {"onnx_file"}
 
 Row = dict[str, str]
 

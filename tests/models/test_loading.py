@@ -197,10 +197,10 @@ def test_a_failing_load_and_a_failing_call_show_the_modules_own_lines(
         model.scene(noise(2, 0.1, 16000))
 
 
-@pytest.mark.parametrize("rate", ["8000", "None", "'16000'", "True", "16000.5"])
+@pytest.mark.parametrize("rate", ["3999", "192001", "None", "'16000'", "True", "16000.5"])
 def test_sample_rates_that_are_not_allowed(tmp_path: Path, workspace: Workspace, rate: str) -> None:
     path = write_model(tmp_path, extra=f"Stats.sample_rate = {rate}")
-    with pytest.raises(ModelError, match=r"sample_rate is .*16000, 22050, 32000, 44100, 48000"):
+    with pytest.raises(ModelError, match=r"sample_rate is .* from 4000 to 192000"):
         load_model(path, workspace=workspace)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers_models import noise
 
-from hearbench.models import huggingface, wav2vec2
+from hearbench.models import hub, wav2vec2
 
 transformers: Any = pytest.importorskip("transformers")
 
@@ -58,7 +58,7 @@ def test_the_default_is_the_checkpoint_of_hear(
         asked.append(text)
         return checkpoint
 
-    monkeypatch.setattr(huggingface, "resolve", fake)
+    monkeypatch.setattr(hub, "resolve", fake)
     assert wav2vec2.default_weights(layer=-1) == checkpoint
     assert wav2vec2.load_model().scene_embedding_size == 16
     assert asked == ["facebook/wav2vec2-large-100k-voxpopuli"] * 2

@@ -30,7 +30,7 @@ from hearbench.leaderboard.csv_file import format_table
 from hearbench.leaderboard.layout import extra_problems, link_problems, walk
 from hearbench.leaderboard.letters import invisible_letter, is_invisible, look, mixed_scripts
 from hearbench.leaderboard.own_row import own_row
-from hearbench.leaderboard.submission import Submission, pull_request
+from hearbench.leaderboard.submission import Submission, pull_request, rate_problem
 from hearbench.leaderboard.submitted_result import check_result
 from hearbench.leaderboard.table import COLUMNS, Table
 from hearbench.records import read_record
@@ -242,6 +242,9 @@ def _report_problems(report: Report, submission: Submission | None) -> Iterator[
             f"{VALIDATION}: {len(skipped)} of {len(CHECKS)} checks were skipped, "
             f"{', '.join(without or skipped)} among them, so that it says nothing of the model."
         )
+    problem = rate_problem(report.model.sample_rate)
+    if problem:
+        yield f"{VALIDATION}: {problem}"
     if submission is None:
         return
     said, model = submission.model, report.model

@@ -12,9 +12,20 @@ from hearbench.leaderboard.card import Card
 from hearbench.leaderboard.columns import tasks_of
 from hearbench.leaderboard.letters import is_invisible
 from hearbench.leaderboard.table import COLUMNS, Row
+from hearbench.models.rates import SAMPLE_RATES
 from hearbench.records import Record
 
-__all__ = ["MeasuredModel", "Submission", "missing_columns", "pull_request"]
+__all__ = ["MeasuredModel", "Submission", "missing_columns", "pull_request", "rate_problem"]
+
+
+def rate_problem(sample_rate: int | None) -> str | None:
+    """Why a leaderboard can't take a model of a sample rate; None if it can, or isn't known."""
+    if sample_rate is None or sample_rate in SAMPLE_RATES:
+        return None
+    return (
+        f"the model's sample rate is {sample_rate} Hz, and the challenge's rules name "
+        f"{', '.join(map(str, SAMPLE_RATES))} Hz. Let it resample from one of these."
+    )
 
 
 def _column(name: str) -> str:

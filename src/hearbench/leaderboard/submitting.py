@@ -15,7 +15,12 @@ from hearbench.leaderboard.bundle import write_bundle
 from hearbench.leaderboard.card import Card
 from hearbench.leaderboard.columns import leaderboard_tasks
 from hearbench.leaderboard.own_row import own_row
-from hearbench.leaderboard.submission import MeasuredModel, Submission, missing_columns
+from hearbench.leaderboard.submission import (
+    MeasuredModel,
+    Submission,
+    missing_columns,
+    rate_problem,
+)
 from hearbench.leaderboard.table import COLUMNS
 from hearbench.models.ref import ModelRef
 from hearbench.tasks.check import METADATA
@@ -103,7 +108,8 @@ def make_submission(
     Raises:
         InvalidModelError: The model isn't valid.
         ResultError: No task could be evaluated.
-        HearError: The model can't be loaded, or the folder can't be written.
+        HearError: The model can't be loaded, its sample rate is none of the challenge's, or the
+            folder can't be written.
     """
     from hearbench.evaluation.run import evaluate
 
@@ -121,6 +127,9 @@ def make_submission(
     )
     if not report.valid:
         raise InvalidModelError(ref.spec, report)
+    problem = rate_problem(report.model.sample_rate)
+    if problem:
+        raise HearError(f"{ref.spec} can't be submitted: {problem}")
     model = ref.load(workspace)
     try:
         results = evaluate(

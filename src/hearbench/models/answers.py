@@ -26,10 +26,16 @@ class Violations(Form):
 
 
 class Fault(Form):
-    """Why a command failed: the end of a traceback, and the module that wasn't found, if so."""
+    """Why a command failed.
+
+    Attributes:
+        missing: Module that wasn't found, if that is why.
+        is_plain: Whether the text is a message to the model's user rather than a traceback.
+    """
 
     text: str
     missing: str | None
+    is_plain: bool
 
 
 _Kind = Literal["positional", "either", "keyword", "args", "kwargs"]

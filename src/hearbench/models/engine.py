@@ -22,6 +22,7 @@ from hearbench.models.identity import Seen
 from hearbench.models.reading import Reading
 from hearbench.models.source import SourceScope, call_traceback
 from hearbench.worker.backends import Backend
+from hearbench.worker.errors import UnusableError
 from hearbench.worker.memory import peak_resident_mb
 from hearbench.worker.values import Facts, facts_of, take_apart, to_numpy
 
@@ -156,6 +157,8 @@ class InProcess:
                 return Answer(tuple(_returned(value) for value in values), is_tuple)
             except KeyboardInterrupt:
                 raise  # the user's
+            except UnusableError as error:
+                raise ModelError(str(error)) from error
             except BaseException as error:  # sys.exit, too, would end hearbench
                 raise ModelError(call_traceback(error)) from error
 

@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from hearbench.errors import ModelError
+from hearbench.models.hub import resolve
 from hearbench.models.source import SourceScope, call_traceback, import_path, model_code
 from hearbench.worker.importing import (
     API_FUNCTIONS,
@@ -28,7 +29,18 @@ from hearbench.worker.importing import (
 )
 from hearbench.workspace import user_path
 
-__all__ = ["FoundModel", "NamedModel", "find_model", "import_error", "lacks_api", "parse_name"]
+__all__ = [
+    "CHECKPOINTS",
+    "FoundModel",
+    "NamedModel",
+    "find_model",
+    "import_error",
+    "lacks_api",
+    "parse_name",
+]
+
+CHECKPOINTS = "hearbench.worker.checkpoints"
+"""The module that runs checkpoints of transformers, in this process or another."""
 
 # Schemes are two letters at least, so that C:\\model.py is none.
 _SCHEME = re.compile(r"([a-z][a-z0-9]+):(?!:)(.+)", re.DOTALL)
@@ -50,6 +62,17 @@ class NamedModel:
     target: Target
     name: str
     weights: Path | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the code is hearbench's, which says by itself which files it takes."""
+        return self.target.place.startswith(("hearbench.models.", CHECKPOINTS))
+
+    @property
+    def target_there(self) -> Target:
+        """The target in another interpreter, where what hearbench sends has another name."""
+        place = self.target.place
+        return self.target._replace(place=place.replace("hearbench.worker.", "hearbench_worker."))
 
 
 @dataclass(frozen=True)
@@ -165,15 +188,11 @@ def _module(target: Target, scope: SourceScope) -> Any:
 
 
 def _huggingface(text: str) -> NamedModel:
-    from hearbench.models import huggingface
-
     place = user_path(text)
-    weights = huggingface.resolve(text)
+    weights = resolve(text)
     # A folder goes by its own name, a checkpoint on the hub by its owner's and its own.
     shown = place.resolve().name if place.is_dir() else text
-    return NamedModel(
-        f"hf:{text}", Target(huggingface.__name__, False, ""), f"hf-{_safe(shown)}", weights
-    )
+    return NamedModel(f"hf:{text}", Target(CHECKPOINTS, False, ""), f"hf-{_safe(shown)}", weights)
 
 
 def _onnx(text: str) -> NamedModel:

@@ -19,12 +19,12 @@ from hearbench.errors import HearError, ModelError
 from hearbench.files import is_file
 from hearbench.models.engine import Answer, Memory, Returned
 from hearbench.models.environments import FOLDER as ENVIRONMENTS
-from hearbench.models.finding import NamedModel, import_error, lacks_api
+from hearbench.models.finding import CHECKPOINTS, NamedModel, import_error, lacks_api
 from hearbench.models.identity import Seen, seen_of
 from hearbench.models.loaded import Interpreter, Loaded, Shown, load_error
 from hearbench.models.options import OptionValue, handed_over, signature_of
 from hearbench.models.other_process import CallFailedError, OtherProcess
-from hearbench.models.source import files_digest, places_digest
+from hearbench.models.source import files_digest, package_digest, places_digest
 from hearbench.printable import printable
 from hearbench.worker.signature import Parameter
 from hearbench.worker.values import Facts
@@ -175,7 +175,7 @@ def load_there(
     process = start_process(named, weights, given, workspace, interpreter)
     try:
         try:
-            imported = process.ask("import", "importing the module", **named.target._asdict())
+            imported = process.ask("import", "importing the module", **named.target_there._asdict())
         except CallFailedError as error:
             raise import_error(named, error.missing, str(error)) from error
         if imported["missing"]:
@@ -195,10 +195,11 @@ def load_there(
                 name=named.name,
             )
         except CallFailedError as error:
+            if error.is_plain:
+                raise ModelError(str(error)) from error
             raise load_error(named, weights, str(error)) from error
         source = _source_places(done["sources"], named)
-        watched = not named.target.place.startswith("hearbench.models.")
-        engine = Worker(process, done["device"], source if watched else None)
+        engine = Worker(process, done["device"], None if named.is_own else source)
         return Loaded(
             options,
             _attributes(done["attributes"]),
@@ -236,6 +237,8 @@ def _source_places(said: Mapping[str, Any], named: NamedModel) -> list[Path]:
 
 
 def _sources_digest(source: Sequence[Path], named: NamedModel) -> str:
+    if named.target.place == CHECKPOINTS:
+        return package_digest(CHECKPOINTS)  # it was sent from here
     if named.target.is_file:
         return files_digest(Path(named.target.place).parent, source)
     return places_digest(map(str, source)) if source else digest_json([])

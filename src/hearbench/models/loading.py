@@ -18,7 +18,8 @@ import numpy as np
 from hearbench.digest import digest_file, digest_json, digest_tree, short
 from hearbench.errors import ModelError
 from hearbench.models.engine import Engine, Given, InProcess, Renewed
-from hearbench.models.finding import NamedModel, find_model, parse_name
+from hearbench.models.finding import CHECKPOINTS, NamedModel, find_model, parse_name
+from hearbench.models.hub import weight_files
 from hearbench.models.identity import Seen
 from hearbench.models.loaded import Interpreter, Loaded, Shown, load_error
 from hearbench.models.model import Model
@@ -31,7 +32,7 @@ from hearbench.models.options import (
     signature_of,
 )
 from hearbench.models.process_state import RANDOM, read_settings
-from hearbench.models.rates import SAMPLE_RATES
+from hearbench.models.rates import HIGHEST_RATE, LOWEST_RATE
 from hearbench.models.reading import Reading
 from hearbench.models.source import (
     call_traceback,
@@ -40,7 +41,7 @@ from hearbench.models.source import (
     scope_digest,
     source_places,
 )
-from hearbench.worker.backends import BackendError, backend_of, loading_on
+from hearbench.worker.backends import backend_of, loading_on
 from hearbench.worker.importing import API_FUNCTIONS
 from hearbench.worker.signature import parameters_of
 from hearbench.worker.values import kind_of
@@ -167,13 +168,10 @@ def _load_object(
             parts = [loaded, *(getattr(given, function) for function in API_FUNCTIONS), given]
         content = content_of(*parts)
         attributes = SimpleNamespace(**{key: _read(loaded, key) for key in _ATTRIBUTES})
-        try:
-            if api is None:
-                backend = g.backend_for(loaded, content.modules, device)
-            else:
-                backend = backend_of(loaded, device, called)
-        except BackendError as error:
-            raise ModelError(str(error)) from error
+        if api is None:
+            backend = g.backend_for(loaded, content.modules, device)
+        else:
+            backend = backend_of(loaded, device, called)
         n_weights = sum(map(weight_count, content.modules)) or weight_count(loaded)
     engine = InProcess(api or g.Methods(content.modules), loaded, backend, scope)
     sample_rate = _sample_rate(attributes, called)
@@ -246,8 +244,7 @@ def _load_here(
     begin: Mapping[str, Any],
 ) -> Loaded:
     # hearbench's own modules say which files they take.
-    watched = not named.target.place.startswith(_OWN)
-    reading = Reading(named.target, [workspace.cache_dir]) if watched else None
+    reading = None if named.is_own else Reading(named.target, [workspace.cache_dir])
     recording = reading.recording if reading else nullcontext
     with recording():
         found = find_model(named, begin)
@@ -264,12 +261,8 @@ def _load_here(
         positional = signature.positional(str(weights) if weights else None, options)
         with recording():
             loaded = api.load_model(*positional, **handed_over(options))
-        try:
-            with recording():
-                backend = backend_of(loaded, device, named.name)
-        except BackendError as error:
-            raise ModelError(str(error)) from error
         with recording():
+            backend = backend_of(loaded, device, named.name)
             attributes = SimpleNamespace(**{name: _read(loaded, name) for name in _ATTRIBUTES})
             n_weights = weight_count(loaded)
         # After loading, so that modules imported while loading count.
@@ -352,9 +345,12 @@ def _weights_digest(
     if weights is None:
         return None
     if module is not None and hasattr(module, "weight_files"):
-        named: list[Path] = module.weight_files(weights)
-        return digest_json([[path.name, digest_file(path)] for path in named])
-    return digest_file(weights) if weights.is_file() else digest_tree(weights)
+        files: list[Path] = module.weight_files(weights)
+    elif place == CHECKPOINTS:
+        files = weight_files(weights)
+    else:
+        return digest_file(weights) if weights.is_file() else digest_tree(weights)
+    return digest_json([[path.name, digest_file(path)] for path in files])
 
 
 def _folder_name(base: str, options: Mapping[str, OptionValue]) -> str:
@@ -366,11 +362,15 @@ def _folder_name(base: str, options: Mapping[str, OptionValue]) -> str:
 
 def _sample_rate(loaded: object, name: str) -> int:
     rate = getattr(loaded, "sample_rate", None)
-    if not isinstance(rate, bool) and rate in SAMPLE_RATES:
-        return int(rate)
+    try:
+        whole = operator.index(rate) if not isinstance(rate, bool) else 0  # type: ignore[arg-type]
+    except TypeError:
+        whole = int(rate) if isinstance(rate, float) and rate.is_integer() else 0
+    if LOWEST_RATE <= whole <= HIGHEST_RATE:
+        return whole
     raise ModelError(
-        f"{name}: the model's sample_rate is {rate!r}; it must be one of "
-        f"{', '.join(str(known) for known in SAMPLE_RATES)} Hz."
+        f"{name}: the model's sample_rate is {rate!r}; it must be a whole number of Hz from "
+        f"{LOWEST_RATE} to {HIGHEST_RATE}."
     )
 
 

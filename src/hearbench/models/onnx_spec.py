@@ -26,6 +26,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hearbench.errors import ModelError
+from hearbench.models.rates import HIGHEST_RATE, LOWEST_RATE
 from hearbench.registry import did_you_mean
 
 if sys.version_info >= (3, 11):
@@ -166,7 +167,7 @@ class OnnxSpec(Stage):
         before: Stages that run first, such as a mel spectrogram.
     """
 
-    sample_rate: Literal[16000, 22050, 32000, 44100, 48000]
+    sample_rate: Annotated[int, Field(ge=LOWEST_RATE, le=HIGHEST_RATE)]
     embedding_size: Positive
     hop_samples: Positive
     span_samples: Positive

@@ -62,11 +62,13 @@ class CallFailedError(ModelError):
 
     Attributes:
         missing: The module that couldn't be imported, if that is why.
+        is_plain: Whether the message is for the model's user, and no traceback.
     """
 
-    def __init__(self, text: str, missing: str | None) -> None:
+    def __init__(self, text: str, missing: str | None, is_plain: bool = False) -> None:
         super().__init__(text)
         self.missing = missing
+        self.is_plain = is_plain
 
 
 class ProcessEndedError(ModelError):
@@ -187,7 +189,7 @@ class OtherProcess:
         self._check_violations(answer["violations"])
         fault = answer.get("fault")
         if fault is not None:
-            raise CallFailedError(printable(fault["text"]), fault["missing"])
+            raise CallFailedError(printable(fault["text"]), fault["missing"], fault["is_plain"])
         done: dict[str, Any] = answer["done"]
         return done
 

@@ -22,6 +22,7 @@ from hearbench.digest import digest_bytes, digest_file, digest_json
 from hearbench.errors import HearError, ModelError
 from hearbench.models.patches import Patches
 from hearbench.models.process_state import ProcessState
+from hearbench.worker.errors import UnusableError
 from hearbench.worker.importing import files_below, package_places
 from hearbench.worker.tracebacks import own_traceback
 
@@ -216,6 +217,8 @@ def model_code(
             yield
         except (HearError, KeyboardInterrupt):
             raise
+        except UnusableError as error:
+            raise ModelError(str(error)) from error
         except BaseException as error:
             raise error_of(error) from error
 
@@ -266,11 +269,14 @@ def files_digest(folder: Path, paths: Iterable[Path]) -> str:
 
 
 def package_digest(name: str) -> str:
-    """Over the ``.py`` files of an imported module's package; of hearbench, its models."""
+    """Over the ``.py`` files of an imported module's package; of hearbench, what runs models."""
     top = name.partition(".")[0]
     if top == __name__.partition(".")[0]:
-        folder = Path(__file__).parent
-        return files_digest(folder, folder.rglob("*.py"))
+        folder = Path(__file__).parents[1]
+        parts = [folder / "worker" / "checkpoints"]
+        if not name.startswith("hearbench.worker."):
+            parts.append(folder / "models")
+        return files_digest(folder, (path for part in parts for path in part.rglob("*.py")))
     return places_digest(package_places(sys.modules[name]))
 
 

@@ -4,7 +4,7 @@
 the true centres of the convolution stack. Scene: the mean over frames.
 
 The default is ``facebook/wav2vec2-large-100k-voxpopuli`` (CC BY-NC 4.0), from the Hugging Face
-hub; any checkpoint of :mod:`hearbench.models.huggingface` can take its place.
+hub; any checkpoint of transformers can take its place, see :mod:`hearbench.worker.checkpoints`.
 
 Sources: Baevski, Zhou, Mohamed and Auli, "wav2vec 2.0", NeurIPS 2020; Wang et al., "VoxPopuli",
 ACL 2021; the HEAR 2021 baseline "wav2vec2" (Turian et al., 2022, arXiv:2203.03022).
@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hearbench.models import huggingface
-from hearbench.models.huggingface import (
+from hearbench.models import hub
+from hearbench.models.hub import weight_files
+from hearbench.worker import checkpoints
+from hearbench.worker.checkpoints import (
     AudioEncoder,
     get_scene_embeddings,
     get_timestamp_embeddings,
-    weight_files,
 )
 
 __all__ = [
@@ -38,9 +39,9 @@ def default_weights(**options: object) -> Path:  # noqa: ARG001 - the same for a
 
     Raises:
         DownloadError: It can't be.
-        HearError: transformers isn't installed.
+        HearError: The hub's client isn't installed.
     """
-    return huggingface.resolve(CHECKPOINT)
+    return hub.resolve(CHECKPOINT)
 
 
 def load_model(
@@ -55,11 +56,13 @@ def load_model(
     Args:
         model_file_path: A folder written by ``save_pretrained``, or a name on the hub; default:
             the checkpoint above.
-        layer: As of :func:`hearbench.models.huggingface.load_model`.
+        layer: As of :func:`hearbench.worker.checkpoints.load_model`.
 
     Raises:
-        ModelError: An encoder of another kind, a bad option, an incomplete checkpoint.
+        UnusableError: An encoder of another kind, a bad option, an incomplete checkpoint, or
+            transformers isn't installed.
+        ModelError: A folder that holds no checkpoint.
         DownloadError: The checkpoint can't be downloaded.
-        HearError: transformers isn't installed.
     """
-    return huggingface.load_model(model_file_path or CHECKPOINT, layer, pooling, hop_ms, window_s)
+    folder = hub.resolve(model_file_path or CHECKPOINT)
+    return checkpoints.load_model(str(folder), layer, pooling, hop_ms, window_s)

@@ -8,7 +8,7 @@ from typing import Any
 from hearbench.errors import ModelError
 from hearbench.models.finding import import_error
 from hearbench.models.other_process import CallFailedError
-from hearbench.models.rates import SAMPLE_RATES
+from hearbench.models.rates import HIGHEST_RATE, LOWEST_RATE, SAMPLE_RATES
 from hearbench.validate.context import Context
 from hearbench.validate.model_process import SCENE, TIMESTAMPS, CannotRunError
 from hearbench.validate.remedies import RAISED
@@ -128,8 +128,8 @@ def check_model_kind(context: Context) -> Finding:
 
 
 def check_sample_rate(context: Context) -> Finding:
-    """Checks that the sample rate is one that the benchmark has."""
-    expected = f"sample_rate, one of {_RATES} Hz"
+    """Checks that the sample rate is one of the challenge's, or at least one that audio can have."""
+    expected = f"sample_rate, best one of {_RATES} Hz"
     said = _attribute(context, "sample_rate")
     if not said["there"]:
         return error(expected, "none", "Give the model the attribute sample_rate, an int in Hz.")
@@ -137,11 +137,18 @@ def check_sample_rate(context: Context) -> Finding:
     context.sample_rate = value or 0
     if value in SAMPLE_RATES:
         return passed(expected, f"{value} Hz")
+    if value is not None and LOWEST_RATE <= value <= HIGHEST_RATE:
+        return warning(
+            expected,
+            f"{value} Hz",
+            "hearbench makes audio at this rate, but the challenge's rules name those five, so the "
+            "model can't enter a leaderboard. For that, let it resample from one of them.",
+        )
     return error(
         expected,
         _shown(said),
-        "Set it to the rate of audio that the model wants, as an int in Hz. A model of another "
-        "rate has to resample from one of these.",
+        "Set it to the rate of audio that the model wants, as an int in Hz, from "
+        f"{LOWEST_RATE} to {HIGHEST_RATE}.",
     )
 
 

@@ -156,7 +156,7 @@ class ModelProcess:
         self.end()
         self.n_calls, self.calls = 0, []
         subject = self.subject
-        target = subject.named.target
+        target = subject.named.target_there
         try:
             # The tasks' data is none of the model's business, here as when it is evaluated.
             self._process = start_process(

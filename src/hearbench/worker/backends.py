@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .errors import UnusableError
 from .values import kind_of
 
 __all__ = [
@@ -32,7 +33,7 @@ _ALIGNMENT_BYTES = 64
 _DEVICE = re.compile(r"(?P<kind>cpu|cuda|mps)(:(?P<index>\d+))?")
 
 
-class BackendError(Exception):
+class BackendError(UnusableError):
     """The model is of an unknown framework, or a device doesn't exist."""
 
 

@@ -65,7 +65,11 @@ def main() -> None:
         try:
             answer["done"] = known[command["do"]](**command["with"])
         except SessionError as fault:
-            answer["fault"] = {"text": fault.text, "missing": fault.missing}
+            answer["fault"] = {
+                "text": fault.text,
+                "missing": fault.missing,
+                "is_plain": fault.is_plain,
+            }
         answer["violations"] = session.watch.take_violations()
         for stream in (sys.stdout, sys.stderr):
             # The model may have closed or replaced them.

@@ -10,7 +10,8 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from .arrays import PLACES, SharedArrays
-from .backends import Backend, BackendError, TorchBackend, auto_device, backend_of, loading_on
+from .backends import Backend, TorchBackend, auto_device, backend_of, loading_on
+from .errors import UnusableError
 from .import_side_effects import ImportWatch, random_digests, seeded_perhaps
 from .importing import (
     API_FUNCTIONS,
@@ -41,12 +42,14 @@ class SessionError(Exception):
     Attributes:
         text: The end of its traceback, or one sentence.
         missing: The module that couldn't be found, if that is why.
+        is_plain: Whether the text is a message to the model's user.
     """
 
-    def __init__(self, text: str, missing: str | None = None) -> None:
+    def __init__(self, text: str, missing: str | None = None, is_plain: bool = False) -> None:
         super().__init__(text)
         self.text = text
         self.missing = missing
+        self.is_plain = is_plain
 
 
 class Session:
@@ -123,8 +126,8 @@ class Session:
                 # Attributes may be properties, which are the model's code as well.
                 attributes = {key: _described(self._loaded, key) for key in _ATTRIBUTES}
                 n_weights = weight_count(self._loaded)
-            except BackendError as error:
-                raise SessionError(str(error)) from error
+            except UnusableError as error:
+                raise SessionError(str(error), is_plain=True) from error
             except BaseException as error:
                 raise SessionError(own_traceback(error)) from error
         return {
@@ -152,6 +155,8 @@ class Session:
             # What comes back may be an object of the model's own class.
             values, is_tuple = take_apart(result, function)
             items = [self._hand_over(*pair) for pair in zip(PLACES[1:], values)]
+        except UnusableError as error:
+            raise SessionError(str(error), is_plain=True) from error
         except BaseException as error:
             raise SessionError(own_traceback(error)) from error
         return {"items": items, "count": len(values), "is_tuple": is_tuple, "seconds": seconds}

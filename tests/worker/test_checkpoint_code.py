@@ -25,9 +25,9 @@ class Own(PretrainedConfig):
 """
 _LOAD = """
 import sys
-from hearbench.errors import ModelError
-from hearbench.models.hf_checkpoint import load_net, read_config, read_extractor
-from hearbench.models.hf_checkpoint import transformers_library
+from hearbench.worker.errors import UnusableError
+from hearbench.worker.checkpoints.reading import load_net, read_config, read_extractor
+from hearbench.worker.checkpoints.reading import transformers_library
 from pathlib import Path
 
 library = transformers_library()
@@ -46,7 +46,7 @@ for name, read in (
 ):
     try:
         read()
-    except ModelError as error:
+    except UnusableError as error:
         print("REFUSED", name, str(error).replace(chr(10), "|"), flush=True)
 print("END", flush=True)
 """

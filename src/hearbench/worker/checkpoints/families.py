@@ -2,37 +2,36 @@
 
 ``FAMILIES`` is the table from ``model_type`` in config.json to the function that loads the
 network and builds its tower. Others are taken by what their configuration says (convolutions
-over samples) or else by measurement, as ``hf_measured`` describes.
+over samples) or else by measurement, as ``measured`` describes.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from hearbench.errors import ModelError
-from hearbench.models.hf_checkpoint import (
-    load_net,
-    read_config,
-    read_extractor,
-    transformers_library,
-)
-from hearbench.models.hf_codecs import Codec, latent_of_convolutions, latent_of_mimi
-from hearbench.models.hf_measured import layers_and_width, measured_tower
-from hearbench.models.hf_spectrograms import (
+from ..errors import UnusableError
+from .measured import layers_and_width, measured_tower
+from .reading import load_net, read_config, read_extractor, transformers_library
+from .receptive import Convolution, convolutions, stack_of
+from .towers import (
     Clap,
+    Codec,
+    Encoder,
     SpectrogramTransformer,
     StackedFilterbanks,
+    Tower,
+    Waveform,
     Whisper,
+    latent_of_convolutions,
+    latent_of_mimi,
 )
-from hearbench.models.hf_towers import Encoder, Tower, Waveform
-from hearbench.models.receptive import Convolution, convolutions, stack_of
 
 __all__ = ["FAMILIES", "Request", "tower_of"]
 
@@ -74,10 +73,10 @@ class Request:
         """The encoder of a network that has one output alone.
 
         Raises:
-            ModelError: Another one is asked for.
+            UnusableError: Another one is asked for.
         """
         if self.layer != -1:
-            raise ModelError(f"{why}; leave layer at -1.")
+            raise UnusableError(f"{why}; leave layer at -1.")
         return Encoder(net, read_extractor(self.library, self.folder), -1, -1, width)
 
 
@@ -85,14 +84,13 @@ def tower_of(folder: Path, layer: int, window_s: float) -> Tower:
     """Loads a checkpoint.
 
     Args:
-        folder: Of the checkpoint, as ``hf_checkpoint.resolve`` gives it.
+        folder: Of the checkpoint.
         layer: 0 is what enters the first layer, -1 what leaves the last.
         window_s: Longest audio at once, for encoders that leave that open.
 
     Raises:
-        ModelError: No audio encoder that hearbench can place in time, no such layer, an
-            incomplete checkpoint.
-        HearError: transformers isn't installed.
+        UnusableError: No audio encoder that can be placed in time, no such layer, an incomplete
+            checkpoint, or transformers isn't installed.
     """
     library = transformers_library()
     request = Request(library, folder, read_config(library, folder), layer, window_s)
@@ -151,7 +149,7 @@ def _waveform(request: Request) -> Tower:
     config.add_adapter = False
     net = request.load("AutoModel")
     if getattr(net, "main_input_name", "input_values") != "input_values":
-        raise ModelError(
+        raise UnusableError(
             f"{request.folder} is a {request.kind!r} model, which doesn't take samples."
         )
     encoder = request.encoder(net, int(config.num_hidden_layers), int(config.hidden_size))
@@ -185,7 +183,7 @@ def _dac(request: Request) -> Tower:
 def _mimi(request: Request) -> Tower:
     config = request.config
     groups = round(config.encodec_frame_rate / config.frame_rate)
-    hop = math.prod(config.upsampling_ratios) * groups
+    hop = int(np.prod(config.upsampling_ratios)) * groups
     return _codec(request, "MimiModel", latent_of_mimi, hop)
 
 
@@ -204,8 +202,8 @@ def _measured(request: Request) -> Tower:
     kind, folder = request.kind, request.folder
     try:
         extractor = read_extractor(request.library, folder)
-    except ModelError as error:
-        raise ModelError(
+    except UnusableError as error:
+        raise UnusableError(
             f"{folder} is a {kind!r} model. Supported are {', '.join(FAMILIES)}, others with "
             "conv_kernel and conv_stride in their config.json, and audio encoders that have their "
             f"feature extractor beside them, which this has not:\n{error}\nWrap another model in "
@@ -228,8 +226,8 @@ def _measured(request: Request) -> Tower:
 def _known_families_named(request: Request) -> Iterator[None]:
     try:
         yield
-    except ModelError as error:
-        raise ModelError(
+    except UnusableError as error:
+        raise UnusableError(
             f"{request.folder} is a {request.kind!r} model, which hearbench doesn't know, and what "
             f"it does to time can't be measured: {error}.\nSupported are {', '.join(FAMILIES)}. "
             "Wrap another model in a module of your own."
@@ -238,7 +236,7 @@ def _known_families_named(request: Request) -> Iterator[None]:
 
 def _layer(layer: int, n_layers: int) -> int:
     if not -n_layers - 1 <= layer <= n_layers:
-        raise ModelError(
+        raise UnusableError(
             f"There is no layer {layer}: the model has 0 to {n_layers}, or -1 to {-n_layers - 1} "
             "from the end."
         )

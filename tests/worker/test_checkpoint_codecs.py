@@ -3,14 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from helpers_models import noise
 from helpers_transformers import MIMI
 
-from hearbench.errors import ModelError
-from hearbench.models import huggingface
+from hearbench.worker import checkpoints as hf
+from hearbench.worker.errors import UnusableError
 
 transformers: Any = pytest.importorskip("transformers")
 
@@ -74,7 +73,7 @@ def test_frames_are_what_the_quantiser_gets(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = _saved(name, tmp_path)
-    model = huggingface.load_model(str(tmp_path))
+    model = hf.load_model(str(tmp_path))
     hop = CODECS[name][2]
     audio = torch.from_numpy(noise(2, 50 * hop / model.sample_rate, model.sample_rate))
     got: list[torch.Tensor] = []
@@ -88,7 +87,7 @@ def test_frames_are_what_the_quantiser_gets(
     monkeypatch.setattr(net.quantizer, method, tapped)
     with torch.no_grad():
         net.encode(audio[:, None])
-    frames, _ = huggingface.get_timestamp_embeddings(audio, model)
+    frames, _ = hf.get_timestamp_embeddings(audio, model)
     assert frames.shape[1] == 50
     assert torch.allclose(frames, got[0].transpose(1, 2), rtol=1e-4, atol=1e-5)
 
@@ -97,13 +96,9 @@ def test_mimis_frames_are_what_the_quantiser_gets_at_its_own_rate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = _saved("mimi", tmp_path)
-    model = huggingface.load_model(str(tmp_path))
-    assert (model.sample_rate, model.tower.sample_rate) == (48000, 24000)
-    # Tones that both rates hold, so that the samples at 24000 Hz are known.
-    low, high = (
-        np.sum([np.sin(2 * np.pi * f * np.arange(2 * rate) / rate) for f in (220, 3100)], 0) * 0.3
-        for rate in (24000, 48000)
-    )
+    model = hf.load_model(str(tmp_path))
+    assert model.sample_rate == 24000
+    audio = torch.from_numpy(noise(1, 2.0, 24000))
     got: list[torch.Tensor] = []
     own = net.quantizer.encode
 
@@ -113,14 +108,11 @@ def test_mimis_frames_are_what_the_quantiser_gets_at_its_own_rate(
 
     monkeypatch.setattr(net.quantizer, "encode", tapped)
     with torch.no_grad():
-        net.encode(torch.from_numpy(low).float()[None, None])
-    audio = torch.from_numpy(high).float()[None]
-    frames, ms = huggingface.get_timestamp_embeddings(audio, model)
+        net.encode(audio[None])
+    frames, ms = hf.get_timestamp_embeddings(audio, model)
     assert ms[0].tolist() == pytest.approx([959.5 / 24 + 80 * index for index in range(25)])
     expected = got[0].transpose(1, 2)
-    # The edges of the tones ring in the resampling.
-    difference = (frames - expected).norm(dim=2) / expected.norm(dim=2)
-    assert difference[0, 4:-2].max() < 0.01
+    assert torch.allclose(frames, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["encodec", "mimi"])
@@ -128,16 +120,15 @@ def test_the_block_of_an_impulse_is_the_first_to_answer_in_a_causal_codec(
     name: str, tmp_path: Path
 ) -> None:
     _saved(name, tmp_path)
-    model = huggingface.load_model(str(tmp_path))
-    _, own_rate, hop = CODECS[name]
-    hop *= model.sample_rate // own_rate
+    model = hf.load_model(str(tmp_path))
+    hop = CODECS[name][2]
     quiet = torch.from_numpy(noise(1, 30 * hop / model.sample_rate, model.sample_rate)) * 0.1
-    # In the middle of blocks 7 and 20: resampling looks ahead by less than half a block.
+    # In the middle of blocks 7 and 20.
     at = [7 * hop + hop // 2, 20 * hop + hop // 2]
     loud = quiet.repeat(2, 1)
     loud[range(2), at] = 0.9
-    before, ms = huggingface.get_timestamp_embeddings(quiet, model)
-    after, _ = huggingface.get_timestamp_embeddings(loud, model)
+    before, ms = hf.get_timestamp_embeddings(quiet, model)
+    after, _ = hf.get_timestamp_embeddings(loud, model)
     change = (after - before).norm(dim=2)
     first = [int(torch.nonzero(row > 1e-3 * row.max())[0]) for row in change]
     assert first == [7, 20]
@@ -148,11 +139,11 @@ def test_the_block_of_an_impulse_is_the_first_to_answer_in_a_causal_codec(
 def test_windows_of_a_long_clip_join_in_a_codec_of_convolutions(tmp_path: Path) -> None:
     _saved("dac", tmp_path)
     audio = torch.from_numpy(noise(1, 21.0, 16000))
-    whole = huggingface.load_model(str(tmp_path), window_s=30.0)
-    cut = huggingface.load_model(str(tmp_path), window_s=5.0)
+    whole = hf.load_model(str(tmp_path), window_s=30.0)
+    cut = hf.load_model(str(tmp_path), window_s=5.0)
     assert len(cut.tower.windows(audio.shape[1])) > 5
-    expected, whole_ms = huggingface.get_timestamp_embeddings(audio, whole)
-    found, ms = huggingface.get_timestamp_embeddings(audio, cut)
+    expected, whole_ms = hf.get_timestamp_embeddings(audio, whole)
+    found, ms = hf.get_timestamp_embeddings(audio, cut)
     assert torch.equal(ms, whole_ms)
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -178,12 +169,12 @@ def test_encodecs_own_chunks_limit_the_windows_and_are_normalised(tmp_path: Path
     transformers.EncodecFeatureExtractor(feature_size=2, sampling_rate=48000).save_pretrained(
         tmp_path
     )
-    model = huggingface.load_model(str(tmp_path))
+    model = hf.load_model(str(tmp_path))
     audio = torch.from_numpy(noise(1, 3.0, 48000))
     windows = model.tower.windows(audio.shape[1])
     assert {window.stop - window.start for window in windows} == {48000}
-    found, ms = huggingface.get_timestamp_embeddings(audio, model)
-    louder, _ = huggingface.get_timestamp_embeddings(audio * 0.25, model)
+    found, ms = hf.get_timestamp_embeddings(audio, model)
+    louder, _ = hf.get_timestamp_embeddings(audio * 0.25, model)
     assert ms.shape[1] == 450
     assert torch.allclose(found, louder, rtol=1e-3, atol=1e-4)
     with torch.no_grad():
@@ -196,12 +187,11 @@ def test_encodecs_own_chunks_limit_the_windows_and_are_normalised(tmp_path: Path
 
 def test_a_codec_has_no_layers(tmp_path: Path) -> None:
     _saved("dac", tmp_path)
-    with pytest.raises(ModelError, match="A codec has one latent; leave layer at -1"):
-        huggingface.load_model(str(tmp_path), layer=0)
+    with pytest.raises(UnusableError, match="A codec has one latent; leave layer at -1"):
+        hf.load_model(str(tmp_path), layer=0)
 
 
-def test_a_rate_above_hears_is_refused(tmp_path: Path) -> None:
+def test_a_codec_of_96_khz_keeps_its_rate(tmp_path: Path) -> None:
     _saved("dac", tmp_path)
     transformers.DacFeatureExtractor(sampling_rate=96000, hop_length=320).save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="96000 Hz, above HEAR's highest, 48000 Hz"):
-        huggingface.load_model(str(tmp_path))
+    assert hf.load_model(str(tmp_path)).sample_rate == 96000

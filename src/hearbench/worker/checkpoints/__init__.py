@@ -1,5 +1,8 @@
 """Any audio encoder of transformers as a HEAR model.
 
+The package is part of what is sent to other interpreters, so it needs torch, numpy and
+transformers, of any version that knows the model, and nothing of hearbench.
+
 - Encoders of the waveform (wav2vec2, HuBERT, WavLM, data2vec, UniSpeech, SEW, SpeechT5,
   Moonshine, and others of the same build): frames at the true centres of the convolution stack.
   Audio longer than ``window_s`` goes through in windows that overlap by a second on either side.
@@ -11,34 +14,25 @@
 - Codecs (EnCodec, DAC, Mimi): the continuous latent before it is quantised, timed at the middle
   of the block of samples that it stands for.
 - Others: their frames' times are measured when they are loaded, and what can't be measured is
-  refused; see :mod:`hearbench.models.hf_measured`.
+  refused; see ``measured``.
 
-A model whose own rate isn't one of HEAR's takes audio at a higher one, which is resampled.
 Only frames that are centred within the audio count, and a clip shorter than that has one, timed
 at its middle. Nothing is random, and a clip's embeddings don't depend on its batch.
 """
 
 from __future__ import annotations
 
+from fractions import Fraction
+from pathlib import Path
+
 import numpy as np
-import soxr
 import torch
 
-from hearbench.errors import ModelError
-from hearbench.models.framing import frame_centres
-from hearbench.models.hf_checkpoint import resolve, transformers_library, weight_files
-from hearbench.models.hf_families import tower_of
-from hearbench.models.hf_towers import CONTEXT_S, Tower
-from hearbench.models.rates import SAMPLE_RATES
+from ..errors import UnusableError
+from .families import tower_of
+from .towers import CONTEXT_S, Tower
 
-__all__ = [
-    "AudioEncoder",
-    "get_scene_embeddings",
-    "get_timestamp_embeddings",
-    "load_model",
-    "resolve",
-    "weight_files",
-]
+__all__ = ["AudioEncoder", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
 POOLINGS = ("first", "last", "max", "mean", "pooled", "std")
 SHORTEST_WINDOW_S = 4.0
@@ -48,7 +42,7 @@ class AudioEncoder(torch.nn.Module):
     """A HEAR model around a transformers encoder.
 
     Attributes:
-        sample_rate: In Hz; one of HEAR's, though the encoder's own may be another.
+        sample_rate: In Hz, as the encoder was trained with.
         scene_embedding_size: The encoder's width times the number of poolings.
         timestamp_embedding_size: The encoder's width.
     """
@@ -58,7 +52,7 @@ class AudioEncoder(torch.nn.Module):
         self.tower = tower
         self.poolings = _poolings(pooling, tower)
         self.hop_ms = hop_ms
-        self.sample_rate = _offered_rate(tower.sample_rate)
+        self.sample_rate = tower.sample_rate
         self.timestamp_embedding_size = tower.width
         self.scene_embedding_size = sum(
             (tower.pooled_width or 0) if name == "pooled" else tower.width for name in self.poolings
@@ -78,16 +72,13 @@ class AudioEncoder(torch.nn.Module):
             the mean of what the model pools itself (n_clips, pooled size), if it does.
         """
         end_ms = (audio.shape[1] - 1) * 1000 / self.sample_rate
-        rate = self.tower.sample_rate
-        if rate != self.sample_rate:
-            audio = _resampled(audio, self.sample_rate, rate)
         windows = self.tower.windows(audio.shape[1])
         n_frames = windows[-1].last
         found = audio.new_empty(len(audio), n_frames, self.tower.width)
         pooled = audio.new_zeros(len(audio), self.tower.pooled_width or 0)
         prepared = self.tower.prepare(audio)
         n_samples = (windows[0].stop - windows[0].start) * self.tower.step_samples
-        block = max(1, int(self.tower.block_s * rate) // n_samples)
+        block = max(1, int(self.tower.block_s * self.sample_rate) // n_samples)
         for window in windows:
             for clip in range(0, len(audio), block):
                 clips = slice(clip, clip + block)
@@ -96,7 +87,7 @@ class AudioEncoder(torch.nn.Module):
                 found[clips, window.first : window.last] = frames[:, window.skip : end]
                 if extra is not None:
                     pooled[clips] += extra / len(windows)
-        centres = torch.from_numpy(self.tower.frames.centres_ms(n_frames, rate))
+        centres = torch.from_numpy(self.tower.frames.centres_ms(n_frames, self.sample_rate))
         if centres[-1] > end_ms:
             centres = torch.tensor([end_ms / 2], dtype=torch.float64)
         return found, centres, pooled if self.tower.pooled_width else None
@@ -112,7 +103,7 @@ def load_model(
     """A checkpoint as a HEAR model.
 
     Args:
-        model_file_path: A folder or a hub name, as of ``resolve``.
+        model_file_path: The folder of a checkpoint.
         layer: Hidden state: 0 is what enters the first layer, n what leaves the last of n,
             after the model's final normalisation; -1 is n, -2 is n - 1, and so on.
         pooling: How frames become a scene embedding: ``mean``, ``max``, ``std``, ``first``,
@@ -126,21 +117,17 @@ def load_model(
             themselves, as Whisper, AST and CLAP do.
 
     Raises:
-        ModelError: No audio encoder that can be placed in time, a bad option, an incomplete
+        UnusableError: No audio encoder that can be placed in time, a bad option, an incomplete
             checkpoint.
-        DownloadError: As of ``resolve``.
-        HearError: transformers isn't installed.
     """
     if hop_ms is not None and not hop_ms > 0:
-        raise ModelError(f"hop_ms is {hop_ms}; a hop is above 0 ms.")
+        raise UnusableError(f"hop_ms is {hop_ms}; a hop is above 0 ms.")
     if not window_s >= SHORTEST_WINDOW_S:
-        raise ModelError(
+        raise UnusableError(
             f"window_s is {window_s}; windows overlap by {CONTEXT_S:g} s on either side, so they "
             f"last {SHORTEST_WINDOW_S:g} s at least."
         )
-    # First, for a message that says how to install it.
-    transformers_library()
-    tower = tower_of(resolve(model_file_path), layer, window_s)
+    tower = tower_of(Path(model_file_path), layer, window_s)
     return AudioEncoder(tower, pooling, hop_ms).eval()
 
 
@@ -159,8 +146,8 @@ def get_timestamp_embeddings(
     """
     frames, centres_ms, _ = model(audio)
     if model.hop_ms is not None:
-        _, grid_ms = frame_centres(audio.shape[1], model.sample_rate, model.hop_ms)
-        frames = _regular(frames, centres_ms, grid_ms.double(), model.hop_ms)
+        grid_ms = _grid_ms(audio.shape[1], model.sample_rate, model.hop_ms)
+        frames = _regular(frames, centres_ms, grid_ms, model.hop_ms)
         centres_ms = grid_ms
     return frames, centres_ms.to(audio.device, torch.float32).expand(frames.shape[:2])
 
@@ -187,6 +174,13 @@ def get_scene_embeddings(audio: torch.Tensor, model: AudioEncoder) -> torch.Tens
     return torch.cat([parts[name]() for name in model.poolings], 1)
 
 
+def _grid_ms(n_samples: int, sample_rate: int, hop_ms: float) -> torch.Tensor:
+    """0, ``hop_ms``, ... as long as they lie within the audio, float64."""
+    # The decimal that the caller wrote, not its nearest binary fraction.
+    count = int(n_samples // (Fraction(str(hop_ms)) * sample_rate / 1000)) + 1
+    return torch.from_numpy((np.arange(count) * hop_ms).astype(np.float32)).double()
+
+
 def _regular(
     frames: torch.Tensor, centres_ms: torch.Tensor, grid_ms: torch.Tensor, hop_ms: float
 ) -> torch.Tensor:
@@ -204,35 +198,15 @@ def _regular(
     return torch.where(count > 0, total / count.clamp(min=1), frames[:, nearest])
 
 
-def _offered_rate(rate: int) -> int:
-    """The lowest of HEAR's rates that keeps all of a model's band, a multiple of its if any."""
-    enough = [offered for offered in SAMPLE_RATES if offered >= rate]
-    if not enough:
-        raise ModelError(
-            f"The model's rate is {rate} Hz, above HEAR's highest, {max(SAMPLE_RATES)} Hz. Wrap it "
-            "in a module of your own that resamples."
-        )
-    whole = (offered for offered in enough if offered % rate == 0)
-    return next(whole, enough[0])
-
-
-def _resampled(audio: torch.Tensor, rate_in: int, rate_out: int) -> torch.Tensor:
-    """Clips at a lower rate: the instants that lie within them."""
-    n_samples = (audio.shape[1] - 1) * rate_out // rate_in + 1
-    found = np.zeros((len(audio), n_samples), dtype=np.float32)
-    for clip, samples in zip(found, audio.detach().cpu().numpy(), strict=True):
-        resampled = soxr.resample(samples, rate_in, rate_out, quality="HQ")[:n_samples]
-        clip[: len(resampled)] = resampled
-    return torch.from_numpy(found).to(audio.device)
-
-
 def _poolings(text: str, tower: Tower) -> list[str]:
     names = text.split("+")
     for name in names:
         if name not in POOLINGS:
-            raise ModelError(
+            raise UnusableError(
                 f"There is no pooling {name!r}: {', '.join(POOLINGS)}, or several with + between."
             )
     if "pooled" in names and tower.pooled_width is None:
-        raise ModelError("This model pools nothing itself; pooling 'pooled' is for AST and CLAP.")
+        raise UnusableError(
+            "This model pools nothing itself; pooling 'pooled' is for AST and CLAP."
+        )
     return names

@@ -12,8 +12,8 @@ import torch
 from helpers_models import noise
 from helpers_transformers import MIMI, SEQ2SEQ, SMALL, WHISPER
 
-from hearbench.errors import DownloadError, HearError, ModelError
-from hearbench.models import huggingface
+from hearbench.worker import checkpoints as hf
+from hearbench.worker.errors import UnusableError
 
 transformers: Any = pytest.importorskip("transformers")
 # Of AST's own 128 bands, where the tests make its extractor.
@@ -175,8 +175,7 @@ EXPECTED = {
     "encodec": (24, 32000, 20.0, 319.5 / 32),
     "encodec-48k": (24, 48000, 640 / 48, 319.5 / 48),
     "dac": (32, 44100, 512 / 44.1, 255.5 / 44.1),
-    # At 24000 Hz itself, which isn't a rate of HEAR.
-    "mimi": (16, 48000, 80.0, 959.5 / 24),
+    "mimi": (16, 24000, 80.0, 959.5 / 24),
 }
 
 
@@ -208,13 +207,13 @@ def _audio(clips: int, duration_s: float, rate: int, seed: int = 0) -> torch.Ten
 @pytest.mark.parametrize("name", sorted(MAKERS))
 def test_sizes_centres_and_counts_at_all_lengths(checkpoints: Checkpoints, name: str) -> None:
     width, rate, hop_ms, first_ms = EXPECTED[name]
-    model = huggingface.load_model(str(checkpoints(name)))
+    model = hf.load_model(str(checkpoints(name)))
     assert not model.training
     assert (model.sample_rate, model.timestamp_embedding_size) == (rate, width)
     assert model.scene_embedding_size == width
     for duration_s in (0.005, 0.05, 1.07, 11.3):
         audio = _audio(2, duration_s, rate)
-        embeddings, ms = huggingface.get_timestamp_embeddings(audio, model)
+        embeddings, ms = hf.get_timestamp_embeddings(audio, model)
         assert embeddings.shape == (*ms.shape, width)
         assert embeddings.dtype == ms.dtype == torch.float32
         assert embeddings.isfinite().all()
@@ -224,7 +223,7 @@ def test_sizes_centres_and_counts_at_all_lengths(checkpoints: Checkpoints, name:
             expected = first_ms + hop_ms * np.arange(ms.shape[1])
             assert np.allclose(ms[1].numpy(), expected, atol=1e-3)
             assert ms[0, -1] > duration_s * 1000 - first_ms - 2 * hop_ms
-        scene = huggingface.get_scene_embeddings(audio, model)
+        scene = hf.get_scene_embeddings(audio, model)
         assert torch.allclose(scene, embeddings.mean(1), atol=1e-5)
 
 
@@ -232,11 +231,11 @@ def test_sizes_centres_and_counts_at_all_lengths(checkpoints: Checkpoints, name:
 def test_clips_do_not_depend_on_their_batch_nor_runs_on_chance(
     checkpoints: Checkpoints, name: str
 ) -> None:
-    model = huggingface.load_model(str(checkpoints(name)))
+    model = hf.load_model(str(checkpoints(name)))
     audio = _audio(3, 1.3, model.sample_rate)
-    together, _ = huggingface.get_timestamp_embeddings(audio, model)
-    again, _ = huggingface.get_timestamp_embeddings(audio, model)
-    alone, _ = huggingface.get_timestamp_embeddings(audio[2:], model)
+    together, _ = hf.get_timestamp_embeddings(audio, model)
+    again, _ = hf.get_timestamp_embeddings(audio, model)
+    alone, _ = hf.get_timestamp_embeddings(audio[2:], model)
     assert torch.equal(together, again)
     assert torch.allclose(together[2], alone[0], rtol=1e-4, atol=1e-5)
 
@@ -247,14 +246,14 @@ def test_an_impulse_changes_the_frame_at_its_time_most(
     checkpoints: Checkpoints, name: str, at_ms: float
 ) -> None:
     # Layer 0, before attention lets every frame see the whole clip.
-    model = huggingface.load_model(str(checkpoints(name)), layer=0)
+    model = hf.load_model(str(checkpoints(name)), layer=0)
     quiet = _audio(1, 1.0, model.sample_rate) * 1e-3
     loud = quiet.clone()
     loud[0, round(at_ms / 1000 * model.sample_rate)] = 1.0
     # Else the impulse would scale all of its clip.
     vars(model.tower).update(normalise=False)
-    before, ms = huggingface.get_timestamp_embeddings(quiet, model)
-    after, _ = huggingface.get_timestamp_embeddings(loud, model)
+    before, ms = hf.get_timestamp_embeddings(quiet, model)
+    after, _ = hf.get_timestamp_embeddings(loud, model)
     change = (after - before).norm(dim=2)[0]
     weighted = float((change**2 * ms[0]).sum() / (change**2).sum())
     hop_ms = EXPECTED[name][2]
@@ -273,7 +272,7 @@ def test_impulses_at_sixteen_distances_from_the_frames_average_to_the_centres(
     checkpoints: Checkpoints, name: str
 ) -> None:
     # One impulse alone can't tell a grid from one that is moved by half a hop; sixteen can.
-    model = huggingface.load_model(
+    model = hf.load_model(
         str(checkpoints(name)), layer=-1 if name in ONE_OUTPUT else 0, window_s=12.0
     )
     vars(model.tower).update(normalise=False)
@@ -282,8 +281,8 @@ def test_impulses_at_sixteen_distances_from_the_frames_average_to_the_centres(
     quiet = _audio(1, at[-1] / rate + 0.6, rate) * 1e-3
     loud = quiet.repeat(16, 1)
     loud[range(16), at] = 0.9
-    before, ms = huggingface.get_timestamp_embeddings(quiet, model)
-    after, _ = huggingface.get_timestamp_embeddings(loud, model)
+    before, ms = hf.get_timestamp_embeddings(quiet, model)
+    after, _ = hf.get_timestamp_embeddings(loud, model)
     change = (after - before).double().square().sum(2)
     peak = (change - 0.2 * change.amax(1, keepdim=True)).clamp(min=0)
     error_ms = ((peak * ms[0]).sum(1) / peak.sum(1)).numpy() - at * 1000 / rate
@@ -294,13 +293,13 @@ def test_impulses_at_sixteen_distances_from_the_frames_average_to_the_centres(
 def test_claps_nearest_frame_answers_to_an_impulse_in_every_window(
     checkpoints: Checkpoints,
 ) -> None:
-    model = huggingface.load_model(str(checkpoints("clap")))
+    model = hf.load_model(str(checkpoints("clap")))
     at_ms = torch.tensor([[740.0], [3150.0], [6020.0], [9333.0], [11270.0]])
     quiet = _audio(1, 12.5, 48000) * 1e-3
     loud = quiet.repeat(5, 1)
     loud[range(5), (at_ms[:, 0] * 48).long()] = 0.9
-    before, ms = huggingface.get_timestamp_embeddings(quiet, model)
-    after, _ = huggingface.get_timestamp_embeddings(loud, model)
+    before, ms = hf.get_timestamp_embeddings(quiet, model)
+    after, _ = hf.get_timestamp_embeddings(loud, model)
     answers = (after - before).norm(dim=2).argmax(1)
     assert answers.tolist() == (ms[:1] - at_ms).abs().argmin(1).tolist()
     # (at - 151.5) / 312.8 by hand; the last one is in the second window, of frames 31 to 61.
@@ -316,22 +315,22 @@ def test_the_last_layer_is_the_models_output_on_normalised_clips(checkpoints: Ch
     with torch.no_grad():
         out = net(inputs["input_values"], output_hidden_states=True)
     for layer, expected in ((-1, out.last_hidden_state), (2, out.last_hidden_state)):
-        model = huggingface.load_model(str(folder), layer=layer)
-        found, _ = huggingface.get_timestamp_embeddings(audio, model)
+        model = hf.load_model(str(folder), layer=layer)
+        found, _ = hf.get_timestamp_embeddings(audio, model)
         assert torch.allclose(found, expected, rtol=1e-3, atol=1e-4)
     for layer in (1, -2):
-        model = huggingface.load_model(str(folder), layer=layer)
-        found, _ = huggingface.get_timestamp_embeddings(audio, model)
+        model = hf.load_model(str(folder), layer=layer)
+        found, _ = hf.get_timestamp_embeddings(audio, model)
         assert torch.allclose(found, out.hidden_states[1], rtol=1e-3, atol=1e-4)
 
 
 def test_windows_of_a_long_clip_join_where_convolutions_alone_see(checkpoints: Checkpoints) -> None:
     audio = _audio(1, 40.0, 16000)
     folder = str(checkpoints("wav2vec2"))
-    whole = huggingface.load_model(folder, layer=0, window_s=100.0)
-    cut = huggingface.load_model(folder, layer=0, window_s=7.0)
-    expected, whole_ms = huggingface.get_timestamp_embeddings(audio, whole)
-    found, ms = huggingface.get_timestamp_embeddings(audio, cut)
+    whole = hf.load_model(folder, layer=0, window_s=100.0)
+    cut = hf.load_model(folder, layer=0, window_s=7.0)
+    expected, whole_ms = hf.get_timestamp_embeddings(audio, whole)
+    found, ms = hf.get_timestamp_embeddings(audio, cut)
     assert len(cut.tower.windows(audio.shape[1])) == 8
     assert torch.equal(ms, whole_ms)
     assert ms.shape[1] == (40 * 16000 - 400) // 320 + 1
@@ -339,20 +338,20 @@ def test_windows_of_a_long_clip_join_where_convolutions_alone_see(checkpoints: C
 
 
 def test_whispers_windows_follow_one_another(checkpoints: Checkpoints) -> None:
-    model = huggingface.load_model(str(checkpoints("whisper")))
+    model = hf.load_model(str(checkpoints("whisper")))
     audio = _audio(1, 40.0, 16000)
-    found, ms = huggingface.get_timestamp_embeddings(audio, model)
-    second, _ = huggingface.get_timestamp_embeddings(audio[:, 480000:], model)
+    found, ms = hf.get_timestamp_embeddings(audio, model)
+    second, _ = hf.get_timestamp_embeddings(audio[:, 480000:], model)
     assert ms[0].tolist() == [20.0 * index for index in range(2000)]
     assert torch.allclose(found[:, 1500:], second, rtol=1e-4, atol=1e-5)
 
 
 def test_poolings_stand_one_after_the_other(checkpoints: Checkpoints) -> None:
     folder = str(checkpoints("hubert"))
-    model = huggingface.load_model(folder, pooling="mean+max+std+first+last")
+    model = hf.load_model(folder, pooling="mean+max+std+first+last")
     audio = _audio(2, 0.5, 16000)
-    frames, _ = huggingface.get_timestamp_embeddings(audio, model)
-    scene = huggingface.get_scene_embeddings(audio, model)
+    frames, _ = hf.get_timestamp_embeddings(audio, model)
+    scene = hf.get_scene_embeddings(audio, model)
     x = frames.numpy()
     parts = [x.mean(1), x.max(1), x.std(1), x[:, 0], x[:, -1]]
     assert model.scene_embedding_size == 80
@@ -362,9 +361,9 @@ def test_poolings_stand_one_after_the_other(checkpoints: Checkpoints) -> None:
 @pytest.mark.parametrize(("name", "size"), [("ast", 16), ("clap", 12)])
 def test_what_the_model_pools_itself(checkpoints: Checkpoints, name: str, size: int) -> None:
     folder = checkpoints(name)
-    model = huggingface.load_model(str(folder), pooling="pooled")
+    model = hf.load_model(str(folder), pooling="pooled")
     audio = _audio(2, 3.0, model.sample_rate)
-    scene = huggingface.get_scene_embeddings(audio, model)
+    scene = hf.get_scene_embeddings(audio, model)
     extractor = transformers.AutoFeatureExtractor.from_pretrained(folder)
     inputs = extractor(list(audio.numpy()), sampling_rate=model.sample_rate, return_tensors="pt")
     with torch.no_grad():
@@ -381,15 +380,15 @@ def test_what_the_model_pools_itself(checkpoints: Checkpoints, name: str, size: 
 def test_a_hop_makes_a_regular_grid(checkpoints: Checkpoints) -> None:
     folder = str(checkpoints("wav2vec2"))
     audio = _audio(2, 1.0, 16000)
-    own, own_ms = huggingface.get_timestamp_embeddings(audio, huggingface.load_model(folder))
-    coarse = huggingface.load_model(folder, hop_ms=50.0)
-    found, ms = huggingface.get_timestamp_embeddings(audio, coarse)
+    own, own_ms = hf.get_timestamp_embeddings(audio, hf.load_model(folder))
+    coarse = hf.load_model(folder, hop_ms=50.0)
+    found, ms = hf.get_timestamp_embeddings(audio, coarse)
     assert ms[0].tolist() == [50.0 * index for index in range(21)]
     near = (own_ms[0] > 75.0) & (own_ms[0] < 125.0)
     assert int(near.sum()) == 2
     assert torch.allclose(found[:, 2], own[:, near].mean(1), atol=1e-6)
-    fine = huggingface.load_model(folder, hop_ms=5.0)
-    found, ms = huggingface.get_timestamp_embeddings(audio, fine)
+    fine = hf.load_model(folder, hop_ms=5.0)
+    found, ms = hf.get_timestamp_embeddings(audio, fine)
     assert ms.shape[1] == 201
     assert torch.equal(found[:, 10], own[:, 2])  # 50 ms; frame 2 is at 52.5 ms
 
@@ -398,7 +397,7 @@ def test_half_precision_becomes_float32(checkpoints: Checkpoints, tmp_path: Path
     net, extractor = MAKERS["hubert"]()
     net.half().save_pretrained(tmp_path)
     extractor.save_pretrained(tmp_path)
-    model = huggingface.load_model(str(tmp_path))
+    model = hf.load_model(str(tmp_path))
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
@@ -416,14 +415,14 @@ def test_half_precision_becomes_float32(checkpoints: Checkpoints, tmp_path: Path
 def test_bad_options_say_what_there_is(
     checkpoints: Checkpoints, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ModelError, match=message):
-        huggingface.load_model(str(checkpoints("wav2vec2")), **options)
+    with pytest.raises(UnusableError, match=message):
+        hf.load_model(str(checkpoints("wav2vec2")), **options)
 
 
 def test_another_kind_of_model_lists_those_that_run(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    with pytest.raises(ModelError, match=r"'bert' model\. Supported are whisper, audio-spec"):
-        huggingface.load_model(str(tmp_path))
+    with pytest.raises(UnusableError, match=r"'bert' model\. Supported are whisper, audio-spec"):
+        hf.load_model(str(tmp_path))
 
 
 def test_a_checkpoint_with_weights_missing_is_refused(tmp_path: Path) -> None:
@@ -431,61 +430,17 @@ def test_a_checkpoint_with_weights_missing_is_refused(tmp_path: Path) -> None:
     state = {key: value for key, value in net.state_dict().items() if "layers.1." not in key}
     net.save_pretrained(tmp_path, state_dict=state)
     extractor.save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match=r"weights are missing, such as encoder\.layers\.1\."):
-        huggingface.load_model(str(tmp_path))
+    with pytest.raises(UnusableError, match=r"weights are missing, such as encoder\.layers\.1\."):
+        hf.load_model(str(tmp_path))
 
 
 def test_a_checkpoint_without_feature_extractor(tmp_path: Path) -> None:
     MAKERS["hubert"]()[0].save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match=r"or add preprocessor_config\.json"):
-        huggingface.load_model(str(tmp_path))
-
-
-def test_folders_are_themselves_and_their_files_are_known(checkpoints: Checkpoints) -> None:
-    folder = checkpoints("wav2vec2")
-    assert huggingface.resolve(str(folder)) == folder.resolve()
-    found = [path.name for path in huggingface.weight_files(folder)]
-    assert found == ["config.json", "model.safetensors", "preprocessor_config.json"]
-
-
-def test_a_hub_name_is_downloaded_once_in_the_safe_format_if_it_has_it(
-    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    import huggingface_hub
-
-    asked: list[tuple[str, list[str]]] = []
-
-    def fake(name: str, *, allow_patterns: list[str], ignore_patterns: list[str]) -> str:
-        asked.append((name, allow_patterns))
-        return str(checkpoints("wav2vec2") if name == "org/safe" else tmp_path)
-
-    (tmp_path / "config.json").write_text("{}")
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fake)
-    assert huggingface.resolve("org/safe") == checkpoints("wav2vec2")
-    assert asked == [("org/safe", ["*.json", "*.safetensors"])]
-    assert huggingface.resolve("org/old") == tmp_path
-    assert asked[2] == ("org/old", ["*.json", "pytorch_model*.bin"])
-
-
-def test_a_hub_that_cannot_be_reached_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub
-
-    def fake(*_: object, **__: object) -> str:
-        raise huggingface_hub.errors.LocalEntryNotFoundError("no connection")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fake)
-    with pytest.raises(DownloadError, match=r"no connection\nWithout a connection, download"):
-        huggingface.resolve("org/name")
-
-
-def test_neither_a_folder_nor_a_name(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="neither a folder"):
-        huggingface.resolve(str(tmp_path / "missing" / "folder"))
-    with pytest.raises(ModelError, match=r"holds no config\.json"):
-        huggingface.resolve(str(tmp_path))
+    with pytest.raises(UnusableError, match=r"or add preprocessor_config\.json"):
+        hf.load_model(str(tmp_path))
 
 
 def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(HearError, match=r"hearbench\[transformers\]"):
-        huggingface.load_model("org/name")
+    with pytest.raises(UnusableError, match=r"hearbench\[transformers\]"):
+        hf.load_model("org/name")

@@ -17,7 +17,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from hearbench.errors import ModelError
+from ..errors import UnusableError
 
 __all__ = ["Convolution", "Frames", "Stack", "convolutions", "stack_of"]
 
@@ -33,7 +33,7 @@ class Convolution:
         dilation: Between taps, in inputs.
 
     Raises:
-        ModelError: A kernel, stride or dilation below 1, or a padding below 0.
+        UnusableError: A kernel, stride or dilation below 1, or a padding below 0.
     """
 
     kernel: int
@@ -43,7 +43,7 @@ class Convolution:
 
     def __post_init__(self) -> None:
         if min(self.kernel, self.stride, self.dilation) < 1 or self.padding < 0:
-            raise ModelError(
+            raise UnusableError(
                 f"{self} can't be a convolution: kernel, stride and dilation are at least 1, "
                 "padding at least 0."
             )
@@ -135,9 +135,9 @@ def convolutions(kernels: Sequence[int], strides: Sequence[int]) -> list[Convolu
     """Unpadded convolutions from two lists of one length, as configurations hold them.
 
     Raises:
-        ModelError: The lists differ in length, or hold what can't be a convolution.
+        UnusableError: The lists differ in length, or hold what can't be a convolution.
     """
     if len(kernels) != len(strides):
-        raise ModelError(f"There are {len(kernels)} kernels {kernels} but strides {strides}.")
-    pairs = zip(kernels, strides, strict=True)
+        raise UnusableError(f"There are {len(kernels)} kernels {kernels} but strides {strides}.")
+    pairs = zip(kernels, strides)
     return [Convolution(operator.index(kernel), operator.index(stride)) for kernel, stride in pairs]

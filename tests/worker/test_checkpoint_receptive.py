@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from hearbench.errors import ModelError
-from hearbench.models.receptive import Convolution, Frames, convolutions, stack_of
+from hearbench.worker.checkpoints.receptive import Convolution, Frames, convolutions, stack_of
+from hearbench.worker.errors import UnusableError
 
 WAV2VEC2 = convolutions((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
 STACKS = {
@@ -81,7 +81,7 @@ def test_frames_within_audio_are_counted_to_its_last_sample() -> None:
 
 
 def test_what_cannot_be_a_convolution_is_refused() -> None:
-    with pytest.raises(ModelError, match="kernel, stride and dilation are at least 1"):
+    with pytest.raises(UnusableError, match="kernel, stride and dilation are at least 1"):
         Convolution(3, 0)
-    with pytest.raises(ModelError, match="2 kernels"):
+    with pytest.raises(UnusableError, match="2 kernels"):
         convolutions((3, 3), (2,))

@@ -6,8 +6,8 @@ from fractions import Fraction
 import pytest
 import torch
 
-from hearbench.errors import ModelError
-from hearbench.models.hf_timing import Grid, measure
+from hearbench.worker.checkpoints.measured import Grid, measure
+from hearbench.worker.errors import UnusableError
 
 RATE = 16000
 
@@ -128,7 +128,7 @@ class _Noisy:
 def test_what_cannot_be_timed_is_refused(
     encode: Callable[[torch.Tensor], torch.Tensor], message: str
 ) -> None:
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(UnusableError, match=message):
         measure(encode, RATE)
 
 
@@ -139,7 +139,7 @@ def test_a_fixed_window_of_another_length_is_refused() -> None:
         return plain(torch.nn.functional.pad(audio, (0, 160000 - audio.shape[1])))[:, :1000]
 
     # Says 8 s, and is 10 s: hops of 128 samples rather than 160.
-    with pytest.raises(ModelError, match="hops away"):
+    with pytest.raises(UnusableError, match="hops away"):
         measure(encode, RATE, 128000)
 
 
@@ -149,5 +149,5 @@ def test_hops_that_are_no_whole_number_of_samples_are_refused() -> None:
         starts = (torch.arange(n_frames) * 320.5).long()
         return audio.unfold(1, 400, 1)[:, starts]
 
-    with pytest.raises(ModelError, match="constant hop of whole samples"):
+    with pytest.raises(UnusableError, match="constant hop of whole samples"):
         measure(encode, RATE)

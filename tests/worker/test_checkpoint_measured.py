@@ -8,10 +8,10 @@ import torch
 from helpers_models import noise
 from helpers_transformers import ENCODER, SEQ2SEQ, SMALL
 
-from hearbench.errors import ModelError
-from hearbench.models import huggingface
-from hearbench.models.hf_measured import MeasuredClips, layers_and_width, measured_tower
-from hearbench.models.hf_towers import Encoder
+from hearbench.worker import checkpoints as hf
+from hearbench.worker.checkpoints.measured import MeasuredClips, layers_and_width, measured_tower
+from hearbench.worker.checkpoints.towers import Encoder
+from hearbench.worker.errors import UnusableError
 
 transformers: Any = pytest.importorskip("transformers")
 
@@ -58,14 +58,14 @@ def _saved(name: str, folder: Path) -> Path:
 def test_unknown_encoders_are_timed_to_a_quarter_of_a_hop(name: str, tmp_path: Path) -> None:
     folder = _saved(name, tmp_path)
     _, hop, first = MAKERS[name]
-    model = huggingface.load_model(str(folder))
+    model = hf.load_model(str(folder))
     assert (model.sample_rate, model.timestamp_embedding_size) == (16000, 16)
     assert model.tower.frames.hop == hop
     assert abs(float(model.tower.frames.first) - first) <= hop / 4
     audio = torch.from_numpy(noise(3, 3.1, 16000))
-    frames, ms = huggingface.get_timestamp_embeddings(audio, model)
-    alone, _ = huggingface.get_timestamp_embeddings(audio[1:2], model)
-    again, _ = huggingface.get_timestamp_embeddings(audio, model)
+    frames, ms = hf.get_timestamp_embeddings(audio, model)
+    alone, _ = hf.get_timestamp_embeddings(audio[1:2], model)
+    again, _ = hf.get_timestamp_embeddings(audio, model)
     assert torch.equal(frames, again)
     assert torch.allclose(frames[1:2], alone, rtol=1e-4, atol=1e-5)
     assert ms.diff(dim=1).numpy() == pytest.approx(hop / 16)
@@ -73,9 +73,7 @@ def test_unknown_encoders_are_timed_to_a_quarter_of_a_hop(name: str, tmp_path: P
     assert frames.shape[1] in (n := (49600 - 1 - int(first)) // hop + 1, n - 1)
     assert 3100 - 2.5 * hop / 16 < float(ms[0, -1]) <= 3100
     for duration_s in (0.01, 0.1, 0.24):
-        short, short_ms = huggingface.get_timestamp_embeddings(
-            audio[:, : round(duration_s * 16000)], model
-        )
+        short, short_ms = hf.get_timestamp_embeddings(audio[:, : round(duration_s * 16000)], model)
         assert short.isfinite().all()
         assert float(short_ms[0, -1]) <= duration_s * 1000
 
@@ -89,23 +87,23 @@ def test_frames_are_those_of_transformers(tmp_path: Path) -> None:
     with torch.no_grad():
         out = net(inputs["input_features"], output_hidden_states=True)
     for layer, expected in ((-1, out.last_hidden_state), (0, out.hidden_states[0])):
-        model = huggingface.load_model(str(folder), layer=layer)
-        found, _ = huggingface.get_timestamp_embeddings(audio, model)
+        model = hf.load_model(str(folder), layer=layer)
+        found, _ = hf.get_timestamp_embeddings(audio, model)
         assert torch.allclose(found, expected[:, : found.shape[1]], rtol=1e-3, atol=1e-4)
 
 
 def test_long_clips_are_cut_on_the_measured_grid(tmp_path: Path) -> None:
     folder = _saved("parakeet_encoder", tmp_path)
-    model = huggingface.load_model(str(folder), layer=0, window_s=5.0)
+    model = hf.load_model(str(folder), layer=0, window_s=5.0)
     audio = torch.from_numpy(noise(1, 17.0, 16000))
     windows = model.tower.windows(audio.shape[1])
     assert len(windows) > 4
     assert all(window.start % 1280 == 0 for window in windows)
-    found, ms = huggingface.get_timestamp_embeddings(audio, model)
+    found, ms = hf.get_timestamp_embeddings(audio, model)
     first = float(model.tower.frames.first) / 16
     assert ms[0].numpy() == pytest.approx([first + 80 * n for n in range(ms.shape[1])], abs=1e-3)
-    whole = huggingface.load_model(str(folder), layer=0)
-    expected, _ = huggingface.get_timestamp_embeddings(audio, whole)
+    whole = hf.load_model(str(folder), layer=0)
+    expected, _ = hf.get_timestamp_embeddings(audio, whole)
     # Windows are normalised one by one, so their frames are close to the whole clip's, not equal.
     likeness = torch.nn.functional.cosine_similarity(found, expected, dim=2)
     late = torch.nn.functional.cosine_similarity(found[:, 1:], expected[:, :-1], dim=2)
@@ -136,12 +134,12 @@ def test_a_known_architecture_is_measured_where_its_convolutions_are() -> None:
 
 def test_a_layer_that_is_not_there_is_refused(tmp_path: Path) -> None:
     folder = _saved("speech_to_text", tmp_path / "three")
-    with pytest.raises(ModelError, match=r"^There is no layer 3: the model has 0 to 2"):
-        huggingface.load_model(str(folder), layer=3)
+    with pytest.raises(UnusableError, match=r"^There is no layer 3: the model has 0 to 2"):
+        hf.load_model(str(folder), layer=3)
     # Its output is half as long as its layers' states.
     folder = _saved("qwen2_audio_encoder", tmp_path / "one")
-    with pytest.raises(ModelError, match="gives no states of single layers; leave layer at -1"):
-        huggingface.load_model(str(folder), layer=1)
+    with pytest.raises(UnusableError, match="gives no states of single layers; leave layer at -1"):
+        hf.load_model(str(folder), layer=1)
 
 
 def test_a_model_of_text_is_refused_whatever_its_extractor(tmp_path: Path) -> None:
@@ -150,8 +148,8 @@ def test_a_model_of_text_is_refused_whatever_its_extractor(tmp_path: Path) -> No
     )
     transformers.BertModel(config).save_pretrained(tmp_path)
     transformers.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match=r"'bert' model, .* can't be measured: BertModel fails"):
-        huggingface.load_model(str(tmp_path))
+    with pytest.raises(UnusableError, match=r"'bert' model, .* can't be measured: BertModel fails"):
+        hf.load_model(str(tmp_path))
 
 
 def test_frames_that_look_far_back_are_refused(tmp_path: Path) -> None:
@@ -163,12 +161,14 @@ def test_frames_that_look_far_back_are_refused(tmp_path: Path) -> None:
         torch.manual_seed(0)
         net = transformers.Wav2Vec2BertModel(config).eval()
     encoder = Encoder(net, transformers.SeamlessM4TFeatureExtractor(), 2, 2, 16)
-    with pytest.raises(ModelError, match=r"hops away from where they should|answers to what is at"):
+    with pytest.raises(
+        UnusableError, match=r"hops away from where they should|answers to what is at"
+    ):
         measured_tower(encoder, 30.0)
 
 
 def test_an_extractor_that_cuts_long_windows_says_to_make_them_shorter(tmp_path: Path) -> None:
-    model = huggingface.load_model(str(_saved("speech_to_text", tmp_path)))
+    model = hf.load_model(str(_saved("speech_to_text", tmp_path)))
     own = model.tower.encoder.extractor
 
     class Cutting:
@@ -178,5 +178,5 @@ def test_an_extractor_that_cuts_long_windows_says_to_make_them_shorter(tmp_path:
             return own([clip[:80000] for clip in clips], **options)
 
     model.tower.encoder.extractor = Cutting()
-    with pytest.raises(ModelError, match=r"125 frames for 10\.0 s .* 250 were due.*window_s"):
-        huggingface.get_timestamp_embeddings(torch.from_numpy(noise(1, 10.0, 16000)), model)
+    with pytest.raises(UnusableError, match=r"125 frames for 10\.0 s .* 250 were due.*window_s"):
+        hf.get_timestamp_embeddings(torch.from_numpy(noise(1, 10.0, 16000)), model)
