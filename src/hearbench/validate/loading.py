@@ -128,7 +128,7 @@ def check_model_kind(context: Context) -> Finding:
 
 
 def check_sample_rate(context: Context) -> Finding:
-    """Checks that the sample rate is one of the challenge's, or at least one that audio can have."""
+    """Checks that the sample rate is one of the challenge's, or at least one of audio."""
     expected = f"sample_rate, best one of {_RATES} Hz"
     said = _attribute(context, "sample_rate")
     if not said["there"]:
