@@ -211,6 +211,9 @@ def model_code(
     Args:
         scope: The scope.
         error_of: Makes the error.
+
+    Raises:
+        ModelError: The code says why the model can't be used.
     """
     with scope:
         try:
