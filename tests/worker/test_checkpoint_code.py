@@ -25,24 +25,23 @@ class Own(PretrainedConfig):
 """
 _LOAD = """
 import sys
+from hearbench.worker.checkpoints.reading import Checkpoint
 from hearbench.worker.errors import UnusableError
-from hearbench.worker.checkpoints.reading import load_net, read_config, read_extractor
-from hearbench.worker.checkpoints.reading import transformers_library
 from pathlib import Path
 
-library = transformers_library()
-folder = Path(sys.argv[1])
+checkpoint = Checkpoint(Path(sys.argv[1]))
+library = checkpoint.library
 
 def net(kind):
     config = library.Wav2Vec2Config()
     config.auto_map = {"AutoModel": "own.Own", "AutoConfig": "own.Own"}
     config.__class__ = type("Strange", (library.PretrainedConfig,), {"model_type": "strange"})
-    return load_net(library, kind, folder, config)
+    return checkpoint.network(kind, config)
 
 for name, read in (
-    ("config", lambda: read_config(library, folder)),
-    ("extractor", lambda: read_extractor(library, folder)),
-    ("net", lambda: net(library.AutoModel)),
+    ("config", checkpoint.config),
+    ("extractor", checkpoint.extractor),
+    ("net", lambda: net("AutoModel")),
 ):
     try:
         read()
@@ -76,6 +75,7 @@ def test_nobody_is_asked_and_nothing_is_run(tmp_path: Path) -> None:
     for line in refused:
         assert f"{folder} brings Python code of its own" in line
         assert "|" not in line
+        assert "unless --trust-code allows it" in line
         assert "trust_remote_code" not in line
     assert "[y/N]" not in shown
     assert not ran.exists()

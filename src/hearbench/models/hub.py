@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from hearbench.errors import DownloadError, HearError, ModelError
 
@@ -51,12 +52,13 @@ def resolve(text: str) -> Path:
 
 def _download(name: str, patterns: list[str]) -> Path:
     try:
-        import huggingface_hub as hub
+        import huggingface_hub
     except ImportError as error:
         raise HearError(
             f"{name} is no local folder, and downloading it needs the Hugging Face hub's client, "
             "which isn't installed. Install it with `pip install 'hearbench[transformers]'`."
         ) from error
+    hub: Any = huggingface_hub
     try:
         folder = hub.snapshot_download(name, allow_patterns=patterns, ignore_patterns=["*/*"])
     except (OSError, ValueError, hub.errors.HTTPError) as error:

@@ -30,6 +30,7 @@ import torch
 
 from ..errors import UnusableError
 from .families import tower_of
+from .reading import Checkpoint
 from .towers import CONTEXT_S, Tower
 
 __all__ = ["AudioEncoder", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
@@ -127,7 +128,7 @@ def load_model(
             f"window_s is {window_s}; windows overlap by {CONTEXT_S:g} s on either side, so they "
             f"last {SHORTEST_WINDOW_S:g} s at least."
         )
-    tower = tower_of(Path(model_file_path), layer, window_s)
+    tower = tower_of(Checkpoint(Path(model_file_path)), layer, window_s)
     return AudioEncoder(tower, pooling, hop_ms).eval()
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ import torch
 
 from ..errors import UnusableError
 from .measured import layers_and_width, measured_tower
-from .reading import load_net, read_config, read_extractor, transformers_library
+from .reading import Checkpoint
 from .receptive import Convolution, convolutions, stack_of
 from .towers import (
     Clap,
@@ -41,15 +40,12 @@ class Request:
     """A checkpoint and what is wanted of it.
 
     Attributes:
-        library: transformers.
-        folder: Of the checkpoint.
         config: What its config.json says.
         layer: As the user counts it, negative from the end.
         window_s: Longest audio at once, for encoders that leave that open.
     """
 
-    library: Any
-    folder: Path
+    checkpoint: Checkpoint
     config: Any
     layer: int
     window_s: float
@@ -62,12 +58,12 @@ class Request:
     def load(self, name: str, config: Any = None) -> Any:
         """The network, as a class of transformers."""
         config = self.config if config is None else config
-        return load_net(self.library, getattr(self.library, name), self.folder, config)
+        return self.checkpoint.network(name, config)
 
     def encoder(self, net: Any, n_layers: int, width: int) -> Encoder:
         """A loaded network with its extractor, at the layer that is wanted."""
         layer = _layer(self.layer, n_layers)
-        return Encoder(net, read_extractor(self.library, self.folder), layer, n_layers, width)
+        return Encoder(net, self.checkpoint.extractor(), layer, n_layers, width)
 
     def one_output(self, net: Any, width: int, why: str) -> Encoder:
         """The encoder of a network that has one output alone.
@@ -77,14 +73,13 @@ class Request:
         """
         if self.layer != -1:
             raise UnusableError(f"{why}; leave layer at -1.")
-        return Encoder(net, read_extractor(self.library, self.folder), -1, -1, width)
+        return Encoder(net, self.checkpoint.extractor(), -1, -1, width)
 
 
-def tower_of(folder: Path, layer: int, window_s: float) -> Tower:
+def tower_of(checkpoint: Checkpoint, layer: int, window_s: float) -> Tower:
     """Loads a checkpoint.
 
     Args:
-        folder: Of the checkpoint.
         layer: 0 is what enters the first layer, -1 what leaves the last.
         window_s: Longest audio at once, for encoders that leave that open.
 
@@ -92,8 +87,7 @@ def tower_of(folder: Path, layer: int, window_s: float) -> Tower:
         UnusableError: No audio encoder that can be placed in time, no such layer, an incomplete
             checkpoint, or transformers isn't installed.
     """
-    library = transformers_library()
-    request = Request(library, folder, read_config(library, folder), layer, window_s)
+    request = Request(checkpoint, checkpoint.config(), layer, window_s)
     build = FAMILIES.get(request.kind)
     if build is None:
         config = request.config
@@ -150,7 +144,7 @@ def _waveform(request: Request) -> Tower:
     net = request.load("AutoModel")
     if getattr(net, "main_input_name", "input_values") != "input_values":
         raise UnusableError(
-            f"{request.folder} is a {request.kind!r} model, which doesn't take samples."
+            f"{request.checkpoint.folder} is a {request.kind!r} model, which doesn't take samples."
         )
     encoder = request.encoder(net, int(config.num_hidden_layers), int(config.hidden_size))
     layers = convolutions(config.conv_kernel, config.conv_stride)
@@ -199,9 +193,9 @@ def _codec(
 
 
 def _measured(request: Request) -> Tower:
-    kind, folder = request.kind, request.folder
+    kind, folder = request.kind, request.checkpoint.folder
     try:
-        extractor = read_extractor(request.library, folder)
+        extractor = request.checkpoint.extractor()
     except UnusableError as error:
         raise UnusableError(
             f"{folder} is a {kind!r} model. Supported are {', '.join(FAMILIES)}, others with "
@@ -228,9 +222,9 @@ def _known_families_named(request: Request) -> Iterator[None]:
         yield
     except UnusableError as error:
         raise UnusableError(
-            f"{request.folder} is a {request.kind!r} model, which hearbench doesn't know, and what "
-            f"it does to time can't be measured: {error}.\nSupported are {', '.join(FAMILIES)}. "
-            "Wrap another model in a module of your own."
+            f"{request.checkpoint.folder} is a {request.kind!r} model, which hearbench doesn't "
+            f"know, and what it does to time can't be measured: {error}.\nSupported are "
+            f"{', '.join(FAMILIES)}. Wrap another model in a module of your own."
         ) from error
 
 

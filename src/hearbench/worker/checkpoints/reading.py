@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +16,13 @@ import torch
 
 from ..errors import UnusableError
 
-__all__ = ["load_net", "read_config", "read_extractor", "transformers_library"]
+__all__ = ["Checkpoint", "PlainWaveform", "transformers_library"]
 
-# Code that a checkpoint brings isn't run, and no one is asked on a terminal whether it should.
-_NO_CODE = {"local_files_only": True, "trust_remote_code": False}
 # Used in training alone, and left out of some checkpoints.
 _UNUSED_WEIGHTS = ("masked_spec_embed",)
+# From here on no version of transformers unpickles more than tensors.
+_FIRST_SAFE = (4, 36)
+_FAILURES = (OSError, ValueError, RuntimeError, KeyError, ImportError)
 
 
 def transformers_library() -> Any:
@@ -38,104 +42,229 @@ def transformers_library() -> Any:
     return transformers
 
 
-def read_config(library: Any, folder: Path) -> Any:
-    """What config.json says.
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder of transformers' ``save_pretrained``, and whether code in it may be run.
 
-    Raises:
-        UnusableError: transformers can't read it.
+    Attributes:
+        folder: Where its files are. Nothing is downloaded.
+        trust_code: Whether Python code of the checkpoint's own is run. Otherwise it isn't, and no
+            one is asked on a terminal whether it should.
     """
-    try:
-        return library.AutoConfig.from_pretrained(folder, **_NO_CODE)
-    except (OSError, ValueError, KeyError) as error:
-        _refuse_code(folder, error)
-        raise UnusableError(f"transformers can't read {folder / 'config.json'}: {error}") from error
 
+    folder: Path
+    trust_code: bool = False
 
-def read_extractor(library: Any, folder: Path) -> Any:
-    """The feature extractor that is saved beside the weights.
+    @property
+    def library(self) -> Any:
+        """The module ``transformers``.
 
-    Raises:
-        UnusableError: There is none, or none for audio.
-    """
-    try:
-        with warnings.catch_warnings():
-            # True of AST's 128 bands, with which it was trained; no one can do anything about it.
-            warnings.filterwarnings("ignore", "At least one mel filter", UserWarning)
-            extractor = library.AutoFeatureExtractor.from_pretrained(folder, **_NO_CODE)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        _refuse_code(folder, error)
-        raise UnusableError(
-            f"{folder} has no feature extractor that transformers can read, which says the "
-            f"sample rate and how audio is scaled: {error}\nSave it into the same folder with its "
-            "own save_pretrained, or add preprocessor_config.json."
-        ) from error
-    if not hasattr(extractor, "sampling_rate"):
-        raise UnusableError(
-            f"{folder} has the feature extractor {type(extractor).__name__}, which isn't for "
-            "audio: it has no sampling_rate."
+        Raises:
+            UnusableError: It isn't installed.
+        """
+        return transformers_library()
+
+    @property
+    def _own_files_only(self) -> dict[str, Any]:
+        return {"local_files_only": True, "trust_remote_code": self.trust_code}
+
+    def config(self) -> Any:
+        """What config.json says.
+
+        Raises:
+            UnusableError: transformers can't read it.
+        """
+        self._refuse_code_from_elsewhere()
+        try:
+            return self.library.AutoConfig.from_pretrained(self.folder, **self._own_files_only)
+        except _FAILURES as error:
+            self._refuse_code(error)
+            raise UnusableError(
+                f"transformers {self.library.__version__} can't read "
+                f"{self.folder / 'config.json'}: {error}"
+            ) from error
+
+    def extractor(self) -> Any:
+        """The feature extractor that is saved beside the weights.
+
+        A model of the checkpoint's own code that has none takes samples as they are, at the rate
+        that its configuration names.
+
+        Raises:
+            UnusableError: There is none, or none for audio.
+        """
+        try:
+            with warnings.catch_warnings():
+                # True of AST's 128 bands, with which it was trained; no one can change it.
+                warnings.filterwarnings("ignore", "At least one mel filter", UserWarning)
+                extractor = self._own_extractor()
+        except _FAILURES as error:
+            self._refuse_code(error)
+            plain = self._plain_waveform()
+            if plain is not None:
+                return plain
+            raise UnusableError(
+                f"{self.folder} has no feature extractor that transformers can read, which says "
+                f"the sample rate and how audio is scaled: {error}\nSave it into the same folder "
+                "with its own save_pretrained, or add preprocessor_config.json."
+            ) from error
+        if not hasattr(extractor, "sampling_rate"):
+            raise UnusableError(
+                f"{self.folder} has the feature extractor {type(extractor).__name__}, which isn't "
+                "for audio: it has no sampling_rate."
+            )
+        return extractor
+
+    def _own_extractor(self) -> Any:
+        if self.trust_code and "AutoProcessor" in self._auto_map("preprocessor_config.json"):
+            processor = self.library.AutoProcessor.from_pretrained(
+                self.folder, **self._own_files_only
+            )
+            return getattr(processor, "feature_extractor", processor)
+        return self.library.AutoFeatureExtractor.from_pretrained(
+            self.folder, **self._own_files_only
         )
-    return extractor
+
+    def _plain_waveform(self) -> PlainWaveform | None:
+        if not self.trust_code or not self._auto_map("config.json"):
+            return None
+        config = self.config()
+        for name in ("sampling_rate", "sample_rate"):
+            rate = getattr(config, name, None)
+            if isinstance(rate, int) and rate > 0:
+                return PlainWaveform(rate)
+        return None
+
+    def network(self, kind: str, config: Any) -> Any:
+        """A network in float32, for inference, with all of its weights.
+
+        Args:
+            kind: The class of transformers to load, such as ``AutoModel``.
+            config: Of the network, which may differ from config.json.
+
+        Raises:
+            UnusableError: It can't be loaded, or weights are missing from the checkpoint.
+        """
+        library = self.library
+        if kind == "AutoModel" and self.trust_code:
+            kind = _published_class(self._auto_map("config.json"))
+        try:
+            with _quiet(library):
+                net, info = getattr(library, kind).from_pretrained(
+                    self.folder,
+                    config=config,
+                    **self._own_files_only,
+                    **self._how_weights_are_read(),
+                    output_loading_info=True,
+                )
+        except _FAILURES as error:
+            self._refuse_code(error)
+            raise UnusableError(
+                f"transformers {library.__version__} can't load {self.folder}: {error}"
+            ) from error
+        missing = sorted(key for key in info["missing_keys"] if not key.endswith(_UNUSED_WEIGHTS))
+        if missing:
+            raise UnusableError(
+                f"{self.folder} is no complete {config.model_type!r} checkpoint: {len(missing)} "
+                f"weights are missing, such as {missing[0]}, and would be random."
+            )
+        return net.float().eval()
+
+    def _how_weights_are_read(self) -> dict[str, Any]:
+        """Keywords of ``from_pretrained``, some of which older versions have by other names.
+
+        Raises:
+            UnusableError: This version would run what is pickled in the weights.
+        """
+        library = self.library
+        version = tuple(int(part) for part in library.__version__.split(".")[:2])
+        known = inspect.signature(library.PreTrainedModel.from_pretrained).parameters
+        has_safe = any(self.folder.glob("model*.safetensors"))
+        if not has_safe and version < _FIRST_SAFE:
+            raise UnusableError(
+                f"{self.folder} has its weights in pytorch_model.bin, of which transformers "
+                f"{library.__version__} unpickles more than tensors. Use a later one, or "
+                "save the weights as safetensors."
+            )
+        how: dict[str, Any] = {"dtype" if version >= (4, 56) else "torch_dtype": torch.float32}
+        if "weights_only" in known:
+            how["weights_only"] = True
+        return how
+
+    def _auto_map(self, name: str) -> dict[str, Any]:
+        """Classes of the checkpoint's own code that one of its files names."""
+        path = self.folder / name
+        try:
+            said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        except (OSError, ValueError):
+            return {}  # transformers says what is wrong with it
+        found = said.get("auto_map") if isinstance(said, dict) else None
+        return found if isinstance(found, dict) else {}
+
+    def _refuse_code_from_elsewhere(self) -> None:
+        """Fails where trusted code is that of another repository, which no digest covers.
+
+        Raises:
+            UnusableError: It is.
+        """
+        if not self.trust_code:
+            return
+        for name in ("config.json", "preprocessor_config.json"):
+            places = [str(place) for place in self._auto_map(name).values() if "--" in str(place)]
+            if places:
+                raise UnusableError(
+                    f"{self.folder / name} takes code from another repository, "
+                    f"{places[0].split('--')[0]}, which wouldn't be part of what the model is "
+                    "known by. Put its .py files beside the weights, and leave the repository out "
+                    "of auto_map."
+                )
+
+    def _refuse_code(self, error: Exception) -> None:
+        """Fails in one sentence where that is why transformers refuses.
+
+        Raises:
+            UnusableError: It is.
+        """
+        if isinstance(error, ValueError) and "trust_remote_code" in str(error):
+            raise UnusableError(
+                f"{self.folder} brings Python code of its own, which isn't run unless --trust-code "
+                "allows it. Read the code first; it then runs in a process of its own, which "
+                "--sandbox walls in."
+            ) from error
 
 
-def load_net(library: Any, kind: Any, folder: Path, config: Any) -> Any:
-    """A network in float32, for inference, with all of its weights.
+class PlainWaveform:
+    """What stands for a feature extractor where a model takes samples as they are.
 
     Args:
-        library: transformers.
-        kind: The class to load, such as ``library.AutoModel``.
-        folder: Of the checkpoint.
-        config: Of the network, which may differ from config.json.
-
-    Raises:
-        UnusableError: It can't be loaded, or weights are missing from the checkpoint.
+        sampling_rate: In Hz.
     """
-    try:
-        with _quiet(library):
-            net, info = kind.from_pretrained(
-                folder,
-                config=config,
-                **_NO_CODE,
-                # Of a pytorch_model.bin nothing but tensors is unpickled.
-                weights_only=True,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
-        _refuse_code(folder, error)
-        raise UnusableError(f"transformers can't load {folder}: {error}") from error
-    missing = sorted(key for key in info["missing_keys"] if not key.endswith(_UNUSED_WEIGHTS))
-    if missing:
-        raise UnusableError(
-            f"{folder} is no complete {config.model_type!r} checkpoint: {len(missing)} weights "
-            f"are missing, such as {missing[0]}, and would be random."
-        )
-    return net.eval()
+
+    def __init__(self, sampling_rate: int) -> None:
+        self.sampling_rate = sampling_rate
+
+    def __call__(self, clips: list[Any], **_: Any) -> dict[str, torch.Tensor]:
+        """Clips of one length as (n, samples)."""
+        return {"input_values": torch.stack([torch.as_tensor(clip) for clip in clips])}
 
 
-def _refuse_code(folder: Path, error: Exception) -> None:
-    """Fails in one sentence where that is why transformers refuses, whose advice doesn't help here.
-
-    Raises:
-        UnusableError: It is.
-    """
-    if isinstance(error, ValueError) and "trust_remote_code" in str(error):
-        raise UnusableError(
-            f"{folder} brings Python code of its own, which hearbench doesn't run: choose a "
-            "checkpoint of an architecture that transformers has itself, or wrap this one as a "
-            "module of the HEAR API and run it in the sandbox."
-        ) from error
+def _published_class(auto_map: dict[str, Any]) -> str:
+    """The class that a checkpoint's own code offers: the bare model, or one with a head."""
+    heads = [name for name in auto_map if name.startswith("AutoModelFor")]
+    return "AutoModel" if "AutoModel" in auto_map or not heads else heads[0]
 
 
 @contextmanager
 def _quiet(library: Any) -> Iterator[None]:
     """Without transformers' progress bars and its report of weights that aren't needed."""
     logging = library.logging
-    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    verbosity = logging.get_verbosity()
+    is_shown = getattr(logging, "is_progress_bar_enabled", lambda: True)()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
-        if shown:
+        if is_shown:
             logging.enable_progress_bar()
