@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers_preloaded import preloaded_programs
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
@@ -28,6 +30,12 @@ hypothesis_settings.register_profile(
     "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 hypothesis_settings.load_profile("untimed")
+
+
+def pytest_collection_finish() -> None:
+    """Spares the modules and the tests from being looked through for garbage at each collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,6 +59,20 @@ def shared() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip(f"no real data: {folder} is not there; set HEARBENCH_SHARED")
     return folder
+
+
+@pytest.fixture(scope="session")
+def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a ``python`` and a ``hearbench`` that begin with torch imported."""
+    with preloaded_programs(tmp_path_factory.mktemp("preloaded")) as folder:
+        yield folder
+
+
+@pytest.fixture
+def quick_python(preloaded: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The one of the preloaded programs, which also is ``sys.executable`` in the test."""
+    monkeypatch.setattr(sys, "executable", str(preloaded / "python"))
+    return preloaded / "python"
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -23,12 +22,11 @@ def blocks(language: str) -> list[str]:
     return [text for found, text in _BLOCK.findall(README) if found == language]
 
 
-def run(command: list[str], folder: Path) -> str:
-    """Runs a command there with this environment's hearbench; what it prints."""
-    own = Path(sys.executable).parent
+def run(command: list[str], folder: Path, programs: Path) -> str:
+    """Runs a command there with the hearbench of a folder of programs; what it prints."""
     environment = {
         **os.environ,
-        "PATH": f"{own}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "HEARBENCH_CACHE": str(folder / "cache"),
         "HEARBENCH_DEVICE": "cpu",
     }
@@ -40,16 +38,17 @@ def run(command: list[str], folder: Path) -> str:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="its commands are for a POSIX shell")
-def test_the_readme_to_the_letter(tmp_path: Path) -> None:
+def test_the_readme_to_the_letter(tmp_path: Path, preloaded: Path) -> None:
     model, program = blocks("python")
     (tmp_path / "my_model.py").write_text(model, "utf-8")
-    shown = "".join(run(["sh", "-eu", "-c", text], tmp_path) for text in blocks("bash"))
+    shown = "".join(run(["sh", "-eu", "-c", text], tmp_path, preloaded) for text in blocks("bash"))
     assert "valid" in shown
     assert "notes-1.0.0-demo" in shown
     assert "GURA Fuse Cat H+w+C" in shown
     assert (tmp_path / "results/my_model/yard-1.0.0-demo/result.json").is_file()
     (tmp_path / "program.py").write_text(program, "utf-8")
-    found = re.search(r"pitch_acc +([\d.]+) \(", run([sys.executable, "program.py"], tmp_path))
+    printed = run(["python", "program.py"], tmp_path, preloaded)
+    found = re.search(r"pitch_acc +([\d.]+) \(", printed)
     assert found
     # Of 24 notes a spectrum tells many apart, and no guess does.
     assert 0.3 < float(found[1]) <= 1

@@ -51,14 +51,34 @@ def steps(page: str) -> list[Step]:
     return found
 
 
+def variables(programs: Path, folder: Path) -> dict[str, str]:
+    """Those with which a folder's `python` and `hearbench` are found, and a cache of their own."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("HEARBENCH_")}
+    return {
+        **kept,
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "HEARBENCH_CACHE": str(folder / "cache"),
+        "HEARBENCH_DEVICE": "cpu",
+        "COLUMNS": "100",
+        # Tests run beside each other, and threads of all would only wait for each other.
+        "OMP_NUM_THREADS": "1",
+    }
+
+
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path: Path, preloaded: Path) -> dict[str, str]:
+    """Variables for tutorials that install nothing."""
+    return variables(preloaded, tmp_path)
+
+
+@pytest.fixture
+def own_environment(tmp_path: Path) -> dict[str, str]:
     """Variables with which `python` and `hearbench` are those of an environment of its own.
 
     What the tutorial installs goes there, and never among the packages of whoever runs the tests.
     """
     own = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", own], check=True)
+    subprocess.run([sys.executable, "-m", "venv", own], check=True)
     packages = next(own.glob("lib/python*/site-packages"))
     seen = [path for path in sys.path if path.endswith("-packages")]
     (packages / "seen.pth").write_text("\n".join([*seen, str(ROOT / "src")]) + "\n")
@@ -67,17 +87,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         f"#!{own}/bin/python\nimport sys\n\nfrom hearbench.cli import main\n\nsys.exit(main())\n"
     )
     program.chmod(0o755)
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("HEARBENCH_")}
-    return {
-        **kept,
-        "PATH": f"{own / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "VIRTUAL_ENV": str(own),
-        "HEARBENCH_CACHE": str(tmp_path / "cache"),
-        "HEARBENCH_DEVICE": "cpu",
-        "COLUMNS": "100",
-        # Tests run beside each other, and threads of all would only wait for each other.
-        "OMP_NUM_THREADS": "1",
-    }
+    return {**variables(own / "bin", tmp_path), "VIRTUAL_ENV": str(own)}
 
 
 def words(text: str) -> Iterator[str]:
@@ -132,13 +142,11 @@ def test_tutorials_can_be_followed(page: Path, tmp_path: Path, environment: dict
 @pytest.mark.real
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
 def test_tutorials_can_be_followed_whole(
-    page: Path, tmp_path: Path, environment: dict[str, str]
+    page: Path, tmp_path: Path, own_environment: dict[str, str]
 ) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()
-    python = Path(environment["VIRTUAL_ENV"], "bin/python")
-    subprocess.run([python, "-m", "ensurepip"], env=environment, check=True, capture_output=True)
-    follow(page, folder, environment, slow=True)
+    follow(page, folder, own_environment, slow=True)
 
 
 def test_a_step_that_fails_is_seen(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -54,6 +54,12 @@ def get_scene_embeddings(audio, model):
 """
 
 
+@pytest.fixture
+def quick(preloaded: Path) -> Interpreter:
+    """This one, but for what it takes to import torch."""
+    return replace(HERE, python=preloaded / "python")
+
+
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("source"), STATS, extra=FAULTS)
@@ -69,8 +75,8 @@ def lasting(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mo
 
 
 @pytest.fixture
-def model(path: Path, workspace: Workspace) -> Iterator[Model]:
-    loaded = load_model(path, workspace=workspace, interpreter=HERE)
+def model(path: Path, workspace: Workspace, quick: Interpreter) -> Iterator[Model]:
+    loaded = load_model(path, workspace=workspace, interpreter=quick)
     yield loaded
     loaded.close()
 
@@ -104,7 +110,9 @@ def test_results_of_one_call_stay_when_the_next_is_made(lasting: Model) -> None:
     assert np.array_equal(first, before)
 
 
-def test_options_and_weights_are_handed_over(tmp_path: Path, workspace: Workspace) -> None:
+def test_options_and_weights_are_handed_over(
+    tmp_path: Path, workspace: Workspace, quick: Interpreter
+) -> None:
     extra = """
     def load_model(model_file_path, layer=3, mode=None):
         model = Stats()
@@ -120,7 +128,7 @@ def test_options_and_weights_are_handed_over(tmp_path: Path, workspace: Workspac
     weights = tmp_path / "w.txt"
     weights.write_text("2.5")
     path = write_model(tmp_path / "s", extra=extra)
-    model = load_model(path, weights, workspace=workspace, interpreter=HERE, layer="7", mode="x")
+    model = load_model(path, weights, workspace=workspace, interpreter=quick, layer="7", mode="x")
     assert model.scene(noise(1, 0.1, 16000)).tolist() == [[2.5, 2.5, 2.5]]
     assert dict(model.options) == {"layer": 7, "mode": "x"}
     here = load_model(path, weights, workspace=workspace, layer="7", mode="x")
@@ -143,10 +151,10 @@ def test_what_ends_the_process_is_said(model: Model, what: int, message: str) ->
     assert json.dumps(str(caught.value))
 
 
-def test_a_hang_ends_and_says_where(path: Path, workspace: Workspace) -> None:
-    model = load_model(path, workspace=workspace, interpreter=replace(HERE, timeout_s=300))
+def test_a_hang_ends_and_says_where(path: Path, workspace: Workspace, quick: Interpreter) -> None:
+    model = load_model(path, workspace=workspace, interpreter=replace(quick, timeout_s=300))
     assert isinstance(model.engine.engine, Worker)
-    model.engine.engine.process.interpreter = replace(HERE, timeout_s=1)
+    model.engine.engine.process.interpreter = replace(quick, timeout_s=1)
     pid = model.engine.engine.process.pid
     with pytest.raises(
         ModelError,
@@ -207,12 +215,12 @@ def test_wrong_answers_are_refused_as_in_this_process(lasting: Model) -> None:
     ],
 )
 def test_models_that_do_not_load(
-    tmp_path: Path, workspace: Workspace, source: str, message: str
+    tmp_path: Path, workspace: Workspace, source: str, message: str, quick: Interpreter
 ) -> None:
     before = {child.pid for child in psutil.Process().children()}
     path = write_model(tmp_path, source, name="bad")
     with pytest.raises(ModelError, match=message):
-        load_model(path, workspace=workspace, interpreter=HERE)
+        load_model(path, workspace=workspace, interpreter=quick)
     assert {child.pid for child in psutil.Process().children()} <= before
 
 
@@ -265,21 +273,25 @@ def get_scene_embeddings(audio, model):
 
 
 @pytest.mark.parametrize("place", ["task", "cache"])
-def test_reading_labels_is_told_of(tmp_path: Path, workspace: Workspace, place: str) -> None:
+def test_reading_labels_is_told_of(
+    tmp_path: Path, workspace: Workspace, place: str, quick: Interpreter
+) -> None:
     """Also where the model hides that it was refused."""
     task = load_task(make_scene_task(tmp_path / "tasks"), workspace=workspace)
     folder = task.folder if place == "task" else workspace.cache_dir
     folder.mkdir(exist_ok=True)
     path = write_model(tmp_path / "m", STATS, extra=READS.format(folder=str(folder)))
-    model = load_model(path, workspace=workspace, interpreter=HERE)
+    model = load_model(path, workspace=workspace, interpreter=quick)
     with pytest.raises(ModelError, match=f"tried to read {folder}.*belongs to the benchmark"):
         embed(model, task, workspace=workspace)
 
 
-def test_a_task_is_embedded_as_in_this_process(tmp_path: Path, workspace: Workspace) -> None:
+def test_a_task_is_embedded_as_in_this_process(
+    tmp_path: Path, workspace: Workspace, quick: Interpreter
+) -> None:
     task = load_task(make_scene_task(tmp_path / "tasks"), workspace=workspace)
     path = write_model(tmp_path / "m")
-    there = load_model(path, workspace=workspace, interpreter=HERE)
+    there = load_model(path, workspace=workspace, interpreter=quick)
     here = load_model(path, workspace=workspace)
     stores = [embed(model, task, workspace=workspace) for model in (there, here)]
     assert stores[0].folder != stores[1].folder
@@ -382,17 +394,23 @@ ITEM = {"facts": ["x", "float32", [2, 3], "cpu", False, True], "dtype": "<f4", "
     ],
 )
 def test_answers_that_can_not_be_are_no_arrays(
-    path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, forged: dict[str, object]
+    path: Path,
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    forged: dict[str, object],
+    quick: Interpreter,
 ) -> None:
-    process = OtherProcess(HERE, "forger")
+    process = OtherProcess(quick, "forger")
     monkeypatch.setattr(process, "ask", lambda *_, **__: forged)
     with pytest.raises(ModelError, match="can't be understood during get_scene_embeddings"):
         Worker(process, "cpu").call("get_scene_embeddings", noise(2, 0.1, 16000))
     assert not psutil.pid_exists(process.pid)
 
 
-def test_arrays_that_were_never_written_take_no_memory(path: Path, workspace: Workspace) -> None:
-    limited = replace(HERE, memory_gb=1.0)
+def test_arrays_that_were_never_written_take_no_memory(
+    path: Path, workspace: Workspace, quick: Interpreter
+) -> None:
+    limited = replace(quick, memory_gb=1.0)
     model = load_model(path, workspace=workspace, interpreter=limited)
     assert isinstance(model.engine.engine, Worker)
     process = model.engine.engine.process
@@ -433,10 +451,10 @@ def get_timestamp_embeddings(audio, model):
 
 
 def test_arrays_larger_than_the_limit_are_never_handed_over(
-    tmp_path: Path, workspace: Workspace
+    tmp_path: Path, workspace: Workspace, quick: Interpreter
 ) -> None:
     (tmp_path / "wide.py").write_text(BROADCAST)
-    limited = replace(HERE, memory_gb=1.0)
+    limited = replace(quick, memory_gb=1.0)
     model = load_model(tmp_path / "wide.py", workspace=workspace, interpreter=limited)
     assert isinstance(model.engine.engine, Worker)
     process = model.engine.engine.process

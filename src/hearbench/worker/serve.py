@@ -41,6 +41,8 @@ def main() -> None:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
+    # What a model has printed when it crashes mustn't be lost with it.
+    sys.stdout = os.fdopen(1, "w", 1, closefd=False, errors="backslashreplace")
     # Where a process crashes, or is told to abort as it hangs, the last lines say where it was.
     signal.signal(signal.SIGABRT, signal.SIG_DFL)
     faulthandler.enable()
