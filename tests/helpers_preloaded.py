@@ -31,8 +31,12 @@ import threading
 import types
 import warnings
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
 
 MODULES = (
     "hearbench.cli.app",
@@ -78,6 +82,7 @@ if code < 0:
 os._exit(code)
 """
 _FIRST_FREE = 1000
+_FLAGS = ("-B", "-E", "-I", "-S")
 
 
 @contextlib.contextmanager
@@ -198,6 +203,9 @@ def _become(said: list[Any], files: list[int]) -> None:
     os.environ.clear()
     os.environ.update(variables)
     os.chdir(folder)
+    # Random numbers that nobody seeds are others in each process.
+    torch.seed()
+    np.random.seed()  # noqa: NPY002
 
 
 def _run(said: list[Any]) -> None:
@@ -205,16 +213,18 @@ def _run(said: list[Any]) -> None:
     program, arguments = said[0], [*said[1]]
     sys.executable = str(Path(program).with_name("python"))
     added = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
-    while arguments[0] in ("-B", "-E"):
-        if arguments.pop(0) == "-B":
-            sys.dont_write_bytecode = True
-        else:
-            added = []
+    flags = set(takewhile(_FLAGS.__contains__, arguments))
+    arguments = arguments[len(flags) :]
+    sys.dont_write_bytecode = "-B" in flags
+    if flags & {"-E", "-I"}:
+        added = []
     sys.path[:1] = added
-    if arguments[0] == "-m":
-        sys.argv = arguments[1:]
+    if arguments[0].startswith("-m"):
+        # The name may stand by itself.
+        module, *rest = [word for word in (arguments[0][2:], *arguments[1:]) if word]
+        sys.argv = [module, *rest]
         sys.path.insert(0, str(Path.cwd()))
-        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     elif arguments[0] == "-c":
         sys.argv = ["-c", *arguments[2:]]
         sys.path.insert(0, "")
@@ -222,6 +232,7 @@ def _run(said: list[Any]) -> None:
         exec(compile(arguments[1], "<string>", "exec"), main.__dict__)  # noqa: S102
     else:
         sys.argv = arguments
+        sys.path.insert(0, str(Path(arguments[0]).parent))
         runpy.run_path(arguments[0], run_name="__main__")
 
 

@@ -237,6 +237,7 @@ def test_an_option_without_a_value_is_refused(
     taken.stderr.fnmatch_lines(["*'quick' can't be handed to a model"])
 
 
+@pytest.mark.usefixtures("quick_python")
 def test_a_good_model_passes(pytester: pytest.Pytester) -> None:
     spec = BAD / "base.py"
     result = pytester.runpytest_subprocess(
@@ -248,6 +249,7 @@ def test_a_good_model_passes(pytester: pytest.Pytester) -> None:
     assert result.ret == 0
 
 
+@pytest.mark.usefixtures("quick_python")
 def test_a_bad_model_fails_in_the_check_of_its_fault(pytester: pytest.Pytester) -> None:
     spec = BAD / "timestamps_in_seconds.py"
     result = pytester.runpytest_subprocess(f"--hear-model={spec}", "-ktimestamp", "-rf")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import logging
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -119,8 +118,9 @@ def test_every_verb_prints_by_way_of_these() -> None:
                     assert path.name == "app.py"
 
 
-@pytest.mark.parametrize("more", [(), ("--python", sys.executable)])
-def test_what_a_model_says_of_itself(tmp_path: Path, more: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("there", [False, True])
+def test_what_a_model_says_of_itself(tmp_path: Path, there: bool, quick_python: Path) -> None:
+    more = ("--python", str(quick_python)) if there else ()
     extra = f"""
     class Loud:
         def __repr__(self):

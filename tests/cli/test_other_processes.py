@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from helpers_cli import hearbench
 from helpers_models import STATS, write_model
 
 QUICK = ("--protocol", "faster", "--grid-points", "1", "--timeout", "60")
-OWN = ("--python", sys.executable)
 
 # How a model can end its process, or answer wrongly, in the middle of a task; further ways are
 # those of tests/models/test_isolation.py.
@@ -27,7 +25,15 @@ SAID = {
 }
 
 
-def test_the_run_of_the_other_models_goes_on(task: Path, model: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def own(quick_python: Path) -> tuple[str, ...]:
+    """The option with which models get a process of their own."""
+    return "--python", str(quick_python)
+
+
+def test_the_run_of_the_other_models_goes_on(
+    task: Path, model: Path, tmp_path: Path, own: tuple[str, ...]
+) -> None:
     paths = []
     for name, code in BAD.items():
         body = code.format(labels=str(task / "test.json"))
@@ -36,7 +42,7 @@ def test_the_run_of_the_other_models_goes_on(task: Path, model: Path, tmp_path: 
     out = tmp_path / "out"
     answer = hearbench(
         *("evaluate", *paths[:2], model, *paths[2:], "--task", task, "--out", out),
-        *(*QUICK, *OWN, "--json"),
+        *(*QUICK, *own, "--json"),
     )
     assert answer.code == 2
     assert [found["model"] for found in answer.json["results"]] == ["stats"]
@@ -48,9 +54,11 @@ def test_the_run_of_the_other_models_goes_on(task: Path, model: Path, tmp_path: 
     assert sorted(item.name for item in out.iterdir()) == ["stats"]
 
 
-def test_the_scores_are_those_of_this_process(task: Path, model: Path, tmp_path: Path) -> None:
+def test_the_scores_are_those_of_this_process(
+    task: Path, model: Path, tmp_path: Path, own: tuple[str, ...]
+) -> None:
     scores = []
-    for name, more in (("here", ()), ("there", OWN)):
+    for name, more in (("here", ()), ("there", own)):
         answer = hearbench(
             *("evaluate", model, "--task", task, "--out", tmp_path, "--name", name),
             *(*QUICK[:-2], *more, "--json"),
@@ -61,8 +69,8 @@ def test_the_scores_are_those_of_this_process(task: Path, model: Path, tmp_path:
     assert scores[0] == scores[1]
 
 
-def test_embed_takes_them_too(task: Path, model: Path) -> None:
-    answer = hearbench("embed", model, "--task", task, *OWN, "--json")
+def test_embed_takes_them_too(task: Path, model: Path, own: tuple[str, ...]) -> None:
+    answer = hearbench("embed", model, "--task", task, *own, "--json")
     assert answer.code == 0, answer.stderr
     assert answer.json["embeddings"][0]["clips"] == 36
 

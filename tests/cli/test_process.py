@@ -66,6 +66,7 @@ def test_streams_of_a_real_process(task: Path, tmp_path: Path) -> None:
     assert "of old" not in done.stderr
 
 
+@pytest.mark.usefixtures("quick_python")
 def test_bugs_keep_their_traceback(task: Path, tmp_path: Path) -> None:
     code = (
         "import hearbench, hearbench.cli.app as a\n"

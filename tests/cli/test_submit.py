@@ -31,6 +31,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
+@pytest.mark.usefixtures("quick_python")
 def test_from_the_skeleton_to_a_checked_submission(package: Path, tmp_path: Path) -> None:
     task = make_scene_task(tmp_path, name="tones")
     out = tmp_path / "submission"
@@ -76,6 +77,7 @@ def test_from_the_skeleton_to_a_checked_submission(package: Path, tmp_path: Path
     assert file.read_bytes()[:4] == b"PAR1"
 
 
+@pytest.mark.usefixtures("quick_python")
 def test_a_model_that_is_not_valid_is_not_evaluated(package: Path, tmp_path: Path) -> None:
     path = package / "src" / "my_model" / "hear.py"
     path.write_text(path.read_text().replace("50.0 * torch", "0.05 * torch"))

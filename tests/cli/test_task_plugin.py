@@ -30,6 +30,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
+pytestmark = pytest.mark.usefixtures("quick_python")
+
+
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     """Twelve chirps up and twelve down, by six birds."""

@@ -13,6 +13,8 @@ import pytest
 from helpers_cli import hearbench
 from helpers_models import STATS, write_model
 
+pytestmark = pytest.mark.usefixtures("quick_python")
+
 FAILS = """
 def load_model(path=""):
     raise KeyError("layer")

@@ -51,6 +51,7 @@ def test_the_example_is_shown_whole() -> None:
     assert source == EXAMPLE.read_text()
 
 
+@pytest.mark.usefixtures("quick_python")
 def test_the_commands_that_try_it_run(tmp_path: Path) -> None:
     text = section("Wrapping your own model")
     shown, click = blocks(text, "python")
@@ -89,6 +90,7 @@ def get_scene_embeddings(audio, model):
 """
 
 
+@pytest.mark.usefixtures("quick_python")
 def test_the_click_is_found_whatever_the_frames_near_the_ends_are(tmp_path: Path) -> None:
     _, click = blocks(section("Wrapping your own model"), "python")
     (tmp_path / "my_encoder.py").write_text(PADDED)

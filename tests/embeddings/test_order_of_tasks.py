@@ -143,6 +143,7 @@ def test_as_each_model_alone_on_each_task(
     assert found == {name: alone[name] for name in found}
 
 
+@pytest.mark.usefixtures("quick_python")
 def test_another_process_is_begun_anew(place: Path, tmp_path: Path, workspace: Workspace) -> None:
     there = Interpreter(Path(sys.executable))
     found = []
@@ -193,6 +194,7 @@ def test_a_source_that_changes_meanwhile(tmp_path: Path, workspace: Workspace) -
         model.renew()
 
 
+@pytest.mark.usefixtures("quick_python")
 def test_code_that_runs_once_in_a_process_goes_on_in_another(
     tmp_path: Path, workspace: Workspace
 ) -> None:

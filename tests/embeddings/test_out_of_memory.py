@@ -103,6 +103,7 @@ def test_events_keep_their_frames(tmp_path: Path, workspace: Workspace) -> None:
             assert np.array_equal(ours[2], theirs[2])
 
 
+@pytest.mark.usefixtures("quick_python")
 def test_a_model_in_a_process_of_its_own(
     tmp_path: Path, workspace: Workspace, task: PreparedTask
 ) -> None:

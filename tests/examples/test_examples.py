@@ -51,6 +51,7 @@ def run(command: list[object], folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.usefixtures("quick_python")
 def test_models_are_compared(folder: Path) -> None:
     task = folder / "tasks/strokes-1.0.0-demo"
     shown = run([EXAMPLES / "compare_models.py", "my_model.py", "--tasks", task], folder)
@@ -62,6 +63,7 @@ def test_models_are_compared(folder: Path) -> None:
     assert 0.25 < float(score) <= 1
 
 
+@pytest.mark.usefixtures("quick_python")
 def test_a_network_is_evaluated_in_its_training(folder: Path) -> None:
     train, *tasks = (folder / f"tasks/{name}-1.0.0-demo" for name in ("strokes", "notes", "layers"))
     command = [EXAMPLES / "train_and_evaluate.py", "--train", train, "--tasks", *tasks]
@@ -79,6 +81,7 @@ def test_a_network_is_evaluated_in_its_training(folder: Path) -> None:
     assert run(command, folder) == shown
 
 
+@pytest.mark.usefixtures("quick_python")
 def test_errors_are_found(folder: Path) -> None:
     task = folder / "tasks/notes-1.0.0-demo"
     answer = hearbench(

@@ -20,7 +20,11 @@ from hearbench.models.loading import load_model
 from hearbench.workspace import Workspace
 
 Floats = npt.NDArray[np.float32]
-HERE = Interpreter(Path(sys.executable), timeout_s=60)
+
+
+@pytest.fixture
+def quick(quick_python: Path) -> Interpreter:
+    return Interpreter(quick_python, timeout_s=60)
 
 
 @pytest.fixture(autouse=True)
@@ -40,11 +44,13 @@ def reading(place: Path, code: str, workspace: Workspace, **options: Any) -> str
 DEFINE = "def load_model(path='', word='', ck='', folder='', n=0.0):\n"
 
 
-def test_a_plain_model_is_its_source(tmp_path: Path, workspace: Workspace) -> None:
+def test_a_plain_model_is_its_source(
+    tmp_path: Path, workspace: Workspace, quick: Interpreter
+) -> None:
     model = load_model(write_model(tmp_path), workspace=workspace)
     assert model.seen.identity() == {}
     assert model.digest_of("scene") == model.digest == model.digest_of("event")
-    there = load_model(write_model(tmp_path), workspace=workspace, interpreter=HERE)
+    there = load_model(write_model(tmp_path), workspace=workspace, interpreter=quick)
     try:
         assert there.seen.identity() == {}
         assert there.digest_of("scene") == there.digest
@@ -220,7 +226,7 @@ def test_folders_with_links(tmp_path: Path) -> None:
 
 
 def test_another_process_tells_the_same(
-    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, quick: Interpreter
 ) -> None:
     (tmp_path / "w.txt").write_text("1")
     (tmp_path / "lazy.py").write_text("G = 1")
@@ -250,7 +256,7 @@ def get_scene_embeddings(audio, model):
         finally:
             model.close()
 
-    for interpreter in (None, HERE):
+    for interpreter in (None, quick):
         first = both(interpreter)
         assert both(interpreter) == first
         (tmp_path / "na_med.py").write_text("G = 2")

@@ -83,6 +83,7 @@ def test_a_quirky_model_runs(
         assert not np.allclose(scene[0], scene[1], atol=1e-6)
 
 
+@pytest.mark.usefixtures("quick_python")
 @pytest.mark.parametrize(
     "quirk",
     [

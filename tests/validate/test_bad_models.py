@@ -136,6 +136,7 @@ def in_a_process(
     return validated(bad, workspace, interpreter=interpreter, only=only)
 
 
+@pytest.mark.usefixtures("quick_python")
 @pytest.mark.parametrize(
     "bad",
     [bad for bad in MODELS if bad.process and bad.name not in LIKE_THE_ISOLATIONS],

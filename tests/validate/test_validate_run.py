@@ -19,6 +19,8 @@ from hearbench.validate import CHECKS, Report, validate_model
 from hearbench.validate.remedies import RAISED, remedy_for
 from hearbench.workspace import Workspace
 
+pytestmark = pytest.mark.usefixtures("quick_python")
+
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
