@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hearbench.models.other_process import CallFailedError
-from hearbench.models.shared_arrays import open_places
+from hearbench.models.other_process import CallFailedError, open_places
 from hearbench.worker.arrays import SharedArrays
 from hearbench.worker.session import Session, SessionError
 

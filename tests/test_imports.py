@@ -60,19 +60,14 @@ LAYERS = (
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 # What loads and calls models, of which no baseline knows anything.
 MACHINERY = {
-    *("engine", "finding", "given", "loaded", "loading", "object_content", "options"),
+    *("engine", "finding", "given", "loaded", "loading", "options"),
     *("model", "ref", "source"),
     *("fingerprint", "identity", "reading"),
     *(
         "answers",
-        "editable",
         "environments",
-        "installable",
-        "interpreter",
         "isolation",
         "other_process",
-        "pipes",
-        "shared_arrays",
         "pythons",
         "sandbox",
     ),

@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 
 from hearbench.embeddings.compute import embed
 from hearbench.errors import ModelError
+from hearbench.models.given import ObjectContent, content_of
 from hearbench.models.loaded import Interpreter
 from hearbench.models.loading import load_model
-from hearbench.models.object_content import ObjectContent, content_of
 from hearbench.tasks.store import PreparedTask, load_task
 from hearbench.workspace import Workspace
 

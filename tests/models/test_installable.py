@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hearbench.errors import ModelError
-from hearbench.models.installable import installable
+from hearbench.models.environments import installable
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from hearbench.models.pipes import Lines, Tail
+from hearbench.models.other_process import Lines, Tail
 
 
 def test_lines_come_one_by_one_and_then_none() -> None:

@@ -22,7 +22,7 @@ import pytest
 from helpers_models import noise, write_model
 
 from hearbench.errors import HearError, ModelError
-from hearbench.models import shared_arrays
+from hearbench.models import other_process
 from hearbench.models.loaded import Interpreter
 from hearbench.models.loading import load_model
 from hearbench.models.other_process import CallFailedError, OtherProcess
@@ -387,7 +387,7 @@ def test_a_model_can_change_nothing_of_the_system(
     assert {"PATH", "HOME", "TMPDIR", "OMP_NUM_THREADS"} <= {*found.pop("environment")}
     assert found.pop("privileges") == ["1"]
     # The places of arrays, and the pipes to this process: all the descriptors that it got.
-    places = {str(shared_arrays._folder() or tempfile.gettempdir()), "pipe"}
+    places = {str(other_process._folder() or tempfile.gettempdir()), "pipe"}
     assert {re.sub(r"/?#\d+$", "", file) for file in found.pop("files")} <= places
     assert found == {"user": os.geteuid()}
 

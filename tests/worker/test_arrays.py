@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from hearbench.models.shared_arrays import open_places
+from hearbench.models.other_process import open_places
 from hearbench.worker.arrays import SharedArrays
 
 

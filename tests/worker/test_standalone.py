@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import hearbench.worker
-from hearbench.models.shared_arrays import open_places
+from hearbench.models.other_process import open_places
 
 FOLDER = Path(hearbench.worker.__file__).parent
 FILES = sorted(FOLDER.rglob("*.py"))

@@ -144,7 +144,6 @@ def _load_object(
 ) -> Model:
     # Only needed for objects, and brings torch along.
     from hearbench.models import given as g
-    from hearbench.models.object_content import content_of, kept_weights
 
     spec = given.__name__ if isinstance(given, ModuleType) else kind_of(given)
     called = _UNSAFE.sub("_", spec.rpartition(".")[2] if name is None else str(name)).strip("_.")
@@ -166,7 +165,7 @@ def _load_object(
             positional = signature.positional(str(weights) if weights else None, options)
             loaded = api.load_model(*positional, **handed_over(options))
             parts = [loaded, *(getattr(given, function) for function in API_FUNCTIONS), given]
-        content = content_of(*parts)
+        content = g.content_of(*parts)
         attributes = SimpleNamespace(**{key: _read(loaded, key) for key in _ATTRIBUTES})
         if api is None:
             backend = g.backend_for(loaded, content.modules, device)
@@ -207,7 +206,7 @@ def _load_object(
         weights_digest=weights_digest,
         source_digest=content.source,
         n_weights=n_weights,
-        engine=Given(engine, functools.partial(kept_weights, content.modules)),
+        engine=Given(engine, functools.partial(g.kept_weights, content.modules)),
         seen=Seen(unseen=content.unseen),
     )
 

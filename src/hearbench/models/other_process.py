@@ -3,6 +3,10 @@
 It runs the code of ``hearbench.worker``, which needs numpy and the model's framework there, and
 nothing of hearbench. Commands and answers are lines of JSON. Whatever it does, it becomes one error
 with the last lines that it printed.
+
+Arrays lie in files without a name, of which both processes hold descriptors: nothing else can open
+them, and they are gone with the last process that holds them, however it ends. The other side maps
+them. This one reads and writes, as a map of a file that the other truncates would end this process.
 """
 
 from __future__ import annotations
@@ -10,11 +14,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -26,13 +34,20 @@ import hearbench.worker
 from hearbench.errors import ModelError
 from hearbench.files import SYNTAX_ERRORS
 from hearbench.models.answers import FORMS, Fault, Form, Violations
-from hearbench.models.interpreter import describe_interpreter
 from hearbench.models.loaded import Interpreter
-from hearbench.models.pipes import Lines, Tail
-from hearbench.models.shared_arrays import open_places, read_shared, write_shared
+from hearbench.models.pythons import describe_interpreter
 from hearbench.printable import printable
+from hearbench.worker.arrays import PLACES
 
-__all__ = ["CallFailedError", "EndedWhy", "OtherProcess", "ProcessEndedError"]
+__all__ = [
+    "CallFailedError",
+    "EndedWhy",
+    "Lines",
+    "OtherProcess",
+    "ProcessEndedError",
+    "Tail",
+    "open_places",
+]
 
 # From where it lies, under a name of its own, and with nothing of hearbench around it.
 _BOOT = (
@@ -240,7 +255,7 @@ class OtherProcess:
             OSError: There is no room.
         """
         self.check_alive()
-        write_shared(self._places["audio"], audio)
+        _write_shared(self._places["audio"], audio)
 
     def take(self, name: str, dtype: str, shape: Sequence[int]) -> npt.NDArray[np.generic]:
         """A copy of the array that the process says to have left.
@@ -249,7 +264,7 @@ class OtherProcess:
             OSError, ValueError, TypeError, OverflowError: There is no such array.
         """
         self.check_alive()
-        return read_shared(self._places[name], dtype, shape, self._most_bytes or None)
+        return _read_shared(self._places[name], dtype, shape, self._most_bytes or None)
 
     def check_alive(self) -> None:
         """Fails if the process was ended.
@@ -375,3 +390,167 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _close(files: Sequence[int]) -> None:
     for file in files:
         os.close(file)
+
+
+_LONGEST_LINE_BYTES = 4 << 20
+_KEPT_BYTES = 16 << 10
+_MOST_WAITING = 4
+_SHOWN_LINES, _SHOWN_COLUMNS = 20, 300
+
+
+class Lines:
+    """Lines of a pipe, read by a thread of its own, so that waiting for one can end.
+
+    Args:
+        pipe: It is read until it ends.
+    """
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        # Bounded, so that a process that writes without end waits instead of filling memory.
+        self._queue: queue.Queue[str | None] = queue.Queue(_MOST_WAITING)
+        self._pipe = pipe
+        self._dropping = False
+        threading.Thread(target=self._read, name="hearbench-answers", daemon=True).start()
+
+    def get(self, timeout_s: float) -> str | None:
+        """The next line; None after the last.
+
+        Raises:
+            TimeoutError: None came in time.
+        """
+        try:
+            return self._queue.get(timeout=timeout_s)
+        except queue.Empty:
+            raise TimeoutError from None
+
+    def finish(self) -> None:
+        """Drops what no one has read, so that the thread can end with the pipe."""
+        self._dropping = True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
+
+    def _read(self) -> None:
+        with self._pipe as pipe:
+            while line := pipe.readline(_LONGEST_LINE_BYTES):
+                if not self._dropping:
+                    self._queue.put(line.decode(errors="replace"))
+        if not self._dropping:
+            self._queue.put(None)
+
+
+class Tail:
+    """The end of what a pipe brings, in bounded memory.
+
+    Args:
+        pipe: It is read until it ends.
+    """
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._kept = b""
+        self._pipe = pipe
+        self._thread = threading.Thread(target=self._read, name="hearbench-prints", daemon=True)
+        self._thread.start()
+
+    def finish(self, timeout_s: float) -> None:
+        """Waits for the end of the pipe, which a process that outlives its parent may hold."""
+        self._thread.join(timeout_s)
+
+    def text(self, wanted: Callable[[str], bool] = bool) -> str:
+        """The last lines, of those that are wanted, fit for a terminal."""
+        lines = self._kept.decode(errors="replace").replace("\r", "\n").splitlines()
+        shown = [printable(line).rstrip()[:_SHOWN_COLUMNS] for line in lines]
+        return "\n".join([line for line in shown if line and wanted(line)][-_SHOWN_LINES:])
+
+    def _read(self) -> None:
+        with self._pipe as pipe:
+            while chunk := pipe.read1(1 << 16):  # type: ignore[attr-defined]
+                self._kept = (self._kept + chunk)[-_KEPT_BYTES:]
+
+
+_KINDS = "fiub"
+_MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108
+_LEAST_FREE_BYTES = 2 << 30
+
+
+def open_places() -> dict[str, int]:
+    """Descriptors of new files by the names of their places, in memory where there is room."""
+    return {name: _nameless() for name in PLACES}
+
+
+def _write_shared(file: int, array: npt.NDArray[np.float32]) -> None:
+    """Writes an array to its place.
+
+    Raises:
+        OSError: There is no room.
+    """
+    data = memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    # Before writing, so that the other side never maps less than it is told of.
+    if os.fstat(file).st_size < len(data) and hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, len(data))
+    done = 0
+    while done < len(data):
+        done += os.pwrite(file, data[done:], done)
+
+
+def _read_shared(
+    file: int, dtype: str, shape: Sequence[int], most_bytes: int | None = None
+) -> npt.NDArray[np.generic]:
+    """A copy of the array that the other process says to have left in a place.
+
+    Args:
+        file: The place's descriptor.
+        dtype: As the process says, in numpy's words.
+        most_bytes: How large it may be; None for any size.
+
+    Raises:
+        OSError, ValueError, TypeError: What it says doesn't fit what is there.
+    """
+    kind = np.dtype(dtype)
+    sizes = [int(size) for size in shape]
+    if kind.kind not in _KINDS or min(sizes, default=0) < 0:
+        raise ValueError(f"{dtype} of {shape} are no numbers")
+    size_bytes = kind.itemsize
+    for size in sizes:
+        size_bytes *= size
+    if not size_bytes:
+        return np.zeros(sizes, kind)
+    if most_bytes is not None and size_bytes > most_bytes:
+        raise ValueError(f"{size_bytes} bytes are more than the model's process may have")
+    # Before this process takes memory for it: a file may be long without holding anything.
+    if _written_bytes(file) < size_bytes:
+        raise ValueError(f"there are less than {size_bytes} bytes")
+    found = np.empty(sizes, kind)
+    data = memoryview(found.reshape(-1).view(np.uint8).data)
+    done = 0
+    while done < size_bytes:
+        read = os.preadv(file, [data[done:]], done)
+        if not read:
+            raise ValueError("the file became shorter while it was read")
+        done += read
+    return found
+
+
+def _nameless() -> int:
+    with tempfile.TemporaryFile(prefix="hearbench-", dir=_folder()) as file:
+        return os.dup(file.fileno())
+
+
+def _folder() -> Path | None:
+    """A folder in memory if there is one with room, or else that of temporary files."""
+    if not _MEMORY_FOLDER.is_dir() or not os.access(_MEMORY_FOLDER, os.W_OK):
+        return None
+    room = shutil.disk_usage(_MEMORY_FOLDER).free >= _LEAST_FREE_BYTES
+    return _MEMORY_FOLDER if room else None
+
+
+def _written_bytes(file: int) -> int:
+    """How much of a file there is up to its end or its first hole."""
+    size = os.fstat(file).st_size
+    # Elsewhere what is mapped and written may count as a hole until it is on the disk.
+    if not size or sys.platform != "linux":
+        return size
+    try:
+        return os.lseek(file, 0, os.SEEK_HOLE)
+    except OSError:
+        return size  # a file system that doesn't know of holes
