@@ -47,12 +47,12 @@ def test_tables_say_who_is_better(out: Path) -> None:
 def test_tables_fit_a_terminal(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
-    from hearbench.cli import compare_tables
+    from hearbench.cli import compare
     from hearbench.comparison.compare import compare as compare_results
 
     console = Console(width=80, highlight=False, record=True)
     monkeypatch.setattr("hearbench.cli.render.output_console", lambda: console)
-    compare_tables.show_comparison(compare_results([out], n_resamples=100))
+    compare.show_comparison(compare_results([out], n_resamples=100))
     text = console.export_text()
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
     assert "no difference shown" in " ".join(text.split())

@@ -16,7 +16,7 @@ from helpers_tasks import make_scene_task
 
 from hearbench import load_task
 from hearbench.cli.curves import curves as curves_verb
-from hearbench.cli.evaluate import FewLabelsOptions
+from hearbench.cli.evaluate import SetupOptions
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import HearError, ProbeError, ResultError
 from hearbench.evaluation.existing import Inputs
@@ -33,18 +33,19 @@ PROBE = ProbeSetup(WHOLE, (42,), "float32")
 
 
 def test_options_become_points_from_small_to_large() -> None:
-    (few,) = FewLabelsOptions([0.5, 0.1, 0.5], [5, 1], 2).setups(PROBE)
+    options = SetupOptions(train_fraction=[0.5, 0.1, 0.5], shots=[5, 1], repeats=2)
+    (few,) = options.few_labels(PROBE)
     assert few.points == (fraction(0.1), fraction(0.5), shots(1), shots(5))
     assert [part.label() for part in few.parts()][3:5] == [
         "shots=5,repeat=0",
         "fraction=0.1,repeat=1",
     ]
     assert len(few.parts()) == 8
-    (by_default,) = FewLabelsOptions(None, [1], None).setups(PROBE)
+    (by_default,) = SetupOptions(shots=[1]).few_labels(PROBE)
     assert by_default.repeats == 5
-    for nothing in (FewLabelsOptions(None, None, None), FewLabelsOptions([], [], None)):
-        nothing.check(seeds=3)
-        assert nothing.setups(PROBE) == []
+    for nothing in (SetupOptions(seeds=3), SetupOptions(seeds=3, train_fraction=[], shots=[])):
+        nothing.check()
+        assert nothing.few_labels(PROBE) == []
 
 
 @pytest.mark.parametrize(
@@ -58,12 +59,15 @@ def test_options_become_points_from_small_to_large() -> None:
     ],
 )
 def test_options_that_dont_fit_are_refused(given: Any, seeds: int, says: str) -> None:
-    def use(options: FewLabelsOptions) -> None:
-        options.check(seeds)
-        options.setups(PROBE)
+    def use(train_fraction: Any, shots: Any, repeats: Any) -> None:
+        options = SetupOptions(
+            seeds=seeds, train_fraction=train_fraction, shots=shots, repeats=repeats
+        )
+        options.check()
+        options.few_labels(PROBE)
 
     with pytest.raises(HearError) as found:
-        use(FewLabelsOptions(*given))
+        use(*given)
     assert says in str(found.value)
 
 

@@ -12,9 +12,8 @@ import pytest
 import typer
 from helpers_cli import runner
 
-from hearbench.cli.option_groups import expand_groups
 from hearbench.cli.options import ModelChoiceOptions, TrainingOptions, WorkspaceOptions
-from hearbench.cli.running import verb
+from hearbench.cli.running import expand_groups, verb
 
 Loud = Annotated[bool, typer.Option("--loud", help="Speak up.")]
 

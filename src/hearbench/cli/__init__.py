@@ -1,7 +1,8 @@
 """The command line: one thin module per verb.
 
 Answers go to stdout; progress, warnings and errors to stderr. Exit codes: 0 done, 1 a check
-failed, 2 bad input, 130 interrupted. Nothing heavy is imported before a verb needs it.
+failed, 2 bad input, 130 interrupted. Verbs import the library within their functions, so that
+the help of none of them waits for it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,12 @@
-"""The application: verbs, what holds for all of them, and how the process ends."""
+"""The application: verbs, what holds for all of them, and how the process ends.
+
+A verb is imported when it is called, so that the command itself starts at once.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import signal
@@ -10,18 +14,69 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Mapping
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
 from hearbench._version import __version__
-from hearbench.cli.lazy import LazyVerb, tree
 from hearbench.cli.running import INTERRUPTED, interrupted
 from hearbench.cli.terminal import LogLines, say, show_warning
 
-__all__ = ["VERBS", "app", "run"]
+__all__ = ["VERBS", "LazyVerb", "app", "run", "tree"]
+
+
+class LazyVerb(TyperCommand):
+    """A verb that the help can list without importing it.
+
+    Args:
+        home: Module below `hearbench.cli` and name of its function, as ``"demo:demo"``; or of the
+            `typer.Typer` of a verb that has others below it.
+        about: The first line of its help.
+    """
+
+    def __init__(self, home: str, about: str) -> None:
+        super().__init__(name=None, help=about)
+        self.home = home
+
+    def load(self) -> Any:
+        """Imports the verb and returns its command."""
+        module, _, name = self.home.partition(":")
+        verb = getattr(importlib.import_module(f"hearbench.cli.{module}"), name)
+        if not isinstance(verb, typer.Typer):
+            app = typer.Typer(add_completion=False, rich_markup_mode=None)
+            app.command(self.name or name)(verb)
+            verb = app
+        return get_command(verb)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Lets the verb itself parse what was given to it."""
+        return self.load().make_context(*args, **kwargs)
+
+
+def tree(verbs: Mapping[str, LazyVerb], groups: Mapping[str, str]) -> dict[str, Any]:
+    """Arranges verbs as the commands of a group, some of which are groups themselves.
+
+    Args:
+        verbs: By the words that call them, as ``"tasks stats"``.
+        groups: The help of each group below, by its word.
+    """
+    commands: dict[str, Any] = {}
+    for words, verb in verbs.items():
+        first, _, verb.name = words.rpartition(" ")
+        if not first:
+            commands[verb.name] = verb
+            continue
+        if first not in commands:
+            commands[first] = TyperGroup(
+                name=first, help=groups[first], no_args_is_help=True, rich_markup_mode=None
+            )
+        commands[first].add_command(verb)
+    return commands
+
 
 _GROUPS = {
     "events": "Looks at the events that were predicted, clip by clip.",
@@ -98,7 +153,7 @@ VERBS = {
         "Counts a task's clips, durations, labels and events, split by split.",
     ),
     "tasks download": LazyVerb(
-        "download:download",
+        "tasks:download",
         "Fetches prepared tasks, as the benchmark published them, into the cache.",
     ),
     "leaderboard show": LazyVerb(
@@ -118,15 +173,15 @@ VERBS = {
         "Writes the numbers behind the paper's figures as JSON.",
     ),
     "leaderboard build": LazyVerb(
-        "leaderboard_build:build",
+        "leaderboard:build",
         "Writes the leaderboard as a site, to be opened from its folder or put on any web server.",
     ),
     "leaderboard check": LazyVerb(
-        "leaderboard_check:check",
+        "leaderboard:check",
         "Computes every score of a submission again, and compares all that can be compared.",
     ),
     "leaderboard export": LazyVerb(
-        "leaderboard_export:export",
+        "leaderboard:export",
         "Writes results as a table, a model card's metadata, or a file for pandas.",
     ),
 }

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hearbench.amounts import data_size
-from hearbench.cache import KINDS, CacheEntry, cache_entries, remove_entry
 from hearbench.cli import options as o
 from hearbench.cli.render import show
 from hearbench.cli.running import verb
@@ -17,6 +16,9 @@ from hearbench.cli.terminal import answer_json, answer_line, say
 from hearbench.errors import HearError
 from hearbench.table import Column, Table
 from hearbench.workspace import Workspace
+
+if TYPE_CHECKING:
+    from hearbench.cache import CacheEntry
 
 __all__ = ["app"]
 
@@ -34,6 +36,8 @@ _LISTED = 20
 )
 def cache_verb(context: typer.Context, cache: o.CacheDir = None, json: o.Json = False) -> None:
     """Shows what the cache holds, and makes room."""
+    from hearbench.cache import KINDS, cache_entries
+
     if context.invoked_subcommand is not None:
         # Given before the subcommand or after it, the folder is the same.
         context.obj = cache
@@ -84,6 +88,8 @@ def clear(
 
     Everything but tasks is made again when it is needed; tasks go only if they are named.
     """
+    from hearbench.cache import KINDS, cache_entries, remove_entry
+
     workspace = Workspace.from_environment(cache_dir=cache or context.obj)
     entries = [
         entry

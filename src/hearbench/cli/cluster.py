@@ -9,88 +9,76 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hearbench.cli.options import WorkspaceOptions
 from hearbench.errors import HearError
 from hearbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from hearbench.execution.executor import Executor
-    from hearbench.execution.ray_cluster import RayCluster, Share
+    from hearbench.execution.ray_cluster import Share
     from hearbench.execution.remote_cache import UrlExchange
 
 __all__ = [
-    "Address",
     "ClusterOptions",
-    "CpusPerUnit",
-    "ExecutorName",
-    "GpusPerUnit",
-    "ShardOfAll",
-    "SharedUrl",
-    "on_cluster",
-]
-
-ExecutorName = Annotated[
-    str,
-    typer.Option(
-        "--executor",
-        metavar="local|ray",
-        help="Runs the long work: this process, or Ray, on this machine or a cluster.",
-    ),
-]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        "--address",
-        metavar="HOST:PORT",
-        help="Address of a running Ray cluster; auto for the one of this machine. By default one "
-        "is started on this machine for this command.",
-    ),
-]
-CpusPerUnit = Annotated[
-    int | None,
-    typer.Option(
-        "--cpus-per-unit", metavar="N", min=1, help="Cores per unit of work; 1 by default."
-    ),
-]
-GpusPerUnit = Annotated[
-    float | None,
-    typer.Option(
-        "--gpus-per-unit",
-        metavar="F",
-        min=0,
-        help="GPUs per unit of work, as 0.25 for four on one; 1 by default where there are any.",
-    ),
-]
-SharedUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--shared",
-        metavar="URL",
-        help="URL by which nodes or shards without a common disk exchange what they make, as "
-        "s3://bucket/folder; each has a cache of its own.",
-    ),
-]
-ShardOfAll = Annotated[
-    str | None,
-    typer.Option(
-        "--shard",
-        metavar="I/N",
-        help="Share the work with N - 1 other processes that run the same command on a common disk "
-        "or with the same --shared, as 3/16 in the third job of a Slurm array; merge does what is "
-        "left.",
-    ),
 ]
 
 
 @dataclass(frozen=True)
-class ClusterOptions:
-    """Who does what takes long."""
+class ClusterOptions(WorkspaceOptions):
+    """Where a verb works, and which processes do what takes long."""
 
-    executor: ExecutorName = "local"
-    address: Address = None
-    cpus_per_unit: CpusPerUnit = None
-    gpus_per_unit: GpusPerUnit = None
-    shared: SharedUrl = None
-    shard: ShardOfAll = None
+    executor: Annotated[
+        str,
+        typer.Option(
+            "--executor",
+            metavar="local|ray",
+            help="Runs the long work: this process, or Ray, on this machine or a cluster.",
+        ),
+    ] = "local"
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="HOST:PORT",
+            help="Address of a running Ray cluster; auto for the one of this machine. By default "
+            "one is started on this machine for this command.",
+        ),
+    ] = None
+    cpus_per_unit: Annotated[
+        int | None,
+        typer.Option(
+            "--cpus-per-unit", metavar="N", min=1, help="Cores per unit of work; 1 by default."
+        ),
+    ] = None
+    gpus_per_unit: Annotated[
+        float | None,
+        typer.Option(
+            "--gpus-per-unit",
+            metavar="F",
+            min=0,
+            help="GPUs per unit of work, as 0.25 for four on one; 1 by default where there are "
+            "any.",
+        ),
+    ] = None
+    shared: Annotated[
+        str | None,
+        typer.Option(
+            "--shared",
+            metavar="URL",
+            help="URL by which nodes or shards without a common disk exchange what they make, as "
+            "s3://bucket/folder; each has a cache of its own.",
+        ),
+    ] = None
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Share the work with N - 1 other processes that run the same command on a common "
+            "disk or with the same --shared, as 3/16 in the third job of a Slurm array; merge does "
+            "what is left.",
+        ),
+    ] = None
 
     @property
     def exchange(self) -> UrlExchange | None:
@@ -152,7 +140,16 @@ class ClusterOptions:
         """
         share = self.share()
         if share is not None:
-            with on_cluster(workspace, self.address, share, self.exchange) as cluster:
+            from hearbench.execution.ray_cluster import ray_cluster
+
+            with ray_cluster(
+                workspace, address=self.address, share=share, shared=self.exchange
+            ) as cluster:
+                if cluster.unused_gpus:
+                    workspace.progress.line(
+                        f"The cluster's GPUs ({cluster.unused_gpus}) stay idle: this machine has "
+                        "none, or --device says so. Start the evaluation on a node that has one."
+                    )
                 yield cluster
         elif self.shard is None or (self.shard == "merge" and self.shared is None):
             yield None
@@ -164,23 +161,3 @@ class ClusterOptions:
                 exchange.check()
             number, count = (1, 1) if self.shard == "merge" else shard_of(self.shard)
             yield Shard(number, count, workspace, exchange)
-
-
-@contextmanager
-def on_cluster(
-    workspace: Workspace, address: str | None, share: Share, shared: UrlExchange | None
-) -> Iterator[RayCluster]:
-    """A Ray cluster.
-
-    Raises:
-        HearError: The cluster or the URL can't be used.
-    """
-    from hearbench.execution.ray_cluster import ray_cluster
-
-    with ray_cluster(workspace, address=address, share=share, shared=shared) as cluster:
-        if cluster.unused_gpus:
-            workspace.progress.line(
-                f"The cluster's GPUs ({cluster.unused_gpus}) stay idle: this machine has none, "
-                "or --device says so. Start the evaluation on a node that has one."
-            )
-        yield cluster

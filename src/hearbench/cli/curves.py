@@ -8,13 +8,9 @@ from typing import Annotated
 import typer
 
 from hearbench.cli import options as o
-from hearbench.cli.result_tables import show_curves, show_models
 from hearbench.cli.running import verb
 from hearbench.cli.terminal import answer_json, say
 from hearbench.errors import HearError
-from hearbench.results.curves import find_curves, side_by_side
-from hearbench.views.curve_plot import draw_curves
-from hearbench.views.style import save_figure
 
 __all__ = ["curves"]
 
@@ -58,6 +54,11 @@ def curves(
     Of one model it shows all scores of all tasks, of several one score of the tasks that at
     least two of them have. Curves come from `hearbench evaluate --shots K --train-fraction F`.
     """
+    from hearbench.cli.result_tables import show_curves, show_models
+    from hearbench.results.curves import find_curves, side_by_side
+    from hearbench.views.curve_plot import draw_curves
+    from hearbench.views.style import save_figure
+
     if x not in ("clips", "shots"):
         raise HearError(f"--x {x}: use clips or shots.")
     found = find_curves(result)

@@ -21,9 +21,8 @@ __all__ = ["embed_verb"]
 def embed_verb(
     model: o.ModelSpec,
     task: o.Tasks,
-    choice: o.ModelChoiceOptions,
+    choice: o.HostedModelOptions,
     place: o.WorkspaceOptions,
-    host: o.HostOptions,
     dtype: o.DtypeName = "float32",
     json: o.Json = False,
 ) -> None:
@@ -36,12 +35,8 @@ def embed_verb(
 
     with answers_only():
         workspace = place.workspace()
-        results = embed_tasks(
-            choice.ref(model, workspace, host.interpreter([model], task, workspace)),
-            task,
-            dtype=o.checked_dtype(dtype),
-            workspace=workspace,
-        )
+        (ref,) = choice.refs([model], task, workspace)
+        results = embed_tasks(ref, task, dtype=o.checked_dtype(dtype), workspace=workspace)
     described = [_described(store.folder, store.digest, store.manifest) for store in results.stores]
     if json:
         failed = [{"task": one.task, "error": one.text} for one in results.failures]

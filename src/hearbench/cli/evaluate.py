@@ -25,74 +25,89 @@ if TYPE_CHECKING:
 
 __all__ = ["end", "evaluate", "evaluated", "finish", "results_json", "show"]
 
-Distance = Annotated[
-    bool,
-    typer.Option(
-        "--distance",
-        help="Train nothing: score the distances between scene embeddings, by retrieval and by "
-        "telling same from different. Writes distance.json.",
-    ),
-]
-
-
-TrainFractions = Annotated[
-    list[float] | None,
-    typer.Option(
-        "--train-fraction",
-        metavar="F",
-        help="Share of the training clips to learn from as well, as 0.1. Repeatable.",
-    ),
-]
-Shots = Annotated[
-    list[int] | None,
-    typer.Option(
-        "--shots",
-        metavar="K",
-        min=1,
-        help="Number of training clips per label to learn from as well. Repeatable.",
-    ),
-]
-Repeats = Annotated[
-    int | None,
-    typer.Option(
-        "--repeats",
-        metavar="N",
-        min=1,
-        help="Number of times that each part is drawn and learned from; by default "
-        f"{DEFAULT_REPEATS}.",
-        show_default=False,
-    ),
-]
-
 
 @dataclass(frozen=True)
-class FewLabelsOptions:
-    """Which parts of the training clips are learned from."""
+class SetupOptions(o.TrainingOptions):
+    """What is made of the embeddings: probes, of few labels as well, or distances alone."""
 
-    train_fraction: TrainFractions = None
-    shots: Shots = None
-    repeats: Repeats = None
+    train_fraction: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--train-fraction",
+            metavar="F",
+            help="Share of the training clips to learn from as well, as 0.1. Repeatable.",
+        ),
+    ] = None
+    shots: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--shots",
+            metavar="K",
+            min=1,
+            help="Number of training clips per label to learn from as well. Repeatable.",
+        ),
+    ] = None
+    repeats: Annotated[
+        int | None,
+        typer.Option(
+            "--repeats",
+            metavar="N",
+            min=1,
+            help="Number of times that each part is drawn and learned from; by default "
+            f"{DEFAULT_REPEATS}.",
+            show_default=False,
+        ),
+    ] = None
 
-    def check(self, seeds: int) -> None:
+    distance: Annotated[
+        bool,
+        typer.Option(
+            "--distance",
+            help="Train nothing: score the distances between scene embeddings, by retrieval and by "
+            "telling same from different. Writes distance.json.",
+        ),
+    ] = False
+
+    def check(self) -> None:
         """Refuses options that don't fit together.
 
         Raises:
             HearError: They don't.
         """
+        if self.distance:
+            self._check_no_probe()
         if not self.train_fraction and not self.shots:
             if self.repeats is not None:
                 raise HearError(
                     "--repeats says how often parts of the training clips are drawn. Say which "
                     "with --train-fraction or --shots."
                 )
-        elif seeds > 1:
+        elif self.seeds > 1:
             raise HearError(
                 "--seeds can't be given together with --train-fraction or --shots: every repeat "
                 "has a seed of its own. Use --repeats, or run the command once for each."
             )
 
-    def setups(self, probe: ProbeSetup) -> list[FewLabels]:
-        """The set-up that the options describe; none if they ask for none.
+    def _check_no_probe(self) -> None:
+        """Refuses what belongs to probes where distances are wanted."""
+        given = {
+            "--seeds": self.seeds > 1,
+            "--train-fraction": self.train_fraction,
+            "--shots": self.shots,
+            "--repeats": self.repeats,
+            "--only": self.only,
+            "--grid-points": self.grid_points,
+            "--protocol": self.protocol != "hear2021",
+        }
+        found = [key for key, value in given.items() if value]
+        if found:
+            raise HearError(
+                f"{' and '.join(found)} can't be given with --distance, which trains nothing. Run "
+                "the command once with it and once without."
+            )
+
+    def few_labels(self, probe: ProbeSetup) -> list[FewLabels]:
+        """The set-up of few labels that the options describe; none if they ask for none.
 
         Raises:
             HearError: A share isn't in (0, 1].
@@ -116,7 +131,7 @@ class FewLabelsOptions:
     "hearbench evaluate my_model.py --task a --out results --distance",
     "hearbench evaluate one.py two.py --task all --out results --executor ray --address auto",
     "hearbench evaluate old_model.hear --python old/venv/bin/python --task a --out results",
-    options="weights option protocol seed device name overwrite only grid_points seeds "
+    options="out weights option protocol seed device name overwrite only grid_points seeds "
     "train_fraction shots repeats distance precision dtype cache workers max_memory python env "
     "sandbox timeout model_memory readable executor address cpus_per_unit gpus_per_unit shared "
     "shard json",
@@ -124,18 +139,10 @@ class FewLabelsOptions:
 def evaluate(
     model: o.ModelSpecs,
     task: o.Tasks,
-    out: o.Out,
-    choice: o.ModelChoiceOptions,
-    training: o.TrainingOptions,
-    few: FewLabelsOptions,
-    place: o.WorkspaceOptions,
-    host: o.HostOptions,
-    cluster: ClusterOptions,
-    name: o.Name = None,
-    overwrite: o.Overwrite = False,
-    distance: Distance = False,
-    dtype: o.DtypeName = "float32",
-    json: o.Json = False,
+    choice: o.HostedModelOptions,
+    setups: SetupOptions,
+    place: ClusterOptions,
+    output: o.OutputOptions,
 ) -> None:
     """Evaluates models on tasks: embeddings, probes, scores with intervals.
 
@@ -146,31 +153,28 @@ def evaluate(
     machines do the long work; the results are the same but for rounding.
     """
     with answers_only():
-        cluster.share()  # before anything is loaded
-        o.check_out(out)
-        if distance:
-            _check_no_probe(training, few)
-        few.check(training.seeds)
+        place.share()  # before anything is loaded
+        o.check_out(output.out)
+        setups.check()
         if len(model) > 1:
-            _check_for_one(choice, name)
+            _check_for_one(choice, output.name)
         workspace = place.workspace()
-        probe = training.plan(workspace)
-        o.make_folder(out, "the results", "Choose another --out.")
-        other = host.interpreter(model, task, workspace)
-        models = [choice.ref(spec, workspace, other) for spec in model]
-        with cluster.running(workspace) as executor:
+        probe = setups.plan(workspace)
+        o.make_folder(output.out, "the results", "Choose another --out.")
+        models = choice.refs(model, task, workspace)
+        with place.running(workspace) as executor:
             results = evaluated(
                 models,
                 task,
-                protocol="distance" if distance else [probe, *few.setups(probe)],
-                out=out,
-                name=name,
-                dtype=o.checked_dtype(dtype),
-                overwrite=overwrite,
+                protocol="distance" if setups.distance else [probe, *setups.few_labels(probe)],
+                out=output.out,
+                name=output.name,
+                dtype=o.checked_dtype(output.dtype),
+                overwrite=output.overwrite,
                 executor=executor,
                 workspace=workspace,
             )
-    finish(results, as_json=json, distance=distance)
+    finish(results, as_json=output.json, distance=setups.distance)
 
 
 def evaluated(*args: Any, **kwargs: Any) -> Results:
@@ -292,29 +296,6 @@ def _shown(results: Results) -> tuple[list[str], str]:
     if len(models | {result.model.spec for result in results}) == 1:
         return [failure.task or failure.model for failure in failures], "tasks"
     return [failure.what for failure in failures], "evaluations"
-
-
-def _check_no_probe(training: o.TrainingOptions, few: FewLabelsOptions) -> None:
-    """Refuses what belongs to probes where distances are wanted.
-
-    Raises:
-        HearError: Something of that kind is given.
-    """
-    given = {
-        "--seeds": training.seeds > 1,
-        "--train-fraction": few.train_fraction,
-        "--shots": few.shots,
-        "--repeats": few.repeats,
-        "--only": training.only,
-        "--grid-points": training.grid_points,
-        "--protocol": training.protocol != "hear2021",
-    }
-    found = [key for key, value in given.items() if value]
-    if found:
-        raise HearError(
-            f"{' and '.join(found)} can't be given with --distance, which trains nothing. Run the "
-            "command once with it and once without."
-        )
 
 
 def _check_for_one(choice: o.ModelChoiceOptions, name: str | None) -> None:

@@ -13,8 +13,6 @@ from hearbench.cli.render import show
 from hearbench.cli.running import answers_only, verb
 from hearbench.cli.terminal import answer_json, answer_line, say
 from hearbench.table import Column, Table
-from hearbench.views.event_plot import plot_events
-from hearbench.views.transcription import transcription_scores
 
 __all__ = ["plot", "transcription"]
 
@@ -66,6 +64,8 @@ def plot(
     Matched, missed and spurious events are told apart by the rule of the task's first score. An
     .html has a table of the events as well.
     """
+    from hearbench.views.event_plot import plot_events
+
     with answers_only():
         drawn = plot_events(result, clip, out, labels=label, start_s=start_s, end_s=end_s)
     if json:
@@ -100,6 +100,8 @@ def transcription(result: ResultPath, json: o.Json = False) -> None:
 
     With --json, of each clip too. Needs the extra 'transcription'.
     """
+    from hearbench.views.transcription import transcription_scores
+
     with answers_only():
         scores = transcription_scores(result)
     if json:

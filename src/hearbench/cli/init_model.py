@@ -9,7 +9,6 @@ import typer
 
 from hearbench.cli.running import verb
 from hearbench.cli.terminal import answer_line
-from hearbench.leaderboard.skeleton import write_skeleton
 
 __all__ = ["init_model"]
 
@@ -34,6 +33,8 @@ def init_model(
     It has a module with the HEAR API, a pyproject.toml, tests that include hearbench's checks, and
     the card of a submission.
     """
+    from hearbench.leaderboard.skeleton import write_skeleton
+
     folder = Path(name) if out is None else out
     for path in write_skeleton(name, folder):
         answer_line(path)

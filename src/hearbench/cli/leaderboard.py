@@ -1,29 +1,86 @@
-"""``hearbench leaderboard``: the benchmark's table, your models in it, the paper's figures."""
+"""``hearbench leaderboard``: the table, your models in it, the site, submissions, the figures."""
 
 from __future__ import annotations
 
 import datetime as dt
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hearbench.cli import leaderboard_tables as tables
 from hearbench.cli import options as o
-from hearbench.cli.leaderboard_options import Csv, counted, say_what_is_left_out
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import answer_json, answer_line, say
-from hearbench.errors import ResultError, UnknownNameError
-from hearbench.files import write_json
-from hearbench.leaderboard.columns import columns_of_domains, find_column
-from hearbench.leaderboard.official import enter_row, table_or_official
-from hearbench.leaderboard.own_row import find_results, names_of, own_row, own_rows
-from hearbench.leaderboard.paper import paper_figures
-from hearbench.leaderboard.ranks import ORDERS
+from hearbench.errors import HearError, ResultError, UnknownNameError
 from hearbench.leaderboard.table import COLUMNS, Row
 from hearbench.registry import did_you_mean
+from hearbench.table import Column
 
-__all__ = ["add", "figures", "show"]
+if TYPE_CHECKING:
+    from hearbench.leaderboard.check import BundleReport
+    from hearbench.leaderboard.own_row import OwnRow
+
+__all__ = [
+    "MODEL",
+    "OWN_MARK",
+    "OWN_STYLE",
+    "Csv",
+    "add",
+    "build",
+    "check",
+    "counted",
+    "export",
+    "figures",
+    "say_what_is_left_out",
+    "show",
+]
+
+# How a user's models stand out, and the column with the models' names.
+OWN_STYLE = "bold cyan"
+OWN_MARK = "> "
+MODEL = Column("model", wrap="anywhere")
+
+Csv = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="F", help="CSV of a leaderboard, instead of the official one."),
+]
+
+
+def say_what_is_left_out(own: Sequence[OwnRow], refused: str = "refused") -> None:
+    """Tells on stderr which results don't count, and what else to know of the rows.
+
+    Args:
+        refused: What becomes of results that don't count.
+    """
+    for row in own:
+        for refusal in row.refused:
+            say(f"{refused}: {refusal}")
+        if row.elsewhere:
+            say(f"{row.row.model}: not on the leaderboard: {', '.join(row.elsewhere)}")
+        for note in row.notes:
+            say(f"{row.row.model}: {note}")
+
+
+def counted(own: Sequence[OwnRow]) -> list[OwnRow]:
+    """Selects the rows that have a score, and tells what is left out.
+
+    Raises:
+        ResultError: There are rows, and none has a score.
+    """
+    say_what_is_left_out(own)
+    rows = [row for row in own if row.sources]
+    if own and not rows:
+        if any(row.refused for row in own):
+            raise ResultError(
+                "Nothing is left to be shown: every result of the leaderboard's tasks is refused."
+            )
+        raise ResultError(
+            "No result is of a task that is on the leaderboard. `hearbench list catalog` shows "
+            "which are its own; `hearbench evaluate MODEL --task esc50 --out results` runs one."
+        )
+    return rows
 
 
 @verb(
@@ -74,6 +131,11 @@ def show(
     --domain or --all: the raw scores of all models. Otherwise an overview, ordered as in the
     paper. Nothing is asked of the network.
     """
+    from hearbench.cli import leaderboard_tables as tables
+    from hearbench.leaderboard.columns import columns_of_domains, find_column
+    from hearbench.leaderboard.official import table_or_official
+    from hearbench.leaderboard.own_row import own_rows
+
     with answers_only():
         table = table_or_official(csv)
         mine = own_rows(own or ())
@@ -96,6 +158,10 @@ def show(
 
 
 def _order(sort: str | None, *, only_own: bool) -> str | None:
+    from hearbench.cli import leaderboard_tables as tables
+    from hearbench.leaderboard.columns import find_column
+    from hearbench.leaderboard.ranks import ORDERS
+
     known = tables.OWN_ORDERS if only_own else ORDERS
     if sort is None or sort.lower() in known:
         return None if sort is None else sort.lower()
@@ -144,6 +210,9 @@ def add(
     All results of tasks that are on the leaderboard must count; docs/leaderboard.md says which
     do. The file is written in the official form, and is whole or unchanged.
     """
+    from hearbench.leaderboard.official import enter_row
+    from hearbench.leaderboard.own_row import find_results, names_of, own_row
+
     with answers_only():
         found = find_results(own)
         if len(found) > 1:
@@ -170,6 +239,10 @@ def figures(
     Normalised scores and their means, both correlation matrices with the order and the choice in
     which the paper shows them, and the maps by t-SNE.
     """
+    from hearbench.files import write_json
+    from hearbench.leaderboard.official import table_or_official
+    from hearbench.leaderboard.paper import paper_figures
+
     with answers_only():
         write_json(out, paper_figures(table_or_official(csv)))
     answer_line(out)
@@ -194,3 +267,159 @@ def _tell(row: Row, before: Row | None, csv: Path, *, as_json: bool) -> None:
 
 def _shown(score: float | None) -> str:
     return "empty" if score is None else f"{score:.9g}"
+
+
+@verb(
+    "hearbench leaderboard build --out site",
+    "hearbench leaderboard build --results results --out site",
+    "hearbench leaderboard build --csv leaderboard.csv --results 'results/my_model:Our model'",
+)
+def build(
+    csv: Csv = None,
+    results: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--results",
+            metavar="RESULTS[:NAME]",
+            help="Your own results: a folder that `hearbench evaluate --out` wrote to, of one "
+            "model or several, and a name for the model. Repeatable.",
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the site.")] = Path(
+        "site"
+    ),
+    json: o.Json = False,
+) -> None:
+    """Writes the leaderboard as a site, to be opened from its folder or put on any web server.
+
+    It needs no network. An older site in the folder is replaced, anything else is refused. Needs
+    the extra 'site'.
+    """
+    from hearbench.leaderboard.official import table_or_official
+    from hearbench.leaderboard.site import add_results, build_site
+
+    with answers_only():
+        table, own, rows = add_results(table_or_official(csv), results or ())
+        say_what_is_left_out(rows, "not in the table")
+        files = build_site(table, out, own=own)
+    index = out / "index.html"
+    if json:
+        models = sorted({each.result.model.name for each in own})
+        answer_json({"index": str(index), "files": len(files), "models": len(table), "own": models})
+    else:
+        answer_line(index)
+
+
+@verb(
+    "hearbench leaderboard export results/my_model --form markdown",
+    "hearbench leaderboard export results --form parquet --out results.parquet",
+)
+def export(
+    results: Annotated[
+        Path, typer.Argument(help="Folder with results, as of --out.", show_default=False)
+    ],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--form",
+            metavar="F",
+            help="Form of the results: markdown, latex, model-index or parquet.",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="File to write; by default stdout.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the model, instead of the results' own.")
+    ] = None,
+) -> None:
+    """Writes results as a table, a model card's metadata, or a file for pandas."""
+    from hearbench.files import atomic_write
+    from hearbench.leaderboard.own_row import find_results
+    from hearbench.leaderboard.share import share
+    from hearbench.results import Result
+
+    files = [file for group in find_results(results).values() for file in group]
+    data = share([Result.read(file) for file in files], form, name)
+    if out is not None:
+        with atomic_write(out) as file:
+            file.write(data)
+        answer_line(out)
+    elif form == "parquet":
+        raise HearError("parquet is for a file; name one with --out.")
+    else:
+        sys.stdout.write(data.decode())
+
+
+_REFUSED = 1
+
+
+@verb(
+    "hearbench leaderboard check submission",
+    "hearbench leaderboard check submission --csv leaderboard.csv --task tasks/esc50-v2.0.0-full",
+)
+def check(
+    bundle: Annotated[
+        Path,
+        typer.Argument(help="Folder of the submission.", show_default=False),
+    ],
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv", metavar="F", help="CSV of the leaderboard; by default the official one."
+        ),
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task",
+            metavar="PATH",
+            help="Prepared task to compare labels with; those in the cache are found. Repeatable.",
+        ),
+    ] = None,
+    cache: o.CacheDir = None,
+    json: o.Json = False,
+) -> None:
+    """Computes every score of a submission again, and compares all that can be compared.
+
+    Exit codes: 0 it can be taken, 1 it can't, with the reasons.
+    """
+    # Brings torch along, which the help can do without.
+    from hearbench.leaderboard.check import check_bundle, task_finder
+    from hearbench.leaderboard.official import table_or_official
+
+    with answers_only():
+        find = task_finder(task or (), o.WorkspaceOptions(cache=cache).workspace())
+        report = check_bundle(bundle, table_or_official(csv), find)
+    if json:
+        answer_json(_as_json(report))
+    else:
+        _show(bundle, report)
+    if not report.ok:
+        raise typer.Exit(_REFUSED)
+
+
+def _as_json(report: BundleReport) -> dict[str, object]:
+    return {
+        "ok": report.ok,
+        "model": report.submission.card.model if report.submission else None,
+        "scores": report.submission.scores if report.submission else None,
+        "problems": report.problems,
+        "notes": report.notes,
+        "recomputed": report.recomputed,
+        "labels_compared": report.labelled,
+    }
+
+
+def _show(bundle: Path, report: BundleReport) -> None:
+    for problem in report.problems:
+        answer_line(f"problem: {problem}")
+    for note in report.notes:
+        answer_line(f"note: {note}")
+    if report.recomputed:
+        answer_line(f"scores computed again, and equal: {', '.join(report.recomputed)}")
+    if report.ok:
+        answer_line(f"{bundle} can be taken.")
+    else:
+        n = len(report.problems)
+        answer_line(f"{bundle} can't be taken: {n} problem{'' if n == 1 else 's'}.")

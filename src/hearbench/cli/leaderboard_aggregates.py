@@ -5,24 +5,21 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence, Set
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hearbench.cli import options as o
-from hearbench.cli.leaderboard_options import Csv, counted
-from hearbench.cli.leaderboard_tables import MODEL, OWN_MARK, OWN_STYLE
+from hearbench.cli.leaderboard import MODEL, OWN_MARK, OWN_STYLE, Csv, counted
 from hearbench.cli.render import show
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import answer_json, say
 from hearbench.errors import HearError
-from hearbench.leaderboard.aggregates import AGGREGATES, Aggregate, get_aggregate
-from hearbench.leaderboard.columns import columns_of_domains
-from hearbench.leaderboard.official import table_or_official
-from hearbench.leaderboard.own_row import own_rows
-from hearbench.leaderboard.ranks import with_own
-from hearbench.leaderboard.standings import LEVEL, N_RESAMPLES, Standing, Standings, standings
 from hearbench.table import Column, Styled, Table
+
+if TYPE_CHECKING:
+    from hearbench.leaderboard.aggregates import Aggregate
+    from hearbench.leaderboard.standings import Standing, Standings
 
 __all__ = ["aggregates"]
 
@@ -89,6 +86,13 @@ def aggregates(
     The benchmark has no overall score, and none of these is it. Ranges say how far a rank hangs on
     which tasks the benchmark has. Nothing is asked of the network.
     """
+    from hearbench.leaderboard.aggregates import AGGREGATES, get_aggregate
+    from hearbench.leaderboard.columns import columns_of_domains
+    from hearbench.leaderboard.official import table_or_official
+    from hearbench.leaderboard.own_row import own_rows
+    from hearbench.leaderboard.ranks import with_own
+    from hearbench.leaderboard.standings import standings
+
     if json and as_csv:
         raise HearError("--json and --as-csv are two forms of the same answer; choose one.")
     chosen = AGGREGATES if by is None else (get_aggregate(by),)
@@ -142,6 +146,8 @@ def _show_side_by_side(found: Standings, own: Set[str], n_shown: int) -> None:
 
 
 def _show_closely(found: Standings, item: Standing, own: Set[str], n_shown: int) -> None:
+    from hearbench.leaderboard.standings import LEVEL, N_RESAMPLES
+
     aggregate = item.aggregate
     domains = list(item.by_domain) if len(item.by_domain) > 1 else []
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hearbench.cli.leaderboard import MODEL, OWN_MARK, OWN_STYLE
 from hearbench.cli.render import output_console, show
 from hearbench.leaderboard.columns import domain_of
 from hearbench.leaderboard.own_row import OwnRow
@@ -23,16 +24,11 @@ from hearbench.leaderboard.table import Table as Leaderboard
 from hearbench.table import Column, Styled, Table
 from hearbench.tasks.catalog.schema import DOMAINS
 
-__all__ = ["MODEL", "OWN_MARK", "OWN_ORDERS", "OWN_STYLE", "as_json", "show_overview", "show_own",
+__all__ = ["OWN_ORDERS", "as_json", "show_overview", "show_own",
            "show_scores"]  # fmt: skip
 
 OWN_ORDERS = ("task", "score", "rank", "gap")
 """The columns by which the tasks of a user's model can be ordered."""
-
-# How a user's models stand out, and the column with the models' names.
-OWN_STYLE = "bold cyan"
-OWN_MARK = "> "
-MODEL = Column("model", wrap="anywhere")
 
 _NUMBER = Column("", "{}", align="right")
 _NARROWEST = 7

@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-import ast
-import importlib.util
-import json as json_module
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-import hearbench.models
 from hearbench.amounts import data_size
 from hearbench.cli import options as o
 from hearbench.cli import render
 from hearbench.cli.running import verb
 from hearbench.cli.terminal import answer_json, answer_line
 from hearbench.errors import HearError, UnknownNameError
-from hearbench.metrics import (
-    EventScore,
-    SceneScore,
-    event_score_names,
-    get_event_score,
-    get_scene_score,
-    score_names,
-)
-from hearbench.models import zoo
-from hearbench.probe.protocol import get_protocol, protocol_names
 from hearbench.registry import did_you_mean
 from hearbench.table import Column, Table
-from hearbench.tasks.catalog import TaskSpec, catalog_names, get_spec
-from hearbench.tasks.check import METADATA
-from hearbench.tasks.locate import TASKS_FOLDER
-from hearbench.tasks.ready_made import ready_made_names
-from hearbench.tasks.spec import TaskMetadata
-from hearbench.worker.importing import API_FUNCTIONS, submodules_with
 from hearbench.workspace import Workspace
 
 __all__ = ["list_verb"]
 
-_DEPTH = 3
-_FULL_RATE = 48000
-_BYTES_PER_SAMPLE = 2
 _SMALL = "small"
 
 Row = dict[str, Any]
@@ -52,8 +28,14 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class ModelFilters:
-    """Which of the published models are listed."""
+    """Which models are listed: one, or some of the published ones."""
 
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="One of the models, to show all of it.", show_default=False
+        ),
+    ] = None
     find: Annotated[
         str | None,
         typer.Option(
@@ -87,14 +69,19 @@ class ModelFilters:
 
     def rows(self) -> list[Row]:
         """What is left of the published models, below the baselines where nothing is asked for."""
+        from hearbench.evaluation import choices
+        from hearbench.models import zoo
+
+        if self.name is not None:
+            return [choices.published_model(zoo.get(self.name))]
         found = zoo.recipes(
             self.find or "",
             domain=self.domain,
             licence=self.licence,
             needs_environment=self.needs_environment,
         )
-        baselines = _baselines() if self == ModelFilters() else []
-        return [*baselines, *map(_recipe_row, found)]
+        baselines = choices.baselines() if self == ModelFilters() else []
+        return [*baselines, *map(choices.published_model, found)]
 
 
 @verb(
@@ -110,12 +97,6 @@ def list_verb(
             metavar="[catalog|tasks|models|protocols|scores]",
             help="Kind of thing to list; by default all.",
             show_default=False,
-        ),
-    ] = None,
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[NAME]", help="One of the models, to show all of it.", show_default=False
         ),
     ] = None,
     folder: Annotated[
@@ -135,19 +116,21 @@ def list_verb(
     --dir those below that folder alone. Models are the baselines and published ones that other
     verbs know by name; any other HEAR-API module or file works as well.
     """
+    from hearbench.evaluation import choices
+
     workspace = Workspace.from_environment(cache_dir=cache)
     kinds: dict[str, Callable[[], list[Row]]] = {
-        "catalog": lambda: _catalog(workspace),
-        "tasks": lambda: _tasks(workspace, folder),
-        "models": models.rows if name is None else lambda: [_recipe_row(zoo.get(name))],
-        "protocols": _protocols,
-        "scores": _scores,
+        "catalog": lambda: choices.catalog(workspace),
+        "tasks": lambda: choices.tasks(workspace, folder),
+        "models": models.rows,
+        "protocols": choices.protocols,
+        "scores": choices.scores,
     }
     if what is not None and what not in kinds:
         raise UnknownNameError(f"There is no list of {what!r}. {did_you_mean(what, list(kinds))}")
     if folder is not None and what not in (None, "tasks"):
         raise HearError(f"--dir lists tasks, which are no {what}. Leave out one of the two.")
-    if what != "models" and (name is not None or models != ModelFilters()):
+    if what != "models" and models != ModelFilters():
         raise HearError(
             "A name, --find, --domain, --licence and --needs-environment choose among models: "
             "hearbench list models ..."
@@ -168,7 +151,7 @@ def list_verb(
         elif not rows:
             place = "that are so" if kind == "models" else f"in {folder or workspace.cache_dir}"
             answer_line(f"No {kind} {place}.")
-        elif kind == "models" and name is not None:
+        elif kind == "models" and models.name is not None:
             _show_facts(rows[0])
         elif kind == "models":
             _show_models(rows)
@@ -303,131 +286,3 @@ def _show_facts(row: Row) -> None:
             doubt = " (unchecked)" if key in unchecked else ""
             table.add(key.replace("_", " "), _cell(text) + doubt)
     render.show(table)
-
-
-def _catalog(workspace: Workspace) -> list[Row]:
-    """Every mode of every task of the catalog."""
-    specs = [get_spec(name) for name in catalog_names()]
-    return [
-        _catalog_row(spec, mode, workspace)
-        for spec in sorted(specs, key=lambda spec: (spec.domain, spec.name))
-        for mode in spec.modes
-    ]
-
-
-def _catalog_row(spec: TaskSpec, mode: str, workspace: Workspace) -> Row:
-    folder = workspace.path(TASKS_FOLDER, spec.folder_name(mode))
-    here = _task(folder)
-    chosen, hours = spec.mode(mode), spec.hours_of(mode)
-    corpus = "corpus" if spec.downloads_of(mode) else "TFDS export"
-    return {
-        "task": spec.name,
-        "version": spec.version,
-        "mode": mode,
-        "title": spec.title,
-        "about": spec.about,
-        "domain": spec.domain,
-        "kind": spec.embedding_type,
-        "labels": spec.prediction_type,
-        "clips": chosen.clips,
-        "hours": None if hours is None else round(hours, 2),
-        "scores": list(spec.scores),
-        "bytes_at_48000": (
-            None if hours is None else round(hours * 3600 * _FULL_RATE * _BYTES_PER_SAMPLE)
-        ),
-        "licence": spec.licence,
-        "homepage": spec.homepage,
-        "leaderboard": chosen.leaderboard,
-        "from": (
-            ["ready-made", corpus] if spec.folder_name(mode) in ready_made_names() else [corpus]
-        ),
-        "sample_rates_here": here["sample_rates"] if here else [],
-        "folder": str(folder) if here else None,
-    }
-
-
-def _tasks(workspace: Workspace, folder: Path | None) -> list[Row]:
-    """The tasks below a folder, or in the cache if none is given.
-
-    Raises:
-        UnknownNameError: There is no such folder.
-    """
-    if folder is not None and not folder.is_dir():
-        raise UnknownNameError(f"There is no folder {folder}.")
-    root = workspace.path(TASKS_FOLDER) if folder is None else folder
-    folders = {path.resolve() for path in _below(root)} if root.is_dir() else set()
-    rows = (_task(path) for path in folders)
-    return sorted((row for row in rows if row), key=lambda row: (row["task"], row["folder"]))
-
-
-def _below(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
-    """Task folders at or below a folder."""
-    if (folder / METADATA).is_file():
-        yield folder
-    elif depth > 0:
-        for below in sorted(folder.iterdir()):
-            if below.is_dir() and not below.name.startswith("."):
-                yield from _below(below, depth - 1)
-
-
-def _task(folder: Path) -> Row | None:
-    try:
-        metadata = TaskMetadata.model_validate_json((folder / METADATA).read_bytes())
-        clips = sum(
-            len(json_module.loads((folder / f"{split}.json").read_bytes()))
-            for split in metadata.splits
-        )
-    except (OSError, ValueError, ValidationError, TypeError):
-        return None  # a list shows what can be used; load_task says what is wrong with the rest
-    rates = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
-    return {
-        "task": metadata.name,
-        "kind": metadata.embedding_type,
-        "labels": metadata.prediction_type,
-        "splits": len(metadata.splits),
-        "clips": clips,
-        "scores": list(metadata.evaluation),
-        "sample_rates": rates,
-        "folder": str(folder),
-    }
-
-
-def _baselines() -> list[Row]:
-    """The modules of hearbench that follow the HEAR API, found without importing any."""
-    rows = []
-    for name in sorted(submodules_with(hearbench.models, API_FUNCTIONS)):
-        spec = importlib.util.find_spec(name)
-        source = Path(spec.origin).read_text("utf-8") if spec and spec.origin else ""
-        # The docstring is read from the source: importing the module would load torch.
-        about = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
-        rows.append({"model": name, "about": about})
-    return rows
-
-
-def _recipe_row(recipe: zoo.Recipe) -> Row:
-    facts = recipe.model_dump(mode="json", exclude={"name"})
-    return {"model": recipe.name, "needs_environment": recipe.needs_environment, **facts}
-
-
-def _protocols() -> list[Row]:
-    protocols = [get_protocol(name) for name in protocol_names()]
-    return [
-        {
-            "protocol": protocol.name,
-            "grid_points": len(protocol.grid),
-            "max_epochs": sorted({point.max_epochs for point in protocol.networks}),
-            "batch_size": protocol.batch_size,
-            "about": protocol.about(),
-            "grid": [point.label() for point in protocol.grid],
-        }
-        for protocol in protocols
-    ]
-
-
-def _scores() -> list[Row]:
-    scores: list[SceneScore | EventScore] = [get_scene_score(name) for name in score_names()]
-    scores += [get_event_score(name) for name in event_score_names()]
-    return [
-        {"score": score.name, "about": score.title, "higher_is_better": score.maximise}
-        for score in scores
-    ]

@@ -29,14 +29,12 @@ __all__ = [
     "CorpusDirs",
     "Device",
     "DtypeName",
-    "HostOptions",
+    "HostedModelOptions",
     "Json",
     "ModelChoiceOptions",
     "ModelSpec",
     "ModelSpecs",
-    "Name",
-    "Out",
-    "Overwrite",
+    "OutputOptions",
     "Results",
     "Tasks",
     "TrainingOptions",
@@ -81,56 +79,6 @@ Tasks = Annotated[
         "Repeatable.",
     ),
 ]
-Out = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="Folder that takes MODEL/TASK/result.json.")
-]
-Weights = Annotated[
-    str | None,
-    typer.Option("--weights", metavar="F", help="File or folder that the model loads."),
-]
-ModelOptions = Annotated[
-    list[str] | None,
-    typer.Option("--option", metavar="K=V", help="Keyword argument of its load_model. Repeatable."),
-]
-ProtocolName = Annotated[
-    str,
-    typer.Option(
-        "--protocol", metavar="NAME", help="Protocol of training; see `hearbench list protocols`."
-    ),
-]
-Seed = Annotated[
-    int, typer.Option("--seed", help="Seed for weight initialisation and dropout.", min=0)
-]
-Seeds = Annotated[
-    int,
-    typer.Option(
-        "--seeds",
-        metavar="N",
-        min=1,
-        max=1000,
-        help="Number of seeds to train with: --seed and those after it.",
-    ),
-]
-Precision = Annotated[
-    str,
-    typer.Option(
-        "--precision",
-        metavar="auto|float32|bfloat16",
-        help="Precision of the matrix products during training; auto is the device's fastest.",
-    ),
-]
-Only = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--only",
-        metavar="K=V",
-        help="Try only grid points with this hyperparameter, as hidden_layers=1. Repeatable.",
-    ),
-]
-GridPoints = Annotated[
-    int | None,
-    typer.Option("--grid-points", metavar="N", min=1, help="Try only the first N grid points."),
-]
 DtypeName = Annotated[
     str,
     typer.Option("--dtype", metavar="float32|float16", help="Precision of the embeddings on disk."),
@@ -163,81 +111,7 @@ CorpusDirs = Annotated[
         "Repeatable.",
     ),
 ]
-Mirror = Annotated[
-    str | None,
-    typer.Option(
-        "--mirror",
-        metavar="URL",
-        help="Address to download from, of files with the same names; overrides HEARBENCH_MIRROR.",
-    ),
-]
-MaxMemory = Annotated[
-    float | None,
-    typer.Option(
-        "--max-memory",
-        metavar="GB",
-        min=0,
-        help="Memory of the host in GiB for a task's embeddings during training; by default half "
-        "of what is free. On a GPU, what is free there decides.",
-    ),
-]
-Name = Annotated[
-    str | None,
-    typer.Option("--name", help="Folder of the results below --out, instead of the model's name."),
-]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace results that were made from other inputs.")
-]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")]
-
-
-Python = Annotated[
-    str | None,
-    typer.Option(
-        "--python",
-        metavar="P",
-        help="Run the model in another interpreter, as venv/bin/python; with --env also a version.",
-    ),
-]
-Env = Annotated[
-    str | None,
-    typer.Option(
-        "--env",
-        metavar="SPEC",
-        help="Run the model in an environment made for it: from a source tree, or a requirement "
-        "of pip.",
-    ),
-]
-Sandbox = Annotated[
-    bool,
-    typer.Option(
-        "--sandbox", help="Run the model without a network and with only the files it needs."
-    ),
-]
-TimeoutS = Annotated[
-    float | None,
-    typer.Option(
-        "--timeout",
-        metavar="S",
-        min=1,
-        help="Seconds that a model in a process of its own may take for one call; 1800 by default.",
-    ),
-]
-ModelMemory = Annotated[
-    float | None,
-    typer.Option(
-        "--model-memory",
-        metavar="GB",
-        min=0.1,
-        help="Memory in GiB that a model in a process of its own may allocate.",
-    ),
-]
-Readable = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--readable", metavar="PATH", help="Path that the sandbox lets the model read. Repeatable."
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -247,8 +121,25 @@ class WorkspaceOptions:
     cache: CacheDir = None
     device: Device = None
     workers: Workers = None
-    max_memory: MaxMemory = None
-    mirror: Mirror = None
+    max_memory: Annotated[
+        float | None,
+        typer.Option(
+            "--max-memory",
+            metavar="GB",
+            min=0,
+            help="Memory of the host in GiB for a task's embeddings during training; by default "
+            "half of what is free. On a GPU, what is free there decides.",
+        ),
+    ] = None
+    mirror: Annotated[
+        str | None,
+        typer.Option(
+            "--mirror",
+            metavar="URL",
+            help="Address to download from, of files with the same names; overrides "
+            "HEARBENCH_MIRROR.",
+        ),
+    ] = None
 
     def workspace(self) -> Workspace:
         """The workspace, once it is sure that its cache can be written.
@@ -274,8 +165,16 @@ class WorkspaceOptions:
 class ModelChoiceOptions:
     """The arguments of a model's ``load_model``."""
 
-    weights: Weights = None
-    option: ModelOptions = None
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", metavar="F", help="File or folder that the model loads."),
+    ] = None
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", metavar="K=V", help="Keyword argument of its load_model. Repeatable."
+        ),
+    ] = None
 
     def ref(self, spec: str, workspace: Workspace, host: Interpreter | None = None) -> ModelRef:
         """A model with these options, in this Python or another.
@@ -296,15 +195,60 @@ class ModelChoiceOptions:
 
 
 @dataclass(frozen=True)
-class HostOptions:
-    """The process in which a model runs."""
+class HostedModelOptions(ModelChoiceOptions):
+    """The arguments of a model's ``load_model``, and the process in which it runs."""
 
-    python: Python = None
-    env: Env = None
-    sandbox: Sandbox = False
-    timeout: TimeoutS = None
-    model_memory: ModelMemory = None
-    readable: Readable = None
+    python: Annotated[
+        str | None,
+        typer.Option(
+            "--python",
+            metavar="P",
+            help="Run the model in another interpreter, as venv/bin/python; with --env also a "
+            "version.",
+        ),
+    ] = None
+    env: Annotated[
+        str | None,
+        typer.Option(
+            "--env",
+            metavar="SPEC",
+            help="Run the model in an environment made for it: from a source tree, or a "
+            "requirement of pip.",
+        ),
+    ] = None
+    sandbox: Annotated[
+        bool,
+        typer.Option(
+            "--sandbox", help="Run the model without a network and with only the files it needs."
+        ),
+    ] = False
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout",
+            metavar="S",
+            min=1,
+            help="Seconds that a model in a process of its own may take for one call; 1800 by "
+            "default.",
+        ),
+    ] = None
+    model_memory: Annotated[
+        float | None,
+        typer.Option(
+            "--model-memory",
+            metavar="GB",
+            min=0.1,
+            help="Memory in GiB that a model in a process of its own may allocate.",
+        ),
+    ] = None
+    readable: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--readable",
+            metavar="PATH",
+            help="Path that the sandbox lets the model read. Repeatable.",
+        ),
+    ] = None
 
     def interpreter(
         self, models: Sequence[str], tasks: Sequence[str], workspace: Workspace
@@ -343,17 +287,68 @@ class HostOptions:
             hidden=tuple(path.resolve() for path in map(user_path, tasks) if path.exists()),
         )
 
+    def refs(
+        self, models: Sequence[str], tasks: Sequence[str], workspace: Workspace
+    ) -> list[ModelRef]:
+        """The models with these options, in this Python or the one that the options describe.
+
+        Args:
+            models: The models, as they were named.
+            tasks: Tasks that the models must not read, as they were named.
+            workspace: Takes an environment that is made for the models.
+
+        Raises:
+            HearError: As of `ref` and `interpreter`.
+        """
+        host = self.interpreter(models, tasks, workspace)
+        return [self.ref(spec, workspace, host) for spec in models]
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
     """How probes are trained."""
 
-    protocol: ProtocolName = "hear2021"
-    seed: Seed = 42
-    seeds: Seeds = 1
-    only: Only = None
-    grid_points: GridPoints = None
-    precision: Precision = "auto"
+    protocol: Annotated[
+        str,
+        typer.Option(
+            "--protocol",
+            metavar="NAME",
+            help="Protocol of training; see `hearbench list protocols`.",
+        ),
+    ] = "hear2021"
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed for weight initialisation and dropout.", min=0)
+    ] = 42
+    seeds: Annotated[
+        int,
+        typer.Option(
+            "--seeds",
+            metavar="N",
+            min=1,
+            max=1000,
+            help="Number of seeds to train with: --seed and those after it.",
+        ),
+    ] = 1
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="K=V",
+            help="Try only grid points with this hyperparameter, as hidden_layers=1. Repeatable.",
+        ),
+    ] = None
+    grid_points: Annotated[
+        int | None,
+        typer.Option("--grid-points", metavar="N", min=1, help="Try only the first N grid points."),
+    ] = None
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            metavar="auto|float32|bfloat16",
+            help="Precision of the matrix products during training; auto is the device's fastest.",
+        ),
+    ] = "auto"
 
     def plan(self, workspace: Workspace) -> ProbeSetup:
         """The training that the options describe.
@@ -375,6 +370,27 @@ class TrainingOptions:
 
         seeds = range(self.seed, self.seed + self.seeds)
         return ProbeSetup.of(protocol, seeds, precision=self.precision, device=device)
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where results go, and in which form."""
+
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Folder that takes MODEL/TASK/result.json."),
+    ]
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", help="Folder of the results below --out, instead of the model's name."
+        ),
+    ] = None
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that were made from other inputs.")
+    ] = False
+    dtype: DtypeName = "float32"
+    json: Json = False
 
 
 def check_out(out: Path) -> None:

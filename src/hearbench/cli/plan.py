@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,28 +42,38 @@ PlannedTasks = Annotated[
         "leaderboard's. Repeatable.",
     ),
 ]
-OutFolder = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="Folder that would take the results.")
-]
-BudgetS = Annotated[
-    float,
-    typer.Option(
-        "--measure-s",
-        metavar="S",
-        min=0.01,
-        help="Seconds to spend on embedding noise, per model and task.",
-    ),
-]
-DownloadSpeed = Annotated[
-    float,
-    typer.Option(
-        "--download-speed",
-        metavar="MB/S",
-        min=0.001,
-        help="Assumed speed of downloads, as nothing is downloaded to measure it.",
-    ),
-]
-Details = Annotated[bool, typer.Option("--details", help="Show what every estimate is based on.")]
+
+
+@dataclass(frozen=True)
+class PlanOptions(o.TrainingOptions):
+    """What is planned beside models and tasks, and how closely it is shown."""
+
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder that would take the results.")
+    ] = Path("results")
+    dtype: o.DtypeName = "float32"
+    measure_s: Annotated[
+        float,
+        typer.Option(
+            "--measure-s",
+            metavar="S",
+            min=0.01,
+            help="Seconds to spend on embedding noise, per model and task.",
+        ),
+    ] = 2.0
+    download_speed: Annotated[
+        float,
+        typer.Option(
+            "--download-speed",
+            metavar="MB/S",
+            min=0.001,
+            help="Assumed speed of downloads, as nothing is downloaded to measure it.",
+        ),
+    ] = 20.0
+    details: Annotated[
+        bool, typer.Option("--details", help="Show what every estimate is based on.")
+    ] = False
+    json: o.Json = False
 
 
 @verb(
@@ -76,16 +87,9 @@ Details = Annotated[bool, typer.Option("--details", help="Show what every estima
 def plan(
     model: o.ModelSpecs,
     task: PlannedTasks,
-    choice: o.ModelChoiceOptions,
-    training: o.TrainingOptions,
+    choice: o.HostedModelOptions,
+    wanted: PlanOptions,
     place: o.WorkspaceOptions,
-    host: o.HostOptions,
-    out: OutFolder = Path("results"),
-    dtype: o.DtypeName = "float32",
-    measure_s: BudgetS = 2.0,
-    download_speed: DownloadSpeed = 20.0,
-    details: Details = False,
-    json: o.Json = False,
 ) -> None:
     """Estimates time, disk and memory of an evaluation, by a dry run on some noise.
 
@@ -99,19 +103,18 @@ def plan(
                 "that they belong to by itself."
             )
         workspace = place.workspace()
-        setup = training.plan(workspace)
-        stored_as = o.checked_dtype(dtype)
-        other = host.interpreter(model, task, workspace)
-        models = [choice.ref(spec, workspace, other) for spec in model]
+        setup = wanted.plan(workspace)
+        stored_as = o.checked_dtype(wanted.dtype)
+        models = choice.refs(model, task, workspace)
         # Brings torch along, which the help can do without.
         from hearbench.planning import Asked, plan_evaluation
 
-        asked = Asked(setup, stored_as, out, measure_s, 1e6 * download_speed)
+        asked = Asked(setup, stored_as, wanted.out, wanted.measure_s, 1e6 * wanted.download_speed)
         found = plan_evaluation(models, task, asked, workspace=workspace)
-    if json:
+    if wanted.json:
         answer_json(found.model_dump(mode="json"))
     else:
-        _show(found, details=details)
+        _show(found, details=wanted.details)
     for failed in found.failed:
         say(f"error: {failed.task or failed.model}: {failed.error}")
     if found.failed:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from hearbench.cli import cluster as c
 from hearbench.cli import options as o
+from hearbench.cli.cluster import ClusterOptions
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import answer_json, answer_line, say
 from hearbench.errors import HearError
-from hearbench.evaluation.preparing import prepare_tasks
-from hearbench.tasks.from_corpus import CatalogSource, catalog_tasks
-from hearbench.tasks.from_csv import prepare_from_csv
-from hearbench.tasks.from_hf import HfDataset, prepare_from_hf
-from hearbench.tasks.own_recipe import OwnTask
-from hearbench.tasks.spec import SplitMode
-from hearbench.tasks.store import PreparedTask, load_task
+
+if TYPE_CHECKING:
+    from hearbench.tasks.from_hf import HfDataset
+    from hearbench.tasks.own_recipe import OwnTask
+    from hearbench.tasks.spec import SplitMode
+    from hearbench.tasks.store import PreparedTask
 
 __all__ = ["prepare"]
 
@@ -139,6 +138,8 @@ class HuggingFaceOptions:
         Raises:
             HearError: The column of labels isn't named, or a pair of splits has no ``=``.
         """
+        from hearbench.tasks.from_hf import HfDataset
+
         if self.label_column is None:
             raise HearError("--from-hf needs --label-column, the column that holds the labels.")
         return HfDataset(
@@ -202,6 +203,8 @@ class OwnTaskOptions:
         Raises:
             HearError: It has no name, or there is no such split mode.
         """
+        from hearbench.tasks.own_recipe import OwnTask
+
         if self.name is None:
             raise HearError("A task of your own needs a name: add --name, as in --name birds.")
         return OwnTask(
@@ -235,8 +238,7 @@ def prepare(
     csv: CsvOptions,
     hf: HuggingFaceOptions,
     own: OwnTaskOptions,
-    place: o.WorkspaceOptions,
-    cluster: c.ClusterOptions,
+    place: ClusterOptions,
     tasks: Annotated[
         list[str] | None,
         typer.Argument(
@@ -255,7 +257,13 @@ def prepare(
     is a Hugging Face dataset. Run the same command again to resume an interrupted run. With
     `--executor ray` the processes of many machines prepare a corpus each.
     """
-    share = cluster.share()
+    from hearbench.evaluation.preparing import prepare_tasks
+    from hearbench.tasks.from_corpus import CatalogSource, catalog_tasks
+    from hearbench.tasks.from_csv import prepare_from_csv
+    from hearbench.tasks.from_hf import prepare_from_hf
+    from hearbench.tasks.store import load_task
+
+    share = place.share()
     names, rates = _names_and_rates(tasks or [], written.sample_rate or [])
     _check_sources(names, csv.from_csv, hf.from_hf)
     on_ray = ["--executor ray"] if share is not None else []
@@ -285,8 +293,8 @@ def prepare(
                 tuple(corpus.corpus_dir or ()), corpus.trust_corpus, written.skip_corrupt, rates
             )
             wanted = catalog_tasks(names, written.mode)
-            sent = cluster.shared is not None
-            with cluster.running(workspace) as executor:
+            sent = place.shared is not None
+            with place.running(workspace) as executor:
                 prepared = prepare_tasks(
                     wanted, source, written.out, workspace, executor, sent=sent
                 )

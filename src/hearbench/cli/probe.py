@@ -42,20 +42,16 @@ _Task = Annotated[
     "hearbench probe ~/.cache/hearbench/embeddings/notes-1.0.0-demo/my_model/0123456789abcdef \\\n"
     "    --task tasks/notes-1.0.0-demo --out results --protocol fast",
     "hearbench probe my_model.py --task tasks/notes-1.0.0-demo --out results --seed 7",
-    options="task weights option protocol seed device name overwrite only grid_points seeds "
+    options="out task weights option protocol seed device name overwrite only grid_points seeds "
     "precision dtype cache workers max_memory json",
 )
 def probe(
     source: _Source,
-    out: o.Out,
     choice: o.ModelChoiceOptions,
     training: o.TrainingOptions,
     place: o.WorkspaceOptions,
+    output: o.OutputOptions,
     task: _Task = None,
-    name: o.Name = None,
-    overwrite: o.Overwrite = False,
-    dtype: o.DtypeName = "float32",
-    json: o.Json = False,
 ) -> None:
     """Trains probes on embeddings that are there, and scores them.
 
@@ -66,7 +62,7 @@ def probe(
     with answers_only():
         workspace = place.workspace()
         setup = training.plan(workspace)
-        o.make_folder(out, "the results", "Choose another --out.")
+        o.make_folder(output.out, "the results", "Choose another --out.")
         folder = user_path(source)
         if folder.is_dir():
             if choice.weights or choice.option:
@@ -74,9 +70,9 @@ def probe(
             results = evaluate_store(
                 _store(folder, task, workspace),
                 setup,
-                out,
-                name=name,
-                overwrite=overwrite,
+                output.out,
+                name=output.name,
+                overwrite=output.overwrite,
                 workspace=workspace,
             )
         else:
@@ -88,13 +84,13 @@ def probe(
                 choice.ref(source, workspace),
                 task,
                 protocol=setup,
-                out=out,
-                name=name,
-                dtype=o.checked_dtype(dtype),
-                overwrite=overwrite,
+                out=output.out,
+                name=output.name,
+                dtype=o.checked_dtype(output.dtype),
+                overwrite=output.overwrite,
                 workspace=workspace,
             )
-    finish(results, as_json=json)
+    finish(results, as_json=output.json)
 
 
 def _store(folder: Path, task: str | None, workspace: Workspace) -> EmbeddingStore:

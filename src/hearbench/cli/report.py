@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,11 +13,11 @@ from hearbench.cli.render import show
 from hearbench.cli.running import answers_only, verb
 from hearbench.cli.terminal import answer_json, say
 from hearbench.errors import ResultError
-from hearbench.files import write_text
 from hearbench.report.format import mebibytes, percent, rate
-from hearbench.report.page import report_page
-from hearbench.report.summary import STAGES, ResultReport, RunReport, report_of
 from hearbench.table import Column, Table
+
+if TYPE_CHECKING:
+    from hearbench.report.summary import ResultReport, RunReport
 
 __all__ = ["report"]
 
@@ -42,6 +42,10 @@ def report(
     Stages that were found in the cache count with the time that they took when they were made.
     See docs/report.md.
     """
+    from hearbench.files import write_text
+    from hearbench.report.page import report_page
+    from hearbench.report.summary import report_of
+
     with answers_only():
         if out is not None and out.suffix.lower() not in {".html", ".htm"}:
             raise ResultError(f"A report is a page; give --out a name that ends in .html: {out}.")
@@ -56,6 +60,8 @@ def report(
 
 
 def _show(found: RunReport) -> None:
+    from hearbench.report.summary import STAGES
+
     table = Table(
         [
             Column("model\ntask", wrap="anywhere"),
@@ -76,6 +82,8 @@ def _show(found: RunReport) -> None:
 
 def _stages(result: ResultReport) -> list[str]:
     """Time and throughput of each stage."""
+    from hearbench.report.summary import STAGES
+
     cells = []
     for stage in STAGES:
         own = result.of_stage(stage)

@@ -1,8 +1,23 @@
-"""Ends of verbs: exit codes, messages instead of tracebacks, and a stdout for answers alone."""
+"""What makes a function a verb: its options in groups, exit codes, a stdout for answers alone.
+
+Options that several verbs share are handed to a verb as one object: a dataclass whose fields are
+annotated as options, which the command line shows as options of their own:
+
+    @dataclass(frozen=True)
+    class CacheOptions:
+        cache: CacheDir = None
+        workers: Workers = None
+
+    @verb("hearbench count birds", options="details cache workers")
+    def count(task: TaskName, cache: CacheOptions, details: Details = False) -> None:
+
+Errors become messages instead of tracebacks.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import functools
 import inspect
@@ -10,15 +25,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import typer
 
-from hearbench.cli.option_groups import expand_groups
 from hearbench.cli.terminal import say
 from hearbench.errors import HearError
 
-__all__ = ["BAD_INPUT", "INTERRUPTED", "answers_only", "interrupted", "verb"]
+__all__ = ["BAD_INPUT", "INTERRUPTED", "answers_only", "expand_groups", "interrupted", "verb"]
 
 # Exit codes: what the user can mend; 128 and the number of SIGINT.
 BAD_INPUT = 2
@@ -109,3 +123,67 @@ def answers_only() -> Iterator[None]:
         stdout.flush()
         os.dup2(saved, target)
         os.close(saved)
+
+
+def expand_groups(function: Callable[..., None], order: str = "") -> Callable[..., None]:
+    """Makes a function that takes the fields of groups as keywords of their own.
+
+    The default of an option is that of its field, or what the parameter's own default, an
+    instance of the group, says. A field without a default is an option that must be given.
+
+    Args:
+        function: A verb. Each of its parameters is an option, an argument or a group.
+        order: Names of options in the order in which the help shows them, behind what it doesn't
+            name. A group's fields that it doesn't name are no options of this verb and keep
+            their defaults. Empty where all are, group by group.
+
+    Raises:
+        TypeError: ``order`` names something that there isn't, or two options have one name.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    makers: dict[str, tuple[Callable[..., Any], set[str]]] = {}
+    singles: list[str] = []
+    options: dict[str, inspect.Parameter] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        group, preset = hints[name], parameter.default
+        if not dataclasses.is_dataclass(group):
+            singles.append(name)
+            options[name] = parameter.replace(annotation=group, kind=_KEYWORD)
+            continue
+        defaults = {field.name: field.default for field in dataclasses.fields(group)}
+        makers[name] = group, set(defaults)
+        if preset is not parameter.empty:
+            defaults = vars(preset)
+            makers[name] = functools.partial(dataclasses.replace, preset), set(defaults)
+        kinds = get_type_hints(group, include_extras=True)
+        for option, default in defaults.items():
+            if option in options:
+                raise TypeError(f"{function.__qualname__} has two options named {option!r}.")
+            if default is dataclasses.MISSING:
+                default = parameter.empty
+            options[option] = inspect.Parameter(
+                option, _KEYWORD, default=default, annotation=kinds[option]
+            )
+    if order:
+        wanted = order.split()
+        if unknown := [name for name in wanted if name not in options]:
+            raise TypeError(f"{function.__qualname__} has no option {unknown[0]!r}.")
+        options = {
+            name: options[name]
+            for name in [*(name for name in singles if name not in wanted), *wanted]
+        }
+
+    @functools.wraps(function)
+    def expanded(**given: Any) -> None:
+        groups = {
+            name: make(**{option: given.pop(option) for option in fields & given.keys()})
+            for name, (make, fields) in makers.items()
+        }
+        function(**given, **groups)
+
+    expanded.__signature__ = inspect.Signature(list(options.values()))  # type: ignore[attr-defined]
+    expanded.__annotations__ = {name: option.annotation for name, option in options.items()}
+    return expanded
+
+
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY

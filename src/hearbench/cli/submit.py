@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,6 @@ import typer
 from hearbench.cli import options as o
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import answer_line, say
-from hearbench.leaderboard.card import Card
-from hearbench.leaderboard.submitting import (
-    Candidate,
-    InvalidModelError,
-    cached_leaderboard_tasks,
-    make_submission,
-)
 from hearbench.workspace import user_path
 
 __all__ = ["submit"]
@@ -26,11 +20,42 @@ __all__ = ["submit"]
 _TRAINING = o.TrainingOptions(precision="float32")
 
 
+@dataclass(frozen=True)
+class SubmissionOptions:
+    """What goes into a submission, and where it is written."""
+
+    card: Annotated[
+        Path,
+        typer.Option("--card", metavar="F", help="The card; `hearbench init-model` writes one."),
+    ]
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder that takes the submission.")
+    ]
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task",
+            metavar="PATH_OR_NAME",
+            help="A prepared task; by default the leaderboard's tasks that are in the cache. "
+            "Repeatable.",
+        ),
+    ] = None
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--results", metavar="DIR", help="Folder of results; those that exist are used."
+        ),
+    ] = None
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Validate without the checks on 20 minutes of audio.")
+    ] = False
+
+
 @verb(
     "hearbench submit . --card card.toml --out submission",
     "hearbench submit my_package.hear --weights w.pt --card card.toml --out out --task esc50",
-    options="task weights results protocol seed device precision only grid_points quick cache "
-    "workers max_memory python sandbox timeout model_memory readable",
+    options="card out task weights results protocol seed device precision only grid_points quick "
+    "cache workers max_memory python sandbox timeout model_memory readable",
 )
 def submit(
     model: Annotated[
@@ -42,58 +67,40 @@ def submit(
             show_default=False,
         ),
     ],
-    card: Annotated[
-        Path,
-        typer.Option("--card", metavar="F", help="The card; `hearbench init-model` writes one."),
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder that takes the submission.")
-    ],
-    choice: o.ModelChoiceOptions,
+    wanted: SubmissionOptions,
+    choice: o.HostedModelOptions,
     place: o.WorkspaceOptions,
-    host: o.HostOptions,
     training: o.TrainingOptions = _TRAINING,
-    task: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--task",
-            metavar="PATH_OR_NAME",
-            help="A prepared task; by default the leaderboard's tasks that are in the cache. "
-            "Repeatable.",
-        ),
-    ] = None,
-    results: Annotated[
-        Path | None,
-        typer.Option(
-            "--results", metavar="DIR", help="Folder of results; those that exist are used."
-        ),
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Validate without the checks on 20 minutes of audio.")
-    ] = False,
 ) -> None:
     """Validates and evaluates a model, and writes its submission to the leaderboard.
 
     The folder holds the row, the text of a pull request, the validator's report, and every result
     with its predictions. `hearbench leaderboard check` is what a maintainer runs on it.
     """
+    from hearbench.leaderboard.card import Card
+    from hearbench.leaderboard.submitting import (
+        Candidate,
+        InvalidModelError,
+        cached_leaderboard_tasks,
+        make_submission,
+    )
+
+    out = wanted.out
     with answers_only():
-        said = Card.read(card)
+        card = Card.read(wanted.card)
         workspace = place.workspace()
         setup = training.plan(workspace)
-        tasks = task or cached_leaderboard_tasks(workspace)
-        if user_path(model).is_dir():
-            spec, host = said.api, dataclasses.replace(host, env=model)
-        else:
-            spec = model
-        interpreter = host.interpreter([spec], tasks, workspace)
-        kept = results or out.with_name(f"{out.name}.results")
-        o.make_folder(kept, "the results", "Choose another --results or --out.")
-        loading = dataclasses.replace(
-            choice, option=[f"{key}={value}" for key, value in said.options.items()]
+        tasks = wanted.task or cached_leaderboard_tasks(workspace)
+        is_folder = user_path(model).is_dir()
+        choice = dataclasses.replace(
+            choice,
+            option=[f"{key}={value}" for key, value in card.options.items()],
+            env=model if is_folder else None,
         )
-        ref = loading.ref(spec, workspace, interpreter)
-        candidate = Candidate(said, ref, tasks, setup, kept, quick)
+        (ref,) = choice.refs([card.api if is_folder else model], tasks, workspace)
+        kept = wanted.results or out.with_name(f"{out.name}.results")
+        o.make_folder(kept, "the results", "Choose another --results or --out.")
+        candidate = Candidate(card, ref, tasks, setup, kept, wanted.quick)
         try:
             submission, measured = make_submission(candidate, out, workspace)
         except InvalidModelError as error:

@@ -1,25 +1,25 @@
-"""``hearbench tasks``: looking at prepared tasks."""
+"""``hearbench tasks``: prepared tasks in numbers, and those that the benchmark published."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hearbench.cli import options as o
 from hearbench.cli.render import show
-from hearbench.cli.running import answers_only, verb
-from hearbench.cli.terminal import answer_json, say
+from hearbench.cli.running import BAD_INPUT, answers_only, verb
+from hearbench.cli.terminal import answer_json, answer_line, say
+from hearbench.errors import HearError
 from hearbench.table import Column, Table
-from hearbench.tasks.event_stats import Spread
-from hearbench.tasks.stats import TaskStats, task_stats
-from hearbench.tasks.store import load_task
-from hearbench.views.style import save_figure
-from hearbench.views.task_plot import draw_task_stats
 
-__all__ = ["stats"]
+if TYPE_CHECKING:
+    from hearbench.tasks.event_stats import Spread
+    from hearbench.tasks.stats import TaskStats
+
+__all__ = ["download", "stats"]
 
 TaskName = Annotated[
     str,
@@ -59,6 +59,11 @@ def stats(
     json: o.Json = False,
 ) -> None:
     """Counts a task's clips, durations, labels and events, split by split."""
+    from hearbench.tasks.stats import task_stats
+    from hearbench.tasks.store import load_task
+    from hearbench.views.style import save_figure
+    from hearbench.views.task_plot import draw_task_stats
+
     with answers_only():
         workspace = place.workspace()
         loaded = load_task(task, workspace=workspace, download=False)
@@ -183,3 +188,73 @@ def _remarks(found: TaskStats, everything: bool) -> list[str]:
     if all(split.silent == () for split in found.splits):
         lines.append("No clip is silent.")
     return lines
+
+
+@verb(
+    "hearbench tasks download esc50 beijing_opera",
+    "hearbench tasks download leaderboard --mirror http://files.example.org/hear",
+    options="corpus_dir mirror cache workers json",
+)
+def download(
+    tasks: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TASK",
+            help="Tasks of the catalog, with -MODE for another mode than the usual one; or "
+            "`leaderboard` for all tasks of the leaderboard.",
+            show_default=False,
+        ),
+    ],
+    place: o.WorkspaceOptions,
+    corpus_dir: o.CorpusDirs = None,
+    json: o.Json = False,
+) -> None:
+    """Fetches prepared tasks, as the benchmark published them, into the cache.
+
+    They are downloaded four at a time; a failure doesn't stop the others. The next run resumes a
+    download that broke off. Every archive is checked by its MD5 before it is unpacked.
+    """
+    from hearbench.tasks.ready_made import fetch_each_ready_made, ready_made_folders
+
+    done: dict[str, Path] = {}
+    failed: dict[str, str] = {}
+    with answers_only():
+        workspace = place.workspace()
+        elsewhere = workspace.mirror is not None or bool(corpus_dir)
+        folders = list(
+            dict.fromkeys(
+                folder for task in tasks for folder in ready_made_folders(task, elsewhere=elsewhere)
+            )
+        )
+        outcomes = fetch_each_ready_made(
+            folders, workspace=workspace, corpus_dirs=tuple(corpus_dir or ())
+        )
+        for names, result in outcomes:
+            if isinstance(result, HearError):
+                failed |= dict.fromkeys(names, str(result))
+                named = len(names) == 1 < len(folders)
+                say(f"error: {names[0]}: {result}" if named else f"error: {result}")
+            else:
+                done[names[0]] = result
+                say(f"{names[0]}: here")
+    if json:
+        answer_json(
+            {
+                "downloaded": [
+                    {"task": name, "folder": str(done[name])} for name in folders if name in done
+                ],
+                "failed": [
+                    {"task": name, "error": failed[name]} for name in folders if name in failed
+                ],
+            }
+        )
+    else:
+        for name in folders:
+            if name in done:
+                answer_line(str(done[name]))
+    if len(folders) > 1:
+        lost = [name for name in folders if name in failed]
+        what = f"; failed: {', '.join(lost)}" if lost else ""
+        say(f"{len(done)} of {len(folders)} tasks are here{what}.")
+    if failed:
+        raise typer.Exit(BAD_INPUT)

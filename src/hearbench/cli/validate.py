@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -14,7 +14,9 @@ from hearbench.cli.running import INTERRUPTED, answers_only, verb
 from hearbench.cli.terminal import answer_json, say
 from hearbench.errors import ModelError
 from hearbench.table import Column, Styled, Table
-from hearbench.validate import CheckResult, Report, validate_model
+
+if TYPE_CHECKING:
+    from hearbench.validate import CheckResult, Report
 
 __all__ = ["validate"]
 
@@ -32,9 +34,8 @@ _RESERVED = (*("spec", "workspace", "interpreter", "quick", "only", "skip", "sto
 )
 def validate(
     model: o.ModelSpec,
-    choice: o.ModelChoiceOptions,
+    choice: o.HostedModelOptions,
     place: o.WorkspaceOptions,
-    host: o.HostOptions,
     quick: Annotated[
         bool, typer.Option("--quick", help="Leave out the checks on 20 minutes of audio.")
     ] = False,
@@ -56,6 +57,8 @@ def validate(
     valid; 2 it could not run, as there is no such module, file, interpreter or device; 130
     interrupted: the checks that were finished are shown. docs/validator.md describes each check.
     """
+    from hearbench.validate import validate_model
+
     # What was found before something stopped it.
     so_far: list[Report] = []
     try:
@@ -65,7 +68,7 @@ def validate(
                 if key in given:
                     raise ModelError(f"An option named {key!r} can't be handed to a model.")
             workspace = place.workspace()
-            interpreter = host.interpreter([model], (), workspace)
+            interpreter = choice.interpreter([model], (), workspace)
             report = validate_model(
                 model,
                 choice.weights,

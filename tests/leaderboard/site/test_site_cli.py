@@ -11,7 +11,7 @@ import typer
 from helpers_leaderboard import write_made_up_result
 from typer.testing import CliRunner
 
-from hearbench.cli.leaderboard_build import build
+from hearbench.cli.leaderboard import build
 from hearbench.leaderboard.csv_file import write_table
 from hearbench.leaderboard.official import official_table
 
