@@ -18,7 +18,7 @@ def test_list(task: Path, cache: Path) -> None:
     assert (row["task"], row["clips"], row["sample_rates"]) == ("tones-1.0.0-full", 36, [16000])
     baselines = [row["model"] for row in everything["models"] if "family" not in row]
     assert [name.removeprefix("hearbench.models.") for name in baselines] == [
-        "crepe", "huggingface", "naive", "naive_keras", "naive_tensorflow", "onnx_file", "openl3",
+        "crepe", "naive", "naive_keras", "naive_tensorflow", "onnx_file", "openl3",
         "vggish", "vqt", "wav2vec2",
     ]  # fmt: skip
     assert all(row["about"] for row in everything["models"])

@@ -151,7 +151,7 @@ def expand_groups(function: Callable[..., None], order: str = "") -> Callable[..
             options[name] = parameter.replace(annotation=group, kind=_KEYWORD)
             continue
         defaults = {field.name: field.default for field in dataclasses.fields(group)}
-        makers[name] = group, set(defaults)
+        makers[name] = hints[name], set(defaults)
         if preset is not parameter.empty:
             defaults = vars(preset)
             makers[name] = functools.partial(dataclasses.replace, preset), set(defaults)
