@@ -16,11 +16,10 @@ import torch
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from hearbench.metrics.distance import measure_distances
+from hearbench.metrics.distance import measure_distances, retrieval_scores
 from hearbench.metrics.distance_blocks import Sameness, key_blocks
 from hearbench.metrics.distance_errors import standard_errors
-from hearbench.metrics.pair_counts import PairCounts
-from hearbench.metrics.retrieval import retrieval_scores
+from hearbench.metrics.same_different import PairCounts
 from hearbench.worker.memory import peak_resident_mb
 
 Embeddings = npt.NDArray[np.float32]

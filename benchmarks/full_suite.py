@@ -40,11 +40,9 @@ from hearbench.embeddings.store import EmbeddingStore
 from hearbench.probe.data import TrainingData
 from hearbench.probe.frames import FrameData
 from hearbench.probe.kinds import TaskKind, kind_of
-from hearbench.probe.layers import Step
-from hearbench.probe.network import ProbeStack
+from hearbench.probe.network import Dropout, ProbeStack, Step
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.protocol import GridPoint, by_shape, get_protocol
-from hearbench.probe.randomness import Dropout
 from hearbench.workspace import Workspace
 
 SIZE = 1024
@@ -164,7 +162,7 @@ def measure(
         masks = [
             dropout.masks(i, stack.layers, stack.width, len(batches[i][0])) for i in range(count)
         ]
-        return [Step(*batches[i], {0: masks[i]}) for i in range(count)]
+        return [Step(*batches[i], [(0, len(stack), masks[i])]) for i in range(count)]
 
     stack.train_steps(given(1))
     wait(device)

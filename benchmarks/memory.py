@@ -88,7 +88,7 @@ def evaluate(name: str, scale: float, folder: str, max_memory_gb: float, out: st
     from hearbench.probe.objective import Objective
     from hearbench.probe.protocol import GridPoint, Protocol
     from hearbench.probe.scenes import array_data
-    from hearbench.probe.training_loop import train
+    from hearbench.probe.training_loop import Training
 
     point = GridPoint(hidden_layers=1, hidden_dim=32, max_epochs=1, check_every=1)
     protocol = Protocol(name="brief", grid=(point,))
@@ -96,7 +96,9 @@ def evaluate(name: str, scale: float, folder: str, max_memory_gb: float, out: st
     x, y = np.ones((8, 4), np.float32), np.eye(8, 2, dtype=np.uint8)
     spec = BatchSpec(8, "cpu", torch.float32)
     tiny = array_data((x, y), (x, y), multilabel=False, spec=spec)
-    train({1: [point]}, tiny, Objective(top1_accuracy, maximise=True), fold=0, dtype=torch.float32)
+    Training(
+        {1: [point]}, tiny, Objective(top1_accuracy, maximise=True), fold=0, dtype=torch.float32
+    ).run()
     before, started = peak_mb(), time.perf_counter()
     store = load_store(Path(folder), spec_of(name, scale)[0])
     opened = peak_mb()

@@ -32,7 +32,7 @@ from hearbench.probe.objective import Objective
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.protocol import HEAR2021, GridPoint, by_shape
 from hearbench.probe.scenes import array_data
-from hearbench.probe.training_loop import train
+from hearbench.probe.training_loop import Training
 
 N_LABELS = 20
 
@@ -62,13 +62,13 @@ def stacked(
     data = array_data(train_set, valid_set, multilabel=False, spec=spec)
     scores = [0.0] * len(points)
     for group in by_shape(points):
-        trained = train(
+        trained = Training(
             {seed: [points[i] for i in group]},
             data,
             Objective(top1_accuracy, maximise=True),
             fold=0,
             dtype=dtype,
-        )[seed]
+        ).run()[seed]
         for i, outcome in zip(group, trained.outcomes, strict=True):
             scores[i] = outcome.validation_score
     return scores

@@ -25,11 +25,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from hearbench.probe.layers import Step
-from hearbench.probe.network import ProbeStack
+from hearbench.probe.network import Dropout, ProbeStack, Step
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.protocol import HEAR2021, GridPoint, by_shape
-from hearbench.probe.randomness import Dropout
 
 
 def products(
@@ -137,7 +135,8 @@ def _times(
 
     def train() -> None:
         stack.train_steps(
-            Step(x, y, {0: dropout.masks(i, layers, width, batch)}) for i in range(args.steps)
+            Step(x, y, [(0, len(stack), dropout.masks(i, layers, width, batch))])
+            for i in range(args.steps)
         )
 
     def multiply() -> None:

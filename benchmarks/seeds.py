@@ -25,7 +25,7 @@ from hearbench.probe.objective import Objective
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.protocol import HEAR2021, GridPoint, by_shape
 from hearbench.probe.scenes import SceneData, array_data
-from hearbench.probe.training_loop import train
+from hearbench.probe.training_loop import Training
 
 
 def best_scores(
@@ -35,9 +35,9 @@ def best_scores(
     found: dict[tuple[int, GridPoint], float] = {}
     for group in by_shape(points):
         own = [points[i] for i in group]
-        trained = train(
+        trained = Training(
             dict.fromkeys(seeds, own), data, Objective(top1_accuracy, True), fold=0, dtype=dtype
-        )
+        ).run()
         for seed in seeds:
             for outcome, point in zip(trained[seed].outcomes, own, strict=True):
                 found[seed, point] = outcome.validation_score

@@ -24,8 +24,7 @@ from hearbench.evaluation.few_labels import FewLabels
 from hearbench.evaluation.job import Job
 from hearbench.evaluation.probes import ProbeSetup
 from hearbench.results import Result
-from hearbench.results.curve import Curve
-from hearbench.results.curve_points import build_curve
+from hearbench.results.curve import Curve, build_curve
 from hearbench.tasks.store import PreparedTask
 from hearbench.workspace import Workspace
 

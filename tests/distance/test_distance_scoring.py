@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from hearbench import embed, load_model, load_task
 from hearbench.distance import DISTANCE_FILE, DistanceResult, distance_scores, write_distances
-from hearbench.distance.intervals import mean_error, share_interval
+from hearbench.distance.scoring import mean_error, share_interval
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import EmbeddingError, ResultError, TaskError
 from hearbench.metrics.distance import measure_distances

@@ -10,8 +10,8 @@ from helpers_models import calls, write_model
 from helpers_tasks import make_event_task, make_scene_task
 
 from hearbench.embeddings import batches
+from hearbench.embeddings.batch_size import ran_out_of_memory
 from hearbench.embeddings.compute import embed, embed_shards, missing_shards
-from hearbench.embeddings.out_of_memory import ran_out_of_memory
 from hearbench.errors import EmbeddingError, ModelError
 from hearbench.models.loaded import Interpreter
 from hearbench.models.loading import load_model

@@ -150,6 +150,18 @@ def test_distances_are_results(out: Path) -> None:
     assert set(results.to_frame().protocol) == {"distance"}
 
 
+def test_the_protocol_tells_a_probe_from_distances(out: Path) -> None:
+    results = load_results(out, out.parent / "distances")
+    assert isinstance(results["stats", "tones"], Result)
+    assert isinstance(results["stats", "tones", "knn"], Result)
+    assert isinstance(results["stats", "tones", "distance"], DistanceResult)
+    with pytest.raises(UnknownNameError, match="of bands on tones by distance"):
+        results["bands", "tones", "distance"]
+    assert set(results.compare().models) == {"bands", "stats"}
+    with pytest.raises(ResultError, match="no model"):
+        load_results(out.parent / "distances").compare()
+
+
 def test_folders_of_any_depth(out: Path) -> None:
     assert len(load_results(out / "stats")) == 2
     assert len(load_results(out / "stats/tones-1.0.0-full", out / "bands")) == 3

@@ -25,7 +25,6 @@ from hearbench.errors import (
     UnknownNameError,
 )
 from hearbench.evaluation.few_labels import FewLabels
-from hearbench.evaluation.intervals import read_uncertainty
 from hearbench.evaluation.job import Setup
 from hearbench.evaluation.probes import ProbeSetup
 from hearbench.evaluation.results import EvaluationError, Results
@@ -34,6 +33,7 @@ from hearbench.execution.shard import Shard
 from hearbench.probe.predictions import SceneFoldPrediction
 from hearbench.probe.protocol import FASTER
 from hearbench.results import Result
+from hearbench.results.uncertainty import read_uncertainty
 from hearbench.workspace import Workspace
 
 TASK = "tones-1.0.0-full"

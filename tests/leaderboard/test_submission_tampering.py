@@ -31,8 +31,8 @@ from hypothesis import strategies as st
 from hearbench.digest import digest_file
 from hearbench.errors import ResultError
 from hearbench.files import write_json
+from hearbench.leaderboard.bundle import FORM
 from hearbench.leaderboard.check import BundleReport, check_bundle
-from hearbench.leaderboard.layout import FORM
 from hearbench.leaderboard.official import official_table
 from hearbench.results import Result
 from hearbench.results.files import reference_form

@@ -13,11 +13,11 @@ from helpers_progress import Counts
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from hearbench.metrics import pair_counts
+from hearbench.metrics import distance_blocks, distance_errors, same_different
 from hearbench.metrics.distance import DistanceMeasures, measure_distances
 from hearbench.metrics.distance_blocks import SELF, Sameness, key_blocks
 from hearbench.metrics.distance_errors import StandardErrors, standard_errors
-from hearbench.metrics.pair_counts import PairCounts
+from hearbench.metrics.same_different import PairCounts
 
 Embeddings = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
@@ -103,8 +103,8 @@ def slow_eer(same: npt.NDArray[np.bool_], distances: npt.NDArray[np.float64]) ->
     return float(accepted[i - 1] + share * (accepted[i] - accepted[i - 1]))
 
 
-def measure(split: Split, block_rows: int | None = None) -> DistanceMeasures:
-    return measure_distances(split.embeddings, split.sameness, block_rows=block_rows)
+def measure(split: Split) -> DistanceMeasures:
+    return measure_distances(split.embeddings, split.sameness)
 
 
 @pytest.mark.parametrize("split", SPLITS.values(), ids=SPLITS.keys())
@@ -158,8 +158,12 @@ def test_same_different_is_scikit_learns(split: Split) -> None:
 
 @pytest.mark.parametrize("split", SPLITS.values(), ids=SPLITS.keys())
 @pytest.mark.parametrize("block_rows", [1, 7, 69])
-def test_blocks_of_any_size_give_the_same(split: Split, block_rows: int) -> None:
-    whole, blocked = measure(split), measure(split, block_rows=block_rows)
+def test_blocks_of_any_size_give_the_same(
+    split: Split, block_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = measure(split)
+    monkeypatch.setattr(distance_blocks, "_PAIRS_PER_BLOCK", block_rows * len(split.targets))
+    blocked = measure(split)
     np.testing.assert_array_equal(
         whole.retrieval.average_precision, blocked.retrieval.average_precision
     )
@@ -177,13 +181,12 @@ def test_counters_that_do_not_fit_are_counted_in_several_passes(
 ) -> None:
     split = SPLITS["few ties"]
     whole = measure(split).pairs
-    monkeypatch.setattr(pair_counts, "_BUFFER_KEYS", 100)
+    monkeypatch.setattr(same_different, "_BUFFER_KEYS", 100)
     blocks = Counts()
     found = measure_distances(
         split.embeddings,
         split.sameness,
         memory_limit_bytes=pages << 18,
-        block_rows=len(split.targets),
         update=blocks,
     ).pairs
     assert (len(blocks) > 1) == (pages < 4096)
@@ -197,7 +200,7 @@ def test_counters_that_do_not_fit_are_counted_in_several_passes(
 @pytest.mark.parametrize("pages", [150, 4096])
 @pytest.mark.parametrize("n_pairs", [5000, 1 << 33])
 def test_counts_are_numpys(n_pairs: int, pages: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pair_counts, "_BUFFER_KEYS", 500)
+    monkeypatch.setattr(same_different, "_BUFFER_KEYS", 500)
     rng = np.random.default_rng(3)
     distances = np.round(rng.gamma(2, 3, 5000), 2).astype(np.float32)
     distances[:50] = 0
@@ -346,13 +349,13 @@ def test_average_precision_without_a_clip_is_exact_with_ties() -> None:
     )
 
 
-def test_a_sample_of_clips_gives_nearly_the_same_errors() -> None:
+def test_a_sample_of_clips_gives_nearly_the_same_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     split = make_split(8, 500, 11, step=2.0**-10)
     measured = measure(split)
     whole = standard_errors(split.embeddings, split.sameness, measured)
+    monkeypatch.setattr(distance_errors, "_PAIRS", 500 * 150)
     sampled = [
-        standard_errors(split.embeddings, split.sameness, measured, max_pairs=500 * 150, seed=seed)
-        for seed in range(6)
+        standard_errors(split.embeddings, split.sameness, measured, seed=seed) for seed in range(6)
     ]
     for name in ("mean_average_precision", "auc", "eer"):
         mean = np.mean([getattr(one, name) for one in sampled])

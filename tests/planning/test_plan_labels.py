@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hearbench.planning.labels import n_labels_of
+from hearbench.planning.facts import n_labels_of
 from hearbench.tasks.catalog import catalog_names, get_spec
 
 # Tasks whose small mode has all labels of the full one.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from helpers_probe import post
 
-from hearbench.probe import frame_probabilities
+from hearbench.probe import frames
 from hearbench.probe.events import events_from_frames
-from hearbench.probe.frame_probabilities import events_in_parts, gather_rows
+from hearbench.probe.frames import events_in_parts, gather_rows
 
 
 def pieces(rng: np.random.Generator, lengths: list[int], labels: int) -> list[np.ndarray]:
@@ -38,7 +38,7 @@ def test_one_that_is_mapped_outlives_its_successor(tmp_path: Path) -> None:
 def test_events_are_those_of_the_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells: int, stored: bool
 ) -> None:
-    monkeypatch.setattr(frame_probabilities, "_CELLS", cells)
+    monkeypatch.setattr(frames, "_EVENT_CELLS", cells)
     lengths = [7, 0, 12, 30, 1]
     found = pieces(np.random.default_rng(3), lengths, 3)
     rows = gather_rows(found, (50, 3), tmp_path / "rows.npy" if stored else None)

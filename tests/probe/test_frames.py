@@ -22,7 +22,7 @@ from hearbench.errors import EmbeddingError
 from hearbench.metrics.sound_event import event_scores
 from hearbench.probe.data import BatchSpec
 from hearbench.probe.frames import FrameData, LabelledClip, frame_data
-from hearbench.probe.network import ProbeStack
+from hearbench.probe.network import ProbeStack, Step
 from hearbench.probe.objective import Objective
 from hearbench.probe.predictions import EventFoldPrediction
 from hearbench.probe.protocol import GridPoint, Protocol
@@ -129,7 +129,7 @@ def test_validation_is_scipys_median_and_the_event_score(
     )
     for _ in range(60):
         for x, y in data.epoch(1):
-            stack.train_step(x, y)
+            stack.train_steps([Step(x, y)])
     seen: list[float] = []
 
     def f_measure(reference: object, estimate: object, labels: object) -> float:
@@ -274,7 +274,7 @@ from hearbench.probe.frames import LabelledClip, frame_data
 from hearbench.probe.objective import Objective
 from hearbench.probe.events import Postprocessing
 from hearbench.probe.protocol import GridPoint
-from hearbench.probe.training_loop import train
+from hearbench.probe.training_loop import Training
 from hearbench.tasks.clips import Event
 from hearbench.worker.memory import peak_resident_mb
 torch.set_num_threads(1)
@@ -291,7 +291,7 @@ grid = [Postprocessing(median_filter_ms=250, min_duration_ms=125)]
 data = frame_data(clips[:-1], clips[-1:], ("a", "b"), grid=grid,
                   spec=BatchSpec(1024, "cpu", torch.float32, budget))
 point = GridPoint(hidden_dim=16, max_epochs=1, check_every=1)
-train({1: [point]}, data, Objective(lambda *_: 0.5, True), fold=0, dtype=torch.float32)
+Training({1: [point]}, data, Objective(lambda *_: 0.5, True), fold=0, dtype=torch.float32).run()
 print(data.resident, int((peak_resident_mb() - base) * (1 << 20)))
 """
 

@@ -1,6 +1,7 @@
 """The stacked networks against plain PyTorch modules, number by number."""
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ import torch
 from plain_loop import plain_network
 from torch import nn
 
-from hearbench.probe import network, updates
-from hearbench.probe.network import ProbeStack, Step
+from hearbench.probe import network, sliced_adam
+from hearbench.probe.network import Dropped, ProbeStack, Step
 from hearbench.probe.protocol import GridPoint
 
 N_FEATURES, N_LABELS, BATCH = 7, 4, 32
@@ -20,7 +21,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
     """Both ways to take a step, the second with matrices that are updated in several slices."""
     one_by_one = request.param == "one by one"
     monkeypatch.setattr(network, "_LARGE_NETWORK", 0 if one_by_one else 1 << 60)
-    monkeypatch.setattr(updates, "_SLICE", 32)
+    monkeypatch.setattr(sliced_adam, "_SLICE", 32)
 
 
 def points(layers: int, dropout: float = 0.0) -> list[GridPoint]:
@@ -65,6 +66,11 @@ def as_module(stack: ProbeStack, i: int) -> nn.Sequential:
     return module
 
 
+def forward(stack: ProbeStack, x: torch.Tensor, dropped: Sequence[Dropped] = ()) -> torch.Tensor:
+    """Logits in training."""
+    return stack._forward(stack._trained, stack._running, x, dropped)
+
+
 def loss_of(module: nn.Module, x: torch.Tensor, y: torch.Tensor, multilabel: bool) -> torch.Tensor:
     if multilabel:
         return nn.functional.binary_cross_entropy_with_logits(module(x), y)
@@ -101,7 +107,7 @@ def test_training_equals_a_plain_module(layers: int, multilabel: bool) -> None:
             optimizer.step()
         module.eval()
     for batch_x, batch_y in zip(x, y, strict=True):
-        stack.train_step(batch_x - offset, batch_y)
+        stack.train_steps([Step(batch_x - offset, batch_y)])
     held_out = torch.randn(9, N_FEATURES, generator=generator)
     logits = stack.predict(held_out - offset)
     for i, module in enumerate(modules):
@@ -123,7 +129,7 @@ def test_dropout_drops_and_scales_as_pytorch_does() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(BATCH, N_FEATURES, generator=generator)
     keep = (torch.rand(16, BATCH, generator=generator) >= 0.25).float()
-    logits = stack._logits(x, {0: [keep]})[0]
+    logits = forward(stack, x, [(0, 1, [keep])])[0]
     linear, norm, _, relu, out = module
     expected = out(relu(norm(linear(x)) * keep.T / 0.75))
     torch.testing.assert_close(logits.T, expected, rtol=1e-5, atol=1e-5)
@@ -143,8 +149,8 @@ def test_a_network_learns_the_same_whoever_runs_beside_it(layers: int) -> None:
     for step, (batch_x, batch_y) in enumerate(zip(x, y, strict=True)):
         if step == 4:
             together.keep_only([1, 2])
-        together.train_step(batch_x, batch_y)
-        alone.train_step(batch_x, batch_y)
+        together.train_steps([Step(batch_x, batch_y)])
+        alone.train_steps([Step(batch_x, batch_y)])
     position = 0
     for name, tensor in alone.snapshot(0).items():
         torch.testing.assert_close(together.snapshot(position)[name], tensor, rtol=1e-4, atol=1e-5)
@@ -160,8 +166,10 @@ def test_one_by_one_is_the_same_as_all_at_once(
     y = torch.randint(0, N_LABELS, (9, BATCH), generator=generator)
     keep = (torch.rand(9, 2, 2, 16, BATCH, generator=generator) >= 0.25).to(dtype)
     steps = [
-        Step(x[i], y[i], {run: list(masks) for run, masks in zip((7, 8), keep[i], strict=True)})
-        for i in range(9)
+        Step(x[i], y[i], [(0, 2, list(keep[i][0])), (2, 3, list(keep[i][1]))]) for i in range(6)
+    ]
+    steps += [
+        Step(x[i], y[i], [(0, 1, list(keep[i][0])), (1, 2, list(keep[i][1]))]) for i in range(6, 9)
     ]
     states = []
     before = torch.get_num_threads()
@@ -171,7 +179,6 @@ def test_one_by_one_is_the_same_as_all_at_once(
         stack = ProbeStack(
             points(2, dropout=0.25),
             [1, 2, 3],
-            runs=[7, 7, 8],
             offset=torch.full((N_FEATURES,), 0.5),
             n_labels=N_LABELS,
             multilabel=False,
@@ -195,12 +202,12 @@ def test_state_goes_on_bit_for_bit() -> None:
     offset = torch.zeros(N_FEATURES)
     undisturbed, first, second = (stack_of(2, offset) for _ in range(3))
     for i in range(6):
-        undisturbed.train_step(x[i], y[i])
+        undisturbed.train_steps([Step(x[i], y[i])])
     for i in range(3):
-        first.train_step(x[i], y[i])
+        first.train_steps([Step(x[i], y[i])])
     second.load_state({k: v.clone() for k, v in first.state().items()})
     for i in range(3, 6):
-        second.train_step(x[i], y[i])
+        second.train_steps([Step(x[i], y[i])])
     for name, tensor in undisturbed.state().items():
         assert torch.equal(second.state()[name], tensor), name
 
@@ -209,7 +216,7 @@ def test_a_snapshot_is_restored_and_independent() -> None:
     stack = stack_of(1, torch.zeros(N_FEATURES))
     x = torch.randn(BATCH, N_FEATURES, generator=torch.Generator().manual_seed(3))
     before, saved = stack.predict(x)[1].clone(), copy.deepcopy(stack.snapshot(1))
-    stack.train_step(x, torch.zeros(BATCH, dtype=torch.long))
+    stack.train_steps([Step(x, torch.zeros(BATCH, dtype=torch.long))])
     assert not torch.equal(stack.predict(x)[1], before)
     stack.restore(1, saved)
     assert torch.equal(stack.predict(x)[1], before)
@@ -252,11 +259,11 @@ def test_bfloat16_products_stay_close_to_float32() -> None:
     )
     assert all(t.dtype == torch.float32 for t in rounded.state().values())
     with torch.no_grad():
-        difference = exact._logits(x, {}) - rounded._logits(x.bfloat16(), {})
+        difference = forward(exact, x) - forward(rounded, x.bfloat16())
     assert 0 < float(difference.abs().max()) < 0.1
     for _ in range(20):
-        exact.train_step(x, y)
-        rounded.train_step(x.bfloat16(), y)
+        exact.train_steps([Step(x, y)])
+        rounded.train_steps([Step(x.bfloat16(), y)])
     learned, expected = (s.losses(s.predict(x), y) for s in (rounded, exact))
     assert float(expected.min()) < 0.5 * np.log(N_LABELS)
     torch.testing.assert_close(learned, expected, rtol=0.05, atol=0.02)

@@ -3,7 +3,8 @@ import pytest
 import torch
 from scipy import stats
 
-from hearbench.probe.randomness import Dropout, stream_seed
+from hearbench.probe.network import Dropout
+from hearbench.probe.randomness import stream_seed
 
 
 def dropout(rate: float = 0.1, seed: int = 1) -> Dropout:

@@ -12,8 +12,7 @@ from hearbench import embed, load_model, load_task
 from hearbench.errors import ProbeError
 from hearbench.probe.kinds import kind_of
 from hearbench.probe.protocol import FASTER
-from hearbench.probe.subset import TrainSubset
-from hearbench.probe.training_clips import mean_training_clips, training_clips
+from hearbench.probe.subset import TrainSubset, mean_training_clips, training_clips
 from hearbench.tasks.clips import Event
 from hearbench.workspace import Workspace
 
@@ -37,7 +36,7 @@ def test_they_are_the_clips_that_the_probe_learns_from(
         probe = kind_of(store, protocol, device="cpu", max_memory_bytes=1 << 30)
         for fold in task.folds():
             mine = training_clips(task, fold, part)
-            learned = probe.train_order(fold)  # type: ignore[attr-defined]
+            learned = probe.train_order(fold)
             assert {split: sorted(order) for split, order in learned} == mine
             assert set(mine) == set(fold.train)
 

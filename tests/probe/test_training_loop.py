@@ -21,7 +21,7 @@ from hearbench.probe.network import ProbeStack
 from hearbench.probe.objective import Objective, Validation
 from hearbench.probe.protocol import GridPoint, by_shape
 from hearbench.probe.scenes import SceneData, array_data
-from hearbench.probe.training_loop import Trained, train
+from hearbench.probe.training_loop import Trained, Training
 
 ACCURACY = Objective(top1_accuracy, maximise=True)
 
@@ -57,7 +57,7 @@ def grid(**changes: object) -> list[GridPoint]:
 
 def run(points: list[GridPoint], objective: Objective = ACCURACY, **kwargs: object) -> Trained:
     data = kwargs.pop("data", None) or fold()
-    return train({1: points}, data, objective, fold=0, dtype=torch.float32, **kwargs)[1]  # type: ignore[arg-type]
+    return Training({1: points}, data, objective, fold=0, dtype=torch.float32).run(**kwargs)[1]  # type: ignore[arg-type]
 
 
 def scripted(values: list[float]) -> Objective:
@@ -275,7 +275,7 @@ def test_equal_seeds_give_equal_bits_and_others_do_not() -> None:
     assert a.weights is not None
     assert b.weights is not None
     assert all(torch.equal(a.weights[name], b.weights[name]) for name in a.weights)
-    other = train({2: grid()}, fold(), ACCURACY, fold=0, dtype=torch.float32)[2]
+    other = Training({2: grid()}, fold(), ACCURACY, fold=0, dtype=torch.float32).run()[2]
     assert other.weights is not None
     assert not torch.equal(other.weights["weight_0"], a.weights["weight_0"])
 
@@ -333,7 +333,9 @@ def test_scores_are_those_of_a_plain_loop(layers: int) -> None:
                 **point.model_dump(),
             ).validation_score
         )
-        trained = train({seed: [point]}, fold(), ACCURACY, fold=0, dtype=torch.float32)[seed]
+        trained = Training({seed: [point]}, fold(), ACCURACY, fold=0, dtype=torch.float32).run()[
+            seed
+        ]
         stacked.append(trained.outcomes[0].validation_score)
     noise = np.sqrt(np.var(plain, ddof=1) / 6 + np.var(stacked, ddof=1) / 6)
     assert abs(np.mean(plain) - np.mean(stacked)) < max(4 * noise, 0.01)

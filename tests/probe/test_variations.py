@@ -28,7 +28,7 @@ from hearbench.probe.protocol import (
 )
 from hearbench.probe.scenes import KeptClips, SceneData, array_data
 from hearbench.probe.subset import TrainSubset
-from hearbench.probe.training_loop import train
+from hearbench.probe.training_loop import Training
 from hearbench.workspace import Workspace
 
 ACCURACY = Objective(top1_accuracy, maximise=True)
@@ -170,7 +170,7 @@ def test_standardised_equals_embeddings_that_were_standardised_before() -> None:
         spec = BatchSpec(20, "cpu", torch.float32, standardise=standardise)
         parts = (given[:60], y[:60]), (given[60:], y[60:])
         data = array_data(*parts, multilabel=False, spec=spec)
-        trained = train({0: [point]}, data, ACCURACY, fold=0, dtype=torch.float32)[0]
+        trained = Training({0: [point]}, data, ACCURACY, fold=0, dtype=torch.float32).run()[0]
         found.append((data, trained))
     (data, trained), (other_data, other) = found
     for one, two in ((data.train, other_data.train), (data.valid, other_data.valid)):
@@ -216,10 +216,9 @@ def test_what_cannot_win_is_given_up_and_the_winner_stays() -> None:
     values = [v for i in range(6) for v in (leader[i], flat[i])] + leader[6:]
     told = iter(values)
     objective = Objective(lambda *_: next(told), maximise=True)
-    trained = train(
-        {0: points}, data_of(), objective, fold=0, dtype=torch.float32,
-        racing=Racing(window=5, slack=2.0),
-    )[0]  # fmt: skip
+    trained = Training({0: points}, data_of(), objective, fold=0, dtype=torch.float32).run(
+        racing=Racing(window=5, slack=2.0)
+    )[0]
     assert [o.ended for o in trained.outcomes] == ["max_epochs", "raced"]
     assert [o.epochs for o in trained.outcomes] == [12, 6]
     assert trained.best == 0
@@ -228,10 +227,9 @@ def test_what_cannot_win_is_given_up_and_the_winner_stays() -> None:
 def test_what_still_rises_fast_enough_is_not_given_up() -> None:
     points = [GridPoint(hidden_dim=8, lr=lr, check_every=1, max_epochs=12) for lr in (1e-2, 1e-3)]
     early, late = [0.6] * 12, [0.1 + 0.0475 * i for i in range(12)]
-    trained = train(
-        {0: points}, data_of(), scripted([early, late]), fold=0, dtype=torch.float32,
-        racing=Racing(window=5, slack=2.0),
-    )[0]  # fmt: skip
+    trained = Training(
+        {0: points}, data_of(), scripted([early, late]), fold=0, dtype=torch.float32
+    ).run(racing=Racing(window=5, slack=2.0))[0]
     assert (trained.outcomes[1].ended, trained.outcomes[1].epochs) == ("max_epochs", 12)
     assert trained.best == 1
 
@@ -240,28 +238,35 @@ def test_shapes_that_were_trained_before_are_to_be_beaten() -> None:
     point = GridPoint(hidden_dim=8, check_every=1, max_epochs=30, patience=100)
     objective = Objective(lambda *_: 0.5, maximise=True)
     racing = Racing(window=5, slack=2.0)
-    (alone,) = train(
-        {0: [point]}, data_of(), objective, fold=0, dtype=torch.float32, racing=racing
-    )[0].outcomes
+    (alone,) = (
+        Training({0: [point]}, data_of(), objective, fold=0, dtype=torch.float32)
+        .run(racing=racing)[0]
+        .outcomes
+    )
     assert alone.ended == "max_epochs"
-    (beaten,) = train(
-        {0: [point]}, data_of(), objective, fold=0, dtype=torch.float32, racing=racing,
-        to_beat={0: 0.6},
-    )[0].outcomes  # fmt: skip
+    (beaten,) = (
+        Training({0: [point]}, data_of(), objective, fold=0, dtype=torch.float32)
+        .run(racing=racing, to_beat={0: 0.6})[0]
+        .outcomes
+    )
     assert (beaten.ended, beaten.epochs) == ("raced", 6)
-    (other_seed,) = train(
-        {0: [point]}, data_of(), objective, fold=0, dtype=torch.float32, racing=racing,
-        to_beat={1: 0.6},
-    )[0].outcomes  # fmt: skip
+    (other_seed,) = (
+        Training({0: [point]}, data_of(), objective, fold=0, dtype=torch.float32)
+        .run(racing=racing, to_beat={1: 0.6})[0]
+        .outcomes
+    )
     assert other_seed.ended == "max_epochs"
 
 
 def test_seeds_do_not_race_against_each_other() -> None:
     point = GridPoint(hidden_dim=8, check_every=1, max_epochs=12)
-    trained = train(
-        {1: [point], 2: [point]}, data_of(), scripted([[0.9] * 12, [0.1] * 12]), fold=0,
-        dtype=torch.float32, racing=Racing(window=3),
-    )  # fmt: skip
+    trained = Training(
+        {1: [point], 2: [point]},
+        data_of(),
+        scripted([[0.9] * 12, [0.1] * 12]),
+        fold=0,
+        dtype=torch.float32,
+    ).run(racing=Racing(window=3))
     assert [trained[seed].outcomes[0].ended for seed in (1, 2)] == ["max_epochs"] * 2
     assert [trained[seed].best for seed in (1, 2)] == [0, 0]
 
@@ -283,8 +288,8 @@ def test_a_subset_trains_on_that_many_clips(
     whole, part = (
         kind_of(store, p, device="cpu", max_memory_bytes=1 << 30) for p in (SMALL, protocol)
     )
-    ((split, everything),) = whole.train_order(fold)  # type: ignore[attr-defined]
-    ((_, chosen),) = part.train_order(fold)  # type: ignore[attr-defined]
+    ((split, everything),) = whole.train_order(fold)
+    ((_, chosen),) = part.train_order(fold)
     assert len(everything) == len(store.task.splits[split])
     assert len(chosen) == round(len(everything) / 2)
     # In the order that all clips would have.

@@ -17,8 +17,13 @@ from sklearn.metrics import auc
 from hearbench.embeddings.manifest import TaskRecord
 from hearbench.errors import ResultError
 from hearbench.probe.protocol import FAST, HEAR2021
-from hearbench.results.curve import Curve, area_over_clips, mean_interval
-from hearbench.results.curve_points import build_curve, finished_parts
+from hearbench.results.curve import (
+    Curve,
+    area_over_clips,
+    build_curve,
+    finished_parts,
+    mean_interval,
+)
 
 VALUES = {shots(1): (0.3, 0.5, 0.4), shots(5): (0.6, 0.7, 0.62), fraction(0.1): (0.5, 0.55, 0.45)}
 

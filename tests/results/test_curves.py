@@ -8,7 +8,7 @@ import pytest
 from helpers_curves import TASK, clip_counts, shots, write_point
 
 from hearbench.errors import ResultError
-from hearbench.results.curve_points import build_curve
+from hearbench.results.curve import build_curve
 from hearbench.results.curves import find_curves, side_by_side
 
 OTHER = "speech_commands-v0.0.2-full"

@@ -11,8 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hearbench.errors import HearError, UnknownNameError
-from hearbench.results.curve import Curve
-from hearbench.results.curve_points import build_curve
+from hearbench.results.curve import Curve, build_curve
 from hearbench.views.curve_plot import draw_curves
 
 

@@ -13,8 +13,7 @@ import pytest
 from helpers_views import LABELS, event, write_event_result
 
 from hearbench.errors import HearError, UnknownNameError
-from hearbench.views.event_figure import COLOURS
-from hearbench.views.event_plot import EventPlot, plot_events
+from hearbench.views.event_plot import COLOURS, EventPlot, plot_events
 
 
 def pixels(path: Path) -> npt.NDArray[np.uint8]:

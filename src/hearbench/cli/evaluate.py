@@ -215,8 +215,8 @@ def _result_json(path: Path, result: Result | DistanceResult) -> dict[str, Any]:
             interval = summary.interval
             scores[name]["interval"] = interval and [interval.low, interval.high]
         return {**found, "scores": scores}
-    from hearbench.evaluation.intervals import read_uncertainty
     from hearbench.results.notes import notes_on
+    from hearbench.results.uncertainty import read_uncertainty
 
     sure = read_uncertainty(path.parent)
     for name, score in sure.scores.items() if sure else ():

@@ -26,7 +26,7 @@ _ALL = "all clips"
 
 def show_results(results: Sequence[tuple[Path, Result]]) -> None:
     """Prints a table with a row per task, and below it what a reader should know."""
-    from hearbench.evaluation.intervals import read_uncertainty
+    from hearbench.results.uncertainty import read_uncertainty
 
     shown = [_Shown(result, read_uncertainty(path.parent)) for path, result in results]
     for title in dict.fromkeys(each.title for each in shown):

@@ -7,11 +7,17 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from hearbench.comparison.mean_ranks import mean_ranks, standings
 from hearbench.comparison.reading import ModelResults, read_models
 from hearbench.comparison.record import Comparison, PairDifference
 from hearbench.comparison.resampled import ResampledTask, Resampling, resample_task, score_of
-from hearbench.comparison.significance import RawPair, judged, raw_pair, task_comparison
+from hearbench.comparison.significance import (
+    RawPair,
+    judged,
+    mean_ranks,
+    raw_pair,
+    standings,
+    task_comparison,
+)
 from hearbench.errors import HearError, ResultError
 from hearbench.stats.paired import holm, holm_divisors
 
@@ -58,9 +64,10 @@ def compare(
     _check(test, n_resamples, level)
     models = read_models(places)
     if len(models) < 2:
+        found = f"only one model, {models[0].name}" if models else "no model"
         raise ResultError(
-            f"There is only one model, {models[0].name}; a comparison needs the results of two "
-            "or more. Name another model's folder as well."
+            f"There is {found}; a comparison needs the results of two or more. Name another "
+            "model's folder as well."
         )
     names = [model.name for model in models]
     if baseline not in (None, BEST, *names):

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from hearbench.errors import ResultError
 from hearbench.results.curve import FEW_LABELS
-from hearbench.results.finding import find_result_files
+from hearbench.results.finding import SEEDS_FOLDER, find_result_files, seed_folders
 from hearbench.results.record import RESULT_FILE, Result
-from hearbench.results.seeds import SEEDS_FOLDER, seed_folders
 
 __all__ = ["ModelResults", "read_models"]
 

@@ -38,7 +38,6 @@ class TaskScore(Record):
         std: Standard deviation of the mean, of all sources that are known; NaN if unknown.
         low: Lower end of the score's interval; NaN if unknown.
         high: Upper end of the interval.
-        seeds: Seeds of the trainings.
         is_random: Whether other seeds would give other scores.
         protocol: Name of the protocol that it was evaluated by.
         rank: Rank among the task's models; 1 is the best.
@@ -117,8 +116,6 @@ class TaskComparison(Record):
 
     Attributes:
         score: Name of the score that is compared.
-        maximise: Whether higher is better.
-        n_clips: Test clips in all.
         n_folds: Test splits.
         resolution: What the clips can tell apart; None if unknown.
         scores: Scores of the models that have the task.

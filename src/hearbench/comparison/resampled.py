@@ -11,8 +11,13 @@ import numpy as np
 
 from hearbench.comparison.reading import ModelResults
 from hearbench.errors import ResultError
-from hearbench.results.clip_scores import ClipScores, SplitScores, read_clip_scores
-from hearbench.results.resampled import Resampled, resampled
+from hearbench.results.clip_scores import (
+    ClipScores,
+    Resampled,
+    SplitScores,
+    read_clip_scores,
+    resampled,
+)
 from hearbench.stats.clip_scores import ClipScore
 from hearbench.stats.paired import permutation_p_value
 
@@ -38,7 +43,6 @@ class ResampledTask:
     """One score of one task, for every model that has it and over resamples of its test clips.
 
     Attributes:
-        maximise: Whether higher is better.
         models: The models that have the task.
         n_clips: Clips of each test split.
         resampled: Scores of each model, on the same resamples.

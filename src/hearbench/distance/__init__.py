@@ -19,8 +19,7 @@ from hearbench.distance.record import (
 )
 
 if TYPE_CHECKING:
-    from hearbench.distance.files import write_distances
-    from hearbench.distance.scoring import check_distances, distance_scores
+    from hearbench.distance.scoring import check_distances, distance_scores, write_distances
 
 __all__ = [
     "DISTANCE_FILE",
@@ -35,12 +34,12 @@ __all__ = [
 ]
 
 # Imported when first used: whoever only reads a result needs nothing heavy.
-_HOMES = {"check_distances": "scoring", "distance_scores": "scoring", "write_distances": "files"}
+_OF_SCORING = ("check_distances", "distance_scores", "write_distances")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _OF_SCORING:
+        return getattr(importlib.import_module(f"{__name__}.scoring"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -23,12 +23,7 @@ DISTANCE_FILE = "distance.json"
 
 
 class IntervalRecord(Record):
-    """Where a score of all clips of this kind may lie.
-
-    Attributes:
-        low: Its lower end.
-        high: Its upper end.
-    """
+    """Where a score of all clips of this kind may lie."""
 
     low: float
     high: float
@@ -38,7 +33,6 @@ class DistanceSummary(PartSummary):
     """One score.
 
     Attributes:
-        maximise: Whether higher is better.
         standard_error: Of the mean, over test clips; None where nothing is known of it.
         interval: Of the mean, at the result's level; None likewise.
     """
@@ -52,7 +46,6 @@ class DistanceSplit(Record):
     """One test split.
 
     Attributes:
-        test: Name of the split.
         n_clips: Its clips.
         n_queries: Those that at least one other clip is the same as.
         n_same: Pairs of clips that are the same.
@@ -97,24 +90,19 @@ class DistanceResult(StoredRecord):
     """The distance scores of one model on one task, with all that made them.
 
     Attributes:
-        format_version: Of this layout.
         hearbench_version: That made it.
         model: Which model, with digests of its weights and source.
         task: Which task, with the digest of its content at the model's rate.
         prediction_type: ``multiclass`` (the same: equal labels) or ``multilabel`` (at least one
             label in common).
-        n_labels: Size of the vocabulary.
-        embeddings: Which embeddings.
         distance: ``l1``, the sum of absolute differences, not normalised.
         device: Where the distances were computed.
         versions: Of the libraries that computed.
         level: Of the intervals.
         seed: Of the sample of clips from which the intervals of large splits are.
         primary_score: The first of the scores.
-        scores: By name.
         splits: In the order of the task's folds.
         notes: What a reader of the scores should know, in sentences.
-        resources: Time and memory.
     """
 
     FILE = DISTANCE_FILE

@@ -9,32 +9,37 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from hearbench._version import __version__
-from hearbench.distance.intervals import mean_error, share_interval
 from hearbench.distance.record import (
+    DISTANCE_FILE,
     DistanceResources,
     DistanceResult,
     DistanceSplit,
     DistanceSummary,
+    IntervalRecord,
 )
 from hearbench.embeddings.store import EmbeddingStore
-from hearbench.errors import EmbeddingError, UnsuitableTaskError
+from hearbench.errors import EmbeddingError, ResultError, UnsuitableTaskError
+from hearbench.files import write_json
 from hearbench.metrics.distance import KS, DistanceMeasures, measure_distances
 from hearbench.metrics.distance_blocks import Sameness
 from hearbench.metrics.distance_errors import StandardErrors, n_looked_at, standard_errors
 from hearbench.results.aggregate import mean_std
+from hearbench.results.damage import note_file
 from hearbench.results.record import EmbeddingsRecord
+from hearbench.stats.distributions import t_quantile
 from hearbench.tasks.store import PreparedTask
 from hearbench.tasks.task_type import SCENE
 from hearbench.worker.memory import peak_resident_mb
 from hearbench.workspace import Workspace
 
-__all__ = ["check_distances", "distance_scores"]
-
+__all__ = ["check_distances", "distance_scores", "mean_error", "share_interval", "write_distances"]
 
 # The counters of distances take what they need and at most this share of the memory.
 _COUNTERS_SHARE = 0.25
@@ -50,9 +55,6 @@ class _Measured:
         n_clips: Its clips.
         n_unlabelled: Those without a label.
         is_constant: Whether all have the same embedding.
-        measures: What was measured.
-        errors: Standard errors.
-        seconds: That it took.
     """
 
     test: str
@@ -89,7 +91,6 @@ def distance_scores(
     Each test split is scored by itself; then come means over splits, as for other scores.
 
     Args:
-        store: Embeddings of the task.
         workspace: Device, memory, and who shows progress; by default from the environment.
         level: Of the intervals.
         seed: Of the sample of clips from which the intervals of large splits are.
@@ -304,3 +305,61 @@ def _notes(measured: Sequence[_Measured]) -> tuple[str, ...]:
             f"random sample of clips: {where(sampled)}."
         )
     return tuple(notes)
+
+
+def write_distances(result: DistanceResult, folder: Path) -> Path:
+    """Writes ``distance.json`` into a folder, whole or not at all.
+
+    Returns:
+        Its path.
+
+    Raises:
+        ResultError: The folder can't be written.
+    """
+    path = folder / DISTANCE_FILE
+    try:
+        write_json(path, result.model_dump(mode="json"))
+        note_file(folder, DISTANCE_FILE)
+    except OSError as error:
+        raise ResultError(
+            f"The result can't be written to {folder}: {error.strerror}.", code="io"
+        ) from error
+    return path
+
+
+def mean_error(errors: Sequence[float]) -> float | None:
+    """The standard error of a mean over folds, whose clips are drawn independently.
+
+    None where that of a fold isn't known, or is 0: then the clips show no spread at all, which
+    says nothing of other clips.
+    """
+    if not all(math.isfinite(error) for error in errors) or not any(errors):
+        return None
+    return math.sqrt(sum(error**2 for error in errors)) / len(errors)
+
+
+def share_interval(
+    mean: float, error: float | None, n_clips: int, n_folds: int, level: float
+) -> IntervalRecord | None:
+    """The interval of a score between 0 and 1.
+
+    Student's t on the logit scale, on which a score near 0 or 1 has a symmetric spread.
+
+    Args:
+        mean: The score, or its mean over folds.
+        error: Its standard error.
+        n_clips: Clips of all folds together.
+        n_folds: Test splits.
+        level: Between 0 and 1.
+
+    Returns:
+        None without a standard error, and for a score of exactly 0 or 1.
+    """
+    if error is None or not 0 < mean < 1:
+        return None
+    quantile = t_quantile((1 + level) / 2, max(1, n_clips - n_folds))
+    reach = quantile * error / (mean * (1 - mean))
+    centre = float(special.logit(mean))
+    return IntervalRecord(
+        low=float(special.expit(centre - reach)), high=float(special.expit(centre + reach))
+    )

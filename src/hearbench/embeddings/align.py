@@ -62,7 +62,6 @@ def check_timestamps(timestamps_ms: npt.NDArray[np.floating], duration_ms: float
 
     Args:
         timestamps_ms: (n_frames,) frame centres of one clip.
-        duration_ms: The clip's length.
 
     Raises:
         EmbeddingError: They don't ascend at a regular hop, begin late or before the clip, end

@@ -23,10 +23,7 @@ class ArrayFile:
     """An array on disk.
 
     Attributes:
-        path: The ``.npy`` file.
-        dtype: Type of its numbers.
         offset: Position of the first number, in bytes.
-        shape: Shape of the array.
     """
 
     path: Path

@@ -1,15 +1,19 @@
-"""How many clips a model is given at once beyond what the reference evaluation does.
+"""How many clips a model is given at once: more on large GPUs, fewer where memory runs out.
 
-The reference's batches are small for a large GPU. A model that treats each clip by itself gives
-the same on larger ones but for rounding; whether it does is found out on the first of them.
+The reference evaluation's batches are small for a large GPU. A model that treats each clip by
+itself gives the same on larger ones but for rounding; whether it does is found out on the first of
+them.
 """
 
 from __future__ import annotations
 
+import re
+import traceback
+
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["are_alike", "times_larger"]
+__all__ = ["are_alike", "ran_out_of_memory", "times_larger"]
 
 _BYTES_PER_BATCH = 16 << 30
 # Of a clip's norm: above what float32 kernels for batches of other sizes differ by, and far below
@@ -49,3 +53,26 @@ def are_alike(one: npt.NDArray[np.floating], other: npt.NDArray[np.floating], cl
     a, b = (x.reshape(clips, -1).astype(np.float64) for x in (one, other))
     differ = np.linalg.norm(a - b, axis=1)
     return bool((differ <= _ROUNDING * np.linalg.norm(b, axis=1)).all())
+
+
+# As the last lines of a traceback: a class, or a message of an error of a wider class.
+_CLASS = r"(?:\w+\.)*_?(?:\w*OutOfMemory\w*|\w*MemoryError|ResourceExhaustedError)\b"
+_MESSAGE = (
+    r"(?:\w+\.)*\w+: .*"
+    r"(?:out of memory|not enough memory|[Ff]ailed to allocate memory|bad_alloc|ALLOC_FAILED|"
+    r"RESOURCE_EXHAUSTED|[Cc]annot allocate memory)"
+)
+_OUT_OF_MEMORY = re.compile(rf"^(?:{_CLASS}|{_MESSAGE})", re.MULTILINE)
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or the traceback that its message ends with, is for want of memory.
+
+    Frameworks name such errors differently, and those of a model in a process of its own arrive as
+    text, so the text decides.
+
+    Args:
+        error: An error of numpy, PyTorch, TensorFlow or ONNX Runtime, or a ``ModelError`` that
+            quotes one.
+    """
+    return bool(_OUT_OF_MEMORY.search("".join(traceback.format_exception_only(error))))

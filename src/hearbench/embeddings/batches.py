@@ -50,7 +50,6 @@ class Shard:
     """Consecutive clips of a split that are written together.
 
     Attributes:
-        split: The split.
         index: Number of the shard within its split, from 0.
         clips: File names, in file order.
         paths: Their audio at the model's rate.
@@ -145,7 +144,6 @@ def part_of(batch: Batch, first: int, count: int) -> Batch:
     Args:
         batch: The whole.
         first: Position of the first of them.
-        count: How many.
     """
     part = slice(first, first + count)
     last = batch.last and first + count >= len(batch.clips)
@@ -206,7 +204,6 @@ def read_batch(batch: Batch, sample_rate: int) -> npt.NDArray[np.float32]:
     """The audio of a batch (n_clips, n_samples), float32 in [-1, 1].
 
     Args:
-        batch: The clips to read.
         sample_rate: Sample rate in Hz that the files must have.
 
     Raises:

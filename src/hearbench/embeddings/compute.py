@@ -101,7 +101,6 @@ def missing_shards(
     Audio at the model's rate is made where it isn't there; the model isn't called.
 
     Args:
-        workspace: Where the cache is.
         dtype: Type of the embeddings on disk.
 
     Raises:
@@ -196,7 +195,6 @@ class _Place:
     """A store that is finished or to be filled.
 
     Attributes:
-        folder: Its folder.
         key: The digest by which that is named.
         task: The task, with audio at the model's rate.
         dtype: Type of the embeddings on disk.

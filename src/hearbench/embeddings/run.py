@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hearbench.amounts import duration
 from hearbench.embeddings.align import check_timestamps
-from hearbench.embeddings.batch_size import are_alike, times_larger
+from hearbench.embeddings.batch_size import are_alike, ran_out_of_memory, times_larger
 from hearbench.embeddings.batches import (
     Batch,
     Shard,
@@ -27,7 +27,6 @@ from hearbench.embeddings.batches import (
 )
 from hearbench.embeddings.gpu_meter import GpuMeter
 from hearbench.embeddings.manifest import Dtype, ShardRecord
-from hearbench.embeddings.out_of_memory import ran_out_of_memory
 from hearbench.embeddings.shards import ShardStats, finished_records, write_shard
 from hearbench.errors import EmbeddingError, ModelError
 from hearbench.models.model import Model

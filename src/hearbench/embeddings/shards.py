@@ -64,7 +64,6 @@ def write_shard(
         embeddings: (n_clips, size) or (sum of frames, size).
         timestamps: Frame centres in ms, (sum of frames,), of event tasks.
         frames: Per clip, of event tasks.
-        stats: How it was computed.
     """
     record = ShardRecord(
         split=shard.split,

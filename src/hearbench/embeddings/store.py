@@ -147,7 +147,6 @@ class EmbeddingStore:
         What was looked at before isn't read again as long as the system says that it is unchanged.
 
         Args:
-            folder: The store's.
             workspace: Where it is remembered what files hold; by default from the environment.
 
         Raises:

@@ -69,7 +69,6 @@ def differences_of_training(
 
     Args:
         protocol: As it is applied to the task.
-        seed: Seed of the training.
         precision: Precision of the matrix products.
     """
     found = []
@@ -133,7 +132,6 @@ def existing(
     None if there is none, a damaged one, or one from other inputs that is to be overwritten.
 
     Args:
-        read: Reads it.
         differences: In what it was made from something else than what is wanted now.
         overwrite: Whether to replace it then.
 

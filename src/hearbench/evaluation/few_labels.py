@@ -16,11 +16,16 @@ from hearbench.evaluation.job import Setup
 from hearbench.evaluation.probes import ProbeSetup
 from hearbench.evaluation.results import Made
 from hearbench.files import write_json
-from hearbench.probe.subset import TrainSubset
-from hearbench.probe.training_clips import mean_training_clips
+from hearbench.probe.subset import TrainSubset, mean_training_clips
 from hearbench.results import RESULT_FILE
-from hearbench.results.curve import CURVE_FILE, FEW_LABELS, Curve
-from hearbench.results.curve_points import build_curve, finished_parts, part_folder
+from hearbench.results.curve import (
+    CURVE_FILE,
+    FEW_LABELS,
+    Curve,
+    build_curve,
+    finished_parts,
+    part_folder,
+)
 
 if TYPE_CHECKING:
     from hearbench.embeddings.store import EmbeddingStore

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from hearbench.errors import ProbeError
 from hearbench.evaluation.existing import differences_of_training, existing
-from hearbench.evaluation.intervals import write_uncertainty
 from hearbench.evaluation.job import Setup
 from hearbench.evaluation.results import Made
 from hearbench.evaluation.steps import TrainFold
@@ -20,8 +19,8 @@ from hearbench.probe.protocol import DEFAULT_SEED, Protocol, by_shape, get_proto
 from hearbench.results import RESULT_FILE, Result, score, write_result
 from hearbench.results.curve import FEW_LABELS
 from hearbench.results.damage import PREDICTIONS, damaged_files
-from hearbench.results.seeds import SEEDS_FOLDER
-from hearbench.results.uncertainty import UNCERTAINTY_FILE
+from hearbench.results.finding import SEEDS_FOLDER
+from hearbench.results.uncertainty import UNCERTAINTY_FILE, write_uncertainty
 from hearbench.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -189,8 +188,6 @@ class ProbeSetup(Setup):
         Args:
             folder: That of the first seed's result; others go below it.
             seeds: Those that are trained.
-            store: The embeddings.
-            workspace: Cache, device and memory.
 
         Returns:
             The path of each seed's ``result.json``.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from hearbench.amounts import number
 from hearbench.distance.record import DISTANCE_FILE, DistanceResult
 from hearbench.errors import HearError, ResultError, UnknownNameError
-from hearbench.evaluation.intervals import read_uncertainty
-from hearbench.files import TEMPORARY_PREFIX, system_error
+from hearbench.files import system_error
 from hearbench.results.curve import CURVE_FILE, FEW_LABELS, Curve
+from hearbench.results.finding import walk_results
 from hearbench.results.record import RESULT_FILE, Result
-from hearbench.results.seeds import SEEDS_FOLDER
+from hearbench.results.uncertainty import read_uncertainty
 from hearbench.table import Column, Table
 from hearbench.worker.tracebacks import own_traceback
 
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["EvaluationError", "Failure", "Made", "Results", "Score", "load_results"]
 
 _SCREEN_ROWS = 24
+
+Key = str | tuple[str, str] | tuple[str, str, str]
+"""Names a result: its task; its model and task; or its model, task and protocol."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,6 @@ class Score:
         std: Standard deviation over seeds where there are several, else over folds; None where
             there is one of each.
         low: Lower end of the 95 % interval; None where it is unknown.
-        high: Upper end.
-        maximise: Whether higher is better.
     """
 
     mean: float
@@ -115,10 +115,12 @@ class Score:
 class Results:
     """Results of models on tasks.
 
-    A result is found by its task, and by model and task where there are several models::
+    A result is found by its task, and by model and task where there are several models. Where there
+    is a probe's result and one of distances, the probe's is meant unless the protocol is named::
 
         results["esc50"]
         results["my_model", "esc50"]
+        results["my_model", "esc50", "distance"]
 
     Attributes:
         results: The path of each ``result.json`` or ``distance.json`` with its content.
@@ -155,10 +157,10 @@ class Results:
     def __len__(self) -> int:
         return len(self.results)
 
-    def __getitem__(self, key: str | tuple[str, str]) -> Result | DistanceResult:
+    def __getitem__(self, key: Key) -> Result | DistanceResult:
         return self._entry(key)[1]
 
-    def path(self, key: str | tuple[str, str]) -> Path:
+    def path(self, key: Key) -> Path:
         """The file of a result, found as ``results[key]`` finds its content.
 
         Raises:
@@ -166,27 +168,40 @@ class Results:
         """
         return self._entry(key)[0]
 
-    def _entry(self, key: str | tuple[str, str]) -> tuple[Path, Result | DistanceResult]:
-        model, task = (None, key) if isinstance(key, str) else key
+    def _entry(self, key: Key) -> tuple[Path, Result | DistanceResult]:
+        model, protocol = None, None
+        if isinstance(key, str):
+            task = key
+        else:
+            model, task, *rest = key
+            protocol = rest[0] if rest else None
         found = [
             (path, result)
             for path, result in self.results
-            if (model is None or model == _model_of(path)) and _is_called(result.task.name, task)
+            if (model is None or model == _model_of(path))
+            and _is_called(result.task.name, task)
+            and (protocol is None or protocol == _protocol(result))
         ]
+        if protocol is None:
+            found = [each for each in found if isinstance(each[1], Result)] or found
         if len(found) == 1:
             return found[0]
         what = f"of {model} on {task}" if model else f"on {task}"
+        if protocol is not None:
+            what += f" by {protocol}"
         if found:
+            path, result = found[0]
+            whole = _model_of(path), result.task.name, _protocol(result)
             raise UnknownNameError(
-                f"There are {len(found)} results {what}; name the model and the whole task, as in "
-                f"results[{_model_of(found[0][0])!r}, {found[0][1].task.name!r}]."
+                f"There are {len(found)} results {what}; name the model, the whole task and the "
+                f"protocol, as in results[{', '.join(map(repr, whole))}]."
             )
         raise UnknownNameError(
             f"There is no result {what}. The models are {', '.join(self.models) or 'none'}; the "
             f"tasks are {', '.join(self.tasks) or 'none'}."
         )
 
-    def scores(self, key: str | tuple[str, str]) -> dict[str, Score]:
+    def scores(self, key: Key) -> dict[str, Score]:
         """All scores of a result by name, the primary one first.
 
         Raises:
@@ -252,7 +267,7 @@ class Results:
         return table
 
     def compare(self, **options: Any) -> Comparison:
-        """Compares the models on the tasks that they share, by paired tests.
+        """Compares the models on the tasks that they share, by paired tests of probes' results.
 
         Args:
             **options: As `hearbench.comparison.compare.compare` takes them.
@@ -262,7 +277,8 @@ class Results:
         """
         from hearbench.comparison.compare import compare
 
-        return compare([path for path, _ in self.results], **options)
+        paths = [path for path, result in self.results if isinstance(result, Result)]
+        return compare(paths, **options)
 
     def plot(self) -> Figure:
         """Draws the primary scores with their intervals, a row per task.
@@ -345,22 +361,15 @@ def load_results(*places: str | Path) -> Results:
     for place in places:
         root = Path(place)
         before = len(results.results) + len(results.curves)
-        for folder, folders, files in os.walk(root):
-            folders[:] = sorted(
-                name
-                for name in folders
-                if not name.startswith((".", TEMPORARY_PREFIX)) and name != SEEDS_FOLDER
-            )
-            here = Path(folder)
-            if CURVE_FILE in files:
-                path = here / CURVE_FILE
+        for path in walk_results(root, CURVE_FILE, RESULT_FILE, DISTANCE_FILE):
+            if path.name == CURVE_FILE:
                 results.curves.append((path, Curve.read(path)))
-            if here.parent.name == FEW_LABELS:
+            elif path.parents[1].name == FEW_LABELS:
                 continue  # a part of the curve
-            if RESULT_FILE in files:
-                results.results.append((here / RESULT_FILE, Result.read(here)))
-            if DISTANCE_FILE in files:
-                results.results.append((here / DISTANCE_FILE, DistanceResult.read(here)))
+            elif path.name == RESULT_FILE:
+                results.results.append((path, Result.read(path)))
+            else:
+                results.results.append((path, DistanceResult.read(path)))
         if len(results.results) + len(results.curves) == before:
             raise ResultError(
                 f"{root} holds no {RESULT_FILE}, {DISTANCE_FILE} or {CURVE_FILE}. Name the folder "

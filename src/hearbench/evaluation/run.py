@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -104,8 +104,11 @@ def evaluate(
         dtype=dtype,
         overwrite=overwrite,
     )
+    results = run.results
     try:
-        results = run.evaluate(models)
+        for flows, what in run.flows(models):
+            for (spec, task), error in drive(run.executor, flows, what).items():
+                run.fail(spec, task, error)
     finally:
         run.executor.context.close()
     if results.failures and not (results.results or results.stores):
@@ -156,7 +159,6 @@ def evaluate_store(
     """Evaluates embeddings that exist already, without their model.
 
     Args:
-        store: The embeddings.
         setup: What is made of them.
         out: Folder that receives ``MODEL/TASK/result.json``.
         name: What the model's folder is called; by default as the model.
@@ -247,8 +249,15 @@ class _Run:
     _tasks: dict[str, PreparedTask | Exception] = field(default_factory=dict)
     _seen: set[tuple[ModelRef, Path, str]] = field(default_factory=set)
 
-    def evaluate(self, models: Sequence[object]) -> Results:
-        """Plans and runs everything."""
+    def flows(
+        self, models: Sequence[object]
+    ) -> Iterator[tuple[dict[tuple[str, str], Flow], str | None]]:
+        """Plans all models.
+
+        Yields:
+            The flows of models' tasks that run side by side, by model and task as the user named
+            them, and how the stage that shows them is called; None where each shows itself.
+        """
         if self.executor.parallel:
             self._find_tasks()
         planned: list[_Planned] = []
@@ -263,16 +272,17 @@ class _Run:
             except Exception as error:
                 if len(models) == 1:
                     raise
-                self._fail(_shown(given), None, error)
+                self.fail(_shown(given), None, error)
                 continue
             planned += self._plan(ref, model)
             # In one process a model does its work before the next one is loaded.
             if not self.executor.parallel:
                 for one in planned:
-                    self._drive([one])
+                    yield {(one.spec, one.task): self._flow(one)}, None
                 planned = []
-        self._drive(planned)
-        return self.results
+        if planned:
+            what = f"embedding, training and scoring, {len(planned)} in all"
+            yield {(one.spec, one.task): self._flow(one) for one in planned}, what
 
     def _model_ref(self, model: object) -> ModelRef:
         if isinstance(model, ModelRef):
@@ -302,14 +312,14 @@ class _Run:
                 if len(self.tasks) > 1:
                     self.workspace.progress.line(f"{text}: skipped. {error}")
             except Exception as error:  # noqa: BLE001 - told here, and again at the end
-                self._fail(ref.spec, text, error)
+                self.fail(ref.spec, text, error)
             else:
                 if one is not None:
                     planned.append(one)
         # A task of another kind is no failure where there are others.
         if len(unsuitable) == len(self.tasks):
             for failure in unsuitable:
-                self._fail(failure.model, failure.task, failure.error)
+                self.fail(failure.model, failure.task, failure.error)
         return planned
 
     def _look(self, ref: ModelRef, model: Model, text: str) -> _Planned | None:
@@ -361,26 +371,17 @@ class _Run:
             raise found
         return found
 
-    def _drive(self, planned: Sequence[_Planned]) -> None:
-        if not planned:
-            return
-        parallel = self.executor.parallel
-        flows = {
-            (one.spec, one.task): evaluation(
-                one.job,
-                one.embeddings,
-                one.setups,
-                workspace=self.workspace,
-                parallel=parallel,
-                finished=self.results.add,
-            )
-            for one in planned
-        }
-        what = f"embedding, training and scoring, {len(planned)} in all" if parallel else None
-        for (spec, task), error in drive(self.executor, flows, what).items():
-            self._fail(spec, task, error)
+    def _flow(self, planned: _Planned) -> Flow:
+        return evaluation(
+            planned.job,
+            planned.embeddings,
+            planned.setups,
+            workspace=self.workspace,
+            parallel=self.executor.parallel,
+            finished=self.results.add,
+        )
 
-    def _fail(self, spec: str, task: str | None, error: Exception) -> None:
+    def fail(self, spec: str, task: str | None, error: Exception) -> None:
         """Keeps what went wrong with a model or one of its tasks, so that the others can go on."""
         failure = Failure(spec, task, error)
         self.results.failures.append(failure)

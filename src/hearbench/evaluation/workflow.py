@@ -132,7 +132,6 @@ def evaluation(
     Args:
         embeddings: Which embeddings it needs.
         setups: Those of which results are missing.
-        workspace: That of this process.
         parallel: Whether steps run side by side.
         finished: Receives what was made, or made by another process meanwhile.
     """

@@ -42,7 +42,6 @@ class Context:
         Args:
             what: The kind, as ``model``.
             key: Which one.
-            make: Makes it.
         """
         if key in self._lent:
             lent: T = self._lent[key]
@@ -103,7 +102,6 @@ class Outcome:
     """What came of a step.
 
     Attributes:
-        value: What it returned.
         error: Why it couldn't be done; None if it was.
     """
 
@@ -172,8 +170,6 @@ def drive(
     others go on.
 
     Args:
-        executor: Runs the steps.
-        flows: By name.
         what: What is shown as a stage of its own, counted in steps; None shows nothing.
 
     Returns:

@@ -51,7 +51,6 @@ class _Errand:
     """A step on its way to a worker, with what must hold there.
 
     Attributes:
-        step: The step.
         workspace: Those of the evaluation, with what the step has of a node.
         version: Of hearbench.
         mark: A file in the evaluation's cache.

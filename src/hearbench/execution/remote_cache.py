@@ -87,7 +87,6 @@ class Parcel(Record):
     """What a parcel's list says.
 
     Attributes:
-        format_version: Of the list.
         files: Relative to the entry's folder, with ``/``.
         bytes: Of the tar.
         sha256: Of the tar.

@@ -35,7 +35,6 @@ class Shard:
 
     Args:
         number: Which process this is, from 1.
-        count: How many there are.
         workspace: The process's device and threads, and the cache: all have the same one, unless
             there is an exchange.
         exchange: By what processes with caches of their own get what others have made. Each of

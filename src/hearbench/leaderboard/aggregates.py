@@ -39,7 +39,6 @@ class Aggregate:
         missing: What becomes of a missing score: it is left out, counts as the worst, or is
             imputed.
         if_missing: The same in a sentence.
-        maximise: Whether more is better.
         relative: Whether the models of the table change each other's values; otherwise they
             depend on the reference alone.
         total: Whether it is a sum over the tasks; otherwise a mean.

@@ -21,13 +21,15 @@ from hearbench.leaderboard.bundle import (
     ROW,
     SUBMISSION,
     VALIDATION,
+    extra_problems,
+    link_problems,
+    walk,
     warning_lines,
 )
 from hearbench.leaderboard.cells import name_key
 from hearbench.leaderboard.columns import leaderboard_tasks
 from hearbench.leaderboard.contradictions import date_contradiction
 from hearbench.leaderboard.csv_file import format_table
-from hearbench.leaderboard.layout import extra_problems, link_problems, walk
 from hearbench.leaderboard.letters import invisible_letter, is_invisible, look, mixed_scripts
 from hearbench.leaderboard.own_row import own_row
 from hearbench.leaderboard.submission import Submission, pull_request, rate_problem
@@ -91,7 +93,6 @@ def check_bundle(
     be true; the validator's report; and the model's name against the table's.
 
     Args:
-        bundle: Folder of the submission.
         table: The leaderboard that it is to be added to.
         task_of: Finds a prepared task by its name; None where it isn't at hand.
         today: Nothing is of a later day; by default what the clock says, in UTC.

@@ -65,10 +65,8 @@ class Submission(Record):
     """The record of a submission: all of it but its results.
 
     Attributes:
-        format_version: Version of this form.
         hearbench_version: Version of hearbench that made it.
         created: ISO date.
-        card: The team's card.
         model: Measured facts of the model.
         scores: Scores by column, None where the task wasn't run.
         tasks: Names of all tasks that were run, those that aren't on the leaderboard included.
@@ -94,7 +92,6 @@ def missing_columns(row: Row, said: Mapping[str, str], failed: Mapping[str, str]
     """Gives the reasons why columns of a row are empty, from the card or from failed tasks.
 
     Args:
-        row: The row.
         said: Reasons of the card, by column, task or name in the catalog.
         failed: Error messages by task.
     """
@@ -111,12 +108,7 @@ def missing_columns(row: Row, said: Mapping[str, str], failed: Mapping[str, str]
 
 
 def pull_request(submission: Submission, warnings: Sequence[str]) -> str:
-    """Writes the text of a pull request: the answers of the submission form, in Markdown.
-
-    Args:
-        submission: The submission.
-        warnings: Warnings of the validator.
-    """
+    """Writes the text of a pull request: the answers of the submission form, in Markdown."""
     card, model = submission.card, submission.model
     row = submission.row()
     n_scores = sum(score is not None for score in row.scores)

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from hearbench.errors import HearError
 from hearbench.files import json_safe
+from hearbench.leaderboard.bundle import FORM, appended_problems, result_files
 from hearbench.leaderboard.columns import leaderboard_tasks
 from hearbench.leaderboard.contradictions import (
     TaskFacts,
@@ -19,14 +20,13 @@ from hearbench.leaderboard.contradictions import (
     day_of,
     leaderboard_contradictions,
 )
-from hearbench.leaderboard.layout import FORM, appended_problems, result_files
 from hearbench.leaderboard.recompute import recompute
 from hearbench.leaderboard.sanity_checks import check_sanity
 from hearbench.leaderboard.submission import Submission
 from hearbench.results.differences import content_difference, score_differences
 from hearbench.results.files import reference_form
+from hearbench.results.finding import seed_folders
 from hearbench.results.record import Result
-from hearbench.results.seeds import seed_folders
 from hearbench.results.uncertainty import UNCERTAINTY_FILE, Uncertainty, uncertainty
 from hearbench.results.untrusted import read_json
 from hearbench.tasks.naming import catalog_task

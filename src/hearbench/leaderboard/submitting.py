@@ -39,7 +39,6 @@ class InvalidModelError(HearError):
     """A model isn't valid, so it wasn't evaluated.
 
     Args:
-        spec: Name of the model.
         report: What the validator found.
     """
 
@@ -57,10 +56,8 @@ class Candidate:
     """A model that is to be submitted, and how it is measured.
 
     Attributes:
-        card: The team's card.
         model: The model, with the options that the card states.
         tasks: Names or folders of tasks.
-        setup: How probes are trained.
         results: Folder that keeps the results; those that exist are used.
         quick: Whether the checks on 20 minutes of audio are left out.
     """

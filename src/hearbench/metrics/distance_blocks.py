@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SELF", "Sameness", "key_blocks", "key_scale", "rows_per_block"]
+__all__ = ["SELF", "Sameness", "key_blocks", "key_scale"]
 
 SELF = np.uint32(0xFFFFFFFF)
 """The key of a clip with itself: above that of every distance, an infinite one included."""
@@ -60,8 +60,8 @@ class Sameness:
         return same & (own >= 0)
 
 
-def rows_per_block(n_clips: int) -> int:
-    """Number of queries in a block, so that memory doesn't grow with the square of the clips."""
+def _rows_per_block(n_clips: int) -> int:
+    # So memory doesn't grow with the square of the clips.
     return max(1, _PAIRS_PER_BLOCK // max(1, n_clips))
 
 
@@ -83,7 +83,6 @@ def key_blocks(
     sameness: Sameness,
     rows: npt.NDArray[np.int64],
     *,
-    block_rows: int | None = None,
     device: str = "cpu",
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]]:
     """The keys of some clips with all clips.
@@ -95,7 +94,6 @@ def key_blocks(
         embeddings: (n_clips, size), finite.
         sameness: Says which of these clips are the same.
         rows: Positions of the clips whose distances are wanted.
-        block_rows: How many at a time; by default as memory allows.
         device: The torch device that computes.
 
     Yields:
@@ -104,8 +102,7 @@ def key_blocks(
     """
     import torch
 
-    n_clips = len(embeddings)
-    step = block_rows or rows_per_block(n_clips)
+    step = _rows_per_block(len(embeddings))
     scale = key_scale(embeddings)
     if scale != 1:
         embeddings = (embeddings.astype(np.float64) * scale).astype(np.float32)

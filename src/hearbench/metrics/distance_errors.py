@@ -26,9 +26,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hearbench.metrics.distance import DistanceMeasures
+from hearbench.metrics.distance import DistanceMeasures, RetrievalScores
 from hearbench.metrics.distance_blocks import SELF, Sameness, key_blocks
-from hearbench.metrics.retrieval import RetrievalScores
 from hearbench.metrics.same_different import SameDifferent
 from hearbench.progress import Update
 
@@ -56,9 +55,9 @@ class StandardErrors:
     eer: float
 
 
-def n_looked_at(n_clips: int, max_pairs: int = _PAIRS) -> int:
+def n_looked_at(n_clips: int) -> int:
     """Number of clips whose influence is looked at."""
-    return min(n_clips, max(2, max_pairs // max(1, n_clips)))
+    return min(n_clips, max(2, _PAIRS // max(1, n_clips)))
 
 
 def standard_errors(
@@ -67,7 +66,6 @@ def standard_errors(
     measures: DistanceMeasures,
     *,
     seed: int = 0,
-    max_pairs: int = _PAIRS,
     device: str = "cpu",
     update: Update | None = None,
 ) -> StandardErrors:
@@ -75,10 +73,7 @@ def standard_errors(
 
     Args:
         embeddings: (n_clips, size) embeddings that were measured.
-        sameness: Says which of these clips are the same.
-        measures: Their scores.
         seed: Seed of the sample of clips.
-        max_pairs: Most distances that are looked at.
         device: The torch device that computes the distances.
         update: Receives progress in clips after every block.
     """
@@ -86,7 +81,7 @@ def standard_errors(
     ks = tuple(measures.retrieval.precision_at)
     if n_clips < 3:
         return StandardErrors(math.nan, dict.fromkeys(ks, math.nan), math.nan, math.nan)
-    n_rows = n_looked_at(n_clips, max_pairs)
+    n_rows = n_looked_at(n_clips)
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.choice(n_clips, n_rows, replace=False))
     retrieval = _Jackknife(measures.retrieval, len(rows) / n_clips)

@@ -21,7 +21,6 @@ class SceneScore:
         name: As tasks name it, e.g. ``"top1_acc"``.
         function: Of probabilities (n_clips, n_labels) and multi-hot targets of the same
             shape, to one number; NaN where the score is undefined.
-        maximise: Whether higher is better.
         title: One line for listings.
         parts_in_results: None; event scores have some.
     """

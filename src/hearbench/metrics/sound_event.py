@@ -188,7 +188,6 @@ class EventScore:
         name: As tasks name it, e.g. ``"event_onset_200ms_fms"``.
         function: Of the reference, the estimate and the vocabulary, to the score's parts by
             name, and ``per_label``.
-        maximise: Whether higher is better.
         main: The part that is the score, e.g. ``"f_measure"``.
         parts_in_results: The parts that results list, the main one first.
         title: One line for listings.

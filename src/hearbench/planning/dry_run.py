@@ -25,7 +25,6 @@ from hearbench.embeddings.batches import Shard
 from hearbench.embeddings.compute import embed
 from hearbench.embeddings.shards import ShardStats, write_shard
 from hearbench.embeddings.store import SHARDS, EmbeddingStore
-from hearbench.evaluation.intervals import write_uncertainty
 from hearbench.planning.facts import FoldSizes, TaskFacts
 from hearbench.planning.sizes import n_rows
 from hearbench.probe.fit import fit_probes, plan_of
@@ -33,6 +32,7 @@ from hearbench.probe.fold_training import learn
 from hearbench.probe.protocol import GridPoint, Protocol, by_shape
 from hearbench.progress import SILENT
 from hearbench.results import score, write_result
+from hearbench.results.uncertainty import write_uncertainty
 from hearbench.tasks.check import METADATA, VOCABULARY
 from hearbench.tasks.clips import Event
 from hearbench.tasks.evaluation_params import PARAM_GRID
@@ -69,7 +69,6 @@ class StackTime:
     """What training networks of one shape takes on the task's first fold.
 
     Attributes:
-        points: The grid points.
         epoch_s: Seconds of an epoch of all of them side by side, with its part of a validation.
         alone_s: The same for one of them.
     """
@@ -122,9 +121,6 @@ def dry_run(
     Audio that was just written is mostly read from memory, so a slow disk isn't noticed.
 
     Args:
-        model: The model.
-        facts: The task.
-        setup: How probes are trained.
         dtype: Type of the embeddings on disk.
         embed_s: Seconds to spend on embedding, beyond the first three clips.
         workspace: The sample lies in its cache meanwhile.
@@ -221,7 +217,6 @@ class _Sample:
     Attributes:
         facts: The task, of which long clips are cut.
         setup: With the protocol as applied to it.
-        workspace: That of the sample.
     """
 
     facts: TaskFacts

@@ -51,11 +51,8 @@ class Asked:
     """How an evaluation would be run.
 
     Attributes:
-        setup: How probes are trained.
         dtype: Type of the embeddings on disk.
-        out: Folder of the results.
         embed_s: Seconds to spend on embedding noise, per model and task.
-        download_bytes_per_s: Speed of downloads.
     """
 
     setup: ProbeSetup = field(default_factory=ProbeSetup.of)

@@ -19,7 +19,6 @@ from pydantic import TypeAdapter
 
 from hearbench.errors import TaskError
 from hearbench.files import SYNTAX_ERRORS
-from hearbench.planning.labels import n_labels_of
 from hearbench.tasks.catalog import ModeSpec, TaskSpec
 from hearbench.tasks.check import METADATA, VOCABULARY
 from hearbench.tasks.locate import TASKS_FOLDER, locate
@@ -28,7 +27,7 @@ from hearbench.tasks.spec import TaskMetadata
 from hearbench.tasks.splits import TRAIN_VALID_TEST
 from hearbench.workspace import Workspace, user_path
 
-__all__ = ["FoldSizes", "TaskFacts", "benchmark_tasks", "task_facts"]
+__all__ = ["FoldSizes", "TaskFacts", "benchmark_tasks", "n_labels_of", "task_facts"]
 
 _FILES = TypeAdapter(dict[str, Any])
 _WAV_HEADER_BYTES = 44
@@ -57,7 +56,6 @@ class TaskFacts:
 
     Attributes:
         metadata: As ``task_metadata.json`` says, or would say.
-        n_labels: Size of the vocabulary.
         split_sizes: Clips by split, in the order of the metadata.
         folds: The trainings of the protocol.
         clip_s: Length of a clip in seconds; the mean where they differ.
@@ -122,7 +120,6 @@ def task_facts(text: str, workspace: Workspace) -> TaskFacts:
     Args:
         text: A folder, an archive (unpacked into the cache if it isn't yet), or a name in the
             cache or the catalog. Nothing is downloaded.
-        workspace: Where the cache is.
 
     Raises:
         TaskError: There is nothing, or it can't be read; or the catalog doesn't know how many
@@ -270,3 +267,39 @@ def _cut_sizes(n_clips: int, mode: ModeSpec, clip_s: float) -> dict[str, int]:
     percentages: Mapping[Any, float] = mode.split_percentage or _USUAL_PERCENTAGES
     sizes = {split: int(n_clips * percentages[split] / 100) for split in ("valid", "test")}
     return {"train": n_clips - sum(sizes.values()), **sizes}
+
+
+_N_LABELS: Mapping[str, int] = {
+    # By the rule that labels them: the keys of a piano; the microphones that recorded; ten words,
+    # any other word, and silence.
+    "gunshot_triangulation": 4,
+    "maestro": 88,
+    "speech_commands": 12,
+    "tfds_speech_commands": 12,
+    # As in the vocabulary of the corpus or, where it has them all, of the task's small mode.
+    "beehive_states_fold0": 2,
+    "beehive_states_fold1": 2,
+    "beijing_opera": 4,
+    "coughvid": 3,
+    "dcase2016_task2": 11,
+    "fsd50k": 200,
+    "mridangam_tonic": 6,
+    "spoken_digit": 10,
+    "tfds_crema_d": 6,
+    "tfds_gtzan_music_speech": 2,
+    # As the catalog describes the corpora, not counted in them.
+    "esc50": 50,
+    "libricount": 11,
+    "mridangam_stroke": 10,
+    "tfds_gtzan": 10,
+    "vocal_imitation": 302,
+}
+
+
+def n_labels_of(spec: TaskSpec) -> int | None:
+    """Size of a task's vocabulary in its full modes; None where it isn't known."""
+    lowest, highest = (spec.options.get(name) for name in ("pitch_min", "pitch_max"))
+    if isinstance(lowest, int) and isinstance(highest, int):
+        return highest - lowest + 1
+    languages = spec.options.get("languages")
+    return languages if isinstance(languages, int) else _N_LABELS.get(spec.name)

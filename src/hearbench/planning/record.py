@@ -61,11 +61,9 @@ class TaskEstimate(Record):
     """The cost of evaluating a model on a task.
 
     Attributes:
-        model: The model's name.
         task: ``<task>-<version>-<mode>``.
         stages: In their order, without those that have nothing to do.
         problems: What prevents it on this machine.
-        notes: Further remarks.
     """
 
     model: str
@@ -90,7 +88,6 @@ class Machine(Record):
         device: Where models and probes run.
         cores: Processors that may be used.
         workers: Threads for audio.
-        cache_dir: The cache.
         disk_free_bytes: Free where the cache is.
         memory_free_bytes: Free for this process, with what it has already.
         max_memory_bytes: The most that a probe's data may take.
@@ -129,7 +126,6 @@ class Plan(Record):
     Attributes:
         seeds: Number of seeds.
         precision: Precision of the matrix products in training.
-        measured_s: Seconds that measuring took.
         tasks: Estimates by model and task.
         failed: Models and tasks without an estimate.
         problems: What doesn't fit in all.

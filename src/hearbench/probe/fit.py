@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from hearbench.digest import digest_json, short
+from hearbench.embeddings.frames import clip_frames
+from hearbench.embeddings.kinds import EMBEDDED
+from hearbench.embeddings.scenes import scene_rows
 from hearbench.embeddings.store import EmbeddingStore
-from hearbench.probe.embedding_notes import embedding_notes
 from hearbench.probe.fold_training import Plan, learn
 from hearbench.probe.grid import GridResult
 from hearbench.probe.kinds import kind_of
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.predictions import FittedProbe, FoldPrediction
 from hearbench.probe.protocol import DEFAULT_SEED, Protocol, get_protocol
+from hearbench.probe.standardize import LARGE, SMALL
+from hearbench.tasks.task_type import EVENT, SCENE
 from hearbench.worker.memory import peak_resident_mb
 from hearbench.workspace import Workspace
 
@@ -24,6 +30,8 @@ __all__ = ["PROBE_FORMAT", "fit_probe", "fit_probes", "plan_of", "work_folder"]
 
 PROBE_FORMAT = 5
 """Raised whenever the numbers that a training gives change, so that none are mixed."""
+
+_ROWS = 4096  # that are read at once for notes
 
 
 def work_folder(
@@ -67,12 +75,9 @@ def plan_of(
     """What the trainings of a probe share, and where each seed's are kept.
 
     Args:
-        store: Embeddings of a task.
         protocol: A protocol or its name.
         seeds: All different.
         precision: As for `fit_probe`, and so are the others.
-        workspace: Cache, device and memory.
-        checkpoint_every_s: Seconds between checkpoints.
 
     Raises:
         ProbeError: There is no such precision.
@@ -110,13 +115,11 @@ def fit_probe(
     from its last checkpoint; the result is the same, bit for bit.
 
     Args:
-        store: Embeddings of a task.
         protocol: A protocol or its name.
         seed: Seed for weight initialisation and dropout. The grid doesn't depend on it.
         precision: Precision of the matrix products during training: ``auto``, ``float32`` or
             ``bfloat16``.
         workspace: Cache, device, memory, and who shows progress; by default from the environment.
-        checkpoint_every_s: Seconds between checkpoints.
 
     Raises:
         ProbeError: The task is too small.
@@ -150,12 +153,9 @@ def fit_probes(
     finished is kept by itself: asking for more of them later trains the new ones only.
 
     Args:
-        store: Embeddings of a task.
         protocol: A protocol or its name.
         seeds: All different.
         precision: As for `fit_probe`, and so are the others.
-        workspace: Cache, device and memory.
-        checkpoint_every_s: Seconds between checkpoints.
 
     Returns:
         In the order of the seeds.
@@ -202,7 +202,7 @@ def fit_probes(
                         device_utilisation=learned.device_utilisation,
                     )
                 )
-    notes = embedding_notes(store, protocol)
+    notes = _embedding_notes(store, protocol)
     return tuple(
         FittedProbe(
             task=store.task,
@@ -226,3 +226,48 @@ def _peak_device_mb(device: str) -> float | None:
     if not device.startswith("cuda"):
         return None
     return float(torch.cuda.max_memory_allocated(device)) / (1 << 20)
+
+
+def _embedding_notes(store: EmbeddingStore, protocol: Protocol) -> tuple[str, ...]:
+    """Notes on test splits whose embeddings are all alike, or too large or small for a network."""
+    what = EMBEDDED[store.manifest.task_type].rows
+    constant, largest = [], 0.0
+    for split in dict.fromkeys(fold.test for fold in store.task.folds()):
+        first: npt.NDArray[np.float32] | None = None
+        alike, count = True, 0
+        for block in _BLOCKS[store.manifest.task_type](store, split):
+            first = block[:1] if first is None else first
+            alike = alike and bool((block == first).all())
+            count += len(block)
+            largest = max(largest, float(block.max()), -float(block.min()))
+        if alike and count > 1:
+            constant.append(split)
+    notes = []
+    if constant:
+        notes.append(
+            f"All {what} of {', '.join(constant)} have the same embedding, so nothing is told "
+            "apart: the scores are those of a guess."
+        )
+    trained = protocol.networks and not protocol.standardise
+    if trained and largest and not SMALL < largest < LARGE:
+        notes.append(
+            f"The largest number in the embeddings is {largest:.1e}. Networks are trained in "
+            "float32, in which squares of such numbers overflow or vanish, so the scores may say "
+            "nothing of the model. Scale its embeddings, or use hear2021-standardised or knn."
+        )
+    return tuple(notes)
+
+
+def _of_clips(store: EmbeddingStore, split: str) -> Iterator[npt.NDArray[np.float32]]:
+    rows = scene_rows(store, split)
+    for start in range(0, len(rows), _ROWS):
+        yield rows.read(np.arange(start, min(start + _ROWS, len(rows))))
+
+
+def _of_frames(store: EmbeddingStore, split: str) -> Iterator[npt.NDArray[np.float32]]:
+    for clip in clip_frames(store, split):
+        for start in range(0, len(clip), _ROWS):
+            yield clip.read(start, min(start + _ROWS, len(clip)))
+
+
+_BLOCKS = {SCENE: _of_clips, EVENT: _of_frames}

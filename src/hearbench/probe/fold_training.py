@@ -29,7 +29,7 @@ from hearbench.probe.objective import Validation
 from hearbench.probe.precision import exact_float32
 from hearbench.probe.protocol import GridPoint, NeighbourPoint, Protocol, by_shape
 from hearbench.probe.standardize import Standardizer
-from hearbench.probe.training_loop import Trained, train
+from hearbench.probe.training_loop import Trained, Training
 from hearbench.progress import Update
 from hearbench.tasks.store import FoldSplit
 
@@ -52,7 +52,6 @@ class Plan:
         dtype: Precision of the products.
         n_folds: How many folds there are.
         update: Receives progress after every validation, in epochs of all folds.
-        checkpoint_every_s: Seconds between checkpoints.
     """
 
     kind: TaskKind
@@ -73,7 +72,6 @@ class Learned:
         outcomes: Outcomes in the points' order.
         best: Position of the best validation.
         chosen: The predictor that was chosen; None if no point was validated.
-        seconds: Seconds that it took.
         device_utilisation: Mean share of the time in which the GPU was busy, 0 to 1; None on a
             CPU, and where it isn't known.
     """
@@ -92,16 +90,28 @@ def learn(
     """Trains, or finds trained, what a fold needs.
 
     Args:
-        plan: The probe's plan.
         number: Number of the fold, from 0.
-        fold: The fold's splits.
         points: Positions in the protocol's grid that are tried, by seed.
     """
     # Read lazily: a fold whose trainings are all finished needs no training data.
     data = _FoldData(plan.kind, fold)
     if plan.protocol.neighbours:
         return _ask(plan, data, points)
-    return _train(plan, number, data, points)
+    grid = {seed: [plan.protocol.networks[i] for i in own] for seed, own in points.items()}
+    units: dict[int, list[_Unit]] = {seed: [] for seed in grid}
+    for wanted in _shapes(grid):
+        missing: dict[int, list[GridPoint]] = {}
+        for seed, own in wanted.items():
+            unit = _finished(plan, seed, fold, own)
+            if unit is None:
+                missing[seed] = own
+            else:
+                units[seed].append(unit)
+        for some in _portions(plan, data, missing) if missing else ():
+            beaten = {seed: _best_of(units[seed], plan) for seed in some if units[seed]}
+            for seed, unit in _train(plan, number, data, some, beaten).items():
+                units[seed].append(unit)
+    return {seed: _learned(plan, own, units[seed]) for seed, own in grid.items()}
 
 
 class _FoldData:
@@ -165,26 +175,6 @@ class _Unit:
     device_utilisation: float | None
 
 
-def _train(
-    plan: Plan, number: int, data: _FoldData, points: Mapping[int, Sequence[int]]
-) -> dict[int, Learned]:
-    grid = {seed: [plan.protocol.networks[i] for i in own] for seed, own in points.items()}
-    units: dict[int, list[_Unit]] = {seed: [] for seed in grid}
-    for wanted in _shapes(grid):
-        missing: dict[int, list[GridPoint]] = {}
-        for seed, own in wanted.items():
-            unit = _finished(plan, seed, data.fold, own)
-            if unit is None:
-                missing[seed] = own
-            else:
-                units[seed].append(unit)
-        for some in _portions(plan, data, missing) if missing else ():
-            beaten = {seed: _best_of(units[seed], plan) for seed in some if units[seed]}
-            for seed, unit in _train_together(plan, number, data, some, beaten).items():
-                units[seed].append(unit)
-    return {seed: _learned(plan, own, units[seed]) for seed, own in grid.items()}
-
-
 def _shapes(grid: Mapping[int, Sequence[GridPoint]]) -> Iterator[dict[int, list[GridPoint]]]:
     """By seed, the points of one shape after the other."""
     members = [(seed, point) for seed, own in grid.items() for point in own]
@@ -218,7 +208,7 @@ def _dtype(plan: Plan, point: GridPoint) -> torch.dtype:
     return plan.dtype if point.hidden_layers else torch.float32
 
 
-def _train_together(
+def _train(
     plan: Plan,
     number: int,
     data: _FoldData,
@@ -242,16 +232,8 @@ def _train_together(
     dtype = _dtype(plan, first)
     with GpuMeter(plan.device) as meter:
         training = data.training(dtype)
-        trained = train(
-            points,
-            training,
-            plan.kind.objective,
-            fold=number,
-            dtype=dtype,
-            racing=plan.protocol.racing,
-            to_beat=to_beat,
-            checkpoint=unfinished,
-            update=update,
+        trained = Training(points, training, plan.kind.objective, fold=number, dtype=dtype).run(
+            racing=plan.protocol.racing, to_beat=to_beat, checkpoint=unfinished, update=update
         )
         busy = meter.take()
     seconds = (time.perf_counter() - started) / len(points)

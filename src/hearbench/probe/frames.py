@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ import torch
 from hearbench.embeddings.align import frame_labels
 from hearbench.embeddings.frames import ClipFrames
 from hearbench.errors import ProbeError
+from hearbench.files import atomic_write, mapped_rows, write_npy_head
 from hearbench.metrics.blocks import blocks_of
 from hearbench.metrics.event_lists import EventArrays, concatenate_events
 from hearbench.probe.data import Batch, BatchSpec, epoch_order
@@ -30,18 +32,26 @@ from hearbench.probe.events import Postprocessing, best_postprocessing, events_f
 from hearbench.probe.grid import batch_bounds
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective, Validation
-from hearbench.probe.reading import read_ahead
 from hearbench.probe.standardize import Moments, Standardizer
-from hearbench.probe.transfer import room_bytes, stream_to
+from hearbench.probe.transfer import read_ahead, room_bytes, stream_to
 from hearbench.tasks.clips import Event
 
-__all__ = ["FrameData", "LabelledClip", "frame_data", "predict_frames"]
+__all__ = [
+    "FrameData",
+    "LabelledClip",
+    "events_in_parts",
+    "frame_data",
+    "gather_rows",
+    "predict_frames",
+]
 
 _PIECE_FRAMES = 4096
 # Frames that are mixed where the order is random.
 _MIXED_FRAMES = 1 << 16
 # Cells (networks x frames x labels) of a validation that are held at once, a byte each.
 _CELLS = 1 << 26
+# Cells (frames x labels) whose events are looked for at once.
+_EVENT_CELLS = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -187,7 +197,6 @@ class FrameData:
     Attributes:
         batches: The training batches, in memory or not.
         inputs: How embeddings were prepared.
-        labels: The vocabulary.
         valid: The clips that are validated on.
         valid_pieces: Their frames and labels (uint8), piece by piece, if they are kept on the
             device; else None.
@@ -306,7 +315,6 @@ def frame_data(
     Args:
         train: The training clips in the protocol's order.
         valid: The clips that are validated on.
-        labels: The vocabulary.
         grid: Ways from frames to events.
         spec: How batches are made. Training frames have priority over those of validation for
             memory.
@@ -365,3 +373,57 @@ def predict_frames(
         logits = stack.predict(inputs(x))
         probabilities = torch.sigmoid(logits[0]).T.contiguous().cpu().numpy()
         yield probabilities, float(stack.losses(logits, y.float())[0])
+
+
+def gather_rows(
+    pieces: Iterable[npt.NDArray[np.float32]], shape: tuple[int, int], place: Path | None
+) -> npt.NDArray[np.float32]:
+    """Pieces, one below the other.
+
+    Args:
+        pieces: (n, n_labels) each.
+        shape: Shape of the whole array.
+        place: A file that takes them; None for memory.
+
+    Returns:
+        An array of that shape, mapped and read-only if it is in a file. It is written through
+        the file and not through the map, whose pages would count as memory of this process.
+    """
+    if place is None:
+        result, filled = np.empty(shape, dtype=np.float32), 0
+        for piece in pieces:
+            result[filled : filled + len(piece)] = piece
+            filled += len(piece)
+        return result
+    # Whoever has an earlier file mapped keeps it.
+    with atomic_write(place) as file:
+        write_npy_head(file, np.float32, shape)
+        for piece in pieces:
+            file.write(np.ascontiguousarray(piece, dtype=np.float32).tobytes())
+    mapped: npt.NDArray[np.float32] = np.lib.format.open_memmap(place, mode="r")
+    return mapped
+
+
+def events_in_parts(
+    probabilities: npt.NDArray[np.float32],
+    bounds: npt.NDArray[np.int64],
+    timestamps_ms: npt.NDArray[np.float64],
+    postprocessing: Postprocessing,
+) -> EventArrays:
+    """The events in frames, some clips at a time, so that a mapped array is never in memory whole.
+
+    Args:
+        probabilities: (n_frames, n_labels) probabilities.
+        bounds: (n_clips + 1,) first frame of each clip, and the number of frames.
+        timestamps_ms: (n_frames,).
+    """
+    found = []
+    for clips in blocks_of(np.diff(bounds) * probabilities.shape[1], _EVENT_CELLS):
+        start, stop = int(bounds[clips.start]), int(bounds[clips.stop])
+        rows = mapped_rows(probabilities, start, stop)
+        own = bounds[clips.start : clips.stop + 1] - start
+        events = events_from_frames(rows, own, timestamps_ms[start:stop], [postprocessing])[0]
+        found.append(
+            EventArrays(events.clip + clips.start, events.label, events.onset_ms, events.offset_ms)
+        )
+    return concatenate_events(found) if found else EventArrays.from_rows(())

@@ -1,7 +1,6 @@
 """The two kinds of task, as far as a probe has to tell them apart.
 
-A kind knows what is optimised, what a fold's training data is, and what is predicted from a
-trained network.
+A kind knows what a fold's training data is, and what is predicted from a trained network.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol as TypingProtocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +19,17 @@ from hearbench.embeddings.frames import clip_frames
 from hearbench.embeddings.scenes import scene_rows
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import ProbeError
-from hearbench.metrics import get_event_score, get_scene_score
+from hearbench.metrics import get_score
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.probe.data import BatchSpec, TrainingData, published_order, to_probabilities
 from hearbench.probe.events import Postprocessing, postprocessing_grid
-from hearbench.probe.frame_probabilities import events_in_parts, gather_rows
-from hearbench.probe.frames import LabelledClip, frame_data, predict_frames
+from hearbench.probe.frames import (
+    LabelledClip,
+    events_in_parts,
+    frame_data,
+    gather_rows,
+    predict_frames,
+)
 from hearbench.probe.grid import GridResult
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective
@@ -36,7 +39,7 @@ from hearbench.probe.protocol import Protocol
 from hearbench.probe.randomness import stream_seed
 from hearbench.probe.scenes import OrderedClips, predict_clips, scene_data, whole
 from hearbench.probe.standardize import Standardizer
-from hearbench.probe.training_clips import training_clips
+from hearbench.probe.subset import training_clips
 from hearbench.tasks.clips import Event
 from hearbench.tasks.store import FoldSplit, PreparedTask
 from hearbench.tasks.task_type import EVENT, SCENE, TaskType
@@ -60,23 +63,50 @@ class Chosen:
     inputs: Standardizer
 
 
-class TaskKind(TypingProtocol):
-    """What a probe needs of a kind of task."""
+@dataclass(frozen=True)
+class TaskKind:
+    """A task as a probe sees it.
+
+    Attributes:
+        protocol: As applied to the task.
+        device: A torch device.
+        max_memory_bytes: Memory that embeddings may take.
+    """
+
+    store: EmbeddingStore
+    protocol: Protocol
+    device: str
+    max_memory_bytes: int
 
     @property
-    def objective(self) -> Objective:
-        """What is optimised on validation."""
+    def task(self) -> PreparedTask:
+        """The store's task."""
+        return self.store.task
 
     @property
     def n_labels(self) -> int:
         """Size of the vocabulary."""
+        return len(self.task.vocabulary)
 
     @property
     def multilabel(self) -> bool:
         """Whether a clip or frame can have several labels."""
+        return self.task.metadata.prediction_type == "multilabel"
+
+    @property
+    def objective(self) -> Objective:
+        """What is optimised on validation."""
+        score = get_score(self.task.task_type, self.task.metadata.evaluation[0])
+        return Objective(
+            score,
+            score.maximise,
+            on_loss=not self.task.metadata.use_scoring_for_early_stopping,
+            nan_ends_point=self.protocol.nan_ends_point,
+        )
 
     def training(self, fold: FoldSplit, dtype: torch.dtype) -> TrainingData:
         """One fold's training data, with products in that precision."""
+        raise NotImplementedError
 
     def predict(
         self,
@@ -90,40 +120,13 @@ class TaskKind(TypingProtocol):
 
         Large predictions are put into the folder.
         """
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """What both kinds are made of.
-
-    Attributes:
-        store: The embeddings.
-        protocol: As applied to the task.
-        device: A torch device.
-        max_memory_bytes: Memory that embeddings may take.
-    """
-
-    store: EmbeddingStore
-    protocol: Protocol
-    device: str
-    max_memory_bytes: int
-
-    @property
-    def task(self) -> PreparedTask:
-        return self.store.task
-
-    @property
-    def n_labels(self) -> int:
-        return len(self.task.vocabulary)
+        raise NotImplementedError
 
     @cached_property
     def orders(self) -> dict[str, list[int]]:
+        """Positions of the clips of each split, in the order of the published code."""
         sizes = {split: len(clips) for split, clips in self.task.splits.items()}
         return published_order(sizes)
-
-    @property
-    def on_loss(self) -> bool:
-        return not self.task.metadata.use_scoring_for_early_stopping
 
     def batch_spec(self, fold: FoldSplit, dtype: torch.dtype) -> BatchSpec:
         """How a fold's batches are made."""
@@ -147,22 +150,8 @@ class _Kind:
         return [(s, [i for i in self.orders[s] if i in chosen[s]]) for s in fold.train]
 
 
-class _SceneKind(_Kind):
+class _SceneKind(TaskKind):
     """Tasks with labels per clip."""
-
-    @property
-    def multilabel(self) -> bool:
-        return self.task.metadata.prediction_type == "multilabel"
-
-    @property
-    def objective(self) -> Objective:
-        score = get_scene_score(self.task.metadata.evaluation[0])
-        return Objective(
-            score.function,
-            score.maximise,
-            on_loss=self.on_loss,
-            nan_ends_point=self.protocol.nan_ends_point,
-        )
 
     def training(self, fold: FoldSplit, dtype: torch.dtype) -> TrainingData:
         ordered = self.train_order(fold)
@@ -213,24 +202,12 @@ class _SceneKind(_Kind):
         )
 
 
-class _EventKind(_Kind):
+class _EventKind(TaskKind):
     """Tasks with labels in time."""
-
-    multilabel = True
 
     @cached_property
     def postprocessing(self) -> tuple[Postprocessing, ...]:
         return postprocessing_grid(self.task.metadata.evaluation_params)
-
-    @property
-    def objective(self) -> Objective:
-        score = get_event_score(self.task.metadata.evaluation[0])
-        return Objective(
-            score,
-            score.maximise,
-            on_loss=self.on_loss,
-            nan_ends_point=self.protocol.nan_ends_point,
-        )
 
     def training(self, fold: FoldSplit, dtype: torch.dtype) -> TrainingData:
         clips = {split: self._clips(split) for split in (*fold.train, fold.valid)}
@@ -309,7 +286,7 @@ class _EventKind(_Kind):
         return clips
 
 
-_KINDS: dict[TaskType, type[_SceneKind] | type[_EventKind]] = {
+_KINDS: dict[TaskType, type[TaskKind]] = {
     SCENE: _SceneKind,
     EVENT: _EventKind,
 }

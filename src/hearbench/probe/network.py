@@ -21,19 +21,35 @@ rounding:
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (PyTorch's own convention)
 
-from hearbench.probe.layers import DropReLU, Step, draw_weights, mean_losses, tensor_kind
+from hearbench.probe.parallel_steps import take_steps
 from hearbench.probe.protocol import GridPoint
-from hearbench.probe.side_by_side import take_steps
-from hearbench.probe.updates import Learnt, adam_step, update
+from hearbench.probe.randomness import stream_seed
+from hearbench.probe.sliced_adam import Learnt, adam_step, update
 
-__all__ = ["EPSILON", "MOMENTUM", "Predictor", "ProbeStack", "Step", "Weights", "mean_losses"]
+__all__ = [
+    "EPSILON",
+    "MOMENTUM",
+    "DropReLU",
+    "Dropout",
+    "Dropped",
+    "Mask",
+    "Predictor",
+    "ProbeStack",
+    "Step",
+    "Weights",
+    "draw_weights",
+    "mean_losses",
+    "tensor_kind",
+]
 
 # Of the batch normalisation; PyTorch's defaults.
 MOMENTUM = 0.1
@@ -41,9 +57,172 @@ EPSILON = 1e-5
 _BLOCK = 4096  # clips per block of a prediction
 # From so many weights on, a processor's cache holds one network in training and not several.
 _LARGE_NETWORK = 1 << 18
+# Of random numbers by which units are dropped.
+_LEVELS = 1 << 16
 
 Weights = dict[str, torch.Tensor]
 """The tensors of one network by name; what `ProbeStack.snapshot` gives."""
+
+
+Mask = tuple[int, int, torch.Tensor]
+"""The first network and the one after the last that drop units by a mask."""
+
+Dropped = tuple[int, int, Sequence[torch.Tensor]]
+"""The first network and the one after the last that drop the same units, and their masks.
+
+Per hidden layer there is one, (hidden_dim, batch) in the products' precision: 0 where a unit is
+dropped, else 1.
+"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a training step is given.
+
+    Attributes:
+        x: (batch, n_features) centred embeddings in the products' precision.
+        y: (batch,) label indices, or (batch, n_labels) float32 if multilabel.
+        dropped: What networks drop; empty without dropout.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    dropped: Sequence[Dropped] = ()
+
+
+class Dropout:
+    """Which units are kept, per step and layer.
+
+    All networks of a stack drop the same units in the same step: each still drops every unit
+    independently with the right probability, comparing them is less noisy, and the cost of
+    drawing, which would rival that of the products, is shared.
+
+    Args:
+        rate: Share that is dropped, to within 2**-17.
+        seed: Names the stream.
+        dtype: Type of the masks.
+        device: Device of the masks; a GPU draws its own.
+    """
+
+    def __init__(self, rate: float, seed: int, dtype: torch.dtype, device: torch.device) -> None:
+        self._dropped_levels = round(rate * _LEVELS)
+        self._seed = seed
+        self._dtype = dtype
+        self._device = device
+
+    def masks(self, step: int, layers: int, units: int, batch: int) -> list[torch.Tensor]:
+        """Per hidden layer, (units, batch) of 0 and 1; an empty list if nothing is dropped."""
+        if self._dropped_levels == 0:
+            return []
+        return [self._mask(step, layer, units, batch) for layer in range(layers)]
+
+    def _mask(self, step: int, layer: int, units: int, batch: int) -> torch.Tensor:
+        # Integers below 2**16, as signed ones because PyTorch compares those everywhere.
+        threshold = self._dropped_levels - _LEVELS // 2
+        if self._device.type == "cpu":
+            bits = np.random.SFC64([self._seed, step, layer])
+            drawn = bits.random_raw(-(-units * batch // 4)).view(np.int16)
+            level = torch.from_numpy(drawn[: units * batch]).view(units, batch)
+        else:
+            generator = torch.Generator(self._device)
+            generator.manual_seed(stream_seed(self._seed, step, layer))
+            level = torch.randint(
+                -(_LEVELS // 2),
+                _LEVELS // 2,
+                (units, batch),
+                dtype=torch.int16,
+                generator=generator,
+                device=self._device,
+            )
+        return (level >= threshold).to(self._dtype)
+
+
+class DropReLU(torch.autograd.Function):
+    """Dropout and ReLU, with one pass over memory backwards instead of two.
+
+    The gradient passes where the outcome is positive, which is neither where a unit was
+    dropped nor where the ReLU cut it off.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, keep: Sequence[Mask]) -> torch.Tensor:
+        """The outcome, of the input's shape (networks, units, batch)."""
+        outcome = x.relu()
+        for start, stop, mask in keep:
+            outcome[start:stop].mul_(mask)
+        ctx.save_for_backward(outcome)
+        return outcome
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """The input's gradient."""
+        (outcome,) = ctx.saved_tensors
+        return torch.ops.aten.threshold_backward(gradients[0], outcome, 0), None
+
+
+def draw_weights(
+    point: GridPoint, seed: int, n_features: int, n_labels: int
+) -> dict[str, torch.Tensor]:
+    """The weights and statistics that a network starts from, by name.
+
+    Linear layers are Xavier's (with a gain for the ReLU before them), biases uniform as in
+    PyTorch's own layers, and batch normalisation starts as the identity.
+
+    Args:
+        point: The network's shape and kind of initialisation.
+        seed: Names the numbers that are drawn.
+        n_features: Numbers per embedding.
+
+    Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
+    networks", AISTATS 2010.
+    """
+    # Always on the CPU, so that a run starts from the same weights on every device.
+    generator = torch.Generator().manual_seed(seed)
+    n_in = n_features
+    weights: dict[str, torch.Tensor] = {}
+
+    def linear(name: str, n_in: int, n_out: int, gain: float) -> None:
+        weight = torch.empty(n_out, n_in)
+        if point.initialization == "uniform":
+            torch.nn.init.xavier_uniform_(weight, gain, generator=generator)
+        else:
+            torch.nn.init.xavier_normal_(weight, gain, generator=generator)
+        bound = 1 / math.sqrt(n_in)
+        weights[f"weight_{name}"] = weight
+        weights[f"bias_{name}"] = torch.empty(n_out).uniform_(-bound, bound, generator=generator)
+
+    gain = 1.0
+    for layer in range(point.hidden_layers):
+        linear(str(layer), n_in, point.hidden_dim, gain)
+        weights[f"gamma_{layer}"] = torch.ones(point.hidden_dim)
+        weights[f"beta_{layer}"] = torch.zeros(point.hidden_dim)
+        weights[f"mean_{layer}"] = torch.zeros(point.hidden_dim)
+        weights[f"variance_{layer}"] = torch.ones(point.hidden_dim)
+        n_in, gain = point.hidden_dim, math.sqrt(2.0)
+    linear("out", n_in, n_labels, gain)
+    return weights
+
+
+def mean_losses(logits: torch.Tensor, y: torch.Tensor, *, multilabel: bool) -> torch.Tensor:
+    """The mean loss of each network (networks,).
+
+    Args:
+        logits: (networks, n_labels, n_clips).
+        y: (n_clips,) label indices, or (n_clips, n_labels) float32 if multilabel.
+        multilabel: Binary cross-entropy per label instead of cross-entropy over labels.
+    """
+    n = len(logits)
+    if multilabel:
+        target = y.T.expand(n, -1, -1)
+        return F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=(1, 2))
+    return F.cross_entropy(logits, y.expand(n, -1), reduction="none").mean(dim=1)
+
+
+def tensor_kind(name: str) -> str:
+    """What becomes of a tensor of `draw_weights`: ``trained``, ``running`` or ``fixed``."""
+    if name.startswith(("weight_", "gamma_", "beta_")) or name == "bias_out":
+        return "trained"
+    return "fixed" if name.startswith("bias_") else "running"
 
 
 class Predictor(Protocol):
@@ -62,8 +241,6 @@ class ProbeStack:
     Args:
         points: Grid points of equal ``hidden_layers``, ``hidden_dim`` and ``dropout``.
         seeds: One seed per point, for its initial weights.
-        runs: Which run each point belongs to, equal ones next to each other; those of a run
-            drop the same units. By default all are of one run.
         offset: (n_features,) float32, what has been subtracted from the embeddings.
         n_labels: Outputs of a network.
         multilabel: Binary cross-entropy per label instead of cross-entropy over labels.
@@ -77,7 +254,6 @@ class ProbeStack:
         points: Sequence[GridPoint],
         seeds: Sequence[int],
         *,
-        runs: Sequence[int] | None = None,
         offset: torch.Tensor,
         n_labels: int,
         multilabel: bool,
@@ -87,7 +263,6 @@ class ProbeStack:
         if len(shapes) != 1 or len(seeds) != len(points):
             raise ValueError(f"one shape and one seed per point, not {sorted(shapes)}")
         self.points = list(points)
-        self.runs = list(runs) if runs is not None else [0] * len(points)
         self.layers, self.width, self.dropout = shapes.pop()
         self.offset = offset
         self.n_labels = n_labels
@@ -117,16 +292,6 @@ class ProbeStack:
 
     def __len__(self) -> int:
         return len(self.points)
-
-    @property
-    def _spans(self) -> list[tuple[int, int, int]]:
-        """Of each run, the first network and the one after the last."""
-        spans, start = [], 0
-        for run, networks in itertools.groupby(self.runs):
-            stop = start + sum(1 for _ in networks)
-            spans.append((run, start, stop))
-            start = stop
-        return spans
 
     @property
     def _one_by_one(self) -> bool:
@@ -160,29 +325,15 @@ class ProbeStack:
     def train_steps(self, steps: Iterable[Step]) -> None:
         """One step of Adam on each batch in their order, for every network."""
         if self._one_by_one:
-            spans = [run for run, start, stop in self._spans for _ in range(start, stop)]
-
-            def take(i: int, step: Step) -> None:
-                self._step_of(i, step.x, step.y, step.keep.get(spans[i], ()))
-
-            take_steps(len(self), steps, take, threads=torch.get_num_threads())
+            take_steps(len(self), steps, self._step_of, threads=torch.get_num_threads())
         else:
             for step in steps:
                 self._step_of_all(step)
 
-    def train_step(
-        self,
-        x: torch.Tensor,
-        y: torch.Tensor,
-        keep: Mapping[int, Sequence[torch.Tensor]] | None = None,
-    ) -> None:
-        """A single one of `train_steps`."""
-        self.train_steps([Step(x, y, keep or {})])
-
     def _step_of_all(self, step: Step) -> None:
         for tensor in self._trained.values():
             tensor.requires_grad_(True)
-        logits = self._logits(step.x, step.keep)
+        logits = self._forward(self._trained, self._running, step.x, step.dropped)
         loss = mean_losses(logits, step.y, multilabel=self.multilabel).sum()
         gradients = torch.autograd.grad(loss, list(self._trained.values()))
         for tensor in self._trained.values():
@@ -194,13 +345,7 @@ class ProbeStack:
             own = [gradient[i] for gradient in gradients]
             adam_step(weights, own, firsts, seconds, lr=self.points[i].lr, step=self._taken[i])
 
-    def _logits(self, x: torch.Tensor, keep: Mapping[int, Sequence[torch.Tensor]]) -> torch.Tensor:
-        masks = [(start, stop, keep[run]) for run, start, stop in self._spans if run in keep]
-        return self._forward(self._trained, self._running, x, masks)
-
-    def _step_of(
-        self, i: int, x: torch.Tensor, y: torch.Tensor, masks: Sequence[torch.Tensor]
-    ) -> None:
+    def _step_of(self, i: int, step: Step) -> None:
         """The whole step of one network."""
         # `data` because other networks change their part of the same tensors meanwhile.
         leaves = {
@@ -208,8 +353,9 @@ class ProbeStack:
             for name, tensor in self._trained.items()
         }
         running = {name: tensor.data[i : i + 1] for name, tensor in self._running.items()}
-        logits = self._forward(leaves, running, x, [(0, 1, masks)] if masks else [])
-        loss = mean_losses(logits, y, multilabel=self.multilabel).sum()
+        dropped = [(0, 1, masks) for start, stop, masks in step.dropped if start <= i < stop]
+        logits = self._forward(leaves, running, step.x, dropped)
+        loss = mean_losses(logits, step.y, multilabel=self.multilabel).sum()
         gradients = torch.autograd.grad(loss, list(leaves.values()))
         for layer in range(1, self.layers):
             self._running[f"mean_{layer}"][i].add_(self._fixed[f"bias_{layer}"][i], alpha=MOMENTUM)
@@ -242,12 +388,12 @@ class ProbeStack:
         weights: Weights,
         running: Weights,
         x: torch.Tensor,
-        keep: Sequence[tuple[int, int, Sequence[torch.Tensor]]],
+        dropped: Sequence[Dropped],
     ) -> torch.Tensor:
         n, batch = len(weights["weight_out"]), len(x)
         activation: torch.Tensor | None = None
         # Scaling what is kept can be done before the ReLU, thus in the normalisation.
-        scale = 1.0 / (1.0 - self.dropout) if keep else 1.0
+        scale = 1.0 / (1.0 - self.dropout) if dropped else 1.0
         for layer in range(self.layers):
             weight = weights[f"weight_{layer}"].to(self.dtype)
             z = weight.flatten(0, 1) @ x.T if activation is None else torch.bmm(weight, activation)
@@ -262,7 +408,7 @@ class ProbeStack:
                 eps=EPSILON,
             )
             activation = normalised.view(n, self.width, batch)
-            masks = [(start, stop, of_each[layer]) for start, stop, of_each in keep]
+            masks = [(start, stop, of_each[layer]) for start, stop, of_each in dropped]
             activation = DropReLU.apply(activation, masks)  # type: ignore[no-untyped-call]
         return self._output(weights, x, activation)
 
@@ -360,7 +506,6 @@ class ProbeStack:
                 tensors[name] = tensors[name].index_select(0, index)
         self._step = self._step[index.cpu()]
         self.points = [self.points[i] for i in which]
-        self.runs = [self.runs[i] for i in which]
         self._build()
 
     def _tensors(self) -> Weights:

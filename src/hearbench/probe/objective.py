@@ -20,7 +20,6 @@ class Objective:
     Attributes:
         function: The task's first score: of probabilities and targets (scene tasks), or of
             reference, estimated events and vocabulary (event tasks), to a number.
-        maximise: Whether higher is better.
         on_loss: Select by the validation loss instead of the function.
         nan_ends_point: Whether a score that isn't finite ends a grid point, where NaN is the worst
             score; or NaN counts as 0.

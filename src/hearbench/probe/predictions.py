@@ -22,7 +22,6 @@ class FoldPrediction:
     """The test split of one training.
 
     Attributes:
-        fold: The splits.
         clips: File names, in the order of their predictions.
         probabilities: (n_clips or n_frames, n_labels) float32, on disk if they are many; all are
             NaN if there is no prediction.
@@ -88,7 +87,6 @@ class FittedProbe:
     Attributes:
         embeddings: The manifest of the store that they were made from.
         embeddings_digest: Digest of the store's content.
-        embeddings_path: Folder of the store.
         protocol: As applied to this task.
         seed: Seed for weight initialisation and dropout.
         precision: Precision of the matrix products, ``float32`` or ``bfloat16``.

@@ -26,9 +26,8 @@ from hearbench.probe.data import (
 from hearbench.probe.grid import batch_bounds
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective, Validation
-from hearbench.probe.reading import read_ahead
 from hearbench.probe.standardize import Moments, Standardizer
-from hearbench.probe.transfer import room_bytes, stream_to
+from hearbench.probe.transfer import read_ahead, room_bytes, stream_to
 
 __all__ = [
     "ArrayRows",

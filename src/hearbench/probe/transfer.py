@@ -11,16 +11,18 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
 
 import numpy.typing as npt
 import torch
 
-from hearbench.probe.reading import AHEAD, read_ahead
+__all__ = ["Lane", "Mark", "read_ahead", "room_bytes", "stream_through", "stream_to"]
 
-__all__ = ["Lane", "Mark", "room_bytes", "stream_through", "stream_to"]
+T = TypeVar("T")
 
 _BUFFERS = 2
+_AHEAD = 4  # items that are read in advance
 
 
 class Mark(Protocol):
@@ -140,7 +142,7 @@ def stream_through(
 
 
 def stream_to(
-    device: torch.device, items: Iterator[Sequence[npt.NDArray[Any]]], count: int = AHEAD
+    device: torch.device, items: Iterator[Sequence[npt.NDArray[Any]]], count: int = _AHEAD
 ) -> Iterator[tuple[torch.Tensor, ...]]:
     """Arrays as tensors on a device, read and copied in advance.
 
@@ -169,3 +171,13 @@ def room_bytes(device: str, max_memory_bytes: int) -> int:
     free, _ = torch.cuda.mem_get_info(device)
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return (free + kept) // 2
+
+
+def read_ahead(items: Iterator[T], count: int = _AHEAD) -> Iterator[T]:
+    """The same items, some of them made in advance by another thread."""
+    done = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="hearbench-read") as reader:
+        waiting = deque(reader.submit(next, items, done) for _ in range(count))
+        while (item := waiting.popleft().result()) is not done:
+            waiting.append(reader.submit(next, items, done))
+            yield item  # type: ignore[misc]

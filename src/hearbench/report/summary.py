@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from hearbench.records import Record
-from hearbench.results.finding import find_result_files
+from hearbench.results.finding import find_result_files, seed_folders
 from hearbench.results.record import Result, StageRecord
-from hearbench.results.seeds import seed_folders
 
 __all__ = ["STAGES", "ResultReport", "RunReport", "StageTotal", "report_of", "summarise"]
 
@@ -21,7 +20,6 @@ class ResultReport(Record):
     """Time and memory of one result.
 
     Attributes:
-        seed: Seed of the training.
         created: When it was written, UTC, ISO 8601.
         device: Device that the probe was trained on.
         precision: Precision of the matrix products during training.
@@ -77,7 +75,6 @@ class RunReport(Record):
     """Time and memory of several results.
 
     Attributes:
-        format_version: Version of this format.
         results: The results, in the order in which they were named.
         totals: One total for each stage.
         seconds: Time of all stages of all results.

@@ -8,7 +8,7 @@ find out.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,16 @@ from hearbench.results.record import RESULT_FILE, Result
 from hearbench.results.splits import Split
 from hearbench.results.untrusted import REMEDY
 from hearbench.stats.clip_scores import ClipScore
+from hearbench.stats.resampling import bootstrap
 
-__all__ = ["ClipScores", "SplitScores", "needs_every_label", "read_clip_scores"]
+__all__ = [
+    "ClipScores",
+    "Resampled",
+    "SplitScores",
+    "needs_every_label",
+    "read_clip_scores",
+    "resampled",
+]
 
 _PER_LABEL = ("aucroc", "d_prime", "mAP")
 
@@ -63,8 +71,6 @@ class ClipScores:
     """All test splits of a result.
 
     Attributes:
-        folder: The result's folder.
-        labels: The vocabulary.
         splits: The test splits, in the order of the result's folds.
     """
 
@@ -174,3 +180,70 @@ def _check_points(split: str, points: Mapping[str, float], result: Result, folde
                 f"{folder / RESULT_FILE} states {stated:.9g} as {name} of {split}, and its "
                 f"predictions give {found:.9g}: one of them has been edited. {REMEDY}"
             )
+
+
+_Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """One score.
+
+    Attributes:
+        points: Per model (n_seeds, n_folds), on the clips as they are.
+        replicates: Per model (n_seeds, n_folds, n_resamples); NaN where undefined.
+        bounds: Least and largest value that the score can take.
+    """
+
+    points: tuple[_Floats, ...]
+    replicates: tuple[_Floats, ...]
+    bounds: tuple[float, float]
+
+
+def resampled(
+    name: str, models: Sequence[Sequence[ClipScores]], *, n_resamples: int, seed: int
+) -> Resampled:
+    """Resamples the test clips of each fold, the same way for all models and seeds.
+
+    Args:
+        models: Per model, per seed, all splits, with the same clips in the same order. The
+            splits are taken in the order of the first.
+    """
+    first = models[0][0]
+    results = [each for seeds in models for each in seeds]
+    by_name = [{split.name: split for split in each.splits} for each in results]
+    n_folds = len(first.splits)
+    points = np.full((len(results), n_folds), np.nan)
+    limits: set[tuple[float, float]] = set()
+    folds: list[list[ClipScore]] = []
+    for k, split in enumerate(first.splits):
+        fold: list[ClipScore] = []
+        for i, splits in enumerate(by_name):
+            points[i, k] = splits[split.name].points[name]
+            score = splits[split.name].scores[name]
+            fold.append(_Undefined(len(split.clips)) if score is None else score)
+            if score is not None:
+                limits.add(score.bounds)
+        folds.append(fold)
+    strata = [split.strata_for(name) for split in first.splits]
+    replicates = bootstrap(folds, strata=strata, n_resamples=n_resamples, seed=seed)
+    ends = np.cumsum([len(seeds) for seeds in models])[:-1]
+    return Resampled(
+        points=tuple(np.split(points, ends)),
+        replicates=tuple(np.split(replicates, ends)),
+        bounds=(
+            min((low for low, _ in limits), default=-np.inf),
+            max((high for _, high in limits), default=np.inf),
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Undefined:
+    """The score of predictions that there are none of."""
+
+    n_clips: int
+    bounds: tuple[float, float] = (-np.inf, np.inf)
+
+    def __call__(self, weights: npt.NDArray[np.floating]) -> _Floats:
+        return np.full(len(weights), np.nan)

@@ -71,7 +71,6 @@ def side_by_side(found: Sequence[FoundCurve], score: str | None = None) -> SideB
     """Chooses the curves to compare: of one model all tasks, of several those of at least two.
 
     Args:
-        found: The curves.
         score: A score that all tasks must have; None where each is shown by its primary one.
 
     Raises:

@@ -27,7 +27,6 @@ def damaged_files(folder: Path, name: str) -> list[str]:
     away all together, as they are to save room.
 
     Args:
-        folder: The result's folder.
         name: ``result.json``, to which belong its predictions and the published evaluation's
             form; of any other file in the folder that file alone is looked at.
     """

@@ -56,9 +56,6 @@ def _few_steps(result: Result, folder: Path) -> list[int]:
 
     Empty otherwise, where nothing was trained, and where it isn't known: in results of earlier
     versions, and for events without their predictions.
-
-    Args:
-        folder: The result's folder.
     """
     point = result.grid[result.chosen].point
     if not isinstance(point, GridPoint):

@@ -43,8 +43,6 @@ class Predictions:
     """The predictions of all test splits.
 
     Attributes:
-        task_type: The kind of task.
-        labels: The vocabulary.
         score_names: The scores that they are made for.
         splits: The test splits by name, in the order of the task's folds.
     """

@@ -6,25 +6,20 @@ import datetime as dt
 import math
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from hearbench._version import __version__
 from hearbench.embeddings.kinds import embedding_size
 from hearbench.metrics import get_score
 from hearbench.probe.grid import GridResult
 from hearbench.probe.predictions import FittedProbe, FoldPrediction
+from hearbench.probe.subset import training_clips
 from hearbench.results.predictions import Predictions
-from hearbench.results.record import (
-    EmbeddingsRecord,
-    FoldResult,
-    Resources,
-    Result,
-)
+from hearbench.results.record import EmbeddingsRecord, FoldResult, Resources, Result, StageRecord
 from hearbench.results.splits import SPLIT_OF
-from hearbench.results.stages import stage_records
 from hearbench.worker.memory import peak_resident_mb
 
-__all__ = ["score"]
+__all__ = ["score", "stage_records"]
 
 
 def score(predictions: FittedProbe) -> Result:
@@ -148,3 +143,61 @@ def _versions() -> dict[str, str]:
 
     found: Mapping[str, str] = {name: version(name) for name in ("numpy", "scipy", "torch", "soxr")}
     return {"python": platform.python_version(), **found}
+
+
+def stage_records(
+    predictions: FittedProbe, *, scoring_s: float, peak_memory_mb: float | None
+) -> tuple[StageRecord, ...]:
+    """Embedding, the probe of each test split, and scoring, in this order.
+
+    Args:
+        predictions: Fitted probes, with the manifest of their embeddings.
+        scoring_s: Seconds that all scores took.
+        peak_memory_mb: The most memory that this process has had resident, MiB.
+    """
+    manifest = predictions.embeddings
+    embedding = StageRecord(
+        stage="embedding",
+        seconds=manifest.seconds,
+        throughput=_rate(manifest.audio_s, manifest.seconds),
+        unit="seconds of audio",
+        peak_memory_mb=manifest.peak_memory_mb,
+        peak_device_memory_mb=manifest.peak_device_memory_mb,
+        device_utilisation=manifest.device_utilisation,
+    )
+    scoring = StageRecord(
+        stage="scoring",
+        seconds=scoring_s,
+        throughput=_rate(sum(len(fold.clips) for fold in predictions.folds), scoring_s),
+        unit="test clips",
+        peak_memory_mb=peak_memory_mb,
+    )
+    return (embedding, *_probes(predictions), scoring)
+
+
+def _probes(predictions: FittedProbe) -> Iterator[StageRecord]:
+    for number, fold in enumerate(predictions.folds):
+        # The grid is tried on the first fold alone.
+        outcomes = predictions.grid if number == 0 else (fold.outcome,)
+        epochs = sum(outcome.epochs for outcome in outcomes)
+        seen = epochs * _n_training_clips(predictions, fold)
+        yield StageRecord(
+            stage="probe",
+            part=fold.fold.test,
+            seconds=fold.seconds,
+            # Neighbours learn without epochs.
+            throughput=_rate(seen, fold.seconds) if epochs else None,
+            unit="training clips",
+            peak_memory_mb=fold.peak_memory_mb,
+            peak_device_memory_mb=fold.peak_device_memory_mb,
+            device_utilisation=fold.device_utilisation,
+        )
+
+
+def _n_training_clips(predictions: FittedProbe, fold: FoldPrediction) -> int:
+    own = training_clips(predictions.task, fold.fold, predictions.protocol.subset)
+    return sum(len(clips) for clips in own.values())
+
+
+def _rate(amount: float, seconds: float) -> float | None:
+    return amount / seconds if seconds > 0 else None

@@ -49,9 +49,7 @@ class Split(ABC):
     """The predictions of one test split.
 
     Args:
-        name: The split.
         clips: File names of its clips, in the order of the predictions.
-        labels: The vocabulary.
         is_blank: Whether there is no prediction, so that every score is undefined.
         place: The folder of its files; None if its values are set instead of read.
     """
@@ -86,7 +84,6 @@ class Split(ABC):
 
         Args:
             fold: A prediction for that kind of task from `hearbench.probe.predictions`.
-            labels: The vocabulary.
         """
 
     @classmethod
@@ -99,7 +96,6 @@ class Split(ABC):
             place: The folder of the files.
             fold: The result's record of the split.
             clips: File names of the split's clips.
-            labels: The vocabulary.
         """
         return cls(fold.test, clips, labels, is_blank=fold.is_blank, place=place)
 

@@ -1,7 +1,8 @@
 """How sure the scores of a result are, told apart by source: test clips, seeds, folds.
 
 The clips' part is known from bootstrap resamples of each fold's test clips, the same for all
-seeds. How the sources are told apart and added up is written in `hearbench.results.variance`.
+seeds. How the sources are told apart and added up is written in `hearbench.results.variance`. The
+answer lies beside the result, in ``uncertainty.json``.
 """
 
 from __future__ import annotations
@@ -9,21 +10,28 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from hearbench.errors import ResultError
+from hearbench.files import write_json
 from hearbench.records import Record, StoredRecord
-from hearbench.results.aggregate import common_folds, mean_of_seeds, means_over_folds
-from hearbench.results.clip_scores import ClipScores, read_clip_scores
+from hearbench.results.aggregate import common_folds, mean_of_seeds, means_over_folds, same_number
+from hearbench.results.clip_scores import ClipScores, read_clip_scores, resampled
+from hearbench.results.damage import damaged_files, note_file
+from hearbench.results.finding import seed_folders
 from hearbench.results.record import Number
-from hearbench.results.resampled import resampled
-from hearbench.results.seeds import seed_folders
 from hearbench.results.variance import Term, Variance, variance_of
 from hearbench.stats.distributions import t_quantile
 from hearbench.stats.intervals import Interval
+
+if TYPE_CHECKING:
+    from hearbench.results import Result
+    from hearbench.workspace import Workspace
 
 __all__ = [
     "UNCERTAINTY_FILE",
@@ -31,19 +39,16 @@ __all__ = [
     "ScoreUncertainty",
     "Source",
     "Uncertainty",
+    "read_uncertainty",
     "uncertainty",
+    "write_uncertainty",
 ]
 
 UNCERTAINTY_FILE = "uncertainty.json"
 
 
 class Range(Record):
-    """An interval of a mean score.
-
-    Attributes:
-        low: The lower end.
-        high: The upper end.
-    """
+    """An interval of a mean score."""
 
     low: Number
     high: Number
@@ -73,7 +78,6 @@ class ScoreUncertainty(Record):
     """One score.
 
     Attributes:
-        maximise: Whether higher is better.
         mean: Over seeds and the folds that are defined.
         per_seed: Means over these folds, by seed.
         per_fold: Means over seeds, by test split.
@@ -99,9 +103,6 @@ class Uncertainty(StoredRecord):
     """How sure all scores of a result are.
 
     Attributes:
-        format_version: Version of this layout.
-        model: Name of the model.
-        task: Name of the task.
         primary_score: The one that was optimised.
         level: Confidence level of the intervals.
         n_resamples: Bootstrap resamples behind them.
@@ -135,7 +136,6 @@ def uncertainty(
         folder: ``OUT/MODEL/TASK``, with ``seeds/<seed>/`` for each further seed.
         n_resamples: Bootstrap resamples of the test clips; at least 2.
         level: Confidence level of the intervals, between 0 and 1.
-        seed: Decides the resamples.
 
     Raises:
         ResultError: There is no result, a file of it isn't what it should be, or the seeds'
@@ -188,67 +188,65 @@ def _of_score(
         mean=mean,
         per_seed=dict(zip(seeds, per_seed.tolist(), strict=True)),
         per_fold=dict(zip(splits, per_fold.tolist(), strict=True)),
-        **_sources(mean, per_seed, per_fold[there], variance, n_clips, level, found.bounds),
+        **_Mean(mean, level, found.bounds).sources(variance, n_clips, per_seed, per_fold[there]),
         notes=tuple(
             _notes(name, points, replicates, variance, splits, read[0].result.protocol.is_random)
         ),
     )
 
 
-def _sources(
-    mean: float,
-    per_seed: npt.NDArray[np.float64],
-    per_fold: npt.NDArray[np.float64],
-    variance: Variance | None,
-    n_clips: int,
-    level: float,
-    bounds: tuple[float, float],
-) -> dict[str, Source | None]:
-    n_seeds, n_folds = len(per_seed), len(per_fold)
-    if variance is None:
-        # The scores themselves may be fine where those of resamples aren't.
+@dataclass(frozen=True)
+class _Mean:
+    """A mean score, to which intervals are made.
+
+    Attributes:
+        level: Confidence level of the intervals.
+        bounds: Least and largest value that the score can take.
+    """
+
+    value: float
+    level: float
+    bounds: tuple[float, float]
+
+    def sources(
+        self,
+        variance: Variance | None,
+        n_clips: int,
+        per_seed: npt.NDArray[np.float64],
+        per_fold: npt.NDArray[np.float64],
+    ) -> dict[str, Source | None]:
+        """The sources of its uncertainty, as `ScoreUncertainty` names them."""
+        n_seeds, n_folds = len(per_seed), len(per_fold)
+        if variance is None:
+            # The scores themselves may be fine where those of resamples aren't.
+            seeds, folds = self._among(per_seed, None), self._among(per_fold, None)
+            return {"clips": None, "seeds": seeds, "folds": folds, "total": None}
+        of_clips = Variance(variance.clips, None, None, max(1, n_clips - n_folds), n_clips)
+        beyond = [
+            None if part is None else math.sqrt(part * n)
+            for part, n in ((variance.seeds, n_seeds), (variance.folds, n_folds))
+        ]
         return {
-            "clips": None,
-            "seeds": _among(mean, per_seed, None, level, bounds),
-            "folds": _among(mean, per_fold, None, level, bounds),
-            "total": None,
+            "clips": self._by(of_clips, n_clips),
+            "seeds": self._among(per_seed, beyond[0]),
+            "folds": self._among(per_fold, beyond[1]),
+            "total": self._by(variance, None),
         }
-    of_clips = Variance(variance.clips, None, None, max(1, n_clips - n_folds), n_clips)
-    beyond = [
-        None if part is None else math.sqrt(part * n)
-        for part, n in ((variance.seeds, n_seeds), (variance.folds, n_folds))
-    ]
-    return {
-        "clips": Source(
-            n=n_clips,
-            std=math.sqrt(variance.clips),
-            interval=_range(of_clips.interval(mean, level, bounds)),
-        ),
-        "seeds": _among(mean, per_seed, beyond[0], level, bounds),
-        "folds": _among(mean, per_fold, beyond[1], level, bounds),
-        "total": Source(
-            n=None,
-            std=math.sqrt(variance.total),
-            interval=_range(variance.interval(mean, level, bounds)),
-        ),
-    }
 
+    def _by(self, variance: Variance, n: int | None) -> Source:
+        interval = variance.interval(self.value, self.level, self.bounds)
+        return Source(n=n, std=math.sqrt(variance.total), interval=_range(interval))
 
-def _among(
-    mean: float,
-    values: npt.NDArray[np.float64],
-    beyond: float | None,
-    level: float,
-    bounds: tuple[float, float],
-) -> Source | None:
-    """The spread of several means, and Student's t interval of theirs."""
-    n = len(values)
-    if n < 2 or not np.isfinite(values).all():
-        return None
-    std = statistics.stdev(values.tolist())
-    half = t_quantile((1 + level) / 2, n - 1) * std / math.sqrt(n)
-    interval = Interval(max(bounds[0], mean - half), min(bounds[1], mean + half))
-    return Source(n=n, std=std, beyond=beyond, interval=_range(interval))
+    def _among(self, values: npt.NDArray[np.float64], beyond: float | None) -> Source | None:
+        """The spread of several means, and Student's t interval of theirs."""
+        n = len(values)
+        if n < 2 or not np.isfinite(values).all():
+            return None
+        std = statistics.stdev(values.tolist())
+        half = t_quantile((1 + self.level) / 2, n - 1) * std / math.sqrt(n)
+        low, high = self.bounds
+        interval = Interval(max(low, self.value - half), min(high, self.value + half))
+        return Source(n=n, std=std, beyond=beyond, interval=_range(interval))
 
 
 def _range(interval: Interval) -> Range:
@@ -308,3 +306,57 @@ def _resamples_note(name: str, replicates: npt.NDArray[np.float64]) -> str:
         f"{name} is undefined in {undefined} of {total} resamples of the test clips, so it has no "
         "interval over clips."
     )
+
+
+def write_uncertainty(folder: Path, task: str, workspace: Workspace) -> None:
+    """Writes ``uncertainty.json`` beside a result, unless what exists is of the same results.
+
+    Where it can't be computed, as the predictions were taken away, a line says so, what exists is
+    removed, and the result stands without it.
+
+    Raises:
+        ResultError: The file can't be written.
+    """
+    there = read_uncertainty(folder)
+    try:
+        if there is not None and _is_of(there, [result for _, result in seed_folders(folder)]):
+            return
+        with workspace.progress.stage(f"{task}: intervals"):
+            found = uncertainty(folder)
+        write_json(folder / UNCERTAINTY_FILE, found.model_dump(mode="json"))
+        note_file(folder, UNCERTAINTY_FILE)
+    except OSError as error:
+        raise ResultError(
+            f"{folder / UNCERTAINTY_FILE} can't be written: {error.strerror}.",
+            code="io",
+        ) from error
+    except ResultError as error:
+        (folder / UNCERTAINTY_FILE).unlink(missing_ok=True)
+        workspace.progress.line(f"{task}: no intervals: {error}")
+
+
+def _is_of(sure: Uncertainty, results: Sequence[Result]) -> bool:
+    """Whether it says of every seed and score what the results say."""
+    if sure.seeds != tuple(result.seed for result in results):
+        return False
+    if any(list(sure.scores) != list(result.scores) for result in results):
+        return False
+    stated = [score.per_seed[seed] for score in sure.scores.values() for seed in sure.seeds]
+    means = [result.scores[name].mean for name in sure.scores for result in results]
+    overall = [score.mean for score in sure.scores.values()]
+    expected = [
+        sum(result.scores[name].mean for result in results) / len(results) for name in sure.scores
+    ]
+    pairs = zip([*stated, *overall], [*means, *expected], strict=True)
+    return all(same_number(a, b) for a, b in pairs)
+
+
+def read_uncertainty(folder: Path) -> Uncertainty | None:
+    """The intervals beside a result; None if there are none that can be read."""
+    if not (folder / UNCERTAINTY_FILE).is_file() or damaged_files(folder, UNCERTAINTY_FILE):
+        return None
+    try:
+        return Uncertainty.read(folder)
+    except ResultError:
+        # Of another version, or damaged: it can be made again.
+        return None

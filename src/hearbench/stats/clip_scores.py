@@ -55,7 +55,6 @@ class ClipScore(Protocol):
     """A score of some clips under weights.
 
     Attributes:
-        n_clips: Number of clips.
         bounds: Least and largest value that the score can take; infinite where there is none.
             What `hearbench.stats.intervals.bootstrap_interval` wants to know.
     """
@@ -244,7 +243,6 @@ def count_clips(
     Args:
         reference: Events whose clips, as in the estimate, are positions below ``n_clips``.
         n_clips: Clips in all, those without events too.
-        n_labels: Size of the vocabulary.
     """
     function = score.function
     if isinstance(function, partial) and function.func is event_f_measure:

@@ -25,7 +25,6 @@ class Resolution:
             a smaller observed difference is not distinguished from 0.
         detectable: The true difference that is distinguished from 0 with probability ``power``.
         agreement: Correlation of two models' scores over resamples that ``paired`` supposes.
-        n_clips: Test clips in all.
     """
 
     alone: float

@@ -75,10 +75,7 @@ class EventPredictions:
     """The test predictions of an event task, clip by clip.
 
     Attributes:
-        folder: The result's folder.
         result: The result, whose primary score says which events match.
-        labels: The vocabulary.
-        splits: The test splits.
     """
 
     folder: Path
@@ -237,11 +234,6 @@ def compare_clip(clip: ClipPredictions, labels: Sequence[str], score: str) -> Cl
 
     Where several largest sets of matches exist one of them is shown; their number, and with it
     every score, is the same.
-
-    Args:
-        clip: Events of the clip.
-        labels: The vocabulary.
-        score: Name of the score.
 
     Raises:
         UnknownNameError: There is no such score.

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hearbench.errors import HearError
-from hearbench.leaderboard.site import folder
-from hearbench.leaderboard.site.folder import MARKER, write_folder
+from hearbench.leaderboard.site import build
+from hearbench.leaderboard.site.build import MARKER, write_folder
 
 
 def content(out: Path) -> dict[str, bytes]:
@@ -79,7 +79,7 @@ def test_what_fails_half_way_leaves_the_older_site(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "_flush", full)
+        patch.setattr(build, "_flush", full)
         with pytest.raises(HearError, match="No space left on device"):
             write_folder(out, {"index.html": b"2"})
     assert content(out) == {"index.html": b"1"}

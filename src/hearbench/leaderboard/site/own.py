@@ -16,7 +16,7 @@ from hearbench.leaderboard.columns import column_of
 from hearbench.leaderboard.own_row import OwnRow, find_named_results, own_row
 from hearbench.leaderboard.table import Row, Table
 from hearbench.results import Result
-from hearbench.results.seeds import seed_folders
+from hearbench.results.finding import seed_folders
 from hearbench.results.uncertainty import UNCERTAINTY_FILE, Uncertainty
 
 __all__ = ["OwnModel", "OwnResult", "ScoreInterval", "add_results", "own_models", "spread_of"]

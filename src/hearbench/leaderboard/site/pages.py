@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,20 +10,100 @@ from typing import Any
 
 from markupsafe import Markup
 
+from hearbench.leaderboard.aggregates import AGGREGATES, Aggregate
 from hearbench.leaderboard.columns import OTHER_DOMAIN, ColumnFacts, column_facts
 from hearbench.leaderboard.ranks import RankedScore, ranked_scores
-from hearbench.leaderboard.site.aggregates import AggregatePage
-from hearbench.leaderboard.site.bars import bar
 from hearbench.leaderboard.site.names import safe_url, slugs
 from hearbench.leaderboard.site.own import OwnModel, ScoreInterval, spread_of
+from hearbench.leaderboard.standings import LEVEL, N_RESAMPLES, Standings, standings
 from hearbench.leaderboard.table import OFFICIAL_ROUND, Row, Table
 from hearbench.results import Result
 from hearbench.tasks.catalog.schema import DOMAINS
 
-__all__ = ["Content", "ModelPage", "ScoreLine", "TaskPage"]
+__all__ = ["AggregatePage", "Cell", "Content", "ModelPage", "Scope", "ScoreLine", "TaskPage"]
 
 # As the round ended in December 2021, its models stand before all later dates.
 _ROUND_KEY = "2021-12"
+# The drawing of a score as a bar, in its own units.
+_WIDTH = 240
+_HEIGHT = 16
+_BAR_TOP, _BAR_HEIGHT = 4, 8
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Tasks and models that are ranked together.
+
+    Attributes:
+        key: Name in the page's address.
+        title: Name in the list of choices.
+        standings: The models by all aggregates.
+    """
+
+    key: str
+    title: str
+    standings: Standings
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A model's value by an aggregate, as texts.
+
+    Attributes:
+        text: The value; like the others empty where the model has none.
+        value: The value with all digits, to sort by.
+        interval: Interval of the rank over tasks drawn with replacement.
+    """
+
+    text: str = ""
+    value: str = ""
+    rank: str = ""
+    interval: str = ""
+
+
+class AggregatePage:
+    """The content of the page.
+
+    Args:
+        table: The models, the user's own among them.
+    """
+
+    aggregates = AGGREGATES
+    n_resamples = N_RESAMPLES
+    level = f"{LEVEL:.0%}"
+
+    def __init__(self, table: Table) -> None:
+        found = standings(table)
+        self.scopes = [Scope("all", "all tasks", found)]
+        n_complete = sum(found.is_complete)
+        if 1 < n_complete < len(found.models):
+            title = f"all tasks, the {n_complete} models without gaps alone"
+            self.scopes.append(Scope("complete", title, standings(table, complete_only=True)))
+        domains = found.by_aggregate[0].by_domain
+        if len(domains) > 1:
+            self.scopes += [
+                Scope(name, name.title(), standings(table, domains=[name])) for name in domains
+            ]
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Names of the models by the first aggregate."""
+        found = self.scopes[0].standings
+        return tuple(found.models[i] for i in found.by_aggregate[0].order())
+
+    def cell(self, model: str, aggregate: Aggregate, scope: Scope) -> Cell:
+        """A model's value and rank."""
+        models = scope.standings.models
+        if model not in models:
+            return Cell()
+        i, item = models.index(model), scope.standings.of(aggregate.name)
+        value = float(item.values[i])
+        if math.isnan(value):
+            return Cell()
+        text = f"{value:.{aggregate.decimals}f}".replace("-", "−")
+        low, high = (f"{ranks[i]:.0f}" for ranks in item.interval)
+        interval = low if low == high else f"{low}–{high}"
+        return Cell(text, repr(value), f"{item.ranks[i]:.0f}", interval)
 
 
 @dataclass(frozen=True)
@@ -217,4 +298,47 @@ class Content:
         elif ranked.score is not None and std:
             whisker = ranked.score - std, ranked.score + std
         others: Sequence[float | None] = task.scores if ticks else ()
-        return ScoreLine(model, task, ranked, bar(ranked.score, others, whisker), std, interval)
+        return ScoreLine(model, task, ranked, _bar(ranked.score, others, whisker), std, interval)
+
+
+def _bar(
+    score: float | None,
+    others: Sequence[float | None],
+    whisker: tuple[float, float] | None = None,
+) -> Markup:
+    """SVG of a score as a bar from 0 to 1, a tick for every other score, and a whisker.
+
+    It is hidden from screen readers, which find the same in the cells beside it. Colours are the
+    style sheet's.
+
+    Args:
+        score: In 0 to 1; None draws the others alone.
+        others: Scores that are marked by ticks.
+        whisker: Where one begins and ends.
+    """
+    parts = [_rect("track", 0, _WIDTH)]
+    ticks = "".join(
+        f"M{_x(value)} 1V{_HEIGHT - 1}" for value in sorted({v for v in others if v is not None})
+    )
+    if score is not None:
+        parts.append(_rect("fill", 0, _x(score)))
+    if ticks:
+        parts.append(f'<path class="ticks" d="{ticks}"/>')
+    if score is not None and whisker is not None:
+        left, right, middle = _x(whisker[0]), _x(whisker[1]), _HEIGHT // 2
+        ends = f"M{left} 5V11M{right} 5V11"
+        parts.append(f'<path class="whisker" d="M{left} {middle}H{right}{ends}"/>')
+    drawing = "".join(parts)
+    # Nothing in here but numbers.
+    return Markup(  # noqa: S704
+        f'<svg class="bar" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" '
+        f'aria-hidden="true" focusable="false">{drawing}</svg>'
+    )
+
+
+def _x(value: float) -> str:
+    return f"{min(max(value, 0.0), 1.0) * _WIDTH:.1f}"
+
+
+def _rect(name: str, x: float, width: float | str) -> str:
+    return f'<rect class="{name}" x="{x}" y="{_BAR_TOP}" width="{width}" height="{_BAR_HEIGHT}"/>'

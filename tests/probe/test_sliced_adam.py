@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from hearbench.probe import updates
-from hearbench.probe.updates import Learnt, adam_step, update
+from hearbench.probe import sliced_adam
+from hearbench.probe.sliced_adam import Learnt, adam_step, update
 
 
 def test_a_step_is_pytorchs_own_bit_for_bit() -> None:
@@ -27,7 +27,7 @@ def test_a_step_is_pytorchs_own_bit_for_bit() -> None:
 def test_slices_give_the_same_as_the_whole(
     shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(updates, "_SLICE", 64)
+    monkeypatch.setattr(sliced_adam, "_SLICE", 64)
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(shape, generator=generator)
     expected = weight.clone().requires_grad_()

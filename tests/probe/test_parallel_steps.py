@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from hearbench.probe.side_by_side import take_steps
+from hearbench.probe.parallel_steps import take_steps
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])

@@ -62,9 +62,6 @@ def adam_step(
     Args:
         weights: float32.
         gradients: Gradients of the same shapes, in float32.
-        firsts: First moments.
-        seconds: Second moments.
-        lr: Learning rate.
         step: The number of this step, counted from 1; a scalar on the weights' device.
 
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
@@ -92,7 +89,6 @@ def update(tensors: Sequence[Learnt], *, lr: float, steps: int) -> None:
 
     Args:
         tensors: Of one network.
-        lr: Learning rate.
         steps: Taken before this one.
     """
     step = torch.tensor(steps + 1.0)
