@@ -16,7 +16,7 @@ from helpers_tasks import make_event_task
 from scipy.ndimage import median_filter
 
 from hearbench import embed, fit_probe, load_model, load_task, score
-from hearbench.embeddings.frames import clip_frames
+from hearbench.embeddings.ranges import clip_frames
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import EmbeddingError
 from hearbench.metrics.sound_event import event_scores
@@ -268,7 +268,7 @@ PEAK = """
 import sys
 from pathlib import Path
 import numpy as np, torch
-from hearbench.embeddings.frames import ClipFrames
+from hearbench.embeddings.ranges import ClipFrames
 from hearbench.probe.data import BatchSpec
 from hearbench.probe.frames import LabelledClip, frame_data
 from hearbench.probe.objective import Objective

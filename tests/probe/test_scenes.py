@@ -11,7 +11,7 @@ from helpers_tasks import make_scene_task
 
 from hearbench import embed, fit_probe, load_model, load_task
 from hearbench.embeddings.manifest import Dtype
-from hearbench.embeddings.scenes import scene_rows
+from hearbench.embeddings.ranges import scene_rows
 from hearbench.embeddings.store import SHARDS, EmbeddingStore
 from hearbench.errors import EmbeddingError
 from hearbench.probe import kinds

@@ -22,8 +22,8 @@ from helpers_views import write_event_result
 
 import hearbench as hearbench_package
 from hearbench.audio.decode import read_float32, read_mono16
-from hearbench.embeddings.array_file import array_file
 from hearbench.embeddings.compute import embed
+from hearbench.embeddings.ranges import array_file
 from hearbench.errors import (
     AudioError,
     EmbeddingError,

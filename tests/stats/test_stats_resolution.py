@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hearbench.stats.paired import bootstrap_p_value, difference_interval
-from hearbench.stats.resolution import resolution
+from hearbench.stats.paired import bootstrap_p_value, difference_interval, resolution
 
 
 def two_models(correlation: float, n: int = 40000) -> np.ndarray:

@@ -116,6 +116,7 @@ class TaskComparison(Record):
 
     Attributes:
         score: Name of the score that is compared.
+        n_clips: Test clips in all.
         n_folds: Test splits.
         resolution: What the clips can tell apart; None if unknown.
         scores: Scores of the models that have the task.

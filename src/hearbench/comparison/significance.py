@@ -20,9 +20,8 @@ from hearbench.comparison.resampled import ResampledTask
 from hearbench.results.aggregate import common_folds, mean_of_seeds
 from hearbench.results.variance import NO_VARIANCE, Term, Variance, variance_of
 from hearbench.stats.intervals import Interval
-from hearbench.stats.paired import difference_interval
+from hearbench.stats.paired import difference_interval, resolution
 from hearbench.stats.ranks import rank_intervals, ranks
-from hearbench.stats.resolution import resolution
 
 __all__ = [
     "NO_DIFFERENCE",

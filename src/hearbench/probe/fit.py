@@ -11,9 +11,8 @@ import numpy.typing as npt
 import torch
 
 from hearbench.digest import digest_json, short
-from hearbench.embeddings.frames import clip_frames
 from hearbench.embeddings.kinds import EMBEDDED
-from hearbench.embeddings.scenes import scene_rows
+from hearbench.embeddings.ranges import clip_frames, scene_rows
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.probe.fold_training import Plan, learn
 from hearbench.probe.grid import GridResult

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 
 from hearbench.embeddings.align import frame_labels
-from hearbench.embeddings.frames import ClipFrames
+from hearbench.embeddings.ranges import ClipFrames
 from hearbench.errors import ProbeError
 from hearbench.files import atomic_write, mapped_rows, write_npy_head
 from hearbench.metrics.blocks import blocks_of
@@ -84,10 +84,6 @@ def _pieces_on(
     index = {label: i for i, label in enumerate(labels)}
     read = ((piece.x, piece.y) for piece in _pieces(clips, index))
     return ((x, y) for x, y in stream_to(device, read))
-
-
-def _pieces_of(parts: Iterable[Sequence[_Piece]]) -> Iterator[_Piece]:
-    return itertools.chain.from_iterable(parts)
 
 
 def _mixed(pieces: Iterator[_Piece], generator: np.random.Generator) -> Iterator[_Piece]:
@@ -159,7 +155,7 @@ class _Batches:
             order = epoch_order(len(self.clips), self.shuffle, number).tolist()
         if self._kept_pieces is not None:
             kept = self._kept_pieces
-            pieces = _pieces_of(kept[i] for i in order)
+            pieces = itertools.chain.from_iterable(kept[i] for i in order)
         else:
             pieces = _pieces([self.clips[i] for i in order], self.labels)
         if self.shuffle is not None:

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hearbench.embeddings.frames import clip_frames
-from hearbench.embeddings.scenes import scene_rows
+from hearbench.embeddings.ranges import clip_frames, scene_rows
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import ProbeError
 from hearbench.metrics import get_score

@@ -78,6 +78,7 @@ class Variance:
         seeds: Variance by the seeds beyond that by the test clips; None with one seed.
         folds: Variance by the folds beyond clips and seeds; None with one fold.
         degrees: Degrees of freedom of the sum.
+        n_clips: Test clips in all.
     """
 
     clips: float
