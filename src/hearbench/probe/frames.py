@@ -155,7 +155,7 @@ class _Batches:
             order = epoch_order(len(self.clips), self.shuffle, number).tolist()
         if self._kept_pieces is not None:
             kept = self._kept_pieces
-            pieces = itertools.chain.from_iterable(kept[i] for i in order)
+            pieces: Iterator[_Piece] = itertools.chain.from_iterable(kept[i] for i in order)
         else:
             pieces = _pieces([self.clips[i] for i in order], self.labels)
         if self.shuffle is not None:
