@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,14 @@ from helpers_models import noise
 from helpers_transformers import ENCODER, SEQ2SEQ, SMALL
 
 from hearbench.worker import checkpoints as hf
-from hearbench.worker.checkpoints.measured import MeasuredClips, layers_and_width, measured_tower
-from hearbench.worker.checkpoints.towers import Encoder
+from hearbench.worker.checkpoints.measured import (
+    AnyEncoder,
+    MeasuredClips,
+    Stated,
+    StatedWindows,
+    Untimed,
+    measured_tower,
+)
 from hearbench.worker.errors import UnusableError
 
 transformers: Any = pytest.importorskip("transformers")
@@ -112,34 +119,33 @@ def test_long_clips_are_cut_on_the_measured_grid(tmp_path: Path) -> None:
 
 
 def test_a_known_architecture_is_measured_where_its_convolutions_are() -> None:
-    config = transformers.Wav2Vec2Config(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        conv_dim=[16] * 7,
-        feat_extract_norm="layer",
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        net = transformers.Wav2Vec2Model(config).eval()
-    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True)
-    assert layers_and_width(net, extractor) == (2, 16)
-    tower = measured_tower(Encoder(net, extractor, 2, 2, 16), 30.0)
+    encoder = AnyEncoder(_wav2vec2(), transformers.Wav2Vec2FeatureExtractor(do_normalize=True), -1)
+    assert (encoder.axis, encoder.width) == (2, 16)
+    tower = measured_tower(encoder, 30.0, Stated())
     assert isinstance(tower, MeasuredClips)
     assert tower.frames.hop == 320
     assert tower.grid.reach == 400
     assert abs(float(tower.frames.first) - 199.5) <= 80
 
 
-def test_a_layer_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def _wav2vec2() -> Any:
+    config = transformers.Wav2Vec2Config(
+        **SMALL, conv_dim=[16] * 7, feat_extract_norm="layer", add_adapter=False
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return transformers.Wav2Vec2Model(config).eval()
+
+
+def test_layers_of_another_length_have_times_of_their_own(tmp_path: Path) -> None:
     folder = _saved("speech_to_text", tmp_path / "three")
-    with pytest.raises(UnusableError, match=r"^There is no layer 3: the model has 0 to 2"):
+    with pytest.raises(UnusableError, match="There is no layer 3: the model has 0 to 2"):
         hf.load_model(str(folder), layer=3)
     # Its output is half as long as its layers' states.
     folder = _saved("qwen2_audio_encoder", tmp_path / "one")
-    with pytest.raises(UnusableError, match="gives no states of single layers; leave layer at -1"):
-        hf.load_model(str(folder), layer=1)
+    model = hf.load_model(str(folder), layer=1)
+    assert model.tower.frames.hop == 320
+    assert abs(float(model.tower.frames.first)) <= 80
 
 
 def test_a_model_of_text_is_refused_whatever_its_extractor(tmp_path: Path) -> None:
@@ -148,23 +154,59 @@ def test_a_model_of_text_is_refused_whatever_its_extractor(tmp_path: Path) -> No
     )
     transformers.BertModel(config).save_pretrained(tmp_path)
     transformers.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
-    with pytest.raises(UnusableError, match=r"'bert' model, .* can't be measured: BertModel fails"):
+    with pytest.raises(UnusableError, match=r"'bert' model, .* can't be used .* BertModel fails"):
         hf.load_model(str(tmp_path))
 
 
-def test_frames_that_look_far_back_are_refused(tmp_path: Path) -> None:
+def _looking_back() -> AnyEncoder:
     # Its convolutions see 31 frames of the past each, and nothing of what is to come.
-    config = transformers.Wav2Vec2BertConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
-    )
+    config = transformers.Wav2Vec2BertConfig(**SMALL)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = transformers.Wav2Vec2BertModel(config).eval()
-    encoder = Encoder(net, transformers.SeamlessM4TFeatureExtractor(), 2, 2, 16)
-    with pytest.raises(
-        UnusableError, match=r"hops away from where they should|answers to what is at"
-    ):
-        measured_tower(encoder, 30.0)
+    return AnyEncoder(net, transformers.SeamlessM4TFeatureExtractor(), -1)
+
+
+def test_an_encoder_that_cannot_be_timed_is_for_scenes() -> None:
+    encoder = _looking_back()
+    tower = measured_tower(encoder, 30.0, Stated())
+    assert isinstance(tower, Untimed)
+    assert re.search(r"hops away from where they should|answers to what is at", tower.untimed or "")
+    model = hf.AudioEncoder(tower, "mean+max", None)
+    assert model.notes == (
+        f"the times of its frames aren't known, so it is for scenes alone: {tower.untimed}",
+    )
+    audio = torch.from_numpy(noise(2, 1.5, 16000))
+    found = hf.get_scene_embeddings(audio, model)
+    with torch.no_grad():
+        tokens = encoder.tokens(audio)
+    assert torch.allclose(found, torch.cat([tokens.mean(1), tokens.amax(1)], 1), atol=1e-6)
+    with pytest.raises(UnusableError, match=r"times of its frames aren't known: .*hop_ms"):
+        hf.get_timestamp_embeddings(audio, model)
+    # Longer than a window: what it hears of 65 s are three windows.
+    long = torch.from_numpy(noise(1, 65.0, 16000))
+    assert [window.start for window in tower.windows(long.shape[1])] == [0, 480000, 960000]
+    assert hf.get_scene_embeddings(long, model).shape == (1, 32)
+
+
+def test_times_that_are_stated_count_where_none_can_be_measured() -> None:
+    tower = measured_tower(_looking_back(), 30.0, Stated(hop_ms=20.0, first_ms=17.5))
+    assert isinstance(tower, StatedWindows)
+    model = hf.AudioEncoder(tower, "mean", None)
+    audio = torch.from_numpy(noise(2, 1.5, 16000))
+    frames, ms = hf.get_timestamp_embeddings(audio, model)
+    assert frames.shape == (2, 75, 16)
+    assert ms[0].numpy() == pytest.approx([17.5 + 20 * n for n in range(75)])
+    assert "20 ms apart from 17.5 ms on because options say so" in model.notes[0]
+    assert re.search(r"impulses (don't confirm: |are answered )", model.notes[0])
+
+
+def test_stated_times_are_refused_where_times_are_known(tmp_path: Path) -> None:
+    folder = _saved("qwen2_audio_encoder", tmp_path)
+    with pytest.raises(UnusableError, match="first_ms is for models whose frames can't be timed"):
+        hf.load_model(str(folder), hop_ms=20.0, first_ms=10.0)
+    with pytest.raises(UnusableError, match=r"tokens is '1,8'; it is how many tokens come before"):
+        hf.load_model(str(folder), tokens="1,8")
 
 
 def test_an_extractor_that_cuts_long_windows_says_to_make_them_shorter(tmp_path: Path) -> None:

@@ -6,7 +6,14 @@ from fractions import Fraction
 import pytest
 import torch
 
-from hearbench.worker.checkpoints.measured import Grid, measure
+from hearbench.worker.checkpoints.receptive import Frames
+from hearbench.worker.checkpoints.timing import (
+    Grid,
+    Tokens,
+    UntimedError,
+    check_grid,
+    measure,
+)
 from hearbench.worker.errors import UnusableError
 
 RATE = 16000
@@ -151,3 +158,113 @@ def test_hops_that_are_no_whole_number_of_samples_are_refused() -> None:
 
     with pytest.raises(UnusableError, match="constant hop of whole samples"):
         measure(encode, RATE)
+
+
+def test_frames_before_the_audio_do_not_count() -> None:
+    plain = _windows(400, 320)
+
+    def late(audio: torch.Tensor) -> torch.Tensor:
+        return plain(torch.nn.functional.pad(audio, (1600, 0)))
+
+    grid = measure(late, RATE)
+    # The first five frames see nothing but silence, or hear less than half.
+    assert grid.tokens.before == 5
+    assert abs(float(grid.frames.first) - 199.5) <= 40
+    assert grid.count(16000) == (16000 - 400) // 320 + 1
+
+
+def _class_token(tokens: torch.Tensor) -> torch.Tensor:
+    return torch.cat([tokens.mean(1, keepdim=True), tokens], 1)
+
+
+def _by_band(audio: torch.Tensor) -> torch.Tensor:
+    return _class_token(_spectra(audio).transpose(1, 2).flatten(1, 2))
+
+
+def _by_time(audio: torch.Tensor) -> torch.Tensor:
+    return _class_token(_spectra(audio).flatten(1, 2))
+
+
+def _spectra(audio: torch.Tensor) -> torch.Tensor:
+    """(n, times, 8 bands, 4 numbers) every 100 ms."""
+    frames = audio.unfold(1, 2560, 1600) * torch.hann_window(2560)
+    return torch.fft.rfft(frames).abs()[..., 1:33].unflatten(2, (8, 4))
+
+
+def _fixed(
+    encode: Callable[[torch.Tensor], torch.Tensor],
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda audio: encode(torch.nn.functional.pad(audio, (0, 160960 - audio.shape[1])))
+
+
+@pytest.mark.parametrize("by_band", [True, False])
+def test_bands_of_frequency_are_found_and_not_taken_for_time(by_band: bool) -> None:
+    encode = _by_band if by_band else _by_time
+    for window in (None, 160960):
+        grid = measure(_fixed(encode) if window else encode, RATE, window)
+        assert grid.tokens == Tokens(1, 8, by_band)
+        # 160960 samples are 100 frames and a bit.
+        assert float(grid.frames.hop) == pytest.approx(1600, rel=1e-2 if window else 0)
+        assert abs(float(grid.frames.first) - 1279.5) <= 400
+        assert grid.count(160960) == 100
+    tokens = encode(torch.ones(2, 16000))
+    assert torch.allclose(grid.tokens.frames(tokens), _spectra(torch.ones(2, 16000)).mean(2))
+    # Stated wrongly, the impulses object.
+    with pytest.raises(UntimedError, match=r"hops away|alike"):
+        measure(_fixed(encode), RATE, 160960, Tokens(1))
+    with pytest.raises(UntimedError, match=r"hops away|alike"):
+        measure(_fixed(encode), RATE, 160960, Tokens(1, 8, not by_band))
+    with pytest.raises(UnusableError, match="801 tokens aren't 1 and others in 7 bands"):
+        measure(_fixed(encode), RATE, 160960, Tokens(1, 7, by_band))
+
+
+def test_two_bands_of_a_time_are_no_frames_of_half_the_hop() -> None:
+    def encode(audio: torch.Tensor) -> torch.Tensor:
+        return _spectra(audio).unflatten(2, (2, 4)).flatten(3).flatten(1, 2)
+
+    grid = measure(encode, RATE)
+    assert (grid.tokens, grid.frames.hop) == (Tokens(0, 2, False), 1600)
+
+
+def test_a_class_token_is_no_frame() -> None:
+    plain = _windows(800, 320)
+    grid = measure(lambda audio: _class_token(plain(audio)), RATE)
+    assert grid.tokens == Tokens(1)
+    assert abs(float(grid.frames.first) - 399.5) <= 40
+    assert grid.count(16000) == plain(torch.zeros(1, 16000)).shape[1]
+
+
+def test_frames_that_come_in_blocks_are_counted() -> None:
+    plain = _windows(640, 320)
+
+    def encode(audio: torch.Tensor) -> torch.Tensor:
+        return plain(torch.nn.functional.pad(audio, (0, -audio.shape[1] % 1280)))
+
+    grid = measure(encode, RATE)
+    assert (grid.frames.hop, grid.block) == (320, 4)
+    for n_samples in (5000, 16000, 16001):
+        assert grid.count(n_samples) == encode(torch.zeros(1, n_samples)).shape[1]
+
+
+def test_a_stated_grid_is_checked_by_impulses() -> None:
+    plain = _windows(400, 320)
+    grid = measure(plain, RATE)
+    assert check_grid(plain, RATE, grid) == 0
+    late = Grid(Frames(grid.frames.first + 960, grid.frames.hop), grid.reach)
+    assert check_grid(plain, RATE, late) == 3
+
+
+def test_known_frames_are_counted_and_not_timed() -> None:
+    plain = _windows(400, 320)
+    known = Frames(Fraction(399, 2), Fraction(320))
+    assert measure(_mixed_up, RATE, known=known).frames == known
+    assert measure(plain, RATE, known=known) == Grid(known, 400)
+    with pytest.raises(UnusableError, match="320 samples apart, and 160 were due"):
+        measure(plain, RATE, known=Frames(Fraction(0), Fraction(160)))
+    # The first frame whose centre isn't before the audio.
+    early = measure(plain, RATE, known=Frames(Fraction(-200), Fraction(320)))
+    assert (early.frames.first, early.tokens) == (120, Tokens(1))
+
+
+def _mixed_up(audio: torch.Tensor) -> torch.Tensor:
+    return _windows(400, 320)(audio).flip(1)

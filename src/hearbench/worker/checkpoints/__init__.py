@@ -13,8 +13,10 @@ transformers, of any version that knows the model, and nothing of hearbench.
 - CLAP's audio tower: windows of 10 s, the mean over frequency of its last grid, one every 313 ms.
 - Codecs (EnCodec, DAC, Mimi): the continuous latent before it is quantised, timed at the middle
   of the block of samples that it stands for.
-- Others: their frames' times are measured when they are loaded, and what can't be measured is
-  refused; see ``measured``.
+- Others: their frames' times are measured when they are loaded; where that fails, the model is for
+  scenes alone, or its user says when its frames are. See ``measured``.
+
+Of a published model that holds more, such as a language model, the encoder alone is loaded.
 
 Only frames that are centred within the audio count, and a clip shorter than that has one, timed
 at its middle. Nothing is random, and a clip's embeddings don't depend on its batch.
@@ -22,6 +24,7 @@ at its middle. Nothing is random, and a clip's embeddings don't depend on its ba
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -30,7 +33,9 @@ import torch
 
 from ..errors import UnusableError
 from .families import tower_of
+from .measured import Stated, StatedWindows
 from .reading import Checkpoint
+from .timing import Tokens
 from .towers import CONTEXT_S, Tower
 
 __all__ = ["AudioEncoder", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
@@ -46,6 +51,7 @@ class AudioEncoder(torch.nn.Module):
         sample_rate: In Hz, as the encoder was trained with.
         scene_embedding_size: The encoder's width times the number of poolings.
         timestamp_embedding_size: The encoder's width.
+        notes: What a result has to say of it, in sentences.
     """
 
     def __init__(self, tower: Tower, pooling: str, hop_ms: float | None) -> None:
@@ -53,6 +59,7 @@ class AudioEncoder(torch.nn.Module):
         self.tower = tower
         self.poolings = _poolings(pooling, tower)
         self.hop_ms = hop_ms
+        self.notes = tower.notes
         self.sample_rate = tower.sample_rate
         self.timestamp_embedding_size = tower.width
         self.scene_embedding_size = sum(
@@ -69,8 +76,9 @@ class AudioEncoder(torch.nn.Module):
             audio: (n_clips, n_samples) in [-1, 1].
 
         Returns:
-            Frames (n_clips, n_frames, width), their centres in ms, float64 (n_frames,), and
-            the mean of what the model pools itself (n_clips, pooled size), if it does.
+            Frames (n_clips, n_frames, width), their centres in ms, float64 (n_frames,) or none
+            where they aren't known, and the mean of what the model pools itself (n_clips, pooled
+            size), if it does.
         """
         end_ms = (audio.shape[1] - 1) * 1000 / self.sample_rate
         windows = self.tower.windows(audio.shape[1])
@@ -85,9 +93,15 @@ class AudioEncoder(torch.nn.Module):
                 clips = slice(clip, clip + block)
                 frames, extra = self.tower.encode(prepared[clips, window.start : window.stop])
                 end = window.skip + window.last - window.first
+                if frames.shape[1] < end:
+                    raise UnusableError(
+                        f"The encoder gives {frames.shape[1]} frames where {end} were due."
+                    )
                 found[clips, window.first : window.last] = frames[:, window.skip : end]
                 if extra is not None:
                     pooled[clips] += extra / len(windows)
+        if self.tower.untimed:
+            return found, torch.zeros(0, dtype=torch.float64), None
         centres = torch.from_numpy(self.tower.frames.centres_ms(n_frames, self.sample_rate))
         if centres[-1] > end_ms:
             centres = torch.tensor([end_ms / 2], dtype=torch.float64)
@@ -100,6 +114,8 @@ def load_model(
     pooling: str = "mean",
     hop_ms: float | None = None,
     window_s: float = 30.0,
+    first_ms: float | None = None,
+    tokens: str = "",
 ) -> AudioEncoder:
     """A checkpoint as a HEAR model.
 
@@ -113,13 +129,19 @@ def load_model(
             projection into the space that it shares with text), the mean over windows.
         hop_ms: Timestamps at 0, ``hop_ms``, ... as long as they lie within the audio, each the
             mean over the model's frames that are nearest to it, or else the nearest one.
-            None: the model's own frames.
+            None: the model's own frames. Of a model whose frames can't be timed, it is the hop of
+            its own frames.
         window_s: Longest audio that goes through at once, of encoders that don't fix that
             themselves, as Whisper, AST and CLAP do.
+        first_ms: With ``hop_ms``, the centre of the first frame of a model whose frames can't be
+            timed; half a hop by default.
+        tokens: Which tokens of a model that hearbench doesn't know are its frames, where it can't
+            find that out: ``1`` for one before them, such as a class token; ``1,8,by-band`` for
+            one, then all times of the first of 8 bands of frequency, and so on; ``1,8,by-time``
+            for one, then the 8 bands of the first time, and so on.
 
     Raises:
-        UnusableError: No audio encoder that can be placed in time, a bad option, an incomplete
-            checkpoint.
+        UnusableError: No audio encoder, a bad option, an incomplete checkpoint.
     """
     if hop_ms is not None and not hop_ms > 0:
         raise UnusableError(f"hop_ms is {hop_ms}; a hop is above 0 ms.")
@@ -128,7 +150,17 @@ def load_model(
             f"window_s is {window_s}; windows overlap by {CONTEXT_S:g} s on either side, so they "
             f"last {SHORTEST_WINDOW_S:g} s at least."
         )
-    tower = tower_of(Checkpoint(Path(model_file_path)), layer, window_s)
+    stated = Stated(_tokens(tokens), hop_ms, first_ms)
+    tower = tower_of(Checkpoint(Path(model_file_path)), layer, window_s, stated)
+    if isinstance(tower, StatedWindows):
+        hop_ms = None
+    elif first_ms is not None:
+        raise UnusableError(
+            "first_ms is for models whose frames can't be timed, together with hop_ms. This one's "
+            "times are known."
+            if tower.untimed is None
+            else "first_ms goes together with hop_ms."
+        )
     return AudioEncoder(tower, pooling, hop_ms).eval()
 
 
@@ -144,7 +176,17 @@ def get_timestamp_embeddings(
     Returns:
         Embeddings (n_clips, n_frames, size) and frame centres in ms, float32
         (n_clips, n_frames).
+
+    Raises:
+        UnusableError: No one knows when its frames are.
     """
+    if model.tower.untimed:
+        raise UnusableError(
+            f"The times of its frames aren't known: {model.tower.untimed}. So it is for tasks of "
+            "scenes, which have one embedding per clip. If you know the times, give them with "
+            "--option hop_ms=... and --option first_ms=..., or say with --option tokens=... which "
+            "of its tokens are frames."
+        )
     frames, centres_ms, _ = model(audio)
     if model.hop_ms is not None:
         grid_ms = _grid_ms(audio.shape[1], model.sample_rate, model.hop_ms)
@@ -173,6 +215,20 @@ def get_scene_embeddings(audio: torch.Tensor, model: AudioEncoder) -> torch.Tens
         "pooled": lambda: pooled,
     }
     return torch.cat([parts[name]() for name in model.poolings], 1)
+
+
+def _tokens(text: str) -> Tokens | None:
+    """What the option ``tokens`` says."""
+    if not text:
+        return None
+    found = re.fullmatch(r"(\d+)(?:,(\d+),by-(band|time))?", text.replace(" ", ""))
+    if not found or found.group(2) == "0":
+        raise UnusableError(
+            f"tokens is {text!r}; it is how many tokens come before the frames, and how many bands "
+            "there are and how they stand, if there are several: 1, or 1,8,by-band or 1,8,by-time."
+        )
+    before, bands, order = found.groups()
+    return Tokens(int(before), int(bands or 1), order == "band")
 
 
 def _grid_ms(n_samples: int, sample_rate: int, hop_ms: float) -> torch.Tensor:

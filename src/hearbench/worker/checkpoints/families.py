@@ -1,12 +1,14 @@
 """Which transformers models hearbench knows, and the tower of each.
 
 ``FAMILIES`` is the table from ``model_type`` in config.json to the function that loads the
-network and builds its tower. Others are taken by what their configuration says (convolutions
-over samples) or else by measurement, as ``measured`` describes.
+network and builds its tower. Of models that hold more than an encoder, the encoder counts (see
+``inside``). Others are taken by what their configuration says (convolutions over samples) or else
+by measurement, as ``measured`` describes, or by what ``STACKS`` knows of their time.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +18,8 @@ import numpy as np
 import torch
 
 from ..errors import UnusableError
-from .measured import layers_and_width, measured_tower
+from .inside import Part, audio_part, loaded_with
+from .measured import AnyEncoder, Stated, measured_tower
 from .reading import Checkpoint
 from .receptive import Convolution, convolutions, stack_of
 from .towers import (
@@ -28,6 +31,7 @@ from .towers import (
     Tower,
     Waveform,
     Whisper,
+    kaldi_frames,
     latent_of_convolutions,
     latent_of_mimi,
 )
@@ -40,25 +44,51 @@ class Request:
     """A checkpoint and what is wanted of it.
 
     Attributes:
-        config: What its config.json says.
+        whole: What its config.json says.
         layer: As the user counts it, negative from the end.
         window_s: Longest audio at once, for encoders that leave that open.
+        stated: What the user knows of the encoder's frames.
+        part: What hears, once that has been looked for.
     """
 
     checkpoint: Checkpoint
-    config: Any
+    whole: Any
     layer: int
     window_s: float
+    stated: Stated
+    part: Part | None = None
+
+    @property
+    def config(self) -> Any:
+        """Of the encoder."""
+        return self.part.config if self.part else self.whole
 
     @property
     def kind(self) -> str:
-        """The name that transformers has for the architecture."""
+        """The name that transformers has for the architecture of the encoder."""
         return str(self.config.model_type)
 
+    def inside(self) -> Request:
+        """The same of the part that hears."""
+        return self if self.part else replace(self, part=audio_part(self.checkpoint, self.whole))
+
     def load(self, name: str, config: Any = None) -> Any:
-        """The network, as a class of transformers."""
-        config = self.config if config is None else config
-        return self.checkpoint.network(name, config)
+        """The network: the part that hears, or else a class of transformers."""
+        if self.part and self.part.path:
+            kind = loaded_with(self.checkpoint.library, self.part.whole, self.part.path)
+            net = self.checkpoint.network(kind, self.whole)
+            return net.get_submodule(self.part.path).eval()
+        return self.checkpoint.network(name, self.whole if config is None else config)
+
+    def load_any(self) -> Any:
+        """The network of a family that isn't known, without what makes sound."""
+        part = self.part
+        if part is None or part.path or part.whole is None:
+            return self.load("AutoModel")
+        library = self.checkpoint.library
+        kind = library.MODEL_MAPPING.get(type(part.config), part.whole)
+        kind = loaded_with(library, kind, "") if hasattr(kind, "encode") else kind
+        return self.checkpoint.network(kind, self.whole)
 
     def encoder(self, net: Any, n_layers: int, width: int) -> Encoder:
         """A loaded network with its extractor, at the layer that is wanted."""
@@ -76,29 +106,35 @@ class Request:
         return Encoder(net, self.checkpoint.extractor(), -1, -1, width)
 
 
-def tower_of(checkpoint: Checkpoint, layer: int, window_s: float) -> Tower:
+def tower_of(checkpoint: Checkpoint, layer: int, window_s: float, stated: Stated) -> Tower:
     """Loads a checkpoint.
 
     Args:
         layer: 0 is what enters the first layer, -1 what leaves the last.
         window_s: Longest audio at once, for encoders that leave that open.
+        stated: What the user knows of the encoder's frames.
 
     Raises:
-        UnusableError: No audio encoder that can be placed in time, no such layer, an incomplete
-            checkpoint, or transformers isn't installed.
+        UnusableError: No audio encoder, no such layer, an incomplete checkpoint, or transformers
+            isn't installed.
     """
-    request = Request(checkpoint, checkpoint.config(), layer, window_s)
+    request = Request(checkpoint, checkpoint.config(), layer, window_s, stated)
+    if request.kind not in FAMILIES and not _is_of_convolutions(request.config):
+        request = request.inside()
     build = FAMILIES.get(request.kind)
     if build is None:
-        config = request.config
-        known = hasattr(config, "conv_kernel") and hasattr(config, "conv_stride")
-        build = _waveform if known else _measured
+        build = _waveform if _is_of_convolutions(request.config) else _measured
     return build(request)
 
 
+def _is_of_convolutions(config: Any) -> bool:
+    return hasattr(config, "conv_kernel") and hasattr(config, "conv_stride")
+
+
 def _whisper(request: Request) -> Tower:
+    request = request.inside()
     config = request.config
-    net = request.load("WhisperModel").get_encoder()
+    net = request.load("WhisperModel")
     return Whisper(request.encoder(net, config.encoder_layers, config.d_model))
 
 
@@ -118,7 +154,8 @@ def _clap(request: Request) -> Tower:
 
 
 def _moonshine(request: Request) -> Tower:
-    net = request.load("MoonshineModel").get_encoder()
+    request = request.inside()
+    net = request.load("MoonshineModel")
     layers = [
         Convolution(part.kernel_size[0], part.stride[0])
         for part in net.children()
@@ -130,8 +167,9 @@ def _moonshine(request: Request) -> Tower:
 
 
 def _speecht5(request: Request) -> Tower:
+    request = request.inside()
     config = request.config
-    net = request.load("SpeechT5ForSpeechToText").get_encoder()
+    net = request.load("SpeechT5ForSpeechToText")
     encoder = request.encoder(net, config.encoder_layers, config.hidden_size)
     layers = convolutions(config.conv_kernel, config.conv_stride)
     return Waveform(encoder, stack_of(layers), request.window_s)
@@ -203,17 +241,15 @@ def _measured(request: Request) -> Tower:
             f"feature extractor beside them, which this has not:\n{error}\nWrap another model in "
             "a module of your own."
         ) from error
-    net = request.load("AutoModel")
-    if getattr(request.config, "is_encoder_decoder", False):
-        net = net.get_encoder()
+    request = request.inside()
+    net = request.load_any()
     with _known_families_named(request):
-        n_layers, width = layers_and_width(net, extractor)
-    if n_layers < 0:
-        encoder = request.one_output(net, width, f"{kind!r} gives no states of single layers")
-    else:
-        encoder = request.encoder(net, n_layers, width)
-    with _known_families_named(request):
-        return measured_tower(encoder, request.window_s)
+        encoder = AnyEncoder(net, extractor, request.layer)
+        # What is known is so of the last layer.
+        known = None
+        if request.kind in STACKS and encoder.layer == encoder.n_layers:
+            known = stack_of(STACKS[request.kind](request.config, extractor)).frames
+        return measured_tower(encoder, request.window_s, request.stated, known)
 
 
 @contextmanager
@@ -223,7 +259,7 @@ def _known_families_named(request: Request) -> Iterator[None]:
     except UnusableError as error:
         raise UnusableError(
             f"{request.checkpoint.folder} is a {request.kind!r} model, which hearbench doesn't "
-            f"know, and what it does to time can't be measured: {error}.\nSupported are "
+            f"know, and it can't be used as one of those that it doesn't: {error}.\nSupported are "
             f"{', '.join(FAMILIES)}. Wrap another model in a module of your own."
         ) from error
 
@@ -236,6 +272,92 @@ def _layer(layer: int, n_layers: int) -> int:
         )
     return layer % (n_layers + 1)
 
+
+def _centred(extractor: Any) -> Convolution:
+    """Spectra that are centred on multiples of their hop."""
+    return Convolution(1, int(extractor.hop_length))
+
+
+def _inner(extractor: Any) -> Convolution:
+    """Spectra of which the first starts with the audio."""
+    return Convolution(int(extractor.win_length), int(extractor.hop_length))
+
+
+def _whispers(_: Any, extractor: Any) -> list[Convolution]:
+    return [_centred(extractor), Convolution(3, padding=1), Convolution(3, 2, padding=1)]
+
+
+def _halved_whispers(config: Any, extractor: Any) -> list[Convolution]:
+    return [*_whispers(config, extractor), Convolution(2, 2)]
+
+
+def _streaming_whispers(_: Any, extractor: Any) -> list[Convolution]:
+    return [_centred(extractor), Convolution(3, padding=2), Convolution(3, 2, padding=1)]
+
+
+def _conformers(config: Any, extractor: Any) -> list[Convolution]:
+    halvings = round(math.log2(config.subsampling_factor))
+    return [_centred(extractor), *halvings * [Convolution(3, 2, padding=1)]]
+
+
+def _streaming_conformers(config: Any, extractor: Any) -> list[Convolution]:
+    halvings = round(math.log2(config.subsampling_factor))
+    return [_centred(extractor), *halvings * [Convolution(3, 2, padding=2)]]
+
+
+def _lasr(config: Any, extractor: Any) -> list[Convolution]:
+    part = Convolution(config.subsampling_conv_kernel_size, config.subsampling_conv_stride)
+    return [_inner(extractor), part, part]
+
+
+def _seamless(config: Any, extractor: Any) -> list[Convolution]:
+    kernel, stride = config.adaptor_kernel_size, config.adaptor_stride
+    adapters = config.num_adapter_layers if config.add_adapter else 0
+    adapter = Convolution(kernel, stride, padding=stride // 2)
+    pairs = Convolution(extractor.stride, extractor.stride)
+    return [kaldi_frames(extractor.sampling_rate), pairs, *adapters * [adapter]]
+
+
+def _gemma4(_: Any, extractor: Any) -> list[Convolution]:
+    return [_centred(extractor), *2 * [Convolution(3, 2, padding=1)]]
+
+
+def _phi4(config: Any, extractor: Any) -> list[Convolution]:
+    halvings = round(math.log2(config.time_reduction))
+    return [_inner(extractor), *halvings * [Convolution(3, 2, padding=1)]]
+
+
+def _blocks(config: Any, _: Any) -> list[Convolution]:
+    """Of codecs: the middle of the block of samples that a frame stands for, as in ``Codec``."""
+    ratios = getattr(config, "downsampling_ratios", None)
+    hop = int(np.prod(ratios)) if ratios else int(config.hop_length)
+    return [Convolution(hop, hop)]
+
+
+# What is done to time before and in encoders that are called as ``measured`` says, by model_type.
+# Padding counts where it moves frames, at the beginning.
+STACKS: dict[str, Callable[[Any, Any], list[Convolution]]] = {
+    "qwen2_audio_encoder": _halved_whispers,
+    "qwen2_5_omni_audio_encoder": _halved_whispers,
+    "audioflamingo3_encoder": _halved_whispers,
+    "voxtral_encoder": _whispers,
+    "glmasr_encoder": _whispers,
+    "moss_transcribe_diarize_audio": _whispers,
+    "voxtral_realtime_encoder": _streaming_whispers,
+    "parakeet_encoder": _conformers,
+    "nemotron_asr_streaming_encoder": _streaming_conformers,
+    "lasr_encoder": _lasr,
+    "seamless_m4t": _seamless,
+    "seamless_m4t_v2": _seamless,
+    "gemma4_audio": _gemma4,
+    "phi4_multimodal_audio": _phi4,
+    "xcodec": _blocks,
+    "xcodec2": _blocks,
+    "neucodec": _blocks,
+    "higgs_audio_v2_tokenizer": _blocks,
+    "vibevoice_acoustic_tokenizer_encoder": _blocks,
+    "wavtokenizer_encoder": _blocks,
+}
 
 FAMILIES: dict[str, Callable[[Request], Tower]] = {
     "whisper": _whisper,

@@ -1,27 +1,12 @@
-"""Towers of transformers encoders that hearbench doesn't know: their frames' times are measured.
+"""Encoders that hearbench doesn't know: how they are called, and towers of measured times.
 
-What is assumed of them: the feature extractor that is saved with them takes clips at one rate,
-the network takes what it makes and gives ``last_hidden_state`` (batch, frames, width), and frames
-are at a constant hop of whole samples. All of that is put to the test when such a model is loaded,
-and a model that fails is refused.
+What is assumed of them: the feature extractor that is saved with them takes clips at one rate, and
+the network takes what it makes, by the names of its parameters. Of what it returns the last hidden
+state is taken, or what else is a row of vectors (see ``_frames_in``). When frames are is measured
+as ``timing`` describes. An encoder whose frames can't be timed is for scenes alone.
 
 Frames that are centred in padding, beyond the audio, don't count. All clips of a batch are of one
 length, so that an extractor pads them only as it would pad each alone.
-
-When frames are is found by measurement. Assumed is that frame ``i`` is centred on
-``first + i * hop`` samples, with a whole hop.
-
-- The hop comes from the exact lengths at which noise gets a frame more, and has to predict the
-  number of frames at other lengths. A model that gives as many frames for any length is taken to
-  spread them evenly over the window that its extractor fixes, which the impulses then confirm.
-- The centre comes from impulses in the noise at sixteen places, at evenly spread distances from
-  the frames: where each changes the frames most, less the number of hops to there, is an estimate
-  of ``first``. Each has to be within a hop of their mean, and the mean counts, rounded to an
-  eighth of a hop. An encoder that only looks back is thus timed where its frames answer.
-- A clip has to give the same frames again, and in a batch with another one.
-
-Accuracy below a fraction of a hop isn't promised: where the architecture is known, what
-``receptive`` works out is exact.
 """
 
 from __future__ import annotations
@@ -29,35 +14,36 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Callable
+from typing import Any
 
 import torch
 
 from ..errors import UnusableError
 from .receptive import Frames
-from .towers import CONTEXT_S, Consecutive, Encoder, Overlapping, Tower
+from .timing import Grid, Tokens, UntimedError, check_grid, measure
+from .towers import CONTEXT_S, Consecutive, Encoder, Overlapping, Tower, Window
 
-__all__ = ["Encode", "Grid", "MeasuredClips", "layers_and_width", "measure", "measured_tower"]
+__all__ = [
+    "AnyEncoder",
+    "MeasuredClips",
+    "MeasuredWindows",
+    "Stated",
+    "StatedWindows",
+    "Untimed",
+    "measured_tower",
+]
 
 # Shorter clips are filled up with silence: normalisation needs more than a frame or two.
 SHORTEST_S = 0.25
-# Audio (n_clips, n_samples) to frames (n_clips, n_frames, size).
-Encode = Callable[[torch.Tensor], torch.Tensor]
-
-# Lengths between which frames are counted, and others that have to fit.
-COUNTED_S = (1.0, 2.5)
-CHECKED_S = (0.61, 1.37, 4.83)
-N_IMPULSES = 16
-NOISE_LEVEL, IMPULSE_LEVEL = 0.05, 0.9
-# Audio on either side of the impulses, so that none is near an edge.
-MARGIN_S = 0.3
-# Of the greatest change: what lies below is attention's and normalisation's share.
-LEAST_CHANGE = 0.2
-ROUNDING = 8
-# Of frames that aren't the same ones, relative to their norm.
-LEAST_DIFFERENCE = 1e-3
-# The first frame's centre, at most; HEAR's checks of timestamps want it early as well.
-LATEST_FIRST_S = 0.5
+# What follows a clip where its frames are stated, so that the last one is there.
+SILENCE_S = 1.0
+# Audio by which the axes of the output are told apart.
+SHAPES_S = (1.0, 2.5)
+# Names of outputs, the better ones first.
+OUTPUTS = ("last_hidden_state", "latents", "hidden_states", "embeddings", "features", "logits")
+CODES = ("audio_codes", "codes")
+# Masks that are true where there is padding.
+OF_PADDING = ("audio_mel_mask",)
 # What a network or an extractor raises on input that it doesn't take.
 FAILURES = (
     ArithmeticError,
@@ -72,86 +58,250 @@ FAILURES = (
 )
 
 
-def measured_tower(encoder: Encoder, window_s: float) -> Tower:
+class _LatentError(Exception):
+    """Carries what a codec hands to its quantiser out of the codec's own code."""
+
+    def __init__(self, latent: torch.Tensor) -> None:
+        super().__init__()
+        self.latent = latent
+
+
+class _Quantiser(torch.nn.Module):
+    """Stands where a codec's quantiser was, and ends the computation there."""
+
+    def forward(self, latent: torch.Tensor, *_: Any, **__: Any) -> Any:
+        raise _LatentError(latent)
+
+    encode = forward
+
+
+class AnyEncoder(Encoder):
+    """A network that is called by the names of its parameters.
+
+    Of a codec (a network with ``encode`` and ``quantizer``), what it would quantise is its output.
+
+    Attributes:
+        axis: Of the output, the one that holds the numbers of a vector.
+    """
+
+    def __init__(self, net: Any, extractor: Any, layer: int) -> None:
+        if hasattr(net, "encode") and isinstance(getattr(net, "quantizer", None), torch.nn.Module):
+            net.quantizer = _Quantiser()
+        super().__init__(net, extractor, -1, -1, 0)
+        self.call = net.encode if isinstance(getattr(net, "quantizer", 0), _Quantiser) else net
+        forward = net.encode if self.call is not net else net.forward
+        self.parameters_of_call = {
+            name: parameter
+            for name, parameter in inspect.signature(forward).parameters.items()
+            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        }
+        self.masks = [
+            name
+            for name in self.parameters_of_call
+            if "mask" in name and not name.startswith("output_")
+        ]
+        self.axis = -1
+        try:
+            self._settle(layer)
+        except UnusableError:
+            # Some take a mask in another form. Clips of one length don't need any.
+            if not self.masks or self.layer != self.n_layers:
+                raise
+            self.masks = []
+            self._settle(layer)
+
+    @torch.no_grad()
+    def _settle(self, layer: int) -> None:
+        """Finds out about layers, axes and width."""
+        # Not silence, which normalisation may divide by.
+        n_samples = [round(duration_s * self.sample_rate) for duration_s in SHAPES_S]
+        noise = 0.1 * torch.randn(1, n_samples[1], generator=torch.Generator().manual_seed(0))
+        if layer != -1:
+            states = self._called(noise[:, : n_samples[0]], output_hidden_states=True)
+            states = getattr(states, "hidden_states", None)
+            if not isinstance(states, (tuple, list)):
+                raise UnusableError(
+                    f"{type(self.net).__name__} gives no states of single layers; leave layer at -1"
+                )
+            self.n_layers = len(states) - 1
+            if not -self.n_layers - 1 <= layer <= self.n_layers:
+                raise UnusableError(
+                    f"There is no layer {layer}: the model has 0 to {self.n_layers}, or -1 to "
+                    f"{-self.n_layers - 1} from the end."
+                )
+            self.layer = layer % (self.n_layers + 1)
+        short, long = (self.output(noise[:, :length]).shape[1:] for length in n_samples)
+        self.axis = _vector_axis(tuple(short), tuple(long))
+        self.width = short[self.axis - 1]
+
+    def tokens(self, audio: torch.Tensor) -> torch.Tensor:
+        """Clips (n, samples) to (n, tokens, width)."""
+        found = self.output(audio).movedim(self.axis, -1).flatten(1, -2)
+        if found.shape[2] != self.width:
+            raise UnusableError(
+                f"{type(self.net).__name__} gives vectors of {found.shape[2]} numbers for "
+                f"{audio.shape[1]} samples, and of {self.width} for others"
+            )
+        return found
+
+    def output(self, audio: torch.Tensor) -> torch.Tensor:
+        """What is taken of the network's output for clips (n, samples), clips first."""
+        short = round(SHORTEST_S * self.sample_rate) - audio.shape[1]
+        audio = torch.nn.functional.pad(audio, (0, max(0, short)))
+        if self.layer == self.n_layers:
+            found = _frames_in(self._called(audio), self.net)
+        else:
+            found = self._called(audio, output_hidden_states=True).hidden_states[self.layer]
+        if found.ndim == 2 and found.shape[0] != len(audio):
+            # All clips in one row, without padding between them.
+            found = found.reshape(len(audio), -1, found.shape[1])
+        if found.ndim == 2:
+            found = found[:, None]
+        if found.ndim not in (3, 4) or found.shape[0] != len(audio):
+            raise UnusableError(
+                f"{type(self.net).__name__} gives {tuple(found.shape)} for {len(audio)} clips, "
+                "which isn't (clips, frames, numbers)"
+            )
+        return found
+
+    def _called(self, audio: torch.Tensor, **options: Any) -> Any:
+        try:
+            return self.call(**self._inputs(audio), **options)
+        except _LatentError as error:
+            return error.latent
+        except FAILURES as error:
+            raise UnusableError(
+                f"{type(self.net).__name__} fails on {audio.shape[1] / self.sample_rate:.2f} s "
+                f"of audio through {type(self.extractor).__name__}, {type(error).__name__}: {error}"
+            ) from error
+
+    def _inputs(self, audio: torch.Tensor) -> dict[str, Any]:
+        """What the extractor makes of clips, by the names of the network's parameters."""
+        names = self.parameters_of_call
+        is_packed = "feature_lens" in names
+        if is_packed:
+            made = self.features(
+                audio, padding="longest", truncation=False, return_attention_mask=True
+            )
+        elif any(name not in ("attention_mask", "padding_mask") for name in self.masks):
+            made = self.features(audio, return_attention_mask=True)
+        else:
+            made = self.features(audio)
+        made_masks = {name: made.pop(name) for name in list(made) if "mask" in name}
+        inputs: dict[str, Any] = {name: made[name] for name in names if name in made}
+        for name in self.masks:
+            mask = made_masks.get(name)
+            if mask is None and len(self.masks) == 1:
+                mask = next(iter(made_masks.values()), None)
+            if mask is not None:
+                inputs[name] = ~mask.bool() if name in OF_PADDING else mask
+        for name, parameter in names.items():
+            if "mask" in name and parameter.default is parameter.empty:
+                inputs.setdefault(name, None)
+        main = next(iter(names))
+        if main not in inputs:
+            inputs[main] = next(value for value in made.values() if value.is_floating_point())
+        if is_packed:
+            heard = next(iter(made_masks.values())).bool()
+            inputs[main] = inputs[main].transpose(1, 2)[heard].T
+            inputs["feature_lens"] = heard.sum(1)
+        return inputs
+
+
+def _vector_axis(short: tuple[int, ...], long: tuple[int, ...]) -> int:
+    """The axis of a vector's numbers in an output with clips first, from two lengths of audio."""
+    same = [axis for axis, (one, two) in enumerate(zip(short, long), 1) if one == two]
+    if len(short) != len(long) or not same:
+        raise UnusableError(f"its output is {short} for one clip and {long} for another")
+    if len(short) == 2:
+        return same[-1]
+    # Of images, channels come first.
+    return 1 if 1 in same else same[-1]
+
+
+def _frames_in(output: Any, net: Any) -> torch.Tensor:
+    """The vectors in a network's output, which may be a tensor, a tuple or a mapping."""
+    if isinstance(output, torch.Tensor):
+        return output if output.is_floating_point() else _vectors_of(output, net)
+    items = dict(output.items()) if hasattr(output, "items") else dict(enumerate(output))
+    tensors = {key: item for key, item in items.items() if isinstance(item, torch.Tensor)}
+    for name in OUTPUTS:
+        if name in tensors and tensors[name].is_floating_point():
+            return tensors[name]
+    for name in CODES:
+        if name in tensors:
+            return _vectors_of(tensors[name], net)
+    rows = [item for item in tensors.values() if item.is_floating_point() and item.ndim > 1]
+    if not rows:
+        raise UnusableError(f"its output holds no vectors, only {', '.join(map(str, items))}")
+    return max(rows, key=lambda item: item.ndim)
+
+
+def _vectors_of(codes: torch.Tensor, net: Any) -> torch.Tensor:
+    """The vectors that codes (n, frames) or (n, books, frames) stand for, summed over books."""
+    books = [
+        part.weight
+        for part in net.modules()
+        if isinstance(part, torch.nn.Embedding) and part.num_embeddings > int(codes.max())
+    ]
+    codes = codes[:, None] if codes.ndim == 2 else codes
+    if codes.ndim != 3 or len(books) != codes.shape[1]:
+        raise UnusableError(
+            f"its output are codes {tuple(codes.shape)}, and it has {len(books)} tables of vectors"
+        )
+    found = [torch.nn.functional.embedding(codes[:, n], book) for n, book in enumerate(books)]
+    return torch.stack(found).sum(0)
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a user states about an encoder's frames; None is what has to be found out.
+
+    Attributes:
+        tokens: Which of the tokens are frames.
+        hop_ms: Between the centres of frames that can't be timed.
+        first_ms: The first frame's centre; half a hop where a hop is stated alone.
+    """
+
+    tokens: Tokens | None = None
+    hop_ms: float | None = None
+    first_ms: float | None = None
+
+
+def measured_tower(
+    encoder: AnyEncoder, window_s: float, stated: Stated, known: Frames | None = None
+) -> Tower:
     """The tower of an encoder of an unknown kind.
 
     Args:
-        encoder: Its layer and width are settled.
+        encoder: The network, with its layer and width.
         window_s: Longest audio at once, if its extractor doesn't fix that.
+        stated: What its user knows.
+        known: Where its frames are, if its family is known.
 
     Raises:
         UnusableError: It isn't what this module's docstring assumes.
     """
     extractor = encoder.extractor
     fixed = getattr(extractor, "n_samples", None) or getattr(extractor, "nb_max_samples", None)
-    grid = measure(lambda audio: _encode(encoder, audio), encoder.sample_rate, fixed)
+    try:
+        grid = measure(encoder.tokens, encoder.sample_rate, fixed, stated.tokens, known)
+    except UntimedError as error:
+        window_samples = fixed or round(window_s * encoder.sample_rate)
+        if stated.hop_ms is None:
+            return Untimed(encoder, window_samples, stated, str(error))
+        return StatedWindows(encoder, window_samples, stated)
     if grid.window_samples is not None:
         return MeasuredWindows(encoder, grid)
     return MeasuredClips(encoder, grid, window_s)
 
 
-@torch.no_grad()
-def layers_and_width(net: Any, extractor: Any) -> tuple[int, int]:
-    """How many layers have states like a network's output, and how wide that is.
-
-    Args:
-        net: The encoder.
-        extractor: Its feature extractor.
-
-    Returns:
-        The number of layers, or -1 where there is nothing but the output, and the width.
-
-    Raises:
-        UnusableError: The network fails on audio, or its output isn't a row of frames.
-    """
-    encoder = Encoder(net, extractor, -1, -1, 0)
-    # Not silence, which normalisation may divide by.
-    audio = 0.1 * torch.randn(1, encoder.sample_rate, generator=torch.Generator().manual_seed(0))
-    last = _call(encoder, audio, lambda inputs: encoder.hidden(**inputs))
-    if not isinstance(last, torch.Tensor) or last.ndim != 3:
-        raise UnusableError("its last_hidden_state isn't (batch, frames, width)")
-    try:
-        states = _call(
-            encoder, audio, lambda inputs: net(**inputs, output_hidden_states=True).hidden_states
-        )
-    except UnusableError:
-        states = None  # it knows no such option
-    if not states or any(state.shape != last.shape for state in states):
-        return -1, last.shape[2]
-    return len(states) - 1, last.shape[2]
-
-
-def _call(
-    encoder: Encoder, audio: torch.Tensor, use: Callable[[dict[str, torch.Tensor]], Any]
-) -> Any:
-    """What the network makes of the extractor's output for clips (n, samples)."""
-    short = round(SHORTEST_S * encoder.sample_rate) - audio.shape[1]
-    audio = torch.nn.functional.pad(audio, (0, max(0, short)))
-    accepted = inspect.signature(encoder.net.forward).parameters
-    try:
-        made = encoder.features(audio)
-        return use({key: made[key] for key in made if key in accepted})
-    except FAILURES as error:
-        raise UnusableError(
-            f"{type(encoder.net).__name__} fails on {audio.shape[1] / encoder.sample_rate:.2f} s "
-            f"of audio through {type(encoder.extractor).__name__}, {type(error).__name__}: {error}"
-        ) from error
-
-
-def _encode(encoder: Encoder, audio: torch.Tensor) -> torch.Tensor:
-    found: torch.Tensor = _call(encoder, audio, lambda inputs: encoder.hidden(**inputs))
-    if found.ndim != 3 or found.shape[0] != len(audio) or found.shape[2] != encoder.width:
-        raise UnusableError(
-            f"{type(encoder.net).__name__} gives {tuple(found.shape)} for {len(audio)} clips, "
-            f"which isn't (clips, frames, {encoder.width})"
-        )
-    return found
-
-
 class MeasuredClips(Overlapping):
     """Clips of any length; long ones in windows."""
 
-    def __init__(self, encoder: Encoder, grid: Grid, window_s: float) -> None:
+    encoder: AnyEncoder
+
+    def __init__(self, encoder: AnyEncoder, grid: Grid, window_s: float) -> None:
         super().__init__(encoder)
         self.grid = grid
         self.frames = grid.frames
@@ -180,7 +330,7 @@ class MeasuredClips(Overlapping):
         Raises:
             UnusableError: There are fewer than there should be: the audio is too long for it.
         """
-        found = _encode(self.encoder, audio)
+        found = self.grid.tokens.frames(self.encoder.tokens(audio))
         expected = self.grid.count(audio.shape[1])
         if found.shape[1] != expected:
             raise UnusableError(
@@ -194,168 +344,85 @@ class MeasuredClips(Overlapping):
 class MeasuredWindows(Consecutive):
     """Windows of the length that the extractor fixes."""
 
-    def __init__(self, encoder: Encoder, grid: Grid) -> None:
+    encoder: AnyEncoder
+
+    def __init__(self, encoder: AnyEncoder, grid: Grid) -> None:
         super().__init__(encoder)
+        self.grid = grid
         self.frames = grid.frames
         self.step_frames = grid.window_frames
         self.window_samples = int(grid.window_samples or 0)
 
     def encode(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Samples (n, samples), which the extractor fills up, to frames of a whole window."""
-        return _encode(self.encoder, audio), None
+        return self.grid.tokens.frames(self.encoder.tokens(audio)), None
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Where the frames of an encoder are.
+class Untimed(Consecutive):
+    """Windows of an encoder whose frames have no times that are known."""
 
-    Attributes:
-        frames: Centres.
-        reach: Samples of the first frame's clip: ``(n - reach) // hop + 1`` frames for n.
-        window_samples: Of an encoder that takes windows of one length, their length.
-        window_frames: Its length in frames.
+    encoder: AnyEncoder
+
+    def __init__(self, encoder: AnyEncoder, window_samples: int, stated: Stated, why: str) -> None:
+        super().__init__(encoder)
+        self.window_samples = window_samples
+        self.tokens = stated.tokens or Tokens()
+        self.untimed = why
+        self.notes = (f"the times of its frames aren't known, so it is for scenes alone: {why}",)
+        self._counts: dict[int, int] = {}
+
+    def windows(self, n_samples: int) -> list[Window]:
+        """Windows one after the other, with as many frames as the network gives for them."""
+        found = []
+        first = 0
+        for start in range(0, n_samples, self.window_samples):
+            stop = min(start + self.window_samples, n_samples)
+            last = first + self._count(stop - start)
+            found.append(Window(start, stop, first, last, 0))
+            first = last
+        return found
+
+    def encode(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Samples (n, samples) to frames."""
+        return self.tokens.frames(self.encoder.tokens(audio)), None
+
+    def _count(self, n_samples: int) -> int:
+        if n_samples not in self._counts:
+            device = next(self.encoder.parameters()).device
+            frames, _ = self.encode(torch.zeros(1, n_samples, device=device))
+            self._counts[n_samples] = frames.shape[1]
+        return self._counts[n_samples]
+
+
+class StatedWindows(Consecutive):
+    """Windows of an encoder whose frames are where its user says.
+
+    Impulses have the last word in a note, as they couldn't time the frames by themselves.
     """
 
-    frames: Frames
-    reach: int = 0
-    window_samples: int | None = None
-    window_frames: int = 0
+    encoder: AnyEncoder
 
-    def count(self, n_samples: int) -> int:
-        """Frames for audio of a length."""
-        if self.window_samples is not None:
-            return self.window_frames
-        return (n_samples - self.reach) // int(self.frames.hop) + 1
-
-
-@torch.no_grad()
-def measure(encode: Encode, sample_rate: int, fixed_samples: int | None = None) -> Grid:
-    """Finds out where an encoder's frames are.
-
-    Args:
-        encode: From clips (n, samples) to frames (n, frames, width).
-        sample_rate: In Hz.
-        fixed_samples: The length to which its extractor brings all clips, if it has one.
-
-    Raises:
-        UnusableError: Its frames aren't at a constant hop, or can't be told apart, it is random,
-            or clips of a batch aren't independent.
-    """
-    generator = torch.Generator().manual_seed(0)
-    lengths = [round(duration_s * sample_rate) for duration_s in (*COUNTED_S, *CHECKED_S)]
-    noise = NOISE_LEVEL * torch.randn(1, 2 * max(lengths), generator=generator)
-    known: dict[int, int] = {}
-
-    def count(n_samples: int) -> int:
-        if n_samples not in known:
-            known[n_samples] = encode(noise[:, :n_samples]).shape[1]
-        return known[n_samples]
-
-    found = [count(length) for length in lengths]
-    grid = _fixed(found[0], fixed_samples) if len(set(found)) == 1 else _growing(count, lengths)
-    _check_clips(encode, noise[:, : 2 * lengths[0]].reshape(2, -1))
-    first = _first(encode, noise, grid, sample_rate)
-    hop = grid.frames.hop
-    if not -0.5 <= first / hop <= max(2, LATEST_FIRST_S * sample_rate / hop):
-        raise UnusableError(
-            f"its first frame answers to what is at {float(first * 1000 / sample_rate):.0f} ms, at "
-            f"a hop of {float(hop * 1000 / sample_rate):.0f} ms, so frames aren't where their "
-            "audio is"
-        )
-    return Grid(Frames(first, hop), grid.reach, grid.window_samples, grid.window_frames)
-
-
-def _fixed(n_frames: int, n_samples: int | None) -> Grid:
-    if not n_samples or n_frames < 2:
-        raise UnusableError(
-            f"it gives {n_frames} frames whatever the length of the audio, and its extractor "
-            "doesn't say how long a window is (n_samples)"
-        )
-    return Grid(Frames(Fraction(0), Fraction(n_samples, n_frames)), 0, n_samples, n_frames)
-
-
-def _growing(count: Callable[[int], int], lengths: list[int]) -> Grid:
-    start, stop = lengths[0], lengths[1]
-    more = count(stop) - count(start)
-    if more < 2:
-        raise UnusableError(f"{stop - start} samples more give {more} frames more, too few to time")
-    # Where the frames are regular, the next one comes and the last one came less than this away.
-    near = min(2 * (stop - start) // more, stop - start)
-    first, last = count(start) + 1, count(stop)
-    edges = _edge(count, first, start, start + near), _edge(count, last, stop - near, stop)
-    hop = Fraction(edges[1] - edges[0], last - first)
-    if hop >= 1 and hop.denominator == 1:
-        grid = Grid(Frames(Fraction(0), hop), edges[0] - (first - 1) * int(hop))
-        if all(grid.count(length) == count(length) for length in lengths):
-            return grid
-    counts = ", ".join(f"{count(length)} for {length}" for length in sorted(lengths))
-    raise UnusableError(f"its frames aren't at a constant hop of whole samples: {counts} samples")
-
-
-def _edge(count: Callable[[int], int], number: int, low: int, high: int) -> int:
-    """The shortest audio that gives a number of frames; ``low`` gives fewer, ``high`` enough."""
-    while high - low > 1:
-        middle = (low + high) // 2
-        if count(middle) >= number:
-            high = middle
+    def __init__(self, encoder: AnyEncoder, window_samples: int, stated: Stated) -> None:
+        super().__init__(encoder)
+        hop_ms = stated.hop_ms or 0.0
+        first_ms = hop_ms / 2 if stated.first_ms is None else stated.first_ms
+        scale = Fraction(self.sample_rate, 1000)
+        hop, first = Fraction(hop_ms) * scale, Fraction(first_ms) * scale
+        self.frames = Frames(first, hop)
+        self.step_frames = max(1, int(window_samples / hop))
+        self.window_samples = window_samples
+        self.tokens = stated.tokens or Tokens()
+        grid = Grid(self.frames, 0, window_samples, self.step_frames, tokens=self.tokens)
+        says = f"its frames are {hop_ms:g} ms apart from {first_ms:g} ms on because options say so"
+        try:
+            off = check_grid(encoder.tokens, self.sample_rate, grid)
+        except UntimedError as error:
+            self.notes = (f"{says}, which impulses don't confirm: {error}",)
         else:
-            low = middle
-    return high
+            self.notes = (f"{says}; impulses are answered {off:.2g} hops from there",)
 
-
-def _check_clips(encode: Encode, clips: torch.Tensor) -> None:
-    together = encode(clips)
-    if not together.isfinite().all():
-        raise UnusableError("its frames of noise aren't finite")
-    if not _alike(together, encode(clips)):
-        raise UnusableError("it gives other frames for the same audio each time")
-    if not _alike(together[1:], encode(clips[1:])):
-        raise UnusableError("its frames of a clip depend on the other clips in the batch")
-
-
-def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
-    # Kernels sum in another order for another batch, so single numbers may differ by more.
-    return bool((one - other).norm() <= LEAST_DIFFERENCE * other.norm())
-
-
-def _first(encode: Encode, noise: torch.Tensor, grid: Grid, sample_rate: int) -> Fraction:
-    """The centre of frame 0, in samples, by impulses."""
-    hop = grid.frames.hop
-    margin = round(MARGIN_S * sample_rate)
-    # From one to the next, the impulses move on by a sixteenth against the frames.
-    places = [
-        margin + round(number * hop * (N_IMPULSES + 1) / N_IMPULSES) for number in range(N_IMPULSES)
-    ]
-    length = places[-1] + margin
-    if grid.window_samples is not None and length > grid.window_samples:
-        raise UnusableError(
-            f"its windows of {grid.window_samples} samples are too short to time frames that are "
-            f"{float(hop):.0f} samples apart"
-        )
-    if length > noise.shape[1]:
-        raise UnusableError(
-            f"its frames are {float(hop) / sample_rate:.2f} s apart, too far to be timed"
-        )
-    clips = noise[:, :length].repeat(N_IMPULSES, 1)
-    clips[range(N_IMPULSES), places] = IMPULSE_LEVEL
-    quiet = encode(noise[:, :length])
-    loud = torch.cat([encode(clips[:8]), encode(clips[8:])])
-    # Beyond the audio there may be padding, which answers to the loudest sample of all.
-    change = (loud - quiet)[:, : int(length / hop)].double().square().sum(2)
-    floor = torch.maximum(
-        LEAST_CHANGE * change.amax(1, keepdim=True), 2 * change.median(1, keepdim=True).values
-    )
-    share = (change - floor).clamp(min=0)
-    if not (share.sum(1) > 0).all():
-        raise UnusableError("impulses in noise change all of its frames alike")
-    number = torch.arange(change.shape[1], dtype=torch.float64, device=change.device)
-    centroid = (share @ number / share.sum(1)).cpu()
-    estimates = torch.tensor(places, dtype=torch.float64) - float(hop) * centroid
-    mean = estimates.mean()
-    worst = float((estimates - mean).abs().max()) / float(hop)
-    if not worst <= 1:
-        raise UnusableError(
-            f"impulses in noise change its frames {worst:.1f} hops away from where they should, "
-            "so their times can't be told"
-        )
-    return Fraction(round(float(mean) / float(hop) * ROUNDING), ROUNDING) * hop
+    def encode(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Samples (n, samples), and some silence, to frames."""
+        silence = round(SILENCE_S * self.sample_rate)
+        padded = torch.nn.functional.pad(audio, (0, silence))[:, : self.window_samples]
+        return self.tokens.frames(self.encoder.tokens(padded)), None

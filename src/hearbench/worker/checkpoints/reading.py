@@ -65,6 +65,11 @@ class Checkpoint:
         return transformers_library()
 
     @property
+    def has_own_code(self) -> bool:
+        """Whether its network is code of its own, which may be run."""
+        return self.trust_code and bool(self._auto_map("config.json"))
+
+    @property
     def _own_files_only(self) -> dict[str, Any]:
         return {"local_files_only": True, "trust_remote_code": self.trust_code}
 
@@ -135,11 +140,11 @@ class Checkpoint:
                 return PlainWaveform(rate)
         return None
 
-    def network(self, kind: str, config: Any) -> Any:
+    def network(self, kind: Any, config: Any) -> Any:
         """A network in float32, for inference, with all of its weights.
 
         Args:
-            kind: The class of transformers to load, such as ``AutoModel``.
+            kind: The class to load, or its name in transformers, such as ``AutoModel``.
             config: Of the network, which may differ from config.json.
 
         Raises:
@@ -148,9 +153,10 @@ class Checkpoint:
         library = self.library
         if kind == "AutoModel" and self.trust_code:
             kind = _published_class(self._auto_map("config.json"))
+        kind = getattr(library, kind) if isinstance(kind, str) else kind
         try:
             with _quiet(library):
-                net, info = getattr(library, kind).from_pretrained(
+                net, info = kind.from_pretrained(
                     self.folder,
                     config=config,
                     **self._own_files_only,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..errors import UnusableError
@@ -32,6 +33,7 @@ __all__ = [
     "Waveform",
     "Whisper",
     "Window",
+    "kaldi_frames",
     "latent_of_convolutions",
     "latent_of_mimi",
 ]
@@ -97,9 +99,10 @@ class Encoder(torch.nn.Module):
             return_tensors="pt",
             **options,
         )
+        tensors = {key: torch.as_tensor(value) for key, value in made.items() if _is_array(value)}
         return {
             key: value.to(audio.device, torch.float32 if value.is_floating_point() else None)
-            for key, value in made.items()
+            for key, value in tensors.items()
         }
 
     def input_features(self, audio: torch.Tensor, **options: Any) -> torch.Tensor:
@@ -122,6 +125,10 @@ class Encoder(torch.nn.Module):
             self.layer
         ]
         return state
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, (torch.Tensor, np.ndarray))
 
 
 @dataclass(frozen=True)
@@ -151,12 +158,16 @@ class Tower(torch.nn.Module, ABC):
         block_s: Audio that may be in the encoder at once.
         step_samples: Samples in one step of what ``prepare`` gives.
         pooled_width: Numbers in what the model pools itself, if it does.
+        untimed: Why no one knows when its frames are, which is then for scenes alone.
+        notes: What a result has to say of it, in sentences.
     """
 
     frames: Frames
     block_s: float = BLOCK_S
     step_samples: int = 1
     pooled_width: int | None = None
+    untimed: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -279,7 +290,8 @@ class Consecutive(Tower):
 # ---- Encoders of spectrograms
 
 
-def _kaldi(sample_rate: int) -> Convolution:
+def kaldi_frames(sample_rate: int) -> Convolution:
+    """Kaldi's frames of samples."""
     return Convolution(sample_rate * KALDI_FRAME_MS // 1000, sample_rate * KALDI_HOP_MS // 1000)
 
 
@@ -309,7 +321,7 @@ class SpectrogramTransformer(Consecutive):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(encoder)
         config = encoder.net.config
-        spectra = _kaldi(self.sample_rate)
+        spectra = kaldi_frames(self.sample_rate)
         patches = Convolution(config.patch_size, config.time_stride)
         self.frames = stack_of([spectra, patches]).frames
         self.step_frames = patches.count(config.max_length)
@@ -364,10 +376,10 @@ class StackedFilterbanks(Overlapping):
     def __init__(self, encoder: Encoder, window_s: float) -> None:
         super().__init__(encoder)
         joined = encoder.setting("stride")
-        self.stack = stack_of([_kaldi(self.sample_rate), Convolution(joined, joined)])
+        self.stack = stack_of([kaldi_frames(self.sample_rate), Convolution(joined, joined)])
         self.frames = self.stack.frames
         # With one spectrogram frame alone, there is no variance to normalise by.
-        two = stack_of([_kaldi(self.sample_rate), Convolution(2)])
+        two = stack_of([kaldi_frames(self.sample_rate), Convolution(2)])
         self.shortest = max(self.stack.size, two.size)
         self.step_samples = int(self.frames.hop)
         self.step = self.reach = 1
