@@ -103,6 +103,19 @@ def test_the_numbers_are_those_of_this_process(
     assert lasting.digest != here.digest
 
 
+def test_what_a_model_says_of_itself_is_in_the_notes(tmp_path: Path, workspace: Workspace) -> None:
+    source = STATS.replace(
+        "    sample_rate = 16000\n",
+        "    sample_rate = 16000\n    hearbench_notes = ('it is mono',)\n",
+    )
+    path = write_model(tmp_path, source, "telling")
+    here = load_model(str(path), workspace=workspace)
+    with load_model(str(path), interpreter=HERE, workspace=workspace) as there:
+        assert here.notes == there.notes == ("it is mono",)
+        assert here.check("scene").notes == ("telling: it is mono.",)
+        assert there.check("event").notes == ("telling: it is mono.",)
+
+
 def test_results_of_one_call_stay_when_the_next_is_made(lasting: Model) -> None:
     first = lasting.scene(noise(2, 0.1, 16000) * 1)
     before = first.copy()

@@ -173,7 +173,7 @@ def test_an_encoder_that_cannot_be_timed_is_for_scenes() -> None:
     assert isinstance(tower, Untimed)
     assert re.search(r"hops away from where they should|answers to what is at", tower.untimed or "")
     model = hf.AudioEncoder(tower, "mean+max", None)
-    assert model.notes == (
+    assert model.hearbench_notes == (
         f"the times of its frames aren't known, so it is for scenes alone: {tower.untimed}",
     )
     audio = torch.from_numpy(noise(2, 1.5, 16000))
@@ -197,8 +197,8 @@ def test_times_that_are_stated_count_where_none_can_be_measured() -> None:
     frames, ms = hf.get_timestamp_embeddings(audio, model)
     assert frames.shape == (2, 75, 16)
     assert ms[0].numpy() == pytest.approx([17.5 + 20 * n for n in range(75)])
-    assert "20 ms apart from 17.5 ms on because options say so" in model.notes[0]
-    assert re.search(r"impulses (don't confirm: |are answered )", model.notes[0])
+    assert "20 ms apart from 17.5 ms on because options say so" in model.hearbench_notes[0]
+    assert re.search(r"impulses (don't confirm: |are answered )", model.hearbench_notes[0])
 
 
 def test_stated_times_are_refused_where_times_are_known(tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ class _Load(Form):
     sources: _Sources
     versions: dict[str, str]
     n_weights: int
+    notes: list[str]
 
 
 class _Returned(Form):

@@ -206,6 +206,7 @@ def load_there(
             _sources_digest(source, named),
             engine,
             done["n_weights"],
+            tuple(map(printable, done["notes"])),
             done["versions"],
         )
     except HearError:

@@ -59,6 +59,7 @@ class Loaded:
         source_digest: Of the module's source.
         engine: What calls its functions.
         n_weights: How many numbers it has learned.
+        notes: What results have to say of it, in sentences.
         environment: Versions of another interpreter and its frameworks; empty for this process.
     """
 
@@ -67,6 +68,7 @@ class Loaded:
     source_digest: str
     engine: Engine
     n_weights: int
+    notes: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
 

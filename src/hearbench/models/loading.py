@@ -44,7 +44,7 @@ from hearbench.models.source import (
 from hearbench.worker.backends import backend_of, loading_on
 from hearbench.worker.importing import API_FUNCTIONS
 from hearbench.worker.signature import parameters_of
-from hearbench.worker.values import kind_of
+from hearbench.worker.values import kind_of, notes_of
 from hearbench.worker.weights import weight_count
 from hearbench.workspace import Workspace, user_path
 
@@ -172,6 +172,7 @@ def _load_object(
         else:
             backend = backend_of(loaded, device, called)
         n_weights = sum(map(weight_count, content.modules)) or weight_count(loaded)
+        notes = tuple(notes_of(loaded))
     engine = InProcess(api or g.Methods(content.modules), loaded, backend, scope)
     sample_rate = _sample_rate(attributes, called)
     places = named_places(options)
@@ -206,6 +207,7 @@ def _load_object(
         weights_digest=weights_digest,
         source_digest=content.source,
         n_weights=n_weights,
+        notes=notes,
         engine=Given(engine, functools.partial(g.kept_weights, content.modules)),
         seen=Seen(unseen=content.unseen),
     )
@@ -264,13 +266,15 @@ def _load_here(
             backend = backend_of(loaded, device, named.name)
             attributes = SimpleNamespace(**{name: _read(loaded, name) for name in _ATTRIBUTES})
             n_weights = weight_count(loaded)
+            notes = tuple(notes_of(loaded))
         # After loading, so that modules imported while loading count.
         source = package_digest(found.module.__name__) if scope.folder is None else ""
         places = source_places(found.module, scope)
     if reading:
         reading.loaded(places if scope.folder is None else source_places(found.module, scope))
     engine = InProcess(api, loaded, backend, scope, reading)
-    return Loaded(options, attributes, source or scope_digest(scope), engine, n_weights)
+    digest = source or scope_digest(scope)
+    return Loaded(options, attributes, digest, engine, n_weights, notes)
 
 
 _ATTRIBUTES = ("sample_rate", "scene_embedding_size", "timestamp_embedding_size")
@@ -318,6 +322,7 @@ def _described(named: NamedModel, weights: Path | None, loaded: Loaded, load: _L
         weights_digest=weights_digest,
         source_digest=loaded.source_digest,
         n_weights=loaded.n_weights,
+        notes=loaded.notes,
         engine=Renewed(loaded.engine, again),
         seen=seen,
     )

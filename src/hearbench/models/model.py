@@ -71,6 +71,7 @@ class Model:
         source_digest: Of the module's source.
         n_weights: How many numbers it has learned, where its framework tells.
         engine: What calls its functions.
+        notes: What results have to say of it, in sentences.
         seen: What it had read when it was loaded, beside its source.
     """
 
@@ -86,6 +87,7 @@ class Model:
     source_digest: str
     n_weights: int
     engine: Renewed = field(repr=False, compare=False)
+    notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
     seen: Seen = field(default_factory=Seen, repr=False, compare=False)
     _checks: dict[str, Check] = field(default_factory=dict, repr=False, compare=False)
 
@@ -283,7 +285,7 @@ class Model:
 
 
 def _notes(model: Model, more: Seen, made: Fingerprint) -> tuple[str, ...]:
-    notes = []
+    notes = [f"{model.name}: {note}." for note in model.notes]
     unseen = (*model.seen.unseen, *more.unseen)
     if unseen:
         notes.append(

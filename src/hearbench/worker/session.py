@@ -27,7 +27,7 @@ from .memory import peak_resident_mb
 from .reads import ReadWatch
 from .signature import parameters_of
 from .tracebacks import own_traceback
-from .values import facts_of, kind_of, take_apart, to_numpy
+from .values import facts_of, kind_of, notes_of, take_apart, to_numpy
 from .weights import weight_count
 
 __all__ = ["Session", "SessionError"]
@@ -126,6 +126,7 @@ class Session:
                 # Attributes may be properties, which are the model's code as well.
                 attributes = {key: _described(self._loaded, key) for key in _ATTRIBUTES}
                 n_weights = weight_count(self._loaded)
+                notes = notes_of(self._loaded)
             except UnusableError as error:
                 raise SessionError(str(error), is_plain=True) from error
             except BaseException as error:
@@ -138,6 +139,7 @@ class Session:
             "sources": self._sources(),
             "versions": _versions(),
             "n_weights": n_weights,
+            "notes": notes,
         }
 
     def call(self, function: str, shape: Sequence[int]) -> dict[str, Any]:

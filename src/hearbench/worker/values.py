@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Facts", "facts_of", "kind_of", "take_apart", "to_numpy"]
+__all__ = ["Facts", "facts_of", "kind_of", "notes_of", "take_apart", "to_numpy"]
 
 
 class Facts(NamedTuple):
@@ -57,6 +57,14 @@ def facts_of(value: Any) -> Facts:
 def kind_of(value: Any) -> str:
     """The full name of a value's class."""
     return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def notes_of(loaded: Any) -> list[str]:
+    """What a model wants results to say of it: the sentences of its ``hearbench_notes``."""
+    said = getattr(loaded, "hearbench_notes", None)
+    if not isinstance(said, (list, tuple)):
+        return []
+    return [str(note) for note in said if isinstance(note, str)]
 
 
 def to_numpy(value: Any) -> Any:

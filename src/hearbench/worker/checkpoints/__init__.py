@@ -51,7 +51,7 @@ class AudioEncoder(torch.nn.Module):
         sample_rate: In Hz, as the encoder was trained with.
         scene_embedding_size: The encoder's width times the number of poolings.
         timestamp_embedding_size: The encoder's width.
-        notes: What a result has to say of it, in sentences.
+        hearbench_notes: What results have to say of it, in sentences.
     """
 
     def __init__(self, tower: Tower, pooling: str, hop_ms: float | None) -> None:
@@ -59,7 +59,7 @@ class AudioEncoder(torch.nn.Module):
         self.tower = tower
         self.poolings = _poolings(pooling, tower)
         self.hop_ms = hop_ms
-        self.notes = tower.notes
+        self.hearbench_notes = tower.notes
         self.sample_rate = tower.sample_rate
         self.timestamp_embedding_size = tower.width
         self.scene_embedding_size = sum(
