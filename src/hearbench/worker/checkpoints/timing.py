@@ -178,7 +178,7 @@ def measure(
         raise UnusableError(
             f"its frames are {float(hop):g} samples apart, and {float(known.hop):g} were due"
         )
-    if first > max(2 * hop, LATEST_FIRST_S * sample_rate):
+    if first > 2 * hop and float(first) > LATEST_FIRST_S * sample_rate:
         raise UntimedError(
             f"its first frame answers to what is at {float(first * 1000 / sample_rate):.0f} ms, at "
             f"a hop of {float(hop * 1000 / sample_rate):.0f} ms, so frames aren't where their "
