@@ -51,7 +51,6 @@ MODULES = (
     "pandas",
     "scipy.stats",
     "soundfile",
-    "torch._dynamo",
 )
 
 # What stands in the place of a process: it hands over all it was given, and passes signals on.

@@ -5,7 +5,6 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -180,7 +179,7 @@ def test_a_finished_shard_that_was_damaged_is_computed_again(
 
 
 KILLED = """
-import sys
+import os, sys
 from pathlib import Path
 from hearbench.embeddings import batches
 from hearbench.embeddings.compute import embed
@@ -192,13 +191,13 @@ batches._SHARD_AUDIO_S = 0.5
 batches.batch_clips = lambda *_: 2
 workspace = Workspace(Path(sys.argv[3]), "cpu", 2)
 model = load_model(sys.argv[1], workspace=workspace)
-print("begun", flush=True)
+print(os.getpid(), flush=True)
 embed(model, load_task(sys.argv[2], workspace=workspace), workspace=workspace)
 """
 
 
 def test_a_killed_run_resumes_to_the_same_digest(
-    tmp_path: Path, workspace: Workspace, task: PreparedTask
+    tmp_path: Path, workspace: Workspace, task: PreparedTask, preloaded: Path
 ) -> None:
     slow = """
     import time
@@ -210,13 +209,13 @@ def test_a_killed_run_resumes_to_the_same_digest(
     script.write_text(textwrap.dedent(KILLED))
 
     def run(cache: Path, kill_after_s: float | None) -> int:
-        command = [sys.executable, str(script), str(path), str(task.folder), str(cache)]
+        command = [preloaded / "python", script, path, task.folder, cache]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
-            assert process.stdout.readline() == b"begun\n"
+            begun = int(process.stdout.readline())
             if kill_after_s is not None:
                 time.sleep(kill_after_s)
-                process.send_signal(signal.SIGKILL)
+                os.kill(begun, signal.SIGKILL)
             return process.wait()
 
     assert run(tmp_path / "whole", None) == 0

@@ -68,6 +68,8 @@ def note(what, audio):
 
 # Three folds of 12 clips, and three splits of 3: a shard each.
 CLIPS = 36 + 9
+pytestmark = pytest.mark.usefixtures("quick_python")
+
 TIMEOUT_S = 240
 
 
