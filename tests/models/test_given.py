@@ -208,7 +208,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(values, values)
 def test_attributes_are_told_apart_by_their_values(one: Any, other: Any) -> None:
     net, twin = frames(), frames()

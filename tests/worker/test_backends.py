@@ -51,10 +51,12 @@ def tensorflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield pytest.importorskip("tensorflow")
 
 
-def run(code: str, tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    code: str, tmp_path: Path, python: str | Path = sys.executable, **environment: str
+) -> subprocess.CompletedProcess[str]:
     home = {"HOME": str(tmp_path), "KERAS_HOME": str(tmp_path), "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [python, "-c", code],
         capture_output=True,
         text=True,
         env={**home, "HEARBENCH_DEVICE": "cpu", **environment},
@@ -74,7 +76,7 @@ def test_a_torch_model_imports_no_tensorflow(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
-def test_keras_on_torch_is_a_torch_module(tmp_path: Path) -> None:
+def test_keras_on_torch_is_a_torch_module(tmp_path: Path, preloaded: Path) -> None:
     pytest.importorskip("tensorflow")
     code = (
         "import sys, hearbench, numpy\n"
@@ -87,7 +89,7 @@ def test_keras_on_torch_is_a_torch_module(tmp_path: Path) -> None:
         "assert abs(found - expected).max() < 1e-3 and (ms == expected_ms).all()\n"
         "print(type(model.engine.engine.backend).__name__)"
     )
-    done = run(code, tmp_path, KERAS_BACKEND="torch")
+    done = run(code, tmp_path, preloaded / "python", KERAS_BACKEND="torch")
     assert done.stdout.strip() == "TorchBackend", done.stderr
 
 

@@ -139,20 +139,18 @@ def _scores_of(kind: TaskType) -> list[str]:
 def score_problems(names: Iterable[str], kind: TaskType) -> list[str]:
     """Lists what is wrong with scores for such a task, one sentence each."""
     fitting = _scores_of(kind)
-    known = [name for each in TASK_TYPES for name in _scores_of(each)]
     problems: list[str] = []
     seen: set[str] = set()
     for name in names:
         if name in seen:
             problems.append(f"The score {name!r} is named twice.")
-        elif name not in known:
-            problems.append(
-                f"There is no score named {name!r}. {did_you_mean(name, sorted(known))}"
-            )
         elif name not in fitting:
+            known = sorted(name for each in TASK_TYPES for name in _scores_of(each))
             problems.append(
                 f"The score {name!r} doesn't fit a task of kind {kind.name!r}; "
                 f"fitting: {', '.join(fitting)}."
+                if name in known
+                else f"There is no score named {name!r}. {did_you_mean(name, known)}"
             )
         seen.add(name)
     return problems
