@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from hearbench.worker.errors import UnusableError
 
+from hearbench.worker.errors import UnusableError
 from hearbench.worker.network import Facts, Network, NetworkApi
 
 RATE = 16000

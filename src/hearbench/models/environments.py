@@ -22,7 +22,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -86,7 +86,7 @@ class Environment:
 
 
 def make_environment(
-    spec: str,
+    spec: str | Sequence[str],
     *,
     workspace: Workspace,
     python: str | Path | None = None,
@@ -102,7 +102,8 @@ def make_environment(
     Args:
         spec: A source tree (a folder with ``pyproject.toml`` or ``setup.py``), a wheel or another
             archive that pip installs, or one requirement such as ``"name==1.2"`` or
-            ``"name @ file:///path"``. A mere name is refused.
+            ``"name @ file:///path"``. A mere name is refused. Or a list of requirements, of
+            which those after the first may be mere names.
         workspace: Where the cache is, and who is shown the lines that pip prints.
         python: A path, or a version such as ``"3.9"``; None for the running interpreter.
         modules: Import names of what will be used of it.
@@ -133,7 +134,8 @@ def make_environment(
         key["editable"] = wanted.argument
         folder = folder.with_name(f"{wanted.name}-{short(digest_json(key))}")
     try:
-        line, stage = workspace.progress.line, workspace.progress.stage(f"environment for {spec}")
+        line, what = workspace.progress.line, wanted.spec
+        stage = workspace.progress.stage(f"environment for {what}")
         with one_after_another(lock_beside(folder), f"making {folder}", line), stage as update:
 
             def tell(text: str) -> None:
@@ -142,7 +144,7 @@ def make_environment(
             there = _what_is_at(folder)
             if there is None:
                 line(
-                    f"pip installs {spec} and all that it depends on into a new environment, "
+                    f"pip installs {what} and all that it depends on into a new environment, "
                     f"{folder} (Python {base.version_text}). Where it is installed already, name "
                     "its module instead, with --python P if not for hearbench's own Python."
                 )
@@ -205,7 +207,7 @@ def _make(
     try:
         tell(f"Making an environment with Python {base.version_text}")
         _create(base, folder, tell)
-        done = _run([*_pip(folder), *_INSTALL, wanted.argument, "numpy"], tell)
+        done = _run([*_pip(folder), *_INSTALL, wanted.argument, *wanted.beside, "numpy"], tell)
         if done.code:
             raise ModelError(
                 f"pip can't install {wanted.spec} with Python {base.version_text}. It ends with:\n"
@@ -382,12 +384,14 @@ class Installable:
         name: Fit for a folder.
         argument: For pip.
         content: What stands for it in the key.
+        beside: Further requirements, for pip.
     """
 
     spec: str
     name: str
     argument: str
     content: dict[str, str]
+    beside: tuple[str, ...] = ()
 
     @property
     def is_tree(self) -> bool:
@@ -395,16 +399,21 @@ class Installable:
         return "tree" in self.content
 
 
-def installable(spec: str) -> Installable:
-    """What a source tree, an archive or a requirement stands for.
+def installable(spec: str | Sequence[str]) -> Installable:
+    """What a source tree, an archive or requirements stand for.
 
     Args:
         spec: A folder with ``pyproject.toml`` or ``setup.py``, a wheel or another archive, or one
-            requirement with a version or an address.
+            requirement with a version or an address. Or several requirements in a list, of which
+            only the first needs those.
 
     Raises:
         ModelError: It is none of them, or can't be read.
     """
+    if not isinstance(spec, str):
+        first, beside = installable(spec[0]), tuple(spec[1:])
+        content = {**first.content, **({"beside": "\n".join(beside)} if beside else {})}
+        return replace(first, spec=", ".join(spec), content=content, beside=beside)
     path = user_path(spec)
     is_archive = spec.endswith(_ARCHIVES) and "@" not in spec
     try:

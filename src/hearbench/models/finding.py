@@ -5,21 +5,25 @@ path/to/model.py        a file
 pkg.module:attribute    an object in a module or file, which has the three functions
 hf:ORG/NAME             a transformers checkpoint on the Hugging Face hub, or its folder
 onnx:FILE               an ONNX file with a TOML file beside it, or that TOML file
+net:pkg.module:make     a network that a function or class makes, described by options
+dasheng-base            a published model of the zoo, which stands for one of the others
 """
 
 from __future__ import annotations
 
-import functools
 import importlib
+import importlib.util
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from hearbench.errors import ModelError
+from hearbench.models import zoo
 from hearbench.models.hub import resolve
+from hearbench.models.options import OptionValue
 from hearbench.models.source import SourceScope, call_traceback, import_path, model_code
 from hearbench.worker.importing import (
     API_FUNCTIONS,
@@ -36,7 +40,10 @@ __all__ = [
     "find_model",
     "import_error",
     "lacks_api",
+    "name_model",
     "parse_name",
+    "published",
+    "weights_path",
 ]
 
 CHECKPOINTS = "hearbench.worker.checkpoints"
@@ -55,13 +62,20 @@ class NamedModel:
         spec: The name, as the user gave it.
         target: The module or file, and the object in it.
         name: Fit for a folder.
-        weights: What the name itself says that the model loads, if it does.
+        weights: What the model loads, where the name or the user says so.
+        recipe: The published model that the name stands for, if it does.
     """
 
     spec: str
     target: Target
     name: str
     weights: Path | None = None
+    recipe: zoo.Recipe | None = None
+
+    @property
+    def options(self) -> Mapping[str, OptionValue]:
+        """Options that the name itself stands for."""
+        return {} if self.recipe is None else self.recipe.options
 
     @property
     def is_own(self) -> bool:
@@ -90,8 +104,48 @@ class FoundModel:
     scope: SourceScope
 
 
+def name_model(spec: str, weights: str | Path | None = None) -> NamedModel:
+    """What a model's name and its weights stand for.
+
+    Raises:
+        ModelError: There is no such file or checkpoint, there are no such weights, or the name
+            says already which they are.
+        DownloadError: Its checkpoint can't be had.
+    """
+    path = weights_path(weights)
+    recipe = published(spec)
+    if recipe is None:
+        named = parse_name(spec)
+    elif not recipe.spec:
+        raise ModelError(f"{recipe.name} can't be run by its name: {recipe.needs}.")
+    else:
+        if recipe.weights_file and path is None:
+            raise ModelError(
+                f"{recipe.name} needs its weights: download the file and name it with --weights."
+            )
+        is_copy = path is not None and recipe.is_checkpoint
+        named = parse_name(f"hf:{path}" if is_copy else recipe.loads)
+        named = replace(named, spec=recipe.name, name=recipe.name, recipe=recipe)
+        if is_copy:
+            return named
+    if path is None:
+        return named
+    if named.weights is not None:
+        raise ModelError(f"{spec} names its weights itself; leave {weights} out.")
+    return replace(named, weights=path)
+
+
+def published(spec: str) -> zoo.Recipe | None:
+    """The published model of a name; None if it is none, or something here has the same name."""
+    if ":" in spec or "/" in spec or user_path(spec).exists():
+        return None
+    if spec.isidentifier() and importlib.util.find_spec(spec) is not None:
+        return None
+    return zoo.find(spec)
+
+
 def parse_name(spec: str) -> NamedModel:
-    """What a model's name stands for.
+    """What the name of a module, file or checkpoint stands for.
 
     Raises:
         ModelError: There is no such file or checkpoint.
@@ -133,12 +187,11 @@ def find_model(named: NamedModel, begin: Mapping[str, Any] | None = None) -> Fou
         return import_error(named, missing, call_traceback(error))
 
     with model_code(scope, failure):
-        api = module = _module(target, scope)
-        if target.attribute:
-            try:
-                api = functools.reduce(getattr, target.attribute.split("."), module)
-            except AttributeError as error:
-                raise _no_attribute(named, str(error)) from error
+        module = _module(target, scope)
+        try:
+            api = target.api(module)
+        except AttributeError as error:
+            raise _no_attribute(named, str(error)) from error
         missing = missing_functions(api)
         if missing:
             below = submodules_with(module, API_FUNCTIONS) if api is module else []
@@ -170,9 +223,14 @@ def import_error(named: NamedModel, missing: str | None, text: str) -> ModelErro
     if not target.is_file and missing and f"{target.place}.".startswith(f"{missing}."):
         return ModelError(
             f"There is no module named {missing!r} here. Install the model's package into "
-            "this environment, or give the path of its .py file."
+            f"this environment, or give the path of its .py file.{_near(target.place)}"
         )
     return ModelError(f"{named.spec} fails on import:\n{text}")
+
+
+def _near(name: str) -> str:
+    """What is said of published models with a name like one that isn't there."""
+    return "" if "." in name and "-" not in name else f" {zoo.near(name)}"
 
 
 def _no_attribute(named: NamedModel, text: str) -> ModelError:
@@ -203,7 +261,38 @@ def _onnx(text: str) -> NamedModel:
     return NamedModel(f"onnx:{text}", target, f"onnx-{_safe(path.stem)}", path.resolve())
 
 
-_SCHEMES: dict[str, Callable[[str], NamedModel]] = {"hf": _huggingface, "onnx": _onnx}
+def _network(text: str) -> NamedModel:
+    named = parse_name(text)
+    if not named.target.attribute:
+        raise ModelError(
+            f"net:{text} names no function or class that makes a network: "
+            "net:PACKAGE.MODULE:FUNCTION, or net:FILE.py:FUNCTION."
+        )
+    target = named.target._replace(is_network=True)
+    return NamedModel(f"net:{text}", target, f"net-{_safe(named.name)}")
+
+
+_SCHEMES: dict[str, Callable[[str], NamedModel]] = {
+    "hf": _huggingface,
+    "net": _network,
+    "onnx": _onnx,
+}
+
+
+def weights_path(weights: str | Path | None) -> Path | None:
+    """The whole path of weights; None where none are named.
+
+    Raises:
+        ModelError: There is no such file or folder.
+    """
+    if weights is None or str(weights) == "":
+        return None
+    path = user_path(weights)
+    if not path.exists():
+        raise ModelError(
+            f"There are no weights at {weights}: no such file or folder.", code="not_found"
+        )
+    return path.resolve()
 
 
 def _safe(text: str) -> str:

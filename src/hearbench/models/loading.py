@@ -15,10 +15,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from hearbench import worker
 from hearbench.digest import digest_file, digest_json, digest_tree, short
 from hearbench.errors import ModelError
 from hearbench.models.engine import Engine, Given, InProcess, Renewed
-from hearbench.models.finding import CHECKPOINTS, NamedModel, find_model, parse_name
+from hearbench.models.finding import (
+    CHECKPOINTS,
+    NamedModel,
+    find_model,
+    name_model,
+    weights_path,
+)
 from hearbench.models.hub import weight_files
 from hearbench.models.identity import Seen
 from hearbench.models.loaded import Interpreter, Loaded, Shown, load_error
@@ -32,6 +39,7 @@ from hearbench.models.options import (
     signature_of,
 )
 from hearbench.models.process_state import RANDOM, read_settings
+from hearbench.models.published import host_of, told_of
 from hearbench.models.rates import HIGHEST_RATE, LOWEST_RATE
 from hearbench.models.reading import Reading
 from hearbench.models.source import (
@@ -46,7 +54,7 @@ from hearbench.worker.importing import API_FUNCTIONS
 from hearbench.worker.signature import parameters_of
 from hearbench.worker.values import kind_of, notes_of
 from hearbench.worker.weights import weight_count
-from hearbench.workspace import Workspace, user_path
+from hearbench.workspace import Workspace
 
 __all__ = ["load_model"]
 
@@ -98,30 +106,38 @@ def load_model(
     if not isinstance(spec, str | Path):
         if interpreter is not None:
             raise ModelError("An object runs in the process that made it, and in no other.")
-        return _load_object(spec, _weights_path(weights), options, workspace, name)
+        return _load_object(spec, weights_path(weights), options, workspace, name)
     if name is not None:
         options["name"] = name
-    named = parse_name(str(spec))
-    weights_path = _weights_path(weights)
-    if named.weights is not None:
-        if weights_path is not None:
-            raise ModelError(f"{spec} names its weights itself; leave {weights} out.")
-        weights_path = named.weights
+    with told_of(str(spec)):
+        return _load_named(str(spec), weights, workspace, interpreter, options)
+
+
+def _load_named(
+    spec: str,
+    weights: str | Path | None,
+    workspace: Workspace,
+    interpreter: Interpreter | None,
+    given: Mapping[str, OptionValue],
+) -> Model:
+    named = name_model(spec, weights)
+    interpreter = host_of(named.recipe, workspace, interpreter)
+    options = {**named.options, **given}
     begin: dict[str, Any] = {}
 
     def load(*, again: bool = False) -> Loaded:
         from hearbench.models.isolation import load_there
 
         if interpreter is not None:
-            return load_there(named, weights_path, options, workspace, interpreter)
+            return load_there(named, named.weights, options, workspace, interpreter)
         try:
-            return _load_here(named, weights_path, options, workspace, begin)
+            return _load_here(named, named.weights, options, workspace, begin)
         except ModelError:
             if not again:
                 raise
         # Some code runs only once in a process, as it registers something in a library.
         here = Interpreter(Path(sys.executable))
-        return load_there(named, weights_path, options, workspace, here)
+        return load_there(named, named.weights, options, workspace, here)
 
     if interpreter is None:
         import torch  # noqa: F401 - before the model does it, so that its settings can be put back
@@ -129,7 +145,7 @@ def load_model(
         begin.update((name, value) for name, value in read_settings().items() if name in RANDOM)
     loaded = load()
     try:
-        return _described(named, weights_path, loaded, load)
+        return _described(named, named.weights, loaded, load)
     except ModelError:
         loaded.engine.close()
         raise
@@ -292,7 +308,9 @@ def _read(loaded: object, name: str) -> object:
 
 def _described(named: NamedModel, weights: Path | None, loaded: Loaded, load: _Load) -> Model:
     options = loaded.options
-    name = _folder_name(named.name, options)
+    # What the name stands for already needn't be told.
+    told = {key: value for key, value in options.items() if named.options.get(key) != value}
+    name = _folder_name(named.name, told)
     weights_digest = _weights_digest(named.target.place, weights, options)
     # What is named by its place counts by its content.
     places = named_places(options)
@@ -301,13 +319,15 @@ def _described(named: NamedModel, weights: Path | None, loaded: Loaded, load: _L
     expected = loaded.source_digest, weights_digest
     again = functools.partial(_load_again, load, named, weights, options, expected, seen)
     identity: dict[str, object] = {
-        "name": _folder_name(named.name, plain),
+        "name": _folder_name(named.name, {k: v for k, v in told.items() if k in plain}),
         "options": plain,
         "files": named_files(options),
         "weights": weights_digest,
         "source": loaded.source_digest,
         **seen.identity(),
     }
+    if named.target.is_network:
+        identity["network"] = digest_file(Path(worker.__file__).with_name("network.py"))
     if loaded.environment:
         identity["environment"] = dict(loaded.environment)
     return Model(
@@ -326,17 +346,6 @@ def _described(named: NamedModel, weights: Path | None, loaded: Loaded, load: _L
         engine=Renewed(loaded.engine, again),
         seen=seen,
     )
-
-
-def _weights_path(weights: str | Path | None) -> Path | None:
-    if weights is None or str(weights) == "":
-        return None
-    path = user_path(weights)
-    if not path.exists():
-        raise ModelError(
-            f"There are no weights at {weights}: no such file or folder.", code="not_found"
-        )
-    return path.resolve()
 
 
 def _weights_digest(

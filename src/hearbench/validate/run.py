@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hearbench.errors import HearError, ModelError, UnknownNameError
-from hearbench.models.finding import parse_name
+from hearbench.errors import HearError, UnknownNameError
+from hearbench.models.finding import name_model
 from hearbench.models.loaded import Interpreter
 from hearbench.models.options import OptionValue
+from hearbench.models.published import host_of, told_of
 from hearbench.registry import did_you_mean
 from hearbench.validate import (
     behaviour,
@@ -37,7 +38,7 @@ from hearbench.validate.model_process import (
 from hearbench.validate.order import CallOrderError, OrderFault
 from hearbench.validate.remedies import remedy_for
 from hearbench.validate.report import CheckResult, Finding, ModelFacts, Report, error, skipped
-from hearbench.workspace import Workspace, user_path
+from hearbench.workspace import Workspace
 
 __all__ = ["CHECKS", "Stopped", "validate_model"]
 
@@ -163,12 +164,9 @@ def validate_model(
     """
     workspace = workspace or Workspace.from_environment()
     rules = _chosen(only, skip)
-    named = parse_name(str(spec))
-    path = _weights_path(weights)
-    if named.weights is not None:
-        if path is not None:
-            raise ModelError(f"{spec} names its weights itself; leave {weights} out.")
-        path = named.weights
+    with told_of(str(spec)):
+        named = name_model(str(spec), weights)
+        interpreter = host_of(named.recipe, workspace, interpreter)
     interpreter = interpreter or Interpreter(Path(sys.executable))
     begin = time.perf_counter()
     checks: list[CheckResult] = []
@@ -182,7 +180,8 @@ def validate_model(
             seconds=time.perf_counter() - begin,
         )
 
-    subject = Subject(named, path, dict(options), interpreter, workspace)
+    given = {**named.options, **options}
+    subject = Subject(named, named.weights, given, interpreter, workspace)
     stage = workspace.progress.stage(f"validating {spec}", total=len(rules))
     with ModelProcess(subject) as process, stage as update:
         context = Context(process, quick=quick, finds_order=ORDER not in (skip or ()))
@@ -316,14 +315,3 @@ def _facts(context: Context) -> ModelFacts:
         peak_memory_of=peak_of,
         versions=dict(loaded.versions) if loaded else {},
     )
-
-
-def _weights_path(weights: str | Path | None) -> Path | None:
-    if weights is None or str(weights) == "":
-        return None
-    path = user_path(weights)
-    if not path.exists():
-        raise ModelError(
-            f"There are no weights at {weights}: no such file or folder.", code="not_found"
-        )
-    return path.resolve()

@@ -33,11 +33,24 @@ class Target(NamedTuple):
         place: An import name, or the path of a file.
         is_file: Whether it is a file, not a module.
         attribute: Name of an object within the module that has the functions, or "".
+        is_network: Whether the object is a function that makes a network without the functions.
     """
 
     place: str
     is_file: bool
     attribute: str
+    is_network: bool = False
+
+    def api(self, module: ModuleType) -> Any:
+        """The object with the functions of the API that is meant, in the imported module."""
+        if not self.attribute:
+            return module
+        found = functools.reduce(getattr, self.attribute.split("."), module)
+        if not self.is_network:
+            return found
+        from .network import NetworkApi  # brings torch along
+
+        return NetworkApi(found)
 
 
 def import_target(target: Target) -> tuple[ModuleType, Any]:
@@ -64,9 +77,7 @@ def import_target(target: Target) -> tuple[ModuleType, Any]:
         spec.loader.exec_module(module)
     else:
         module = importlib.import_module(target.place)
-    if not target.attribute:
-        return module, module
-    return module, functools.reduce(getattr, target.attribute.split("."), module)
+    return module, target.api(module)
 
 
 def missing_functions(api: Any) -> list[str]:

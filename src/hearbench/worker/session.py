@@ -78,9 +78,11 @@ class Session:
         self.watch.guard(folders, allowed)
         return {}
 
-    def import_model(self, place: str, is_file: bool, attribute: str) -> dict[str, Any]:
+    def import_model(
+        self, place: str, is_file: bool, attribute: str, is_network: bool
+    ) -> dict[str, Any]:
         """Imports a module and looks for the API in it."""
-        self._target = Target(place, is_file, attribute)
+        self._target = Target(place, is_file, attribute, is_network)
         self._loaded = self._backend = None
         self._has_returned = False
         before = random_digests()

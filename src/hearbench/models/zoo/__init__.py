@@ -88,6 +88,7 @@ class Recipe(Record):
         options: Options that it is loaded with.
         fetches: Address of what it downloads when it is loaded first.
         size_mb: Size of that download.
+        weights_file: Whether it downloads nothing itself: users do, and name the file.
         sample_rate: In Hz.
         input: What the network takes.
         output: Which of its outputs are the embeddings.
@@ -121,6 +122,7 @@ class Recipe(Record):
     options: dict[str, OptionValue] = Field(default_factory=dict)
     fetches: str = ""
     size_mb: Annotated[float, Field(gt=0)] | None = None
+    weights_file: Annotated[bool, Strict()] = False
     sample_rate: Count
     input: Text
     output: Text
@@ -141,8 +143,10 @@ class Recipe(Record):
             wrong.append(f"{self.name!r} could be the import name of a module")
         if bool(self.spec) == bool(self.needs):
             wrong.append("either spec says what is loaded, or needs why nothing is")
-        if self.revision and not self.spec.startswith("hf:"):
+        if self.revision and not self.is_checkpoint:
             wrong.append("revision belongs to hf:; a git address in requirements has its own")
+        if self.weights_file and not self.fetches:
+            wrong.append("weights_file needs fetches, the address of the file")
         if self.python and not self.requirements:
             wrong.append("python belongs to requirements")
         if wrong:
@@ -155,6 +159,11 @@ class Recipe(Record):
         return bool(self.requirements)
 
     @property
+    def is_checkpoint(self) -> bool:
+        """Whether it is a checkpoint of transformers on the Hugging Face hub."""
+        return self.spec.startswith("hf:")
+
+    @property
     def loads(self) -> str:
         """What is loaded, with its revision: another form that `hearbench.load_model` takes."""
         return f"{self.spec}@{self.revision}" if self.revision else self.spec
@@ -162,8 +171,8 @@ class Recipe(Record):
     @property
     def source(self) -> str:
         """Where its weights are fetched from, and how much is fetched, in a few words."""
-        org_name = self.spec.removeprefix("hf:")
-        place = f"huggingface.co/{org_name}" if org_name != self.spec else self.fetches
+        on_hub = f"huggingface.co/{self.spec.removeprefix('hf:')}"
+        place = on_hub if self.is_checkpoint else self.fetches
         size = "" if self.size_mb is None else f" ({self.size_mb:g} MB)"
         return f"{place}{size}" if place else ""
 
@@ -218,11 +227,11 @@ def get(name: str) -> Recipe:
 
 
 def near(name: str) -> str:
-    """A sentence that proposes names like one that isn't there."""
+    """A sentence that proposes names like one that isn't there, or says where all are shown."""
     proposal = did_you_mean(name, [recipe.name for recipe in _all().values()])
     # All names would fill the screen.
     if proposal.startswith("Known: "):
-        return "`hearbench list models` shows those that are known."
+        return "`hearbench list models` shows the published models that are known by name."
     return proposal
 
 
