@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import venv
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import numpy as np
@@ -18,6 +20,7 @@ from helpers_zoo import FAMILY, put_into_zoo, written
 import hearbench
 from hearbench.errors import DownloadError, HearError, ModelError
 from hearbench.models import published
+from hearbench.models.finding import published as find_published
 from hearbench.models.loaded import Interpreter
 from hearbench.workspace import Workspace
 
@@ -106,14 +109,14 @@ def test_a_network_of_a_package_in_its_environment(
     assert other.timestamps(clicks())[0][0, 10].tolist() == [3, 6, 9]
     # The user's own interpreter is taken as it is.
     n_asked = len(asked)
-    own = Interpreter(asked and Path(sys.prefix) / "bin" / "python3")
+    own = Interpreter(Path(sys.prefix) / "bin" / "python3")
     with pytest.raises(ModelError, match="no module named 'chirp' here"):
         hearbench.load_model("chirp-large", weights, workspace=workspace, interpreter=own)
     assert len(asked) == n_asked
 
 
 def test_limits_hold_in_its_environment(other_python: Path, workspace: Workspace) -> None:
-    recipe = published.published("dasheng-base")
+    recipe = find_published("dasheng-base")
     assert recipe is not None
     asked = Interpreter(Path(sys.executable), timeout_s=7, memory_gb=2)
     assert published.host_of(recipe, workspace, asked) == asked
@@ -148,7 +151,12 @@ def test_no_network_runs_without_its_weights(
 
 def test_a_network_in_a_file(tmp_path: Path, workspace: Workspace) -> None:
     (tmp_path / "nets.py").write_text(NETS)
-    facts = {"sample_rate": "32000", "output": "frames", "hop_ms": "10", "first_ms": "5"}
+    facts: dict[str, Any] = {
+        "sample_rate": "32000",
+        "output": "frames",
+        "hop_ms": "10",
+        "first_ms": "5",
+    }
     model = hearbench.load_model(f"net:{tmp_path}/nets.py:Large", workspace=workspace, **facts)
     assert model.name.startswith("net-nets.Large-first_ms=5.0-hop_ms=10.0-output=frames")
     assert model.timestamps(clicks())[0][0, 10].tolist() == [1, 1, 1]
@@ -165,8 +173,7 @@ def test_a_network_in_a_file(tmp_path: Path, workspace: Workspace) -> None:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    import transformers
-
+    transformers: Any = importlib.import_module("transformers")
     torch.manual_seed(3)
     config = transformers.Wav2Vec2Config(**SMALL, conv_dim=[16] * 7, num_conv_pos_embeddings=16)
     transformers.Wav2Vec2Model(config).save_pretrained(tmp_path / "copy")
@@ -226,15 +233,15 @@ def test_what_is_here_comes_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
 ) -> None:
     put_into_zoo(monkeypatch, written(tmp_path, FAMILY.replace("chirp-small", "chirping")))
-    assert published.published("chirping") is not None
-    assert published.published("Chirping.py") is None
-    assert published.published("./chirping") is None
+    assert find_published("chirping") is not None
+    assert find_published("Chirping.py") is None
+    assert find_published("./chirping") is None
     (tmp_path / "chirping.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    assert published.published("chirping") is None
+    assert find_published("chirping") is None
     monkeypatch.chdir(tmp_path)
     (tmp_path / "chirp-large").touch()
-    assert published.published("chirp-large") is None
+    assert find_published("chirp-large") is None
 
 
 def test_names_like_it_are_proposed(

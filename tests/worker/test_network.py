@@ -31,7 +31,7 @@ class Frames(torch.nn.Module):
         assert audio.ndim == 2
         self.lengths.append(audio.shape[1])
         count = audio.shape[1] // HOP
-        peaks = audio[:, : count * HOP].unflatten(1, (count, HOP)).amax(2)
+        peaks = audio[:, : count * HOP].reshape(-1, count, HOP).amax(2)
         found = peaks[:, :, None] * self.factor  # clip, time, number
         if self.form == "keys":
             return {"states": [None, (found,)], "pooled": found.amax(1)}

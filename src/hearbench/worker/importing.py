@@ -45,7 +45,7 @@ class Target(NamedTuple):
         """The object with the functions of the API that is meant, in the imported module."""
         if not self.attribute:
             return module
-        found = functools.reduce(getattr, self.attribute.split("."), module)
+        found: Any = functools.reduce(getattr, self.attribute.split("."), module)
         if not self.is_network:
             return found
         from .network import NetworkApi  # brings torch along

@@ -109,8 +109,9 @@ class NetworkApi:
         ]
         path = inspect.Parameter("model_file_path", _EITHER, default="", annotation=str)
         rest = inspect.Parameter("arguments", inspect.Parameter.VAR_KEYWORD)
-        self.load_model: Any = functools.partial(self._load)
-        self.load_model.__signature__ = inspect.Signature([path, *keywords, rest])
+        load: Any = functools.partial(self._load)
+        load.__signature__ = inspect.Signature([path, *keywords, rest])
+        self.load_model: Callable[..., Network] = load
 
     def _load(self, model_file_path: str = "", **options: Any) -> Network:
         names = {item.name for item in dataclasses.fields(Facts)}
@@ -209,7 +210,7 @@ class Network(torch.nn.Module):
 
     def _parts(self, audio: torch.Tensor) -> list[torch.Tensor]:
         longest = int(self.facts.longest_s * self.facts.sample_rate)
-        return list(audio.split(longest, 1)) if longest else [audio]
+        return list(torch.split(audio, longest, 1)) if longest else [audio]
 
     def _answer(self, audio: torch.Tensor) -> Any:
         missing = self.facts.samples(self.facts.shortest_ms) - audio.shape[1]
@@ -225,7 +226,7 @@ class Network(torch.nn.Module):
         starts = (centres_ms * self.facts.sample_rate / 1000).round().long().to(audio.device)
         block = max(1, int(_BLOCK_S * self.facts.sample_rate) // (size * len(audio)))
         found = []
-        for some in starts.split(block):
+        for some in torch.split(starts, block):
             frames = self.encoded(windows[:, some].flatten(0, 1)).mean(1)
             found.append(frames.view(len(audio), len(some), -1))
         return torch.cat(found, 1)
@@ -300,7 +301,8 @@ def _arranged(found: torch.Tensor, facts: Facts) -> torch.Tensor:
                     "each at several times. Look at the options rows and skip."
                 )
             sizes = {"time": count, "frequency": facts.rows}
-            found = found.unflatten(place, [sizes[kind] for kind in axis.split("*")])
+            grid = [sizes[kind] for kind in axis.split("*")]
+            found = found.reshape(*found.shape[:place], *grid, *found.shape[place + 1 :])
             axes[place : place + 1] = axis.split("*")
             break
     for place in reversed([i for i, axis in enumerate(axes) if axis == "one"]):
