@@ -43,7 +43,7 @@ def large(scale=1.0):
 NETWORK = FAMILY.replace(
     'output = "0"\n',
     'output = "frames"\nweights_file = true\n'
-    'options = { sample_rate = 32000, output = "frames", hop_ms = 10, first_ms = 5, scale = 2 }\n',
+    'hop_ms = 10\nfirst_ms = 5\noptions = { output = "frames", scale = 2 }\n',
 )
 
 

@@ -53,6 +53,10 @@ class Frames(torch.nn.Module):
     def extract(self, audio: torch.Tensor) -> Any:
         return self(audio)
 
+    def mixed(self, audio: torch.Tensor, lengths: torch.Tensor) -> Any:
+        assert lengths.tolist() == [audio.shape[1]] * len(audio)
+        return self(audio / audio.abs().max())
+
 
 def loaded(form: str = "tensor", path: str = "", **facts: Any) -> Network:
     network: Network = NetworkApi(Frames).load_model(path, form=form, **facts)
@@ -116,6 +120,16 @@ def test_frames_can_be_windows() -> None:
     assert model.scenes(impulse(210)).tolist() == [[1, 2]]
 
 
+def test_clips_that_must_not_be_mixed_go_through_alone() -> None:
+    audio = torch.cat([impulse(100), impulse(200) * 4])
+    together, alone = (
+        loaded(call="mixed", lengths=True, hop_ms=10.0, alone=alone) for alone in (False, True)
+    )
+    assert together.scenes(audio)[0, 0] == pytest.approx(0.25 / 50)
+    assert alone.scenes(audio)[:, 0].tolist() == pytest.approx([1 / 50, 1 / 50])
+    assert alone.frames(audio)[0].shape == (2, 50, 2)
+
+
 def test_long_audio_goes_through_in_parts() -> None:
     whole, parts = loaded(hop_ms=10.0), loaded(hop_ms=10.0, longest_s=0.2, shortest_ms=100.0)
     audio = torch.rand(2, 7000, generator=torch.Generator().manual_seed(1))
@@ -140,6 +154,30 @@ def test_weights_of_a_file(tmp_path: Path) -> None:
         torch.save(content, tmp_path / "weights.pt")
         model = loaded(path=str(tmp_path / "weights.pt"), hop_ms=10.0)
         assert model.frames(impulse(0))[0][0, 0].tolist() == [3, 4]
+
+
+def at_a_rate(sample_rate: int) -> Frames:
+    made = Frames()
+    made.rate = sample_rate  # type: ignore[assignment]
+    return made
+
+
+def test_the_function_may_want_the_rate() -> None:
+    assert NetworkApi(at_a_rate).load_model(sample_rate=22050).network.rate == 22050
+
+
+def from_file(path: str, form: str) -> Frames:
+    made = Frames(form)
+    made.load_state_dict(torch.load(path))
+    return made
+
+
+def test_weights_that_the_function_reads(tmp_path: Path) -> None:
+    torch.save({"factor": torch.tensor([3.0, 4.0])}, tmp_path / "weights.pt")
+    api = NetworkApi(from_file)
+    path = str(tmp_path / "weights.pt")
+    model = api.load_model(path, weights_as="path", form="tensor", hop_ms=10.0)
+    assert model.frames(impulse(0))[0][0, 0].tolist() == [3, 4]
 
 
 def test_options_reach_the_function() -> None:

@@ -75,7 +75,7 @@ class NamedModel:
     @property
     def options(self) -> Mapping[str, OptionValue]:
         """Options that the name itself stands for."""
-        return {} if self.recipe is None else self.recipe.options
+        return {} if self.recipe is None else self.recipe.all_options
 
     @property
     def is_own(self) -> bool:

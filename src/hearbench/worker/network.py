@@ -36,6 +36,8 @@ class Facts:
             empty where it is the network itself.
         call: Method of it that takes audio; empty for the network's own call.
         channels: Whether audio has an axis of channels: (clips, 1, samples).
+        lengths: Whether the numbers of samples, (clips,), come as a second argument.
+        alone: Whether each clip goes through by itself, as the network mixes those of a batch.
         output: Which part of what comes out is the embedding of frames: keys, attributes and
             indices with dots between, as ``hidden_states.6``; empty where it is a tensor.
         axes: What each axis of it holds: ``clip``, ``time``, ``number`` (the embedding),
@@ -51,12 +53,16 @@ class Facts:
             each of which goes through alone.
         shortest_ms: Shorter audio is continued with silence.
         longest_s: Longer audio goes through in parts of this length; 0 for any length.
+        weights_as: Argument of the function that takes the path of weights; empty where they are
+            a state dict of the network.
     """
 
     sample_rate: int = 16000
     part: str = ""
     call: str = ""
     channels: bool = False
+    lengths: bool = False
+    alone: bool = False
     output: str = ""
     axes: str = "clip time number"
     rows: int = 0
@@ -67,6 +73,7 @@ class Facts:
     window_ms: float = 0.0
     shortest_ms: float = 0.0
     longest_s: float = 0.0
+    weights_as: str = ""
 
     def __post_init__(self) -> None:
         axes = self.axes.split()
@@ -97,7 +104,8 @@ class NetworkApi:
     """The three functions of the HEAR API around a function that makes a network.
 
     Args:
-        make: The function, or the network's class. What isn't one of `Facts` goes to it.
+        make: The function, or the network's class. What isn't one of `Facts` goes to it, and the
+            sample rate where it has a parameter of that name.
     """
 
     def __init__(self, make: Callable[..., Any]) -> None:
@@ -117,6 +125,10 @@ class NetworkApi:
         names = {item.name for item in dataclasses.fields(Facts)}
         facts = Facts(**{key: value for key, value in options.items() if key in names})
         arguments = {key: _value(one) for key, one in options.items() if key not in names}
+        if "sample_rate" in inspect.signature(self._make).parameters:
+            arguments["sample_rate"] = facts.sample_rate
+        if model_file_path and facts.weights_as:
+            arguments[facts.weights_as] = model_file_path
         made = self._make(**arguments)
         network = functools.reduce(getattr, facts.part.split("."), made) if facts.part else made
         if not isinstance(network, torch.nn.Module):
@@ -124,7 +136,7 @@ class NetworkApi:
                 f"{type(network).__module__}.{type(network).__qualname__} is no torch.nn.Module. "
                 "Name the attribute that is one by the option part."
             )
-        if model_file_path:
+        if model_file_path and not facts.weights_as:
             network.load_state_dict(_state(model_file_path))
         return Network(network.eval().requires_grad_(False), facts)
 
@@ -166,13 +178,15 @@ class Network(torch.nn.Module):
         """Embeddings of clips (n_clips, size)."""
         if not self.facts.scene_output:
             return self.encoded(audio).mean(1)
-        parts = [
-            _picked(self._answer(part), self.facts.scene_output) for part in self._parts(audio)
-        ]
-        return torch.stack(parts).mean(0)
+        answers = [self._answer(part, self.facts.scene_output) for part in self._parts(audio)]
+        return torch.stack(answers).mean(0)
 
     def frames(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings of frames that are centred within the audio, and where they are, in ms."""
+        """Embeddings of frames that are centred within the audio, and where they are, in ms.
+
+        Raises:
+            UnusableError: The times of its frames aren't known.
+        """
         facts = self.facts
         if not facts.hop_ms > 0:
             raise UnusableError(
@@ -186,9 +200,8 @@ class Network(torch.nn.Module):
             found = self._windows(audio, centres)
         else:
             found = self.encoded(audio)
-            centres = (
-                facts.first_ms + torch.arange(found.shape[1], dtype=torch.float64) * facts.hop_ms
-            )
+            frames = torch.arange(found.shape[1], dtype=torch.float64)
+            centres = facts.first_ms + frames * facts.hop_ms
             count = max(1, int((centres <= end_ms).sum()))
             found, centres = found[:, :count], centres[:count]
         if centres[-1] > end_ms:
@@ -200,7 +213,7 @@ class Network(torch.nn.Module):
         facts = self.facts
         found = []
         for part in self._parts(audio):
-            frames = _arranged(_picked(self._answer(part), facts.output), facts)
+            frames = _arranged(self._answer(part, facts.output), facts)
             continued = part.shape[1] < facts.samples(facts.shortest_ms)
             if facts.hop_ms > 0 and (continued or facts.longest_s > 0):
                 # Those of the silence behind it aren't the audio's, nor of the next part.
@@ -212,12 +225,17 @@ class Network(torch.nn.Module):
         longest = int(self.facts.longest_s * self.facts.sample_rate)
         return list(torch.split(audio, longest, 1)) if longest else [audio]
 
-    def _answer(self, audio: torch.Tensor) -> Any:
+    def _answer(self, audio: torch.Tensor, output: str) -> torch.Tensor:
+        """A part of what the network makes of audio."""
+        if self.facts.alone and len(audio) > 1:
+            place = self.facts.axes.split().index("clip") if output == self.facts.output else 0
+            return torch.cat([self._answer(clip, output) for clip in torch.split(audio, 1)], place)
         missing = self.facts.samples(self.facts.shortest_ms) - audio.shape[1]
         audio = torch.nn.functional.pad(audio, (0, max(0, missing)))
-        if self.facts.channels:
-            audio = audio[:, None]
-        return getattr(self.network, self.facts.call or "__call__")(audio)
+        given = [audio[:, None] if self.facts.channels else audio]
+        if self.facts.lengths:
+            given.append(torch.full(audio.shape[:1], audio.shape[1], device=audio.device))
+        return _picked(getattr(self.network, self.facts.call or "__call__")(*given), output)
 
     def _windows(self, audio: torch.Tensor, centres_ms: torch.Tensor) -> torch.Tensor:
         size = self.facts.samples(self.facts.window_ms)

@@ -169,6 +169,15 @@ class Recipe(Record):
         return f"{self.spec}@{self.revision}" if self.revision else self.spec
 
     @property
+    def all_options(self) -> dict[str, OptionValue]:
+        """Options that it is loaded with, among them the facts that a network is described by."""
+        if not self.spec.startswith("net:"):
+            return self.options
+        times = {"hop_ms": self.hop_ms, "first_ms": self.first_ms}
+        known = {key: value for key, value in times.items() if value is not None}
+        return {"sample_rate": self.sample_rate, **known, **self.options}
+
+    @property
     def source(self) -> str:
         """Where its weights are fetched from, and how much is fetched, in a few words."""
         on_hub = f"huggingface.co/{self.spec.removeprefix('hf:')}"
