@@ -60,7 +60,7 @@ LAYERS = (
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 # What loads and calls models, of which no baseline knows anything.
 MACHINERY = {
-    *("engine", "finding", "given", "loaded", "loading", "options"),
+    *("engine", "finding", "given", "loaded", "loading", "published", "options"),
     *("model", "ref", "source"),
     *("fingerprint", "identity", "reading"),
     *(

@@ -118,3 +118,13 @@ def test_what_pip_must_not_get_is_refused(
     (tmp_path / "model.py").write_text("")
     with pytest.raises(ModelError, match=message):
         installable(spec)
+
+
+def test_several_requirements() -> None:
+    one, two = installable(["hk-model==1.0"]), installable(["hk-model==1.0", "einops", "b<2"])
+    assert one.content == installable("hk-model==1.0").content
+    assert (two.name, two.argument, two.beside) == ("hk-model", "hk-model==1.0", ("einops", "b<2"))
+    assert two.spec == "hk-model==1.0, einops, b<2"
+    assert two.content != one.content
+    with pytest.raises(ModelError, match="no requirement of pip"):
+        installable(["einops", "hk-model==1.0"])
