@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hearbench.embeddings.batches import Shard
 from hearbench.embeddings.manifest import Manifest, ModelRecord, ShardRecord, TaskRecord
-from hearbench.embeddings.shards import ShardStats, write_shard
+from hearbench.embeddings.shards import write_shard
 from hearbench.embeddings.store import EmbeddingStore, read_manifest
 from hearbench.tasks.clips import Event
 from hearbench.tasks.spec import TaskMetadata
@@ -100,7 +100,8 @@ def make_store(folder: Path, spec: StoreSpec, size: int, *, seed: int = 0) -> Em
                     x,
                     np.tile(times, len(clips)) if event else None,
                     (spec.clip_frames,) * len(clips) if event else None,
-                    ShardStats(audio_s=0.0, seconds=0.0),
+                    audio_s=0.0,
+                    seconds=0.0,
                 )
             )
         splits[split] = files

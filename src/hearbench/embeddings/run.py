@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ from hearbench.embeddings.batches import (
 )
 from hearbench.embeddings.gpu_meter import GpuMeter
 from hearbench.embeddings.manifest import Dtype, ShardRecord
-from hearbench.embeddings.shards import ShardStats, finished_records, write_shard
+from hearbench.embeddings.shards import finished_records, write_shard
 from hearbench.errors import EmbeddingError, ModelError
 from hearbench.models.model import Model
 from hearbench.progress import Update
@@ -145,7 +146,7 @@ class Run:
 
     def _finished_rows(
         self, pending: list[Shard], update: Update
-    ) -> Iterator[tuple[Shard, _Rows, ShardStats]]:
+    ) -> Iterator[tuple[Shard, _Rows, dict[str, Any]]]:
         clips = before = self.total - sum(len(shard.clips) for shard in pending)
         audio_s = 0.0
         begun = shard_begun = time.perf_counter()
@@ -169,19 +170,20 @@ class Run:
                 pace = _pace(clips - before, self.total - clips, audio_s, now - begun)
                 update(clips, text=pace)
 
-    def _stats(self, rows: _Rows, seconds: float, meter: GpuMeter) -> ShardStats:
+    def _stats(self, rows: _Rows, seconds: float, meter: GpuMeter) -> dict[str, Any]:
+        """How a shard was computed, as fields of its record."""
         memory = self.model.engine.memory()
-        return ShardStats(
-            audio_s=rows.audio_s,
-            seconds=seconds,
-            reduced_batch=rows.reduced_batch,
-            enlarged_batch=rows.most_at_once if rows.most_at_once > self.reference else None,
-            device_utilisation=meter.take(),
-            device=self.model.device,
-            peak_memory_mb=memory.resident_mb,
-            peak_device_memory_mb=memory.device_mb,
-            later_files=self.model.later_files(self.task.kind),
-        )
+        return {
+            "audio_s": rows.audio_s,
+            "seconds": seconds,
+            "reduced_batch": rows.reduced_batch,
+            "enlarged_batch": rows.most_at_once if rows.most_at_once > self.reference else None,
+            "device_utilisation": meter.take(),
+            "device": self.model.device,
+            "peak_memory_mb": memory.resident_mb,
+            "peak_device_memory_mb": memory.device_mb,
+            "later_files": self.model.later_files(self.task.kind),
+        }
 
     def _embed(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> None:
         if self.compared or len(batch.clips) <= self.reference:
@@ -321,7 +323,7 @@ class Run:
         others = f" (and {len(batch.clips) - 1} clips after it)" if len(batch.clips) > 1 else ""
         return f"{self.task.name}, {batch.shard.split}/{batch.clips[0]}{others}"
 
-    def _write(self, shard: Shard, rows: _Rows, stats: ShardStats) -> ShardRecord:
+    def _write(self, shard: Shard, rows: _Rows, stats: dict[str, Any]) -> ShardRecord:
         try:
             return write_shard(
                 self.folder,
@@ -329,7 +331,7 @@ class Run:
                 np.concatenate(rows.embeddings),
                 np.concatenate(rows.timestamps) if rows.timestamps else None,
                 tuple(rows.frames) if rows.timestamps else None,
-                stats,
+                **stats,
             )
         except OSError as error:
             raise EmbeddingError(

@@ -7,12 +7,11 @@ another has recorded by something else.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,22 +25,7 @@ from hearbench.models.identity import changed_files as changed_later
 from hearbench.tasks.inventory import changed_files, tell_damaged
 from hearbench.workspace import Workspace
 
-__all__ = ["ShardStats", "damaged_files", "finished_records", "record_path", "write_shard"]
-
-
-@dataclass(frozen=True)
-class ShardStats:
-    """How a shard was computed; attributes as of `ShardRecord`."""
-
-    audio_s: float
-    seconds: float
-    reduced_batch: int | None = None
-    enlarged_batch: int | None = None
-    device_utilisation: float | None = None
-    device: str | None = None
-    peak_memory_mb: float | None = None
-    peak_device_memory_mb: float | None = None
-    later_files: dict[str, str] = field(default_factory=dict)
+__all__ = ["damaged_files", "finished_records", "record_path", "write_shard"]
 
 
 def record_path(folder: Path, shard: Shard) -> Path:
@@ -55,7 +39,7 @@ def write_shard(
     embeddings: npt.NDArray[np.floating],
     timestamps: npt.NDArray[np.float32] | None,
     frames: tuple[int, ...] | None,
-    stats: ShardStats,
+    **stats: Any,
 ) -> ShardRecord:
     """Writes a shard's arrays, then its record.
 
@@ -64,6 +48,7 @@ def write_shard(
         embeddings: (n_clips, size) or (sum of frames, size).
         timestamps: Frame centres in ms, (sum of frames,), of event tasks.
         frames: Per clip, of event tasks.
+        **stats: Fields of `ShardRecord` that say how it was computed.
     """
     record = ShardRecord(
         split=shard.split,
@@ -74,7 +59,7 @@ def write_shard(
         timestamps=None
         if timestamps is None
         else _write_array(folder, f"{shard.name}-ms", timestamps),
-        **dataclasses.asdict(stats),
+        **stats,
     )
     write_text(record_path(folder, shard), record.model_dump_json() + "\n")
     return record

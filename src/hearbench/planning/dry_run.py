@@ -23,7 +23,7 @@ from hearbench.audio.encode import write_wav16
 from hearbench.embeddings.batch_size import times_larger
 from hearbench.embeddings.batches import Shard
 from hearbench.embeddings.compute import embed
-from hearbench.embeddings.shards import ShardStats, write_shard
+from hearbench.embeddings.shards import write_shard
 from hearbench.embeddings.store import SHARDS, EmbeddingStore
 from hearbench.planning.facts import FoldSizes, TaskFacts
 from hearbench.planning.sizes import n_rows
@@ -61,7 +61,6 @@ _TEST_CELLS = 1 << 15
 _EVENT_MS = 500.0
 _FULL_SCALE = 32767
 _SEED = 0
-_NOTHING_NOTED = ShardStats(0.0, 0.0, None, None, None, "cpu", None, None, {})
 
 
 @dataclass(frozen=True)
@@ -291,7 +290,9 @@ class _Sample:
                     x.astype(embedded.manifest.dtype),
                     np.tile(centres_ms.astype(np.float32), len(files)) if event else None,
                     (rows,) * len(files) if event else None,
-                    _NOTHING_NOTED,
+                    audio_s=0.0,
+                    seconds=0.0,
+                    device="cpu",
                 )
             )
         manifest = embedded.manifest.model_copy(update={"shards": tuple(records)})
