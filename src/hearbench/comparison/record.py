@@ -103,7 +103,8 @@ class TaskResolution(Record):
         alone: Half-width of one score's interval over clips.
         paired: The smallest difference of two models on these clips that is told from none, by
             the clips alone and before any correction; NaN where the models agree on all clips.
-        detectable: The true difference that is told from none four times in five; NaN likewise.
+        detectable: The true difference that is told from none four times in five; NaN where
+            ``paired`` is.
     """
 
     alone: Number

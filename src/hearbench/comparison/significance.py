@@ -39,6 +39,8 @@ NO_DIFFERENCE = "no difference shown"
 # Widths this small, next to a score or to another width, are rounding.
 _NO_WIDTH = 1e-6
 
+_Floats = npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class RawPair:
@@ -273,9 +275,6 @@ def _notes(sample: ResampledTask) -> list[str]:
 def _protocol(sample: ResampledTask, name: str) -> str:
     found = next(model for model in sample.models if model.name == name)
     return found.first[sample.task].protocol.name
-
-
-_Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ class DistanceSummary(PartSummary):
     """One score.
 
     Attributes:
-        standard_error: Of the mean, over test clips; None where nothing is known of it.
-        interval: Of the mean, at the result's level; None likewise.
+        standard_error: Standard error of the mean over test clips; None where it isn't known.
+        interval: Interval of the mean at the result's level; None where the error isn't known.
     """
 
     maximise: bool
@@ -69,7 +69,7 @@ class DistanceResources(Record):
         created: When the result was written, UTC, ISO 8601.
         embed_s: Seconds to embed the task.
         distance_s: Seconds to measure the distances and to score.
-        split_s: Of these, per test split.
+        split_s: Seconds of these per test split.
         audio_s: Seconds of audio that were embedded, those of other splits included.
         embed_peak_memory_mb: Peak resident memory while embedding, MiB, where known.
         distance_peak_memory_mb: Peak resident memory of the process that wrote the result, MiB.
@@ -97,11 +97,11 @@ class DistanceResult(StoredRecord):
             label in common).
         distance: ``l1``, the sum of absolute differences, not normalised.
         device: Where the distances were computed.
-        versions: Of the libraries that computed.
-        level: Of the intervals.
-        seed: Of the sample of clips from which the intervals of large splits are.
+        versions: Versions of the libraries that computed.
+        level: Confidence level of the intervals.
+        seed: Seed of the sample of clips from which the intervals of large splits are.
         primary_score: The first of the scores.
-        splits: In the order of the task's folds.
+        splits: Test splits in the order of the task's folds.
         notes: What a reader of the scores should know, in sentences.
     """
 

@@ -92,8 +92,8 @@ def distance_scores(
 
     Args:
         workspace: Device, memory, and who shows progress; by default from the environment.
-        level: Of the intervals.
-        seed: Of the sample of clips from which the intervals of large splits are.
+        level: Confidence level of the intervals.
+        seed: Seed of the sample of clips from which the intervals of large splits are.
 
     Raises:
         TaskError: It is an event task.

@@ -21,6 +21,15 @@ _BYTES_PER_BATCH = 16 << 30
 # and then keeps to the batches of the reference.
 _ROUNDING = 1e-4
 
+# As the last lines of a traceback: a class, or a message of an error of a wider class.
+_CLASS = r"(?:\w+\.)*_?(?:\w*OutOfMemory\w*|\w*MemoryError|ResourceExhaustedError)\b"
+_MESSAGE = (
+    r"(?:\w+\.)*\w+: .*"
+    r"(?:out of memory|not enough memory|[Ff]ailed to allocate memory|bad_alloc|ALLOC_FAILED|"
+    r"RESOURCE_EXHAUSTED|[Cc]annot allocate memory)"
+)
+_OUT_OF_MEMORY = re.compile(rf"^(?:{_CLASS}|{_MESSAGE})", re.MULTILINE)
+
 
 def times_larger(device: str) -> int:
     """How many of the reference's batches are tried at once: one per 16 GiB of a GPU's memory.
@@ -53,16 +62,6 @@ def are_alike(one: npt.NDArray[np.floating], other: npt.NDArray[np.floating], cl
     a, b = (x.reshape(clips, -1).astype(np.float64) for x in (one, other))
     differ = np.linalg.norm(a - b, axis=1)
     return bool((differ <= _ROUNDING * np.linalg.norm(b, axis=1)).all())
-
-
-# As the last lines of a traceback: a class, or a message of an error of a wider class.
-_CLASS = r"(?:\w+\.)*_?(?:\w*OutOfMemory\w*|\w*MemoryError|ResourceExhaustedError)\b"
-_MESSAGE = (
-    r"(?:\w+\.)*\w+: .*"
-    r"(?:out of memory|not enough memory|[Ff]ailed to allocate memory|bad_alloc|ALLOC_FAILED|"
-    r"RESOURCE_EXHAUSTED|[Cc]annot allocate memory)"
-)
-_OUT_OF_MEMORY = re.compile(rf"^(?:{_CLASS}|{_MESSAGE})", re.MULTILINE)
 
 
 def ran_out_of_memory(error: BaseException) -> bool:

@@ -68,7 +68,7 @@ def differences_of_training(
     """In what a result was trained differently, in words.
 
     Args:
-        protocol: As it is applied to the task.
+        protocol: The protocol as it is applied to the task.
         precision: Precision of the matrix products.
     """
     found = []
@@ -132,7 +132,7 @@ def existing(
     None if there is none, a damaged one, or one from other inputs that is to be overwritten.
 
     Args:
-        differences: In what it was made from something else than what is wanted now.
+        differences: Says in what it was made from something else than what is wanted now.
         overwrite: Whether to replace it then.
 
     Raises:

@@ -42,7 +42,7 @@ class Embeddings:
     """Which embeddings a job needs, named so that any process can make them.
 
     Attributes:
-        digest: Of the model, called for the kind of task.
+        digest: Digest of the model for the kind of task.
         sample_rate: That of the model, in Hz.
         dtype: Type of the embeddings on disk.
     """

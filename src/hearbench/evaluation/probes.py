@@ -225,7 +225,7 @@ def _clear(folder: Path, keep: Collection[int] | None = None) -> None:
     """Makes way for a result: the old result.json first, so that no mixture looks finished.
 
     Args:
-        folder: Of the result.
+        folder: Folder of the result.
         keep: Given for a task's folder: the further seeds whose results belong to the new one.
     """
     if not folder.is_dir():

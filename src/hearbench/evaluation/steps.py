@@ -93,7 +93,7 @@ class _OnStore:
     """A step that works on one model's embeddings of one task.
 
     Attributes:
-        digest: Of the model where the evaluation was started, called for this kind of task.
+        digest: Digest of the model where the evaluation was started, for this kind of task.
         dtype: Type of the embeddings on disk.
     """
 
@@ -136,7 +136,7 @@ class EmbedShards(_OnStore):
     """Embeds some of a task's clips.
 
     Attributes:
-        names: Of the shards.
+        names: Names of the shards.
     """
 
     names: tuple[str, ...]
@@ -191,10 +191,10 @@ class TrainFold:
 
     Attributes:
         store: The folder of its embeddings, relative to the cache.
-        protocol: As JSON.
+        protocol: The protocol as JSON.
         seeds: Trained side by side.
-        precision: Of the matrix products.
-        number: Of the fold. The first one's trainings must be there before another's.
+        precision: Precision of the matrix products.
+        number: Number of the fold. The first one's trainings must be there before another's.
         points: On the first fold, positions in the grid; on others its winner is trained.
     """
 
@@ -261,7 +261,7 @@ class _Work:
 
     Attributes:
         ref: How the task is named.
-        folder: Of the store.
+        folder: Folder of the store.
         entries: The same relative to the cache, after those of models that only look the same.
     """
 

@@ -24,7 +24,6 @@ class TaskRef:
     """A task for any process.
 
     Attributes:
-        name: Of the task.
         folder: Where all processes find it; None if it comes by way of an exchange.
         content: Digest of labels and audio of a task that comes so.
         source_digest: That of the task.

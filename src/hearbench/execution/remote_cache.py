@@ -88,8 +88,8 @@ class Parcel(Record):
 
     Attributes:
         files: Relative to the entry's folder, with ``/``.
-        bytes: Of the tar.
-        sha256: Of the tar.
+        bytes: Size of the tar.
+        sha256: SHA-256 of the tar.
     """
 
     format_version: Literal[1] = 1
@@ -103,7 +103,7 @@ class UrlExchange:
     """An exchange at any place that fsspec knows.
 
     Attributes:
-        url: Of a folder, as ``s3://bucket/folder`` or ``file:///mnt/folder``.
+        url: URL of a folder, as ``s3://bucket/folder`` or ``file:///mnt/folder``.
     """
 
     url: str

@@ -63,7 +63,7 @@ class BundleReport:
         problems: Reasons why the submission can't be taken, each naming what is wrong and where.
         notes: What a maintainer should know though nothing is wrong.
         recomputed: Tasks whose scores were computed again.
-        labelled: Of these, tasks whose labels were compared with the task's own.
+        labelled: Tasks whose labels were compared with the task's own.
     """
 
     submission: Submission | None

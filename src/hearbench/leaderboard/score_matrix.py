@@ -28,7 +28,7 @@ class ScoreMatrix:
             It is made of the models that have half of the table's scores. To the others nothing
             is imputed; all is NaN where there are fewer than three models to make it of.
         best: (n_tasks,) best score of the reference; NaN where it has none.
-        lowest: (n_tasks,) lowest score of the reference; NaN likewise.
+        lowest: (n_tasks,) lowest score of the reference; NaN where it has none.
     """
 
     models: tuple[str, ...]

@@ -28,7 +28,7 @@ class Standing:
 
     Attributes:
         values: (n_models,), NaN where a model has none.
-        ranks: (n_models,), 1 for the best; equal values share the better rank. NaN likewise.
+        ranks: (n_models,), 1 for the best; equal values share the better rank; NaN without a value.
         interval: Best and worst rank (n_models,), see `rank_interval`.
         by_domain: Values (n_models,) over each domain's tasks alone.
     """
@@ -50,7 +50,7 @@ class Standings:
 
     Attributes:
         matrix: The models that are ranked and the tasks that count.
-        by_aggregate: In the order of `AGGREGATES`.
+        by_aggregate: Standings in the order of `AGGREGATES`.
     """
 
     matrix: ScoreMatrix

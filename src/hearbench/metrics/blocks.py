@@ -15,7 +15,7 @@ def blocks_of(sizes: npt.NDArray[np.integer], limit: int) -> Iterator[slice]:
 
     Args:
         sizes: (n_items,) at least 0.
-        limit: Of a run's sum; a single item that is larger is a run of its own.
+        limit: Limit of a run's sum; a single item that is larger is a run of its own.
     """
     ends = np.cumsum(sizes, dtype=np.int64)
     start = 0

@@ -200,7 +200,7 @@ class _Jackknife:
 
     Args:
         scores: Scores of all clips.
-        share: Of the clips whose rows will be added.
+        share: Share of the clips whose rows will be added.
     """
 
     def __init__(self, scores: RetrievalScores, share: float) -> None:

@@ -55,7 +55,7 @@ class PairCounts:
 
     Args:
         n_pairs: How many there will be, by which the counters' size is chosen.
-        memory_limit_bytes: Of the counters; at least a page is used.
+        memory_limit_bytes: Limit of the counters; at least a page is used.
     """
 
     def __init__(self, n_pairs: int, memory_limit_bytes: int) -> None:

@@ -89,8 +89,8 @@ class DryRun:
         clip_s: Their length in seconds.
         embedding_size: Dimensions of an embedding.
         frames_per_s: Frames per second of audio; 0 for scene embeddings.
-        peak_memory_mb: Of the process that runs the model, in MiB; None if it isn't known.
-        stacks: By the networks' shape; empty where nothing is trained.
+        peak_memory_mb: Memory of the process that runs the model, in MiB; None if unknown.
+        stacks: Times of each shape of networks; empty where nothing is trained.
         result_s: Seconds to score and write all test splits for one seed.
     """
 

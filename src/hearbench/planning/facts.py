@@ -40,6 +40,32 @@ _LABELS_IF_UNKNOWN = 50
 _EVENTS_PER_S: Mapping[str, float] = {"maestro": 10.0}
 _EVENTS_PER_S_ELSE = 1.0
 
+_N_LABELS: Mapping[str, int] = {
+    # By the rule that labels them: the keys of a piano; the microphones that recorded; ten words,
+    # any other word, and silence.
+    "gunshot_triangulation": 4,
+    "maestro": 88,
+    "speech_commands": 12,
+    "tfds_speech_commands": 12,
+    # As in the vocabulary of the corpus or, where it has them all, of the task's small mode.
+    "beehive_states_fold0": 2,
+    "beehive_states_fold1": 2,
+    "beijing_opera": 4,
+    "coughvid": 3,
+    "dcase2016_task2": 11,
+    "fsd50k": 200,
+    "mridangam_tonic": 6,
+    "spoken_digit": 10,
+    "tfds_crema_d": 6,
+    "tfds_gtzan_music_speech": 2,
+    # As the catalog describes the corpora, not counted in them.
+    "esc50": 50,
+    "libricount": 11,
+    "mridangam_stroke": 10,
+    "tfds_gtzan": 10,
+    "vocal_imitation": 302,
+}
+
 
 @dataclass(frozen=True)
 class FoldSizes:
@@ -267,33 +293,6 @@ def _cut_sizes(n_clips: int, mode: ModeSpec, clip_s: float) -> dict[str, int]:
     percentages: Mapping[Any, float] = mode.split_percentage or _USUAL_PERCENTAGES
     sizes = {split: int(n_clips * percentages[split] / 100) for split in ("valid", "test")}
     return {"train": n_clips - sum(sizes.values()), **sizes}
-
-
-_N_LABELS: Mapping[str, int] = {
-    # By the rule that labels them: the keys of a piano; the microphones that recorded; ten words,
-    # any other word, and silence.
-    "gunshot_triangulation": 4,
-    "maestro": 88,
-    "speech_commands": 12,
-    "tfds_speech_commands": 12,
-    # As in the vocabulary of the corpus or, where it has them all, of the task's small mode.
-    "beehive_states_fold0": 2,
-    "beehive_states_fold1": 2,
-    "beijing_opera": 4,
-    "coughvid": 3,
-    "dcase2016_task2": 11,
-    "fsd50k": 200,
-    "mridangam_tonic": 6,
-    "spoken_digit": 10,
-    "tfds_crema_d": 6,
-    "tfds_gtzan_music_speech": 2,
-    # As the catalog describes the corpora, not counted in them.
-    "esc50": 50,
-    "libricount": 11,
-    "mridangam_stroke": 10,
-    "tfds_gtzan": 10,
-    "vocal_imitation": 302,
-}
 
 
 def n_labels_of(spec: TaskSpec) -> int | None:

@@ -62,7 +62,7 @@ class TaskEstimate(Record):
 
     Attributes:
         task: ``<task>-<version>-<mode>``.
-        stages: In their order, without those that have nothing to do.
+        stages: Stages in their order, without those that have nothing to do.
         problems: What prevents it on this machine.
     """
 
@@ -106,7 +106,7 @@ class Totals(Record):
     """All stages, one after the other.
 
     Attributes:
-        seconds: Of the stages whose time is known.
+        seconds: Sum over the stages whose time is known.
         unknown: Number of stages whose time isn't known.
         disk_bytes: Stay on disk.
         disk_high_bytes: At most, with files that are removed again.

@@ -71,9 +71,8 @@ def data_bytes(facts: TaskFacts, n_features: int, frames_per_s: float, itemsize:
     """The largest fold's training and validation data where all of it is in memory.
 
     Args:
-        facts: Of the task.
         n_features: Numbers per embedding.
-        frames_per_s: Of an event task.
+        frames_per_s: Frames per second of audio of an event task.
         itemsize: Bytes of a number in the products' precision.
     """
     fold = max(facts.folds, key=lambda one: one.train)

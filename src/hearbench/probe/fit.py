@@ -76,7 +76,7 @@ def plan_of(
     Args:
         protocol: A protocol or its name.
         seeds: All different.
-        precision: As for `fit_probe`, and so are the others.
+        precision: Precision of the matrix products, as for `fit_probe`.
 
     Raises:
         ProbeError: There is no such precision.
@@ -154,7 +154,7 @@ def fit_probes(
     Args:
         protocol: A protocol or its name.
         seeds: All different.
-        precision: As for `fit_probe`, and so are the others.
+        precision: Precision of the matrix products, as for `fit_probe`.
 
     Returns:
         In the order of the seeds.

@@ -46,7 +46,7 @@ class Plan:
 
     Attributes:
         kind: The task as the probe sees it.
-        protocol: As applied to it.
+        protocol: The protocol as it is applied to the task.
         folders: Folder of the finished trainings, by seed.
         device: A torch device.
         dtype: Precision of the products.

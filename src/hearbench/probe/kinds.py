@@ -67,7 +67,7 @@ class TaskKind:
     """A task as a probe sees it.
 
     Attributes:
-        protocol: As applied to the task.
+        protocol: The protocol as it is applied to the task.
         device: A torch device.
         max_memory_bytes: Memory that embeddings may take.
     """

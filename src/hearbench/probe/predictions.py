@@ -87,7 +87,7 @@ class FittedProbe:
     Attributes:
         embeddings: The manifest of the store that they were made from.
         embeddings_digest: Digest of the store's content.
-        protocol: As applied to this task.
+        protocol: The protocol as it is applied to this task.
         seed: Seed for weight initialisation and dropout.
         precision: Precision of the matrix products, ``float32`` or ``bfloat16``.
         device: Device that the probes were trained on.

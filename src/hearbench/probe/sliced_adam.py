@@ -29,7 +29,7 @@ class Learnt:
 
     Attributes:
         weight: float32, changed in place.
-        first: Adam's first moment, likewise.
+        first: Adam's first moment; like the second it is changed in place.
         second: Its second moment.
         gradient: The gradient, in any precision.
         rounded: Gets the new weight in its own precision; None if it isn't kept in another.
@@ -88,7 +88,7 @@ def update(tensors: Sequence[Learnt], *, lr: float, steps: int) -> None:
     """`adam_step` in slices, the same as on whole tensors but for rounding.
 
     Args:
-        tensors: Of one network.
+        tensors: The tensors of one network.
         steps: Taken before this one.
     """
     step = torch.tensor(steps + 1.0)

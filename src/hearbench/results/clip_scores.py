@@ -35,6 +35,8 @@ __all__ = [
 
 _PER_LABEL = ("aucroc", "d_prime", "mAP")
 
+_Floats = npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class SplitScores:
@@ -180,9 +182,6 @@ def _check_points(split: str, points: Mapping[str, float], result: Result, folde
                 f"{folder / RESULT_FILE} states {stated:.9g} as {name} of {split}, and its "
                 f"predictions give {found:.9g}: one of them has been edited. {REMEDY}"
             )
-
-
-_Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,13 @@ FEW_LABELS = "few-labels"
 Series = Literal["fraction", "shots"]
 """Points that grow in the same way: shares of the clips, or clips per label."""
 
+ClipCounts = Callable[[TrainSubset | None], float]
+"""Training clips of a part (None: of all), the mean over folds."""
+_REMEDY = (
+    "A curve's results must be alike in all but their part. Evaluate into another --out, or "
+    "replace them with --overwrite."
+)
+
 
 class CurveScore(Record):
     """One score at one point.
@@ -205,15 +212,6 @@ def area_over_clips(points: Sequence[tuple[float, float]]) -> float:
     x = np.log10([clips for clips, _ in ordered])
     y = np.array([score for _, score in ordered])
     return float(np.sum((y[1:] + y[:-1]) / 2 * np.diff(x)) / (x[-1] - x[0]))
-
-
-ClipCounts = Callable[[TrainSubset | None], float]
-"""Training clips of a part (None: of all), the mean over folds."""
-
-_REMEDY = (
-    "A curve's results must be alike in all but their part. Evaluate into another --out, or "
-    "replace them with --overwrite."
-)
 
 
 def part_folder(folder: Path, part: TrainSubset) -> Path:

@@ -51,7 +51,7 @@ def difference_interval(
             `hearbench.stats.resampling.bootstrap`, ``found[a].mean(0) - found[b].mean(0)``.
         n_clips: Test clips of each fold.
         level: Between 0 and 1.
-        bounds: Of the score. With finite ones, models that agree on all n clips get an
+        bounds: Bounds of the score. With finite ones, models that agree on all n clips get an
             interval too: that of the share of clips on which they may differ, of which n clips
             without one say that it is at most ``1 - (tail / 2) ** (1 / n)`` (Clopper and
             Pearson, Biometrika 26, 1934), with ``tail`` being ``1 - level``.
@@ -216,7 +216,7 @@ def holm_divisors(p_values: Sequence[float], alpha: float) -> npt.NDArray[np.flo
     rejected.
 
     Args:
-        p_values: Of each test; NaN for a test that couldn't be made, whose divisor is that of
+        p_values: Each test's p; NaN for a test that couldn't be made, whose divisor is that of
             those that aren't rejected.
         alpha: The level of all tests together.
     """
@@ -239,7 +239,7 @@ def holm(p_values: Sequence[float]) -> npt.NDArray[np.float64]:
     "A Simple Sequentially Rejective Multiple Test Procedure", Scand. J. Statistics 6, 1979.
 
     Args:
-        p_values: Of each test; NaN for a test that couldn't be made, which stays NaN and
+        p_values: Each test's p; NaN for a test that couldn't be made, which stays NaN and
             doesn't count.
     """
     p = np.asarray(p_values, dtype=np.float64)

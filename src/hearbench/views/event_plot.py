@@ -73,6 +73,37 @@ _BOX = (0.05, 0.38)
 # The least that a box is wide, as a share of the axis; shorter events would not be seen.
 _LEAST_WIDTH = 0.0015
 
+_MOST_LANES = 40
+# Lanes of a clip without any event, so that there is something to see.
+_LIKELIEST = 5
+_STYLE = """\
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem;
+  padding: 0 1rem; color: #1a1a1a; background: #fff; }
+h1 { font-size: 1.4rem; margin-bottom: .2rem; overflow-wrap: anywhere; }
+figure { margin: 1rem 0; overflow-x: auto; }
+figure svg { width: 100%; min-width: 40rem; height: auto; }
+.table { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+caption { text-align: left; font-weight: 600; padding: .4rem 0; }
+th, td { padding: .25rem .8rem; border-bottom: 1px solid #d0d0d0; text-align: right; }
+th:nth-child(-n+2), td:nth-child(2) { text-align: left; }
+tbody th { font-weight: 600; border-left: .5rem solid; }
+.missed th { border-left-style: dashed; }
+.spurious th { border-left-style: dotted; }
+""" + "".join(f".{status} th {{ border-left-color: {COLOURS[status]}; }}\n" for status in COLOURS)
+_COLUMNS = (
+    "status",
+    "label",
+    "reference start (s)",
+    "reference end (s)",
+    "predicted start (s)",
+    "predicted end (s)",
+    "onset difference (ms)",
+    "offset difference (ms)",
+)
+_EMPTY = '<td><span aria-label="none">–</span></td>'
+
 
 @dataclass(frozen=True)
 class EventPlot:
@@ -296,39 +327,6 @@ def _caption(notes: Sequence[str]) -> str:
 
 def _number(value: float) -> str:
     return "undefined" if math.isnan(value) else f"{value:.3f}"
-
-
-_MOST_LANES = 40
-# Lanes of a clip without any event, so that there is something to see.
-_LIKELIEST = 5
-
-_STYLE = """\
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem;
-  padding: 0 1rem; color: #1a1a1a; background: #fff; }
-h1 { font-size: 1.4rem; margin-bottom: .2rem; overflow-wrap: anywhere; }
-figure { margin: 1rem 0; overflow-x: auto; }
-figure svg { width: 100%; min-width: 40rem; height: auto; }
-.table { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-caption { text-align: left; font-weight: 600; padding: .4rem 0; }
-th, td { padding: .25rem .8rem; border-bottom: 1px solid #d0d0d0; text-align: right; }
-th:nth-child(-n+2), td:nth-child(2) { text-align: left; }
-tbody th { font-weight: 600; border-left: .5rem solid; }
-.missed th { border-left-style: dashed; }
-.spurious th { border-left-style: dotted; }
-""" + "".join(f".{status} th {{ border-left-color: {COLOURS[status]}; }}\n" for status in COLOURS)
-_COLUMNS = (
-    "status",
-    "label",
-    "reference start (s)",
-    "reference end (s)",
-    "predicted start (s)",
-    "predicted end (s)",
-    "onset difference (ms)",
-    "offset difference (ms)",
-)
-_EMPTY = '<td><span aria-label="none">–</span></td>'
 
 
 def plot_events(

@@ -26,7 +26,7 @@ class Correlations:
     """Pearson correlations of tasks, or of models, with each other.
 
     Attributes:
-        names: Of rows and columns, neighbours being alike.
+        names: Names of rows and columns, neighbours being alike.
         values: (n, n), in that order; NaN where undefined.
         shown: (n, n), whether the paper shows it, being extreme.
         percentiles: Those between are the ones that aren't shown.
