@@ -26,9 +26,8 @@ from hearbench.probe.predictions import EventFoldPrediction, FittedProbe, SceneF
 from hearbench.probe.protocol import HEAR2021, GridPoint, Protocol
 from hearbench.results import score, write_result
 from hearbench.results.uncertainty import UNCERTAINTY_FILE, uncertainty
-from hearbench.tasks.catalog import TaskSpec
+from hearbench.tasks.catalog import TaskSpec, catalog_task
 from hearbench.tasks.clips import Event
-from hearbench.tasks.naming import catalog_task
 from hearbench.tasks.spec import TaskMetadata
 from hearbench.tasks.store import PreparedTask
 from hearbench.validate import CHECKS

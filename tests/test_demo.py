@@ -11,8 +11,16 @@ from helpers_models import noise
 
 import hearbench.demo as demo_content
 from hearbench.demo import DEMO_EVENT_CLIP, DEMO_TASKS, make_demo_tasks, write_starter_model
-from hearbench.demo.sounds import LAYERS, STROKES, mixture, note, stroke
-from hearbench.demo.soundscapes import SOURCES, draw_events, soundscape
+from hearbench.demo.sounds import (
+    LAYERS,
+    SOURCES,
+    STROKES,
+    draw_events,
+    mixture,
+    note,
+    soundscape,
+    stroke,
+)
 from hearbench.demo.tasks import _TASKS, _generator, _int16
 from hearbench.models.loading import load_model
 from hearbench.tasks.clips import Event

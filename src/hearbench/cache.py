@@ -23,7 +23,6 @@ class CacheKind:
     """A folder of the cache, of entries that are made, used and removed as a whole.
 
     Attributes:
-        about: A description for users.
         depth: Number of folders from the kind's own to an entry.
         entry: Regular expression of an entry's name; nothing else is ever removed.
         spared: Whether entries are removed only if the kind is named, as they aren't made again

@@ -166,7 +166,6 @@ def disk_error(error: OSError, path: Path) -> DiskError:
     """The same error with what its reader needs: path, disk, free space, and what to do.
 
     Args:
-        error: What the system said.
         path: What was to be written.
     """
     if isinstance(error, DiskError):
@@ -225,7 +224,7 @@ def _said_of(path: Path) -> Iterator[None]:
 
 
 def _disk_of(path: Path) -> tuple[Path, int | None]:
-    """Where the disk of a path is mounted, and how much is free there."""
+    """The place where the disk of a path is mounted, and the bytes that are free there."""
     place = path.absolute()
     try:
         while not place.exists() and place != place.parent:
@@ -274,7 +273,7 @@ def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
 
 
 def json_text(value: Any, *, indent: int | None = 1) -> str:
-    """What `write_json` writes."""
+    """The text that `write_json` writes."""
     return json.dumps(json_safe(value), indent=indent, allow_nan=False) + "\n"
 
 

@@ -37,7 +37,7 @@ class Holder:
     """The process that holds a lock.
 
     Attributes:
-        pid: Its number.
+        pid: Number of the process.
         host: The machine on which it runs.
         since: When it got the lock, UTC, ISO 8601.
         what: What it does with it.

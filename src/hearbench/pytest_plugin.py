@@ -93,7 +93,7 @@ class HearCheck(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Where it stands: nowhere in particular."""
+        """The item's place for pytest: nowhere in particular."""
         return self.path, 0, self.nodeid
 
 

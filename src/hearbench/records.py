@@ -40,7 +40,6 @@ class StoredRecord(Record):
     """A record that is a file of its own in a result's folder.
 
     Attributes:
-        FILE: The file's name.
         WHAT: What such a record is, for messages: ``a result``.
     """
 
@@ -73,7 +72,6 @@ def read_record(kind: type[R], path: Path, name: str, what: str) -> R:
     """Reads a record of format version 1.
 
     Args:
-        kind: The record's class.
         path: The record's file, or the folder that it is in.
         name: The file's name in a folder.
         what: What the file should be, for messages: ``a result``.

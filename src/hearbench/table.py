@@ -61,7 +61,6 @@ class Table:
     """Columns and rows, written in any of several forms.
 
     Args:
-        columns: The columns.
         title: Stands above the table on the terminal.
         gap: Blank characters between columns on the terminal: 1 or 2.
     """

@@ -69,7 +69,7 @@ def _device_name(text: str) -> str:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where a run keeps things and what it may use; none of it changes a result.
+    """Folders, device, threads and memory that a run may use; none of it changes a result.
 
     Attributes:
         cache_dir: Folder of unpacked archives, resampled audio and embeddings.

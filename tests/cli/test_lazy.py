@@ -56,10 +56,10 @@ def test_help_and_version_import_no_verb_and_nothing_heavy() -> None:
     assert modules & verbs == set()
 
 
-def test_the_help_of_a_verb_needs_no_torch() -> None:
+def test_the_help_of_a_verb_needs_no_library() -> None:
     shown, packages, _ = after(*([*words.split(), "--help"] for words in VERBS))
     assert shown.count("Usage: ") == len(VERBS)
-    assert "torch" not in packages
+    assert packages & {"numpy", "pandas", "scipy", "sklearn", "soundfile", "torch"} == set()
 
 
 def test_a_slip_is_told_without_importing_verbs() -> None:

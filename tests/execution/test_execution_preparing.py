@@ -60,10 +60,8 @@ def test_by_way_of_a_url(corpora: Path, tmp_path: Path, workspace: Workspace) ->
     here = prepare_from_corpus(
         "libricount",
         tmp_path / "here",
+        CatalogSource((corpora,), trust_corpus=True, sample_rates=(16000,)),
         mode="small",
-        corpus_dirs=[corpora],
-        trust_corpus=True,
-        sample_rates=[16000],
         workspace=workspace,
     )
     one, other = load_task(place.name, workspace=workspace), load_task(here, workspace=workspace)

@@ -42,7 +42,7 @@ from hearbench.planning.facts import task_facts
 from hearbench.probe.events import DEFAULT_POSTPROCESSING, events_from_frames
 from hearbench.results import Result
 from hearbench.tasks.catalog import TaskSpec
-from hearbench.tasks.corpora.piano_notes import read_notes
+from hearbench.tasks.corpora.maestro import read_notes
 from hearbench.tasks.corpora.tables import read_json_object
 from hearbench.tasks.fetch.listening import length_of, span_of
 from hearbench.tasks.from_csv import read_clip_table

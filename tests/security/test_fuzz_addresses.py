@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from hearbench.errors import HearError
 from hearbench.leaderboard.cells import url_problem
-from hearbench.tasks.catalog.downloads import Download, FilePart
+from hearbench.tasks.catalog.schema import Download, FilePart
 from hearbench.tasks.fetch import RemoteFile, TransferError, many, read_remote
 from hearbench.tasks.fetch.listening import length_of, missed_whole, span_of
 from hearbench.tasks.fetch.many import fetch

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hearbench.audio.decode import read_excerpt16, read_float32, read_mono16, sample_rate_of
 from hearbench.errors import HearError
-from hearbench.tasks.corpora.piano_notes import read_notes
+from hearbench.tasks.corpora.maestro import read_notes
 from hearbench.tasks.inventory import wav_facts
 from hearbench.workspace import Workspace
 

@@ -16,7 +16,7 @@ from helpers_progress import Noted, noting
 
 from hearbench.errors import DownloadError, HearError, TaskError
 from hearbench.tasks.catalog import TaskSpec, get_spec
-from hearbench.tasks.corpus import obtain_corpus
+from hearbench.tasks.from_corpus import obtain_corpus
 from hearbench.workspace import Workspace
 
 

@@ -16,7 +16,7 @@ from helpers_golden import GOLDEN_TASKS
 from helpers_http import md5_hex, serving
 
 from hearbench.errors import TaskError
-from hearbench.tasks.from_corpus import prepare_from_corpus
+from hearbench.tasks.from_corpus import CatalogSource, prepare_from_corpus
 from hearbench.tasks.store import load_task
 from hearbench.workspace import Workspace
 
@@ -44,20 +44,18 @@ def same_items(found: list[Any], expected: list[Any], kind: str) -> bool:
 def test_equal_to_the_reference(name: str, shared: Path, tmp_path: Path) -> None:
     golden = json.loads((shared / f"golden/preparation/{name}.json").read_text())
     workspace = Workspace(tmp_path / "cache", "cpu", 2)
-    folders = [shared / "data/corpora", shared / "data/standins"]
+    folders = (shared / "data/corpora", shared / "data/standins")
     synthetic = golden["corpus"] != "official small"
     if synthetic:
         with pytest.raises(TaskError, match="another MD5"):
             prepare_from_corpus(
-                name, tmp_path, mode="small", corpus_dirs=folders, workspace=workspace
+                name, tmp_path, CatalogSource(folders), mode="small", workspace=workspace
             )
     folder = prepare_from_corpus(
         name,
         tmp_path,
+        CatalogSource(folders, trust_corpus=synthetic, sample_rates=RATES),
         mode="small",
-        corpus_dirs=folders,
-        trust_corpus=synthetic,
-        sample_rates=RATES,
         workspace=workspace,
     )
     assert folder == tmp_path / "tasks" / golden["folder"]
@@ -93,7 +91,7 @@ def test_free_spoken_digits_as_they_were_recorded(
 ) -> None:
     """The original corpus behind a task of TensorFlow Datasets, with names of its own."""
     folder = prepare_from_corpus(
-        "spoken_digit", tmp_path, corpus_dirs=[shared / "data/corpora"], workspace=workspace
+        "spoken_digit", tmp_path, CatalogSource((shared / "data/corpora",)), workspace=workspace
     )
     assert folder.name == "spoken_digit-1.0.9-full"
     metadata = json.loads((folder / "task_metadata.json").read_text())
@@ -135,7 +133,7 @@ def test_a_corpus_from_a_mirror(tmp_path: Path) -> None:
             prepare_from_corpus("libricount", tmp_path, mode="small", workspace=workspace)
     assert not (tmp_path / "tasks").exists()
     folder = prepare_from_corpus(
-        "libricount", tmp_path, mode="small", corpus_dirs=[tmp_path], trust_corpus=True,
+        "libricount", tmp_path, CatalogSource((tmp_path,), trust_corpus=True), mode="small",
         workspace=Workspace(tmp_path / "cache", "cpu", 2),
     )  # fmt: skip
     assert [path.name for path in folder.iterdir() if path.is_dir()] == ["22050"]
@@ -154,8 +152,8 @@ def test_what_was_made_stays_until_the_corpus_is_another(tmp_path: Path) -> None
 
     def make(seed_folder: str) -> Path:
         return prepare_from_corpus(
-            "libricount", tmp_path / "out", mode="small", corpus_dirs=[tmp_path / seed_folder],
-            trust_corpus=True, workspace=workspace,
+            "libricount", tmp_path / "out", mode="small", workspace=workspace,
+            source=CatalogSource((tmp_path / seed_folder,), trust_corpus=True),
         )  # fmt: skip
 
     small_libricount(tmp_path / "raw")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hearbench.tasks.naming import catalog_folder, catalog_task
+from hearbench.tasks.catalog import catalog_folder, catalog_task
 
 
 @pytest.mark.parametrize(

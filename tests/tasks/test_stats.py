@@ -11,8 +11,7 @@ from helpers_progress import Noted, noting
 from helpers_tasks import make_event_task, make_scene_task, write_task
 
 from hearbench.errors import TaskError
-from hearbench.tasks.event_stats import Spread
-from hearbench.tasks.stats import TaskStats, task_stats
+from hearbench.tasks.stats import Spread, TaskStats, task_stats
 from hearbench.tasks.store import load_task
 from hearbench.workspace import Workspace
 

@@ -16,7 +16,7 @@ from hearbench.errors import EmbeddingError, ModelError, UnknownNameError
 from hearbench.models.loaded import Interpreter
 from hearbench.models.other_process import CallFailedError, ProcessEndedError
 from hearbench.validate import CHECKS, Report, validate_model
-from hearbench.validate.remedies import RAISED, remedy_for
+from hearbench.validate.model_process import RAISED, remedy_for
 from hearbench.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("quick_python")

@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hearbench.tasks.event_stats import EventStats, Spread
-from hearbench.tasks.stats import SplitStats, TaskStats, task_stats
+from hearbench.tasks.stats import EventStats, SplitStats, Spread, TaskStats, task_stats
 from hearbench.tasks.store import load_task
 from hearbench.views.task_plot import draw_task_stats
 from hearbench.workspace import Workspace

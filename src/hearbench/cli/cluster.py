@@ -25,7 +25,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ClusterOptions(WorkspaceOptions):
-    """Where a verb works, and which processes do what takes long."""
+    """Options for where a verb works, and for which processes do what takes long."""
 
     executor: Annotated[
         str,

@@ -28,7 +28,7 @@ __all__ = ["end", "evaluate", "evaluated", "finish", "results_json", "show"]
 
 @dataclass(frozen=True)
 class SetupOptions(o.TrainingOptions):
-    """What is made of the embeddings: probes, of few labels as well, or distances alone."""
+    """Options for what is made of the embeddings: probes, also of few labels, or distances."""
 
     train_fraction: Annotated[
         list[float] | None,
@@ -178,7 +178,7 @@ def evaluate(
 
 
 def evaluated(*args: Any, **kwargs: Any) -> Results:
-    """As `hearbench.evaluate`, of which a command shows also failures alone."""
+    """Evaluates as `hearbench.evaluate` does, and returns the failures even if all has failed."""
     try:
         return hearbench.evaluate(*args, **kwargs)
     except hearbench.EvaluationError as failed:
@@ -258,7 +258,6 @@ def finish(results: Results, *, as_json: bool, distance: bool = False) -> None:
 
     Args:
         results: What came of all models and tasks.
-        as_json: Give it in JSON.
         distance: Whether distances were asked for, whose JSON has no curves.
     """
     if as_json:

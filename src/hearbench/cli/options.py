@@ -116,7 +116,7 @@ Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")]
 
 @dataclass(frozen=True)
 class WorkspaceOptions:
-    """Where a verb works, and with how much of the machine."""
+    """Options for where a verb works, and with how much of the machine."""
 
     cache: CacheDir = None
     device: Device = None
@@ -374,7 +374,7 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Where results go, and in which form."""
+    """Options for where results go, and in which form."""
 
     out: Annotated[
         Path,

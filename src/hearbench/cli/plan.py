@@ -46,7 +46,7 @@ PlannedTasks = Annotated[
 
 @dataclass(frozen=True)
 class PlanOptions(o.TrainingOptions):
-    """What is planned beside models and tasks, and how closely it is shown."""
+    """Options for what is planned beside models and tasks, and for how closely it is shown."""
 
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder that would take the results.")

@@ -62,7 +62,7 @@ class WrittenOptions:
 
 @dataclass(frozen=True)
 class CorpusOptions:
-    """Where the corpora of tasks of the catalog are."""
+    """Options for where the corpora of tasks of the catalog are."""
 
     corpus_dir: o.CorpusDirs = None
     trust_corpus: Annotated[

@@ -220,8 +220,6 @@ def show_models(task: str, curves: Mapping[str, Curve], score: str | None = None
     """Prints one score of several models on one task: a row per point, a column per model.
 
     Args:
-        task: Name of the task.
-        curves: By model.
         score: Name of the score; by default the primary one.
     """
     first = next(iter(curves.values()))

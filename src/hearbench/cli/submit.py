@@ -22,7 +22,7 @@ _TRAINING = o.TrainingOptions(precision="float32")
 
 @dataclass(frozen=True)
 class SubmissionOptions:
-    """What goes into a submission, and where it is written."""
+    """Options for what goes into a submission, and for where it is written."""
 
     card: Annotated[
         Path,

@@ -16,8 +16,7 @@ from hearbench.errors import HearError
 from hearbench.table import Column, Table
 
 if TYPE_CHECKING:
-    from hearbench.tasks.event_stats import Spread
-    from hearbench.tasks.stats import TaskStats
+    from hearbench.tasks.stats import Spread, TaskStats
 
 __all__ = ["download", "stats"]
 

@@ -119,7 +119,7 @@ def _layers() -> Iterator[_Sound]:
 
 
 def _yard() -> Iterator[_Sound]:
-    from hearbench.demo.soundscapes import draw_events, soundscape
+    from hearbench.demo.sounds import draw_events, soundscape
 
     for split, count in _YARD_CLIPS.items():
         for i in range(count):
@@ -208,7 +208,6 @@ def make_demo_tasks(out: Path, *, workspace: Workspace | None = None) -> list[Pa
     What is there already stays.
 
     Args:
-        out: The demo's folder.
         workspace: Where the cache is, how many threads, and who shows progress; by default from
             the environment.
 

@@ -12,7 +12,7 @@ from hearbench.errors import HearError, TaskError
 from hearbench.evaluation.task_ref import TaskRef
 from hearbench.execution.executor import Flow, drive
 from hearbench.tasks.catalog import get_spec
-from hearbench.tasks.from_corpus import CatalogSource
+from hearbench.tasks.from_corpus import CatalogSource, prepare_from_corpus
 from hearbench.tasks.locate import TASKS_FOLDER
 from hearbench.tasks.store import PreparedTask, load_task
 
@@ -65,7 +65,7 @@ def prepare_tasks(
     target = workspace.cache_dir if out is None else out
     prepare: Callable[[str, str], PreparedTask]
     if cluster is None:
-        prepare = partial(source.prepare, out=target, workspace=workspace)
+        prepare = partial(_prepare, source, out=target, workspace=workspace)
     else:
         prepare = _on_cluster(cluster, wanted, source, out, sent)
     result = PreparedTasks([], [])
@@ -85,6 +85,13 @@ def prepare_tasks(
             f"{', '.join(name for name, _ in result.failed)}."
         )
     return result
+
+
+def _prepare(
+    source: CatalogSource, name: str, mode: str, out: Path, workspace: Workspace
+) -> PreparedTask:
+    folder = prepare_from_corpus(name, out, source, mode=mode, workspace=workspace)
+    return load_task(folder, workspace=workspace)
 
 
 def _on_cluster(
@@ -166,7 +173,7 @@ class PrepareCorpus:
                 raise TaskError(
                     f"{out} isn't there on the node that would write to it.", code="not_found"
                 )
-            task = self.source.prepare(name, mode, out, workspace)
+            task = _prepare(self.source, name, mode, out, workspace)
             return TaskRef.sent(task, exchange) if self.sent else TaskRef.on_disk(task)
         except HearError as error:
             return str(error)

@@ -11,9 +11,8 @@ from hearbench.leaderboard.cells import name_key
 from hearbench.leaderboard.table import COLUMNS
 from hearbench.metrics import get_score
 from hearbench.registry import did_you_mean
-from hearbench.tasks.catalog import TaskSpec, get_spec
+from hearbench.tasks.catalog import TaskSpec, catalog_folder, catalog_task, get_spec
 from hearbench.tasks.catalog.schema import DOMAINS
-from hearbench.tasks.naming import catalog_folder, catalog_task
 from hearbench.tasks.record import load_record
 
 __all__ = [

@@ -29,7 +29,7 @@ from hearbench.results.finding import seed_folders
 from hearbench.results.record import Result
 from hearbench.results.uncertainty import UNCERTAINTY_FILE, Uncertainty, uncertainty
 from hearbench.results.untrusted import read_json
-from hearbench.tasks.naming import catalog_task
+from hearbench.tasks.catalog import catalog_task
 from hearbench.tasks.store import PreparedTask
 from hearbench.validate.report import Report
 

@@ -82,7 +82,7 @@ class Engine(Protocol):
 
     @property
     def device(self) -> str:
-        """Where audio is put, as torch names it."""
+        """The device on which audio is put, as torch names it."""
         ...
 
     def call(self, function: str, audio: npt.NDArray[np.float32]) -> Answer:
@@ -102,7 +102,7 @@ class Engine(Protocol):
         ...
 
     def seen(self) -> Seen:
-        """What the model has read so far beside its source."""
+        """The files and variables that the model has read so far beside its source."""
         ...
 
     def close(self) -> None:
@@ -138,7 +138,7 @@ class InProcess:
 
     @property
     def device(self) -> str:
-        """Where audio is put, as torch names it."""
+        """The device on which audio is put, as torch names it."""
         return self.backend.device
 
     def call(self, function: str, audio: npt.NDArray[np.float32]) -> Answer:
@@ -170,7 +170,7 @@ class InProcess:
         """Does nothing: code in this process can read what this process can."""
 
     def seen(self) -> Seen:
-        """What the model has read so far beside its source."""
+        """The files and variables that the model has read so far beside its source."""
         if self.reading is None:
             return Seen()
         with self.scope:
@@ -209,7 +209,7 @@ class Renewed:
 
     @property
     def device(self) -> str:
-        """Where audio is put, as torch names it."""
+        """The device on which audio is put, as torch names it."""
         return self.engine.device
 
     def call(self, function: str, audio: npt.NDArray[np.float32]) -> Answer:
@@ -247,7 +247,7 @@ class Renewed:
         """Does nothing: whoever loads it again sees whether it is still the same."""
 
     def seen(self) -> Seen:
-        """What the model has read so far beside its source."""
+        """The files and variables that the model has read so far beside its source."""
         return self.engine.seen()
 
     def close(self) -> None:

@@ -62,7 +62,6 @@ class Environment:
     """A finished environment in the cache.
 
     Attributes:
-        folder: Where it is.
         spec: What was installed, as it was asked for.
         python_version: Of its interpreter, as 3.9.18.
         created: When, in UTC, as ISO 8601.
@@ -341,7 +340,7 @@ def _pip(folder: Path) -> list[str]:
 
 
 def _what_is_at(folder: Path) -> Environment | None:
-    """What is in a folder, if it is an environment that was finished and still has its Python."""
+    """The environment in a folder, if it was finished and still has its Python."""
     try:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
         environment = Environment(
@@ -400,7 +399,7 @@ class Installable:
 
 
 def installable(spec: str | Sequence[str]) -> Installable:
-    """What a source tree, an archive or requirements stand for.
+    """Reads what a user wants installed: a source tree, an archive or requirements.
 
     Args:
         spec: A folder with ``pyproject.toml`` or ``setup.py``, a wheel or another archive, or one
@@ -443,7 +442,7 @@ def installable(spec: str | Sequence[str]) -> Installable:
 
 
 def _tree_digest(folder: Path) -> str:
-    """Over the files of a source tree, without what is no source."""
+    """Digests the files of a source tree, without what is no source."""
     lines = []
     for place, folders, files in os.walk(folder):
         here = Path(place)
@@ -496,7 +495,7 @@ def _import_name(spec: str) -> str | None:
 
 
 def lacking(python: Path, tree: Path, modules: Iterable[str]) -> list[str]:
-    """What modules have or import in a source tree, and what an interpreter hasn't got of it.
+    """Lists what modules have or import in a source tree, and an interpreter hasn't got.
 
     Args:
         python: The interpreter, into which the tree was installed.

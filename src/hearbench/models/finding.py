@@ -56,7 +56,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 
 @dataclass(frozen=True)
 class NamedModel:
-    """What a model's name says, before anything is imported.
+    """The parts of a model's name, before anything is imported.
 
     Attributes:
         spec: The name, as the user gave it.
@@ -145,7 +145,7 @@ def published(spec: str) -> zoo.Recipe | None:
 
 
 def parse_name(spec: str) -> NamedModel:
-    """What the name of a module, file or checkpoint stands for.
+    """Reads what the name of a module, file or checkpoint stands for.
 
     Raises:
         ModelError: There is no such file or checkpoint.

@@ -68,7 +68,6 @@ def fingerprint(
 
     Args:
         embed: ``Model.scene`` or ``Model.timestamps``.
-        sample_rate: The model's.
     """
     try:
         first, second = (_of(embed(signal(sample_rate))) for _ in range(2))

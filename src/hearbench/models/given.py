@@ -93,7 +93,7 @@ _MOST_PARTS = 20_000  # of an attribute that is an object, as a trainer that lea
 
 @dataclass(frozen=True)
 class ObjectContent:
-    """What an object is made of.
+    """The content of an object: weights, and a digest of all the rest.
 
     Attributes:
         modules: The torch modules in it that are part of no other.
@@ -114,7 +114,7 @@ class ObjectContent:
 
 
 def content_of(*parts: object) -> ObjectContent:
-    """What some objects are made of, which make up a model together."""
+    """The content of some objects that make up a model together."""
     walk = _Walk()
     for part in parts:
         walk.add(part, "it")
@@ -178,7 +178,6 @@ class _Walk:
         """Adds a value.
 
         Args:
-            value: Anything.
             where: What it is to the model, for what can't be looked at.
         """
         if self._left is not None:
@@ -515,10 +514,9 @@ def api_of(given: object) -> Any | None:
 
 
 def backend_for(loaded: object, modules: Sequence[torch.nn.Module], device: str) -> Backend:
-    """What calls an object: it gets tensors on the device where its own lie.
+    """The backend that calls an object, with tensors on the device where its own lie.
 
     Args:
-        loaded: The object.
         modules: The torch modules in it.
         device: Where audio is put for an object that holds no tensors.
 
@@ -537,7 +535,6 @@ def signal_digest(engine: InProcess, sample_rate: int, name: str) -> str:
     """Digest of the embeddings of a fixed signal, bit by bit, in the place of weights.
 
     Args:
-        engine: Calls the model.
         sample_rate: The model's, in Hz.
         name: Of the model, for messages.
 

@@ -139,7 +139,7 @@ def _digest(path: Path) -> str | None:
 
 @functools.lru_cache(maxsize=4096)
 def _known_digest(path: Path, *_facts: int) -> str:
-    """As a model is looked at several times, and its files may be large."""
+    """The digest of a file, remembered as models are looked at several times."""
     return digest_file(path)
 
 

@@ -54,7 +54,7 @@ class Worker:
 
     @property
     def device(self) -> str:
-        """Where audio is put, as torch names it."""
+        """The device on which audio is put, as torch names it."""
         return self._device
 
     def call(self, function: str, audio: npt.NDArray[np.float32]) -> Answer:
@@ -93,7 +93,7 @@ class Worker:
         self.process.guard(folders)
 
     def seen(self) -> Seen:
-        """What the model has read so far beside its source."""
+        """The files and variables that the model has read so far beside its source."""
         if self._source is None:
             return Seen()
         said = self.process.ask("reads", "a question about files")

@@ -93,7 +93,7 @@ class Model:
 
     @property
     def device(self) -> str:
-        """Where audio is put."""
+        """The device on which audio is put."""
         return self.engine.device
 
     def scene(self, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

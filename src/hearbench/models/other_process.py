@@ -176,14 +176,13 @@ class OtherProcess:
 
     @property
     def pid(self) -> int:
-        """Of the process, or of the sandbox around it."""
+        """The number of the process, or of the sandbox around it."""
         return self._process.pid
 
     def ask(self, do: str, what: str, **arguments: Any) -> dict[str, Any]:
         """Has a command done.
 
         Args:
-            do: The command.
             what: In words, for messages.
             **arguments: Of the command; they can be written as JSON.
 

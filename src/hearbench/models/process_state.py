@@ -33,7 +33,7 @@ __all__ = [
 
 
 class ProcessState:
-    """What one model has changed of the process's settings.
+    """Changes that one model has made to the process's settings.
 
     Between ``enter`` and ``leave`` its own values hold, and outside of these what was before.
 
@@ -97,7 +97,7 @@ def _all_settings() -> Mapping[str, Setting]:
 
 
 def _numpy_settings() -> dict[str, Setting]:
-    """Those of numpy, by name."""
+    """Settings of numpy, by name."""
     return {
         "numpy.random": Setting("numpy", _NUMPY.read, _NUMPY.put),
         "numpy.errors": Setting("numpy", np.geterr, lambda value: np.seterr(**value)),
@@ -143,7 +143,7 @@ _NUMPY = _NumpyRandom()
 
 
 def _torch_settings() -> dict[str, Setting]:
-    """Those of torch, by name; each function is called only where torch is imported."""
+    """Settings of torch, by name; each function is called only where torch is imported."""
     found = {
         "torch.random": Setting("torch", _torch_random, _set_torch_random),
         "torch.cuda.random": Setting("torch", _cuda_random, _set_cuda_random, ()),
@@ -327,7 +327,7 @@ def _set_precision(value: tuple[Any, ...]) -> None:
 
 
 def _tensorflow_settings() -> dict[str, Setting]:
-    """Those of TensorFlow and Keras, by name."""
+    """Settings of TensorFlow and Keras, by name."""
     context = "tensorflow.python.eager.context"
     keras = "keras.src.backend.common.global_state"
     return {

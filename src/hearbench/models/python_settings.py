@@ -46,7 +46,7 @@ class Setting(NamedTuple):
 
 
 def python_settings() -> dict[str, Setting]:
-    """Those of the interpreter, by name."""
+    """Settings of the interpreter, by name."""
     return {
         "random": Setting("random", random.getstate, random.setstate),
         "warnings": Setting("sys", _warnings, _set_warnings),
@@ -176,7 +176,7 @@ def _set_logging(value: tuple[Any, ...]) -> None:
 
 
 def system_settings() -> dict[str, Setting]:
-    """Those that the system keeps, by name."""
+    """Settings that the system keeps, by name."""
     found = {
         "environment": Setting("os", _environment, _set_environment),
         "folder": Setting("os", _folder, _set_folder),

@@ -91,7 +91,7 @@ _PROBE_S = 30
 
 
 def sandbox_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Of the variables of an environment those that a command in a sandbox gets."""
+    """The variables of an environment that a command in a sandbox gets."""
     return {
         key: value
         for key, value in variables.items()

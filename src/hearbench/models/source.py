@@ -210,10 +210,6 @@ def model_code(
 
     That includes ``sys.exit``, which would end hearbench; only an interrupt is the user's.
 
-    Args:
-        scope: The scope.
-        error_of: Makes the error.
-
     Raises:
         ModelError: The code says why the model can't be used.
     """
@@ -252,7 +248,7 @@ def import_path(path: Path, scope: SourceScope) -> ModuleType:
 
 
 def scope_digest(scope: SourceScope) -> str:
-    """Over all files of the scope's folder that were imported within it."""
+    """Digests all files of the scope's folder that were imported within it."""
     if scope.folder is None:
         return digest_json([])
     return files_digest(scope.folder, files_below(scope.folder, scope.modules))
@@ -266,7 +262,7 @@ def source_places(module: ModuleType, scope: SourceScope) -> list[Path]:
 
 
 def files_digest(folder: Path, paths: Iterable[Path]) -> str:
-    """Over some files of a folder: their names within it and their content."""
+    """Digests files of a folder: their names within it and their content."""
     total = hashlib.sha256()
     for path in sorted(paths):
         total.update(f"{path.relative_to(folder).as_posix()}\0{digest_file(path)}\n".encode())
@@ -274,7 +270,7 @@ def files_digest(folder: Path, paths: Iterable[Path]) -> str:
 
 
 def package_digest(name: str) -> str:
-    """Over the ``.py`` files of an imported module's package; of hearbench, what runs models."""
+    """Digests the ``.py`` files of an imported module's package; of hearbench, what runs models."""
     top = name.partition(".")[0]
     if top == __name__.partition(".")[0]:
         folder = Path(__file__).parents[1]
@@ -286,7 +282,7 @@ def package_digest(name: str) -> str:
 
 
 def places_digest(places: Iterable[str]) -> str:
-    """Over the ``.py`` files of a package's folders, or its one file."""
+    """Digests the ``.py`` files of a package's folders, or its one file."""
     paths = [Path(place) for place in places]
     if len(paths) == 1 and not paths[0].is_dir():
         return files_digest(paths[0].parent, paths)
@@ -327,7 +323,7 @@ _CLASSES = (
 
 
 class Patches:
-    """What one model has put into modules that it shares with others.
+    """Replacements that one model has put into modules that it shares with others.
 
     These functions and classes, as a ``torch.load``, are the model's own as settings of the process
     are: others have the library's. They are looked for while the model is imported and loaded, and

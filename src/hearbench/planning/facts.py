@@ -19,10 +19,9 @@ from pydantic import TypeAdapter
 
 from hearbench.errors import TaskError
 from hearbench.files import SYNTAX_ERRORS
-from hearbench.tasks.catalog import ModeSpec, TaskSpec
+from hearbench.tasks.catalog import ModeSpec, TaskSpec, catalog_task
 from hearbench.tasks.check import METADATA, VOCABULARY
 from hearbench.tasks.locate import TASKS_FOLDER, locate
-from hearbench.tasks.naming import catalog_task
 from hearbench.tasks.spec import TaskMetadata
 from hearbench.tasks.splits import TRAIN_VALID_TEST
 from hearbench.workspace import Workspace, user_path

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from hearbench.tasks.archives import unpack_archive
     from hearbench.tasks.catalog import TaskSpec, catalog_names, get_spec
     from hearbench.tasks.clips import Clip, Event, Excerpt, Label
-    from hearbench.tasks.from_corpus import prepare_from_corpus
+    from hearbench.tasks.from_corpus import CatalogSource, prepare_from_corpus
     from hearbench.tasks.from_csv import prepare_from_csv
     from hearbench.tasks.from_hf import HfDataset, prepare_from_hf
     from hearbench.tasks.own_recipe import OwnTask
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hearbench.tasks.store import FoldSplit, PreparedTask, load_task, with_rate
 
 __all__ = [
+    "CatalogSource",
     "Clip",
     "Event",
     "Excerpt",
@@ -46,6 +47,7 @@ __all__ = [
 
 # Imported when first used: what fetches over the network is of no use to whoever only loads a task.
 _HOMES = {
+    "CatalogSource": "from_corpus",
     "Clip": "clips",
     "Event": "clips",
     "Excerpt": "clips",

@@ -55,7 +55,6 @@ class FolderContent:
         vocabulary: Labels in the order of their index.
         splits: Per split and file name, the labels or events.
         audio: Per sample rate in Hz and ``<split>/<file>``, what the WAV is like.
-        problems: All that is wrong.
     """
 
     metadata: TaskMetadata | None = None

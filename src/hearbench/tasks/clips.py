@@ -35,7 +35,6 @@ class Clip:
     A file with several labels or events has several rows, alike but for those.
 
     Attributes:
-        path: The audio file.
         filestem: Names the output file; unique over the corpus.
         label: The label, or None for a clip without labels or events.
         split: The split that the corpus puts it in (``"train"``, ``"fold03"``), if it does.

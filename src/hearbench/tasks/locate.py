@@ -13,10 +13,9 @@ from hearbench.files import TEMPORARY_PREFIX, atomic_folder
 from hearbench.registry import did_you_mean
 from hearbench.sums import SUMS_FILE, note_if_none, read_whole_sums, sums_of, write_sums
 from hearbench.tasks.archives import extract_members
-from hearbench.tasks.catalog import catalog_names
+from hearbench.tasks.catalog import catalog_folder, catalog_names
 from hearbench.tasks.check import METADATA, read_task_folder
 from hearbench.tasks.inventory import changed_files, content_digests, tell_damaged
-from hearbench.tasks.naming import catalog_folder
 from hearbench.tasks.problems import Problems
 from hearbench.workspace import Workspace, user_path
 
@@ -47,7 +46,6 @@ def locate(
 
     Args:
         path_or_name: A folder, an archive, or a name.
-        workspace: Where the cache is.
         fetch: Gets a task of the catalog by its folder's name if it isn't in the cache; by
             default that is an error.
 

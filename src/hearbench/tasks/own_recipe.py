@@ -8,7 +8,7 @@ from typing import get_args
 
 from hearbench.errors import TaskError
 from hearbench.registry import did_you_mean
-from hearbench.tasks.naming import catalog_folder
+from hearbench.tasks.catalog import catalog_folder
 from hearbench.tasks.recipe import Recipe
 from hearbench.tasks.spec import SplitMode
 from hearbench.tasks.task_type import EmbeddingType, PredictionType, task_type
@@ -23,7 +23,6 @@ class OwnTask:
     """Settings of a task made of a user's own corpus.
 
     Attributes:
-        version: Version of the corpus.
         mode: Which part of the corpus it is; ``small`` lets labels be missing from splits, and
             files be missing.
         duration_s: Length in seconds that every clip is padded or trimmed to; without it the

@@ -24,7 +24,7 @@ from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX
 from hearbench.registry import did_you_mean
 from hearbench.tasks.archives import unpack_archive
 from hearbench.tasks.archives.unpacking import UnwritableError, is_about_the_place
-from hearbench.tasks.catalog import catalog_names
+from hearbench.tasks.catalog import catalog_folder, catalog_names, catalog_task
 from hearbench.tasks.check import METADATA, read_task_folder
 from hearbench.tasks.fetch import (
     RemoteFile,
@@ -34,7 +34,6 @@ from hearbench.tasks.fetch import (
 )
 from hearbench.tasks.inventory import md5_digests
 from hearbench.tasks.locate import TASKS_FOLDER
-from hearbench.tasks.naming import catalog_folder, catalog_task
 from hearbench.tasks.record import ArchiveRecord, Known, find_md5s, load_record, pin, recall
 from hearbench.tasks.spec import TaskMetadata, is_plain_name
 from hearbench.workspace import Workspace
@@ -152,7 +151,6 @@ class Outcome(NamedTuple):
     """The outcome for a task, or for several that failed for one reason.
 
     Attributes:
-        names: Their folders' names.
         result: The folder of the only one, or what went wrong.
     """
 

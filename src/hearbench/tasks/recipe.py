@@ -32,11 +32,8 @@ class Recipe:
     Attributes:
         name: Name of the task; with version and mode the name of its folder.
         mode: ``small`` allows missing files, and splits without some labels.
-        embedding_type: ``scene`` or ``event``.
-        prediction_type: ``multiclass`` or ``multilabel``.
         split_mode: ``trainvaltest`` (missing splits are cut out of train), ``new_split_kfold``,
             or ``presplit_kfold`` (every clip names its fold).
-        nfolds: Number of new folds.
         sample_duration_s: Length in seconds that every clip is brought to; None leaves them.
         scores: Names of the scores, the one to optimise first.
         sample_rates: Rates in Hz to write; none stands for the highest rate of the corpus.

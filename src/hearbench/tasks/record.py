@@ -108,7 +108,6 @@ def find_md5s(
 
     Args:
         folder_names: ``<task>-<version>-<mode>`` each.
-        record: Where the archives are.
         workspace: Where the pins are, and the mirror.
         in_passing: Try the record once and not for long.
         policy: When to try again, where that isn't so.

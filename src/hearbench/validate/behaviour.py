@@ -1,18 +1,30 @@
-"""Whether a clip's embeddings depend on its audio alone."""
+"""Whether a clip's embeddings depend on its audio alone, and stay sound for odd audio."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from hearbench.errors import ModelError
-from hearbench.validate.context import Context
-from hearbench.validate.model_process import SCENE, TIMESTAMPS
-from hearbench.validate.report import Finding, passed, skipped, warning
-from hearbench.validate.shapes import NOTHING_USABLE
-from hearbench.validate.signals import contrasting, samples
+from hearbench.embeddings.align import check_timestamps
+from hearbench.errors import EmbeddingError, HearError, ModelError
+from hearbench.validate.context import Context, clips_text
+from hearbench.validate.long_audio import LONG_S, long_run
+from hearbench.validate.model_process import SCENE, TIMESTAMPS, remedy_for
+from hearbench.validate.report import Finding, error, passed, skipped, warning
+from hearbench.validate.shapes import LENGTHS_S, NOTHING_USABLE
+from hearbench.validate.signals import contrasting, dc, samples, silence, square, white_noise
 
-__all__ = ["check_batch_independence", "check_determinism", "check_state", "moved", "repeats"]
+__all__ = [
+    "check_batch_independence",
+    "check_determinism",
+    "check_finite",
+    "check_lengths",
+    "check_state",
+    "moved",
+    "repeats",
+]
 
 _CLIP_S = 1.6
 # Of the embeddings' own variation. Sums in another order change about 1e-6 of it on a CPU, and on
@@ -174,3 +186,190 @@ def _share(value: float) -> str:
         return "their shape, or which are NaN"
     digits = ".0%" if value >= 0.1 else ".2g"
     return f"{value:{digits}} of their variation"
+
+
+# Each with how many samples are added, so that some are odd and none divides by a hop.
+_LENGTHS = ((0.05, 0), (0.05, 1), (0.1, -1), (0.25, 0), (0.5, 1), (0.987, 0), (3.0, 1), (10.0, -1))
+_LONGER = ((61.0, 1),)
+_LEVEL = 0.5
+_SHORT_UP_TO_S, _LONG_FROM_S = 0.9, 5.0
+_ODD_CLIP_S = 2.0
+_CONSTANT = (
+    "Add a small constant before a logarithm, a root or a division (1e-6), also where a clip is "
+    "normalised by its own level."
+)
+_BLOCKS = "Work through long audio in blocks of bounded length, up to its end."
+_TIMES = (
+    "timestamp-unit",
+    "timestamp-spacing",
+    "timestamp-start",
+    "timestamp-end",
+    "timestamp-centres",
+)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """A fault of a function's answer to a clip.
+
+    Attributes:
+        remedy: What to do about it, whatever the clip.
+        finite: Whether it isn't just NaN or infinity.
+    """
+
+    text: str
+    remedy: str
+    length_s: float
+    finite: bool = True
+
+
+def check_lengths(context: Context) -> Finding:
+    """Checks clips of every length from 50 ms to 20 minutes."""
+    expected = "embeddings for 50 ms to 20 minutes of audio, odd lengths too"
+    if not context.usable():
+        return skipped(expected, NOTHING_USABLE)
+    lengths = _LENGTHS if context.quick else _LENGTHS + _LONGER
+    problems: dict[str, list[_Problem]] = {}
+    for length_s, more in lengths:
+        n_samples = max(1, samples(length_s, context.sample_rate) + more)
+        clip = white_noise(1, n_samples, _LEVEL)
+        for function in context.usable():
+            problem = _problem(context, function, clip, length_s)
+            if problem is not None:
+                problems.setdefault(function, []).append(problem)
+    tried = len(lengths) + (not context.quick)
+    if not context.quick:
+        for function, problem in _long_problems(context).items():
+            problems.setdefault(function, []).append(problem)
+    if problems:
+        told = []
+        for several in problems.values():
+            rest = f"\nand at {len(several) - 1} other lengths" if len(several) > 1 else ""
+            told.append(several[0].text + rest)
+        return error(expected, "\n".join(told), _remedy(problems, tried), blocks=False)
+    last = "10 s (--quick)" if context.quick else "20 minutes"
+    only = "" if len(context.usable()) == 2 else f" ({context.usable()[0]} alone)"
+    return passed(expected, f"{tried} lengths up to {last}{only}")
+
+
+def _remedy(problems: dict[str, list[_Problem]], tried: int) -> str:
+    """What to do about clips of several lengths: about the lengths, if it is these."""
+    found = [problem for several in problems.values() for problem in several]
+    remedies = list(dict.fromkeys(problem.remedy for problem in found if problem.remedy))
+    if all(len(several) == tried for several in problems.values()):
+        # The checks of shapes have had two clips and four at a time, at full level.
+        remedies.append("It is not the length: each of these is a clip by itself, at half level.")
+    elif min(problem.length_s for problem in found) > _LONG_FROM_S:
+        remedies.append(_BLOCKS)
+    elif max(problem.length_s for problem in found) < _SHORT_UP_TO_S:
+        remedies.append(
+            "Pad clips that are shorter than a frame with zeros, and make at least one frame of "
+            "any clip; leave out standard deviations over a single frame."
+        )
+    elif any(problem.finite for problem in found):
+        remedies.append(
+            "Pad audio with zeros to the length that the framing needs, and drop what it adds."
+        )
+    return " ".join(remedies)
+
+
+def check_finite(context: Context) -> Finding:
+    """Checks that no audio gives NaN or infinity."""
+    expected = "no NaN or infinity for noise, silence, full scale and DC"
+    if not context.usable():
+        return skipped(expected, NOTHING_USABLE)
+    n_samples = samples(_ODD_CLIP_S, context.sample_rate)
+    clips = {
+        "silence": silence(n_samples),
+        "a full-scale square wave": square(n_samples, context.sample_rate),
+        "DC": dc(n_samples),
+    }
+    bad = _noise_not_finite(context)
+    for what, clip in clips.items():
+        bad += [_at(context, function, what, clip) for function in context.usable()]
+    told = {text: remedy for text, remedy in bad if text}
+    if told:
+        return error(
+            expected,
+            ("\n" if any("\n" in text for text in told) else "; ").join(told),
+            " ".join(dict.fromkeys(told.values())),
+            blocks=False,
+        )
+    return passed(expected, "no NaN, no infinity")
+
+
+def _noise_not_finite(context: Context) -> list[tuple[str, str]]:
+    frames = context.frames.get(LENGTHS_S[-1])
+    have = {TIMESTAMPS: frames.embeddings if frames else None, SCENE: context.scenes}
+    return [
+        (f"{counts} for white noise ({function})", _CONSTANT)
+        for function, embeddings in have.items()
+        if embeddings is not None and (counts := _not_finite(embeddings))
+    ]
+
+
+def _at(
+    context: Context, function: str, what: str, clip: npt.NDArray[np.float32]
+) -> tuple[str, str]:
+    """What is wrong with a function's embeddings of a clip, and what to do; empty if nothing is."""
+    try:
+        counts = _not_finite(context.embed(function, clip))
+    except HearError as problem:
+        return f"{what}: {problem}", remedy_for(problem)
+    return (f"{counts} for {what} ({function})", _CONSTANT) if counts else ("", "")
+
+
+def _problem(
+    context: Context, function: str, clip: npt.NDArray[np.float32], length_s: float
+) -> _Problem | None:
+    """What is wrong with a function's embeddings of a clip."""
+    where = f"{function} on {clips_text(clip, context.sample_rate)}"
+    try:
+        if function == SCENE:
+            embeddings = context.scene(clip)
+        else:
+            frames = context.timestamps(clip)
+            embeddings = frames.embeddings
+            # What is wrong with them at any length has been said.
+            if not context.failed(*_TIMES):
+                try:
+                    check_timestamps(frames.times_ms[0], frames.duration_ms)
+                except EmbeddingError as problem:
+                    return _Problem(f"{where}: {problem}", "", length_s)
+    except HearError as problem:
+        # An answer of the wrong shape is a matter of the length, or else is said in full.
+        shape = isinstance(problem, EmbeddingError)
+        return _Problem(str(problem), "" if shape else remedy_for(problem), length_s)
+    counts = _not_finite(embeddings)
+    return _Problem(f"{where}: {counts}", _CONSTANT, length_s, finite=False) if counts else None
+
+
+def _long_problems(context: Context) -> dict[str, _Problem]:
+    run = long_run(context)
+    minutes = f"{LONG_S / 60:g} minutes"
+    problems = {
+        function: _Problem(str(problem), remedy_for(problem), LONG_S)
+        for function, problem in run.problems.items()
+    }
+    for function, finite in run.finite.items():
+        if not finite:
+            problems[function] = _Problem(
+                f"{function} on {minutes}: NaN or infinity", _CONSTANT, LONG_S, finite=False
+            )
+    if TIMESTAMPS in run.finite and TIMESTAMPS not in problems and run.times_ms is not None:
+        # Times past the end are drift, which has a check of its own.
+        duration_ms = LONG_S * 1000
+        within = run.times_ms[run.times_ms <= duration_ms]
+        if len(within) and not context.failed(*_TIMES):
+            try:
+                check_timestamps(within, duration_ms)
+            except EmbeddingError as problem:
+                problems[TIMESTAMPS] = _Problem(f"{TIMESTAMPS} on {minutes}: {problem}", "", LONG_S)
+    return problems
+
+
+def _not_finite(array: npt.NDArray[np.float32]) -> str:
+    """``"3 NaN and 2 infinite of 100"``; empty if all are finite."""
+    n_nan, n_infinite = int(np.isnan(array).sum()), int(np.isinf(array).sum())
+    told = [f"{n} {what}" for n, what in ((n_nan, "NaN"), (n_infinite, "infinite")) if n]
+    return f"{' and '.join(told)} of {array.size}" if told else ""

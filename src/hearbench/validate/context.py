@@ -39,7 +39,6 @@ class Frames:
     Attributes:
         embeddings: (n_clips, n_frames, size).
         times_ms: (n_clips, n_frames).
-        duration_ms: Duration of each clip.
     """
 
     embeddings: Array

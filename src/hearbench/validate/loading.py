@@ -10,8 +10,7 @@ from hearbench.models.finding import import_error
 from hearbench.models.other_process import CallFailedError
 from hearbench.models.rates import HIGHEST_RATE, LOWEST_RATE, SAMPLE_RATES
 from hearbench.validate.context import Context
-from hearbench.validate.model_process import SCENE, TIMESTAMPS, CannotRunError
-from hearbench.validate.remedies import RAISED
+from hearbench.validate.model_process import RAISED, SCENE, TIMESTAMPS, CannotRunError
 from hearbench.validate.report import Finding, error, passed, skipped, warning
 from hearbench.worker.importing import API_FUNCTIONS
 

@@ -13,8 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hearbench.errors import HearError
-from hearbench.validate.model_process import SCENE, TIMESTAMPS, Call, CannotRunError, ModelProcess
-from hearbench.validate.remedies import end_of_process
+from hearbench.validate.model_process import (
+    SCENE,
+    TIMESTAMPS,
+    Call,
+    CannotRunError,
+    ModelProcess,
+    end_of_process,
+)
 
 __all__ = ["OTHER", "CallOrderError", "OrderFault", "order_fault"]
 

@@ -49,7 +49,7 @@ class CheckResult(Record):
 
 
 class ModelFacts(Record):
-    """What the validation learned of the model; None for what it didn't get to.
+    """Facts that the validation learned of the model; None for what it didn't get to.
 
     Attributes:
         name: Short, fit for a folder.

@@ -22,9 +22,7 @@ from hearbench.validate import (
     behaviour,
     loading,
     long_audio,
-    robustness,
     shapes,
-    timestamp_accuracy,
     timestamps,
 )
 from hearbench.validate.context import Context
@@ -34,9 +32,9 @@ from hearbench.validate.model_process import (
     CannotRunError,
     ModelProcess,
     Subject,
+    remedy_for,
 )
 from hearbench.validate.order import CallOrderError, OrderFault
-from hearbench.validate.remedies import remedy_for
 from hearbench.validate.report import CheckResult, Finding, ModelFacts, Report, error, skipped
 from hearbench.workspace import Workspace
 
@@ -89,13 +87,13 @@ _RULES = (
     _Rule("embedding-dtype", shapes.check_embedding_dtype, _LOADED),
     _Rule("return-types", shapes.check_return_types, _LOADED),
     _Rule("gradients", shapes.check_gradients, _LOADED),
-    _Rule("finite", robustness.check_finite, _LOADED),
+    _Rule("finite", behaviour.check_finite, _LOADED),
     _Rule("batch-independence", behaviour.check_batch_independence, _LOADED),
     _Rule(ORDER, behaviour.check_state, _LOADED),
     _Rule("determinism", behaviour.check_determinism, _LOADED),
-    _Rule("timestamp-centres", timestamp_accuracy.check_timestamp_centres, ("timestamp-spacing",)),
+    _Rule("timestamp-centres", timestamps.check_timestamp_centres, ("timestamp-spacing",)),
     _Rule("memory", long_audio.check_memory, _LOADED, long=True),
-    _Rule("lengths", robustness.check_lengths, _LOADED),
+    _Rule("lengths", behaviour.check_lengths, _LOADED),
     _Rule(
         "timestamp-drift",
         long_audio.check_timestamp_drift,

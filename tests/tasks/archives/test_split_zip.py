@@ -12,7 +12,8 @@ import pytest
 from helpers_progress import Counts
 
 from hearbench.errors import TaskError
-from hearbench.tasks.archives import split_zip, unpack_archive, unpack_split_zip
+from hearbench.tasks.archives import unpack_archive, unpack_split_zip
+from hearbench.tasks.archives import zip as split_zip
 
 ZIP = shutil.which("zip")
 noise = random.Random(1).randbytes

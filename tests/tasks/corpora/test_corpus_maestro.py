@@ -10,8 +10,7 @@ import pytest
 from hearbench.errors import HearError, TaskError
 from hearbench.tasks.clips import Clip
 from hearbench.tasks.corpora import CorpusPart, RawCorpus
-from hearbench.tasks.corpora.maestro import clips
-from hearbench.tasks.corpora.piano_notes import Note, Part, hold_notes, read_notes
+from hearbench.tasks.corpora.maestro import Note, Part, clips, hold_notes, read_notes
 
 Ends = list[tuple[int, float, float]]
 

@@ -16,15 +16,15 @@ from pathlib import Path
 from hearbench.errors import TaskError
 from hearbench.progress import Update
 from hearbench.tasks.archives.rar import RAR_MAGIC, extract_rar, volumes_size_bytes
-from hearbench.tasks.archives.split_zip import (
+from hearbench.tasks.archives.tar import COMPRESSION_MAGIC, extract_tar
+from hearbench.tasks.archives.unpacking import Unpacking, new_folder
+from hearbench.tasks.archives.zip import (
     extract_split_zip,
+    extract_zip,
     is_split,
     order_parts,
     parts_beside,
 )
-from hearbench.tasks.archives.tar import COMPRESSION_MAGIC, extract_tar
-from hearbench.tasks.archives.unpacking import Unpacking, new_folder
-from hearbench.tasks.archives.zip import extract_zip
 from hearbench.tasks.problems import Problems
 
 __all__ = ["extract_members", "is_archive", "unpack_archive", "unpack_split_zip"]

@@ -14,8 +14,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from hearbench.errors import TaskError
-from hearbench.tasks.archives.members import Kind, Targets, kind_of_mode
-from hearbench.tasks.archives.unpacking import CHUNK_BYTES, DamagedError, Source, Unpacking
+from hearbench.tasks.archives.unpacking import (
+    CHUNK_BYTES,
+    DamagedError,
+    Kind,
+    Source,
+    Targets,
+    Unpacking,
+    kind_of_mode,
+)
 
 __all__ = ["RAR_MAGIC", "extract_rar", "volumes_size_bytes"]
 
@@ -143,7 +150,7 @@ def _from_tools(
 
 
 def _commands(path: Path) -> Iterator[list[str]]:
-    """What has each tool that is installed write all of an archive to its output."""
+    """The commands by which each installed tool writes all of an archive to its output."""
     import rarfile
 
     for tool in _TOOLS:

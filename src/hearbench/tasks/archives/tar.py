@@ -10,8 +10,7 @@ import zlib
 from pathlib import Path
 from typing import IO, cast
 
-from hearbench.tasks.archives.members import Kind, Targets
-from hearbench.tasks.archives.unpacking import CHUNK_BYTES, DamagedError, Unpacking
+from hearbench.tasks.archives.unpacking import CHUNK_BYTES, DamagedError, Kind, Targets, Unpacking
 from hearbench.tasks.problems import Problems
 
 __all__ = ["COMPRESSION_MAGIC", "extract_tar"]
