@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
-import psutil
 
 from hearbench.errors import HearError
 from hearbench.progress import SILENT, Progress, default_progress
@@ -143,6 +142,9 @@ class Workspace:
         """What `max_memory_gb` comes to now."""
         if self.max_memory_gb is not None:
             return int(self.max_memory_gb * (1 << 30))
+        # Every command makes a workspace, and few ask for its memory.
+        import psutil
+
         return int(psutil.virtual_memory().available) // 2
 
     def torch_device(self) -> str:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from hearbench.console import PlainConsole
 from hearbench.table import Styled, Table, rich_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["output_console", "show"]
 
@@ -20,6 +21,9 @@ _PIPE_WIDTH = 200
 
 def output_console() -> Console:
     """A console on stdout; wide where it isn't a terminal, so that nothing is folded."""
+    # Brings rich along, which the help can do without.
+    from hearbench.console import PlainConsole
+
     width = None if sys.stdout.isatty() else max(_PIPE_WIDTH, shutil.get_terminal_size().columns)
     return PlainConsole(width=width)
 

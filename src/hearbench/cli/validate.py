@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from hearbench.amounts import duration
 from hearbench.cli import options as o
@@ -16,6 +15,8 @@ from hearbench.errors import ModelError
 from hearbench.table import Column, Styled, Table
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from hearbench.validate import CheckResult, Report
 
 __all__ = ["validate"]
@@ -121,6 +122,8 @@ def _skipped(report: Report) -> dict[str, list[str]]:
 
 
 def _details(check: CheckResult) -> Text:
+    from rich.text import Text
+
     if check.verdict == "pass":
         return Text(check.found)
     parts = (("expected", check.expected), ("found", check.found), ("to do", check.remedy))
