@@ -50,6 +50,7 @@ types: $(VENV)/.dev
 docs: $(VENV)/.dev  ## the documentation as a site, built strictly into build/docs
 	$(BIN)/python tools/cli_reference.py --check
 	$(BIN)/python tools/record_tables.py --check
+	$(BIN)/python tools/zoo_table.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 wheel: $(VENV)/.dev  ## sdist and wheel, and the demo from the wheel in an environment that has nothing else

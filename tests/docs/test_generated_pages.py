@@ -14,6 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 import hearbench
+from hearbench.models import zoo
 
 ROOT = Path(__file__).resolve().parents[2]
 # Answers to stdout, what only the cache holds, and what is read and never written: no formats.
@@ -97,3 +98,11 @@ def test_a_page_that_is_behind_is_told(
     monkeypatch.setattr(sys, "argv", [name])
     assert main() == 0
     assert copy.read_text(encoding="utf-8") == found["PAGE"].read_text(encoding="utf-8")
+
+
+def test_the_published_models_are_up_to_date() -> None:
+    table = tool("zoo_table")
+    have = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    assert table.filled(have) == have, "python tools/zoo_table.py"
+    assert all(f"`{recipe.name}`" in have for recipe in zoo.recipes())
+    assert table.filled(have.replace("`dasheng-base`, ", "")) == have
