@@ -59,6 +59,7 @@ class Frames(torch.nn.Module):
 
 
 def loaded(form: str = "tensor", path: str = "", **facts: Any) -> Network:
+    facts = {"first_ms": 0.0, **facts}
     network: Network = NetworkApi(Frames).load_model(path, form=form, **facts)
     network.network.lengths.clear()  # type: ignore[operator, union-attr]
     return network
@@ -176,7 +177,7 @@ def test_weights_that_the_function_reads(tmp_path: Path) -> None:
     torch.save({"factor": torch.tensor([3.0, 4.0])}, tmp_path / "weights.pt")
     api = NetworkApi(from_file)
     path = str(tmp_path / "weights.pt")
-    model = api.load_model(path, weights_as="path", form="tensor", hop_ms=10.0)
+    model = api.load_model(path, weights_as="path", form="tensor", hop_ms=10.0, first_ms=0.0)
     assert model.frames(impulse(0))[0][0, 0].tolist() == [3, 4]
 
 
@@ -230,10 +231,11 @@ def test_no_network() -> None:
 
 
 def test_frames_without_times() -> None:
-    model = loaded()
+    model = loaded(hop_ms=0.0)
     assert model.scenes(impulse(10)).shape == (1, 2)
-    with pytest.raises(UnusableError, match="options hop_ms and first_ms"):
-        model.frames(impulse(10))
+    for one in (model, NetworkApi(Frames).load_model(), NetworkApi(Frames).load_model(hop_ms=10.0)):
+        with pytest.raises(UnusableError, match="options hop_ms and first_ms"):
+            one.frames(impulse(10))
 
 
 def test_facts_in_samples() -> None:

@@ -48,7 +48,7 @@ class Facts:
         scene_output: As ``output``, of another part, (clips, size), that is the embedding of a
             scene; empty for the mean over frames.
         hop_ms: Time from one frame to the next; 0 where frames can't be timed.
-        first_ms: Time on which the first frame is centred.
+        first_ms: Time on which the first frame is centred; to be said with hop_ms.
         window_ms: Where it is above 0, frames are windows of this length at 0, ``hop_ms``, ...,
             each of which goes through alone.
         shortest_ms: Shorter audio is continued with silence.
@@ -69,7 +69,7 @@ class Facts:
     skip: int = 0
     scene_output: str = ""
     hop_ms: float = 0.0
-    first_ms: float = 0.0
+    first_ms: float = math.nan
     window_ms: float = 0.0
     shortest_ms: float = 0.0
     longest_s: float = 0.0
@@ -188,7 +188,7 @@ class Network(torch.nn.Module):
             UnusableError: The times of its frames aren't known.
         """
         facts = self.facts
-        if not facts.hop_ms > 0:
+        if not (facts.hop_ms > 0 and (facts.window_ms > 0 or facts.first_ms >= 0)):
             raise UnusableError(
                 "The times of its frames aren't known, so it is for labels of whole clips alone. "
                 "Say them by the options hop_ms and first_ms."

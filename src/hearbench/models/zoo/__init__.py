@@ -173,9 +173,10 @@ class Recipe(Record):
         """Options that it is loaded with, among them the facts that a network is described by."""
         if not self.spec.startswith("net:"):
             return self.options
-        times = {"hop_ms": self.hop_ms, "first_ms": self.first_ms}
-        known = {key: value for key, value in times.items() if value is not None}
-        return {"sample_rate": self.sample_rate, **known, **self.options}
+        facts: dict[str, OptionValue] = {"sample_rate": self.sample_rate}
+        if self.hop_ms is not None and self.first_ms is not None:
+            facts |= {"hop_ms": self.hop_ms, "first_ms": self.first_ms}
+        return {**facts, **self.options}
 
     @property
     def source(self) -> str:
