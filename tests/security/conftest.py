@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
@@ -32,12 +30,6 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.filterwarnings("ignore:Generating overly large repr"))
         if _is_long(item.config):
             item.add_marker("real")
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written here is thrown away; waiting for the disk would take most of the time."""
-    monkeypatch.setattr(os, "fsync", lambda _handle: None)
 
 
 def _is_long(config: pytest.Config) -> bool:
