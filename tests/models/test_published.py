@@ -234,12 +234,18 @@ def test_what_is_here_comes_first(
 ) -> None:
     put_into_zoo(monkeypatch, written(tmp_path, FAMILY.replace("chirp-small", "chirping")))
     assert find_published("chirping") is not None
+    (tmp_path / "chirping").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert find_published("chirping") is not None
     assert find_published("Chirping.py") is None
     assert find_published("./chirping") is None
     (tmp_path / "chirping.py").write_text("")
-    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
     assert find_published("chirping") is None
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "chirp-large").mkdir()
+    assert find_published("chirp-large") is not None
+    (tmp_path / "chirp-large").rmdir()
     (tmp_path / "chirp-large").touch()
     assert find_published("chirp-large") is None
 

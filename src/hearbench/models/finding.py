@@ -137,9 +137,11 @@ def name_model(spec: str, weights: str | Path | None = None) -> NamedModel:
 
 def published(spec: str) -> zoo.Recipe | None:
     """The published model of a name; None if it is none, or something here has the same name."""
-    if ":" in spec or "/" in spec or user_path(spec).exists():
+    if ":" in spec or "/" in spec or user_path(spec).is_file():
         return None
-    if spec.isidentifier() and importlib.util.find_spec(spec) is not None:
+    module = importlib.util.find_spec(spec) if spec.isidentifier() else None
+    # A folder without Python files, as of results, counts as a module without an origin.
+    if module is not None and module.origin is not None:
         return None
     return zoo.find(spec)
 
