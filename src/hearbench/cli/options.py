@@ -249,6 +249,13 @@ class HostedModelOptions(ModelChoiceOptions):
             help="Path that the sandbox lets the model read. Repeatable.",
         ),
     ] = None
+    trust_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-code",
+            help="Run Python code that a checkpoint brings, in a process of its own.",
+        ),
+    ] = False
 
     def interpreter(
         self, models: Sequence[str], tasks: Sequence[str], workspace: Workspace
@@ -274,7 +281,7 @@ class HostedModelOptions(ModelChoiceOptions):
             readable += [made.editable] if made.editable is not None else []
         elif self.python is not None:
             program = python_at(self.python)
-        elif self.sandbox or self.timeout or self.model_memory or self.readable:
+        elif any((self.sandbox, self.timeout, self.model_memory, self.readable, self.trust_code)):
             program = Path(sys.executable)
         else:
             return None
@@ -285,6 +292,7 @@ class HostedModelOptions(ModelChoiceOptions):
             memory_gb=self.model_memory,
             readable=tuple(readable),
             hidden=tuple(path.resolve() for path in map(user_path, tasks) if path.exists()),
+            trust_code=self.trust_code,
         )
 
     def refs(

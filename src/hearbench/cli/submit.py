@@ -55,7 +55,7 @@ class SubmissionOptions:
     "hearbench submit . --card card.toml --out submission",
     "hearbench submit my_package.hear --weights w.pt --card card.toml --out out --task esc50",
     options="card out task weights results protocol seed device precision only grid_points quick "
-    "cache workers max_memory python sandbox timeout model_memory readable",
+    "cache workers max_memory python sandbox timeout model_memory readable trust_code",
 )
 def submit(
     model: Annotated[

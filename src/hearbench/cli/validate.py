@@ -31,7 +31,7 @@ _RESERVED = (*("spec", "workspace", "interpreter", "quick", "only", "skip", "sto
     "hearbench validate my_package.hear --quick --json",
     "hearbench validate my_model.py --only timestamp-centres --only timestamp-drift",
     options="weights option device quick only skip python env sandbox timeout model_memory "
-    "readable cache json",
+    "readable trust_code cache json",
 )
 def validate(
     model: o.ModelSpec,

@@ -3,7 +3,8 @@
 pkg.module              an import name
 path/to/model.py        a file
 pkg.module:attribute    an object in a module or file, which has the three functions
-hf:ORG/NAME             a transformers checkpoint on the Hugging Face hub, or its folder
+hf:ORG/NAME             a transformers checkpoint on the Hugging Face hub, or its folder; on the
+                        hub also ORG/NAME@REVISION and ORG/NAME/SUBFOLDER
 onnx:FILE               an ONNX file with a TOML file beside it, or that TOML file
 net:pkg.module:make     a network that a function or class makes, described by options
 dasheng-base            a published model of the zoo, which stands for one of the others
@@ -48,6 +49,7 @@ __all__ = [
 
 CHECKPOINTS = "hearbench.worker.checkpoints"
 """The module that runs checkpoints of transformers, in this process or another."""
+_TRUSTING = "trusting"
 
 # Schemes are two letters at least, so that C:\\model.py is none.
 _SCHEME = re.compile(r"([a-z][a-z0-9]+):(?!:)(.+)", re.DOTALL)
@@ -83,6 +85,16 @@ class NamedModel:
         return self.target.place.startswith(("hearbench.models.", CHECKPOINTS))
 
     @property
+    def is_checkpoint(self) -> bool:
+        """Whether it is a checkpoint of transformers."""
+        return self.target.place == CHECKPOINTS
+
+    @property
+    def trusts_code(self) -> bool:
+        """Whether Python code that the checkpoint brings is run."""
+        return self.is_checkpoint and self.target.attribute == _TRUSTING
+
+    @property
     def target_there(self) -> Target:
         """The target in another interpreter, where what hearbench sends has another name."""
         place = self.target.place
@@ -104,8 +116,15 @@ class FoundModel:
     scope: SourceScope
 
 
-def name_model(spec: str, weights: str | Path | None = None) -> NamedModel:
+def name_model(
+    spec: str, weights: str | Path | None = None, *, trust_code: bool = False
+) -> NamedModel:
     """What a model's name and its weights stand for.
+
+    Args:
+        spec: The name.
+        weights: A file or folder.
+        trust_code: Whether Python code that a checkpoint brings is to be run.
 
     Raises:
         ModelError: There is no such file or checkpoint, there are no such weights, or the name
@@ -115,7 +134,7 @@ def name_model(spec: str, weights: str | Path | None = None) -> NamedModel:
     path = weights_path(weights)
     recipe = published(spec)
     if recipe is None:
-        named = parse_name(spec)
+        named = parse_name(spec, trust_code=trust_code)
     elif not recipe.spec:
         raise ModelError(f"{recipe.name} can't be run by its name: {recipe.needs}.")
     else:
@@ -124,7 +143,8 @@ def name_model(spec: str, weights: str | Path | None = None) -> NamedModel:
                 f"{recipe.name} needs its weights: download the file and name it with --weights."
             )
         is_copy = path is not None and recipe.is_checkpoint
-        named = parse_name(f"hf:{path}" if is_copy else recipe.loads)
+        loads = f"hf:{path}" if is_copy else recipe.loads
+        named = parse_name(loads, trust_code=trust_code)
         named = replace(named, spec=recipe.name, name=recipe.name, recipe=recipe)
         if is_copy:
             return named
@@ -146,8 +166,12 @@ def published(spec: str) -> zoo.Recipe | None:
     return zoo.find(spec)
 
 
-def parse_name(spec: str) -> NamedModel:
+def parse_name(spec: str, *, trust_code: bool = False) -> NamedModel:
     """Reads what the name of a module, file or checkpoint stands for.
+
+    Args:
+        spec: The name.
+        trust_code: Whether Python code that a checkpoint brings is to be run.
 
     Raises:
         ModelError: There is no such file or checkpoint.
@@ -155,7 +179,7 @@ def parse_name(spec: str) -> NamedModel:
     """
     match = _SCHEME.fullmatch(spec)
     if match is not None and match[1] in _SCHEMES:
-        return _SCHEMES[match[1]](match[2])
+        return _SCHEMES[match[1]](match[2], trust_code)
     place, colon, attribute = spec.rpartition(":")
     if not (place and colon) or not all(part.isidentifier() for part in attribute.split(".")):
         place, attribute = spec, ""
@@ -247,15 +271,16 @@ def _module(target: Target, scope: SourceScope) -> Any:
     return importlib.import_module(target.place)
 
 
-def _huggingface(text: str) -> NamedModel:
+def _huggingface(text: str, trust_code: bool) -> NamedModel:
     place = user_path(text)
-    weights = resolve(text)
+    weights = resolve(text, with_code=trust_code)
     # A folder goes by its own name, a checkpoint on the hub by its owner's and its own.
     shown = place.resolve().name if place.is_dir() else text
-    return NamedModel(f"hf:{text}", Target(CHECKPOINTS, False, ""), f"hf-{_safe(shown)}", weights)
+    target = Target(CHECKPOINTS, False, _TRUSTING if trust_code else "")
+    return NamedModel(f"hf:{text}", target, f"hf-{_safe(shown)}", weights)
 
 
-def _onnx(text: str) -> NamedModel:
+def _onnx(text: str, _: bool) -> NamedModel:
     path = user_path(text)
     if not path.is_file():
         raise ModelError(f"There is no ONNX file {text}.", code="not_found")
@@ -263,7 +288,7 @@ def _onnx(text: str) -> NamedModel:
     return NamedModel(f"onnx:{text}", target, f"onnx-{_safe(path.stem)}", path.resolve())
 
 
-def _network(text: str) -> NamedModel:
+def _network(text: str, _: bool) -> NamedModel:
     named = parse_name(text)
     if not named.target.attribute:
         raise ModelError(
@@ -274,7 +299,7 @@ def _network(text: str) -> NamedModel:
     return NamedModel(f"net:{text}", target, f"net-{_safe(named.name)}")
 
 
-_SCHEMES: dict[str, Callable[[str], NamedModel]] = {
+_SCHEMES: dict[str, Callable[[str, bool], NamedModel]] = {
     "hf": _huggingface,
     "net": _network,
     "onnx": _onnx,

@@ -20,6 +20,7 @@ from hearbench.files import is_file
 from hearbench.models.engine import Answer, Memory, Returned
 from hearbench.models.environments import FOLDER as ENVIRONMENTS
 from hearbench.models.finding import CHECKPOINTS, NamedModel, import_error, lacks_api
+from hearbench.models.hub import weight_files
 from hearbench.models.identity import Seen, seen_of
 from hearbench.models.loaded import Interpreter, Loaded, Shown, load_error
 from hearbench.models.options import OptionValue, handed_over, signature_of
@@ -140,6 +141,9 @@ def start_process(
     """
     own = [Path(named.target.place).parent] if named.target.is_file else []
     own += [weights] if weights else []
+    if named.is_checkpoint and weights:
+        # In the hub's cache they are links out of their folder.
+        own += [path.resolve() for path in weight_files(weights, with_code=named.trusts_code)]
     named_files = [Path(str(value)) for value in handed_over(options).values() if _is_there(value)]
     return OtherProcess(
         interpreter,
@@ -238,7 +242,7 @@ def _source_places(said: Mapping[str, Any], named: NamedModel) -> list[Path]:
 
 
 def _sources_digest(source: Sequence[Path], named: NamedModel) -> str:
-    if named.target.place == CHECKPOINTS:
+    if named.is_checkpoint:
         return package_digest(CHECKPOINTS)  # it was sent from here
     if named.target.is_file:
         return files_digest(Path(named.target.place).parent, source)

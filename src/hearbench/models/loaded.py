@@ -29,6 +29,7 @@ class Interpreter:
         memory_gb: What it may allocate, in GiB; None for any.
         readable: Further files and folders that it may read in a sandbox.
         hidden: Folders that it mustn't read, such as those of tasks, beside hearbench's cache.
+        trust_code: Whether Python code that a checkpoint brings is run.
 
     Raises:
         ModelError: The time or the memory is no positive number that a system can count.
@@ -40,6 +41,7 @@ class Interpreter:
     memory_gb: float | None = None
     readable: tuple[Path, ...] = ()
     hidden: tuple[Path, ...] = ()
+    trust_code: bool = False
 
     def __post_init__(self) -> None:
         # A comparison with NaN is false.

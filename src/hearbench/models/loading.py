@@ -20,7 +20,6 @@ from hearbench.digest import digest_file, digest_json, digest_tree, short
 from hearbench.errors import ModelError
 from hearbench.models.engine import Engine, Given, InProcess, Renewed
 from hearbench.models.finding import (
-    CHECKPOINTS,
     NamedModel,
     find_model,
     name_model,
@@ -120,7 +119,8 @@ def _load_named(
     interpreter: Interpreter | None,
     given: Mapping[str, OptionValue],
 ) -> Model:
-    named = name_model(spec, weights)
+    trust_code = interpreter is not None and interpreter.trust_code
+    named = name_model(spec, weights, trust_code=trust_code)
     interpreter = host_of(named.recipe, workspace, interpreter)
     options = {**named.options, **given}
     begin: dict[str, Any] = {}
@@ -207,7 +207,7 @@ def _load_object(
         "object": _folder_name(called, plain),
         "options": plain,
         "files": named_files(options),
-        "checkpoint": _weights_digest("", weights, options),
+        "checkpoint": _weights_digest(None, weights, options),
         "weights": weights_digest,
         "source": content.source,
     }
@@ -243,7 +243,7 @@ def _load_again(
 ) -> Engine:
     """Loads another model like the first, once it is sure that nothing else lies there now."""
     again = load(again=True)
-    found = again.source_digest, _weights_digest(named.target.place, weights, options)
+    found = again.source_digest, _weights_digest(named, weights, options)
     if found != expected or again.engine.seen().contradicts(seen):
         again.engine.close()
         raise ModelError(
@@ -311,7 +311,7 @@ def _described(named: NamedModel, weights: Path | None, loaded: Loaded, load: _L
     # What the name stands for already needn't be told.
     told = {key: value for key, value in options.items() if named.options.get(key) != value}
     name = _folder_name(named.name, told)
-    weights_digest = _weights_digest(named.target.place, weights, options)
+    weights_digest = _weights_digest(named, weights, options)
     # What is named by its place counts by its content.
     places = named_places(options)
     plain = {key: value for key, value in options.items() if key not in places}
@@ -349,21 +349,24 @@ def _described(named: NamedModel, weights: Path | None, loaded: Loaded, load: _L
 
 
 def _weights_digest(
-    place: str, weights: Path | None, options: Mapping[str, OptionValue]
+    named: NamedModel | None, weights: Path | None, options: Mapping[str, OptionValue]
 ) -> str | None:
+    if named is not None and named.is_checkpoint and weights is not None:
+        files = weight_files(weights, with_code=named.trusts_code)
+        return digest_json(
+            [[path.relative_to(weights).as_posix(), digest_file(path)] for path in files]
+        )
     # hearbench's own modules say which files they take, by default and beside the one named.
-    module = sys.modules.get(place) if place.startswith(_OWN) else None
+    is_own = named is not None and named.target.place.startswith(_OWN)
+    module = sys.modules.get(named.target.place) if named is not None and is_own else None
     if weights is None and module is not None and hasattr(module, "default_weights"):
         weights = module.default_weights(**options)
     if weights is None:
         return None
     if module is not None and hasattr(module, "weight_files"):
-        files: list[Path] = module.weight_files(weights)
-    elif place == CHECKPOINTS:
-        files = weight_files(weights)
-    else:
-        return digest_file(weights) if weights.is_file() else digest_tree(weights)
-    return digest_json([[path.name, digest_file(path)] for path in files])
+        own_files: list[Path] = module.weight_files(weights)
+        return digest_json([[path.name, digest_file(path)] for path in own_files])
+    return digest_file(weights) if weights.is_file() else digest_tree(weights)
 
 
 def _folder_name(base: str, options: Mapping[str, OptionValue]) -> str:

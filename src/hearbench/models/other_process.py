@@ -138,7 +138,10 @@ class OtherProcess:
         self._most_bytes = int((interpreter.memory_gb or 0) * (1 << 30))
         self._places = open_places()
         files = tuple(self._places.values())
-        self._free_places = weakref.finalize(self, _close, files)
+        code_folder = None
+        if interpreter.trust_code and not interpreter.sandbox:
+            code_folder = tempfile.mkdtemp(prefix="hearbench-code-")
+        self._free_places = weakref.finalize(self, _close, files, code_folder)
         command = [str(interpreter.python), "-B", "-c", _BOOT, str(_CODE)]
         command += [",".join(map(str, files)), str(self._most_bytes)]
         environment = _environment(interpreter.python)
@@ -155,6 +158,9 @@ class OtherProcess:
                 allowed=[*allowed, _CODE],
             )
             environment = sandbox_environment(environment)
+        if interpreter.trust_code:
+            # transformers copies a checkpoint's code there, and would run an older copy.
+            environment["HF_MODULES_CACHE"] = code_folder or "/tmp/code"  # noqa: S108 - its own
         self._process = subprocess.Popen(  # noqa: S603
             command,
             stdin=subprocess.PIPE,
@@ -386,9 +392,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait(_END_S)
 
 
-def _close(files: Sequence[int]) -> None:
+def _close(files: Sequence[int], folder: str | None) -> None:
     for file in files:
         os.close(file)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 _LONGEST_LINE_BYTES = 4 << 20

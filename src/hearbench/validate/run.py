@@ -163,7 +163,8 @@ def validate_model(
     workspace = workspace or Workspace.from_environment()
     rules = _chosen(only, skip)
     with told_of(str(spec)):
-        named = name_model(str(spec), weights)
+        trust_code = interpreter is not None and interpreter.trust_code
+        named = name_model(str(spec), weights, trust_code=trust_code)
         interpreter = host_of(named.recipe, workspace, interpreter)
     interpreter = interpreter or Interpreter(Path(sys.executable))
     begin = time.perf_counter()

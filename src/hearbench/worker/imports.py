@@ -17,7 +17,7 @@ from .import_side_effects import below_own
 from .importing import Target
 from .reads import ReadWatch, is_library, is_package
 
-__all__ = ["Imports", "all_read", "imports_of"]
+__all__ = ["Imports", "all_read", "imported_names", "imports_of"]
 
 # Frameworks, which are told apart by their versions where that matters.
 _FRAMEWORKS = {"numpy", "torch", "tensorflow", "keras", "hearbench", "hearbench_worker"}
@@ -51,7 +51,7 @@ def imports_of(files: Iterable[str], own: list[str], beside: str | None) -> Impo
     packages: dict[str, list[str]] = {}
     while waiting and len(seen) < _MOST_FILES:
         path = waiting.pop()
-        for name in _imported_names(path):
+        for name in imported_names(path):
             for place in _own_modules(name, path, own, beside, packages):
                 if place not in seen:
                     seen.add(place)
@@ -59,8 +59,8 @@ def imports_of(files: Iterable[str], own: list[str], beside: str | None) -> Impo
     return Imports(sorted(seen), {name: packages[name] for name in sorted(packages)})
 
 
-def _imported_names(path: str) -> Iterator[str]:
-    """Absolute names of modules, or of what may be attributes of modules."""
+def imported_names(path: str) -> Iterator[str]:
+    """Names of what a source file imports: modules, or what may be attributes of modules."""
     try:
         tree = ast.parse(Path(path).read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):

@@ -139,7 +139,7 @@ class Session:
             "seconds": seconds,
             "attributes": attributes,
             "sources": self._sources(),
-            "versions": _versions(),
+            "versions": {**_versions(), **self._libraries()},
             "n_weights": n_weights,
             "notes": notes,
         }
@@ -215,6 +215,11 @@ class Session:
         self.arrays.new(name, array.dtype.str, array.shape)[...] = array
         said["dtype"], said["shape"] = array.dtype.str, list(array.shape)
         return said
+
+    def _libraries(self) -> dict[str, str]:
+        """Versions of further libraries that the code of this package uses for the model."""
+        is_own = self._target.place.startswith(__package__ + ".")
+        return dict(self._loaded.libraries) if is_own else {}
 
     def _sources(self) -> dict[str, Any]:
         if self._target.is_file:

@@ -24,9 +24,12 @@ at its middle. Nothing is random, and a clip's embeddings don't depend on its ba
 
 from __future__ import annotations
 
+import functools
 import re
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +41,13 @@ from .reading import Checkpoint
 from .timing import Tokens
 from .towers import CONTEXT_S, Tower
 
-__all__ = ["AudioEncoder", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+__all__ = [
+    "AudioEncoder",
+    "get_scene_embeddings",
+    "get_timestamp_embeddings",
+    "load_model",
+    "trusting",
+]
 
 POOLINGS = ("first", "last", "max", "mean", "pooled", "std")
 SHORTEST_WINDOW_S = 4.0
@@ -52,6 +61,7 @@ class AudioEncoder(torch.nn.Module):
         scene_embedding_size: The encoder's width times the number of poolings.
         timestamp_embedding_size: The encoder's width.
         hearbench_notes: What results have to say of it, in sentences.
+        libraries: Versions of transformers, and of what the checkpoint's own code imports.
     """
 
     def __init__(self, tower: Tower, pooling: str, hop_ms: float | None) -> None:
@@ -60,6 +70,7 @@ class AudioEncoder(torch.nn.Module):
         self.poolings = _poolings(pooling, tower)
         self.hop_ms = hop_ms
         self.hearbench_notes = tower.notes
+        self.libraries: dict[str, str] = {}
         self.sample_rate = tower.sample_rate
         self.timestamp_embedding_size = tower.width
         self.scene_embedding_size = sum(
@@ -109,7 +120,7 @@ class AudioEncoder(torch.nn.Module):
 
 
 def load_model(
-    model_file_path: str,
+    model_file_path: str | Checkpoint,
     layer: int = -1,
     pooling: str = "mean",
     hop_ms: float | None = None,
@@ -120,7 +131,7 @@ def load_model(
     """A checkpoint as a HEAR model.
 
     Args:
-        model_file_path: The folder of a checkpoint.
+        model_file_path: The checkpoint, or its folder.
         layer: Hidden state: 0 is what enters the first layer, n what leaves the last of n,
             after the model's final normalisation; -1 is n, -2 is n - 1, and so on.
         pooling: How frames become a scene embedding: ``mean``, ``max``, ``std``, ``first``,
@@ -143,6 +154,9 @@ def load_model(
     Raises:
         UnusableError: No audio encoder, a bad option, an incomplete checkpoint.
     """
+    checkpoint = model_file_path
+    if not isinstance(checkpoint, Checkpoint):
+        checkpoint = Checkpoint(Path(checkpoint))
     if hop_ms is not None and not hop_ms > 0:
         raise UnusableError(f"hop_ms is {hop_ms}; a hop is above 0 ms.")
     if not window_s >= SHORTEST_WINDOW_S:
@@ -151,7 +165,7 @@ def load_model(
             f"last {SHORTEST_WINDOW_S:g} s at least."
         )
     stated = Stated(_tokens(tokens), hop_ms, first_ms)
-    tower = tower_of(Checkpoint(Path(model_file_path)), layer, window_s, stated)
+    tower = tower_of(checkpoint, layer, window_s, stated)
     if isinstance(tower, StatedWindows):
         hop_ms = None
     elif first_ms is not None:
@@ -161,7 +175,9 @@ def load_model(
             if tower.untimed is None
             else "first_ms goes together with hop_ms."
         )
-    return AudioEncoder(tower, pooling, hop_ms).eval()
+    encoder = AudioEncoder(tower, pooling, hop_ms).eval()
+    encoder.libraries = checkpoint.libraries()
+    return encoder
 
 
 def get_timestamp_embeddings(
@@ -267,3 +283,22 @@ def _poolings(text: str, tower: Tower) -> list[str]:
             "This model pools nothing itself; pooling 'pooled' is for AST and CLAP."
         )
     return names
+
+
+@functools.wraps(load_model)
+def _load_trusting(model_file_path: str, *arguments: Any, **options: Any) -> AudioEncoder:
+    if not __name__.startswith("hearbench_worker."):
+        raise UnusableError(
+            "Code that a checkpoint brings isn't run in hearbench's own process. Use --trust-code, "
+            "which gives it one of its own."
+        )
+    checkpoint = Checkpoint(Path(model_file_path), trust_code=True)
+    return load_model(checkpoint, *arguments, **options)
+
+
+trusting = SimpleNamespace(
+    load_model=_load_trusting,
+    get_scene_embeddings=get_scene_embeddings,
+    get_timestamp_embeddings=get_timestamp_embeddings,
+)
+"""The same three functions for checkpoints whose own code may be run, in a process of its own."""

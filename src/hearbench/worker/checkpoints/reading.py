@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from ..errors import UnusableError
+from ..imports import imported_names
 
 __all__ = ["Checkpoint", "PlainWaveform", "transformers_library"]
 
@@ -175,6 +176,17 @@ class Checkpoint:
                 f"weights are missing, such as {missing[0]}, and would be random."
             )
         return net.float().eval()
+
+    def libraries(self) -> dict[str, str]:
+        """Versions of transformers, and of what code of the checkpoint's own imports, by name."""
+        names = {"transformers"}
+        if self.trust_code:
+            for path in self.folder.rglob("*.py"):
+                names.update(name.partition(".")[0] for name in imported_names(str(path)))
+        versions = {
+            name: getattr(sys.modules.get(name), "__version__", None) for name in sorted(names)
+        }
+        return {name: str(version) for name, version in versions.items() if version is not None}
 
     def _how_weights_are_read(self) -> dict[str, Any]:
         """Keywords of ``from_pretrained``, some of which older versions have by other names.
