@@ -197,11 +197,11 @@ def test_what_cannot_be_had_is_said_in_one_message(
 ) -> None:
     asked = []
 
-    def unreachable(name: str, **keywords: object) -> str:
+    def unreachable(name: str, _: str, **keywords: object) -> str:
         asked.append(name)
         raise OSError("no route to host")
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
     text = FAMILY.replace('revision = "v1"\n', "")
     put_into_zoo(monkeypatch, written(tmp_path, text))
     with pytest.raises(DownloadError) as caught:

@@ -90,6 +90,9 @@ class AudioEncoder(torch.nn.Module):
             Frames (n_clips, n_frames, width), their centres in ms, float64 (n_frames,) or none
             where they aren't known, and the mean of what the model pools itself (n_clips, pooled
             size), if it does.
+
+        Raises:
+            UnusableError: The encoder gives fewer frames than it should.
         """
         end_ms = (audio.shape[1] - 1) * 1000 / self.sample_rate
         windows = self.tower.windows(audio.shape[1])

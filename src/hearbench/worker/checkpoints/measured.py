@@ -135,7 +135,11 @@ class AnyEncoder(Encoder):
         self.width = short[self.axis - 1]
 
     def tokens(self, audio: torch.Tensor) -> torch.Tensor:
-        """Clips (n, samples) to (n, tokens, width)."""
+        """Clips (n, samples) to (n, tokens, width).
+
+        Raises:
+            UnusableError: Vectors are of another size than before.
+        """
         found = self.output(audio).movedim(self.axis, -1).flatten(1, -2)
         if found.shape[2] != self.width:
             raise UnusableError(
@@ -145,7 +149,11 @@ class AnyEncoder(Encoder):
         return found
 
     def output(self, audio: torch.Tensor) -> torch.Tensor:
-        """What is taken of the network's output for clips (n, samples), clips first."""
+        """What is taken of the network's output for clips (n, samples), clips first.
+
+        Raises:
+            UnusableError: It isn't a row of vectors for each clip.
+        """
         short = round(SHORTEST_S * self.sample_rate) - audio.shape[1]
         audio = torch.nn.functional.pad(audio, (0, max(0, short)))
         if self.layer == self.n_layers:
