@@ -22,8 +22,8 @@ from hearbench.leaderboard.paper import (
     paper_figures,
     projection,
     task_correlations,
+    tour_length,
 )
-from hearbench.leaderboard.seriation import tour_length
 from hearbench.leaderboard.table import COLUMNS, Row, Table
 
 

@@ -13,9 +13,10 @@ from hearbench.leaderboard.paper import (
     correlation_order,
     model_correlations,
     normalise,
+    short_tour,
     task_correlations,
+    tour_length,
 )
-from hearbench.leaderboard.seriation import short_tour, tour_length
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
