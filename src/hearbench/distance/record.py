@@ -23,7 +23,12 @@ DISTANCE_FILE = "distance.json"
 
 
 class IntervalRecord(Record):
-    """Where a score of all clips of this kind may lie."""
+    """Where a score of all clips of this kind may lie.
+
+    Attributes:
+        low: Its lower end.
+        high: Its upper end.
+    """
 
     low: float
     high: float
@@ -33,6 +38,7 @@ class DistanceSummary(PartSummary):
     """One score.
 
     Attributes:
+        maximise: Whether higher is better.
         standard_error: Standard error of the mean over test clips; None where it isn't known.
         interval: Interval of the mean at the result's level; None where the error isn't known.
     """
@@ -46,6 +52,7 @@ class DistanceSplit(Record):
     """One test split.
 
     Attributes:
+        test: Name of the split.
         n_clips: Its clips.
         n_queries: Those that at least one other clip is the same as.
         n_same: Pairs of clips that are the same.
@@ -90,19 +97,24 @@ class DistanceResult(StoredRecord):
     """The distance scores of one model on one task, with all that made them.
 
     Attributes:
+        format_version: Of this layout.
         hearbench_version: That made it.
         model: Which model, with digests of its weights and source.
         task: Which task, with the digest of its content at the model's rate.
         prediction_type: ``multiclass`` (the same: equal labels) or ``multilabel`` (at least one
             label in common).
+        n_labels: Size of the vocabulary.
+        embeddings: Which embeddings.
         distance: ``l1``, the sum of absolute differences, not normalised.
         device: Where the distances were computed.
         versions: Versions of the libraries that computed.
         level: Confidence level of the intervals.
         seed: Seed of the sample of clips from which the intervals of large splits are.
         primary_score: The first of the scores.
+        scores: By name.
         splits: Test splits in the order of the task's folds.
         notes: What a reader of the scores should know, in sentences.
+        resources: Time and memory.
     """
 
     FILE = DISTANCE_FILE

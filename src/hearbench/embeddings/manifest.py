@@ -34,6 +34,7 @@ class FileRecord(Record):
     Attributes:
         name: Within ``shards/``; it holds the beginning of the digest.
         bytes: Size of the file.
+        sha256: SHA-256 of the file.
     """
 
     name: str
@@ -45,11 +46,14 @@ class ShardRecord(Record):
     """One finished shard; as a file of its own beside the arrays, and in the manifest.
 
     Attributes:
+        format_version: Version of this layout.
+        split: The split.
         index: Number of the shard within its split.
         clips: File names, in the order of the rows.
         frames: Frames per clip (event tasks).
         embeddings: (n_clips, size) of scene tasks, (sum of frames, size) of event tasks.
         timestamps: Frame centres in ms, float32 (sum of frames,), of event tasks.
+        audio_s: Seconds of audio.
         seconds: Wall-clock time that it took.
         reduced_batch: The most clips that were handed to the model at once in the end, where it
             ran out of memory on whole batches; None where it didn't.
@@ -161,6 +165,8 @@ class Manifest(Record):
         dtype: Type of the embeddings on disk.
         batch: Clips per batch in the reference evaluation; the shards say where there were more
             or fewer.
+        model: The model.
+        task: The task.
         device: Where the model ran; all of them where there were several.
         seconds: Wall-clock time of all shards.
         audio_s: Seconds of audio of all shards.

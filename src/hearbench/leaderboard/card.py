@@ -88,8 +88,10 @@ class Card(Record):
     """A model and who made it.
 
     Attributes:
+        format_version: Version of this layout.
         model: Name on the leaderboard.
         team: Name of the team that submits.
+        authors: Names of the authors.
         url: Web address of the model's description, which the leaderboard links to.
         paper: Web address of a paper; may be empty.
         description: What the model is and how it was trained.

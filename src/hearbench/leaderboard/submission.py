@@ -65,8 +65,10 @@ class Submission(Record):
     """The record of a submission: all of it but its results.
 
     Attributes:
+        format_version: Version of this form.
         hearbench_version: Version of hearbench that made it.
         created: ISO date.
+        card: The team's card.
         model: Measured facts of the model.
         scores: Scores by column, None where the task wasn't run.
         tasks: Names of all tasks that were run, those that aren't on the leaderboard included.

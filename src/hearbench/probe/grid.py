@@ -119,6 +119,7 @@ class GridResult(Record):
     """How a grid point fared on the first fold.
 
     Attributes:
+        point: The hyperparameters.
         validation_score: The best validation; the worst there is, an infinity, if the first one was
             undefined already. Null in results of earlier versions wherever one was undefined.
         best_epoch: After which epoch, from 1.

@@ -140,6 +140,7 @@ class Curve(StoredRecord):
     """How a model's scores on a task grow with the training clips.
 
     Attributes:
+        format_version: Version of this layout.
         hearbench_version: Version of hearbench that made the curve.
         model: The model, with digests of its weights and source.
         task: The task, with the digest of its content at the model's rate.

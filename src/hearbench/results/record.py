@@ -53,6 +53,7 @@ class ScoreSummary(PartSummary):
     """One score of a task.
 
     Attributes:
+        maximise: Whether higher is better.
         parts: The numbers that it is made of, by name: precision and recall of an F-measure.
     """
 
@@ -148,6 +149,7 @@ class Resources(Record):
         audio_s: Seconds of audio that were embedded.
         embed_peak_memory_mb: Peak resident memory while embedding, MiB, where known.
         probe_peak_memory_mb: Peak resident memory of the process that wrote the result, MiB.
+        embeddings_path: Folder of the embeddings.
         stages: The same by stage, with throughput; empty in results of earlier versions.
     """
 
@@ -166,11 +168,13 @@ class Result(StoredRecord):  # noqa: PLW1641 - its scores are in dictionaries
     """The scores of one model on one task, with all that made them.
 
     Attributes:
+        format_version: Version of this layout.
         hearbench_version: Version of hearbench that made the result.
         model: The model, with digests of its weights and source.
         task: The task, with the digest of its content at the model's rate.
         kind: ``scene`` or ``event``.
         prediction_type: ``multiclass`` or ``multilabel``.
+        n_labels: Size of the vocabulary.
         embeddings: The embeddings that were scored.
         protocol: All that affects the score, under its name.
         seed: Seed for weight initialisation and dropout.
@@ -183,6 +187,7 @@ class Result(StoredRecord):  # noqa: PLW1641 - its scores are in dictionaries
         chosen: Position in ``grid`` of the point that was used.
         grid: The grid points, in the protocol's order.
         notes: Sentences that a reader of the scores should know.
+        resources: Time and memory.
     """
 
     FILE = RESULT_FILE

@@ -48,7 +48,12 @@ UNCERTAINTY_FILE = "uncertainty.json"
 
 
 class Range(Record):
-    """An interval of a mean score."""
+    """An interval of a mean score.
+
+    Attributes:
+        low: The lower end.
+        high: The upper end.
+    """
 
     low: Number
     high: Number
@@ -78,6 +83,7 @@ class ScoreUncertainty(Record):
     """One score.
 
     Attributes:
+        maximise: Whether higher is better.
         mean: Over seeds and the folds that are defined.
         per_seed: Means over these folds, by seed.
         per_fold: Means over seeds, by test split.
@@ -103,6 +109,9 @@ class Uncertainty(StoredRecord):
     """How sure all scores of a result are.
 
     Attributes:
+        format_version: Version of this layout.
+        model: Name of the model.
+        task: Name of the task.
         primary_score: The one that was optimised.
         level: Confidence level of the intervals.
         n_resamples: Bootstrap resamples behind them.
