@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MODEL",
     "OWN_MARK",
+    "OWN_RESULTS",
     "OWN_STYLE",
     "Csv",
     "add",
@@ -42,6 +43,10 @@ OWN_STYLE = "bold cyan"
 OWN_MARK = "> "
 MODEL = Column("model", wrap="anywhere")
 
+OWN_RESULTS = (
+    "Your own results: a folder that `hearbench evaluate --out` wrote to, of one model or several, "
+    "and a name for the model. Repeatable."
+)
 Csv = Annotated[
     Path | None,
     typer.Option("--csv", metavar="F", help="CSV of a leaderboard, instead of the official one."),
@@ -95,8 +100,7 @@ def show(
         typer.Option(
             "--with",
             metavar="RESULTS[:NAME]",
-            help="Your own results: a folder that `hearbench evaluate --out` wrote to, of one "
-            "model or several, and a name for the model. Repeatable.",
+            help=OWN_RESULTS,
         ),
     ] = None,
     task: Annotated[
@@ -281,8 +285,7 @@ def build(
         typer.Option(
             "--results",
             metavar="RESULTS[:NAME]",
-            help="Your own results: a folder that `hearbench evaluate --out` wrote to, of one "
-            "model or several, and a name for the model. Repeatable.",
+            help=OWN_RESULTS,
         ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the site.")] = Path(

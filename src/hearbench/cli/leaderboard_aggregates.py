@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hearbench.cli import options as o
-from hearbench.cli.leaderboard import MODEL, OWN_MARK, OWN_STYLE, Csv, counted
+from hearbench.cli.leaderboard import MODEL, OWN_MARK, OWN_RESULTS, OWN_STYLE, Csv, counted
 from hearbench.cli.render import show
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import answer_json, say
@@ -39,8 +39,7 @@ def aggregates(
             "--add",
             "--with",
             metavar="RESULTS[:NAME]",
-            help="Your own results: a folder that `hearbench evaluate --out` wrote to, of one "
-            "model or several, and a name for the model. Repeatable.",
+            help=OWN_RESULTS,
         ),
     ] = None,
     csv: Csv = None,

@@ -191,7 +191,8 @@ def validate_model(
             update(len(rules))
         except BaseException as error:
             # What can't be validated as it was asked for has no report.
-            if stopped is not None and ("load" in context.findings or not _cannot_run(error)):
+            says_something = "load" in context.findings or not isinstance(error, CannotRunError)
+            if stopped is not None and says_something:
                 stopped(report())
             raise
         return report()
@@ -287,10 +288,6 @@ def _with_order(checks: list[CheckResult], fault: OrderFault | None) -> tuple[Ch
 
 def _expected(rule: _Rule) -> str:
     return (rule.run.__doc__ or "").strip().partition("\n")[0].rstrip(".")
-
-
-def _cannot_run(error: BaseException) -> bool:
-    return isinstance(error, CannotRunError)
 
 
 def _facts(context: Context) -> ModelFacts:

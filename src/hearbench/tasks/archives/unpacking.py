@@ -62,11 +62,6 @@ def kind_of_mode(mode: int) -> Kind | None:
     )
 
 
-def _new_problems() -> Problems:
-    """Makes an empty list of problems with members, which shows more examples than others do."""
-    return Problems(examples=_EXAMPLES)
-
-
 class Targets:
     """The files and folders that an archive's members become, each admitted once.
 
@@ -75,7 +70,7 @@ class Targets:
     """
 
     def __init__(self) -> None:
-        self.problems = _new_problems()
+        self.problems = Problems(examples=_EXAMPLES)
         self._files: set[str] = set()
         self._folders: set[str] = set()
 
