@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from hearbench.worker.checkpoints.receptive import Convolution, Frames, convolutions, stack_of
+from hearbench.worker.checkpoints.receptive import (
+    ChunkedFrames,
+    Convolution,
+    Frames,
+    convolutions,
+    stack_of,
+)
 from hearbench.worker.errors import UnusableError
 
 WAV2VEC2 = convolutions((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
@@ -85,3 +91,12 @@ def test_what_cannot_be_a_convolution_is_refused() -> None:
         Convolution(3, 0)
     with pytest.raises(UnusableError, match="2 kernels"):
         convolutions((3, 3), (2,))
+
+
+def test_frames_of_chunks() -> None:
+    # Chunks of 100 steps, and of each the frames at 0, 40 and 80.
+    frames = ChunkedFrames(Fraction(5), Fraction(100, 3), 3, 40)
+    assert frames.centres(5) == [5, 45, 85, 105, 145]
+    assert frames.centres_ms(5, 10).tolist() == [500, 4500, 8500, 10500, 14500]
+    for n_samples, count in ((5, 0), (6, 1), (45, 1), (46, 2), (105, 3), (106, 4), (1000, 30)):
+        assert frames.count_before(n_samples) == count

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,9 @@ import torch
 
 from ..errors import UnusableError
 from .inside import Part, audio_part, loaded_with
-from .measured import AnyEncoder, Stated, measured_tower
+from .measured import AnyEncoder, Chunks, Stated, measured_tower
 from .reading import Checkpoint
-from .receptive import Convolution, convolutions, stack_of
+from .receptive import ChunkedFrames, Convolution, convolutions, stack_of
 from .towers import (
     Clap,
     Codec,
@@ -230,6 +231,25 @@ def _codec(
     return Codec(encoder, latent, hop, request.window_s)
 
 
+def _chunks(request: Request) -> Tower:
+    """Qwen3's encoders: three convolutions of stride 2, on each second or so by itself."""
+    request = request.inside()
+    config = request.config
+    extractor = request.checkpoint.extractor()
+    encoder = AnyEncoder(request.load_any(), extractor, request.layer)
+    spectra = 2 * config.n_window
+    hop = encoder.setting("hop_length")
+    strides = stack_of(3 * [Convolution(3, 2, padding=1)])
+    per_chunk = strides.count(spectra)
+    frames = ChunkedFrames(
+        Fraction(0), Fraction(spectra * hop, per_chunk), per_chunk, int(strides.frames.hop) * hop
+    )
+    # Frames attend to each other within so many chunks.
+    together = max(1, config.n_window_infer // spectra)
+    n_chunks = round(request.window_s * encoder.sample_rate) // (spectra * hop)
+    return Chunks(encoder, frames, max(together, n_chunks // together * together))
+
+
 def _measured(request: Request) -> Tower:
     kind, folder = request.kind, request.checkpoint.folder
     try:
@@ -329,6 +349,7 @@ def _phi4(config: Any, extractor: Any) -> list[Convolution]:
 
 def _blocks(config: Any, _: Any) -> list[Convolution]:
     """Of codecs: the middle of the block of samples that a frame stands for, as in ``Codec``."""
+    config = getattr(config, "dac_config", config)
     ratios = getattr(config, "downsampling_ratios", None)
     hop = int(np.prod(ratios)) if ratios else int(config.hop_length)
     return [Convolution(hop, hop)]
@@ -351,10 +372,12 @@ STACKS: dict[str, Callable[[Any, Any], list[Convolution]]] = {
     "seamless_m4t_v2": _seamless,
     "gemma4_audio": _gemma4,
     "phi4_multimodal_audio": _phi4,
+    "pe_audio_encoder": _blocks,
     "xcodec": _blocks,
     "xcodec2": _blocks,
     "neucodec": _blocks,
     "higgs_audio_v2_tokenizer": _blocks,
+    "vibevoice_acoustic_tokenizer": _blocks,
     "vibevoice_acoustic_tokenizer_encoder": _blocks,
     "wavtokenizer_encoder": _blocks,
 }
@@ -379,4 +402,6 @@ FAMILIES: dict[str, Callable[[Request], Tower]] = {
     "encodec": _encodec,
     "dac": _dac,
     "mimi": _mimi,
+    "qwen3_asr_encoder": _chunks,
+    "qwen3_omni_moe_audio_encoder": _chunks,
 }

@@ -12,19 +12,20 @@ length, so that an extractor pads them only as it would pad each alone.
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import torch
 
 from ..errors import UnusableError
-from .receptive import Frames
+from .receptive import ChunkedFrames, Frames
 from .timing import Grid, Tokens, UntimedError, check_grid, measure
 from .towers import CONTEXT_S, Consecutive, Encoder, Overlapping, Tower, Window
 
 __all__ = [
     "AnyEncoder",
+    "Chunks",
     "MeasuredClips",
     "MeasuredWindows",
     "Stated",
@@ -81,6 +82,8 @@ class AnyEncoder(Encoder):
     Of a codec (a network with ``encode`` and ``quantizer``), what it would quantise is its output.
 
     Attributes:
+        masks: Parameters that tell audio from padding.
+        has_channels: Whether samples go in as (n, 1, samples).
         axis: Of the output, the one that holds the numbers of a vector.
     """
 
@@ -101,14 +104,20 @@ class AnyEncoder(Encoder):
             if "mask" in name and not name.startswith("output_")
         ]
         self.axis = -1
-        try:
-            self._settle(layer)
-        except UnusableError:
-            # Some take a mask in another form. Clips of one length don't need any.
-            if not self.masks or self.layer != self.n_layers:
-                raise
-            self.masks = []
-            self._settle(layer)
+        self.has_channels = False
+        # Some take a mask in another form, which clips of one length don't need, or samples in
+        # channels.
+        masks = self.masks
+        ways = [(masks, False), ([], False), (masks, True), ([], True)]
+        refused: list[UnusableError] = []
+        for self.masks, self.has_channels in ways if masks else ways[::2]:
+            try:
+                self._settle(layer)
+                break
+            except UnusableError as error:
+                refused.append(error)
+        else:
+            raise refused[0]
 
     @torch.no_grad()
     def _settle(self, layer: int) -> None:
@@ -209,6 +218,8 @@ class AnyEncoder(Encoder):
         main = next(iter(names))
         if main not in inputs:
             inputs[main] = next(value for value in made.values() if value.is_floating_point())
+        if self.has_channels and inputs[main].ndim == 2:
+            inputs[main] = inputs[main][:, None]
         if is_packed:
             heard = next(iter(made_masks.values())).bool()
             inputs[main] = inputs[main].transpose(1, 2)[heard].T
@@ -364,6 +375,36 @@ class MeasuredWindows(Consecutive):
     def encode(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Samples (n, samples), which the extractor fills up, to frames of a whole window."""
         return self.grid.tokens.frames(self.encoder.tokens(audio)), None
+
+
+class Chunks(Consecutive):
+    """An encoder over spectra that takes its clips apart into chunks.
+
+    Args:
+        encoder: The network.
+        frames: When its frames are.
+        n_chunks: Chunks that go through at once.
+    """
+
+    encoder: AnyEncoder
+
+    def __init__(self, encoder: AnyEncoder, frames: ChunkedFrames, n_chunks: int) -> None:
+        super().__init__(encoder)
+        self.frames = frames
+        self.spectra_hop = encoder.setting("hop_length")
+        self.step_frames = n_chunks * frames.per_chunk
+        self.window_samples = int(self.step_frames * frames.hop)
+
+    def windows(self, n_samples: int) -> list[Window]:
+        """Windows one after the other, with frames of whole spectra."""
+        # Spectra begin at multiples of their hop, and what is left over at the end makes none.
+        heard = max(1, n_samples // self.spectra_hop * self.spectra_hop - self.spectra_hop + 1)
+        *found, last = super().windows(heard)
+        return [*found, replace(last, stop=min(last.start + self.window_samples, n_samples))]
+
+    def encode(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Samples (n, samples) to frames."""
+        return self.encoder.tokens(audio), None
 
 
 class Untimed(Consecutive):

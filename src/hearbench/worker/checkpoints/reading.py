@@ -83,7 +83,8 @@ class Checkpoint:
         self._refuse_code_from_elsewhere()
         try:
             return self.library.AutoConfig.from_pretrained(self.folder, **self._own_files_only)
-        except _FAILURES as error:
+        # What a configuration must hold is checked with errors of another library's own.
+        except Exception as error:
             self._refuse_code(error)
             raise UnusableError(
                 f"transformers {self.library.__version__} can't read "

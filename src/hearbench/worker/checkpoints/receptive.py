@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..errors import UnusableError
 
-__all__ = ["Convolution", "Frames", "Stack", "convolutions", "stack_of"]
+__all__ = ["ChunkedFrames", "Convolution", "Frames", "Stack", "convolutions", "stack_of"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,38 @@ class Frames:
     def count_before(self, n_samples: int) -> int:
         """How many frames are centred within audio of a length, on its last sample at most."""
         return max(0, int((n_samples - 1 - self.first) // self.hop) + 1)
+
+
+@dataclass(frozen=True)
+class ChunkedFrames(Frames):
+    """Frames of chunks that a network takes one by one, each at a constant hop from its start.
+
+    The last frame of a chunk may be closer to the next chunk's first than frames are otherwise.
+
+    Attributes:
+        hop: Between centres, in samples, on average.
+        per_chunk: Frames of a chunk.
+        inner_hop: Between centres in a chunk, in samples.
+    """
+
+    per_chunk: int
+    inner_hop: int
+
+    def centres(self, n_frames: int) -> list[Fraction]:
+        """Centres in samples, exactly."""
+        chunk = self.hop * self.per_chunk
+        places = (divmod(index, self.per_chunk) for index in range(n_frames))
+        return [self.first + whole * chunk + inner * self.inner_hop for whole, inner in places]
+
+    def centres_ms(self, n_frames: int, sample_rate: int) -> npt.NDArray[np.float64]:
+        """Centres in ms, (n_frames,), each the nearest float64."""
+        return np.array([float(at * 1000 / sample_rate) for at in self.centres(n_frames)])
+
+    def count_before(self, n_samples: int) -> int:
+        """How many frames are centred within audio of a length, on its last sample at most."""
+        whole, rest = divmod(n_samples - 1 - self.first, self.hop * self.per_chunk)
+        count = int(whole) * self.per_chunk + min(self.per_chunk, int(rest // self.inner_hop) + 1)
+        return max(0, count)
 
 
 @dataclass(frozen=True)

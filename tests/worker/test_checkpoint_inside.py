@@ -1,0 +1,41 @@
+"""Published models, whose audio encoder is inside, against transformers' own calls of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers_models import noise
+from helpers_published import PUBLISHED, save
+
+from hearbench.worker import checkpoints as hf
+
+transformers: Any = pytest.importorskip("transformers")
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_the_encoder_inside_a_published_model(name: str, tmp_path: Path) -> None:
+    family = PUBLISHED[name]
+    net, extractor = save(family, tmp_path)
+    model = hf.load_model(str(tmp_path))
+    rate = extractor.sampling_rate
+    assert model.sample_rate == rate
+    assert model.hearbench_notes == ()
+    frames = model.tower.frames
+    assert (float(frames.hop), float(frames.first)) == pytest.approx((family.hop, family.first))
+    # A whole number of every family's steps.
+    audio = torch.from_numpy(noise(2, 2.4, rate))
+    found, ms = hf.get_timestamp_embeddings(audio, model)
+    assert ms[0, 0] == pytest.approx(family.first * 1000 / rate)
+    assert 0 <= 2400 - float(ms[0, -1]) < 2.5 * family.hop * 1000 / rate
+    made = extractor([audio[1].numpy()], sampling_rate=rate, return_tensors="pt", **family.call)
+    with torch.no_grad():
+        expected = family.own(net, made)
+    expected = expected[:, family.skip : family.skip + found.shape[1]]
+    assert found.shape[1] == expected.shape[1]
+    assert torch.allclose(found[1:], expected, rtol=1e-4, atol=1e-5)
+    # No other part is in memory.
+    n_weights = sum(weight.numel() for weight in model.parameters())
+    assert n_weights < sum(weight.numel() for weight in net.parameters())
