@@ -45,7 +45,7 @@ _SIZES: dict[str, Any] = {
 
 
 def _shrink(config: Any, more: Mapping[str, Any]) -> Any:
-    sizes = _SIZES | more
+    sizes = {**_SIZES, **more}
     for name, value in list(vars(config).items()):
         if hasattr(value, "to_dict"):
             _shrink(value, more)

@@ -25,7 +25,8 @@ WIDTH = 6
 def _frames(samples: torch.Tensor) -> torch.Tensor:
     """(n, times, 6 numbers) every 20 ms, of 40 ms."""
     frames = samples.unfold(1, 640, 320) * torch.hann_window(640)
-    return torch.fft.rfft(frames).abs()[..., 1 : WIDTH + 1]
+    power: torch.Tensor = torch.fft.rfft(frames).abs()
+    return power[..., 1 : WIDTH + 1]
 
 
 class _Net(torch.nn.Module):
