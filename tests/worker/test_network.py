@@ -240,3 +240,39 @@ def test_frames_without_times() -> None:
 
 def test_facts_in_samples() -> None:
     assert Facts(sample_rate=24000).samples(12.5) == 300
+
+
+class Arguments(Frames):
+    """Keeps what it was made with; what only passes through says nothing of its type."""
+
+    def __init__(
+        self, size: int = 0, version: str = "1", task: str | None = None, **more: Any
+    ) -> None:
+        super().__init__()
+        self.given = {"size": size, "version": version, "task": task, **more}
+
+
+def test_text_becomes_what_json_says_unless_text_is_wanted() -> None:
+    network = NetworkApi(Arguments).load_model(
+        "",
+        size="48",
+        version="2023",
+        task="7",
+        width="1.5",
+        pretrained="false",
+        layers="[1, 2]",
+        config='{"depth": 2}',
+        kind="large",
+        exact=3,
+    )
+    assert network.network.given == {
+        "size": 48,
+        "version": "2023",
+        "task": "7",
+        "width": 1.5,
+        "pretrained": False,
+        "layers": [1, 2],
+        "config": {"depth": 2},
+        "kind": "large",
+        "exact": 3,
+    }

@@ -103,7 +103,8 @@ def _own_modules(
         spec = importlib.util.find_spec(top)
     if spec is None:
         return
-    places = list(spec.submodule_search_locations or ())
+    # Some packages put Path objects there, which Python's own finders take as well.
+    places = [os.fspath(place) for place in spec.submodule_search_locations or ()]
     origin = spec.origin or ""
     if not places and not os.path.isabs(origin):  # noqa: PTH117
         return  # built in, or frozen

@@ -13,7 +13,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Optional
 
 import torch
 
@@ -124,8 +124,13 @@ class NetworkApi:
     def _load(self, model_file_path: str = "", **options: Any) -> Network:
         names = {item.name for item in dataclasses.fields(Facts)}
         facts = Facts(**{key: value for key, value in options.items() if key in names})
-        arguments = {key: _value(one) for key, one in options.items() if key not in names}
-        if "sample_rate" in inspect.signature(self._make).parameters:
+        wanted = inspect.signature(self._make).parameters
+        arguments = {
+            key: _argument(value, wanted.get(key))
+            for key, value in options.items()
+            if key not in names
+        }
+        if "sample_rate" in wanted:
             arguments["sample_rate"] = facts.sample_rate
         if model_file_path and facts.weights_as:
             arguments[facts.weights_as] = model_file_path
@@ -250,11 +255,21 @@ class Network(torch.nn.Module):
         return torch.cat(found, 1)
 
 
-def _value(given: Any) -> Any:
-    """An argument; text that is a list or table in JSON becomes one."""
-    if isinstance(given, str) and given[:1] in ("{", "["):
+def _argument(given: Any, wanted: inspect.Parameter | None) -> Any:
+    """What a function gets for an option: text that is JSON, unless the function wants text."""
+    if not isinstance(given, str) or (wanted is not None and _is_text(wanted)):
+        return given
+    # Numbers, truth values, lists and tables come from a command line as text.
+    try:
         return json.loads(given)
-    return given
+    except ValueError:
+        return given
+
+
+def _is_text(wanted: inspect.Parameter) -> bool:
+    # Annotations are text themselves where a module puts off their evaluation.
+    texts = (str, Optional[str], "str", "str | None", "Optional[str]")
+    return isinstance(wanted.default, str) or wanted.annotation in texts
 
 
 def _state(path: str) -> Mapping[str, Any]:
