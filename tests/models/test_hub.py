@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from helpers_hub import Hub, hub_serving
 
+from hearbench.embeddings.manifest import ModelRecord
 from hearbench.errors import ModelError
 from hearbench.models import hub
 from hearbench.models.finding import parse_name
@@ -198,3 +199,25 @@ def test_neither_a_folder_nor_a_name(tmp_path: Path, text: str) -> None:
 def test_a_folder_without_configuration(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"holds no config\.json"):
         hub.resolve(str(tmp_path))
+
+
+def test_results_name_the_commit(tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--org--name" / "snapshots" / FIRST
+    record = ModelRecord(
+        name="hf-org-name",
+        spec="hf:org/name",
+        weights=str(snapshot),
+        weights_digest="1" * 64,
+        source_digest="2" * 64,
+        options={},
+        digest="3" * 64,
+        sample_rate=16000,
+        scene_embedding_size=8,
+        timestamp_embedding_size=8,
+        revision=hub.commit_of(snapshot / "encoder"),
+    )
+    assert record.model_dump()["revision"] == FIRST
+    assert ModelRecord.model_validate_json(record.model_dump_json()) == record
+    # Where there is none, records are as those of earlier versions.
+    plain = record.model_copy(update={"revision": None})
+    assert "revision" not in plain.model_dump_json()

@@ -15,8 +15,8 @@ __all__ = ["embed_verb"]
 
 @verb(
     "hearbench embed hearbench.models.crepe --option capacity=tiny --task tasks/notes-1.0.0-demo",
-    options="weights option device dtype cache workers python env sandbox timeout model_memory "
-    "readable trust_code json",
+    options="weights option model_dtype device dtype cache workers python env sandbox timeout "
+    "model_memory readable trust_code json",
 )
 def embed_verb(
     model: o.ModelSpec,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hearbench.errors import HearError, ModelError, ProbeError
-from hearbench.models.ref import ModelRef
+from hearbench.models.ref import MODEL_DTYPES, ModelRef
 from hearbench.progress import TerminalProgress
 from hearbench.workspace import Workspace, user_path
 
@@ -176,6 +176,16 @@ class ModelChoiceOptions:
         ),
     ] = None
 
+    model_dtype: Annotated[
+        str | None,
+        typer.Option(
+            "--model-dtype",
+            metavar="T",
+            help="Precision of the model's own computation, where it supports others than "
+            "float32: bfloat16 or float16.",
+        ),
+    ] = None
+
     def ref(self, spec: str, workspace: Workspace, host: Interpreter | None = None) -> ModelRef:
         """A model with these options, in this Python or another.
 
@@ -183,15 +193,33 @@ class ModelChoiceOptions:
             ModelError: An option can't be handed to a model.
             HearError: The options can't be read, or the device can't be used.
         """
+        given = self.keywords()
+        if host is None:
+            workspace.usable_device()
+        return ModelRef(spec, self.weights, tuple(given.items()), host)
+
+    def keywords(self) -> dict[str, str]:
+        """Keywords for the model's ``load_model``.
+
+        Raises:
+            ModelError: One can't be handed to a model.
+            HearError: They can't be read.
+        """
         given = pairs(self.option, "--option")
         for key in ("spec", "workspace", "interpreter"):
             if key in given:
                 raise ModelError(f"An option named {key!r} can't be handed to a model.")
         if "weights" in given:
             raise ModelError("Hand the weights over with --weights, not as an option.")
-        if host is None:
-            workspace.usable_device()
-        return ModelRef(spec, self.weights, tuple(given.items()), host)
+        if self.model_dtype is not None:
+            if self.model_dtype not in MODEL_DTYPES:
+                raise ModelError(
+                    f"--model-dtype {self.model_dtype}: choose {', '.join(MODEL_DTYPES)}."
+                )
+            # That of every model that isn't asked for another.
+            if self.model_dtype != MODEL_DTYPES[0]:
+                given["model_dtype"] = self.model_dtype
+        return given
 
 
 @dataclass(frozen=True)

@@ -23,15 +23,15 @@ __all__ = ["validate"]
 
 _INVALID = 1
 _STYLES = {"pass": "green", "warning": "yellow", "error": "bold red"}
-_RESERVED = (*("spec", "workspace", "interpreter", "quick", "only", "skip", "stopped"),)
+_RESERVED = ("quick", "only", "skip", "stopped")
 
 
 @verb(
     "hearbench validate my_model.py --weights epoch9.pt",
     "hearbench validate my_package.hear --quick --json",
     "hearbench validate my_model.py --only timestamp-centres --only timestamp-drift",
-    options="weights option device quick only skip python env sandbox timeout model_memory "
-    "readable trust_code cache json",
+    options="weights option model_dtype device quick only skip python env sandbox timeout "
+    "model_memory readable trust_code cache json",
 )
 def validate(
     model: o.ModelSpec,
@@ -64,8 +64,8 @@ def validate(
     so_far: list[Report] = []
     try:
         with answers_only():
-            given = o.pairs(choice.option, "--option")
-            for key in (*_RESERVED, "weights"):
+            given = choice.keywords()
+            for key in _RESERVED:
                 if key in given:
                     raise ModelError(f"An option named {key!r} can't be handed to a model.")
             workspace = place.workspace()

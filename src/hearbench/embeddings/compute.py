@@ -34,6 +34,7 @@ from hearbench.embeddings.store import (
 )
 from hearbench.errors import EmbeddingError
 from hearbench.files import write_text
+from hearbench.models.hub import commit_of
 from hearbench.models.identity import changed_files
 from hearbench.models.model import Check, Model
 from hearbench.sums import note_if_none
@@ -302,6 +303,7 @@ def _manifest(model: Model, place: _Place, records: Sequence[ShardRecord]) -> Ma
             called_digest=None if place.check.digest == model.digest else place.check.digest,
             fingerprint=place.check.fingerprint,
             later_files={k: v for record in records for k, v in record.later_files.items()},
+            revision=commit_of(model.weights),
             sample_rate=model.sample_rate,
             scene_embedding_size=model.scene_embedding_size,
             timestamp_embedding_size=model.timestamp_embedding_size,

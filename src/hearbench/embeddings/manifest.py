@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from hearbench.digest import digest_json
 from hearbench.models.fingerprint import Fingerprint
@@ -109,6 +109,7 @@ class ModelRecord(Record):
         fingerprint: What the model makes of a short fixed signal; None in records of earlier
             versions.
         later_files: Digests of files that it read after its first calls, by path.
+        revision: Commit of the Hugging Face hub that the weights are of; left out for others.
     """
 
     name: str
@@ -124,6 +125,15 @@ class ModelRecord(Record):
     called_digest: str | None = None
     fingerprint: Fingerprint | None = None
     later_files: dict[str, str] = Field(default_factory=dict)
+    revision: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_revision(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves the key out where there is no commit, as earlier versions don't know it."""
+        written: dict[str, Any] = write(self)
+        if self.revision is None:
+            written.pop("revision", None)
+        return written
 
     def differences(self, digest: str, fingerprint: Fingerprint | None) -> list[str]:
         """In what it isn't the record of a model that has been called.

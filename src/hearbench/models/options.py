@@ -86,6 +86,11 @@ class Signature:
         """
         converted: dict[str, OptionValue] = {}
         for key, value in sorted(options.items()):
+            if key == "model_dtype" and key not in self.options:
+                raise ModelError(
+                    f"{self.name} can't compute in {value}: its load_model has no keyword "
+                    "model_dtype, by which a model says that it supports other precisions."
+                )
             if key not in self.options and not self.any_option:
                 if key == self.first:
                     raise ModelError(f"{self.name}: hand {value!r} over as its weights instead.")

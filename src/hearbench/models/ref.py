@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from hearbench.models.options import OptionValue
     from hearbench.workspace import Workspace
 
-__all__ = ["ModelRef"]
+__all__ = ["MODEL_DTYPES", "ModelRef"]
+
+MODEL_DTYPES = ("float32", "bfloat16", "float16")
+"""Precisions of a model's own computation, by their names in torch; the first is the default."""
 
 
 @dataclass(frozen=True)

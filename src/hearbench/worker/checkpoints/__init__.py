@@ -37,7 +37,7 @@ import torch
 from ..errors import UnusableError
 from .families import tower_of
 from .measured import Stated, StatedWindows
-from .reading import Checkpoint
+from .reading import Checkpoint, compute_in
 from .timing import Tokens
 from .towers import CONTEXT_S, Tower
 
@@ -130,6 +130,7 @@ def load_model(
     window_s: float = 30.0,
     first_ms: float | None = None,
     tokens: str = "",
+    model_dtype: str = "float32",
 ) -> AudioEncoder:
     """A checkpoint as a HEAR model.
 
@@ -153,6 +154,8 @@ def load_model(
             find that out: ``1`` for one before them, such as a class token; ``1,8,by-band`` for
             one, then all times of the first of 8 bands of frequency, and so on; ``1,8,by-time``
             for one, then the 8 bands of the first time, and so on.
+        model_dtype: Precision in which the network computes: ``float32``, ``bfloat16`` or
+            ``float16``. Embeddings are float32 in any case, and frames are timed in float32.
 
     Raises:
         UnusableError: No audio encoder, a bad option, an incomplete checkpoint.
@@ -178,6 +181,8 @@ def load_model(
             if tower.untimed is None
             else "first_ms goes together with hop_ms."
         )
+    if model_dtype != "float32":
+        compute_in(model_dtype, tower.encoder.net)
     encoder = AudioEncoder(tower, pooling, hop_ms).eval()
     encoder.libraries = checkpoint.libraries()
     return encoder

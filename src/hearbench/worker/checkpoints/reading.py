@@ -17,7 +17,7 @@ import torch
 from ..errors import UnusableError
 from ..imports import imported_names
 
-__all__ = ["Checkpoint", "PlainWaveform", "transformers_library"]
+__all__ = ["Checkpoint", "PlainWaveform", "compute_in", "transformers_library"]
 
 # Used in training alone, and left out of some checkpoints.
 _UNUSED_WEIGHTS = ("masked_spec_embed",)
@@ -265,6 +265,37 @@ class PlainWaveform:
     def __call__(self, clips: list[Any], **_: Any) -> dict[str, torch.Tensor]:
         """Clips of one length as (n, samples)."""
         return {"input_values": torch.stack([torch.as_tensor(clip) for clip in clips])}
+
+
+def compute_in(dtype: str, net: torch.nn.Module) -> None:
+    """Has a network compute in another precision, whatever that of its inputs is.
+
+    Args:
+        dtype: ``bfloat16`` or ``float16``.
+        net: The network, which is changed.
+
+    Raises:
+        UnusableError: There is no such precision.
+    """
+    if dtype not in ("bfloat16", "float16"):
+        raise UnusableError(f"model_dtype is {dtype!r}; it is float32, bfloat16 or float16.")
+    kind = getattr(torch, dtype)
+
+    def cast(_: torch.nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        return (
+            tuple(_cast(item, kind) for item in inputs),
+            {name: _cast(item, kind) for name, item in named.items()},
+        )
+
+    net.to(kind)
+    # Its parts as well, as some are called by themselves.
+    for part in (net, *net.children()):
+        part.register_forward_pre_hook(cast, with_kwargs=True)
+
+
+def _cast(value: Any, kind: torch.dtype) -> Any:
+    is_float = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return value.to(kind) if is_float else value
 
 
 def _published_class(auto_map: dict[str, Any]) -> str:
