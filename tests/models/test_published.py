@@ -9,17 +9,17 @@ import venv
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import numpy as np
 import pytest
 import torch
 from helpers_cli import hearbench as command
+from helpers_tasks import make_scene_task
 from helpers_transformers import SMALL
 from helpers_zoo import FAMILY, put_into_zoo, written
 
 import hearbench
 from hearbench.errors import DownloadError, HearError, ModelError
-from hearbench.models import published
+from hearbench.models import finding, published
 from hearbench.models.finding import published as find_published
 from hearbench.models.loaded import Interpreter
 from hearbench.workspace import Workspace
@@ -197,24 +197,26 @@ def test_what_cannot_be_had_is_said_in_one_message(
 ) -> None:
     asked = []
 
-    def unreachable(name: str, _: str, **keywords: object) -> str:
+    def unreachable(name: str, **keywords: object) -> Path:
         asked.append(name)
-        raise OSError("no route to host")
+        raise DownloadError("no route to host")
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
+    monkeypatch.setattr(finding, "resolve", unreachable)
     text = FAMILY.replace('revision = "v1"\n', "")
     put_into_zoo(monkeypatch, written(tmp_path, text))
     with pytest.raises(DownloadError) as caught:
         hearbench.load_model("chirp-small", workspace=workspace)
     assert asked == ["chirp/small"]
-    assert "no route to host" in str(caught.value)
-    assert str(caught.value).endswith(
+    assert str(caught.value) == (
+        "no route to host\n"
         "chirp-small is hf:chirp/small: its weights are those of huggingface.co/chirp/small "
         "(90 MB), unless --weights PATH names the folder with a copy of its files."
     )
-    shown = command("validate", "chirp-small")
-    assert shown.code == 2
-    assert shown.stderr.count("huggingface.co/chirp/small (90 MB)") == 1
+    task = make_scene_task(tmp_path / "task")
+    for arguments in (["validate"], ["evaluate", "--task", task, "--out", tmp_path / "out"]):
+        shown = command(*arguments, "chirp-small", "--cache", workspace.cache_dir)
+        assert (shown.code, shown.stdout) == (2, "")
+        assert shown.stderr == f"error: {caught.value}\n"
 
 
 def test_a_name_that_only_stands_for_facts(
