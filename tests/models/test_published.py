@@ -219,6 +219,28 @@ def test_what_cannot_be_had_is_said_in_one_message(
         assert shown.stderr == f"error: {caught.value}\n"
 
 
+def test_code_of_its_own_is_not_even_fetched_unless_allowed(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
+) -> None:
+    asked = []
+
+    def copied(name: str, *, with_code: bool) -> Path:
+        asked.append((name, with_code))
+        return checkpoint
+
+    monkeypatch.setattr(finding, "resolve", copied)
+    put_into_zoo(
+        monkeypatch, written(tmp_path, FAMILY.replace('"v1"\n', '"v1"\ntrust_code = true\n'))
+    )
+    with pytest.raises(ModelError, match=r"brings Python code of its own, .* --trust-code"):
+        hearbench.load_model("chirp-small", workspace=workspace)
+    assert asked == []
+    host = Interpreter(Path(sys.executable), trust_code=True)
+    model = hearbench.load_model("chirp-small", workspace=workspace, interpreter=host)
+    assert (model.name, model.sample_rate) == ("chirp-small", 16000)
+    assert asked == [("chirp/small@v1", True)]
+
+
 def test_a_name_that_only_stands_for_facts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
 ) -> None:

@@ -138,6 +138,11 @@ def name_model(
     elif not recipe.spec:
         raise ModelError(f"{recipe.name} can't be run by its name: {recipe.needs}.")
     else:
+        if recipe.trust_code and not trust_code and "trust_code" not in recipe.unchecked:
+            raise ModelError(
+                f"{recipe.name} brings Python code of its own, which isn't run unless --trust-code "
+                "allows it, in a process of its own."
+            )
         if recipe.weights_file and path is None:
             raise ModelError(
                 f"{recipe.name} needs its weights: download the file and name it with --weights."
