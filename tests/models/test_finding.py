@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hearbench.errors import ModelError
-from hearbench.models.finding import find_model, parse_name
+from hearbench.models.finding import find_model, import_error, parse_name
 from hearbench.models.loading import load_model
 from hearbench.workspace import Workspace
 
@@ -101,3 +101,12 @@ def test_a_name_that_says_its_weights(file: Path, workspace: Workspace, tmp_path
     (tmp_path / "m.onnx").write_bytes(b"")
     with pytest.raises(ModelError, match="names its weights itself"):
         load_model(f"onnx:{tmp_path / 'm.onnx'}", file, workspace=workspace)
+
+
+def test_a_checkpoint_in_an_environment_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    named = parse_name(f"hf:{tmp_path}")
+    assert str(import_error(named, "torch", "a traceback")) == (
+        f"hf:{tmp_path} needs torch, which isn't installed where the model runs. Install torch and "
+        "transformers into that environment."
+    )

@@ -248,6 +248,11 @@ def import_error(named: NamedModel, missing: str | None, text: str) -> ModelErro
         text: The end of the traceback.
     """
     target = named.target
+    if named.is_checkpoint and missing:
+        return ModelError(
+            f"{named.spec} needs {missing}, which isn't installed where the model runs. Install "
+            "torch and transformers into that environment."
+        )
     if not target.is_file and not target.place.strip("."):
         return ModelError(f"{target.place!r} is no import name.")
     # The module itself or one of its parents, and not something that it imports.

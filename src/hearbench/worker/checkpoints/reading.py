@@ -82,7 +82,7 @@ class Checkpoint:
         """
         self._refuse_code_from_elsewhere()
         try:
-            return self.library.AutoConfig.from_pretrained(self.folder, **self._own_files_only)
+            return self.library.AutoConfig.from_pretrained(str(self.folder), **self._own_files_only)
         # What a configuration must hold is checked with errors of another library's own.
         except Exception as error:
             self._refuse_code(error)
@@ -125,11 +125,11 @@ class Checkpoint:
     def _own_extractor(self) -> Any:
         if self.trust_code and "AutoProcessor" in self._auto_map("preprocessor_config.json"):
             processor = self.library.AutoProcessor.from_pretrained(
-                self.folder, **self._own_files_only
+                str(self.folder), **self._own_files_only
             )
             return getattr(processor, "feature_extractor", processor)
         return self.library.AutoFeatureExtractor.from_pretrained(
-            self.folder, **self._own_files_only
+            str(self.folder), **self._own_files_only
         )
 
     def _plain_waveform(self) -> PlainWaveform | None:
@@ -159,7 +159,7 @@ class Checkpoint:
         try:
             with _quiet(library):
                 net, info = kind.from_pretrained(
-                    self.folder,
+                    str(self.folder),
                     config=config,
                     **self._own_files_only,
                     **self._how_weights_are_read(),
