@@ -13,6 +13,7 @@ from hearbench.worker.checkpoints.timing import (
     UntimedError,
     check_grid,
     measure,
+    place,
 )
 from hearbench.worker.errors import UnusableError
 
@@ -259,17 +260,17 @@ def test_a_stated_grid_is_checked_by_impulses() -> None:
 
 
 def test_known_frames_are_counted_and_not_timed() -> None:
-    plain = _windows(400, 320)
+    def count(n_samples: int) -> int:
+        return (n_samples - 400) // 320 + 1
+
     known = Frames(Fraction(399, 2), Fraction(320))
-    assert measure(_mixed_up, RATE, known=known).frames == known
-    assert measure(plain, RATE, known=known) == Grid(known, 400)
+    assert place(count, RATE, None, known) == Grid(known, 400)
     with pytest.raises(UnusableError, match="320 samples apart, and 160 were due"):
-        measure(plain, RATE, known=Frames(Fraction(0), Fraction(160)))
+        place(count, RATE, None, Frames(Fraction(0), Fraction(160)))
     # The first frame whose centre isn't before the audio.
-    early = measure(plain, RATE, known=Frames(Fraction(-200), Fraction(320)))
+    early = place(count, RATE, None, Frames(Fraction(-200), Fraction(320)))
     assert early.frames.first == 120
     assert early.tokens == Tokens(1)
-
-
-def _mixed_up(audio: torch.Tensor) -> torch.Tensor:
-    return _windows(400, 320)(audio).flip(1)
+    # Windows of 2 s, whatever the length.
+    windows = place(lambda _: 100, RATE, 32000, Frames(Fraction(0), Fraction(320)))
+    assert windows == Grid(Frames(Fraction(0), Fraction(320)), 0, 32000, 100)

@@ -20,7 +20,7 @@ import torch
 
 from ..errors import UnusableError
 from .inside import Part, audio_part, loaded_with
-from .measured import AnyEncoder, Chunks, Stated, measured_tower
+from .measured import AnyEncoder, Chunks, Stated, known_tower, measured_tower
 from .reading import Checkpoint
 from .receptive import ChunkedFrames, Convolution, convolutions, stack_of
 from .towers import (
@@ -88,8 +88,7 @@ class Request:
             return self.load("AutoModel")
         library = self.checkpoint.library
         kind = library.MODEL_MAPPING.get(type(part.config), part.whole)
-        kind = loaded_with(library, kind, "") if hasattr(kind, "encode") else kind
-        return self.checkpoint.network(kind, self.whole)
+        return self.checkpoint.network(loaded_with(library, kind, ""), self.whole)
 
     def encoder(self, net: Any, n_layers: int, width: int) -> Encoder:
         """A loaded network with its extractor, at the layer that is wanted."""
@@ -206,7 +205,9 @@ def _wav2vec2_bert(request: Request) -> Tower:
 
 
 def _encodec(request: Request) -> Tower:
-    return _codec(request, "EncodecModel", latent_of_convolutions, request.config.hop_length)
+    # Older versions of transformers have no hop_length there.
+    hop = int(np.prod(request.config.upsampling_ratios))
+    return _codec(request, "EncodecModel", latent_of_convolutions, hop)
 
 
 def _dac(request: Request) -> Tower:
@@ -266,10 +267,11 @@ def _measured(request: Request) -> Tower:
     with _known_families_named(request):
         encoder = AnyEncoder(net, extractor, request.layer)
         # What is known is so of the last layer.
-        known = None
         if request.kind in STACKS and encoder.layer == encoder.n_layers:
             known = stack_of(STACKS[request.kind](request.config, extractor)).frames
-        return measured_tower(encoder, request.window_s, request.stated, known)
+            return known_tower(encoder, request.window_s, known)
+        state = request.checkpoint.state()
+        return measured_tower(encoder, request.window_s, request.stated, state)
 
 
 @contextmanager

@@ -64,7 +64,13 @@ def audio_part(checkpoint: Checkpoint, config: Any) -> Part:
     kind = next((getattr(library, name) for name in names if hasattr(library, name)), None)
     try:
         with torch.device("meta"):
-            whole = library.AutoModel.from_config(config) if kind is None else kind(config)
+            # Without a class, transformers would ask on a terminal whether code may be run.
+            trust = checkpoint.trust_code
+            whole = (
+                library.AutoModel.from_config(config, trust_remote_code=trust)
+                if kind is None
+                else kind(config)
+            )
     except (AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError) as error:
         name = kind.__name__ if kind else f"a model of type {config.model_type!r}"
         raise UnusableError(f"transformers can't build {name}: {error}") from error
@@ -101,6 +107,9 @@ def loaded_with(library: Any, kind: Any, path: str) -> Any:
         def tie_weights(self, *args: Any, **options: Any) -> None:
             """What could be tied isn't there."""
 
+        def get_output_embeddings(self) -> None:
+            """Older versions ask for them, to tie them."""
+
     # Some classes read more files, for what they say or draw.
     Part.from_pretrained = classmethod(library.PreTrainedModel.from_pretrained.__func__)
     # By which transformers looks up what older checkpoints call the weights.
@@ -110,9 +119,10 @@ def loaded_with(library: Any, kind: Any, path: str) -> Any:
 
 
 def _keep(module: torch.nn.Module, path: str) -> None:
+    """Takes out all but a part, and of a part that is a codec what makes sound."""
     name, _, rest = path.partition(".")
     for other, _ in list(module.named_children()):
-        if other != name if name else OUTWARD.search(other):
+        if other != name if name else hasattr(module, "encode") and OUTWARD.search(other):
             setattr(module, other, torch.nn.Identity())
-    if rest:
+    if name:
         _keep(getattr(module, name), rest)

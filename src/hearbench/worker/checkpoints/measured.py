@@ -12,15 +12,16 @@ length, so that an extractor pads them only as it would pad each alone.
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Hashable
 
 import torch
 
 from ..errors import UnusableError
 from .receptive import ChunkedFrames, Frames
-from .timing import Grid, Tokens, UntimedError, check_grid, measure
+from .timing import COUNTED_S, Grid, Tokens, UntimedError, check_grid, measure, place
 from .towers import CONTEXT_S, Consecutive, Encoder, Overlapping, Tower, Window
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Stated",
     "StatedWindows",
     "Untimed",
+    "known_tower",
     "measured_tower",
 ]
 
@@ -39,7 +41,7 @@ SHORTEST_S = 0.25
 # What follows a clip where its frames are stated, so that the last one is there.
 SILENCE_S = 1.0
 # Audio by which the axes of the output are told apart.
-SHAPES_S = (1.0, 2.5)
+SHAPES_S = COUNTED_S
 # Names of outputs, the better ones first.
 OUTPUTS = ("last_hidden_state", "latents", "hidden_states", "embeddings", "features", "logits")
 CODES = ("audio_codes", "codes")
@@ -57,6 +59,10 @@ FAILURES = (
     TypeError,
     ValueError,
 )
+
+
+# What was measured of a checkpoint: a model is loaded again for every kind of task.
+_MEASURED: dict[Hashable, Grid | str] = {}
 
 
 class _LatentError(Exception):
@@ -139,9 +145,26 @@ class AnyEncoder(Encoder):
                     f"{-self.n_layers - 1} from the end."
                 )
             self.layer = layer % (self.n_layers + 1)
-        short, long = (self.output(noise[:, :length]).shape[1:] for length in n_samples)
-        self.axis = _vector_axis(tuple(short), tuple(long))
+        short, long = (tuple(self.output(noise[:, :n]).shape[1:]) for n in n_samples)
+        self.axis = _vector_axis(short, long)
         self.width = short[self.axis - 1]
+        shapes = zip(n_samples, (short, long))
+        self._counts = {n: math.prod(shape) // self.width for n, shape in shapes}
+
+    @torch.no_grad()
+    def count(self, n_samples: int) -> int:
+        """How many tokens a clip of so many samples gives."""
+        if n_samples not in self._counts:
+            clip = torch.zeros(1, n_samples, device=next(self.parameters()).device)
+            self._counts[n_samples] = self.tokens(clip).shape[1]
+        return self._counts[n_samples]
+
+    @property
+    def fixed_samples(self) -> int | None:
+        """The length to which the extractor brings all clips, if it has one."""
+        extractor = self.extractor
+        fixed = getattr(extractor, "n_samples", None) or getattr(extractor, "nb_max_samples", None)
+        return int(fixed) if fixed else None
 
     def tokens(self, audio: torch.Tensor) -> torch.Tensor:
         """Clips (n, samples) to (n, tokens, width).
@@ -224,6 +247,9 @@ class AnyEncoder(Encoder):
             heard = next(iter(made_masks.values())).bool()
             inputs[main] = inputs[main].transpose(1, 2)[heard].T
             inputs["feature_lens"] = heard.sum(1)
+            if "aftercnn_lens" in names:
+                # Of older versions, which don't count themselves what a stride of 2 leaves.
+                inputs["aftercnn_lens"] = (inputs["feature_lens"] - 1) // 2 + 1
         return inputs
 
 
@@ -287,8 +313,18 @@ class Stated:
     first_ms: float | None = None
 
 
+def known_tower(encoder: AnyEncoder, window_s: float, known: Frames) -> Tower:
+    """The tower of an encoder that is called like unknown ones, and whose frames are known.
+
+    Raises:
+        UnusableError: They have another hop than is known.
+    """
+    grid = place(encoder.count, encoder.sample_rate, encoder.fixed_samples, known)
+    return _tower(encoder, grid, window_s)
+
+
 def measured_tower(
-    encoder: AnyEncoder, window_s: float, stated: Stated, known: Frames | None = None
+    encoder: AnyEncoder, window_s: float, stated: Stated, key: Hashable = None
 ) -> Tower:
     """The tower of an encoder of an unknown kind.
 
@@ -296,20 +332,36 @@ def measured_tower(
         encoder: The network, with its layer and width.
         window_s: Longest audio at once, if its extractor doesn't fix that.
         stated: What its user knows.
-        known: Where its frames are, if its family is known.
+        key: What is the same if the encoder is loaded again; it isn't measured again then.
 
     Raises:
         UnusableError: It isn't what this module's docstring assumes.
     """
-    extractor = encoder.extractor
-    fixed = getattr(extractor, "n_samples", None) or getattr(extractor, "nb_max_samples", None)
-    try:
-        grid = measure(encoder.tokens, encoder.sample_rate, fixed, stated.tokens, known)
-    except UntimedError as error:
-        window_samples = fixed or round(window_s * encoder.sample_rate)
-        if stated.hop_ms is None:
-            return Untimed(encoder, window_samples, stated, str(error))
-        return StatedWindows(encoder, window_samples, stated)
+    key = (key, encoder.layer, stated.tokens) if key is not None else None
+    if key not in _MEASURED:
+        try:
+            found: Grid | str = measure(
+                encoder.tokens, encoder.sample_rate, encoder.fixed_samples, stated.tokens
+            )
+        except UntimedError as error:
+            found = str(error)
+        if key is None:
+            return _tower_of(found, encoder, window_s, stated)
+        _MEASURED[key] = found
+    return _tower_of(_MEASURED[key], encoder, window_s, stated)
+
+
+def _tower_of(found: Grid | str, encoder: AnyEncoder, window_s: float, stated: Stated) -> Tower:
+    """The tower of a grid, or of an encoder without one and the reason."""
+    if isinstance(found, Grid):
+        return _tower(encoder, found, window_s)
+    window_samples = encoder.fixed_samples or round(window_s * encoder.sample_rate)
+    if stated.hop_ms is None:
+        return Untimed(encoder, window_samples, stated, found)
+    return StatedWindows(encoder, window_samples, stated)
+
+
+def _tower(encoder: AnyEncoder, grid: Grid, window_s: float) -> Tower:
     if grid.window_samples is not None:
         return MeasuredWindows(encoder, grid)
     return MeasuredClips(encoder, grid, window_s)
@@ -418,7 +470,6 @@ class Untimed(Consecutive):
         self.tokens = stated.tokens or Tokens()
         self.untimed = why
         self.notes = (f"the times of its frames aren't known, so it is for scenes alone: {why}",)
-        self._counts: dict[int, int] = {}
 
     def windows(self, n_samples: int) -> list[Window]:
         """Windows one after the other, with as many frames as the network gives for them."""
@@ -426,7 +477,7 @@ class Untimed(Consecutive):
         first = 0
         for start in range(0, n_samples, self.window_samples):
             stop = min(start + self.window_samples, n_samples)
-            last = first + self._count(stop - start)
+            last = first + self.tokens.times(self.encoder.count(stop - start))
             found.append(Window(start, stop, first, last, 0))
             first = last
         return found
@@ -434,13 +485,6 @@ class Untimed(Consecutive):
     def encode(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Samples (n, samples) to frames."""
         return self.tokens.frames(self.encoder.tokens(audio)), None
-
-    def _count(self, n_samples: int) -> int:
-        if n_samples not in self._counts:
-            device = next(self.encoder.parameters()).device
-            frames, _ = self.encode(torch.zeros(1, n_samples, device=device))
-            self._counts[n_samples] = frames.shape[1]
-        return self._counts[n_samples]
 
 
 class StatedWindows(Consecutive):

@@ -74,6 +74,11 @@ class Checkpoint:
     def _own_files_only(self) -> dict[str, Any]:
         return {"local_files_only": True, "trust_remote_code": self.trust_code}
 
+    def state(self) -> tuple[Any, ...]:
+        """What changes if a file of it does: names, sizes and times of change."""
+        found = ((path, path.stat()) for path in sorted(self.folder.iterdir()))
+        return tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in found)
+
     def config(self) -> Any:
         """What config.json says.
 

@@ -31,7 +31,7 @@ import torch
 from ..errors import UnusableError
 from .receptive import Frames
 
-__all__ = ["Encode", "Grid", "Tokens", "UntimedError", "check_grid", "measure"]
+__all__ = ["Encode", "Grid", "Tokens", "UntimedError", "check_grid", "measure", "place"]
 
 # Audio (n_clips, n_samples) to tokens (n_clips, n_tokens, size).
 Encode = Callable[[torch.Tensor], torch.Tensor]
@@ -139,7 +139,6 @@ def measure(
     sample_rate: int,
     fixed_samples: int | None = None,
     declared: Tokens | None = None,
-    known: Frames | None = None,
 ) -> Grid:
     """Finds out where an encoder's frames are.
 
@@ -148,16 +147,13 @@ def measure(
         sample_rate: In Hz.
         fixed_samples: The length to which its extractor brings all clips, if it has one.
         declared: Which tokens are frames, if that is known.
-        known: Where the frames are, if that is known; then only their number is found out.
 
     Raises:
         UntimedError: Its frames aren't at a constant hop, or can't be told apart.
         UnusableError: It is random, or clips of a batch aren't independent.
     """
-    generator = torch.Generator().manual_seed(0)
-    lengths = [round(duration_s * sample_rate) for duration_s in (*COUNTED_S, *CHECKED_S)]
-    noise = torch.randn(1, max(2 * max(lengths), fixed_samples or 0), generator=generator)
-    noise *= NOISE_LEVEL
+    lengths = _lengths(sample_rate)
+    noise = _noise(max(2 * max(lengths), fixed_samples or 0))
     counts: dict[int, int] = {}
 
     def count(n_samples: int) -> int:
@@ -168,32 +164,64 @@ def measure(
     _check_clips(encode, noise[:, : 2 * lengths[0]].reshape(2, -1))
     found = [count(length) for length in lengths]
     law = _fixed(found[0], fixed_samples) if len(set(found)) == 1 else _growing(count, lengths)
-    if known is None:
-        grid, first = _timed(encode, noise, law, sample_rate, declared)
-    else:
-        grid, first = law.grid(declared or Tokens()), known.first
+    grid, first = _timed(encode, noise, law, sample_rate, declared)
     _check_counts(grid, {length: count(length) for length in lengths})
     hop = grid.frames.hop
-    if known is not None and known.hop != hop:
+    first_ms = float(first * 1000 / sample_rate)
+    if first > 2 * hop and float(first) > LATEST_FIRST_S * sample_rate:
+        raise UntimedError(
+            f"its first frame answers to what is at {first_ms:.0f} ms, at a hop of "
+            f"{float(hop * 1000 / sample_rate):.0f} ms, so frames aren't where their audio is"
+        )
+    # A measured centre just before the audio may as well be its beginning.
+    early = max(0, math.ceil(-first / hop - EARLY_HOPS))
+    if early > (MOST_BEFORE if grid.tokens.bands == 1 else 0):
+        raise UntimedError(f"its first frame answers to what is at {first_ms:.0f} ms")
+    return _without(grid, law, early, max(Fraction(0), first + early * hop))
+
+
+def place(
+    count: Callable[[int], int], sample_rate: int, fixed_samples: int | None, known: Frames
+) -> Grid:
+    """How many frames an encoder has whose frames are known.
+
+    Args:
+        count: Tokens of a clip of so many samples.
+        sample_rate: In Hz.
+        fixed_samples: The length to which its extractor brings all clips, if it has one.
+        known: Where the frames are.
+
+    Raises:
+        UnusableError: It has another hop.
+    """
+    lengths = _lengths(sample_rate)
+    is_fixed = count(lengths[0]) == count(lengths[1])
+    law = _fixed(count(lengths[0]), fixed_samples) if is_fixed else _growing(count, lengths)
+    grid = law.grid(Tokens())
+    if not is_fixed:
+        _check_counts(grid, {length: count(length) for length in lengths})
+    hop = grid.frames.hop
+    if hop != known.hop:
         raise UnusableError(
             f"its frames are {float(hop):g} samples apart, and {float(known.hop):g} were due"
         )
-    if first > 2 * hop and float(first) > LATEST_FIRST_S * sample_rate:
-        raise UntimedError(
-            f"its first frame answers to what is at {float(first * 1000 / sample_rate):.0f} ms, at "
-            f"a hop of {float(hop * 1000 / sample_rate):.0f} ms, so frames aren't where their "
-            "audio is"
-        )
-    # A measured centre just before the audio may as well be its beginning.
-    early = math.ceil(-first / hop - (0 if known else EARLY_HOPS))
-    if early > 0:
-        if early > MOST_BEFORE or grid.tokens.bands > 1:
-            raise UntimedError(
-                f"its first frame answers to what is at {float(first * 1000 / sample_rate):.0f} ms"
-            )
-        tokens = replace(grid.tokens, before=grid.tokens.before + early)
-        grid, first = replace(law.grid(tokens), frames=grid.frames), first + early * hop
-    return replace(grid, frames=Frames(max(first, Fraction(0)), hop))
+    early = max(0, math.ceil(-known.first / hop))
+    return _without(grid, law, early, known.first + early * hop)
+
+
+def _lengths(sample_rate: int) -> list[int]:
+    return [round(duration_s * sample_rate) for duration_s in (*COUNTED_S, *CHECKED_S)]
+
+
+def _noise(n_samples: int) -> torch.Tensor:
+    return NOISE_LEVEL * torch.randn(1, n_samples, generator=torch.Generator().manual_seed(0))
+
+
+def _without(grid: Grid, law: _Law, early: int, first: Fraction) -> Grid:
+    """A grid without frames before the audio, and with its first frame at a sample."""
+    tokens = replace(grid.tokens, before=grid.tokens.before + early)
+    found = law.grid(tokens) if early else grid
+    return replace(found, frames=Frames(first, grid.frames.hop))
 
 
 def _check_counts(grid: Grid, counts: dict[int, int]) -> None:
@@ -213,9 +241,8 @@ def check_grid(encode: Encode, sample_rate: int, grid: Grid) -> float:
     Raises:
         UntimedError: That can't be told.
     """
-    generator = torch.Generator().manual_seed(0)
     n_samples = max(round(2 * max(CHECKED_S) * sample_rate), grid.window_samples or 0)
-    noise = NOISE_LEVEL * torch.randn(1, n_samples, generator=generator)
+    noise = _noise(n_samples)
     first = _Impulses.near(encode, noise, grid, sample_rate).first(grid)
     return abs(float((first - grid.frames.first) / grid.frames.hop))
 
