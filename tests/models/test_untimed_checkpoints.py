@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _load(folder: Path, workspace: Workspace, **options: float) -> Model:
+def _load(folder: Path, workspace: Workspace, **options: Any) -> Model:
     # With random weights, its first layer looks further back than a hop.
     return load_model(f"hf:{folder}", workspace=workspace, layer=1, **options)
 
