@@ -86,6 +86,13 @@ PACKAGES = {
         .from_pretrained(path).encode(clip)['patch_embeddings']).unflatten(0, (-1, 8)).mean(1)
         for clip in audio])""",
     ),
+    "mule-torch": Package(
+        """
+        from mule_torch import MuleModel
+        MuleModel(mel_fb=torch.rand(96, 1025)).save_pretrained(path)
+        """,
+        "__import__('mule_torch').MuleModel.from_pretrained(model_dir=path)(audio)[:, None]",
+    ),
     "openl3-env-512-package": Package(
         """
         from torchopenl3.models import PytorchOpenl3
@@ -196,6 +203,8 @@ def test_a_package_runs_as_its_makers_call_it(
     if recipe.tokens != "one per clip":
         assert model.timestamps(audio.astype(np.float32))[0] == pytest.approx(expected, abs=1e-5)
 
+    if recipe.first_ms is None:
+        return
     report = validate_model(name, weights, workspace=workspace, only=CHECKS)
     assert report.valid, report.errors
     (centres,) = [check for check in report.checks if check.name == "timestamp-centres"]
