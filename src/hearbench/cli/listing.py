@@ -176,6 +176,15 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
+def _needs(row: Row) -> str:
+    """What running a published model needs beside its weights, in a word."""
+    if not row["spec"]:
+        return "a wrapper"
+    if row["needs_environment"]:
+        return "environment"
+    return "--trust-code" if row["trust_code"] else ""
+
+
 # Columns by importance; of a narrow terminal the last ones are the first to go.
 _Columns = Mapping[str, Callable[[Row], str]]
 _CATALOG: _Columns = {
@@ -197,9 +206,9 @@ _CATALOG_ORDER = (
 )  # fmt: skip
 _ZOO: _Columns = {
     "model": lambda row: str(row["model"]),
-    "Hz": lambda row: str(row["sample_rate"]),
+    "needs": _needs,
     "licence": lambda row: str(row["licence_weights"]),
-    "environment": lambda row: "own" if row["needs_environment"] else "",
+    "Hz": lambda row: str(row["sample_rate"]),
     "domains": lambda row: ", ".join(row["domains"]),
     "hop, ms": lambda row: "" if row["hop_ms"] is None else f"{row['hop_ms']:g}",
     "size": lambda row: "" if row["width"] is None else str(row["width"]),
@@ -207,7 +216,7 @@ _ZOO: _Columns = {
     "tried": lambda row: str(row["tried"]),
 }
 _ZOO_ORDER = (
-    "model", "family", "domains", "Hz", "hop, ms", "size", "licence", "environment", "tried",
+    "model", "family", "domains", "Hz", "hop, ms", "size", "licence", "needs", "tried",
 )  # fmt: skip
 _NUMBERS = {"clips", "hours", "size", "Hz", "hop, ms"}
 _FEWEST_COLUMNS = 3
