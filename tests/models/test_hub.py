@@ -79,6 +79,8 @@ def _resolved(text: str, server: Hub, cache: Path, *, code: bool = False) -> Any
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
+    # What has failed is told once, and not each try of the client.
+    assert "Retrying" not in done.stderr
     return json.loads(done.stdout)
 
 

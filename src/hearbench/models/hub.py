@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -153,7 +154,8 @@ def _downloaded(name: _Name, text: str, *, with_code: bool) -> Path:
     def get(file: str, revision: str | None) -> Path:
         within = f"{name.subfolder}/{file}" if name.subfolder else file
         try:
-            return Path(hub.hf_hub_download(name.repository, within, revision=revision))
+            with _without_warnings(hub):
+                return Path(hub.hf_hub_download(name.repository, within, revision=revision))
         except failures as error:
             is_missing = isinstance(error, hub.utils.EntryNotFoundError)
             if is_missing and not isinstance(error, hub.utils.LocalEntryNotFoundError):
@@ -184,9 +186,22 @@ def _downloaded(name: _Name, text: str, *, with_code: bool) -> Path:
     return folder
 
 
+@contextmanager
+def _without_warnings(hub: Any) -> Iterator[None]:
+    """Keeps quiet of each try that the hub's client makes; what comes of them all is told."""
+    logging = hub.utils.logging
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
 def _listed(hub: Any, name: _Name, commit: str | None) -> list[str]:
     """The files of a checkpoint on the hub, by their paths in its folder."""
-    info = hub.HfApi().model_info(name.repository, revision=commit)
+    with _without_warnings(hub):
+        info = hub.HfApi().model_info(name.repository, revision=commit)
     start = f"{name.subfolder}/" if name.subfolder else ""
     paths = [str(file.rfilename) for file in info.siblings or ()]
     return [path[len(start) :] for path in paths if path.startswith(start)]
