@@ -25,6 +25,7 @@ class Own(PretrainedConfig):
 """
 _LOAD = """
 import sys
+from hearbench.worker.checkpoints import load_model
 from hearbench.worker.checkpoints.reading import Checkpoint
 from hearbench.worker.errors import UnusableError
 from pathlib import Path
@@ -42,6 +43,8 @@ for name, read in (
     ("config", checkpoint.config),
     ("extractor", checkpoint.extractor),
     ("net", lambda: net("AutoModel")),
+    ("headless", lambda: load_model(sys.argv[2])),
+    ("class", lambda: load_model(sys.argv[3])),
 ):
     try:
         read()
@@ -63,17 +66,37 @@ def _checkpoint(folder: Path) -> Path:
     return ran
 
 
+def _disguised(folder: Path, kind: str, architecture: str) -> None:
+    """A configuration of transformers' own, with code beside it."""
+    folder.mkdir()
+    (folder / "own.py").write_text(_CODE.format(ran=str(folder / "ran")))
+    config = {
+        "model_type": kind,
+        "auto_map": {"AutoModel": "own.Own"},
+        "architectures": [architecture],
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
 def test_nobody_is_asked_and_nothing_is_run(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     ran = _checkpoint(folder)
-    shown = _on_a_terminal([sys.executable, "-c", _LOAD, str(folder)], tmp_path, b"y\n" * 20)
+    # transformers has this configuration, and no AutoModel for it.
+    headless, other = tmp_path / "headless", tmp_path / "other"
+    _disguised(headless, "dia_encoder", "Own")
+    # What is called so in transformers is no network.
+    _disguised(other, "dia_encoder", "AutoTokenizer")
+    command = [sys.executable, "-c", _LOAD, str(folder), str(headless), str(other)]
+    shown = _on_a_terminal(command, tmp_path, b"y\n" * 20)
     assert "END" in shown, shown
     refused = [line for line in shown.splitlines() if line.startswith("REFUSED")]
-    assert [line.split()[1] for line in refused] == ["config", "extractor", "net"]
-    for line in refused:
-        assert f"{folder} brings Python code of its own" in line
+    tried = ["config", "extractor", "net", "headless", "class"]
+    assert [line.split()[1] for line in refused] == tried
+    folders = [folder, folder, folder, headless, other]
+    for line, place in zip(refused, folders, strict=True):
+        assert f"{place} brings Python code of its own" in line
         assert "|" not in line
         assert "unless --trust-code allows it" in line
         assert "trust_remote_code" not in line

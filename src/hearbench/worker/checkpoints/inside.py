@@ -61,7 +61,10 @@ def audio_part(checkpoint: Checkpoint, config: Any) -> Part:
         return Part(None, "", config)
     library = checkpoint.library
     names = getattr(config, "architectures", None) or ()
-    kind = next((getattr(library, name) for name in names if hasattr(library, name)), None)
+    # The names are the checkpoint's, which could be of anything.
+    named = (getattr(library, str(name), None) for name in names)
+    kinds = (kind for kind in named if isinstance(kind, type))
+    kind = next((kind for kind in kinds if issubclass(kind, library.PreTrainedModel)), None)
     try:
         with torch.device("meta"):
             # Without a class, transformers would ask on a terminal whether code may be run.
@@ -72,6 +75,7 @@ def audio_part(checkpoint: Checkpoint, config: Any) -> Part:
                 else kind(config)
             )
     except (AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        checkpoint.refuse_code(error)
         name = kind.__name__ if kind else f"a model of type {config.model_type!r}"
         raise UnusableError(f"transformers can't build {name}: {error}") from error
     parts = {
@@ -81,8 +85,8 @@ def audio_part(checkpoint: Checkpoint, config: Any) -> Part:
     }
     paths = [PATHS[config.model_type]] if config.model_type in PATHS else []
     for known in NAMES:
-        named = [path for path in parts if path.rsplit(".", 1)[-1] in known]
-        paths += sorted(named, key=lambda path: path.count("."))
+        called = [path for path in parts if path.rsplit(".", 1)[-1] in known]
+        paths += sorted(called, key=lambda path: path.count("."))
     for path in paths:
         if path in parts:
             return Part(type(whole), path, parts[path].config)

@@ -90,7 +90,7 @@ class Checkpoint:
             return self.library.AutoConfig.from_pretrained(str(self.folder), **self._own_files_only)
         # What a configuration must hold is checked with errors of another library's own.
         except Exception as error:
-            self._refuse_code(error)
+            self.refuse_code(error)
             raise UnusableError(
                 f"transformers {self.library.__version__} can't read "
                 f"{self.folder / 'config.json'}: {error}"
@@ -111,7 +111,7 @@ class Checkpoint:
                 warnings.filterwarnings("ignore", "At least one mel filter", UserWarning)
                 extractor = self._own_extractor()
         except _FAILURES as error:
-            self._refuse_code(error)
+            self.refuse_code(error)
             plain = self._plain_waveform()
             if plain is not None:
                 return plain
@@ -171,7 +171,7 @@ class Checkpoint:
                     output_loading_info=True,
                 )
         except _FAILURES as error:
-            self._refuse_code(error)
+            self.refuse_code(error)
             raise UnusableError(
                 f"transformers {library.__version__} can't load {self.folder}: {error}"
             ) from error
@@ -243,7 +243,7 @@ class Checkpoint:
                     "of auto_map."
                 )
 
-    def _refuse_code(self, error: Exception) -> None:
+    def refuse_code(self, error: Exception) -> None:
         """Fails in one sentence where that is why transformers refuses.
 
         Raises:
