@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from helpers_transformers import MIMI
 
 __all__ = ["PUBLISHED", "Published", "save"]
 
@@ -69,6 +70,7 @@ class Published:
         hop: Samples between frames, by hand.
         first: Sample on which the first frame that counts is centred.
         skip: Frames before it, centred before the audio.
+        rate: In Hz.
         extractor: Class of the feature extractor.
         settings: Of the extractor.
         call: Keywords with which the family's processor calls it.
@@ -81,6 +83,7 @@ class Published:
     hop: float
     first: float
     skip: int = 0
+    rate: int = 16000
     extractor: str = "WhisperFeatureExtractor"
     settings: Mapping[str, Any] = field(default_factory=lambda: {"feature_size": 128})
     call: Mapping[str, Any] = field(default_factory=dict)
@@ -149,6 +152,10 @@ def _before_quantiser(net: Any, made: Mapping[str, torch.Tensor]) -> Any:
     with contextlib.suppress(_HandedOverError):
         net.encode(made["input_values"])
     return kept[0].transpose(1, 2)
+
+
+def _kyutai(net: Any, made: Mapping[str, torch.Tensor]) -> Any:
+    return _before_quantiser(net.codec_model, made)
 
 
 def _encodec(net: Any, made: Mapping[str, torch.Tensor]) -> Any:
@@ -323,6 +330,7 @@ PUBLISHED: dict[str, Published] = {
         _state("audio_encoder", "input_values"),
         1920,
         959.5,
+        rate=48000,
         extractor="PeAudioFeatureExtractor",
         settings=_NOTHING,
     ),
@@ -340,6 +348,7 @@ PUBLISHED: dict[str, Published] = {
         _wavtokenizer,
         600,
         299.5,
+        rate=24000,
         extractor="WavTokenizerFeatureExtractor",
         settings=_NOTHING,
         sizes={"decoder_hidden_size": 32},
@@ -349,9 +358,25 @@ PUBLISHED: dict[str, Published] = {
         _vibevoice,
         3200,
         1599.5,
+        rate=24000,
         extractor="VibeVoiceAcousticTokenizerFeatureExtractor",
         settings=_NOTHING,
         sizes={"num_filters": 2, "depths": [1] * 7},
+    ),
+    "kyutai_stt": Published(
+        "KyutaiSpeechToTextForConditionalGeneration",
+        _kyutai,
+        1920,
+        959.5,
+        extractor="EncodecFeatureExtractor",
+        settings={"sampling_rate": 24000},
+        sizes={
+            "pad_token_id": 1,
+            "codebook_vocab_size": 16,
+            "audio_pad_token_id": 15,
+            "audio_bos_token_id": 14,
+        },
+        options={"codec_config": MIMI | {"model_type": "mimi"}, "vocab_size": 64},
     ),
     "musicgen": Published(
         "MusicgenForConditionalGeneration",

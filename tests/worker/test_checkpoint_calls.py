@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from fractions import Fraction
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from helpers_models import noise
 
+from hearbench.worker.checkpoints.families import STACKS
 from hearbench.worker.checkpoints.measured import (
     AnyEncoder,
     MeasuredClips,
     Stated,
+    known_tower,
     measured_tower,
 )
 from hearbench.worker.checkpoints.reading import PlainWaveform
+from hearbench.worker.checkpoints.receptive import stack_of
 from hearbench.worker.checkpoints.timing import Tokens
 from hearbench.worker.errors import UnusableError
 
@@ -166,3 +170,39 @@ def test_one_vector_of_a_clip_serves_scenes() -> None:
     assert "it gives 1 frames whatever the length of the audio" in tower.untimed
     audio = torch.from_numpy(noise(2, 1.5, RATE))
     assert torch.equal(tower.encode(audio)[0][:, 0], _frames(audio).mean(1))
+
+
+def test_an_extractor_that_takes_nothing_but_audio() -> None:
+    class Pairs:
+        sampling_rate = RATE
+        melspec_kwargs: ClassVar = {"hop_length": 160}
+
+        def __call__(self, audios: list[Any], device: str = "cpu") -> dict[str, Any]:
+            clips = torch.stack([torch.as_tensor(clip) for clip in audios]).to(device)
+            padded = torch.nn.functional.pad(clips, (256, 256))
+            frames = padded.unfold(1, 512, 160) * torch.hann_window(512)
+            power = torch.log(torch.fft.rfft(frames).abs()[..., :80] + 1e-3)
+            power = power[:, : power.shape[1] // 2 * 2]
+            features = power.reshape(len(clips), -1, 160)
+            return {"input_features": features, "audio_embed_sizes": [3] * len(clips)}
+
+    transformers: Any = pytest.importorskip("transformers")
+    config = transformers.GraniteSpeechConfig().encoder_config
+    config.hidden_dim, config.num_layers, config.num_heads, config.dim_head = 16, 2, 2, 8
+    from transformers.models.granite_speech.modeling_granite_speech import GraniteSpeechCTCEncoder
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = GraniteSpeechCTCEncoder(config).eval()
+    encoder = AnyEncoder(net, Pairs(), -1)
+    audio = torch.from_numpy(noise(2, 1.5, RATE))
+    features = Pairs()(list(audio))["input_features"]
+    with torch.no_grad():
+        expected = net(features).last_hidden_state
+        assert torch.allclose(encoder.tokens(audio), expected, rtol=1e-5, atol=1e-6)
+    known = stack_of(STACKS[config.model_type](config, Pairs())).frames
+    tower = known_tower(encoder, 30.0, known)
+    # Pairs of spectra that are centred on 0 and 160.
+    assert (tower.frames.first, tower.frames.hop) == (Fraction(80), Fraction(320))
+    measured = measured_tower(encoder, 30.0, Stated())
+    assert abs(measured.frames.first - tower.frames.first) <= 80

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -39,3 +40,21 @@ def test_the_encoder_inside_a_published_model(name: str, tmp_path: Path) -> None
     # No other part is in memory.
     n_weights = sum(weight.numel() for weight in model.parameters())
     assert n_weights < sum(weight.numel() for weight in net.parameters())
+
+
+def test_a_feature_extractor_inside_a_processor(tmp_path: Path) -> None:
+    save(PUBLISHED["voxtral"], tmp_path)
+    own = tmp_path / "preprocessor_config.json"
+    settings = {"feature_extractor": json.loads(own.read_text()), "processor_class": "Voxtral"}
+    (tmp_path / "processor_config.json").write_text(json.dumps(settings))
+    own.unlink()
+    model = hf.load_model(str(tmp_path))
+    assert type(model.tower.encoder.extractor).__name__ == "WhisperFeatureExtractor"
+
+
+def test_the_page_on_models_lists_the_classes_that_are_compared() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    for family in PUBLISHED.values():
+        rate = family.settings.get("sampling_rate", family.rate) / 1000
+        times = f"{family.hop / rate:.3g} | {family.first / rate:.3g}"
+        assert f"| `{family.kind}` | {rate:g} | {times} |" in page

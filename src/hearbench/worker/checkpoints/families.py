@@ -332,6 +332,10 @@ def _lasr(config: Any, extractor: Any) -> list[Convolution]:
     return [_inner(extractor), part, part]
 
 
+def _granite(_: Any, extractor: Any) -> list[Convolution]:
+    return [Convolution(1, int(extractor.melspec_kwargs["hop_length"])), Convolution(2, 2)]
+
+
 def _seamless(config: Any, extractor: Any) -> list[Convolution]:
     kernel, stride = config.adaptor_kernel_size, config.adaptor_stride
     adapters = config.num_adapter_layers if config.add_adapter else 0
@@ -370,6 +374,8 @@ STACKS: dict[str, Callable[[Any, Any], list[Convolution]]] = {
     "parakeet_encoder": _conformers,
     "nemotron_asr_streaming_encoder": _streaming_conformers,
     "lasr_encoder": _lasr,
+    "granite_speech_encoder": _granite,
+    "granite_speech_plus_encoder": _granite,
     "seamless_m4t": _seamless,
     "seamless_m4t_v2": _seamless,
     "gemma4_audio": _gemma4,

@@ -9,6 +9,7 @@ hearbench doesn't know are in ``measured``.
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,12 +94,11 @@ class Encoder(torch.nn.Module):
 
     def features(self, audio: torch.Tensor, **options: Any) -> dict[str, torch.Tensor]:
         """What the extractor makes of clips (n, samples), on the device of the audio."""
-        made = self.extractor(
-            list(audio.detach().cpu().numpy()),
-            sampling_rate=self.sample_rate,
-            return_tensors="pt",
-            **options,
-        )
+        options = {"sampling_rate": self.sample_rate, "return_tensors": "pt", **options}
+        taken = inspect.signature(type(self.extractor).__call__).parameters
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+            options = {name: value for name, value in options.items() if name in taken}
+        made = self.extractor(list(audio.detach().cpu().numpy()), **options)
         tensors = {key: torch.as_tensor(value) for key, value in made.items() if _is_array(value)}
         return {
             key: value.to(audio.device, torch.float32 if value.is_floating_point() else None)
