@@ -406,3 +406,18 @@ def test_the_shared_model_loads_by_its_path(shared: Path, workspace: Workspace) 
     embeddings, ms = model.timestamps(noise(2, 1.0, 16000))
     assert embeddings.shape == (2, 21, 128)
     assert ms[0, -1] == 1000.0
+
+
+def test_modules_that_a_model_puts_off_importing(tmp_path: Path, workspace: Workspace) -> None:
+    extra = """
+    import sys, types
+
+    class PutOff(types.ModuleType):
+        def __getattr__(self, name):
+            raise ImportError(name)
+
+    sys.modules["stats_put_off"] = PutOff("stats_put_off")
+    """
+    model = load_model(write_model(tmp_path, extra=extra), workspace=workspace)
+    assert model.scene(noise(1, 0.5, 16000)).shape == (1, 3)
+    assert "stats_put_off" not in sys.modules

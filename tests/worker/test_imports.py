@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hearbench.worker.importing import files_below
 from hearbench.worker.imports import imports_of
 
 
@@ -23,3 +24,17 @@ def test_packages_that_say_where_they_lie_by_paths(
     model = tmp_path / "model.py"
     model.write_text("import odd_package.networks\n")
     assert imports_of([str(model)], [], None).packages == {"odd_package": [str(place)]}
+
+
+class PutOff(types.ModuleType):
+    """A module that a package imports when something of it is asked for, here one that fails."""
+
+    def __getattr__(self, name: str) -> object:
+        raise ImportError(name)
+
+
+def test_modules_that_are_put_off_are_left_alone(tmp_path: Path) -> None:
+    loaded = types.ModuleType("loaded")
+    loaded.__file__ = str(tmp_path / "loaded.py")
+    modules = {"put_off": PutOff("put_off"), "loaded": loaded}
+    assert files_below(tmp_path, modules) == {tmp_path / "loaded.py"}

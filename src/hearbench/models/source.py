@@ -24,7 +24,7 @@ from hearbench.errors import HearError, ModelError
 from hearbench.models.process_state import ProcessState
 from hearbench.models.python_settings import ATTRIBUTES
 from hearbench.worker.errors import UnusableError
-from hearbench.worker.importing import files_below, package_places
+from hearbench.worker.importing import files_below, held_by, package_places
 from hearbench.worker.tracebacks import own_traceback
 
 __all__ = [
@@ -183,8 +183,9 @@ class SourceScope:
 
 
 def _places(module: object) -> list[str]:
-    file = getattr(module, "__file__", None)
-    places = [file] if file else list(getattr(module, "__path__", None) or ())
+    # Those that packages put off importing would do so if they were asked, and may fail.
+    file = held_by(module, "__file__")
+    places = [file] if file else list(held_by(module, "__path__") or ())
     return [place for place in places if isinstance(place, str)]
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "API_FUNCTIONS",
     "Target",
     "files_below",
+    "held_by",
     "import_target",
     "missing_functions",
     "package_places",
@@ -95,9 +96,14 @@ def package_places(module: ModuleType) -> list[str]:
 
 def files_below(folder: Path, modules: Mapping[str, ModuleType]) -> set[Path]:
     """The files of a folder that modules were imported from."""
-    files = {getattr(module, "__file__", None) for module in list(modules.values())}
+    files = {held_by(module, "__file__") for module in list(modules.values())}
     paths = {Path(str(file)) for file in files if file}
     return {path for path in paths if folder in path.parents}
+
+
+def held_by(module: object, name: str) -> Any:
+    """What a module holds by a name; None where it would have to import something to answer."""
+    return getattr(module, "__dict__", {}).get(name)
 
 
 def submodules_with(module: ModuleType, names: Iterable[str]) -> list[str]:

@@ -261,7 +261,7 @@ def _argument(given: Any, wanted: inspect.Parameter | None) -> Any:
         return given
     # Numbers, truth values, lists and tables come from a command line as text.
     try:
-        return json.loads(given)
+        return json.loads({"True": "true", "False": "false"}.get(given, given))
     except ValueError:
         return given
 
