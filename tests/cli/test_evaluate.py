@@ -302,6 +302,30 @@ def test_a_broken_model(source: str, said: str, task: Path, tmp_path: Path) -> N
     assert answer.stdout == ""
 
 
+def test_a_rate_that_the_challenge_does_not_name(task: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cache" / "embeddings"
+    found = {}
+    for rate in ("16000", "24000"):
+        model = write_model(tmp_path, STATS.replace("16000", rate), name=f"at{rate}")
+        answer = evaluate(model, task, tmp_path / "out", "--json")
+        assert answer.code == 0, answer.stderr
+        result = json.loads(Path(answer.json["results"][0]["path"]).read_text())
+        assert result["model"]["sample_rate"] == int(rate)
+        (array,) = folder.glob(f"*/at{rate}*/**/test*.npy")
+        found[rate] = np.load(array)
+    # Mean, standard deviation and peak of the same sound.
+    assert np.abs(found["16000"] - found["24000"]).max() < 0.05
+
+
+def test_a_precision_that_a_model_does_not_know(model: Path, task: Path, tmp_path: Path) -> None:
+    answer = evaluate(model, task, tmp_path / "out", "--model-dtype", "bfloat16")
+    assert answer.code == 2
+    assert "can't compute in bfloat16: its load_model has no keyword model_dtype" in answer.stderr
+    answer = evaluate(model, task, tmp_path / "out", "--model-dtype", "int8")
+    assert answer.code == 2
+    assert "--model-dtype int8: choose float32, bfloat16, float16." in answer.stderr
+
+
 def test_folders_that_cannot_be_written(model: Path, task: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     answer = evaluate(model, task, tmp_path / "file" / "out")
