@@ -52,6 +52,31 @@ def test_a_feature_extractor_inside_a_processor(tmp_path: Path) -> None:
     assert type(model.tower.encoder.extractor).__name__ == "WhisperFeatureExtractor"
 
 
+def test_a_mask_that_is_true_where_there_is_padding(tmp_path: Path) -> None:
+    config = transformers.Gemma3nAudioConfig(
+        hidden_size=16,
+        conf_num_attention_heads=2,
+        conf_num_hidden_layers=2,
+        sscp_conv_channel_size=(8, 4),
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = transformers.Gemma3nAudioEncoder(config).eval()
+    net.save_pretrained(tmp_path)
+    extractor = transformers.Gemma3nAudioFeatureExtractor()
+    extractor.save_pretrained(tmp_path)
+    model = hf.load_model(str(tmp_path))
+    audio = torch.from_numpy(noise(1, 4.0, 16000))
+    found, ms = hf.get_timestamp_embeddings(audio, model)
+    made = extractor([audio[0].numpy()], sampling_rate=16000, return_tensors="pt")
+    with torch.no_grad():
+        expected = net(made["input_features"], ~made["input_features_mask"]).last_hidden_state
+    assert torch.allclose(found, expected[:, : found.shape[1]], rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(found, torch.zeros(()))
+    # Spectra of 512 samples every 160, two unpadded convolutions of 3, and every fourth frame.
+    assert ms[0, :2].tolist() == pytest.approx([(255.5 + 160 + 320) / 16, 160 + 735.5 / 16])
+
+
 def test_the_page_on_models_lists_the_classes_that_are_compared() -> None:
     page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
     for family in PUBLISHED.values():

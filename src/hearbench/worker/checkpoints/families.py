@@ -344,6 +344,15 @@ def _seamless(config: Any, extractor: Any) -> list[Convolution]:
     return [kaldi_frames(extractor.sampling_rate), pairs, *adapters * [adapter]]
 
 
+def _gemma3n(config: Any, extractor: Any) -> list[Convolution]:
+    pairs = zip(config.sscp_conv_kernel_size, config.sscp_conv_stride_size)
+    return [
+        Convolution(int(extractor.frame_length), int(extractor.hop_length)),
+        *(Convolution(kernel[0], stride[0]) for kernel, stride in pairs),
+        Convolution(1, config.conf_reduction_factor),
+    ]
+
+
 def _gemma4(_: Any, extractor: Any) -> list[Convolution]:
     return [_centred(extractor), *2 * [Convolution(3, 2, padding=1)]]
 
@@ -378,6 +387,7 @@ STACKS: dict[str, Callable[[Any, Any], list[Convolution]]] = {
     "granite_speech_plus_encoder": _granite,
     "seamless_m4t": _seamless,
     "seamless_m4t_v2": _seamless,
+    "gemma3n_audio": _gemma3n,
     "gemma4_audio": _gemma4,
     "phi4_multimodal_audio": _phi4,
     "pe_audio_encoder": _blocks,

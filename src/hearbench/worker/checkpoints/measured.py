@@ -12,11 +12,11 @@ length, so that an extractor pads them only as it would pad each alone.
 from __future__ import annotations
 
 import inspect
-import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Hashable
 
+import numpy as np
 import torch
 
 from ..errors import UnusableError
@@ -149,7 +149,7 @@ class AnyEncoder(Encoder):
         self.axis = _vector_axis(short, long)
         self.width = short[self.axis - 1]
         shapes = zip(n_samples, (short, long))
-        self._counts = {n: math.prod(shape) // self.width for n, shape in shapes}
+        self._counts = {n: int(np.prod(shape)) // self.width for n, shape in shapes}
 
     @torch.no_grad()
     def count(self, n_samples: int) -> int:
