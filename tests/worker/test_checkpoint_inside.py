@@ -12,8 +12,10 @@ from helpers_models import noise
 from helpers_published import PUBLISHED, save
 
 from hearbench.worker import checkpoints as hf
+from hearbench.worker.errors import UnusableError
 
 transformers: Any = pytest.importorskip("transformers")
+safetensors_torch: Any = pytest.importorskip("safetensors.torch")
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
@@ -50,6 +52,24 @@ def test_a_feature_extractor_inside_a_processor(tmp_path: Path) -> None:
     own.unlink()
     model = hf.load_model(str(tmp_path))
     assert type(model.tower.encoder.extractor).__name__ == "WhisperFeatureExtractor"
+
+
+def test_no_other_weights_are_read(tmp_path: Path) -> None:
+    save(PUBLISHED["qwen2_audio"], tmp_path)
+    audio = torch.from_numpy(noise(1, 2.0, 16000))
+    expected, _ = hf.get_timestamp_embeddings(audio, hf.load_model(str(tmp_path)))
+    path = tmp_path / "model.safetensors"
+    weights = safetensors_torch.load_file(path)
+    kept = {name: weight for name, weight in weights.items() if "audio_tower." in name}
+    assert 0 < len(kept) < len(weights)
+    safetensors_torch.save_file(kept, path, {"format": "pt"})
+    found, _ = hf.get_timestamp_embeddings(audio, hf.load_model(str(tmp_path)))
+    assert torch.equal(found, expected)
+    # Weights of the encoder are missed.
+    kept.popitem()
+    safetensors_torch.save_file(kept, path, {"format": "pt"})
+    with pytest.raises(UnusableError, match=r"1 weights are missing, such as .*audio_tower"):
+        hf.load_model(str(tmp_path))
 
 
 def test_a_mask_that_is_true_where_there_is_padding(tmp_path: Path) -> None:
