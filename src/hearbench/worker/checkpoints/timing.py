@@ -225,9 +225,11 @@ def _without(grid: Grid, law: _Law, early: int, first: Fraction) -> Grid:
 
 
 def _check_counts(grid: Grid, counts: dict[int, int]) -> None:
-    if grid.window_samples is None and any(
+    is_growing = grid.window_samples is None
+    is_other = any(
         grid.count(length) != grid.tokens.times(n_tokens) for length, n_tokens in counts.items()
-    ):
+    )
+    if is_growing and (is_other or grid.frames.hop.denominator > 1):
         listed = ", ".join(f"{counts[length]} for {length}" for length in sorted(counts))
         raise UntimedError(
             f"its frames aren't at a constant hop of whole samples: {listed} samples"
