@@ -76,7 +76,12 @@ def test_the_table_of_tasks_is_the_catalog() -> None:
 def test_links_lead_somewhere() -> None:
     links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
     assert len(links) > 10
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    for link in links:
+        place, _, anchor = link.partition("#")
+        assert (ROOT / place).exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", (ROOT / place).read_text(), re.MULTILINE)
+            assert anchor in [heading.lower().replace(" ", "-") for heading in headings], link
 
 
 def test_every_command_exists() -> None:

@@ -384,7 +384,7 @@ def test_all_tasks_are_those_of_the_benchmark() -> None:
     [
         (("--executor", "dask"), "--executor dask: use local or ray."),
         (("--address", "a:1"), "--address only goes with --executor ray."),
-        (("--shared", "s3://a/b"), "--shared only goes with --executor ray."),
+        (("--shared", "s3://a/b"), "--shared only goes with --executor ray or --shard."),
         (("--executor", "ray", "--gpus-per-unit", 1.5), "a part of one GPU, or a whole number"),
     ],
 )

@@ -8,7 +8,6 @@ what, is drawn.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import io
 import json
 import os
@@ -37,8 +36,6 @@ from hearbench.leaderboard.official import official_table
 from hearbench.results import Result
 from hearbench.results.files import reference_form
 from hearbench.results.uncertainty import UNCERTAINTY_FILE
-
-TODAY = dt.datetime.now(dt.timezone.utc).date()
 
 
 @pytest.fixture(scope="module")
@@ -184,9 +181,11 @@ def named(letters: str) -> Tamper:
 
 def dated(day: str) -> Tamper:
     def tamper(bundle: Path, _drawn: int) -> None:
+        # Not today's date, which may be another than that of the submission by now.
+        made = json.loads((bundle / "submission.json").read_text())["created"]
         for name in ("submission.json", "row.csv"):
             content = (bundle / name).read_text()
-            (bundle / name).write_text(content.replace(TODAY.isoformat(), day))
+            (bundle / name).write_text(content.replace(made, day))
 
     return tamper
 

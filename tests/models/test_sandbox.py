@@ -111,7 +111,14 @@ def _findings(folder: Path, given: dict[str, object], probe: str = _PROBE) -> di
     process = OtherProcess(Interpreter(Path(sys.executable), sandbox=True), "probe", [folder])
     try:
         with pytest.raises(CallFailedError) as caught:
-            process.ask("import", "it", place=f"{folder}/probe.py", is_file=True, attribute="")
+            process.ask(
+                "import",
+                "it",
+                place=f"{folder}/probe.py",
+                is_file=True,
+                attribute="",
+                is_network=False,
+            )
     finally:
         process.close()
     text = str(caught.value)
@@ -291,7 +298,7 @@ def test_nothing_outlives_a_killed_parent(tmp_path: Path) -> None:
     interpreter = Interpreter(Path(sys.executable), sandbox=True)
     process = OtherProcess(interpreter, "sleeper", [Path({str(model.parent)!r})])
     print(flush=True)
-    process.ask("import", "it", place={str(model)!r}, is_file=True, attribute="")
+    process.ask("import", "it", place={str(model)!r}, is_file=True, attribute="", is_network=False)
     """
     empty = tmp_path / "temporary"
     empty.mkdir()
