@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from hearbench import embed, fit_probe, load_model, load_task, score
 from hearbench.comparison.compare import compare
@@ -38,7 +37,6 @@ RUNS: tuple[tuple[str, str, dict[str, Any], int], ...] = (
 @pytest.fixture(scope="module")
 def results(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``results/<name>/<task>`` of all runs."""
-    torch.set_num_threads(available_cores())
     root = tmp_path_factory.mktemp("comparison")
     workspace = Workspace(cache_dir=root / "cache", device="cpu", workers=available_cores())
     protocol = get_protocol("fast").restricted(first=2)

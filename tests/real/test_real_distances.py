@@ -6,7 +6,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import torch
 
 from hearbench import embed, load_model, load_task
 from hearbench.distance import distance_scores
@@ -18,7 +17,6 @@ pytestmark = pytest.mark.real
 
 
 def test_distances_tell_environmental_sounds_apart(shared: Path, tmp_path: Path) -> None:
-    torch.set_num_threads(available_cores())
     workspace = Workspace(cache_dir=tmp_path / "cache", device="cpu", workers=available_cores())
     zipfile.ZipFile(shared / "data/corpora/esc-10.zip").extractall(tmp_path)
     task = prepare_from_csv(

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from hearbench import embed, fit_probe, load_model, load_task, score
 from hearbench.embeddings.store import EmbeddingStore
@@ -19,7 +18,6 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture(scope="module")
 def store(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> EmbeddingStore:
-    torch.set_num_threads(available_cores())
     root = tmp_path_factory.mktemp("events")
     workspace = Workspace(cache_dir=root / "cache", device="cpu", workers=available_cores())
     with pytest.MonkeyPatch.context() as patch:

@@ -17,14 +17,13 @@ import numpy.typing as npt
 import pytest
 import soundfile
 import soxr
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hearbench import load_model
 from hearbench.models.model import Model
-from hearbench.workspace import Workspace, available_cores
+from hearbench.workspace import Workspace
 
 pytestmark = pytest.mark.real
 
@@ -46,7 +45,6 @@ def load(name: str, cache: Path) -> Model:
     for package in PACKAGES[name]:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{name} needs the package {package}, which isn't installed")
-    torch.set_num_threads(available_cores())
     workspace = Workspace(cache_dir=cache, device="cpu", workers=1)
     if name == "crepe":
         return load_model("hearbench.models.crepe", workspace=workspace, capacity="tiny")

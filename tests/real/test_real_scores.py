@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from hearbench import embed, fit_probe, load_model, load_task, score
 from hearbench.embeddings.store import EmbeddingStore
@@ -34,7 +33,6 @@ CORPORA = {
 @pytest.fixture(scope="module")
 def open_store(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> OpenStore:
     """Embeddings of a corpus by a model, prepared once per module."""
-    torch.set_num_threads(available_cores())
     root = tmp_path_factory.mktemp("real")
     workspace = Workspace(cache_dir=root / "cache", device="cpu", workers=available_cores())
 
