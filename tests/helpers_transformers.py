@@ -1,10 +1,24 @@
-"""Sizes of small encoders of transformers, for configurations of several families."""
+"""Small networks of transformers with random weights, and sizes for more of them."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-__all__ = ["ENCODER", "MIMI", "SEQ2SEQ", "SMALL", "WHISPER"]
+__all__ = [
+    "ENCODER",
+    "MIMI",
+    "SEQ2SEQ",
+    "SMALL",
+    "WAVE",
+    "WHISPER",
+    "clap",
+    "dac",
+    "encodec",
+    "mimi",
+    "wave",
+    "whisper",
+]
 
 # As most encoders name them.
 SMALL: dict[str, Any] = {
@@ -12,6 +26,13 @@ SMALL: dict[str, Any] = {
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "intermediate_size": 32,
+}
+# Of convolutions over samples, as wav2vec2's.
+WAVE: dict[str, Any] = SMALL | {
+    "conv_dim": [16] * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+    "feat_extract_norm": "layer",
 }
 # As those name them that have a decoder.
 ENCODER: dict[str, Any] = {
@@ -40,3 +61,77 @@ MIMI: dict[str, Any] = SMALL | {
     "num_key_value_heads": 2,
     "head_dim": 8,
 }
+
+
+def wave(name: str = "Wav2Vec2") -> tuple[Any, Any]:
+    """An encoder of samples, by the name of its classes, and its feature extractor."""
+    transformers = _transformers()
+    config = getattr(transformers, f"{name}Config")(**WAVE)
+    net = getattr(transformers, f"{name}Model")(config)
+    return net, transformers.Wav2Vec2FeatureExtractor(do_normalize=True)
+
+
+def whisper() -> tuple[Any, Any]:
+    """Whisper and its feature extractor."""
+    transformers = _transformers()
+    config = transformers.WhisperConfig(**WHISPER, num_mel_bins=80)
+    return transformers.WhisperModel(config), transformers.WhisperFeatureExtractor()
+
+
+def clap() -> tuple[Any, Any]:
+    """CLAP's audio tower and its feature extractor."""
+    transformers = _transformers()
+    config = transformers.ClapAudioConfig(
+        patch_embeds_hidden_size=8,
+        hidden_size=64,
+        depths=[1, 1, 1, 1],
+        num_attention_heads=[1, 1, 2, 2],
+        projection_dim=12,
+    )
+    extractor = transformers.ClapFeatureExtractor(truncation="rand_trunc")
+    return transformers.ClapAudioModelWithProjection(config), extractor
+
+
+def encodec(**options: Any) -> tuple[Any, Any]:
+    """EnCodec, by default at 32 kHz with a hop of 640 samples, and its feature extractor."""
+    transformers = _transformers()
+    sizes = {"num_filters": 4, "hidden_size": 24, "codebook_size": 16, "codebook_dim": 24}
+    rates = {"sampling_rate": 32000, "num_lstm_layers": 1, "upsampling_ratios": [8, 5, 4, 4]}
+    config = transformers.EncodecConfig(**sizes | rates | options)
+    extractor = transformers.EncodecFeatureExtractor(
+        feature_size=config.audio_channels, sampling_rate=config.sampling_rate
+    )
+    return transformers.EncodecModel(config), extractor
+
+
+def dac(*ratios: int, sample_rate: int = 44100) -> tuple[Any, Any]:
+    """DAC, by default with strides of 2, 4, 8 and 8, and its feature extractor."""
+    transformers = _transformers()
+    config = transformers.DacConfig(
+        encoder_hidden_size=2,
+        decoder_hidden_size=16,
+        downsampling_ratios=list(ratios or (2, 4, 8, 8)),
+        codebook_size=16,
+        codebook_dim=4,
+        n_codebooks=2,
+        sampling_rate=sample_rate,
+    )
+    extractor = transformers.DacFeatureExtractor(
+        sampling_rate=sample_rate, hop_length=math.prod(config.downsampling_ratios)
+    )
+    return transformers.DacModel(config), extractor
+
+
+def mimi(num_filters: int = 4) -> tuple[Any, Any]:
+    """Mimi at 24 kHz and its feature extractor."""
+    transformers = _transformers()
+    config = transformers.MimiConfig(**MIMI, num_filters=num_filters)
+    extractor = transformers.EncodecFeatureExtractor(sampling_rate=24000)
+    return transformers.MimiModel(config), extractor
+
+
+def _transformers() -> Any:
+    # Where a test says that it needs them, and skips without.
+    import transformers
+
+    return transformers

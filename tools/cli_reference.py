@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import enum
 import inspect
 import sys
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pages
 from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
 
 from hearbench.cli.app import VERBS
@@ -132,17 +132,7 @@ def _code(text: str) -> str:
 
 def main() -> int:
     """Writes the page, or says whether it is up to date."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="Write nothing.")
-    wanted = page()
-    if not parser.parse_args().check:
-        PAGE.parent.mkdir(parents=True, exist_ok=True)
-        PAGE.write_text(wanted, encoding="utf-8")
-        return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == wanted:
-        return 0
-    sys.stderr.write(f"{PAGE} isn't up to date: python tools/cli_reference.py\n")
-    return 1
+    return pages.run(__file__, PAGE, lambda _: page(), __doc__ or "")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ with its type in JSON, whether it must be there, and what the class's docstring 
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import inspect
 import json
@@ -19,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import pages
 from pydantic import BaseModel
 
 from hearbench.embeddings.manifest import ModelRecord
@@ -118,16 +118,7 @@ def _shown(kind: Any) -> str:
 
 def main() -> int:
     """Writes the page, or says whether it is up to date."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="Write nothing.")
-    have = PAGE.read_text(encoding="utf-8")
-    wanted = filled(have)
-    if not parser.parse_args().check:
-        PAGE.write_text(wanted, encoding="utf-8")
-    elif have != wanted:
-        sys.stderr.write(f"{PAGE} isn't up to date: python tools/record_tables.py\n")
-        return 1
-    return 0
+    return pages.run(__file__, PAGE, filled, __doc__ or "")
 
 
 if __name__ == "__main__":

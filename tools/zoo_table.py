@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
+
+import pages
 
 from hearbench.models import zoo
 from hearbench.table import Column, Table
@@ -66,16 +67,7 @@ def _way(recipe: zoo.Recipe) -> str:
 
 def main() -> int:
     """Writes the page, or says whether it is up to date."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="Write nothing.")
-    have = PAGE.read_text(encoding="utf-8")
-    wanted = filled(have)
-    if not parser.parse_args().check:
-        PAGE.write_text(wanted, encoding="utf-8")
-    elif have != wanted:
-        sys.stderr.write(f"{PAGE} isn't up to date: python tools/zoo_table.py\n")
-        return 1
-    return 0
+    return pages.run(__file__, PAGE, filled, __doc__ or "")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from helpers_models import noise
-from helpers_transformers import SMALL, WHISPER
+from helpers_transformers import SMALL, wave, whisper
 
 from hearbench import load_model
 from hearbench.models.loaded import Interpreter
@@ -45,29 +45,13 @@ def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return program
 
 
-def _wav2vec2() -> tuple[Any, Any]:
-    config = transformers.Wav2Vec2Config(
-        **SMALL,
-        conv_dim=[16] * 7,
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=2,
-        feat_extract_norm="layer",
-    )
-    return transformers.Wav2Vec2Model(config), transformers.Wav2Vec2FeatureExtractor()
-
-
-def _whisper() -> tuple[Any, Any]:
-    net = transformers.WhisperModel(transformers.WhisperConfig(**WHISPER, num_mel_bins=80))
-    return net, transformers.WhisperFeatureExtractor()
-
-
 def _ast() -> tuple[Any, Any]:
     return transformers.ASTModel(
         transformers.ASTConfig(**SMALL)
     ), transformers.ASTFeatureExtractor()
 
 
-@pytest.mark.parametrize("make", [_wav2vec2, _whisper, _ast])
+@pytest.mark.parametrize("make", [wave, whisper, _ast])
 def test_old_and_new_transformers_give_the_same_embeddings(
     make: Any, python: Path, tmp_path: Path
 ) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from helpers_models import noise
-from helpers_transformers import MIMI
+from helpers_transformers import dac, encodec, mimi
 
 from hearbench.worker import checkpoints as hf
 from hearbench.worker.errors import UnusableError
@@ -14,57 +15,20 @@ from hearbench.worker.errors import UnusableError
 transformers: Any = pytest.importorskip("transformers")
 
 
-def _encodec() -> Any:
-    return transformers.EncodecModel(
-        transformers.EncodecConfig(
-            sampling_rate=32000,
-            num_filters=2,
-            hidden_size=24,
-            codebook_size=16,
-            codebook_dim=24,
-            num_lstm_layers=1,
-            upsampling_ratios=[8, 5, 4, 4],
-        )
-    )
-
-
-def _dac() -> Any:
-    return transformers.DacModel(
-        transformers.DacConfig(
-            encoder_hidden_size=2,
-            decoder_hidden_size=16,
-            downsampling_ratios=[2, 4, 5, 8],
-            codebook_size=16,
-            codebook_dim=4,
-            n_codebooks=2,
-            sampling_rate=16000,
-        )
-    )
-
-
-def _mimi() -> Any:
-    return transformers.MimiModel(transformers.MimiConfig(**MIMI, num_filters=2))
-
-
-# How to make one, its own rate, and its hop in samples at that.
-CODECS: dict[str, tuple[Any, int, int]] = {
-    "encodec": (_encodec, 32000, 640),
-    "dac": (_dac, 16000, 320),
-    "mimi": (_mimi, 24000, 1920),
+# How to make one, and its hop in samples.
+CODECS: dict[str, tuple[Callable[[], tuple[Any, Any]], int]] = {
+    "encodec": (lambda: encodec(num_filters=2), 640),
+    "dac": (lambda: dac(2, 4, 5, 8, sample_rate=16000), 320),
+    "mimi": (lambda: mimi(num_filters=2), 1920),
 }
 
 
 def _saved(name: str, folder: Path) -> Any:
-    make, rate, hop = CODECS[name]
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = make().eval()
-    net.save_pretrained(folder)
-    kind = (
-        transformers.DacFeatureExtractor if name == "dac" else transformers.EncodecFeatureExtractor
-    )
-    options = {"hop_length": hop} if name == "dac" else {}
-    kind(sampling_rate=rate, **options).save_pretrained(folder)
+        net, extractor = CODECS[name][0]()
+    net.eval().save_pretrained(folder)
+    extractor.save_pretrained(folder)
     return net
 
 
@@ -74,7 +38,7 @@ def test_frames_are_what_the_quantiser_gets(
 ) -> None:
     net = _saved(name, tmp_path)
     model = hf.load_model(str(tmp_path))
-    hop = CODECS[name][2]
+    hop = CODECS[name][1]
     audio = torch.from_numpy(noise(2, 50 * hop / model.sample_rate, model.sample_rate))
     got: list[torch.Tensor] = []
     method = "forward" if name == "dac" else "encode"
@@ -121,7 +85,7 @@ def test_the_block_of_an_impulse_is_the_first_to_answer_in_a_causal_codec(
 ) -> None:
     _saved(name, tmp_path)
     model = hf.load_model(str(tmp_path))
-    hop = CODECS[name][2]
+    hop = CODECS[name][1]
     quiet = torch.from_numpy(noise(1, 30 * hop / model.sample_rate, model.sample_rate)) * 0.1
     # In the middle of blocks 7 and 20.
     at = [7 * hop + hop // 2, 20 * hop + hop // 2]
@@ -149,7 +113,7 @@ def test_windows_of_a_long_clip_join_in_a_codec_of_convolutions(tmp_path: Path) 
 
 
 def test_encodecs_own_chunks_limit_the_windows_and_are_normalised(tmp_path: Path) -> None:
-    config = transformers.EncodecConfig(
+    net, extractor = encodec(
         sampling_rate=48000,
         audio_channels=2,
         normalize=True,
@@ -158,17 +122,10 @@ def test_encodecs_own_chunks_limit_the_windows_and_are_normalised(tmp_path: Path
         use_causal_conv=False,
         norm_type="time_group_norm",
         num_filters=2,
-        hidden_size=24,
-        codebook_size=16,
-        codebook_dim=24,
-        num_lstm_layers=1,
         upsampling_ratios=[8, 5, 4, 2],
     )
-    net = transformers.EncodecModel(config).eval()
-    net.save_pretrained(tmp_path)
-    transformers.EncodecFeatureExtractor(feature_size=2, sampling_rate=48000).save_pretrained(
-        tmp_path
-    )
+    net.eval().save_pretrained(tmp_path)
+    extractor.save_pretrained(tmp_path)
     model = hf.load_model(str(tmp_path))
     audio = torch.from_numpy(noise(1, 3.0, 48000))
     windows = model.tower.windows(audio.shape[1])

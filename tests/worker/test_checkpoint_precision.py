@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_models import noise, write_model
-from helpers_transformers import SEQ2SEQ, SMALL, WHISPER
+from helpers_transformers import SEQ2SEQ, clap, dac, wave, whisper
 
 from hearbench.errors import ModelError
 from hearbench.models.loading import load_model
@@ -20,58 +20,16 @@ from hearbench.workspace import Workspace
 transformers: Any = pytest.importorskip("transformers")
 
 
-def _wav2vec2() -> tuple[Any, Any]:
-    config = transformers.Wav2Vec2Config(
-        **SMALL,
-        conv_dim=[16] * 7,
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=2,
-        feat_extract_norm="layer",
-    )
-    return transformers.Wav2Vec2Model(config), transformers.Wav2Vec2FeatureExtractor()
-
-
-def _whisper() -> tuple[Any, Any]:
-    config = transformers.WhisperConfig(**WHISPER, num_mel_bins=80)
-    return transformers.WhisperModel(config), transformers.WhisperFeatureExtractor()
-
-
-def _clap() -> tuple[Any, Any]:
-    config = transformers.ClapAudioConfig(
-        patch_embeds_hidden_size=8,
-        hidden_size=64,
-        depths=[1, 1, 1, 1],
-        num_attention_heads=[1, 1, 2, 2],
-        projection_dim=12,
-    )
-    extractor = transformers.ClapFeatureExtractor(truncation="rand_trunc")
-    return transformers.ClapAudioModelWithProjection(config), extractor
-
-
-def _dac() -> tuple[Any, Any]:
-    config = transformers.DacConfig(
-        encoder_hidden_size=2,
-        decoder_hidden_size=16,
-        downsampling_ratios=[2, 4, 8, 8],
-        codebook_size=16,
-        codebook_dim=4,
-        n_codebooks=2,
-        sampling_rate=44100,
-    )
-    extractor = transformers.DacFeatureExtractor(sampling_rate=44100, hop_length=512)
-    return transformers.DacModel(config), extractor
-
-
 def _speech_to_text() -> tuple[Any, Any]:
     config = transformers.Speech2TextConfig(**SEQ2SEQ, d_model=16, vocab_size=64, conv_channels=32)
     return transformers.Speech2TextModel(config), transformers.Speech2TextFeatureExtractor()
 
 
 MAKERS = {
-    "wav2vec2": _wav2vec2,
-    "whisper": _whisper,
-    "clap": _clap,
-    "dac": _dac,
+    "wav2vec2": wave,
+    "whisper": whisper,
+    "clap": clap,
+    "dac": dac,
     "speech-to-text": _speech_to_text,
 }
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_models import noise
-from helpers_transformers import MIMI, SEQ2SEQ, SMALL, WHISPER
+from helpers_transformers import SEQ2SEQ, SMALL, WAVE, clap, dac, encodec, mimi, wave, whisper
 
 from hearbench.worker import checkpoints as hf
 from hearbench.worker.errors import UnusableError
@@ -18,19 +18,6 @@ from hearbench.worker.errors import UnusableError
 transformers: Any = pytest.importorskip("transformers")
 # Of AST's own 128 bands, where the tests make its extractor.
 pytestmark = pytest.mark.filterwarnings("ignore:At least one mel filter:UserWarning")
-
-WAVE = SMALL | {
-    "conv_dim": [16] * 7,
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 2,
-    "feat_extract_norm": "layer",
-}
-
-
-def _wave(name: str) -> tuple[Any, Any]:
-    config = getattr(transformers, f"{name}Config")(**WAVE)
-    net = getattr(transformers, f"{name}Model")(config)
-    return net, transformers.Wav2Vec2FeatureExtractor(do_normalize=True)
 
 
 def _sew() -> tuple[Any, Any]:
@@ -43,29 +30,11 @@ def _sew() -> tuple[Any, Any]:
     return net, transformers.Wav2Vec2FeatureExtractor()
 
 
-def _whisper() -> tuple[Any, Any]:
-    config = transformers.WhisperConfig(**WHISPER, num_mel_bins=80)
-    return transformers.WhisperModel(config), transformers.WhisperFeatureExtractor()
-
-
 def _ast() -> tuple[Any, Any]:
     net = transformers.ASTModel(transformers.ASTConfig(**SMALL))
     # With zeros for positions, as a new one has, nothing would tell windows' frames apart.
     torch.nn.init.normal_(net.embeddings.position_embeddings, std=0.02)
     return net, transformers.ASTFeatureExtractor()
-
-
-def _clap() -> tuple[Any, Any]:
-    config = transformers.ClapAudioConfig(
-        patch_embeds_hidden_size=8,
-        hidden_size=64,
-        depths=[1, 1, 1, 1],
-        num_attention_heads=[1, 1, 2, 2],
-        projection_dim=12,
-    )
-    net = transformers.ClapAudioModelWithProjection(config)
-    extractor = transformers.ClapFeatureExtractor(truncation="rand_trunc")
-    return net, extractor
 
 
 def _moonshine() -> tuple[Any, Any]:
@@ -100,50 +69,20 @@ def _speecht5() -> tuple[Any, Any]:
     return transformers.SpeechT5ForSpeechToText(config), transformers.SpeechT5FeatureExtractor()
 
 
-def _encodec(**options: Any) -> tuple[Any, Any]:
-    options = {"sampling_rate": 32000, "codebook_size": 16, "codebook_dim": 24} | options
-    config = transformers.EncodecConfig(
-        num_filters=4, hidden_size=24, num_lstm_layers=1, upsampling_ratios=[8, 5, 4, 4], **options
-    )
-    rate, channels = config.sampling_rate, config.audio_channels
-    extractor = transformers.EncodecFeatureExtractor(feature_size=channels, sampling_rate=rate)
-    return transformers.EncodecModel(config), extractor
-
-
-def _dac() -> tuple[Any, Any]:
-    config = transformers.DacConfig(
-        encoder_hidden_size=2,
-        decoder_hidden_size=16,
-        downsampling_ratios=[2, 4, 8, 8],
-        codebook_size=16,
-        codebook_dim=4,
-        n_codebooks=2,
-        sampling_rate=44100,
-    )
-    extractor = transformers.DacFeatureExtractor(sampling_rate=44100, hop_length=512)
-    return transformers.DacModel(config), extractor
-
-
-def _mimi() -> tuple[Any, Any]:
-    config = transformers.MimiConfig(**MIMI, num_filters=4)
-    extractor = transformers.EncodecFeatureExtractor(sampling_rate=24000)
-    return transformers.MimiModel(config), extractor
-
-
 MAKERS: dict[str, Callable[[], tuple[Any, Any]]] = {
-    "wav2vec2": lambda: _wave("Wav2Vec2"),
-    "hubert": lambda: _wave("Hubert"),
-    "wavlm": lambda: _wave("WavLM"),
-    "data2vec": lambda: _wave("Data2VecAudio"),
+    "wav2vec2": lambda: wave("Wav2Vec2"),
+    "hubert": lambda: wave("Hubert"),
+    "wavlm": lambda: wave("WavLM"),
+    "data2vec": lambda: wave("Data2VecAudio"),
     "sew": _sew,
     "moonshine": _moonshine,
-    "whisper": _whisper,
+    "whisper": whisper,
     "ast": _ast,
-    "clap": _clap,
+    "clap": clap,
     "wav2vec2-bert": _wav2vec2_bert,
     "speecht5": _speecht5,
-    "encodec": _encodec,
-    "encodec-48k": lambda: _encodec(
+    "encodec": encodec,
+    "encodec-48k": lambda: encodec(
         sampling_rate=48000,
         audio_channels=2,
         normalize=True,
@@ -152,8 +91,8 @@ MAKERS: dict[str, Callable[[], tuple[Any, Any]]] = {
         use_causal_conv=False,
         norm_type="time_group_norm",
     ),
-    "dac": _dac,
-    "mimi": _mimi,
+    "dac": dac,
+    "mimi": mimi,
 }
 # Width, rate in Hz, hop and first centre in ms, worked out by hand from the architectures.
 EXPECTED = {

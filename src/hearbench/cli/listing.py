@@ -68,7 +68,7 @@ class ModelFilters:
     ] = None
 
     def rows(self) -> list[Row]:
-        """What is left of the published models, below the baselines where nothing is asked for."""
+        """Lists the published models that are asked for, after the baselines where all are."""
         from hearbench.evaluation import choices
         from hearbench.models import zoo
 
@@ -177,7 +177,7 @@ def _cell(value: Any) -> str:
 
 
 def _needs(row: Row) -> str:
-    """What running a published model needs beside its weights, in a word."""
+    """Says in a word what running a published model needs beside its weights."""
     if not row["spec"]:
         return "a wrapper"
     if row["needs_environment"]:

@@ -1,4 +1,4 @@
-"""What makes a function a verb: its options in groups, exit codes, a stdout for answers alone.
+"""Makes a function a verb: with options in groups, exit codes, a stdout for answers alone.
 
 Options that several verbs share are handed to a verb as one object: a dataclass whose fields are
 annotated as options, which the command line shows as options of their own:

@@ -210,7 +210,7 @@ SOURCES: Mapping[str, Callable[[Sound, np.random.Generator], Sound]] = {
     "knocks": _knocks,
     "rattle": _rattle,
 }
-"""What can be heard, by its label."""
+"""Makers of the sounds, by their labels."""
 
 
 def draw_events(duration_s: float, n_events: int, rng: np.random.Generator) -> tuple[Event, ...]:

@@ -65,7 +65,7 @@ def are_alike(one: npt.NDArray[np.floating], other: npt.NDArray[np.floating], cl
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or the traceback that its message ends with, is for want of memory.
+    """Tells whether memory ran out, by an error or the traceback that its message ends with.
 
     Frameworks name such errors differently, and those of a model in a process of its own arrive as
     text, so the text decides.

@@ -93,7 +93,7 @@ class _Locks:
         self._workspace = workspace
 
     def claimed(self, name: str, label: str) -> AbstractContextManager[bool]:
-        """By a lock, which ends with its process."""
+        """Holds a lock, which ends with its process."""
         return only_one(self._workspace.path(_LOCKS, f"{name}.lock"), label)
 
 
@@ -111,7 +111,7 @@ class _Notes:
 
     @contextmanager
     def claimed(self, name: str, label: str) -> Iterator[bool]:
-        """By a note that is written again and again."""
+        """Leaves a note that is written again and again."""
         place = f"{_LOCKS}/{name}"
         if not self._is_free(place):
             yield False

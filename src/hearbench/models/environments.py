@@ -394,7 +394,7 @@ class Installable:
 
     @property
     def is_tree(self) -> bool:
-        """Whether it is a source tree, whose folder the argument is."""
+        """Tells whether it is a source tree, whose folder the argument is."""
         return "tree" in self.content
 
 
@@ -590,7 +590,7 @@ def _names_in(path: Path) -> set[str]:
 
 
 def _is_copy(root: Path, name: str, places: Sequence[str]) -> bool:
-    """Whether what is installed has no module that the tree doesn't have."""
+    """Tells whether what is installed has no module that the tree doesn't have."""
     own = root / name
     for place in map(Path, places):
         if not place.is_dir():

@@ -81,17 +81,17 @@ class NamedModel:
 
     @property
     def is_own(self) -> bool:
-        """Whether the code is hearbench's, which says by itself which files it takes."""
+        """Tells whether the code is hearbench's, which says by itself which files it takes."""
         return self.target.place.startswith(("hearbench.models.", CHECKPOINTS))
 
     @property
     def is_checkpoint(self) -> bool:
-        """Whether it is a checkpoint of transformers."""
+        """Tells whether it is a checkpoint of transformers."""
         return self.target.place == CHECKPOINTS
 
     @property
     def trusts_code(self) -> bool:
-        """Whether Python code that the checkpoint brings is run."""
+        """Tells whether Python code that the checkpoint brings is run."""
         return self.is_checkpoint and self.target.attribute == _TRUSTING
 
     @property
@@ -162,7 +162,9 @@ def name_model(
 
 def published(spec: str) -> zoo.Recipe | None:
     """The published model of a name; None if it is none, or something here has the same name."""
-    if ":" in spec or "/" in spec or user_path(spec).is_file():
+    # No published model is named as a module within a package could be.
+    is_module = "." in spec and all(part.isidentifier() for part in spec.split("."))
+    if is_module or ":" in spec or "/" in spec or user_path(spec).is_file():
         return None
     module = importlib.util.find_spec(spec) if spec.isidentifier() else None
     # A folder without Python files, as of results, counts as a module without an origin.

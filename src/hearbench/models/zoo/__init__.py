@@ -160,7 +160,7 @@ class Recipe(Record):
 
     @property
     def is_checkpoint(self) -> bool:
-        """Whether it is a checkpoint of transformers on the Hugging Face hub."""
+        """Tells whether it is a checkpoint of transformers on the Hugging Face hub."""
         return self.spec.startswith("hf:")
 
     @property
