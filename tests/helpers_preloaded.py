@@ -76,7 +76,8 @@ for file in files:
 answer = server.recv(4)
 code = int.from_bytes(answer, "big", signed=True) if answer else 70
 if code < 0:
-    signal.signal(-code, signal.SIG_DFL)
+    if -code != signal.SIGKILL:  # which nobody handles
+        signal.signal(-code, signal.SIG_DFL)
     os.kill(os.getpid(), -code)
 os._exit(code)
 """

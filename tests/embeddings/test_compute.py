@@ -179,7 +179,7 @@ def test_a_finished_shard_that_was_damaged_is_computed_again(
 
 
 KILLED = """
-import os, sys
+import itertools, os, sys, time
 from pathlib import Path
 from hearbench.embeddings import batches
 from hearbench.embeddings.compute import embed
@@ -190,6 +190,9 @@ from hearbench.tasks.store import load_task
 batches._SHARD_AUDIO_S = 0.5
 batches.batch_clips = lambda *_: 2
 workspace = Workspace(Path(sys.argv[3]), "cpu", 2)
+# What is to be killed mustn't end before, however fast the machine is.
+sleep, calls = time.sleep, itertools.count(1)
+time.sleep = lambda s: sleep(s if next(calls) <= int(sys.argv[4]) else 60)
 model = load_model(sys.argv[1], workspace=workspace)
 print(os.getpid(), flush=True)
 embed(model, load_task(sys.argv[2], workspace=workspace), workspace=workspace)
@@ -202,14 +205,17 @@ def test_a_killed_run_resumes_to_the_same_digest(
     slow = """
     import time
     def get_scene_embeddings(audio, model):
-        time.sleep(0.02)
+        time.sleep(0.04)
         return audio[:, 100:103] * 1.0
     """
     path, script = write_model(tmp_path, extra=slow), tmp_path / "run.py"
     script.write_text(textwrap.dedent(KILLED))
 
     def run(cache: Path, kill_after_s: float | None) -> int:
-        command = [preloaded / "python", script, path, task.folder, cache]
+        # There are 18 batches, and two calls before them.
+        most_calls = "1000" if kill_after_s is None else "8"
+        given = map(str, (script, path, task.folder, cache, most_calls))
+        command = [str(preloaded / "python"), *given]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             begun = int(process.stdout.readline())
@@ -221,7 +227,7 @@ def test_a_killed_run_resumes_to_the_same_digest(
     assert run(tmp_path / "whole", None) == 0
     moments = random.Random(0)
     for _ in range(2):
-        run(tmp_path / "killed", moments.uniform(0.05, 0.4))
+        assert run(tmp_path / "killed", moments.uniform(0, 0.3)) == -signal.SIGKILL
     assert run(tmp_path / "killed", None) == 0
     model = load_model(path, workspace=workspace)
     stores = [
