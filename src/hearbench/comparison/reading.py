@@ -8,12 +8,17 @@ from pathlib import Path
 
 from hearbench.errors import ResultError
 from hearbench.results.curve import FEW_LABELS
-from hearbench.results.finding import SEEDS_FOLDER, find_result_files, seed_folders
+from hearbench.results.finding import (
+    LAYERS_FOLDER,
+    SEEDS_FOLDER,
+    find_result_files,
+    seed_folders,
+)
 from hearbench.results.record import RESULT_FILE, Result
 
 __all__ = ["ModelResults", "read_models"]
 
-_PARTS = {SEEDS_FOLDER: "seed {}", FEW_LABELS: "{}"}
+_PARTS = {SEEDS_FOLDER: "seed {}", LAYERS_FOLDER: "layer {}", FEW_LABELS: "{}"}
 
 
 @dataclass(frozen=True)

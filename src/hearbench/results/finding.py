@@ -1,4 +1,4 @@
-"""Where results lie in folders, those of further seeds among them."""
+"""Where results lie in folders, those of further seeds and of a network's layers among them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,25 @@ from hearbench.files import TEMPORARY_PREFIX
 from hearbench.results.curve import FEW_LABELS
 from hearbench.results.record import RESULT_FILE, Result
 
-__all__ = ["SEEDS_FOLDER", "check_seeds", "find_result_files", "seed_folders", "walk_results"]
-
+__all__ = [
+    "LAYERS_FOLDER",
+    "SEEDS_FOLDER",
+    "check_seeds",
+    "find_result_files",
+    "layer_folder",
+    "layer_folders",
+    "seed_folders",
+    "walk_results",
+]
 
 SEEDS_FOLDER = "seeds"
+LAYERS_FOLDER = "layers"
 
 
 def walk_results(place: Path, *names: str) -> Iterator[Path]:
-    """Files of results in and below a folder; not those of further seeds or parts of a curve.
+    """Files of results in and below a folder; not those of seeds, layers or parts of a curve.
 
-    Parts of a curve are found where the folder itself is theirs.
+    Those are found where the folder itself is theirs.
 
     Args:
         names: Names of the files, as ``result.json``.
@@ -38,6 +47,9 @@ def walk_results(place: Path, *names: str) -> Iterator[Path]:
         )
         if here.name == FEW_LABELS and here != place:
             folders.clear()
+        elif here.name == LAYERS_FOLDER and here != place:
+            # An --out folder may be called so, too, and holds folders of models.
+            folders[:] = [name for name in folders if not _is_number(name)]
 
 
 def find_result_files(place: Path) -> tuple[Path, ...]:
@@ -69,14 +81,29 @@ def seed_folders(folder: Path) -> tuple[tuple[Path, Result], ...]:
     Raises:
         ResultError: A folder has no result, or they are of different things.
     """
-    place = folder / SEEDS_FOLDER
-    further = sorted(
-        (each for each in place.glob("*") if each.name.isascii() and each.name.isdigit()),
-        key=lambda each: (int(each.name), each.name),
-    )
+    further = [each for _, each in _numbered(folder / SEEDS_FOLDER)]
     found = tuple((each, Result.read(each)) for each in (folder, *further))
     check_seeds(found)
     return found
+
+
+def layer_folder(folder: Path, layer: int) -> Path:
+    """Where the result of one of a network's layers is, within ``MODEL/TASK``."""
+    return folder / LAYERS_FOLDER / f"{layer:02d}"
+
+
+def layer_folders(folder: Path) -> dict[int, Path]:
+    """The folders of layers within ``MODEL/TASK``, by the layer's number, in ascending order."""
+    return dict(_numbered(folder / LAYERS_FOLDER))
+
+
+def _numbered(place: Path) -> list[tuple[int, Path]]:
+    """What lies in a folder under a number, by this number."""
+    return sorted((int(each.name), each) for each in place.glob("*") if _is_number(each.name))
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
 
 
 def check_seeds(results: Sequence[tuple[Path, Result]]) -> None:
