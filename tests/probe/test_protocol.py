@@ -10,6 +10,7 @@ from hearbench.errors import ProbeError, UnknownNameError
 from hearbench.probe.protocol import (
     FASTER,
     HEAR2021,
+    LINEAR,
     GridPoint,
     Protocol,
     draw_grid,
@@ -233,3 +234,65 @@ def test_linear_points_have_a_label() -> None:
     assert GridPoint(hidden_layers=0).label().startswith("linear")
     labels = [p.label() for p in HEAR2021.networks]
     assert all(a != b for a, b in itertools.combinations(labels, 2))
+
+
+@pytest.mark.parametrize("reads", ["layers", "weighted", "attentive"])
+def test_what_is_read_stands_before_the_name_of_another_protocol(reads: str) -> None:
+    alone, linear = get_protocol(reads), get_protocol(f"{reads}:linear")
+    assert (alone.name, linear.name) == (reads, f"{reads}:linear")
+    assert alone.grid == HEAR2021.grid
+    assert linear.grid == LINEAR.grid
+    assert alone.reads == linear.reads == reads
+    assert reads in protocol_names()
+    assert not any(":" in name for name in protocol_names())
+    assert alone != HEAR2021
+    assert get_protocol(f"{reads}:hear2021") == alone
+    assert Protocol.model_validate_json(linear.model_dump_json()) == linear
+    assert linear.about() not in ("", LINEAR.about())
+    for protocol, plain in ((alone, HEAR2021), (linear, LINEAR)):
+        assert protocol.of_one_layer() == plain
+        assert protocol.restricted(first=2).of_one_layer() == plain.restricted(first=2)
+        applied = protocol.for_task("dcase2016_task2")
+        assert {p.check_every for p in applied.networks} == {10}
+        assert (applied.name, applied.reads) == (protocol.name, reads)
+    assert HEAR2021.of_one_layer() is HEAR2021
+
+
+def test_protocols_with_some_of_the_layers_say_so() -> None:
+    some = get_protocol("weighted:linear").restricted(first=3).with_layers([8, 0, 4, 8])
+    assert (some.name, some.layers) == ("weighted:linear[first=3,layers=0+4+8]", (0, 4, 8))
+    assert some.with_layers([1]).name == "weighted:linear[first=3,layers=1]"
+    assert some.of_one_layer() == LINEAR.restricted(first=3)
+    assert some.of_one_layer().name == "linear[first=3]"
+    assert "0, 4, 8" in some.about()
+    assert Protocol.model_validate_json(some.model_dump_json()) == some
+    by_width = get_protocol("layers").restricted(only={"hidden_layers": 2}).with_layers([0])
+    assert by_width.of_one_layer().name == "hear2021[hidden_layers=2]"
+    for protocol, layers in ((HEAR2021, [1]), (get_protocol("attentive"), [1]), (some, [])):
+        with pytest.raises(ProbeError, match="one layer"):
+            protocol.with_layers(layers)
+    for wrong in ([3, 1], [1, 1], [-1]):
+        with pytest.raises(ValidationError):
+            Protocol(**{**some.model_dump(), "layers": wrong})
+    with pytest.raises(ValidationError, match="embeddings are read"):
+        Protocol(name="mine", grid=HEAR2021.grid, layers=(1,))
+
+
+def test_what_cannot_be_read_is_refused() -> None:
+    assert get_protocol("layers:knn").neighbours
+    for reads in ("weighted", "attentive"):
+        with pytest.raises(ProbeError, match=f"{reads}:linear"):
+            get_protocol(f"{reads}:knn")
+    with pytest.raises(ProbeError, match="reads weighted already"):
+        get_protocol("layers:weighted")
+    with pytest.raises(UnknownNameError, match="hear2021"):
+        get_protocol("weighted:hear2012")
+    with pytest.raises(UnknownNameError):
+        get_protocol("heavy:linear")
+
+
+def test_other_protocols_are_written_as_before() -> None:
+    # What they were recorded by names finished trainings in the cache.
+    keys = ["name", "grid", "batch_size", "task_changes", "nan_ends_point", "shuffle"]
+    assert list(HEAR2021.model_dump(mode="json")) == [*keys, "standardise", "racing", "subset"]
+    assert list(get_protocol("weighted").model_dump(mode="json"))[-1] == "reads"

@@ -30,6 +30,7 @@ from hearbench.probe.frames import (
     predict_frames,
 )
 from hearbench.probe.grid import GridResult
+from hearbench.probe.layers import check_reading
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective
 from hearbench.probe.precision import exact_float32
@@ -301,9 +302,17 @@ def kind_of(
     """The kind of a store's task.
 
     Raises:
-        ProbeError: An event task isn't multilabel.
+        ProbeError: An event task isn't multilabel, or the protocol can't be trained on it.
     """
     task = store.task
+    check_reading(protocol, task)
+    if protocol.reads == "layers":
+        raise ProbeError(
+            f"{protocol.name} trains a probe for every layer. `hearbench.evaluate` does that; or "
+            "use protocol.of_one_layer() on the embeddings of each layer."
+        )
+    if protocol.reads != "embeddings":
+        raise ProbeError(f"{protocol.name} can't be trained yet.")
     possible = task.task_type.prediction_types
     if task.metadata.prediction_type not in possible:
         raise ProbeError(

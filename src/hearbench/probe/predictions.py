@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hearbench.embeddings.manifest import Manifest
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.probe.grid import GridResult
+from hearbench.probe.layers import LayersRecord
 from hearbench.probe.protocol import Protocol
 from hearbench.tasks.store import FoldSplit, PreparedTask
 
@@ -95,6 +96,7 @@ class FittedProbe:
         chosen: Position of the one that trained the other folds.
         folds: One per test split, all of the task's kind.
         notes: Sentences on the embeddings that a reader of the scores should know.
+        layers: The layers that were learned from; None where embeddings were read as they are.
     """
 
     task: PreparedTask
@@ -109,6 +111,7 @@ class FittedProbe:
     chosen: int
     folds: tuple[FoldPrediction, ...]
     notes: tuple[str, ...] = ()
+    layers: LayersRecord | None = None
 
     def scene_folds(self) -> tuple[SceneFoldPrediction, ...]:
         """The folds of a scene task; empty for an event task."""

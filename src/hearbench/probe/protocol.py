@@ -8,7 +8,12 @@ grids that came with it, for a quick look. The others change one thing of ``hear
 * ``hear2021-standardised``: embeddings are standardised on the training examples;
 * ``linear``: no hidden layer;
 * ``knn``: no training, the nearest training examples vote;
-* ``racing``: grid points that can't win any more are given up.
+* ``racing``: grid points that can't win any more are given up;
+* ``layers``: every layer of the model is probed by itself, and the best by validation is chosen;
+* ``weighted``: the layers are summed with weights that are learned together with the network;
+* ``attentive``: a clip's frames are summed with weights that are learned likewise.
+
+The last three can be put before any other protocol: ``weighted:linear``.
 
 Source: Turian et al., "HEAR: Holistic Evaluation of Audio Representations", PMLR 176, 2022,
 and the behaviour of the evaluation code that was published with it.
@@ -17,10 +22,16 @@ and the behaviour of the evaluation code that was published with it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from hearbench.errors import ProbeError
 from hearbench.probe.grid import Cut, GridPoint, NeighbourPoint, by_shape, draw_grid
@@ -30,20 +41,24 @@ from hearbench.registry import Registry, did_you_mean
 from hearbench.tasks.evaluation_params import PARAM_GRID, BatchSize, evaluation_params
 
 __all__ = [
+    "ATTENTIVE",
     "DEFAULT_SEED",
     "FAST",
     "FASTER",
     "HEAR2021",
     "KNN",
+    "LAYERS",
     "LINEAR",
     "NEVER_UNDEFINED",
     "RACING",
     "SHUFFLED",
     "STANDARDISED",
+    "WEIGHTED",
     "GridPoint",
     "NeighbourPoint",
     "Protocol",
     "Racing",
+    "Reads",
     "by_shape",
     "draw_grid",
     "get_protocol",
@@ -55,6 +70,13 @@ DEFAULT_SEED = 42
 
 # First scores that have a number whatever is predicted.
 NEVER_UNDEFINED = ("chroma_acc", "mAP", "pitch_acc", "segment_1s_er", "top1_acc")
+
+Reads = Literal["embeddings", "layers", "weighted", "attentive"]
+"""What a probe is given: embeddings as they are, those of every layer by itself, a weighted sum of
+layers, or a weighted sum of a clip's frames."""
+
+# The protocol on which these names stand by themselves; on others, ``weighted:linear``.
+_PUBLISHED = "hear2021"
 
 
 class Racing(Record):
@@ -93,6 +115,11 @@ class Protocol(Record):
             both of the fold's training examples.
         racing: When grid points are given up early; None trains all to their end.
         subset: The part of the training clips that is learned from; None is all of them.
+        reads: What is learned from: ``embeddings`` as they are; ``layers``, each by itself, of
+            which the best by validation is chosen; ``weighted``, a sum of the layers whose weights
+            are learned; or ``attentive``, a sum of a clip's frames whose weights are. Left out
+            where it is ``embeddings``.
+        layers: Numbers of the model's layers that are used, ascending; empty and left out for all.
     """
 
     name: str
@@ -104,11 +131,31 @@ class Protocol(Record):
     standardise: bool = False
     racing: Racing | None = None
     subset: TrainSubset | None = None
+    reads: Reads = "embeddings"
+    layers: tuple[Annotated[int, Field(ge=0)], ...] = ()
     # What the grid is drawn from, which a task can change: the values of each hyperparameter, of
     # whose combinations eight are tried; None where the points are named one by one. And the parts
     # of that which it was restricted to, one after the other. Neither is in files.
     _values: Mapping[str, tuple[Any, ...]] | None = PrivateAttr(default=None)
     _cuts: tuple[Cut, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="after")
+    def _check_layers(self) -> Protocol:
+        if list(self.layers) != sorted(set(self.layers)):
+            raise ValueError(f"layers must ascend: {self.layers}")
+        if self.layers and not self.reads_layers:
+            raise ValueError(f"layers are named, but {self.reads} are read")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out what earlier versions don't know, so that what they named stays found."""
+        written: dict[str, Any] = write(self)
+        if self.reads == "embeddings":
+            written.pop("reads", None)
+        if not self.layers:
+            written.pop("layers", None)
+        return written
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Protocol) and self.recorded() == other.recorded()
@@ -157,9 +204,18 @@ class Protocol(Record):
         """Whether another seed gives another score."""
         return bool(self.networks)
 
+    @property
+    def reads_layers(self) -> bool:
+        """Whether it needs the embeddings of several layers."""
+        return self.reads in ("layers", "weighted")
+
     def about(self) -> str:
         """What it does otherwise than to train its whole grid on the embeddings as they are."""
         parts = []
+        if self.reads != "embeddings":
+            parts.append(_ABOUT_READING[self.reads])
+        if self.layers:
+            parts.append(f"layers {', '.join(map(str, self.layers))}")
         if self.neighbours:
             parts.append("no training: the nearest training examples vote")
         if self.networks and all(point.hidden_layers == 0 for point in self.networks):
@@ -234,6 +290,57 @@ class Protocol(Record):
             ]
         return tuple(dict.fromkeys(changed))
 
+    def that_reads(self, reads: Reads) -> Protocol:
+        """The same, learning from something else than the embeddings as they are.
+
+        Returns:
+            It has ``reads`` before its name, or in the place of ``hear2021``.
+
+        Raises:
+            ProbeError: It trains nothing, so no weights could be learned; or it reads something
+                else already.
+        """
+        if self.reads != "embeddings":
+            raise ProbeError(f"{self.name!r} reads {self.reads} already; {reads} can't be added.")
+        if reads in ("weighted", "attentive") and self.neighbours:
+            raise ProbeError(
+                f"{reads}:{self.name} doesn't exist: {self.name!r} trains no network with which "
+                f"weights could be learned. Use a protocol that does, such as {reads}:linear."
+            )
+        published, parts = _split_name(self.name)
+        name = f"{reads}{parts}" if published == _PUBLISHED else f"{reads}:{self.name}"
+        return self.model_copy(update={"name": name, "reads": reads})
+
+    def with_layers(self, layers: Collection[int]) -> Protocol:
+        """The same with some of the layers alone, under a name that says so.
+
+        Args:
+            layers: Numbers of the layers, in any order.
+
+        Raises:
+            ProbeError: It reads no layers, or none is named.
+        """
+        if not self.reads_layers or not layers:
+            raise ProbeError(
+                f"{self.name!r} reads {self.reads} of one layer. Use layers or weighted, and "
+                "name at least one layer."
+            )
+        chosen = tuple(sorted(set(layers)))
+        name = _with_part(
+            _without_part(self.name, _LAYERS_PART), _LAYERS_PART + "+".join(map(str, chosen))
+        )
+        return self.model_copy(update={"name": name, "layers": chosen})
+
+    def of_one_layer(self) -> Protocol:
+        """The protocol that trains on the embeddings of a single layer, as they are."""
+        if self.reads == "embeddings":
+            return self
+        base, parts = _split_name(_without_part(self.name, _LAYERS_PART))
+        base = _PUBLISHED if base == self.reads else base.removeprefix(f"{self.reads}:")
+        return self.model_copy(
+            update={"name": f"{base}{parts}", "reads": "embeddings", "layers": ()}
+        )
+
     def with_subset(self, subset: TrainSubset) -> Protocol:
         """The same, learning from a part of the training clips, under a name that says so."""
         return self.model_copy(
@@ -277,10 +384,31 @@ def _listed(changes: Mapping[str, Sequence[Any]]) -> str:
     return ", ".join(f"{key} {' or '.join(map(str, each))}" for key, each in changes.items())
 
 
+def _split_name(name: str) -> tuple[str, str]:
+    """``linear[first=2]`` as ``linear`` and ``[first=2]``."""
+    base, bracket, parts = name.partition("[")
+    return base, f"{bracket}{parts}"
+
+
+def _without_part(name: str, begin: str) -> str:
+    """``hear2021[layers=0+1,first=2]`` becomes ``hear2021[first=2]``, if ``layers=`` goes."""
+    base, parts = _split_name(name)
+    left = [part for part in parts[1:-1].split(",") if part and not part.startswith(begin)]
+    return f"{base}[{','.join(left)}]" if left else base
+
+
 def _with_part(name: str, part: str) -> str:
     """``hear2021`` becomes ``hear2021[part]``, and ``hear2021[a]`` ``hear2021[a,part]``."""
     return f"{name.removesuffix(']')},{part}]" if name.endswith("]") else f"{name}[{part}]"
 
+
+_LAYERS_PART = "layers="
+
+_ABOUT_READING: Mapping[Reads, str] = {
+    "layers": "every layer by itself; the best by validation is chosen",
+    "weighted": "a sum of all layers, whose weights are learned",
+    "attentive": "a sum of each clip's frames, whose weights are learned (scene tasks)",
+}
 
 _FULL_GRID: Mapping[str, Sequence[Any]] = {
     "hidden_layers": (1, 2),
@@ -324,18 +452,27 @@ KNN = Protocol(
     nan_ends_point=False,
 )
 
+# Protocols that read something else than the embeddings as they are.
+LAYERS = HEAR2021.that_reads("layers")
+WEIGHTED = HEAR2021.that_reads("weighted")
+ATTENTIVE = HEAR2021.that_reads("attentive")
+_READING = {protocol.name: protocol.reads for protocol in (LAYERS, WEIGHTED, ATTENTIVE)}
+
 _PROTOCOLS: Registry[Protocol] = Registry(
     "protocol",
     "hearbench.protocols",
     {
+        "attentive": "hearbench.probe.protocol:ATTENTIVE",
         "fast": "hearbench.probe.protocol:FAST",
         "faster": "hearbench.probe.protocol:FASTER",
         "hear2021": "hearbench.probe.protocol:HEAR2021",
         "hear2021-shuffled": "hearbench.probe.protocol:SHUFFLED",
         "hear2021-standardised": "hearbench.probe.protocol:STANDARDISED",
         "knn": "hearbench.probe.protocol:KNN",
+        "layers": "hearbench.probe.protocol:LAYERS",
         "linear": "hearbench.probe.protocol:LINEAR",
         "racing": "hearbench.probe.protocol:RACING",
+        "weighted": "hearbench.probe.protocol:WEIGHTED",
     },
 )
 
@@ -343,9 +480,17 @@ _PROTOCOLS: Registry[Protocol] = Registry(
 def get_protocol(name: str) -> Protocol:
     """The protocol of that name.
 
+    Args:
+        name: One of `protocol_names`, or what another protocol's networks read and its name:
+            ``layers:linear``, ``weighted:fast``, ``attentive:hear2021-shuffled``.
+
     Raises:
         UnknownNameError: There is none.
+        ProbeError: What should be read can't be read so.
     """
+    reads, _, base = name.partition(":")
+    if base and reads in _READING:
+        return get_protocol(base).that_reads(_READING[reads])
     return _PROTOCOLS.get(name)
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from hearbench.embeddings.manifest import ModelRecord, TaskRecord
 from hearbench.errors import ResultError
 from hearbench.probe.grid import GridResult, Postprocessing
+from hearbench.probe.layers import LayersRecord
 from hearbench.probe.protocol import Protocol
 from hearbench.records import Number, Record, StoredRecord
 from hearbench.tasks.task_type import TaskType, task_type
@@ -23,6 +30,7 @@ __all__ = [
     "EmbeddingsRecord",
     "FoldResult",
     "GridResult",
+    "LayersRecord",
     "Number",
     "PartSummary",
     "Postprocessing",
@@ -188,6 +196,7 @@ class Result(StoredRecord):  # noqa: PLW1641 - its scores are in dictionaries
         grid: The grid points, in the protocol's order.
         notes: Sentences that a reader of the scores should know.
         resources: Time and memory.
+        layers: The layers that were learned from; left out where embeddings were read as they are.
     """
 
     FILE = RESULT_FILE
@@ -213,6 +222,7 @@ class Result(StoredRecord):  # noqa: PLW1641 - its scores are in dictionaries
     grid: tuple[GridResult, ...]
     notes: tuple[str, ...] = ()
     resources: Resources
+    layers: LayersRecord | None = None
     _folder: Path | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
@@ -220,6 +230,14 @@ class Result(StoredRecord):  # noqa: PLW1641 - its scores are in dictionaries
         if self.primary_score not in self.scores:
             raise ValueError(f"primary_score is none of the scores: {self.primary_score!r}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_no_layers(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves the key out where there are none, as earlier versions don't know it."""
+        written: dict[str, Any] = write(self)
+        if self.layers is None:
+            written.pop("layers", None)
+        return written
 
     @property
     def task_type(self) -> TaskType:

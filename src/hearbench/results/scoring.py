@@ -69,6 +69,7 @@ def score(predictions: FittedProbe) -> Result:
             embeddings_path=predictions.embeddings_path,
             stages=stage_records(predictions, scoring_s=scoring_s, peak_memory_mb=peak_mb),
         ),
+        layers=predictions.layers,
     )
 
 
