@@ -6,7 +6,15 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from hearbench.errors import ResultError
 from hearbench.files import SYNTAX_ERRORS, json_safe
@@ -15,7 +23,7 @@ from hearbench.strict_json import strict_json
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Number", "Record", "StoredRecord", "read_record"]
+__all__ = ["GrownRecord", "Number", "Record", "StoredRecord", "read_record"]
 
 # A result with a hundred folds and a thousand grid points has a tenth of it.
 _MOST_BYTES = 64 << 20
@@ -34,6 +42,27 @@ class Record(BaseModel):
     """A value that is kept in JSON, can't be changed, and refuses keys that it doesn't know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GrownRecord(Record):
+    """A record that got further fields after its first version.
+
+    They are left out of JSON where they hold their default, as earlier versions refuse keys that
+    they don't know, and digests over such a record stay what they were.
+
+    Attributes:
+        LATER: Names of these fields.
+    """
+
+    LATER: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        for name in self.LATER:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                written.pop(name, None)
+        return written
 
 
 class StoredRecord(Record):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hearbench.embeddings.kinds import EMBEDDED, embedding_size
+from hearbench.embeddings.kinds import EMBEDDED, EMBEDDINGS, Wanted
 from hearbench.tasks.task_type import EVENT, SCENE, TASK_TYPES
 
 
@@ -16,7 +16,11 @@ class Sizes:
 
 def test_every_kind_of_task_has_a_size() -> None:
     assert set(EMBEDDED) == set(TASK_TYPES)
-    assert [embedding_size(Sizes(), kind) for kind in (SCENE, EVENT)] == [7, 3]
+    assert [Wanted.of(kind).size(Sizes()) for kind in (SCENE, EVENT)] == [7, 3]
+    assert {name: embedded.what for name, embedded in EMBEDDINGS.items()} == {
+        "scene": "scene",
+        "timestamp": "timestamp",
+    }
 
 
 def test_a_clip_has_one_embedding_or_one_for_every_50_ms() -> None:

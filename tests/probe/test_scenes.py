@@ -10,7 +10,7 @@ from helpers_models import BANDS, write_model
 from helpers_tasks import make_scene_task
 
 from hearbench import embed, fit_probe, load_model, load_task
-from hearbench.embeddings.manifest import Dtype
+from hearbench.embeddings.kinds import Dtype
 from hearbench.embeddings.ranges import scene_rows
 from hearbench.embeddings.store import SHARDS, EmbeddingStore
 from hearbench.errors import EmbeddingError

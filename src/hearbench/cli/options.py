@@ -20,7 +20,7 @@ from hearbench.progress import TerminalProgress
 from hearbench.workspace import Workspace, user_path
 
 if TYPE_CHECKING:
-    from hearbench.embeddings.manifest import Dtype
+    from hearbench.embeddings.kinds import Dtype
     from hearbench.evaluation.probes import ProbeSetup
     from hearbench.models.loaded import Interpreter
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hearbench.audio.decode import prepared_wav
-from hearbench.embeddings.kinds import EMBEDDED
+from hearbench.embeddings.kinds import EMBEDDED, Embedded
 from hearbench.errors import AudioError, EmbeddingError
 from hearbench.tasks.store import PreparedTask
 
@@ -98,17 +98,20 @@ def batch_clips(duration_s: float | None, sample_rate: int) -> int:
     return max(1, int(0.7 * 120 / duration_s * 16000 / sample_rate))
 
 
-def plan_shards(task: PreparedTask, sample_rate: int, embedding_size: int) -> list[Shard]:
+def plan_shards(
+    task: PreparedTask, sample_rate: int, embedding_size: int, embedded: Embedded | None = None
+) -> list[Shard]:
     """All shards of a task, in the order in which they are computed.
 
     Args:
         task: The task, with audio at that rate.
         sample_rate: The model's sample rate in Hz.
-        embedding_size: Numbers per clip (scene tasks) or per frame (event tasks).
+        embedding_size: Numbers per clip or frame, of all layers together.
+        embedded: The kind of embeddings; by default that which the kind of task takes.
     """
     duration_s = task.metadata.sample_duration
     batch = batch_clips(duration_s, sample_rate)
-    embedded = EMBEDDED[task.task_type]
+    embedded = embedded or EMBEDDED[task.task_type]
     if duration_s is None:
         size = embedded.shard_clips
     else:

@@ -10,10 +10,9 @@ from typing import get_args
 from hearbench._version import __version__
 from hearbench.digest import digest_json, short
 from hearbench.embeddings.batches import Shard, batch_clips, plan_shards
-from hearbench.embeddings.kinds import embedding_size
+from hearbench.embeddings.kinds import Dtype, Wanted
 from hearbench.embeddings.manifest import (
     FORMAT_VERSION,
-    Dtype,
     Manifest,
     ModelRecord,
     ShardRecord,
@@ -226,7 +225,7 @@ def _place(model: Model, task: PreparedTask, dtype: Dtype, workspace: Workspace)
 
 
 def _shards(model: Model, task: PreparedTask) -> Sequence[Shard]:
-    return plan_shards(task, model.sample_rate, embedding_size(model, task.task_type))
+    return plan_shards(task, model.sample_rate, Wanted.of(task.task_type).size(model))
 
 
 def _compute(

@@ -1,4 +1,4 @@
-"""Each kind of task embeds clips as a whole, or their frames with times."""
+"""Which embeddings of a task's clips there can be: one per clip, or one per frame with times."""
 
 from __future__ import annotations
 
@@ -7,22 +7,36 @@ from typing import Literal, Protocol
 
 from hearbench.tasks.task_type import EVENT, SCENE, TaskType
 
-__all__ = ["EMBEDDED", "Embedded", "HasSizes", "embedding_size"]
+__all__ = [
+    "EMBEDDED",
+    "EMBEDDINGS",
+    "Dtype",
+    "Embedded",
+    "HasSizes",
+    "Wanted",
+    "What",
+    "embedding_size",
+]
+
+Dtype = Literal["float32", "float16"]
+What = Literal["scene", "timestamp"]
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """The kind of embeddings that a kind of task takes, and into what its clips are divided.
+    """A kind of embeddings, and into what clips are divided for them.
 
     Attributes:
         what: Kind of embedding, as in the names of the model's functions and sizes.
+        called: The kind of task whose function of the model gives them.
         rows: The things that have an embedding each: ``clips`` or ``frames``.
         rows_per_s: How many per second of a clip are reckoned with; None for one per clip. A model
             may give others.
         shard_clips: Clips per shard where clips keep their lengths.
     """
 
-    what: Literal["scene", "timestamp"]
+    what: What
+    called: Literal["scene", "event"]
     rows: str
     rows_per_s: float | None
     shard_clips: int
@@ -32,12 +46,15 @@ class Embedded:
         return 1.0 if self.rows_per_s is None else duration_s * self.rows_per_s
 
 
-EMBEDDED = {
-    SCENE: Embedded("scene", "clips", None, 64),
+EMBEDDINGS: dict[What, Embedded] = {
+    "scene": Embedded("scene", "scene", "clips", None, 64),
     # A hop of 50 ms.
-    EVENT: Embedded("timestamp", "frames", 20, 4),
+    "timestamp": Embedded("timestamp", "event", "frames", 20, 4),
 }
-"""The embeddings of each kind of task."""
+"""The kinds of embeddings by name."""
+
+EMBEDDED = {SCENE: EMBEDDINGS["scene"], EVENT: EMBEDDINGS["timestamp"]}
+"""The embeddings that each kind of task takes, unless others are asked for."""
 
 
 class HasSizes(Protocol):
@@ -52,7 +69,42 @@ class HasSizes(Protocol):
         """Dimensions of a frame's embedding."""
 
 
-def embedding_size(model: HasSizes, kind: TaskType) -> int:
-    """The dimensions of a model's embeddings for a kind of task."""
-    size: int = getattr(model, f"{EMBEDDED[kind].what}_embedding_size")
+@dataclass(frozen=True)
+class Wanted:
+    """Which embeddings of a task's clips are wanted, and how they lie on disk.
+
+    Attributes:
+        what: ``scene`` for one per clip, ``timestamp`` for one per frame.
+        layers: Numbers of the model's layers, rising; empty for what its functions give by
+            themselves.
+        dtype: Type of the numbers on disk.
+    """
+
+    what: What
+    layers: tuple[int, ...] = ()
+    dtype: Dtype = "float32"
+
+    @classmethod
+    def of(cls, kind: TaskType, dtype: Dtype = "float32") -> Wanted:
+        """What a kind of task takes."""
+        return cls(EMBEDDED[kind].what, (), dtype)
+
+    @property
+    def embedded(self) -> Embedded:
+        """The kind of embeddings."""
+        return EMBEDDINGS[self.what]
+
+    @property
+    def called(self) -> Literal["scene", "event"]:
+        """The kind of task whose function of the model gives them."""
+        return self.embedded.called
+
+    def size(self, model: HasSizes) -> int:
+        """Dimensions of one embedding of one layer."""
+        return embedding_size(model, self.what)
+
+
+def embedding_size(model: HasSizes, what: What) -> int:
+    """The dimensions of a model's embeddings of a kind."""
+    size: int = getattr(model, f"{what}_embedding_size")
     return size

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from hearbench.digest import digest_json
+from hearbench.embeddings.kinds import EMBEDDED, EMBEDDINGS, Dtype, Embedded, What, embedding_size
+from hearbench.errors import EmbeddingError
 from hearbench.models.fingerprint import Fingerprint
 from hearbench.models.identity import changed_files
-from hearbench.records import Record
+from hearbench.records import GrownRecord, Record
 from hearbench.tasks.task_type import TaskType, task_type
 
 __all__ = [
     "FORMAT_VERSION",
-    "Dtype",
     "FileRecord",
     "Manifest",
     "ModelRecord",
@@ -24,8 +25,6 @@ __all__ = [
 
 # Part of what names a store: another version never reads the embeddings of this one.
 FORMAT_VERSION = 1
-
-Dtype = Literal["float32", "float16"]
 
 
 class FileRecord(Record):
@@ -42,7 +41,7 @@ class FileRecord(Record):
     sha256: str
 
 
-class ShardRecord(Record):
+class ShardRecord(GrownRecord):
     """One finished shard; as a file of its own beside the arrays, and in the manifest.
 
     Attributes:
@@ -50,9 +49,12 @@ class ShardRecord(Record):
         split: The split.
         index: Number of the shard within its split.
         clips: File names, in the order of the rows.
-        frames: Frames per clip (event tasks).
-        embeddings: (n_clips, size) of scene tasks, (sum of frames, size) of event tasks.
-        timestamps: Frame centres in ms, float32 (sum of frames,), of event tasks.
+        frames: Frames per clip, of timestamp embeddings.
+        embeddings: (n_clips, size) of scene embeddings, (sum of frames, size) of timestamp
+            embeddings; of several layers the last.
+        timestamps: Frame centres in ms, float32 (sum of frames,), of timestamp embeddings.
+        layers: An array like `embeddings` for each layer, in the manifest's order; empty where
+            the model's embeddings are of no layer in particular.
         audio_s: Seconds of audio.
         seconds: Wall-clock time that it took.
         reduced_batch: The most clips that were handed to the model at once in the end, where it
@@ -66,6 +68,8 @@ class ShardRecord(Record):
         peak_device_memory_mb: Most memory on the GPU until then, in MiB.
         later_files: Digests of files that the model read after its first calls, by path.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("layers",)
 
     format_version: Literal[1] = 1
     split: str
@@ -83,6 +87,7 @@ class ShardRecord(Record):
     peak_memory_mb: float | None = None
     peak_device_memory_mb: float | None = None
     later_files: dict[str, str] = Field(default_factory=dict)
+    layers: tuple[FileRecord, ...] = ()
 
     @property
     def shard_name(self) -> str:
@@ -92,7 +97,8 @@ class ShardRecord(Record):
     @property
     def files(self) -> tuple[FileRecord, ...]:
         """Its arrays."""
-        return (self.embeddings,) if self.timestamps is None else (self.embeddings, self.timestamps)
+        arrays = self.layers or (self.embeddings,)
+        return arrays if self.timestamps is None else (*arrays, self.timestamps)
 
     @property
     def content_digest(self) -> str:
@@ -100,7 +106,7 @@ class ShardRecord(Record):
         return digest_json([self.split, self.index, self.clips, [f.sha256 for f in self.files]])
 
 
-class ModelRecord(Record):
+class ModelRecord(GrownRecord):
     """Which model made the embeddings; attributes as of ``hearbench.models.model.Model``.
 
     Attributes:
@@ -111,6 +117,8 @@ class ModelRecord(Record):
         later_files: Digests of files that it read after its first calls, by path.
         revision: Commit of the Hugging Face hub that the weights are of; left out for others.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("revision",)
 
     name: str
     spec: str
@@ -126,14 +134,6 @@ class ModelRecord(Record):
     fingerprint: Fingerprint | None = None
     later_files: dict[str, str] = Field(default_factory=dict)
     revision: str | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_no_revision(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves the key out where there is no commit, as earlier versions don't know it."""
-        written: dict[str, Any] = write(self)
-        if self.revision is None:
-            written.pop("revision", None)
-        return written
 
     def differences(self, digest: str, fingerprint: Fingerprint | None) -> list[str]:
         """In what it isn't the record of a model that has been called.
@@ -164,7 +164,7 @@ class TaskRecord(Record):
     digest: str
 
 
-class Manifest(Record):
+class Manifest(GrownRecord):
     """All of a finished store; the last file that is written.
 
     Attributes:
@@ -185,7 +185,12 @@ class Manifest(Record):
         peak_device_memory_mb: Most memory of one on the GPU, in MiB.
         shards: The shards, in the order of the task's splits and files.
         notes: Sentences on the model's inputs that a reader should know.
+        what: Kind of the embeddings; None for that which the kind of task takes.
+        layers: Numbers of the model's layers that are held, rising; empty where it is what the
+            model's functions give by themselves.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("what", "layers")
 
     format_version: Literal[1] = 1
     hearbench_version: str
@@ -202,11 +207,43 @@ class Manifest(Record):
     peak_device_memory_mb: float | None
     shards: tuple[ShardRecord, ...]
     notes: tuple[str, ...] = ()
+    what: What | None = None
+    layers: tuple[int, ...] = ()
 
     @property
     def task_type(self) -> TaskType:
         """The kind of task."""
         return task_type(self.kind)
+
+    @property
+    def embedded(self) -> Embedded:
+        """The kind of embeddings."""
+        return EMBEDDED[self.task_type] if self.what is None else EMBEDDINGS[self.what]
+
+    @property
+    def embedding_size(self) -> int:
+        """Dimensions of one embedding of one layer."""
+        return embedding_size(self.model, self.embedded.what)
+
+    def layer(self, number: int) -> Manifest:
+        """The same with one of its layers alone.
+
+        Raises:
+            EmbeddingError: It doesn't hold that layer.
+        """
+        if number not in self.layers:
+            held = f"layers {', '.join(map(str, self.layers))}" if self.layers else "no layers"
+            raise EmbeddingError(
+                f"The embeddings of {self.task.name} by {self.model.name} hold {held}, and not "
+                f"layer {number}.",
+                code="not_found",
+            )
+        place = self.layers.index(number)
+        shards = tuple(
+            shard.model_copy(update={"embeddings": shard.layers[place], "layers": ()})
+            for shard in self.shards
+        )
+        return self.model_copy(update={"layers": (), "shards": shards})
 
     @property
     def reduced_batch(self) -> int | None:

@@ -1,4 +1,4 @@
-"""Embeddings of a store, read a few at a time: clips of scene tasks, ranges of a clip's frames.
+"""Embeddings of a store, read a few at a time: those of clips, or ranges of a clip's frames.
 
 A store can be far larger than memory, and so can one clip's frames. What is read, is read by plain
 reads: pages of a memory map would count as memory of the process.
@@ -18,14 +18,17 @@ from hearbench.embeddings.manifest import FileRecord
 from hearbench.embeddings.store import SHARDS, EmbeddingStore
 from hearbench.errors import EmbeddingError
 from hearbench.files import read_npy
-from hearbench.tasks.task_type import EVENT, SCENE
 
 __all__ = [
     "ArrayFile",
     "ClipFrames",
+    "LayerFrames",
+    "LayerRows",
     "SceneRows",
     "array_file",
     "clip_frames",
+    "layer_frames",
+    "layer_rows",
     "read_array",
     "scene_rows",
 ]
@@ -144,12 +147,13 @@ class SceneRows:
 
 
 def scene_rows(store: EmbeddingStore, split: str) -> SceneRows:
-    """The clips of a scene task's split, in the order of its file.
+    """The scene embeddings of a split, in the order of its file.
 
     Raises:
-        EmbeddingError: It is an event task, or a file can't be read.
+        EmbeddingError: The store holds no scene embeddings, or several layers, or a file can't be
+            read.
     """
-    store.require(SCENE)
+    store.require("scene")
     size = store.manifest.model.scene_embedding_size
     shards = []
     for shard in store.manifest.shards:
@@ -208,12 +212,13 @@ class ClipFrames:
 
 
 def clip_frames(store: EmbeddingStore, split: str) -> list[ClipFrames]:
-    """The clips of an event task's split, in the order of its file.
+    """The timestamp embeddings of a split's clips, in the order of its file.
 
     Raises:
-        EmbeddingError: It is a scene task, or a file can't be read.
+        EmbeddingError: The store holds no timestamp embeddings, or several layers, or a file can't
+            be read.
     """
-    store.require(EVENT)
+    store.require("timestamp")
     size = store.manifest.model.timestamp_embedding_size
     found = []
     for shard in store.manifest.shards:
@@ -235,3 +240,94 @@ def clip_frames(store: EmbeddingStore, split: str) -> list[ClipFrames]:
             )
             first += n_frames
     return found
+
+
+@dataclass(frozen=True)
+class LayerRows:
+    """Several layers of a split's clips on disk, side by side.
+
+    Attributes:
+        layers: Each layer's embeddings.
+    """
+
+    layers: Sequence[SceneRows]
+
+    @property
+    def size(self) -> int:
+        """Numbers per clip: of all layers together."""
+        return sum(layer.size for layer in self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers[0])
+
+    def read(self, clips: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """The embeddings (n, size) of the clips at some positions (n,), layer after layer.
+
+        Raises:
+            EmbeddingError: A file can't be read or is cut off.
+        """
+        return np.concatenate([layer.read(clips) for layer in self.layers], axis=1)
+
+
+def layer_rows(store: EmbeddingStore, split: str, numbers: Sequence[int] = ()) -> LayerRows:
+    """Layers of a split's scene embeddings, side by side.
+
+    Args:
+        numbers: The layers; all that the store holds by default.
+
+    Raises:
+        EmbeddingError: The store doesn't hold such layers, or a file can't be read.
+    """
+    return LayerRows([scene_rows(store.layer(k), split) for k in numbers or store.layers])
+
+
+@dataclass(frozen=True)
+class LayerFrames:
+    """Several layers of the frames of one clip on disk, side by side.
+
+    Attributes:
+        layers: Each layer's frames.
+    """
+
+    layers: Sequence[ClipFrames]
+
+    @property
+    def clip(self) -> str:
+        """File name."""
+        return self.layers[0].clip
+
+    @property
+    def timestamps_ms(self) -> npt.NDArray[np.float64]:
+        """(n_frames,) centres."""
+        return self.layers[0].timestamps_ms
+
+    @property
+    def size(self) -> int:
+        """Numbers per frame: of all layers together."""
+        return sum(layer.size for layer in self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers[0])
+
+    def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """The embeddings (stop - start, size) of a range of frames, layer after layer.
+
+        Raises:
+            EmbeddingError: The file is cut off or gone.
+        """
+        return np.concatenate([layer.read(start, stop) for layer in self.layers], axis=1)
+
+
+def layer_frames(
+    store: EmbeddingStore, split: str, numbers: Sequence[int] = ()
+) -> list[LayerFrames]:
+    """Layers of the frames of a split's clips, side by side.
+
+    Args:
+        numbers: The layers; all that the store holds by default.
+
+    Raises:
+        EmbeddingError: The store doesn't hold such layers, or a file can't be read.
+    """
+    layers = [clip_frames(store.layer(k), split) for k in numbers or store.layers]
+    return [LayerFrames(clip) for clip in zip(*layers, strict=True)]

@@ -27,7 +27,8 @@ from hearbench.embeddings.batches import (
     read_batch,
 )
 from hearbench.embeddings.gpu_meter import GpuMeter
-from hearbench.embeddings.manifest import Dtype, ShardRecord
+from hearbench.embeddings.kinds import Dtype
+from hearbench.embeddings.manifest import ShardRecord
 from hearbench.embeddings.shards import finished_records, write_shard
 from hearbench.errors import EmbeddingError, ModelError
 from hearbench.models.model import Model

@@ -45,20 +45,24 @@ def write_shard(
 
     Args:
         folder: The store's ``shards/``.
-        embeddings: (n_clips, size) or (sum of frames, size).
-        timestamps: Frame centres in ms, (sum of frames,), of event tasks.
-        frames: Per clip, of event tasks.
+        embeddings: (n_clips, size) or (sum of frames, size); of several layers (n_clips, layers,
+            size) or (sum of frames, layers, size).
+        timestamps: Frame centres in ms, (sum of frames,), of timestamp embeddings.
+        frames: Per clip, of timestamp embeddings.
         **stats: Fields of `ShardRecord` that say how it was computed.
     """
+    by_layer = [embeddings] if embeddings.ndim == 2 else list(embeddings.swapaxes(0, 1))
+    arrays = tuple(_write_array(folder, shard.name, layer) for layer in by_layer)
     record = ShardRecord(
         split=shard.split,
         index=shard.index,
         clips=shard.clips,
         frames=frames,
-        embeddings=_write_array(folder, shard.name, embeddings),
+        embeddings=arrays[-1],
         timestamps=None
         if timestamps is None
         else _write_array(folder, f"{shard.name}-ms", timestamps),
+        layers=() if embeddings.ndim == 2 else arrays,
         **stats,
     )
     write_text(record_path(folder, shard), record.model_dump_json() + "\n")

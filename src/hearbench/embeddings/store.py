@@ -13,7 +13,7 @@ Arrays are mapped into memory, and become float32 where they are handed out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from hearbench.digest import digest_file
-from hearbench.embeddings.kinds import EMBEDDED
+from hearbench.embeddings.kinds import EMBEDDINGS, What
 from hearbench.embeddings.manifest import FileRecord, Manifest, ShardRecord
 from hearbench.embeddings.shards import damaged_files
 from hearbench.errors import EmbeddingError
@@ -29,7 +29,6 @@ from hearbench.files import read_npy, write_text
 from hearbench.models.fingerprint import Fingerprint
 from hearbench.sums import read_whole_sums, sums_of, write_sums
 from hearbench.tasks.store import PreparedTask
-from hearbench.tasks.task_type import EVENT, SCENE, TaskType
 from hearbench.workspace import Workspace
 
 __all__ = [
@@ -178,16 +177,34 @@ class EmbeddingStore:
                 if not path.is_file() or digest_file(path) != file.sha256:
                     raise self._broken(_named([file.name]))
 
-    def require(self, kind: TaskType) -> None:
-        """Refuses a kind of task that the store isn't of.
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Numbers of the model's layers that it holds; empty if it holds none in particular."""
+        return self.manifest.layers
+
+    def layer(self, number: int) -> EmbeddingStore:
+        """The embeddings of one layer alone.
 
         Raises:
-            EmbeddingError: The store is that of another kind of task.
+            EmbeddingError: It doesn't hold that layer.
         """
-        own = self.manifest.task_type
-        if own is not kind:
+        return replace(self, manifest=self.manifest.layer(number))
+
+    def require(self, what: What) -> None:
+        """Makes sure that it holds a kind of embeddings, of one layer or of none in particular.
+
+        Raises:
+            EmbeddingError: It holds another kind, or several layers.
+        """
+        own = self.manifest.embedded
+        if own.what != what:
             raise EmbeddingError(
-                f"{self.task.name} is {own.noun}; its store has {EMBEDDED[own].what} embeddings."
+                f"{self.task.name} is {self.manifest.task_type.noun}; this store has {own.what} "
+                f"embeddings, and no {what} embeddings."
+            )
+        if self.layers:
+            raise EmbeddingError(
+                f"This store holds {len(self.layers)} layers; `layer` gives one of them."
             )
 
     def clips(self, split: str) -> list[str]:
@@ -201,9 +218,10 @@ class EmbeddingStore:
             (n_clips, scene_embedding_size), in the order of the split's file.
 
         Raises:
-            EmbeddingError: It is an event task, or there is no such split.
+            EmbeddingError: It holds timestamp embeddings or several layers, or there is no such
+                split.
         """
-        self.require(SCENE)
+        self.require("scene")
         shards = self._shards(split)
         rows = sum(len(shard.clips) for shard in shards)
         result = np.empty((rows, self.manifest.model.scene_embedding_size), dtype=np.float32)
@@ -220,22 +238,29 @@ class EmbeddingStore:
         """The embeddings of a split, as they are.
 
         Returns:
-            Of a scene task (n_clips, scene_embedding_size), in the order of `clips`; of an event
-            task (n_frames, timestamp_embedding_size) by clip.
+            Scene embeddings (n_clips, scene_embedding_size), in the order of `clips`; timestamp
+            embeddings (n_frames, timestamp_embedding_size) by clip. Of a store with layers,
+            (n_clips, n_layers, size) and (n_frames, n_layers, size).
 
         Raises:
             EmbeddingError: There is no such split.
         """
-        if self.manifest.task_type is SCENE:
-            return self.scene(split)
-        return {clip: frames for clip, frames, _ in self.timestamps(split)}
+        stores = [self.layer(number) for number in self.layers] or [self]
+        if self.manifest.embedded is EMBEDDINGS["scene"]:
+            rows = [store.scene(split) for store in stores]
+            return np.stack(rows, axis=1) if self.layers else rows[0]
+        clips = [{clip: x for clip, x, _ in store.timestamps(split)} for store in stores]
+        if not self.layers:
+            return clips[0]
+        return {clip: np.stack([layer[clip] for layer in clips], axis=1) for clip in clips[0]}
 
     def __repr__(self) -> str:
         manifest = self.manifest
         clips = sum(len(shard.clips) for shard in manifest.shards)
         return (
             f"Embeddings of {manifest.task.name} by {manifest.model.name}: {clips} clips, "
-            f"{manifest.kind}, {manifest.dtype}\nsplits: {', '.join(self.task.splits)}\n"
+            f"{manifest.kind}, {manifest.dtype}{_layers(self.layers)}\n"
+            f"splits: {', '.join(self.task.splits)}\n"
             f"folder: {self.folder}"
         )
 
@@ -249,9 +274,10 @@ class EmbeddingStore:
             in ms (n_frames,), which were float32 when the model gave them.
 
         Raises:
-            EmbeddingError: It is a scene task, or there is no such split.
+            EmbeddingError: It holds scene embeddings or several layers, or there is no such
+                split.
         """
-        self.require(EVENT)
+        self.require("timestamp")
         size = self.manifest.model.timestamp_embedding_size
         for shard in self._shards(split):
             if shard.frames is None or shard.timestamps is None:
@@ -298,6 +324,10 @@ class EmbeddingStore:
             f"The embeddings of {self.task.name} by {self.manifest.model.name} are damaged: "
             f"{what} (in {self.folder}). {_REMEDY}"
         )
+
+
+def _layers(numbers: tuple[int, ...]) -> str:
+    return f", layers {', '.join(map(str, numbers))}" if numbers else ""
 
 
 def _named(files: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hearbench.embeddings.manifest import Dtype
+    from hearbench.embeddings.kinds import Dtype
     from hearbench.embeddings.store import EmbeddingStore
     from hearbench.evaluation.existing import Inputs
     from hearbench.evaluation.results import Made

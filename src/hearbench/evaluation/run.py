@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 from hearbench.digest import digest_json, short
 from hearbench.embeddings.compute import store_folder
-from hearbench.embeddings.manifest import Dtype
+from hearbench.embeddings.kinds import Dtype
 from hearbench.errors import EmbeddingError, HearError, UnsuitableTaskError
 from hearbench.evaluation.distances import Distances
 from hearbench.evaluation.existing import Inputs, result_folder

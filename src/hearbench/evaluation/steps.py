@@ -27,7 +27,7 @@ from hearbench.models.ref import ModelRef
 from hearbench.tasks.store import load_task, resampled_folder, with_rate
 
 if TYPE_CHECKING:
-    from hearbench.embeddings.manifest import Dtype
+    from hearbench.embeddings.kinds import Dtype
     from hearbench.execution.executor import Context
     from hearbench.models.model import Model
     from hearbench.tasks.store import PreparedTask

@@ -40,7 +40,8 @@ from hearbench.tasks.splits import TRAIN_VALID_TEST
 from hearbench.tasks.store import load_task, with_rate
 
 if TYPE_CHECKING:
-    from hearbench.embeddings.manifest import Dtype, ShardRecord
+    from hearbench.embeddings.kinds import Dtype
+    from hearbench.embeddings.manifest import ShardRecord
     from hearbench.evaluation.probes import ProbeSetup
     from hearbench.models.model import Model
     from hearbench.tasks.store import PreparedTask

@@ -28,7 +28,7 @@ from hearbench.planning.sizes import (
 from hearbench.probe.protocol import GridPoint
 
 if TYPE_CHECKING:
-    from hearbench.embeddings.manifest import Dtype
+    from hearbench.embeddings.kinds import Dtype
     from hearbench.models.model import Model
 
 __all__ = ["Asked", "Estimates", "own_bytes"]

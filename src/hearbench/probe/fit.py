@@ -11,7 +11,6 @@ import numpy.typing as npt
 import torch
 
 from hearbench.digest import digest_json, short
-from hearbench.embeddings.kinds import EMBEDDED
 from hearbench.embeddings.ranges import clip_frames, scene_rows
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.probe.fold_training import Plan, learn
@@ -229,7 +228,7 @@ def _peak_device_mb(device: str) -> float | None:
 
 def _embedding_notes(store: EmbeddingStore, protocol: Protocol) -> tuple[str, ...]:
     """Notes on test splits whose embeddings are all alike, or too large or small for a network."""
-    what = EMBEDDED[store.manifest.task_type].rows
+    what = store.manifest.embedded.rows
     constant, largest = [], 0.0
     for split in dict.fromkeys(fold.test for fold in store.task.folds()):
         first: npt.NDArray[np.float32] | None = None

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Mapping
 
 from hearbench._version import __version__
-from hearbench.embeddings.kinds import embedding_size
 from hearbench.metrics import get_score
 from hearbench.probe.grid import GridResult
 from hearbench.probe.predictions import FittedProbe, FoldPrediction
@@ -44,7 +43,7 @@ def score(predictions: FittedProbe) -> Result:
         embeddings=EmbeddingsRecord(
             digest=predictions.embeddings_digest,
             dtype=manifest.dtype,
-            size=embedding_size(manifest.model, manifest.task_type),
+            size=manifest.embedding_size,
             kind=manifest.kind,
         ),
         protocol=predictions.protocol,
