@@ -200,3 +200,47 @@ def test_what_there_is_not() -> None:
     answer = aggregates("--json", "--as-csv")
     assert answer.code == 2
     assert "choose one" in answer.stderr
+
+
+def test_a_named_subset_with_the_ends_of_its_own_models(narrow: None) -> None:
+    read = aggregates("--task", "hear-10", "--by", "min-max", "--ends-from", "rows", "--json").json
+    assert read["ends_from"] == "rows"
+    assert len(read["columns"]) == 10
+    assert read["aggregates"][0]["relative"] is True
+    best = read["standings"][0]
+    # The slow way, over the rows of the official file.
+    table = official_table()
+    row = next(row for row in table if row.model == best["model"])
+    points = []
+    for column in read["columns"]:
+        known = [score for score in table.column(column) if score is not None]
+        score = row.scores[table.columns.index(column)]
+        assert score is not None
+        points.append((score - min(known)) / (max(known) - min(known)))
+    assert best["value"] == pytest.approx(sum(points) / len(points))
+    shown = " ".join(aggregates("--task", "hear-10", "--ends-from", "rows").stdout.split())
+    assert "lowest and highest scores of the models ranked here" in shown
+    assert "ranked here" not in aggregates("--task", "hear-10").stdout
+    assert aggregates("--json").json["ends_from"] == "table"
+
+
+def test_own_models_move_the_ends_of_rows_only(speaker: Path) -> None:
+    def values(*arguments: object) -> dict[str, float]:
+        read = aggregates("--task", "hear-11", "--by", "min-max", "--json", *arguments).json
+        return {line["model"]: line["value"] for line in read["standings"]}
+
+    own = ("--add", speaker / "speaker")
+    assert values(*own) == {**values(), "speaker": values(*own)["speaker"]}
+    official, moved = values("--ends-from", "rows"), values("--ends-from", "rows", *own)
+    assert official == values()
+    assert any(moved[model] != value for model, value in official.items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [(("--ends-from", "all"), "--ends-from all"), (("--task", "hear-12"), "'hear-12'")],
+)
+def test_what_does_not_exist_is_refused(arguments: tuple[str, str], named: str) -> None:
+    answer = aggregates(*arguments)
+    assert answer.code == 2
+    assert named in answer.stderr

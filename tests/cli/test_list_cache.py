@@ -13,7 +13,11 @@ from helpers_zoo import FAMILY, put_into_zoo, written
 def test_list(task: Path, cache: Path) -> None:
     shutil.copytree(task, cache / "tasks" / task.name)
     everything = hearbench("list", "--json").json
-    assert list(everything) == ["catalog", "tasks", "models", "protocols", "scores"]
+    assert list(everything) == [
+        "catalog", "subsets", "tasks", "models", "protocols", "scores",
+    ]  # fmt: skip
+    assert [row["subset"] for row in everything["subsets"]] == ["hear-11", "hear-10", "hear-open"]
+    assert len(everything["subsets"][0]["tasks"]) == 11
     (row,) = everything["tasks"]
     assert (row["task"], row["clips"], row["sample_rates"]) == ("tones-1.0.0-full", 36, [16000])
     baselines = [row["model"] for row in everything["models"] if "family" not in row]

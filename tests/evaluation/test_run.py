@@ -273,6 +273,8 @@ def test_all_stands_for_the_published_tasks() -> None:
     published = named_tasks(["mine", "all", "esc50-v2.0.0-full"])
     assert published[0] == "mine"
     assert len(published) == len(set(published)) > 19
+    assert len(named_tasks(["mine", "hear-11"])) == 12
+    assert named_tasks(["all", "hear-11"]) == named_tasks(["all"])
 
 
 def test_a_protocol_can_be_given_in_several_forms(

@@ -11,7 +11,7 @@ from scipy import stats
 
 from hearbench.errors import ResultError
 from hearbench.leaderboard.aggregates import AGGREGATES, get_aggregate
-from hearbench.leaderboard.columns import domain_of
+from hearbench.leaderboard.columns import domain_of, find_columns
 from hearbench.leaderboard.official import official_table
 from hearbench.leaderboard.paper import normalise
 from hearbench.leaderboard.score_matrix import score_matrix
@@ -171,3 +171,45 @@ def test_a_model_that_is_best_everywhere_is_first_whatever_the_tasks(seed: int) 
     for aggregate in AGGREGATES:
         low, high = rank_interval(aggregate, matrix, n_resamples=20, seed=seed)
         assert (low[2], high[2]) == (1, 1), aggregate.name
+
+
+def test_ends_of_the_models_that_are_ranked() -> None:
+    """s(m) as papers have it: over their own models and tasks."""
+    names = ["RedRice ced_mini", "RedRice ced_small", "RedRice ced_base", "OpenL3", "CREPE"]
+    counted = find_columns(["hear-10"])
+    table = official_table()
+    rows = tuple(row for row in table if row.model in names)
+    found = standings(Table(COLUMNS, rows), reference="rows", columns=counted)
+    assert found.matrix.columns == counted
+    for i, row in enumerate(rows):
+        points = []
+        for column in counted:
+            at = COLUMNS.index(column)
+            others = [other.scores[at] for other in rows]
+            lowest, highest = min(others), max(others)  # type: ignore[type-var]
+            points.append((row.scores[at] - lowest) / (highest - lowest))  # type: ignore[operator]
+        assert found.of("min-max").values[i] == pytest.approx(sum(points) / 10)
+    assert found.of("min-max").aggregate.relative
+    assert not standings(table).of("min-max").aggregate.relative
+    # One model of these few is the best of a task, and another the worst, which no official
+    # lowest score changes.
+    of_table = standings(Table(COLUMNS, rows), columns=counted).of("min-max").values
+    assert of_table.max() < 1
+    assert not np.allclose(of_table, found.of("min-max").values)
+
+
+def test_models_that_are_left_out_are_no_ends() -> None:
+    table = official_table()
+    lowest = Row("incomplete", "", "", (None, *(0.0,) * 18))
+    whole = standings(table, reference="rows", complete_only=True).of("min-max").values
+    worse = Table(COLUMNS, (*table.rows, lowest))
+    with_it = standings(worse, reference="rows", complete_only=True).of("min-max").values
+    np.testing.assert_array_equal(whole, with_it)
+
+
+def test_tasks_and_domains_narrow_each_other() -> None:
+    counted = find_columns(["hear-open"])
+    found = standings(official_table(), columns=counted, domains=["music"])
+    assert found.matrix.columns == ("NSynth Pitch 50h", "NSynth Pitch 5h")
+    with pytest.raises(ResultError, match="no task of ESC-50 and music"):
+        standings(official_table(), columns=["ESC-50"], domains=["music"])

@@ -149,8 +149,9 @@ def evaluate(
     Writes OUT/MODEL/TASK/result.json, uncertainty.json and test.predicted-scores.json; further
     seeds' results go into seeds/ below it, those of few labels into few-labels/. The same command
     resumes a run that was stopped; a model or task that fails doesn't stop the others. With
-    `--task all` it takes all tasks of the benchmark. With `--executor ray` processes of many
-    machines do the long work; the results are the same but for rounding.
+    `--task all` it takes all tasks of the benchmark, with `--task hear-11` those of a named subset.
+    With `--executor ray` processes of many machines do the long work; the results are the same
+    but for rounding.
     """
     with answers_only():
         place.share()  # before anything is loaded

@@ -105,7 +105,11 @@ def show(
     ] = None,
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", metavar="COLUMN", help="Task to show all models on. Repeatable."),
+        typer.Option(
+            "--task",
+            metavar="COLUMN",
+            help="Task, or named subset as hear-11, to show all models on. Repeatable.",
+        ),
     ] = None,
     domain: Annotated[
         list[str] | None,
@@ -136,14 +140,14 @@ def show(
     paper. Nothing is asked of the network.
     """
     from hearbench.cli import leaderboard_tables as tables
-    from hearbench.leaderboard.columns import columns_of_domains, find_column
+    from hearbench.leaderboard.columns import columns_of_domains, find_columns
     from hearbench.leaderboard.official import table_or_official
     from hearbench.leaderboard.own_row import own_rows
 
     with answers_only():
         table = table_or_official(csv)
         mine = own_rows(own or ())
-        wanted = {*map(find_column, task or ()), *columns_of_domains(domain or ())}
+        wanted = {*find_columns(task or ()), *columns_of_domains(domain or ())}
         columns = tuple(column for column in COLUMNS if every or column in wanted)
         only_own = bool(mine) and not columns
         order = _order(sort, only_own=only_own)

@@ -14,7 +14,7 @@ from hearbench.cli.leaderboard import MODEL, OWN_MARK, OWN_RESULTS, OWN_STYLE, C
 from hearbench.cli.render import show
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import answer_json, say
-from hearbench.errors import HearError
+from hearbench.errors import HearError, UnknownNameError
 from hearbench.table import Column, Styled, Table
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _TOP = 12
     "hearbench leaderboard aggregates",
     "hearbench leaderboard aggregates --add results/my_model:mine --by mean-rank",
     "hearbench leaderboard aggregates --domain music --complete-only --all",
+    "hearbench leaderboard aggregates --task hear-11 --by min-max --ends-from rows",
     "hearbench leaderboard aggregates --explain",
 )
 def aggregates(
@@ -52,6 +53,14 @@ def aggregates(
             "ranks hang on the tasks. Without it, the ranks by all of them stand side by side.",
         ),
     ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task",
+            metavar="NAME",
+            help="Task, or named subset as hear-11, that counts; by default all. Repeatable.",
+        ),
+    ] = None,
     domain: Annotated[
         list[str] | None,
         typer.Option(
@@ -64,6 +73,15 @@ def aggregates(
         bool,
         typer.Option("--complete-only", help="Leave out models that lack one of the scores."),
     ] = False,
+    ends_from: Annotated[
+        str,
+        typer.Option(
+            "--ends-from",
+            metavar="table|rows",
+            help="Whose lowest and highest scores are the ends of min-max: those of the official "
+            "table, or of the models that are ranked.",
+        ),
+    ] = "table",
     top: Annotated[
         int,
         typer.Option(
@@ -85,8 +103,8 @@ def aggregates(
     The benchmark has no overall score, and none of these is it. Ranges say how far a rank hangs on
     which tasks the benchmark has. Nothing is asked of the network.
     """
-    from hearbench.leaderboard.aggregates import AGGREGATES, get_aggregate
-    from hearbench.leaderboard.columns import columns_of_domains
+    from hearbench.leaderboard.aggregates import AGGREGATES, AGGREGATES_OF_ROWS, get_aggregate
+    from hearbench.leaderboard.columns import columns_of_domains, find_columns
     from hearbench.leaderboard.official import table_or_official
     from hearbench.leaderboard.own_row import own_rows
     from hearbench.leaderboard.ranks import with_own
@@ -94,7 +112,11 @@ def aggregates(
 
     if json and as_csv:
         raise HearError("--json and --as-csv are two forms of the same answer; choose one.")
-    chosen = AGGREGATES if by is None else (get_aggregate(by),)
+    if ends_from not in ("table", "rows"):
+        raise UnknownNameError(f"--ends-from {ends_from}: choose table or rows.")
+    chosen = AGGREGATES_OF_ROWS if ends_from == "rows" else AGGREGATES
+    if by is not None:
+        chosen = tuple(item for item in chosen if item.name == get_aggregate(by).name)
     if explain:
         _explain(chosen, as_json=json)
         return
@@ -104,6 +126,8 @@ def aggregates(
         rows = [own.row for own in counted(mine)]
         found = standings(
             with_own(table_or_official(csv), rows),
+            reference="rows" if ends_from == "rows" else None,
+            columns=find_columns(task or ()),
             domains=domain or (),
             complete_only=complete_only,
         )
@@ -112,7 +136,7 @@ def aggregates(
             say(f"{name} lacks some of the scores, so --complete-only leaves it out.")
     n_shown = len(found.models) if every else top
     if json:
-        answer_json(_as_json(found, chosen, names))
+        answer_json({"ends_from": ends_from, **_as_json(found, chosen, names)})
     elif as_csv:
         sys.stdout.write(_as_csv(found, chosen, names))
     elif by is None:
@@ -141,6 +165,7 @@ def _show_side_by_side(found: Standings, own: Set[str], n_shown: int) -> None:
         "",
         "The benchmark has no overall score, and none of these is it. --explain says what each is, "
         "--by NAME shows one with values, domains and ranges.",
+        *_whose_ends(found),
     )
 
 
@@ -197,6 +222,13 @@ def _how_many(found: Standings, n_shown: int) -> list[str]:
     if n_shown >= n_models:
         return []
     return [f"The first {n_shown} of {n_models} models; --all shows them all."]
+
+
+def _whose_ends(found: Standings) -> list[str]:
+    """Says so where the ends of min-max aren't those of the official table."""
+    if not found.of("min-max").aggregate.relative:
+        return []
+    return ["The ends of min-max are the lowest and highest scores of the models ranked here."]
 
 
 def _rank(rank: float) -> str:

@@ -94,7 +94,7 @@ def list_verb(
     what: Annotated[
         str | None,
         typer.Argument(
-            metavar="[catalog|tasks|models|protocols|scores]",
+            metavar="[catalog|subsets|tasks|models|protocols|scores]",
             help="Kind of thing to list; by default all.",
             show_default=False,
         ),
@@ -113,7 +113,8 @@ def list_verb(
     """Lists tasks, models, protocols and scores.
 
     Tasks are those of the catalog and those in the cache, which other verbs know by name; with
-    --dir those below that folder alone. Models are the baselines and published ones that other
+    --dir those below that folder alone. Subsets are tasks that papers report together, and can be
+    named like a task. Models are the baselines and published ones that other
     verbs know by name; any other HEAR-API module or file works as well.
     """
     from hearbench.evaluation import choices
@@ -121,6 +122,7 @@ def list_verb(
     workspace = Workspace.from_environment(cache_dir=cache)
     kinds: dict[str, Callable[[], list[Row]]] = {
         "catalog": lambda: choices.catalog(workspace),
+        "subsets": choices.subsets,
         "tasks": lambda: choices.tasks(workspace, folder),
         "models": models.rows,
         "protocols": choices.protocols,
@@ -159,8 +161,12 @@ def list_verb(
             _show(kind, rows)
 
 
+# Too long for a table; --json has them.
+_NOT_SHOWN = {"grid", "source"}
+
+
 def _show(kind: str, rows: Sequence[Row]) -> None:
-    names = [name for name in rows[0] if name != "grid"]
+    names = [name for name in rows[0] if name not in _NOT_SHOWN]
     columns = [Column(name.replace("_", " "), _cell, wrap="anywhere") for name in names]
     table = Table(columns, kind)
     for row in rows:

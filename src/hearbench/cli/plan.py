@@ -39,7 +39,7 @@ PlannedTasks = Annotated[
         "--task",
         metavar="all|PATH_OR_NAME",
         help="A task: its folder or its name; it needn't exist on this machine. `all` is the "
-        "leaderboard's. Repeatable.",
+        "leaderboard's, hear-11 and the like are named subsets. Repeatable.",
     ),
 ]
 

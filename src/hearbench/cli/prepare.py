@@ -243,8 +243,8 @@ def prepare(
         list[str] | None,
         typer.Argument(
             metavar="[TASK]",
-            help="Tasks of the catalog (see `hearbench list tasks`), as esc50 or esc50-small; or "
-            "`all`.",
+            help="Tasks of the catalog (see `hearbench list tasks`), as esc50 or esc50-small; a "
+            "named subset as hear-11; or `all`.",
             show_default=False,
         ),
     ] = None,

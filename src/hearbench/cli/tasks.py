@@ -199,8 +199,8 @@ def download(
         list[str],
         typer.Argument(
             metavar="TASK",
-            help="Tasks of the catalog, with -MODE for another mode than the usual one; or "
-            "`leaderboard` for all tasks of the leaderboard.",
+            help="Tasks of the catalog, with -MODE for another mode than the usual one; a named "
+            "subset as hear-11; or `leaderboard` for all tasks of the leaderboard.",
             show_default=False,
         ),
     ],

@@ -28,10 +28,20 @@ from hearbench.tasks.check import METADATA
 from hearbench.tasks.locate import TASKS_FOLDER
 from hearbench.tasks.ready_made import ready_made_names
 from hearbench.tasks.spec import TaskMetadata
+from hearbench.tasks.subsets import task_subsets
 from hearbench.worker.importing import API_FUNCTIONS, submodules_with
 from hearbench.workspace import Workspace
 
-__all__ = ["Row", "baselines", "catalog", "protocols", "published_model", "scores", "tasks"]
+__all__ = [
+    "Row",
+    "baselines",
+    "catalog",
+    "protocols",
+    "published_model",
+    "scores",
+    "subsets",
+    "tasks",
+]
 
 _DEPTH = 3
 _FULL_RATE = 48000
@@ -80,6 +90,14 @@ def _catalog_row(spec: TaskSpec, mode: str, workspace: Workspace) -> Row:
         "sample_rates_here": here["sample_rates"] if here else [],
         "folder": str(folder) if here else None,
     }
+
+
+def subsets() -> list[Row]:
+    """The named subsets of the benchmark's tasks."""
+    return [
+        {"subset": name, **subset.model_dump(mode="json")}
+        for name, subset in task_subsets().items()
+    ]
 
 
 def tasks(workspace: Workspace, folder: Path | None) -> list[Row]:

@@ -25,6 +25,7 @@ from hearbench.models import loading
 from hearbench.models.model import Model
 from hearbench.models.ref import ModelRef
 from hearbench.tasks.store import load_task
+from hearbench.tasks.subsets import expand_subsets
 from hearbench.workspace import Workspace, user_path
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def evaluate(
         model: A model, or several in a list: its import name, the path of its ``.py`` file or
             another form that `load_model` takes; a `ModelRef`; a loaded `Model`; or an object that
             `load_model` takes, as a ``torch.nn.Module`` with the two functions of the HEAR API.
-        tasks: Names or folders of tasks; ``"all"`` stands for all that the benchmark publishes.
+        tasks: Names or folders of tasks; ``"all"`` stands for all that the benchmark publishes,
+            ``"hear-11"`` and the like for a named subset of them (see `task_subsets`).
         protocol: How probes are trained: a protocol or its name; ``"distance"`` to train nothing
             and score distances between embeddings; or set-ups, as `FewLabels`.
         seeds: Seeds of the trainings, or how many. Where there are several, scores are means over
@@ -184,16 +186,20 @@ def evaluate_store(
 
 
 def named_tasks(texts: Sequence[str]) -> list[str]:
-    """Tasks as the user named them, each once, with ``all`` for those that are published."""
+    """Tasks as the user named them, each once.
+
+    In the place of ``all`` stand the tasks that the benchmark publishes, and in that of a named
+    subset, as ``hear-11``, its tasks.
+    """
     if ALL_TASKS not in texts:
-        return list(dict.fromkeys(texts))
+        return expand_subsets(texts)
     # Brings along what downloads need.
     from hearbench.tasks.ready_made import ready_made_names
 
     found: list[str] = []
     for text in texts:
         found += ready_made_names() if text == ALL_TASKS else [text]
-    return list(dict.fromkeys(found))
+    return expand_subsets(found)
 
 
 def _setups(

@@ -12,7 +12,7 @@ benchmarking", NeurIPS 2022.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ from hearbench.errors import UnknownNameError
 from hearbench.leaderboard.score_matrix import Floats, ScoreMatrix
 from hearbench.registry import did_you_mean
 
-__all__ = ["AGGREGATES", "Aggregate", "get_aggregate", "ranks_of"]
+__all__ = ["AGGREGATES", "AGGREGATES_OF_ROWS", "Aggregate", "get_aggregate", "ranks_of"]
 
 # Sums in another order differ in their last digits; scores have nine.
 _DECIMALS = 10
@@ -208,3 +208,18 @@ def get_aggregate(name: str) -> Aggregate:
             return aggregate
     known = did_you_mean(name, [aggregate.name for aggregate in AGGREGATES])
     raise UnknownNameError(f"There is no aggregate {name!r}. {known}")
+
+
+AGGREGATES_OF_ROWS: tuple[Aggregate, ...] = tuple(
+    replace(
+        item,
+        explanation="On each task the lowest score of these models is 0 and the highest is 1; a "
+        "model's are averaged. One model that fails moves the lower end of a task for all, and a "
+        "model that is added or left out changes the others' values.",
+        relative=True,
+    )
+    if item.name == "min-max"
+    else item
+    for item in AGGREGATES
+)
+"""All aggregates where the ends of ``min-max`` are those of the models that are ranked."""

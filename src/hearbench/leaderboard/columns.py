@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from hearbench.errors import UnknownNameError
@@ -14,6 +14,7 @@ from hearbench.registry import did_you_mean
 from hearbench.tasks.catalog import TaskSpec, catalog_folder, catalog_task, get_spec
 from hearbench.tasks.catalog.schema import DOMAINS
 from hearbench.tasks.record import load_record
+from hearbench.tasks.subsets import expand_subsets
 
 __all__ = [
     "OTHER_DOMAIN",
@@ -24,6 +25,7 @@ __all__ = [
     "columns_of_domains",
     "domain_of",
     "find_column",
+    "find_columns",
     "leaderboard_tasks",
     "tasks_of",
 ]
@@ -141,6 +143,16 @@ def find_column(text: str) -> str:
             f"The leaderboard has no column {text!r}. {did_you_mean(text, list(COLUMNS))}"
         )
     return column
+
+
+def find_columns(texts: Iterable[str]) -> tuple[str, ...]:
+    """Columns by their names, in the table's order; ``hear-11`` and the like name several.
+
+    Raises:
+        UnknownNameError: The table has no such column.
+    """
+    found = {find_column(text) for text in expand_subsets(texts)}
+    return tuple(column for column in COLUMNS if column in found)
 
 
 def columns_of_domains(domains: Collection[str]) -> tuple[str, ...]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from hearbench.errors import ResultError
-from hearbench.leaderboard.aggregates import AGGREGATES, Aggregate, ranks_of
+from hearbench.leaderboard.aggregates import (
+    AGGREGATES,
+    AGGREGATES_OF_ROWS,
+    Aggregate,
+    ranks_of,
+)
 from hearbench.leaderboard.columns import domain_of
 from hearbench.leaderboard.score_matrix import Floats, ScoreMatrix, score_matrix
 from hearbench.leaderboard.table import Table
@@ -95,16 +100,19 @@ class Standings:
 def standings(
     table: Table,
     *,
-    reference: Table | None = None,
-    domains: Sequence[str] = (),
+    reference: Table | Literal["rows"] | None = None,
+    columns: Collection[str] = (),
+    domains: Collection[str] = (),
     complete_only: bool = False,
 ) -> Standings:
     """Ranks a table's models by every aggregate.
 
     Args:
         table: The models; a user's own may be among them.
-        reference: Whose best and lowest scores are the ends of ``min-max``; by default the
-            official table, so that other models don't change them.
+        reference: Whose best and lowest scores are the ends of ``min-max``: by default the
+            official table, so that other models don't change them; ``"rows"`` for the models that
+            are ranked, as in papers.
+        columns: Count these tasks alone; by default all.
         domains: Count the tasks of these alone; by default all.
         complete_only: Leave out models that lack one of the scores that count. They then don't
             take part in others' ranks, nor in what the paper's measure is normalised by.
@@ -112,22 +120,30 @@ def standings(
     Raises:
         ResultError: No task or no model is left.
     """
-    columns = [c for c in table.columns if not domains or domain_of(c) in domains]
-    if not columns:
-        raise ResultError(f"The table has no task of {', '.join(domains)}.")
+    counted = [
+        column
+        for column in table.columns
+        if (not columns or column in columns) and (not domains or domain_of(column) in domains)
+    ]
+    if not counted:
+        wanted = " and ".join(", ".join(names) for names in (columns, domains) if names)
+        raise ResultError(f"The table has no task of {wanted}.")
     if complete_only:
-        at = [table.columns.index(column) for column in columns]
+        at = [table.columns.index(column) for column in counted]
         rows = tuple(row for row in table if all(row.scores[i] is not None for i in at))
         table = replace(table, rows=rows)
     if not len(table):
         what = "model that has all of these scores" if complete_only else "model"
         raise ResultError(f"The table has no {what}, so there is nothing to rank.")
-    matrix = score_matrix(table, reference).select(columns)
+    aggregates = AGGREGATES
+    if reference == "rows":
+        reference, aggregates = table, AGGREGATES_OF_ROWS
+    matrix = score_matrix(table, reference).select(counted)
     by_domain: dict[str, list[str]] = {}
-    for column in sorted(columns, key=_domain_order):
+    for column in sorted(counted, key=_domain_order):
         by_domain.setdefault(domain_of(column), []).append(column)
     parts = {name: matrix.select(own) for name, own in by_domain.items()}
-    return Standings(matrix, tuple(_standing(item, matrix, parts) for item in AGGREGATES))
+    return Standings(matrix, tuple(_standing(item, matrix, parts) for item in aggregates))
 
 
 def rank_interval(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hearbench.tasks.spec import TaskMetadata
     from hearbench.tasks.stats import TaskStats, task_stats
     from hearbench.tasks.store import FoldSplit, PreparedTask, load_task, with_rate
+    from hearbench.tasks.subsets import TaskSubset, task_subsets
 
 __all__ = [
     "CatalogSource",
@@ -33,6 +34,7 @@ __all__ = [
     "TaskMetadata",
     "TaskSpec",
     "TaskStats",
+    "TaskSubset",
     "catalog_names",
     "get_spec",
     "load_task",
@@ -41,6 +43,7 @@ __all__ = [
     "prepare_from_hf",
     "prepare_task",
     "task_stats",
+    "task_subsets",
     "unpack_archive",
     "with_rate",
 ]
@@ -60,6 +63,7 @@ _HOMES = {
     "TaskMetadata": "spec",
     "TaskSpec": "catalog",
     "TaskStats": "stats",
+    "TaskSubset": "subsets",
     "catalog_names": "catalog",
     "get_spec": "catalog",
     "load_task": "store",
@@ -68,6 +72,7 @@ _HOMES = {
     "prepare_from_hf": "from_hf",
     "prepare_task": "prepare",
     "task_stats": "stats",
+    "task_subsets": "subsets",
     "unpack_archive": "archives",
     "with_rate": "store",
 }

@@ -31,6 +31,7 @@ from hearbench.tasks.fetch import RemoteFile, fetch
 from hearbench.tasks.inventory import md5_digests
 from hearbench.tasks.prepare import Origin, prepare_task
 from hearbench.tasks.problems import Problems
+from hearbench.tasks.subsets import expand_subsets
 from hearbench.workspace import Workspace
 
 __all__ = ["CatalogSource", "FoundCorpus", "catalog_tasks", "obtain_corpus", "prepare_from_corpus"]
@@ -59,7 +60,8 @@ def catalog_tasks(names: Sequence[str], mode: str | None = None) -> list[tuple[s
     """Lists names and modes of tasks of the catalog, each once.
 
     Args:
-        names: Names of tasks, perhaps with ``-<mode>``; ``all`` stands for all of the catalog.
+        names: Names of tasks, perhaps with ``-<mode>``; ``all`` stands for all of the catalog,
+            and ``hear-11`` and the like for a named subset.
         mode: The mode of all of them; by default each task's usual one.
 
     Raises:
@@ -74,7 +76,7 @@ def catalog_tasks(names: Sequence[str], mode: str | None = None) -> list[tuple[s
             if mode is None or mode in spec.modes
         ]
     wanted = []
-    for name in names:
+    for name in expand_subsets(names):
         found = catalog_task(name)
         if found is None:
             found = get_spec(name), ""  # says that there is none, and what was meant

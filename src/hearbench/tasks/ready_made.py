@@ -36,6 +36,7 @@ from hearbench.tasks.inventory import md5_digests
 from hearbench.tasks.locate import TASKS_FOLDER
 from hearbench.tasks.record import ArchiveRecord, Known, find_md5s, load_record, pin, recall
 from hearbench.tasks.spec import TaskMetadata, is_plain_name
+from hearbench.tasks.subsets import task_subsets
 from hearbench.workspace import Workspace
 
 __all__ = [
@@ -64,8 +65,8 @@ def ready_made_folders(name: str, *, elsewhere: bool = False) -> tuple[str, ...]
     """Folder names of the tasks that a name stands for.
 
     Args:
-        name: A task of the catalog, perhaps with ``-<mode>``, or ``leaderboard`` for all of
-            `ready_made_names`.
+        name: A task of the catalog, perhaps with ``-<mode>``; a named subset, as ``hear-11``; or
+            ``leaderboard`` for all of `ready_made_names`.
         elsewhere: Whether tasks may be had from a mirror or a folder, so that the record needn't
             have them.
 
@@ -74,10 +75,14 @@ def ready_made_folders(name: str, *, elsewhere: bool = False) -> tuple[str, ...]
     """
     if name == "leaderboard":
         return ready_made_names()
+    subsets = task_subsets()
+    if name in subsets:
+        return subsets[name].tasks
     folder = catalog_folder(name)
     if folder is None:
+        known = [*catalog_names(), *subsets]
         raise UnknownNameError(
-            f"There is no task {name!r} in the catalog. {did_you_mean(name, catalog_names())}"
+            f"There is no task {name!r} in the catalog. {did_you_mean(name, known)}"
         )
     if not elsewhere and folder not in ready_made_names():
         raise unpublished(folder)
