@@ -55,6 +55,41 @@ def get_timestamp_embeddings(audio, model):
     return torch.log(power.mean(3) + 1e-3), ms.expand(len(audio), -1)
 """
 
+# Layer k multiplies the means of 50 ms by k + 1; its own embeddings are of the option `layer`.
+LAYERS = """
+import torch
+
+class Layers(torch.nn.Module):
+    sample_rate = 16000
+    scene_embedding_size = 2
+    timestamp_embedding_size = 1
+    layers = 4
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+def load_model(model_file_path="", layer: int = 3, gain: float = 1.0):
+    return Layers(layer)
+
+def get_timestamp_layers(audio, model):
+    frames = audio[:, : audio.shape[1] // 800 * 800].reshape(len(audio), 1, -1, 800)
+    factors = torch.arange(1, model.layers + 1)[:, None, None]
+    ms = torch.arange(frames.shape[2]) * 50.0 + 25.0
+    return factors * frames.mean(3, keepdim=True), ms.expand(len(audio), -1)
+
+def get_scene_layers(audio, model):
+    frames, _ = get_timestamp_layers(audio, model)
+    return torch.cat([frames.mean(2), frames.amax(2)], 2)
+
+def get_scene_embeddings(audio, model):
+    return get_scene_layers(audio, model)[:, model.layer]
+
+def get_timestamp_embeddings(audio, model):
+    frames, ms = get_timestamp_layers(audio, model)
+    return frames[:, model.layer], ms
+"""
+
 
 def engine_of(model: Model) -> InProcess:
     """What runs a model of this process, with the loaded module."""

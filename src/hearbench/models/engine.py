@@ -196,8 +196,8 @@ class Renewed:
         load: Loads another, in all things like it.
 
     Attributes:
-        ready_for: The kind of task whose function was called on a new model with a fixed signal,
-            and no other since; None if it isn't so.
+        ready_for: The function that was called on a new model with a fixed signal, and no other
+            since; None if it isn't so.
     """
 
     def __init__(self, engine: Engine, load: Callable[[], Engine]) -> None:

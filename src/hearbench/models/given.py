@@ -38,11 +38,15 @@ from hearbench.models.engine import InProcess
 from hearbench.models.fingerprint import signal
 from hearbench.models.source import SourceScope, is_library, package_digest
 from hearbench.worker.backends import Backend, TorchBackend, backend_of
-from hearbench.worker.importing import API_FUNCTIONS, missing_functions, package_places
+from hearbench.worker.importing import (
+    API_ATTRIBUTES,
+    API_FUNCTIONS,
+    missing_functions,
+    package_places,
+)
 from hearbench.worker.values import kind_of
 
 __all__ = [
-    "ATTRIBUTES",
     "Methods",
     "ObjectContent",
     "ObjectScope",
@@ -444,9 +448,6 @@ def _bytes_of(tensor: torch.Tensor) -> memoryview | None:
     return data
 
 
-ATTRIBUTES = ("sample_rate", "scene_embedding_size", "timestamp_embedding_size")
-"""What a loaded model says of itself."""
-
 _FUNCTIONS = API_FUNCTIONS[1:]
 
 
@@ -469,6 +470,16 @@ class Methods:
         """What the method of that name returns for audio (n_clips, n_samples)."""
         with _evaluating(self._modules):
             return model.get_timestamp_embeddings(audio)
+
+    def get_scene_layers(self, audio: Any, model: Any) -> Any:
+        """What the method of that name returns for audio (n_clips, n_samples)."""
+        with _evaluating(self._modules):
+            return model.get_scene_layers(audio)
+
+    def get_timestamp_layers(self, audio: Any, model: Any) -> Any:
+        """What the method of that name returns for audio (n_clips, n_samples)."""
+        with _evaluating(self._modules):
+            return model.get_timestamp_layers(audio)
 
 
 class ObjectScope(SourceScope):
@@ -495,7 +506,7 @@ def api_of(given: object) -> Any | None:
         raise ModelError(
             f"{given.__qualname__} is a class; give an object of it, as {given.__qualname__}()."
         )
-    wanted = (*ATTRIBUTES, *_FUNCTIONS)
+    wanted = (*API_ATTRIBUTES, *_FUNCTIONS)
     lacks = [name for name in wanted if not hasattr(given, name)]
     if not isinstance(given, ModuleType) and not lacks:
         return None

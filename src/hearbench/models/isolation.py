@@ -212,6 +212,7 @@ def load_there(
             done["n_weights"],
             tuple(map(printable, done["notes"])),
             done["versions"],
+            tuple(done["layer_functions"]),
         )
     except HearError:
         process.close()

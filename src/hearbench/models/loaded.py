@@ -63,6 +63,7 @@ class Loaded:
         n_weights: How many numbers it has learned.
         notes: What results have to say of it, in sentences.
         environment: Versions of another interpreter and its frameworks; empty for this process.
+        layer_functions: The functions that its module has for all layers at once.
     """
 
     options: Mapping[str, OptionValue]
@@ -72,6 +73,7 @@ class Loaded:
     n_weights: int
     notes: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    layer_functions: tuple[str, ...] = ()
 
 
 class Shown:

@@ -7,7 +7,7 @@ import functools
 import operator
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -49,7 +49,7 @@ from hearbench.models.source import (
     source_places,
 )
 from hearbench.worker.backends import backend_of, loading_on
-from hearbench.worker.importing import API_FUNCTIONS
+from hearbench.worker.importing import API_FUNCTIONS, attributes_of, layer_functions
 from hearbench.worker.signature import parameters_of
 from hearbench.worker.values import kind_of, notes_of
 from hearbench.worker.weights import weight_count
@@ -58,6 +58,7 @@ from hearbench.workspace import Workspace
 __all__ = ["load_model"]
 
 _LONGEST_NAME = 100
+_LAYERS_SUFFIX = "+layers"
 _OWN = "hearbench.models."
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+=,-]+")
 
@@ -180,9 +181,10 @@ def _load_object(
             options = signature.convert(options)
             positional = signature.positional(str(weights) if weights else None, options)
             loaded = api.load_model(*positional, **handed_over(options))
-            parts = [loaded, *(getattr(given, function) for function in API_FUNCTIONS), given]
+            functions = [*API_FUNCTIONS, *layer_functions(given)]
+            parts = [loaded, *(getattr(given, function) for function in functions), given]
         content = g.content_of(*parts)
-        attributes = SimpleNamespace(**{key: _read(loaded, key) for key in _ATTRIBUTES})
+        attributes = SimpleNamespace(**{key: _read(loaded, key) for key in attributes_of(given)})
         if api is None:
             backend = g.backend_for(loaded, content.modules, device)
         else:
@@ -193,7 +195,7 @@ def _load_object(
     sample_rate = _sample_rate(attributes, called)
     places = named_places(options)
     folder_name = _folder_name(called, options)
-    plain = {key: value for key, value in options.items() if key not in places}
+    plain = _without(options, places)
     weights_digest = content.weights_digest
     if weights_digest is None and content.unseen:
         if name is None:
@@ -211,6 +213,9 @@ def _load_object(
         "weights": weights_digest,
         "source": content.source,
     }
+    digest = digest_json(identity)
+    functions = layer_functions(given)
+    layers, layer = _layers(attributes, functions, called)
     return Model(
         name=folder_name,
         spec=f"object:{spec}",
@@ -219,13 +224,18 @@ def _load_object(
         sample_rate=sample_rate,
         scene_embedding_size=_size(attributes, "scene_embedding_size", called),
         timestamp_embedding_size=_size(attributes, "timestamp_embedding_size", called),
-        digest=digest_json(identity),
+        digest=digest,
         weights_digest=weights_digest,
         source_digest=content.source,
         n_weights=n_weights,
         notes=notes,
         engine=Given(engine, functools.partial(g.kept_weights, content.modules)),
         seen=Seen(unseen=content.unseen),
+        layers=layers,
+        layer=layer,
+        layers_name=folder_name + _LAYERS_SUFFIX,
+        layers_digest=digest_json({"model": digest, "layers": layers}),
+        layer_functions=tuple(functions),
     )
 
 
@@ -280,7 +290,9 @@ def _load_here(
             loaded = api.load_model(*positional, **handed_over(options))
         with recording():
             backend = backend_of(loaded, device, named.name)
-            attributes = SimpleNamespace(**{name: _read(loaded, name) for name in _ATTRIBUTES})
+            attributes = SimpleNamespace(
+                **{name: _read(loaded, name) for name in attributes_of(api)}
+            )
             n_weights = weight_count(loaded)
             notes = tuple(notes_of(loaded))
         # After loading, so that modules imported while loading count.
@@ -290,10 +302,8 @@ def _load_here(
         reading.loaded(places if scope.folder is None else source_places(found.module, scope))
     engine = InProcess(api, loaded, backend, scope, reading)
     digest = source or scope_digest(scope)
-    return Loaded(options, attributes, digest, engine, n_weights, notes)
-
-
-_ATTRIBUTES = ("sample_rate", "scene_embedding_size", "timestamp_embedding_size")
+    functions = tuple(layer_functions(api))
+    return Loaded(options, attributes, digest, engine, n_weights, notes, layer_functions=functions)
 
 
 def _read(loaded: object, name: str) -> object:
@@ -314,7 +324,7 @@ def _described(named: NamedModel, weights: Path | None, loaded: Loaded, load: _L
     weights_digest = _weights_digest(named, weights, options)
     # What is named by its place counts by its content.
     places = named_places(options)
-    plain = {key: value for key, value in options.items() if key not in places}
+    plain = _without(options, places)
     seen = loaded.engine.seen()
     expected = loaded.source_digest, weights_digest
     again = functools.partial(_load_again, load, named, weights, options, expected, seen)
@@ -330,6 +340,20 @@ def _described(named: NamedModel, weights: Path | None, loaded: Loaded, load: _L
         identity["network"] = digest_file(Path(worker.__file__).with_name("network.py"))
     if loaded.environment:
         identity["environment"] = dict(loaded.environment)
+    digest = digest_json(identity)
+    layers, layer = _layers(loaded.attributes, loaded.layer_functions, named.name)
+    # An option of that name may mean anything else, unless the model says what came of it.
+    chosen = () if layer is None else ("layer",)
+    told_of_layers = _without(told, chosen)
+    of_layers: dict[str, object] = {"model": digest}
+    if chosen:
+        of_layers = {
+            **identity,
+            "name": _folder_name(
+                named.name, {k: v for k, v in told_of_layers.items() if k in plain}
+            ),
+            "options": _without(plain, chosen),
+        }
     return Model(
         name=name,
         spec=named.spec,
@@ -338,14 +362,23 @@ def _described(named: NamedModel, weights: Path | None, loaded: Loaded, load: _L
         sample_rate=_sample_rate(loaded.attributes, named.name),
         scene_embedding_size=_size(loaded.attributes, "scene_embedding_size", named.name),
         timestamp_embedding_size=_size(loaded.attributes, "timestamp_embedding_size", named.name),
-        digest=digest_json(identity),
+        digest=digest,
         weights_digest=weights_digest,
         source_digest=loaded.source_digest,
         n_weights=loaded.n_weights,
         notes=loaded.notes,
         engine=Renewed(loaded.engine, again),
         seen=seen,
+        layers=layers,
+        layer=layer,
+        layers_name=_folder_name(named.name, told_of_layers) + _LAYERS_SUFFIX,
+        layers_digest=digest_json({**of_layers, "layers": layers}),
+        layer_functions=loaded.layer_functions,
     )
+
+
+def _without(options: Mapping[str, OptionValue], names: Collection[str]) -> dict[str, OptionValue]:
+    return {key: value for key, value in options.items() if key not in names}
 
 
 def _weights_digest(
@@ -401,3 +434,22 @@ def _size(loaded: object, attribute: str, name: str) -> int:
             f"{name}: the model's {attribute} must be a positive int and is {value!r}."
         )
     return size
+
+
+def _layers(loaded: object, functions: Collection[str], name: str) -> tuple[int, int | None]:
+    """How many layers a model gives at once, and which of them its own functions give.
+
+    Args:
+        loaded: An object with the model's attributes.
+        functions: Those of its module for all layers.
+    """
+    if not functions:
+        return 0, None
+    count = _size(loaded, "layers", name)
+    layer = getattr(loaded, "layer", None)
+    if layer is not None and not (type(layer) is int and 0 <= layer < count):
+        raise ModelError(
+            f"{name}: the model's layer must be an int from 0 to {count - 1}, which says which of "
+            f"its {count} layers its own embeddings are, or not be there; it is {layer!r}."
+        )
+    return count, layer

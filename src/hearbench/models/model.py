@@ -3,6 +3,9 @@
 Source: the common API of the HEAR 2021 challenge. ``get_scene_embeddings(audio, model)`` gives
 one vector per clip, ``get_timestamp_embeddings(audio, model)`` one per frame with the frames'
 centres in ms. Audio is float32 mono in [-1, 1], (n_clips, n_samples), at the model's rate.
+
+Beyond that API, a module can have ``get_scene_layers(audio, model)`` and
+``get_timestamp_layers(audio, model)``, which give all layers of a model at once.
 """
 
 from __future__ import annotations
@@ -24,6 +27,18 @@ from hearbench.models.options import OptionValue
 
 __all__ = ["Check", "Model"]
 
+_Kind = Literal["scene", "event"]
+_FUNCTIONS = {"scene": "get_scene_embeddings", "event": "get_timestamp_embeddings"}
+_LAYER_FUNCTIONS = {"scene": "get_scene_layers", "event": "get_timestamp_layers"}
+_SIZES = (
+    "Sizes are (clips, dimension) of scene embeddings, (clips, frames, dimension) of timestamp "
+    "embeddings, (clips, frames) of timestamps."
+)
+_LAYER_SIZES = (
+    "Sizes are (clips, layers, dimension) of scene embeddings, (clips, layers, frames, dimension) "
+    "of timestamp embeddings, (clips, frames) of timestamps."
+)
+
 
 @dataclass(frozen=True)
 class Check:
@@ -42,14 +57,19 @@ class Check:
     seen: Seen
 
     @classmethod
-    def of(cls, model: Model, made: Fingerprint) -> Check:
-        """The check of a model that has just been called."""
+    def of(cls, model: Model, digest: str, made: Fingerprint) -> Check:
+        """The check of a model that has just been called.
+
+        Args:
+            digest: Of the model, before it was called.
+        """
         try:
             more = model.engine.seen().since(model.seen)
         except ModelError:
             more = Seen()  # its process has ended, as whoever calls it next is told
         identity = more.identity()
-        digest = digest_json({"model": model.digest, **identity}) if identity else model.digest
+        if identity:
+            digest = digest_json({"model": digest, **identity})
         return cls(digest, made, _notes(model, more, made), more)
 
 
@@ -73,6 +93,12 @@ class Model:
         engine: What calls its functions.
         notes: What results have to say of it, in sentences.
         seen: What it had read when it was loaded, beside its source.
+        layers: How many layers it can give at once; 0 if it can't.
+        layer: Which of these, from 0 on, its own embeddings are; None if it doesn't say so.
+        layers_name: As `name`, for embeddings of all layers: without the option ``layer``.
+        layers_digest: As `digest`, for embeddings of all layers. It is the same whichever layer
+            the option ``layer`` chooses, if the model states its `layer`.
+        layer_functions: The functions that its module has for all layers at once.
     """
 
     name: str
@@ -89,6 +115,11 @@ class Model:
     engine: Renewed = field(repr=False, compare=False)
     notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
     seen: Seen = field(default_factory=Seen, repr=False, compare=False)
+    layers: int = 0
+    layer: int | None = None
+    layers_name: str = ""
+    layers_digest: str = ""
+    layer_functions: tuple[str, ...] = ()
     _checks: dict[str, Check] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -110,15 +141,7 @@ class Model:
             ModelError: The model's own code failed.
             EmbeddingError: It returned another shape or no numbers.
         """
-        function = "get_scene_embeddings"
-        answer = self._call(function, audio)
-        expected = (len(audio), self.scene_embedding_size)
-        if answer.is_tuple:
-            raise EmbeddingError(
-                f"{self.name}: {function} should return an array of embeddings and returned "
-                f"{len(answer.items)} values."
-            )
-        return self._array(function, "embeddings", answer.items[0], expected)
+        return self._scene(_FUNCTIONS["scene"], audio, (len(audio), self.scene_embedding_size))
 
     def timestamps(
         self, audio: npt.NDArray[np.float32]
@@ -137,22 +160,48 @@ class Model:
             ModelError: The model's own code failed.
             EmbeddingError: It returned other shapes or no numbers.
         """
-        function = "get_timestamp_embeddings"
-        answer = self._call(function, audio)
-        if not answer.is_tuple or len(answer.items) != 2:
-            count = len(answer.items)
-            what = f"{count} values" if answer.is_tuple else answer.items[0].facts.kind
-            raise EmbeddingError(
-                f"{self.name}: {function} should return (embeddings, timestamps) and "
-                f"returned {what}."
-            )
         shape = (len(audio), None, self.timestamp_embedding_size)
-        embeddings = self._array(function, "embeddings", answer.items[0], shape)
-        centres_ms = self._array(function, "timestamps", answer.items[1], embeddings.shape[:2])
-        return embeddings, centres_ms
+        return self._timestamps(_FUNCTIONS["event"], audio, shape)
+
+    def scene_layers(self, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """One embedding per clip from each layer.
+
+        Args:
+            audio: (n_clips, n_samples) in [-1, 1] at the model's rate. The model may write
+                into it.
+
+        Returns:
+            (n_clips, layers, scene_embedding_size).
+
+        Raises:
+            ModelError: It can't give all layers of scenes at once, or its own code failed.
+            EmbeddingError: It returned another shape or no numbers.
+        """
+        shape = (len(audio), self.layers, self.scene_embedding_size)
+        return self._scene(self._layer_function("scene"), audio, shape)
+
+    def timestamp_layers(
+        self, audio: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Embeddings of frames from each layer, whose frames are the same.
+
+        Args:
+            audio: (n_clips, n_samples) in [-1, 1] at the model's rate. The model may write
+                into it.
+
+        Returns:
+            Embeddings (n_clips, layers, n_frames, timestamp_embedding_size) and the frames'
+            centres in ms (n_clips, n_frames).
+
+        Raises:
+            ModelError: It can't give all layers of frames at once, or its own code failed.
+            EmbeddingError: It returned other shapes or no numbers.
+        """
+        shape = (len(audio), self.layers, None, self.timestamp_embedding_size)
+        return self._timestamps(self._layer_function("event"), audio, shape)
 
     def describe(self) -> dict[str, object]:
-        """What is known of the model: names, rate in Hz, sizes, device and digests."""
+        """What is known of the model: names, rate in Hz, sizes, device, digest and layers."""
         return {
             "name": self.name,
             "spec": self.spec,
@@ -164,6 +213,8 @@ class Model:
             "n_weights": self.n_weights,
             "device": self.device,
             "digest": self.digest,
+            "layers": self.layers,
+            "layer": self.layer,
         }
 
     def __repr__(self) -> str:
@@ -181,63 +232,129 @@ class Model:
         """
         self.engine.renew()
 
-    def check(self, kind: Literal["scene", "event"]) -> Check:
+    def check(self, kind: _Kind, *, layers: bool = False) -> Check:
         """What its first calls show, made once: the identity of embeddings of a kind.
 
         A new model embeds a short fixed signal, and imports and reads what it needs for that.
 
+        Args:
+            layers: Whether it is about embeddings of all layers.
+
         Raises:
             ModelError: It was called before, and can't be loaded again; or it is an object whose
-                weights have changed.
+                weights have changed; or it can't give all layers at once.
         """
         self.engine.verify()
-        if kind not in self._checks:
+        function = self._function(kind, layers=layers)
+        if function not in self._checks:
             self.renew()
-            self._checks[kind] = Check.of(self, self._fingerprint(kind))
-        return self._checks[kind]
+            made = self._fingerprint(function)
+            digest = self.layers_digest if layers else self.digest
+            self._checks[function] = Check.of(self, digest, made)
+        return self._checks[function]
 
-    def digest_of(self, kind: Literal["scene", "event"]) -> str:
+    def digest_of(self, kind: _Kind) -> str:
         """As `digest`, with what the function for a kind of task reads when it is called."""
         return self.check(kind).digest
 
-    def later_files(self, kind: Literal["scene", "event"]) -> dict[str, str]:
-        """Digests of files, by path, that it has read since, and that aren't part of `digest_of`.
+    def later_files(self, kind: _Kind, *, layers: bool = False) -> dict[str, str]:
+        """Digests of files, by path, that it has read since, and that its check doesn't cover.
+
+        Args:
+            layers: Whether it is about embeddings of all layers.
 
         Raises:
             ModelError: Its process has ended.
         """
-        later = self.engine.seen().since(self.seen).since(self.check(kind).seen)
+        later = self.engine.seen().since(self.seen).since(self.check(kind, layers=layers).seen)
         return dict(later.files)
 
-    def begin(self, kind: Literal["scene", "event"]) -> None:
+    def begin(self, kind: _Kind, *, layers: bool = False) -> None:
         """Makes it the model that embeds tasks of a kind: new, and called with the signal alone.
 
         So it is the same for every task, and for the rest of one that was stopped. One that was
         given as an object must still embed the signal as it did.
 
+        Args:
+            layers: Whether it is to give all layers at once.
+
         Raises:
-            ModelError: It can't be loaded again, or has changed.
+            ModelError: It can't be loaded again, or has changed, or can't give all layers at once.
         """
-        known = self.check(kind).fingerprint
+        known = self.check(kind, layers=layers).fingerprint
+        function = self._function(kind, layers=layers)
         if known.state == "failed":
             self.renew()
-        elif self.engine.ready_for != kind:
+        elif self.engine.ready_for != function:
             self.renew()
-            made = self._fingerprint(kind)
+            made = self._fingerprint(function)
             if isinstance(self.engine, Given) and not made.matches(known):
                 raise ModelError(
                     f"{self.name} embeds a fixed signal differently than it did after load_model: "
                     "it has changed since. Call load_model again after each change."
                 )
 
-    def _fingerprint(self, kind: Literal["scene", "event"]) -> Fingerprint:
-        functions: dict[str, Callable[[npt.NDArray[np.float32]], Any]] = {
-            "scene": self.scene,
-            "event": self.timestamps,
+    def _fingerprint(self, function: str) -> Fingerprint:
+        methods: dict[str, Callable[[npt.NDArray[np.float32]], Any]] = {
+            "get_scene_embeddings": self.scene,
+            "get_timestamp_embeddings": self.timestamps,
+            "get_scene_layers": self.scene_layers,
+            "get_timestamp_layers": self._frames_of_layers,
         }
-        made = fingerprint(functions[kind], self.sample_rate)
-        self.engine.ready_for = kind
+        made = fingerprint(methods[function], self.sample_rate)
+        self.engine.ready_for = function
         return made
+
+    def _frames_of_layers(
+        self, audio: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """As `timestamp_layers`, with the frames of the layers one after the other."""
+        embeddings, centres_ms = self.timestamp_layers(audio)
+        return embeddings.reshape(len(audio), -1, embeddings.shape[3]), centres_ms
+
+    def _function(self, kind: _Kind, *, layers: bool) -> str:
+        return self._layer_function(kind) if layers else _FUNCTIONS[kind]
+
+    def _layer_function(self, kind: _Kind) -> str:
+        """The function that gives all layers at once, for a kind of task.
+
+        Raises:
+            ModelError: There is none.
+        """
+        function = _LAYER_FUNCTIONS[kind]
+        if function not in self.layer_functions:
+            what = "scenes" if kind == "scene" else "frames"
+            raise ModelError(
+                f"{self.name} can't give all of its layers of {what} at once: it has no {function}."
+            )
+        return function
+
+    def _scene(
+        self, function: str, audio: npt.NDArray[np.float32], shape: tuple[int | None, ...]
+    ) -> npt.NDArray[np.float32]:
+        answer = self._call(function, audio)
+        if answer.is_tuple:
+            raise EmbeddingError(
+                f"{self.name}: {function} should return an array of embeddings and returned "
+                f"{len(answer.items)} values."
+            )
+        return self._array(function, "embeddings", answer.items[0], shape)
+
+    def _timestamps(
+        self, function: str, audio: npt.NDArray[np.float32], shape: tuple[int | None, ...]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        answer = self._call(function, audio)
+        if not answer.is_tuple or len(answer.items) != 2:
+            count = len(answer.items)
+            what = f"{count} values" if answer.is_tuple else answer.items[0].facts.kind
+            raise EmbeddingError(
+                f"{self.name}: {function} should return (embeddings, timestamps) and "
+                f"returned {what}."
+            )
+        embeddings = self._array(function, "embeddings", answer.items[0], shape)
+        frames = (embeddings.shape[0], embeddings.shape[-2])
+        centres_ms = self._array(function, "timestamps", answer.items[1], frames)
+        return embeddings, centres_ms
 
     def __enter__(self) -> Model:
         return self
@@ -275,10 +392,10 @@ class Model:
             want in (None, have) for want, have in zip(expected, array.shape, strict=True)
         )
         if not fits:
+            sizes = _LAYER_SIZES if function in self.layer_functions else _SIZES
             raise EmbeddingError(
                 f"{self.name}: the {what} of {function} should be {_shape(expected)} and are "
-                f"{_shape(array.shape)}. Sizes are (clips, dimension) of scene embeddings, "
-                "(clips, frames, dimension) of timestamp embeddings, (clips, frames) of timestamps."
+                f"{_shape(array.shape)}. {sizes}"
             )
         with np.errstate(over="ignore"):  # what doesn't fit becomes infinite, and is found there
             return np.ascontiguousarray(array, dtype=np.float32)

@@ -13,11 +13,15 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 __all__ = [
+    "API_ATTRIBUTES",
     "API_FUNCTIONS",
+    "LAYER_FUNCTIONS",
     "Target",
+    "attributes_of",
     "files_below",
     "held_by",
     "import_target",
+    "layer_functions",
     "missing_functions",
     "package_places",
     "submodules_with",
@@ -25,6 +29,11 @@ __all__ = [
 
 # What a module must have to be a model.
 API_FUNCTIONS = ("load_model", "get_scene_embeddings", "get_timestamp_embeddings")
+# What it may have as well, if it can give all of its layers at once.
+LAYER_FUNCTIONS = ("get_scene_layers", "get_timestamp_layers")
+# What a loaded model says of itself, and what one with layers says of them.
+API_ATTRIBUTES = ("sample_rate", "scene_embedding_size", "timestamp_embedding_size")
+_LAYER_ATTRIBUTES = ("layers", "layer")
 
 
 class Target(NamedTuple):
@@ -84,6 +93,19 @@ def import_target(target: Target) -> tuple[ModuleType, Any]:
 def missing_functions(api: Any) -> list[str]:
     """The functions of the API that an object doesn't have."""
     return [name for name in API_FUNCTIONS if not callable(getattr(api, name, None))]
+
+
+def layer_functions(api: Any) -> list[str]:
+    """The functions that an object has for all layers at once."""
+    return [name for name in LAYER_FUNCTIONS if callable(getattr(api, name, None))]
+
+
+def attributes_of(api: Any) -> tuple[str, ...]:
+    """The attributes that a loaded model states, by the functions of its module.
+
+    Without functions for layers, ``layers`` can be anything, such as a network's list of parts.
+    """
+    return API_ATTRIBUTES + (_LAYER_ATTRIBUTES if layer_functions(api) else ())
 
 
 def package_places(module: ModuleType) -> list[str]:

@@ -16,8 +16,10 @@ from .import_side_effects import ImportWatch, random_digests, seeded_perhaps
 from .importing import (
     API_FUNCTIONS,
     Target,
+    attributes_of,
     files_below,
     import_target,
+    layer_functions,
     missing_functions,
     package_places,
     submodules_with,
@@ -32,7 +34,6 @@ from .weights import weight_count
 
 __all__ = ["Session", "SessionError"]
 
-_ATTRIBUTES = ("sample_rate", "scene_embedding_size", "timestamp_embedding_size")
 _FRAMEWORKS = ("numpy", "torch", "tensorflow", "keras")
 
 
@@ -126,7 +127,9 @@ class Session:
                 self._backend = backend_of(self._loaded, wanted, name)
                 seconds = time.perf_counter() - begin
                 # Attributes may be properties, which are the model's code as well.
-                attributes = {key: _described(self._loaded, key) for key in _ATTRIBUTES}
+                attributes = {
+                    key: _described(self._loaded, key) for key in attributes_of(self._api)
+                }
                 n_weights = weight_count(self._loaded)
                 notes = notes_of(self._loaded)
             except UnusableError as error:
@@ -138,6 +141,7 @@ class Session:
             "device": self._backend.device,
             "seconds": seconds,
             "attributes": attributes,
+            "layer_functions": layer_functions(self._api),
             "sources": self._sources(),
             "versions": {**_versions(), **self._libraries()},
             "n_weights": n_weights,
