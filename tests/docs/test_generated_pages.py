@@ -26,7 +26,7 @@ NOT_KEPT = (
         "hearbench.tasks.catalog",
         "hearbench.tasks.fetch",
     ),
-    *("hearbench.tasks.record", "hearbench.tasks.subsets"),
+    *("hearbench.results.layers", "hearbench.tasks.record", "hearbench.tasks.subsets"),
     "hearbench.records",  # what all records are made from
 )
 

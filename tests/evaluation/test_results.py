@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_layers import write_layers_result
+from helpers_leaderboard import DCASE, write_made_up_result
 from helpers_models import BANDS, write_model
 from helpers_tasks import make_event_task, make_scene_task
 
 import hearbench
 from hearbench import Result, Results, load_results
 from hearbench.distance import DistanceResult
-from hearbench.errors import ResultError, UnknownNameError
+from hearbench.errors import HearError, ResultError, UnknownNameError
 from hearbench.results.splits import SceneSplit
 from hearbench.workspace import Workspace
 
@@ -116,6 +118,26 @@ def test_a_plot_has_a_point_per_model_and_task(results: Results) -> None:
     drawn = [x.item() for x in lines if x.size == 1]
     assert np.array_equal(np.sort(drawn), np.sort(means), equal_nan=True)
     assert [text.get_text().split("\n")[0] for text in axes.get_yticklabels()] == results.tasks
+
+
+def test_layers_are_a_table_and_a_picture(tmp_path: Path, results: Results) -> None:
+    write_layers_result(tmp_path / "out")
+    write_made_up_result(tmp_path / "out", DCASE)
+    found = load_results(tmp_path)
+    assert len(found) == 2
+    rows = found.layers().to_json()
+    assert [(row["layer"], row["chosen"]) for row in rows] == [
+        (2, False),
+        (4, True),
+        (7, False),
+        (None, None),
+    ]
+    # Of 20 clips of a fold 1, 4 and 10 are wrong.
+    assert [row["mean"] for row in rows] == pytest.approx([0.95, 0.8, 0.5, 0.8])
+    (axes,) = found.plot_layers("mAP").axes
+    assert axes.get_ylabel() == "mAP"
+    with pytest.raises(HearError, match="no results of layers"):
+        results.plot_layers()
 
 
 def test_models_are_compared(results: Results) -> None:

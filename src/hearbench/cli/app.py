@@ -104,6 +104,10 @@ VERBS = {
         "curves:curves",
         "Shows how scores grow with the labelled training clips.",
     ),
+    "layers": LazyVerb(
+        "layers:layers",
+        "Shows scores by layer of a network, and the weights that were learned of its layers.",
+    ),
     "prepare": LazyVerb(
         "prepare:prepare",
         "Makes tasks in the official layout from raw corpora.",

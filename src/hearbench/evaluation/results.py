@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from hearbench.comparison.record import Comparison
     from hearbench.embeddings.store import EmbeddingStore
+    from hearbench.results.layers import LayersOfModel
     from hearbench.results.uncertainty import Uncertainty
 
 __all__ = ["EvaluationError", "Failure", "Made", "Results", "Score", "load_results"]
@@ -293,6 +294,47 @@ class Results:
             points = [None if cell is None else (cell.mean, cell.low, cell.high) for cell in cells]
             rows.append((f"{task}\n{name}", points))
         return draw_scores(self.models, rows)
+
+    def layers(self, score: str | None = None) -> Table:
+        """Scores by layer and learned weights, of results by ``layers`` and ``weighted``.
+
+        Args:
+            score: Name of a score; by default each task's first.
+
+        Returns:
+            A row per task, model and layer, as `hearbench.results.layers.layers_table` makes it.
+
+        Raises:
+            UnknownNameError: A task hasn't that score.
+            ResultError: A result of a layer is missing or can't be read.
+        """
+        from hearbench.results.layers import layers_table
+
+        return layers_table(self._of_layers(), score)
+
+    def plot_layers(self, score: str | None = None) -> Figure:
+        """Draws scores by layer with their intervals and learned weights, a panel per task.
+
+        Args:
+            score: Name of a score; by default each task's first.
+
+        Returns:
+            A figure of matplotlib; ``.savefig(path)`` writes it.
+
+        Raises:
+            HearError: There are no results by ``layers`` or ``weighted``, a task hasn't that score,
+                or a result of a layer is missing or can't be read.
+        """
+        from hearbench.views.layer_plot import draw_layers
+
+        return draw_layers(self._of_layers(), score=score)
+
+    def _of_layers(self) -> list[LayersOfModel]:
+        from hearbench.results.layers import find_layers
+
+        return find_layers(
+            [path for path, result in self.results if isinstance(result, Result) and result.layers]
+        )
 
     def _cells(self) -> Iterator[tuple[str, str, list[Score | None]]]:
         """Per task and primary score, that of each model."""

@@ -143,6 +143,16 @@ class LayersOfModel:
         """Those that there are, at least one."""
         return tuple(each for each in (self.curve, self.weights) if each is not None)
 
+    @property
+    def points(self) -> dict[int, LayerPoint]:
+        """The points of the curve by their layers; empty without one."""
+        return {point.layer: point for point in self.curve.points} if self.curve else {}
+
+    @property
+    def layers(self) -> list[int]:
+        """Numbers of the layers that either result is of, in ascending order."""
+        return sorted({*self.points, *(self.weights.mean if self.weights else ())})
+
 
 def read_layers(folder: Path) -> LayerCurve | LayerWeights | None:
     """Reads what a result says of layers.
@@ -278,10 +288,10 @@ def layers_table(found: Sequence[LayersOfModel], score: str | None = None) -> Ta
 
 def _rows(own: LayersOfModel, name: str) -> Iterator[tuple[object, ...]]:
     """Rows of one model on one task, from the protocol on."""
-    points = {point.layer: point for point in own.curve.points} if own.curve else {}
+    points = own.points
     weights = own.weights.mean if own.weights else {}
     protocol = (own.curve or own.results[0]).protocol
-    for layer in sorted({*points, *weights}):
+    for layer in own.layers:
         head = protocol, "layer", layer, name
         weight = weights.get(layer)
         if layer not in points:
