@@ -121,6 +121,55 @@ def test_all_tasks_in_parts_that_fit_a_terminal(monkeypatch: pytest.MonkeyPatch)
         assert "…" not in answer.stdout
 
 
+def test_the_literature_stands_below_the_table_and_is_never_ranked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from rich.console import Console
+
+    for module in ("leaderboard_tables", "leaderboard_literature", "render"):
+        monkeypatch.setattr(f"hearbench.cli.{module}.output_console", lambda: Console(width=80))
+    plain = leaderboard("show", "--task", "hear-11")
+    answer = leaderboard("show", "--task", "hear-11", "--literature")
+    assert answer.code == 0
+    # What is ranked stays as it is.
+    assert answer.stdout.startswith(plain.stdout)
+    below = answer.stdout.removeprefix(plain.stdout)
+    lines = below.splitlines()
+    assert all(len(line) <= 80 for line in lines if "github.com" not in line)
+    assert "from the literature, not ranked" in lines[0]
+    first = next(line.split() for line in lines if line.startswith(" MW-MAE-B-4x16-4l (paper)"))
+    assert first[2:] == ["[2]", "mwmae", "0.960", "0.731"]
+    assert "[7] Table 6: https://arxiv.org/abs/2602.03307" in below
+    assert "…" not in below
+    # On one task there is room for what follows ±.
+    one = leaderboard("show", "--task", "ESC-50", "--literature").stdout
+    (wavjepa,) = (line.split() for line in one.splitlines() if line.startswith(" WavJEPA Base  "))
+    assert wavjepa == ["WavJEPA", "Base", "[4]", "wavjepa", "0.865", "0.033"]
+    overview = leaderboard("show", "--literature").stdout
+    (ced,) = (line.split() for line in overview.splitlines() if line.startswith(" ced-tiny"))
+    assert ced == ["ced-tiny", "[1]", "hear2021", "2023", "19", "all"]
+
+
+def test_the_literature_beside_an_own_model_is_of_its_tasks(out: Path) -> None:
+    answer = leaderboard("show", "--with", out / "first", "--literature").stdout
+    head = next(line for line in answer.splitlines() if "from  code" in line)
+    assert head.split() == ["model", "from", "code", "ESC-50", "Libricount"]
+
+
+def test_the_literature_for_programs() -> None:
+    read = leaderboard("show", "--task", "ESC-50", "--literature", "--json").json
+    assert "literature" not in leaderboard("show", "--task", "ESC-50", "--json").json
+    assert len(read["models"]) == 34
+    (one,) = [cell for cell in read["literature"] if cell["model"] == "WavJEPA Base"]
+    assert (one["column"], one["score"], one["plus_minus"]) == ("ESC-50", 0.865, 0.033)
+    assert (one["code"], one["subset"], one["seeds"], one["year"]) == (
+        "wavjepa", "hear-11", None, 2025,
+    )  # fmt: skip
+    assert one["source"].startswith("https://github.com/labhamlet/wavjepa/blob/")
+    assert {cell["column"] for cell in read["literature"]} == {"ESC-50"}
+    assert len(read["literature"]) == 40
+
+
 def test_the_order_of_the_official_site_is_the_sum() -> None:
     models = leaderboard("show", "--all", "--json").json["models"]
     sums = [sum(score or 0 for score in model["scores"].values()) for model in models]

@@ -26,7 +26,8 @@ NOT_KEPT = (
         "hearbench.tasks.catalog",
         "hearbench.tasks.fetch",
     ),
-    *("hearbench.results.layers", "hearbench.tasks.record", "hearbench.tasks.subsets"),
+    *("hearbench.leaderboard.literature", "hearbench.results.layers"),
+    *("hearbench.tasks.record", "hearbench.tasks.subsets"),
     "hearbench.records",  # what all records are made from
 )
 

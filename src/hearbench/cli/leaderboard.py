@@ -92,6 +92,7 @@ def counted(own: Sequence[OwnRow]) -> list[OwnRow]:
     "hearbench leaderboard show --with results",
     "hearbench leaderboard show --task ESC-50 --with results/my_model:mine",
     "hearbench leaderboard show --domain music --sort 'Beijing Opera'",
+    "hearbench leaderboard show --task hear-11 --literature",
 )
 def show(
     csv: Csv = None,
@@ -131,6 +132,14 @@ def show(
             "tasks: task, score, rank or gap.",
         ),
     ] = None,
+    literature: Annotated[
+        bool,
+        typer.Option(
+            "--literature",
+            help="Show scores from papers and READMEs below, marked with their code and source, "
+            "and not ranked.",
+        ),
+    ] = False,
     json: o.Json = False,
 ) -> None:
     """Shows the table, and where your own models stand in it.
@@ -139,6 +148,7 @@ def show(
     --domain or --all: the raw scores of all models. Otherwise an overview, ordered as in the
     paper. Nothing is asked of the network.
     """
+    from hearbench.cli import leaderboard_literature as literature_tables
     from hearbench.cli import leaderboard_tables as tables
     from hearbench.leaderboard.columns import columns_of_domains, find_columns
     from hearbench.leaderboard.official import table_or_official
@@ -153,7 +163,10 @@ def show(
         order = _order(sort, only_own=only_own)
         usable = counted(mine)
     if json:
-        answer_json(tables.as_json(table, usable, columns, order, mine))
+        answer = tables.as_json(table, usable, columns, order, mine)
+        if literature:
+            answer["literature"] = literature_tables.as_json(columns or COLUMNS)
+        answer_json(answer)
     elif only_own:
         for row in usable:
             tables.show_own(table, row, order)
@@ -161,6 +174,9 @@ def show(
         tables.show_scores(table, [row.row for row in usable], columns, order)
     else:
         tables.show_overview(table, order)
+    if literature and not json:
+        of_own = {column for row in usable for column in row.sources} if only_own else columns
+        literature_tables.show_literature([c for c in COLUMNS if c in of_own])
     if any(row.refused for row in mine):
         raise typer.Exit(BAD_INPUT)
 

@@ -24,7 +24,7 @@ from hearbench.leaderboard.table import Table as Leaderboard
 from hearbench.table import Column, Styled, Table
 from hearbench.tasks.catalog.schema import DOMAINS
 
-__all__ = ["OWN_ORDERS", "as_json", "show_overview", "show_own",
+__all__ = ["OWN_ORDERS", "as_json", "parts_that_fit", "show_overview", "show_own",
            "show_scores"]  # fmt: skip
 
 OWN_ORDERS = ("task", "score", "rank", "gap")
@@ -94,7 +94,7 @@ def show_scores(
     models, by = order_models(with_own(leaderboard, own), columns, order)
     names = {row.model: OWN_MARK + row.model if row in own else row.model for row in models}
     width = max((min(_MODEL_WIDTH, len(name)) for name in names.values()), default=5)
-    for part in _parts(columns, output_console().width - width - 7):
+    for part in parts_that_fit(columns, output_console().width - width - 7):
         heads = [column.replace(" ", "\n") for column in part]
         table = Table(
             [_NUMBER, dataclasses.replace(MODEL, max_width=width), *_scores(*heads)],
@@ -108,7 +108,8 @@ def show_scores(
         show(table)
 
 
-def _parts(columns: Sequence[str], width: int) -> Iterator[list[str]]:
+def parts_that_fit(columns: Sequence[str], width: int) -> Iterator[list[str]]:
+    """Divides columns into as many tables as they need in that width, at least one in each."""
     part: list[str] = []
     taken = 0
     for column in columns:

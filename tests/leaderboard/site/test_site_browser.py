@@ -27,7 +27,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 HOSTILE_PAGE = "models/img-src-x-onerror-alert-1.html"
 PAGES = (
     "index.html", "tasks.html", "aggregates.html", "compare.html#models=mine,openl3", "plots.html",
-    "about.html", "models/mine.html", "tasks/esc-50.html", HOSTILE_PAGE,
+    "literature.html", "about.html", "models/mine.html", "tasks/esc-50.html", HOSTILE_PAGE,
 )  # fmt: skip
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

@@ -73,8 +73,22 @@ def pages(site: Path) -> dict[Path, Page]:
     return {path: page(path) for path in sorted(site.rglob("*.html"))}
 
 
+def test_the_literature_is_linked_marked_and_not_ranked(site: Path) -> None:
+    found = page(site / "literature.html")
+    assert "not ranked" in found.words
+    links = {link["href"] for link in found.all("a")}
+    assert {"https://arxiv.org/abs/2509.23238", "https://arxiv.org/abs/2602.03307"} <= links
+    assert "arXiv:2602.03307 , Table 6" in found.words
+    row = found.row("MW-MAE-B-4x16-4l (paper)")
+    assert row[1:4] == ["0.960 ± 0.005", "0.731 ± 0.003", "0.812 ± 0.004"]
+    assert found.row("LAION-CLAP-fusion").count("– none") == 1
+    # None of its models is among those that are ranked.
+    for other in ("index.html", "aggregates.html", "compare.html"):
+        assert "WavJEPA" not in page(site / other).text
+
+
 def test_what_is_there(site: Path, table: Table) -> None:
-    assert len(pages(site)) == 6 + len(table) + 19
+    assert len(pages(site)) == 7 + len(table) + 19
     assert {path.name for path in (site / "assets").iterdir()} == {*ASSETS, "site.css"}
 
 

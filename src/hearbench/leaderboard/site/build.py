@@ -16,6 +16,7 @@ from hearbench._version import __version__
 from hearbench.amounts import duration, significant
 from hearbench.errors import HearError
 from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX
+from hearbench.leaderboard.literature import score_text
 from hearbench.leaderboard.site.figures import FEWEST_SCORES, PaperFigures, figures_of
 from hearbench.leaderboard.site.own import OwnResult, own_models
 from hearbench.leaderboard.site.plots import correlation_plot, digits, heat_map, scatter
@@ -109,6 +110,7 @@ def _pages(
             plots=_plots(content, figures),
             fewest_scores=FEWEST_SCORES,
         ),
+        "literature.html": page("literature"),
         "about.html": page("about"),
     }
     for model in content.models:
@@ -152,7 +154,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for form in (digits, duration, mebibytes, significant):
+    for form in (digits, duration, mebibytes, score_text, significant):
         environment.filters[form.__name__] = form
     # Keys stay as they come; Jinja's own filter would sort them.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}

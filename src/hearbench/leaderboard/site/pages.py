@@ -7,11 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
 from markupsafe import Markup
 
 from hearbench.leaderboard.aggregates import AGGREGATES, Aggregate
 from hearbench.leaderboard.columns import OTHER_DOMAIN, ColumnFacts, column_facts
+from hearbench.leaderboard.literature import (
+    LiteratureRow,
+    LiteratureScore,
+    literature,
+    literature_rows,
+)
 from hearbench.leaderboard.ranks import RankedScore, ranked_scores
 from hearbench.leaderboard.site.names import safe_url, slugs
 from hearbench.leaderboard.site.own import OwnModel, ScoreInterval, spread_of
@@ -20,7 +27,16 @@ from hearbench.leaderboard.table import OFFICIAL_ROUND, Row, Table
 from hearbench.results import Result
 from hearbench.tasks.catalog.schema import DOMAINS
 
-__all__ = ["AggregatePage", "Cell", "Content", "ModelPage", "Scope", "ScoreLine", "TaskPage"]
+__all__ = [
+    "AggregatePage",
+    "Cell",
+    "Content",
+    "LiteratureSource",
+    "ModelPage",
+    "Scope",
+    "ScoreLine",
+    "TaskPage",
+]
 
 # As the round ended in December 2021, its models stand before all later dates.
 _ROUND_KEY = "2021-12"
@@ -186,6 +202,49 @@ class ScoreLine:
     interval: ScoreInterval | None
 
 
+@dataclass(frozen=True)
+class LiteratureSource:
+    """One table of a paper or README.
+
+    Attributes:
+        tasks: The tasks that it has scores on, in the table's order.
+    """
+
+    rows: tuple[LiteratureRow, ...]
+    tasks: tuple[TaskPage, ...]
+
+    @property
+    def first(self) -> LiteratureScore:
+        """One of its scores, for what they have in common."""
+        return self.rows[0].first
+
+    @property
+    def name(self) -> str:
+        """Its repository, or its number at arXiv."""
+        parts = urlsplit(self.first.source)
+        path = parts.path.strip("/").split("/")
+        if parts.hostname == "arxiv.org":
+            return f"arXiv:{path[-1]}"
+        return "/".join(path[:2]) if parts.hostname == "github.com" else self.first.source
+
+    @property
+    def url(self) -> str | None:
+        """Its address, if that is safe to follow."""
+        return safe_url(self.first.source)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else to know of its scores, each once."""
+        scores = [score for row in self.rows for score in row.scores.values()]
+        return tuple(dict.fromkeys(score.note for score in scores if score.note))
+
+    @property
+    def plus_minus_of(self) -> str:
+        """What stands after ±; empty where nothing does."""
+        every = (score.plus_minus_of for row in self.rows for score in row.scores.values())
+        return next(filter(None, every), "")
+
+
 class Content:
     """All of a site's content.
 
@@ -219,6 +278,20 @@ class Content:
         """The models by several aggregates; None if none of them has a score."""
         known = tuple(row for row in self.table if any(s is not None for s in row.scores))
         return AggregatePage(replace(self.table, rows=known)) if known else None
+
+    @cached_property
+    def literature(self) -> tuple[LiteratureSource, ...]:
+        """Scores from papers and READMEs, source by source as they come."""
+        by_place: dict[tuple[str, str], list[LiteratureRow]] = {}
+        for row in literature_rows(literature()):
+            by_place.setdefault((row.first.source, row.first.place), []).append(row)
+        return tuple(
+            LiteratureSource(
+                rows=tuple(rows),
+                tasks=tuple(t for t in self.tasks if any(t.name in row.scores for row in rows)),
+            )
+            for rows in by_place.values()
+        )
 
     @property
     def by_name(self) -> dict[str, ModelPage]:
