@@ -15,9 +15,11 @@ from hearbench.embeddings.compute import (
     missing_shards,
     store_folder,
 )
+from hearbench.embeddings.kinds import Wanted
 from hearbench.errors import EmbeddingError
 from hearbench.models.loading import load_model
 from hearbench.tasks.store import load_task
+from hearbench.tasks.task_type import EVENT
 from hearbench.workspace import Workspace
 
 
@@ -68,9 +70,10 @@ def test_shards_computed_apart_are_those_of_one_run(tmp_path: Path, workspace: W
 def test_events_too_and_in_float16(tmp_path: Path, workspace: Workspace) -> None:
     task = load_task(make_event_task(tmp_path / "task"), workspace=workspace)
     model = load_model(write_model(tmp_path), workspace=workspace)
-    names = missing_shards(model, task, workspace=workspace, dtype="float16")
+    half = Wanted.of(EVENT, "float16")
+    names = missing_shards(model, task, workspace=workspace, wanted=half)
     for name in reversed(names):
-        embed_shards(model, task, [name, name], workspace=workspace, dtype="float16")
+        embed_shards(model, task, [name, name], workspace=workspace, wanted=half)
     store = embed(model, task, workspace=workspace, dtype="float16")
     whole = embed(model, task, workspace=Workspace(tmp_path / "whole", "cpu", 2), dtype="float16")
     assert content(store.folder) == content(whole.folder)
@@ -96,7 +99,7 @@ def test_a_shard_that_does_not_exist(tmp_path: Path, workspace: Workspace) -> No
         embed_shards(model, task, ["train-00000", "train-00003"], workspace=workspace)
     assert "train-00000" in missing_shards(model, task, workspace=workspace)
     with pytest.raises(EmbeddingError, match="float32 or float16"):
-        embed_shards(model, task, [], workspace=workspace, dtype="int8")  # type: ignore[arg-type]
+        embed(model, task, workspace=workspace, dtype="int8")  # type: ignore[arg-type]
 
 
 def test_the_manifest_tells_of_those_who_computed(tmp_path: Path, workspace: Workspace) -> None:

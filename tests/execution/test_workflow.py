@@ -232,7 +232,7 @@ def test_another_model_on_a_node_is_refused(small: Wanted, workspace: Workspace)
     ref = TaskRef.on_disk(load_task(small.task))
 
     def flow() -> Flow:
-        embeddings = Embeddings(ModelRef(small.spec), "0" * 64, 16000, ref, "float32")
+        embeddings = Embeddings(ModelRef(small.spec), "0" * 64, 16000, ref, Wanted("scene"))
         yield from embedding(embeddings, parallel=True)
 
     errors = drive(Recorder(workspace), {1: flow()})

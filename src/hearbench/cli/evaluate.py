@@ -132,8 +132,8 @@ class SetupOptions(o.TrainingOptions):
     "hearbench evaluate one.py two.py --task all --out results --executor ray --address auto",
     "hearbench evaluate old_model.hear --python old/venv/bin/python --task a --out results",
     options="out weights option model_dtype protocol seed device name overwrite only grid_points "
-    "seeds train_fraction shots repeats distance precision dtype cache workers max_memory python "
-    "env sandbox timeout model_memory readable trust_code executor address cpus_per_unit "
+    "layers seeds train_fraction shots repeats distance precision dtype cache workers max_memory "
+    "python env sandbox timeout model_memory readable trust_code executor address cpus_per_unit "
     "gpus_per_unit shared shard json",
 )
 def evaluate(

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -377,6 +377,14 @@ class TrainingOptions:
         int | None,
         typer.Option("--grid-points", metavar="N", min=1, help="Try only the first N grid points."),
     ] = None
+    layers: Annotated[
+        str,
+        typer.Option(
+            "--layers",
+            metavar="NUMBERS",
+            help="Layers that the protocols layers and weighted use, as 4,8,last.",
+        ),
+    ] = "all"
     precision: Annotated[
         str,
         typer.Option(
@@ -391,8 +399,9 @@ class TrainingOptions:
 
         Raises:
             UnknownNameError: There is no such protocol.
-            ProbeError: There is no such precision, or nothing is left of the grid.
-            HearError: The device can't be used.
+            ProbeError: There is no such precision, nothing is left of the grid, or the protocol
+                uses no layers.
+            HearError: The device can't be used, or the layers aren't numbers.
         """
         from hearbench.probe.protocol import get_protocol
 
@@ -401,11 +410,14 @@ class TrainingOptions:
         protocol = get_protocol(self.protocol).restricted(first=self.grid_points, only=only)
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ProbeError(f"--precision {self.precision}: use auto, float32 or bfloat16.")
+        layers = layer_numbers(self.layers)
         device = workspace.usable_device()
         from hearbench.evaluation.probes import ProbeSetup
 
         seeds = range(self.seed, self.seed + self.seeds)
-        return ProbeSetup.of(protocol, seeds, precision=self.precision, device=device)
+        return ProbeSetup.of(
+            protocol, seeds, precision=self.precision, device=device, layers=layers
+        )
 
 
 @dataclass(frozen=True)
@@ -472,6 +484,22 @@ def pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:
             raise HearError(f"{option} {key} is given twice: {found[key]!r} and {value!r}.")
         found[key] = value
     return found
+
+
+def layer_numbers(text: str) -> Literal["all"] | list[int]:
+    """Layers of a model, as ``4,8,last`` or ``all`` names them; ``last`` is -1.
+
+    Raises:
+        HearError: It names something else.
+    """
+    if text == "all":
+        return "all"
+    try:
+        return [-1 if name.strip() == "last" else int(name) for name in text.split(",")]
+    except ValueError:
+        raise HearError(
+            f"--layers {text}: numbers of layers are needed, with commas between them, as 4,8,last."
+        ) from None
 
 
 def checked_dtype(name: str) -> Dtype:

@@ -80,9 +80,9 @@ class PlanOptions(o.TrainingOptions):
     "hearbench plan hearbench.models.naive --task all",
     "hearbench plan my_model.py --weights epoch9.pt --task esc50 --task fsd50k --details",
     "hearbench plan my_model.py other_model.py --task data/tasks/birds-1.0.0-full --json",
-    options="out weights option model_dtype protocol device only grid_points seeds precision dtype "
-    "cache workers max_memory measure_s download_speed python env sandbox timeout model_memory "
-    "readable trust_code details json",
+    options="out weights option model_dtype protocol device only grid_points layers seeds "
+    "precision dtype cache workers max_memory measure_s download_speed python env sandbox timeout "
+    "model_memory readable trust_code details json",
 )
 def plan(
     model: o.ModelSpecs,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
+
+import numpy as np
 
 from hearbench._version import __version__
 from hearbench.digest import digest_json, short
 from hearbench.embeddings.batches import Shard, batch_clips, plan_shards
-from hearbench.embeddings.kinds import Dtype, Wanted
+from hearbench.embeddings.kinds import EMBEDDED, Dtype, Wanted
 from hearbench.embeddings.manifest import (
     FORMAT_VERSION,
     Manifest,
@@ -18,8 +20,9 @@ from hearbench.embeddings.manifest import (
     ShardRecord,
     TaskRecord,
 )
+from hearbench.embeddings.ranges import clip_frames, scene_rows
 from hearbench.embeddings.run import Run
-from hearbench.embeddings.shards import finished_records
+from hearbench.embeddings.shards import finished_records, write_shard
 from hearbench.embeddings.store import (
     FINGERPRINT,
     MANIFEST,
@@ -31,7 +34,7 @@ from hearbench.embeddings.store import (
     read_manifest,
     write_manifest,
 )
-from hearbench.errors import EmbeddingError
+from hearbench.errors import EmbeddingError, ModelError
 from hearbench.files import write_text
 from hearbench.models.hub import commit_of
 from hearbench.models.identity import changed_files
@@ -42,9 +45,12 @@ from hearbench.tasks.store import PreparedTask, with_rate
 from hearbench.workspace import Workspace
 
 __all__ = [
+    "check_of",
     "embed",
     "embed_shards",
+    "finish_store",
     "finished_store",
+    "layers_of",
     "missing_shards",
     "shard_names",
     "store_folder",
@@ -57,6 +63,7 @@ def embed(
     *,
     workspace: Workspace | None = None,
     dtype: Dtype = "float32",
+    layers: Literal["all"] | Sequence[int] = (),
 ) -> EmbeddingStore:
     """Computes the embeddings of all clips of a task, or finds them in the cache.
 
@@ -70,16 +77,55 @@ def embed(
         task: The task; audio at the model's rate is made where it isn't there.
         workspace: Default: from the environment.
         dtype: Type of the embeddings on disk; they are computed and handed out in float32.
+        layers: Layers of the model, all in one pass: ``"all"``, or their numbers, negative ones
+            from the end. By default what the model's functions give by themselves.
 
     Raises:
         EmbeddingError: A clip can't be read, or its embedding has another shape than the model
             promises, NaN or infinity (also after rounding to float16). The message names the
             clip. Or: the cache was changed while it was filled.
-        ModelError: The model's own code fails.
+        ModelError: The model's own code fails, or it has no such layers.
         TaskError: The audio can't be resampled.
     """
-    workspace = workspace or Workspace.from_environment()
-    place = _place(model, task, dtype, workspace)
+    wanted = Wanted.of(task.task_type, dtype)
+    if layers:
+        wanted = replace(wanted, layers=layers_of(model, layers))
+    return finish_store(model, task, wanted, workspace or Workspace.from_environment())
+
+
+def layers_of(model: Model, layers: Literal["all"] | Sequence[int]) -> tuple[int, ...]:
+    """The numbers of some layers of a model, rising.
+
+    Args:
+        layers: ``"all"``, or numbers, negative ones from the end.
+
+    Raises:
+        ModelError: The model doesn't give its layers, or has no such layer.
+    """
+    if not model.layers:
+        raise ModelError(
+            f"{model.name} doesn't give its layers. Models of transformers do (hf:...), and "
+            "modules with the attribute `layers` and the functions get_scene_layers and "
+            "get_timestamp_layers."
+        )
+    if model.layer is not None and "layer" in model.options:
+        raise ModelError(f"{model.name} is loaded with one layer; leave out the option `layer`.")
+    if layers == "all":
+        return tuple(range(model.layers))
+    for number in layers:
+        if not -model.layers <= int(number) < model.layers:
+            raise ModelError(
+                f"{model.name} has no layer {number}: its layers are 0 to {model.layers - 1}, or "
+                f"-1 to {-model.layers} from the end."
+            )
+    return tuple(sorted({int(number) % model.layers for number in layers}))
+
+
+def finish_store(
+    model: Model, task: PreparedTask, wanted: Wanted, workspace: Workspace
+) -> EmbeddingStore:
+    """Computes what is missing of some embeddings; see `embed`, which raises the same."""
+    place = _place(model, task, wanted, workspace)
     store = place.finished(workspace)
     if store is not None:
         return store
@@ -94,29 +140,29 @@ def embed(
 
 
 def missing_shards(
-    model: Model, task: PreparedTask, *, workspace: Workspace, dtype: Dtype = "float32"
+    model: Model, task: PreparedTask, *, workspace: Workspace, wanted: Wanted | None = None
 ) -> list[str]:
-    """The names of the shards that `embed` would still compute, in its order.
+    """The names of the shards that `finish_store` would still compute, in its order.
 
     Audio at the model's rate is made where it isn't there; the model isn't called.
 
     Args:
-        dtype: Type of the embeddings on disk.
+        wanted: Which embeddings; by default those that the kind of task takes.
 
     Raises:
         EmbeddingError: There is no such dtype.
         TaskError: The audio can't be resampled.
     """
-    place = _place(model, task, dtype, workspace)
+    place = _place(model, task, wanted, workspace)
     if place.finished(workspace) is not None:
         return []
     done = finished_records(place.folder / SHARDS, place.shards, workspace)
     return [shard.name for shard in place.shards if shard.name not in done]
 
 
-def shard_names(model: Model, task: PreparedTask) -> list[str]:
+def shard_names(model: Model, task: PreparedTask, wanted: Wanted | None = None) -> list[str]:
     """The names of all shards of which a model's embeddings of a task consist, in their order."""
-    return [shard.name for shard in _shards(model, task)]
+    return [shard.name for shard in _shards(model, task, wanted or Wanted.of(task.task_type))]
 
 
 def embed_shards(
@@ -125,7 +171,7 @@ def embed_shards(
     names: Sequence[str],
     *,
     workspace: Workspace,
-    dtype: Dtype = "float32",
+    wanted: Wanted | None = None,
 ) -> None:
     """Computes some shards of a store, which stays unfinished until `embed` finds them there.
 
@@ -137,14 +183,14 @@ def embed_shards(
         task: The task; audio at the model's rate is made where it isn't there.
         names: Names of shards, as `missing_shards` gives them; finished ones stay.
         workspace: Cache, threads, and who shows progress.
-        dtype: Type of the embeddings on disk.
+        wanted: Which embeddings; by default those that the kind of task takes.
 
     Raises:
         EmbeddingError: There is no such shard or dtype, or as `embed`.
         ModelError: The model's own code fails.
         TaskError: The audio can't be resampled.
     """
-    place = _place(model, task, dtype, workspace)
+    place = _place(model, task, wanted, workspace)
     if place.finished(workspace) is not None:
         return
     by_name = {shard.name: shard for shard in place.shards}
@@ -159,10 +205,10 @@ def embed_shards(
 
 
 def store_folder(
-    model: Model, task: PreparedTask, *, workspace: Workspace, dtype: Dtype = "float32"
+    model: Model, task: PreparedTask, *, workspace: Workspace, wanted: Wanted | None = None
 ) -> Path:
     """Where the embeddings of a model of a task are or would be."""
-    folder, _, _ = _locate(model, task, dtype, workspace)
+    folder, _, _ = _locate(model, task, wanted or Wanted.of(task.task_type), workspace)
     return folder
 
 
@@ -197,7 +243,7 @@ class _Place:
     Attributes:
         key: The digest by which that is named.
         task: The task, with audio at the model's rate.
-        dtype: Type of the embeddings on disk.
+        wanted: Which embeddings it holds.
         shards: All of them.
         check: What the model's first calls show.
         others: Stores of models that look the same and embed differently.
@@ -206,7 +252,7 @@ class _Place:
     folder: Path
     key: str
     task: PreparedTask
-    dtype: Dtype
+    wanted: Wanted
     shards: Sequence[Shard]
     check: Check
     others: int
@@ -215,17 +261,26 @@ class _Place:
         return finished_store(self.folder, self.task, workspace)
 
 
-def _place(model: Model, task: PreparedTask, dtype: Dtype, workspace: Workspace) -> _Place:
-    if dtype not in get_args(Dtype):
-        raise EmbeddingError(f"Embeddings are stored as {' or '.join(get_args(Dtype))}: {dtype!r}.")
+def _place(model: Model, task: PreparedTask, wanted: Wanted | None, workspace: Workspace) -> _Place:
+    wanted = wanted or Wanted.of(task.task_type)
+    if wanted.dtype not in get_args(Dtype):
+        raise EmbeddingError(
+            f"Embeddings are stored as {' or '.join(get_args(Dtype))}: {wanted.dtype!r}."
+        )
     task = with_rate(task, model.sample_rate, workspace=workspace)
-    folder, key, others = _locate(model, task, dtype, workspace)
-    check = model.check(task.kind)
-    return _Place(folder, key, task, dtype, _shards(model, task), check, others)
+    folder, key, others = _locate(model, task, wanted, workspace)
+    shards = _shards(model, task, wanted)
+    return _Place(folder, key, task, wanted, shards, check_of(model, wanted), others)
 
 
-def _shards(model: Model, task: PreparedTask) -> Sequence[Shard]:
-    return plan_shards(task, model.sample_rate, Wanted.of(task.task_type).size(model))
+def check_of(model: Model, wanted: Wanted) -> Check:
+    """What the first calls of the function show that gives such embeddings."""
+    return model.check(wanted.called, layers=bool(wanted.layers))
+
+
+def _shards(model: Model, task: PreparedTask, wanted: Wanted) -> Sequence[Shard]:
+    numbers = wanted.size(model) * max(1, len(wanted.layers))
+    return plan_shards(task, model.sample_rate, numbers, wanted.embedded)
 
 
 def _compute(
@@ -237,34 +292,100 @@ def _compute(
     if read_fingerprint(place.folder) is None:
         made = place.check.fingerprint.model_dump_json()
         write_text(place.folder / FINGERPRINT, made + "\n")
-    folder = place.folder / SHARDS
-    if len(finished_records(folder, shards, workspace)) < len(shards):
+    folder, wanted = place.folder / SHARDS, place.wanted
+    missing = len(shards) - len(finished_records(folder, shards, workspace))
+    store = _store_of_layers(model, place, workspace) if missing else None
+    if store is not None:
+        _copy(store, place, shards)
+    elif missing:
         # What it gives mustn't depend on the tasks that it was called for before.
-        model.begin(place.task.kind)
+        model.begin(wanted.called, layers=bool(wanted.layers))
     model.engine.guard([place.task.folder, workspace.cache_dir])
-    return Run(model, place.task, folder, shards, place.dtype, workspace).compute()
+    return Run(model, place.task, folder, shards, wanted, workspace).compute()
+
+
+def _store_of_layers(model: Model, place: _Place, workspace: Workspace) -> EmbeddingStore | None:
+    """The embeddings of the model's layer, from a store of several layers that is there already."""
+    if place.wanted.layers or not model.layers or model.layer is None:
+        return None
+    others = workspace.path("embeddings", place.task.name, model.layers_name)
+    for manifest_file in sorted(others.glob(f"*/{MANIFEST}")):
+        folder = manifest_file.parent
+        try:
+            manifest = read_manifest(folder)
+        except EmbeddingError:
+            continue  # told and made again when it is itself asked for
+        wanted = replace(place.wanted, layers=manifest.layers)
+        of_this_model = model.layer in manifest.layers and (
+            _locate(model, place.task, wanted, workspace)[0] == folder
+        )
+        if of_this_model and (store := finished_store(folder, place.task, workspace)) is not None:
+            return store.layer(model.layer)
+    return None
+
+
+def _copy(store: EmbeddingStore, place: _Place, shards: Sequence[Shard]) -> None:
+    """Writes shards with the embeddings of another store, instead of computing them."""
+    made = store.manifest
+    firsts: dict[str, int] = {}
+    starts = {}
+    for shard in place.shards:
+        starts[shard.name] = firsts.get(shard.split, 0)
+        firsts[shard.split] = starts[shard.name] + len(shard.clips)
+    n_clips = sum(len(shard.clips) for shard in place.shards)
+    for shard in shards:
+        start, stop = starts[shard.name], starts[shard.name] + len(shard.clips)
+        timestamps, frames = None, None
+        if place.wanted.what == "scene":
+            embeddings = scene_rows(store, shard.split).read(np.arange(start, stop))
+        else:
+            clips = clip_frames(store, shard.split)[start:stop]
+            embeddings = np.concatenate([clip.read(0, len(clip)) for clip in clips])
+            timestamps = np.concatenate([clip.timestamps_ms for clip in clips]).astype(np.float32)
+            frames = tuple(len(clip) for clip in clips)
+        share = len(shard.clips) / n_clips
+        write_shard(
+            place.folder / SHARDS,
+            shard,
+            embeddings.astype(place.wanted.dtype),
+            timestamps,
+            frames,
+            audio_s=share * made.audio_s,
+            seconds=share * made.seconds,
+            reduced_batch=made.reduced_batch,
+            enlarged_batch=made.enlarged_batch,
+            device=made.device,
+            peak_memory_mb=made.peak_memory_mb,
+            peak_device_memory_mb=made.peak_device_memory_mb,
+            later_files=made.model.later_files,
+        )
 
 
 def _locate(
-    model: Model, task: PreparedTask, dtype: Dtype, workspace: Workspace
+    model: Model, task: PreparedTask, wanted: Wanted, workspace: Workspace
 ) -> tuple[Path, str, int]:
     """Folder and key of a store, and how many others there are that only look the same.
 
     These stay where they are, as other processes may read them, and are found again by their model.
     """
     model.engine.guard([task.folder, workspace.cache_dir])
-    check = model.check(task.kind)
+    check = check_of(model, wanted)
     identity: dict[str, object] = {
         "format_version": FORMAT_VERSION,
         "task": task.digest(model.sample_rate),
         "model": check.digest,
         "kind": task.kind,
-        "dtype": dtype,
+        "dtype": wanted.dtype,
     }
+    if wanted.embedded is not EMBEDDED[task.task_type]:
+        identity["what"] = wanted.what
+    if wanted.layers:
+        identity["layers"] = wanted.layers
+    name = model.layers_name if wanted.layers else model.name
     others = 0
     while True:
         key = digest_json({**identity, "others": others} if others else identity)
-        folder = workspace.path("embeddings", task.name, model.name, short(key))
+        folder = workspace.path("embeddings", task.name, name, short(key))
         known = read_fingerprint(folder)
         if known is None or (known.matches(check.fingerprint) and not _has_changed(folder)):
             return folder, key, others
@@ -282,14 +403,15 @@ def _has_changed(folder: Path) -> bool:
 
 
 def _manifest(model: Model, place: _Place, records: Sequence[ShardRecord]) -> Manifest:
-    task = place.task
+    task, wanted = place.task, place.wanted
+    digest = model.layers_digest if wanted.layers else model.digest
     # Shards may be of other processes than this one, and of earlier versions that didn't say.
     devices = {record.device or model.device for record in records}
     return Manifest(
         hearbench_version=__version__,
         key=place.key,
         kind=task.kind,
-        dtype=place.dtype,
+        dtype=wanted.dtype,
         batch=batch_clips(task.metadata.sample_duration, model.sample_rate),
         model=ModelRecord(
             name=model.name,
@@ -298,8 +420,8 @@ def _manifest(model: Model, place: _Place, records: Sequence[ShardRecord]) -> Ma
             weights_digest=model.weights_digest,
             source_digest=model.source_digest,
             options=dict(model.options),
-            digest=model.digest,
-            called_digest=None if place.check.digest == model.digest else place.check.digest,
+            digest=digest,
+            called_digest=None if place.check.digest == digest else place.check.digest,
             fingerprint=place.check.fingerprint,
             later_files={k: v for record in records for k, v in record.later_files.items()},
             revision=commit_of(model.weights),
@@ -315,6 +437,8 @@ def _manifest(model: Model, place: _Place, records: Sequence[ShardRecord]) -> Ma
         peak_device_memory_mb=_most(record.peak_device_memory_mb for record in records),
         shards=tuple(records),
         notes=tuple(_notes(model, place)),
+        what=None if wanted.embedded is EMBEDDED[task.task_type] else wanted.what,
+        layers=wanted.layers,
     )
 
 

@@ -27,14 +27,13 @@ from hearbench.embeddings.batches import (
     read_batch,
 )
 from hearbench.embeddings.gpu_meter import GpuMeter
-from hearbench.embeddings.kinds import Dtype
+from hearbench.embeddings.kinds import Wanted, What
 from hearbench.embeddings.manifest import ShardRecord
 from hearbench.embeddings.shards import finished_records, write_shard
 from hearbench.errors import EmbeddingError, ModelError
 from hearbench.models.model import Model
 from hearbench.progress import Update
 from hearbench.tasks.store import PreparedTask
-from hearbench.tasks.task_type import EVENT, SCENE, TaskType
 from hearbench.workspace import Workspace
 
 __all__ = ["Run"]
@@ -96,7 +95,7 @@ class Run:
         task: The task, with audio at the model's rate.
         folder: The store's ``shards/``.
         shards: The task's shards, in the order in which they are computed.
-        dtype: Type of the embeddings on disk.
+        wanted: Which embeddings.
         workspace: Threads, where it is remembered what files hold, and who shows progress.
     """
 
@@ -106,20 +105,20 @@ class Run:
         task: PreparedTask,
         folder: Path,
         shards: Sequence[Shard],
-        dtype: Dtype,
+        wanted: Wanted,
         workspace: Workspace,
     ) -> None:
         self.model = model
         self.task = task
         self.folder = folder
         self.shards = shards
-        self.dtype = dtype
+        self.wanted = wanted
         self.workspace = workspace
-        adding: dict[TaskType, Callable[[Batch, npt.NDArray[np.float32], _Rows], None]] = {
-            SCENE: self._scene,
-            EVENT: self._event,
+        adding: dict[What, Callable[[Batch, npt.NDArray[np.float32], _Rows], None]] = {
+            "scene": self._scene,
+            "timestamp": self._timestamps,
         }
-        self.add = adding[task.task_type]
+        self.add = adding[wanted.what]
         self.total = sum(len(shard.clips) for shard in shards)
         self.reference = max((shard.batch for shard in shards), default=1)
         # Clips that keep their lengths can't share a batch.
@@ -183,7 +182,9 @@ class Run:
             "device": self.model.device,
             "peak_memory_mb": memory.resident_mb,
             "peak_device_memory_mb": memory.device_mb,
-            "later_files": self.model.later_files(self.task.kind),
+            "later_files": self.model.later_files(
+                self.wanted.called, layers=bool(self.wanted.layers)
+            ),
         }
 
     def _embed(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> None:
@@ -260,15 +261,23 @@ class Run:
             raise type(error)(f"{self._place(batch)}: {error}") from error
 
     def _scene(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> None:
-        embeddings = self.model.scene(audio)
+        layers = list(self.wanted.layers)
+        embeddings = (
+            self.model.scene_layers(audio)[:, layers] if layers else self.model.scene(audio)
+        )
         self._check_finite(batch, embeddings, "embedding")
         rows.embeddings.append(self._rounded(batch, embeddings))
 
-    def _event(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> None:
-        embeddings, centres_ms = self.model.timestamps(audio)
+    def _timestamps(self, batch: Batch, audio: npt.NDArray[np.float32], rows: _Rows) -> None:
+        layers = list(self.wanted.layers)
+        if layers:
+            every, centres_ms = self.model.timestamp_layers(audio)
+            embeddings = every[:, layers].swapaxes(1, 2)
+        else:
+            embeddings, centres_ms = self.model.timestamps(audio)
         if embeddings.shape[1] == 0:
             raise EmbeddingError(
-                f"get_timestamp_embeddings of {self.model.name} gives no frames for "
+                f"{self.model.name} gives no timestamp embeddings for "
                 f"{audio.shape[1]} samples; it should give one at least."
             )
         self._check_finite(batch, embeddings, "embedding")
@@ -276,7 +285,8 @@ class Run:
         duration_ms = 1000.0 * audio.shape[1] / self.model.sample_rate
         for clip, times in zip(batch.clips, centres_ms, strict=True):
             self._check_times(clip, times, duration_ms)
-        rows.embeddings.append(self._rounded(batch, embeddings).reshape(-1, embeddings.shape[2]))
+        frames = self._rounded(batch, embeddings)
+        rows.embeddings.append(frames.reshape(-1, *frames.shape[2:]))
         rows.timestamps.append(centres_ms.reshape(-1))
         rows.frames.extend([embeddings.shape[1]] * len(batch.clips))
 
@@ -308,7 +318,7 @@ class Run:
     def _rounded(
         self, batch: Batch, embeddings: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.floating]:
-        if self.dtype == "float32":
+        if self.wanted.dtype == "float32":
             return embeddings
         with np.errstate(over="ignore"):
             half = embeddings.astype(np.float16)

@@ -21,6 +21,7 @@ from hearbench.tasks.inventory import tell_damaged
 
 if TYPE_CHECKING:
     from hearbench.distance import DistanceResult
+    from hearbench.embeddings.store import EmbeddingStore
     from hearbench.models.fingerprint import Fingerprint
     from hearbench.probe.protocol import Protocol
     from hearbench.progress import Progress
@@ -51,6 +52,13 @@ class Inputs:
     fingerprint: Fingerprint | None
     task: str
     dtype: str
+
+    @classmethod
+    def of(cls, store: EmbeddingStore) -> Inputs:
+        """The embeddings of a store."""
+        manifest = store.manifest
+        made_from = manifest.model.called_digest or manifest.model.digest
+        return cls(made_from, manifest.model.fingerprint, manifest.task.digest, manifest.dtype)
 
     def differences(self, result: Result | DistanceResult) -> list[str]:
         """In what a result was made from other embeddings, in words."""

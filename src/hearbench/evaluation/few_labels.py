@@ -28,9 +28,12 @@ from hearbench.results.curve import (
 )
 
 if TYPE_CHECKING:
+    from hearbench.embeddings.kinds import Dtype, Wanted
     from hearbench.embeddings.store import EmbeddingStore
     from hearbench.evaluation.job import Job
+    from hearbench.models.model import Model
     from hearbench.tasks.store import PreparedTask
+    from hearbench.tasks.task_type import TaskType
     from hearbench.workspace import Workspace
 
 __all__ = ["FewLabels"]
@@ -93,6 +96,11 @@ class FewLabels(Setup):
         self.probe.check(task)
         for part in self.parts():
             mean_training_clips(task, part)
+
+    def on(self, model: Model, kind: TaskType, dtype: Dtype) -> tuple[FewLabels, Wanted]:
+        """The set-up as it is applied to a model, and which embeddings it takes."""
+        probe, wanted = self.probe.on(model, kind, dtype)
+        return dataclasses.replace(self, probe=probe), wanted
 
     def make(self, job: Job, store: EmbeddingStore, workspace: Workspace) -> Made:
         """Trains what is missing of the curve and writes it, with its plot.

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hearbench.embeddings.kinds import Wanted
+
 if TYPE_CHECKING:
     from hearbench.embeddings.kinds import Dtype
     from hearbench.embeddings.store import EmbeddingStore
@@ -14,8 +16,10 @@ if TYPE_CHECKING:
     from hearbench.evaluation.results import Made
     from hearbench.evaluation.task_ref import TaskRef
     from hearbench.execution.executor import Step
+    from hearbench.models.model import Model
     from hearbench.models.ref import ModelRef
     from hearbench.tasks.store import PreparedTask
+    from hearbench.tasks.task_type import TaskType
     from hearbench.workspace import Workspace
 
 __all__ = ["Embeddings", "Job", "Setup"]
@@ -44,14 +48,14 @@ class Embeddings:
     Attributes:
         digest: Digest of the model for the kind of task.
         sample_rate: That of the model, in Hz.
-        dtype: Type of the embeddings on disk.
+        wanted: Which of the model's embeddings.
     """
 
     model: ModelRef
     digest: str
     sample_rate: int
     task: TaskRef
-    dtype: Dtype
+    wanted: Wanted
 
 
 class Setup:
@@ -64,6 +68,17 @@ class Setup:
             UnsuitableTaskError: The set-up has no use for this kind of task.
             HearError: The task or the set-up can't be used.
         """
+
+    def on(self, model: Model, kind: TaskType, dtype: Dtype) -> tuple[Setup, Wanted]:  # noqa: ARG002
+        """The set-up as it is applied to a model, and which embeddings it takes.
+
+        Args:
+            dtype: Type of the embeddings on disk.
+
+        Raises:
+            ModelError: The model doesn't give such embeddings.
+        """
+        return self, Wanted.of(kind, dtype)
 
     def is_finished(self, job: Job) -> bool:  # noqa: ARG002
         """Tells whether all of its results exist, made from the same inputs.
@@ -80,14 +95,14 @@ class Setup:
     def waves(
         self,
         job: Job,  # noqa: ARG002
-        task: TaskRef,  # noqa: ARG002
+        embeddings: Embeddings,  # noqa: ARG002
         store: str,  # noqa: ARG002
     ) -> Iterator[Sequence[Step]]:
         """What other processes can do of it: steps that may run at once, wave after wave.
 
         Args:
-            task: The task, for other processes.
-            store: Folder of the embeddings, relative to the cache.
+            embeddings: Those that it takes, for other processes.
+            store: Their folder, relative to the cache.
         """
         yield from ()
 

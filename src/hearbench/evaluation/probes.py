@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from hearbench.embeddings.compute import layers_of
+from hearbench.embeddings.kinds import Wanted
 from hearbench.errors import ProbeError
-from hearbench.evaluation.existing import differences_of_training, existing
-from hearbench.evaluation.job import Setup
+from hearbench.evaluation.existing import Inputs, differences_of_training, existing
+from hearbench.evaluation.job import Job, Setup
 from hearbench.evaluation.results import Made
 from hearbench.evaluation.steps import TrainFold
 from hearbench.files import TEMPORARY_PREFIX
 from hearbench.metrics import get_score
+from hearbench.probe.layers import LayersRecord
 from hearbench.probe.protocol import DEFAULT_SEED, Protocol, by_shape, get_protocol
 from hearbench.results import RESULT_FILE, Result, score, write_result
 from hearbench.results.curve import FEW_LABELS
 from hearbench.results.damage import PREDICTIONS, damaged_files
-from hearbench.results.finding import SEEDS_FOLDER
+from hearbench.results.finding import LAYERS_FOLDER, SEEDS_FOLDER, layer_folder
 from hearbench.results.uncertainty import UNCERTAINTY_FILE, write_uncertainty
 from hearbench.workspace import Workspace
 
 if TYPE_CHECKING:
+    from hearbench.embeddings.kinds import Dtype
     from hearbench.embeddings.store import EmbeddingStore
-    from hearbench.evaluation.job import Job
-    from hearbench.evaluation.task_ref import TaskRef
+    from hearbench.evaluation.job import Embeddings
     from hearbench.execution.executor import Step
+    from hearbench.models.model import Model
+    from hearbench.probe.predictions import FittedProbe
     from hearbench.tasks.spec import TaskMetadata
     from hearbench.tasks.store import PreparedTask
+    from hearbench.tasks.task_type import TaskType
 
 __all__ = ["ProbeSetup"]
 
@@ -42,11 +49,14 @@ class ProbeSetup(Setup):
         protocol: With its grid restricted as asked for.
         seeds: Seeds of the trainings; the first one's result is the task's.
         precision: Precision of the matrix products: ``float32`` or ``bfloat16``.
+        layers: Layers of the model that a protocol on layers uses, negative ones from the end;
+            empty for all.
     """
 
     protocol: Protocol
     seeds: tuple[int, ...]
     precision: str
+    layers: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -56,6 +66,7 @@ class ProbeSetup(Setup):
         *,
         precision: str = "auto",
         device: str | None = None,
+        layers: Literal["all"] | Sequence[int] = "all",
     ) -> ProbeSetup:
         """A set-up as users describe it.
 
@@ -64,10 +75,12 @@ class ProbeSetup(Setup):
             seeds: The seeds, or how many from the default one on.
             precision: ``float32``, ``bfloat16`` or ``auto``, which is what the device is fast at.
             device: A torch device; by default that of the environment's workspace.
+            layers: Layers of the model that a protocol on layers uses, negative ones from the end.
 
         Raises:
             UnknownNameError: There is no such protocol.
-            ProbeError: There is no such precision, or no seed is given.
+            ProbeError: There is no such precision, no seed is given, or layers are named for a
+                protocol that doesn't use them.
         """
         from hearbench.probe.precision import resolve_precision
 
@@ -80,8 +93,14 @@ class ProbeSetup(Setup):
         trained = tuple(seeds) if chosen.is_random else (seeds[0],)
         if device is None:
             device = Workspace.from_environment().torch_device()
-        dtype = resolve_precision(precision, device)
-        return cls(chosen, trained, str(dtype).removeprefix("torch."))
+        dtype = str(resolve_precision(precision, device)).removeprefix("torch.")
+        numbers = () if layers == "all" else tuple(layers)
+        if numbers and not chosen.reads_layers:
+            raise ProbeError(
+                f"Layers are named, and {chosen.name} uses none. Choose layers or weighted, or one "
+                "of these on another grid, as layers:linear."
+            )
+        return cls(chosen, trained, dtype, numbers)
 
     @property
     def seed(self) -> int:
@@ -100,6 +119,22 @@ class ProbeSetup(Setup):
         """Refuses tasks that ask for unknown scores, and of whose grid nothing would be left."""
         check_scores(task)
         self.applied(task.metadata)
+
+    def on(self, model: Model, kind: TaskType, dtype: Dtype) -> tuple[ProbeSetup, Wanted]:
+        """The set-up with the layers by their numbers, and which embeddings it takes.
+
+        Raises:
+            ModelError: The model doesn't give its layers, or not these.
+        """
+        what = self.protocol.what(kind)
+        if not self.protocol.reads_layers:
+            return self, Wanted(what, (), dtype)
+        every = layers_of(model, "all")
+        numbers = layers_of(model, self.layers) if self.layers else every
+        protocol = self.protocol if numbers == every else self.protocol.with_layers(numbers)
+        # Scene embeddings are small, so all are kept; frames of all layers may fill a disk.
+        stored = every if what == "scene" else numbers
+        return dataclasses.replace(self, protocol=protocol), Wanted(what, stored, dtype)
 
     def is_finished(self, job: Job) -> bool:
         """Tells whether every seed's result exists."""
@@ -143,34 +178,43 @@ class ProbeSetup(Setup):
         write_uncertainty(job.folder, job.task.name, workspace)
         return Made(results=[(path, Result.read(path))])
 
-    def waves(self, job: Job, task: TaskRef, store: str) -> Iterator[Sequence[Step]]:
+    def waves(self, job: Job, embeddings: Embeddings, store: str) -> Iterator[Sequence[Step]]:
         """The grid on the first fold, a step per shape of networks; then all other folds at once.
 
-        Networks of one shape are trained side by side.
+        Networks of one shape are trained side by side, and layers at once.
         """
         protocol = self.applied(job.task.metadata)
         seeds = tuple(self.missing_seeds(job))
         # Neighbours learn nothing that could be kept.
         if protocol.neighbours or not seeds:
             return
+        numbers: Sequence[int | None] = [None]
+        if protocol.reads == "layers":
+            numbers = protocol.layers or embeddings.wanted.layers
+            protocol = protocol.of_one_layer()
 
-        def step(number: int, points: Sequence[int]) -> TrainFold:
-            return TrainFold(
-                task=task,
-                store=store,
-                # What a grid is drawn from isn't in its JSON, so the task's part is settled here.
-                protocol=protocol.model_dump_json(),
-                seeds=seeds,
-                precision=self.precision,
-                number=number,
-                points=tuple(points),
-            )
+        def steps(number: int, points: Sequence[int]) -> list[TrainFold]:
+            return [
+                TrainFold(
+                    task=embeddings.task,
+                    store=store,
+                    # What a grid is drawn from isn't in its JSON, so the task's part is settled
+                    # here.
+                    protocol=protocol.model_dump_json(),
+                    seeds=seeds,
+                    precision=self.precision,
+                    number=number,
+                    points=tuple(points),
+                    layer=layer,
+                )
+                for layer in numbers
+            ]
 
         networks = protocol.networks
         # What one shape reaches decides when points of the next are given up by racing.
         groups = [range(len(networks))] if protocol.racing else by_shape(networks)
-        yield [step(0, points) for points in groups]
-        yield [step(i, ()) for i in range(1, len(job.task.folds()))]
+        yield [step for points in groups for step in steps(0, points)]
+        yield [step for i in range(1, len(job.task.folds())) for step in steps(i, ())]
 
     def make(self, job: Job, store: EmbeddingStore, workspace: Workspace) -> Made:
         """Trains what isn't trained yet, scores it, and writes results and intervals."""
@@ -195,13 +239,14 @@ class ProbeSetup(Setup):
         Raises:
             HearError: The probe can't be trained, or a result can't be written.
         """
-        from hearbench.probe.fit import fit_probes
-
-        trained = fit_probes(
-            store, self.protocol, seeds=seeds, precision=self.precision, workspace=workspace
-        )
+        if self.protocol.reads == "layers":
+            trained = self._best_layers(folder, seeds, store, workspace)
+        else:
+            trained = self.fit(seeds, store, workspace)
         if self.seed in seeds:
             _clear(folder, keep=set(self.seeds) - set(seeds))
+            if self.protocol.reads != "layers":
+                shutil.rmtree(folder / LAYERS_FOLDER, ignore_errors=True)
         (folder / UNCERTAINTY_FILE).unlink(missing_ok=True)
         written = []
         for predictions in trained:
@@ -209,6 +254,59 @@ class ProbeSetup(Setup):
             _clear(place)
             written.append(write_result(score(predictions), predictions, place))
         return written
+
+    def fit(
+        self, seeds: Sequence[int], store: EmbeddingStore, workspace: Workspace
+    ) -> Sequence[FittedProbe]:
+        """Trains probes with some of the seeds; what is trained already is kept in the cache."""
+        # Brings torch along.
+        from hearbench.probe.fit import fit_probes
+
+        return fit_probes(
+            store, self.protocol, seeds=seeds, precision=self.precision, workspace=workspace
+        )
+
+    def _best_layers(
+        self, folder: Path, seeds: Sequence[int], store: EmbeddingStore, workspace: Workspace
+    ) -> Sequence[FittedProbe]:
+        """By seed, the probe of the layer with the best validation.
+
+        Results of each layer are written below the folder; those that were made from the same
+        inputs are kept.
+        """
+        from hearbench.probe.kinds import kind_of
+
+        of_one = dataclasses.replace(self, protocol=self.protocol.of_one_layer(), layers=())
+        numbers = self.protocol.layers or store.layers
+        for number in numbers:
+            one = store.layer(number)
+            job = Job(layer_folder(folder, number), store.task, Inputs.of(one), overwrite=True)
+            if of_one.missing_seeds(job):
+                workspace.progress.line(f"{store.task.name}: layer {number} of {numbers[-1]}")
+                of_one.make(job, one, workspace)
+        kind = kind_of(store, of_one.protocol, device="cpu", max_memory_bytes=0)
+        found = []
+        for seed in seeds:
+            of_seed = [of_one.folder_of(layer_folder(folder, number), seed) for number in numbers]
+            goodness = [kind.objective.goodness(_validation(place)) for place in of_seed]
+            # The first of equals, as of grid points.
+            best = numbers[goodness.index(max(goodness))]
+            (fitted,) = of_one.fit([seed], store.layer(best), workspace)
+            found.append(
+                dataclasses.replace(
+                    fitted,
+                    protocol=self.applied(store.task.metadata),
+                    layers=LayersRecord(numbers=tuple(numbers), chosen=best),
+                )
+            )
+        return found
+
+
+def _validation(folder: Path) -> float:
+    """The mean over folds of what the chosen network reached in validation."""
+    scores = [fold.validation_score for fold in Result.read(folder).folds]
+    # Infinities of both signs have none.
+    return sum(scores) / len(scores)
 
 
 def check_scores(task: PreparedTask) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from hearbench.digest import digest_json, short
-from hearbench.embeddings.compute import store_folder
+from hearbench.embeddings.compute import check_of, store_folder
 from hearbench.embeddings.kinds import Dtype
 from hearbench.errors import EmbeddingError, HearError, UnsuitableTaskError
 from hearbench.evaluation.distances import Distances
@@ -172,11 +172,10 @@ def evaluate_store(
     """
     manifest, task = store.manifest, store.task
     setup.check(task)
-    made_from = manifest.model.called_digest or manifest.model.digest
     job = Job(
         folder=result_folder(out, manifest.model.name if name is None else name, task.name),
         task=task,
-        inputs=Inputs(made_from, manifest.model.fingerprint, manifest.task.digest, manifest.dtype),
+        inputs=Inputs.of(store),
         overwrite=overwrite,
     )
     results = Results()
@@ -333,16 +332,20 @@ class _Run:
         task = self._task(text)
         for setup in self.setups:
             setup.check(task)
-        check = model.check(task.kind)
+        applied = [setup.on(model, task.task_type, self.dtype) for setup in self.setups]
+        setups, wanted = [setup for setup, _ in applied], applied[0][1]
+        if any(other != wanted for _, other in applied):
+            raise HearError("These set-ups take different embeddings; evaluate them one by one.")
+        check = check_of(model, wanted)
         digest = task.digest(model.sample_rate)
         inputs = Inputs(check.digest, check.fingerprint, digest, self.dtype)
-        out = self._kept_in_cache(inputs) if self.out is None else self.out
+        out = self._kept_in_cache(inputs, setups) if self.out is None else self.out
         folder = result_folder(out, model.name if self.name is None else self.name, task.name)
         if (ref, folder, digest) in self._seen:
             return None  # the same task by another name
         self._seen.add((ref, folder, digest))
         job = Job(folder, task, inputs, self.overwrite)
-        left, kept = unfinished(job, self.setups, self.workspace)
+        left, kept = unfinished(job, setups, self.workspace)
         for made in kept:
             self.results.add(made)
         if not left:
@@ -352,15 +355,15 @@ class _Run:
         context.lend(task_ref, task)
         if self._sends:
             # What is in this cache already needn't be made again.
-            place = store_folder(model, task, workspace=self.workspace, dtype=self.dtype)
+            place = store_folder(model, task, workspace=self.workspace, wanted=wanted)
             if place.is_dir():
                 context.exchange.push(place.relative_to(self.workspace.cache_dir).as_posix(), place)
-        embeddings = Embeddings(ref, check.digest, model.sample_rate, task_ref, self.dtype)
+        embeddings = Embeddings(ref, check.digest, model.sample_rate, task_ref, wanted)
         return _Planned(ref.spec, text, job, embeddings, left)
 
-    def _kept_in_cache(self, inputs: Inputs) -> Path:
+    def _kept_in_cache(self, inputs: Inputs, setups: Sequence[Setup]) -> Path:
         """A folder for results of these inputs and set-ups alone."""
-        made_from = [inputs.model, inputs.task, inputs.dtype, *map(repr, self.setups)]
+        made_from = [inputs.model, inputs.task, inputs.dtype, *map(repr, setups)]
         return self.workspace.path("results", short(digest_json(made_from)))
 
     def _task(self, text: str) -> PreparedTask:

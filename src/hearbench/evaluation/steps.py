@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from hearbench.amounts import duration
 from hearbench.embeddings.compute import (
-    embed,
+    check_of,
     embed_shards,
+    finish_store,
     finished_store,
     missing_shards,
     shard_names,
@@ -27,7 +28,7 @@ from hearbench.models.ref import ModelRef
 from hearbench.tasks.store import load_task, resampled_folder, with_rate
 
 if TYPE_CHECKING:
-    from hearbench.embeddings.kinds import Dtype
+    from hearbench.embeddings.kinds import Wanted
     from hearbench.execution.executor import Context
     from hearbench.models.model import Model
     from hearbench.tasks.store import PreparedTask
@@ -94,7 +95,7 @@ class _OnStore:
 
     Attributes:
         digest: Digest of the model where the evaluation was started, for this kind of task.
-        dtype: Type of the embeddings on disk.
+        wanted: Which embeddings.
     """
 
     needs_device: ClassVar[bool] = True
@@ -102,7 +103,7 @@ class _OnStore:
     model: ModelRef
     digest: str
     task: TaskRef
-    dtype: Dtype
+    wanted: Wanted
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,8 @@ class FindShards(_OnStore):
         if work.finished:
             return ()
         task, workspace = work.audio(), context.workspace
-        missing = set(missing_shards(work.model, task, workspace=workspace, dtype=self.dtype))
-        names = shard_names(work.model, task)
+        missing = set(missing_shards(work.model, task, workspace=workspace, wanted=self.wanted))
+        names = shard_names(work.model, task, self.wanted)
         # Of all shards, so that processes that look at different times find the same parts.
         size = math.ceil(len(names) / _PARTS)
         parts = [tuple(names[i : i + size]) for i in range(0, len(names), size)]
@@ -149,7 +150,7 @@ class EmbedShards(_OnStore):
         """Embeds what is missing."""
         work = _Work.begin(self, context)
         names, workspace = list(self.names), context.workspace
-        embed_shards(work.model, work.audio(), names, workspace=workspace, dtype=self.dtype)
+        embed_shards(work.model, work.audio(), names, workspace=workspace, wanted=self.wanted)
         context.exchange.push(work.entry, work.folder)
         return None
 
@@ -172,7 +173,7 @@ class FinishStore(_OnStore):
         if (work.folder / MANIFEST).is_file():
             progress.line(f"{self.task.name}: embeddings found in the cache")
         if not work.finished:
-            store = embed(work.model, work.audio(), workspace=context.workspace, dtype=self.dtype)
+            store = finish_store(work.model, work.audio(), self.wanted, context.workspace)
             manifest = store.manifest
             progress.line(
                 f"{self.task.name}: embedded {duration(manifest.audio_s)} of audio in "
@@ -196,6 +197,7 @@ class TrainFold:
         precision: Precision of the matrix products.
         number: Number of the fold. The first one's trainings must be there before another's.
         points: On the first fold, positions in the grid; on others its winner is trained.
+        layer: Number of the model's layer that is learned from; None for all that the store holds.
     """
 
     needs_device: ClassVar[bool] = True
@@ -207,6 +209,7 @@ class TrainFold:
     precision: str
     number: int
     points: tuple[int, ...]
+    layer: int | None = None
 
     def label(self) -> str:
         """What it does, in a few words."""
@@ -219,6 +222,8 @@ class TrainFold:
         from hearbench.probe.protocol import Protocol
 
         store = open_store(self.task, self.store, context)
+        if self.layer is not None:
+            store = store.layer(self.layer)
         plan = plan_of(
             store,
             Protocol.model_validate_json(self.protocol),
@@ -276,7 +281,7 @@ class _Work:
     def begin(cls, step: _OnStore, context: Context) -> _Work:
         task = step.task.load(context)
         model = load_model(step.model, context)
-        if model.check(task.kind).digest != step.digest:
+        if check_of(model, step.wanted).digest != step.digest:
             raise ModelError(
                 f"{step.model.spec} is another model on this node than where the evaluation was "
                 "started: its source, weights or options differ, or other files or variables "
@@ -284,7 +289,7 @@ class _Work:
             )
         entries: list[str] = []
         while True:
-            folder = store_folder(model, task, workspace=context.workspace, dtype=step.dtype)
+            folder = store_folder(model, task, workspace=context.workspace, wanted=step.wanted)
             entry = _entry(folder, context)
             if entry in entries:
                 break

@@ -150,7 +150,7 @@ def evaluation(
     store = entries[-1]
     trained: list[str] = []
     for setup in setups:
-        for wave in setup.waves(job, ref, store):
+        for wave in setup.waves(job, embeddings, store):
             trained += _names((yield wave))
     named = list(dict.fromkeys([store, *entries, *trained]))
     (values,) = yield [Score(job, setups, ref, named, lock=True)]
@@ -170,7 +170,7 @@ def embedding(
         Folders that the steps have left, relative to the cache; that of the store last.
     """
     task = embeddings.task
-    on = (embeddings.model, embeddings.digest, task, embeddings.dtype)
+    on = (embeddings.model, embeddings.digest, task, embeddings.wanted)
     yield [Resample(task, embeddings.sample_rate)]
     if parallel:
         (parts,) = yield [FindShards(*on)]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hearbench.embeddings.kinds import Wanted
+from hearbench.embeddings.kinds import embedding_size
 from hearbench.metrics import EventScore, SceneScore, get_score
 from hearbench.probe.events import Postprocessing, postprocessing_grid
 from hearbench.probe.objective import Objective
@@ -138,7 +138,7 @@ def _facts(result: Result, today: dt.date) -> Iterator[str]:
     if result.embeddings.kind != result.kind:
         yield f"it is of {result.kind} embeddings, and those that it names are of another kind."
     model = result.model
-    size = Wanted.of(result.task_type).size(model)
+    size = embedding_size(model, result.protocol.what(result.task_type))
     if result.embeddings.size != size:
         yield f"its embeddings have {result.embeddings.size} dimensions, and the model's {size}."
     if result.embeddings.dtype not in ("float32", "float16"):

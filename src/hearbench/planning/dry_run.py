@@ -22,7 +22,7 @@ import numpy as np
 from hearbench.audio.encode import write_wav16
 from hearbench.embeddings.batch_size import times_larger
 from hearbench.embeddings.batches import Shard
-from hearbench.embeddings.compute import embed
+from hearbench.embeddings.compute import finish_store
 from hearbench.embeddings.shards import write_shard
 from hearbench.embeddings.store import SHARDS, EmbeddingStore
 from hearbench.planning.facts import FoldSizes, TaskFacts
@@ -40,7 +40,7 @@ from hearbench.tasks.splits import TRAIN_VALID_TEST
 from hearbench.tasks.store import load_task, with_rate
 
 if TYPE_CHECKING:
-    from hearbench.embeddings.kinds import Dtype
+    from hearbench.embeddings.kinds import Dtype, Wanted
     from hearbench.embeddings.manifest import ShardRecord
     from hearbench.evaluation.probes import ProbeSetup
     from hearbench.models.model import Model
@@ -88,8 +88,11 @@ class DryRun:
         embed_s: Seconds to embed, per second of audio.
         clips: Number of clips that were embedded.
         clip_s: Their length in seconds.
-        embedding_size: Dimensions of an embedding.
+        embedding_size: Dimensions of an embedding of one layer.
         frames_per_s: Frames per second of audio; 0 for scene embeddings.
+        layers: Layers that are embedded; 1 where none are asked for.
+        layers_read: Layers that a probe learns from at once.
+        probes: Layers each of which has probes of its own; 1 where none has.
         peak_memory_mb: Memory of the process that runs the model, in MiB; None if unknown.
         stacks: Times of each shape of networks; empty where nothing is trained.
         result_s: Seconds to score and write all test splits for one seed.
@@ -102,9 +105,22 @@ class DryRun:
     clip_s: float
     embedding_size: int
     frames_per_s: float
+    layers: int
+    layers_read: int
+    probes: int
     peak_memory_mb: float | None
     stacks: tuple[StackTime, ...]
     result_s: float
+
+    @property
+    def stored_size(self) -> int:
+        """Dimensions that are stored per clip or frame."""
+        return self.embedding_size * self.layers
+
+    @property
+    def read_size(self) -> int:
+        """Dimensions that a probe learns from."""
+        return self.embedding_size * self.layers_read
 
 
 def dry_run(
@@ -135,16 +151,24 @@ def dry_run(
     protocol = setup.protocol.for_task(metadata.task_name, metadata.evaluation_params)
     with tempfile.TemporaryDirectory(prefix=".plan-", dir=workspace.cache_dir) as folder:
         place = dataclasses.replace(workspace, cache_dir=Path(folder), progress=SILENT)
-        sample = _Sample(_cut(facts), dataclasses.replace(setup, protocol=protocol), place)
-        written = sample.write_task()
+        cut = _cut(facts)
+        written = _write_task(cut, place)
         started = time.perf_counter()
         task = load_task(written, workspace=place)
         checked = time.perf_counter()
         task = with_rate(task, model.sample_rate, workspace=place)
         resampled = time.perf_counter()
-        store, shards = _embed(model, task, dtype, embed_s, place)
+        applied, wanted = dataclasses.replace(setup, protocol=protocol).on(
+            model, task.task_type, dtype
+        )
+        store, shards = _embed(model, task, wanted, embed_s, place)
+        # Of layers that have probes of their own, one tells what all take.
+        layers = len(applied.protocol.layers or store.layers) or 1
+        probes = layers if applied.protocol.reads == "layers" else 1
+        one = dataclasses.replace(applied, protocol=_of_one_layer(applied.protocol))
+        sample = _Sample(cut, one, layers // probes, place)
         noise = sample.store_of_noise(store)
-        clip_s = sample.facts.clip_s
+        clip_s = cut.clip_s
         audio_s = sum(map(len, task.splits.values())) * clip_s
         clips = sum(len(shard.clips) for shard in shards)
         return DryRun(
@@ -153,12 +177,24 @@ def dry_run(
             embed_s=sum(shard.seconds for shard in shards) / (clips * clip_s),
             clips=clips,
             clip_s=clip_s,
-            embedding_size=_size(store),
+            embedding_size=store.manifest.embedding_size,
             frames_per_s=sample.frames_per_s(store),
+            layers=max(1, len(store.layers)),
+            layers_read=layers // probes,
+            probes=probes,
             peak_memory_mb=store.manifest.peak_memory_mb,
-            stacks=tuple(sample.train(noise)),
-            result_s=sample.result_s(noise),
+            stacks=tuple(_times(probes, stack) for stack in sample.train(noise)),
+            result_s=probes * sample.result_s(noise),
         )
+
+
+def _of_one_layer(protocol: Protocol) -> Protocol:
+    """What each layer's own probes are trained by; another protocol as it is."""
+    return protocol.of_one_layer() if protocol.reads == "layers" else protocol
+
+
+def _times(probes: int, stack: StackTime) -> StackTime:
+    return StackTime(stack.points, probes * stack.epoch_s, probes * stack.alone_s)
 
 
 def _cut(facts: TaskFacts) -> TaskFacts:
@@ -173,7 +209,7 @@ def _cut(facts: TaskFacts) -> TaskFacts:
 
 
 def _embed(
-    model: Model, task: PreparedTask, dtype: Dtype, budget_s: float, workspace: Workspace
+    model: Model, task: PreparedTask, wanted: Wanted, budget_s: float, workspace: Workspace
 ) -> tuple[EmbeddingStore, list[ShardRecord]]:
     """Embeds more and more of the sample while there is time.
 
@@ -184,7 +220,7 @@ def _embed(
     def part(count: int) -> tuple[EmbeddingStore, list[ShardRecord]]:
         train = dict(itertools.islice(task.splits["train"].items(), count))
         some = dataclasses.replace(task, splits={**task.splits, "train": train})
-        store = embed(model, some, workspace=workspace, dtype=dtype)
+        store = finish_store(model, some, wanted, workspace)
         # Later ones wait until these are written, which is long for a sample.
         return store, [shard for shard in store.manifest.shards if shard.split == "train"]
 
@@ -204,10 +240,35 @@ def _embed(
     return store, timed
 
 
-def _size(store: EmbeddingStore) -> int:
-    model = store.manifest.model
-    event = store.manifest.kind == "event"
-    return model.timestamp_embedding_size if event else model.scene_embedding_size
+def _write_task(facts: TaskFacts, workspace: Workspace) -> Path:
+    """Writes a task of noise, with one clip each to validate and to test on."""
+    count = int(_AUDIO_BYTES / (2 * facts.clip_s * facts.source_rate))
+    count = max(2, workspace.workers, min(_MOST_CLIPS, count))
+    folder = workspace.path("sample-1-plan")
+    samples = max(1, round(facts.clip_s * facts.source_rate))
+    noise = 0.1 * _FULL_SCALE * np.random.default_rng(_SEED).standard_normal(samples)
+    event = facts.kind == "event"
+    for split, size in {"train": count, "valid": 1, "test": 1}.items():
+        files = {f"{split}{i}.wav": [] if event else [str(i % facts.n_labels)] for i in range(size)}
+        for name in files:
+            path = folder / str(facts.source_rate) / split / name
+            write_wav16(path, noise.astype(np.int16), facts.source_rate, durable=False)
+        (folder / f"{split}.json").write_text(json.dumps(files))
+    params = dict(facts.metadata.evaluation_params or {})
+    params.pop(PARAM_GRID, None)  # which has been applied to the protocol
+    fixed = facts.metadata.sample_duration is not None
+    changes = {
+        "split_mode": "trainvaltest",
+        "nfolds": None,
+        "splits": TRAIN_VALID_TEST,
+        "sample_duration": facts.clip_s if fixed else None,
+        "evaluation_params": params,
+    }
+    metadata = facts.metadata.model_copy(update=changes)
+    (folder / METADATA).write_text(metadata.model_dump_json())
+    rows = [f"{i},{i}" for i in range(facts.n_labels)]
+    (folder / VOCABULARY).write_text("\n".join(["idx,label", *rows, ""]))
+    return folder
 
 
 @dataclass(frozen=True)
@@ -217,48 +278,17 @@ class _Sample:
     Attributes:
         facts: The task, of which long clips are cut.
         setup: With the protocol as applied to it.
+        layers: Layers that a probe learns from at once.
     """
 
     facts: TaskFacts
     setup: ProbeSetup
+    layers: int
     workspace: Workspace
 
     def frames_per_s(self, store: EmbeddingStore) -> float:
         """Frames per second of embedded audio; 0 for scene embeddings."""
         return (store.manifest.shards[0].frames or (0,))[0] / self.facts.clip_s
-
-    def write_task(self) -> Path:
-        """Writes a task of noise, with one clip each to validate and to test on."""
-        facts = self.facts
-        count = int(_AUDIO_BYTES / (2 * facts.clip_s * facts.source_rate))
-        count = max(2, self.workspace.workers, min(_MOST_CLIPS, count))
-        folder = self.workspace.path("sample-1-plan")
-        samples = max(1, round(facts.clip_s * facts.source_rate))
-        noise = 0.1 * _FULL_SCALE * np.random.default_rng(_SEED).standard_normal(samples)
-        event = facts.kind == "event"
-        for split, size in {"train": count, "valid": 1, "test": 1}.items():
-            files = {
-                f"{split}{i}.wav": [] if event else [str(i % facts.n_labels)] for i in range(size)
-            }
-            for name in files:
-                path = folder / str(facts.source_rate) / split / name
-                write_wav16(path, noise.astype(np.int16), facts.source_rate, durable=False)
-            (folder / f"{split}.json").write_text(json.dumps(files))
-        params = dict(facts.metadata.evaluation_params or {})
-        params.pop(PARAM_GRID, None)  # which has been applied to the protocol
-        fixed = facts.metadata.sample_duration is not None
-        changes = {
-            "split_mode": "trainvaltest",
-            "nfolds": None,
-            "splits": TRAIN_VALID_TEST,
-            "sample_duration": facts.clip_s if fixed else None,
-            "evaluation_params": params,
-        }
-        metadata = facts.metadata.model_copy(update=changes)
-        (folder / METADATA).write_text(metadata.model_dump_json())
-        rows = [f"{i},{i}" for i in range(facts.n_labels)]
-        (folder / VOCABULARY).write_text("\n".join(["idx,label", *rows, ""]))
-        return folder
 
     def store_of_noise(self, embedded: EmbeddingStore) -> EmbeddingStore:
         """Embeddings of noise: for training, a batch or all of the task's first fold.
@@ -280,23 +310,27 @@ class _Sample:
             for split, size in sizes.items()
         }
         centres_ms = (np.arange(rows) + 0.5) * 1000 / max(frames_per_s, 1e-9)
-        event = facts.kind == "event"
+        timed = frames_per_s > 0
+        size = embedded.manifest.embedding_size
+        weighted = self.setup.protocol.reads_layers
+        shape = (self.layers, size) if weighted else (size,)
         records = []
         for split, files in splits.items():
-            x = rng.standard_normal((len(files) * rows, _size(embedded)), dtype=np.float32)
+            x = rng.standard_normal((len(files) * rows, *shape), dtype=np.float32)
             records.append(
                 write_shard(
                     embedded.folder / SHARDS,
                     Shard(split, 0, tuple(files), (), embedded.manifest.batch),
                     x.astype(embedded.manifest.dtype),
-                    np.tile(centres_ms.astype(np.float32), len(files)) if event else None,
-                    (rows,) * len(files) if event else None,
+                    np.tile(centres_ms.astype(np.float32), len(files)) if timed else None,
+                    (rows,) * len(files) if timed else None,
                     audio_s=0.0,
                     seconds=0.0,
                     device="cpu",
                 )
             )
-        manifest = embedded.manifest.model_copy(update={"shards": tuple(records)})
+        held = (self.setup.protocol.layers or embedded.layers) if weighted else ()
+        manifest = embedded.manifest.model_copy(update={"shards": tuple(records), "layers": held})
         task = dataclasses.replace(embedded.task, splits=splits)
         return EmbeddingStore(embedded.folder, manifest, task)
 
@@ -354,13 +388,14 @@ class _Sample:
         protocol = self.setup.protocol
         every = min(points[0].check_every, _CHECK_EVERY)
         length = {"check_every": every, "max_epochs": validations * every, "patience": validations}
-        return Protocol(
-            name=protocol.name,
-            grid=tuple(point.model_copy(update=length) for point in points),
-            batch_size=protocol.batch_size,
-            nan_ends_point=False,
-            shuffle=protocol.shuffle,
-            standardise=protocol.standardise,
+        return protocol.model_copy(
+            update={
+                "grid": tuple(point.model_copy(update=length) for point in points),
+                "task_changes": {},
+                "nan_ends_point": False,
+                "racing": None,
+                "subset": None,
+            }
         )
 
     def result_s(self, store: EmbeddingStore) -> float:

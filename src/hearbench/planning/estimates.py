@@ -124,7 +124,7 @@ class Estimates:
         """Embed all clips."""
         facts, ran, rate = self.facts, self.ran, self.model.sample_rate
         itemsize = np.dtype(self.asked.dtype).itemsize
-        size = store_bytes(facts, ran.embedding_size, ran.frames_per_s, itemsize)
+        size = store_bytes(facts, ran.stored_size, ran.frames_per_s, itemsize)
         batch = batch_clips(facts.metadata.sample_duration, rate)
         batch_bytes = round(4 * batch * facts.clip_s * rate)
         ahead = min(max(_AHEAD_BYTES, 2 * batch_bytes), 4 * batch_bytes)
@@ -135,6 +135,7 @@ class Estimates:
         own = isinstance(self.model.engine.engine, InProcess)
         base = max(own_bytes(), peak) if own else own_bytes() + peak
         per = f"frame, {significant(ran.frames_per_s)} frames/s" if ran.frames_per_s else "clip"
+        layers = f"{ran.layers} layers of " if ran.layers > 1 else ""
         return StageEstimate(
             stage="embed",
             seconds=_around(ran.embed_s * facts.audio_s),
@@ -142,18 +143,18 @@ class Estimates:
             disk_high_bytes=size,
             memory_bytes=base + ahead + min(2 * size, 3 * _SHARD_BYTES) + more,
             made_from=f"{ran.clips} clips of {significant(ran.clip_s)} s of noise at "
-            f"{_rate(ran.embed_s)}; {ran.embedding_size} dimensions per {per}",
+            f"{_rate(ran.embed_s)}; {layers}{ran.embedding_size} dimensions per {per}",
         )
 
     @property
     def data_bytes(self) -> int:
         """Training and validation data of the largest fold."""
         itemsize = 2 if self.asked.setup.precision == "bfloat16" else 4
-        return data_bytes(self.facts, self.ran.embedding_size, self.ran.frames_per_s, itemsize)
+        return data_bytes(self.facts, self.ran.read_size, self.ran.frames_per_s, itemsize)
 
     def probe(self, max_memory_bytes: int) -> StageEstimate:
         """Train the grid on the first fold, and its winner, which isn't known yet, on others."""
-        facts, stacks, size = self.facts, self.ran.stacks, self.ran.embedding_size
+        facts, stacks, size = self.facts, self.ran.stacks, self.ran.read_size
         memory_bytes = own_bytes() + min(self.data_bytes, max_memory_bytes)
         if not stacks:
             return StageEstimate(
@@ -174,7 +175,9 @@ class Estimates:
         )
         # Weights, of the grid and then of the winners; a checkpoint also holds moments.
         kept = [kept_bytes(stack.points[0], size, facts.n_labels) for stack in stacks]
-        winners, seeds = len(facts.folds) - 1, len(self.asked.setup.seeds)
+        winners = len(facts.folds) - 1
+        seeds = len(self.asked.setup.seeds)
+        trainings = seeds * self.ran.probes
         rows = n_rows(facts.folds[0].train, facts, self.ran.frames_per_s)
         batch = min(self.asked.setup.protocol.batch_size, rows)
         largest = max(
@@ -183,8 +186,8 @@ class Estimates:
         return StageEstimate(
             stage="probe",
             seconds=_around(seconds),
-            disk_bytes=round(seeds * (sum(kept) + winners * np.average(kept, weights=points))),
-            disk_high_bytes=seeds * (sum(kept) + winners * max(kept)),
+            disk_bytes=round(trainings * (sum(kept) + winners * np.average(kept, weights=points))),
+            disk_high_bytes=trainings * (sum(kept) + winners * max(kept)),
             passing_bytes=largest,
             memory_bytes=memory_bytes + largest,
             made_from="; ".join(self._described(stack) for stack in stacks),
@@ -225,7 +228,9 @@ class Estimates:
     def result(self) -> StageEstimate:
         """Compute scores and intervals."""
         seeds = len(self.asked.setup.seeds)
-        size = seeds * result_bytes(self.facts, self.ran.frames_per_s)
+        # What each layer's probes give, and the best of them once more.
+        results = seeds * (self.ran.probes + (self.ran.probes > 1))
+        size = results * result_bytes(self.facts, self.ran.frames_per_s)
         scores = ", ".join(self.facts.metadata.evaluation)
         return StageEstimate(
             stage="result",

@@ -13,6 +13,7 @@ import psutil
 
 from hearbench._version import __version__
 from hearbench.amounts import memory_size
+from hearbench.embeddings.kinds import Wanted
 from hearbench.embeddings.store import MANIFEST, read_manifest
 from hearbench.errors import EmbeddingError, HearError
 from hearbench.evaluation.run import named_tasks
@@ -29,6 +30,7 @@ from hearbench.planning.record import (
     TaskEstimate,
     Totals,
 )
+from hearbench.tasks.task_type import task_type
 from hearbench.workspace import Workspace, available_cores, user_path
 
 if TYPE_CHECKING:
@@ -151,13 +153,17 @@ class _Planner:
 
     def _is_embedded(self, model: Model, facts: TaskFacts) -> bool:
         """Whether a finished store of this model and of a task of that name exists."""
-        root = self.workspace.path("embeddings", facts.name, model.name)
+        _, wanted = self.asked.setup.on(model, task_type(facts.kind), self.asked.dtype)
+        name = model.layers_name if wanted.layers else model.name
+        root = self.workspace.path("embeddings", facts.name, name)
+        digest = model.layers_digest if wanted.layers else model.digest
         for path in root.glob(f"*/{MANIFEST}"):
             try:
                 manifest = read_manifest(path.parent)
             except EmbeddingError:
                 continue
-            if manifest.model.digest == model.digest and manifest.dtype == self.asked.dtype:
+            held = Wanted(manifest.embedded.what, manifest.layers, manifest.dtype)
+            if manifest.model.digest == digest and held == wanted:
                 return True
         return False
 

@@ -31,8 +31,12 @@ _ACTIVATIONS = 5
 
 
 def n_rows(n_clips: int, facts: TaskFacts, frames_per_s: float) -> int:
-    """Embeddings of so many clips: one each, or their frames."""
-    if facts.kind != "event":
+    """Embeddings of so many clips: one each, or those of their frames.
+
+    Args:
+        frames_per_s: Frames per second of audio; 0 for an embedding per clip.
+    """
+    if not frames_per_s:
         return n_clips
     return n_clips * max(1, round(facts.clip_s * frames_per_s))
 
@@ -40,7 +44,7 @@ def n_rows(n_clips: int, facts: TaskFacts, frames_per_s: float) -> int:
 def store_bytes(facts: TaskFacts, size: int, frames_per_s: float, itemsize: int) -> int:
     """A store of embeddings on disk."""
     rows = n_rows(facts.n_clips, facts, frames_per_s)
-    timestamps = 4 * rows if facts.kind == "event" else 0
+    timestamps = 4 * rows if frames_per_s else 0
     records = _RECORD_BYTES_PER_CLIP * facts.n_clips + _MANIFEST_BYTES
     return rows * size * itemsize + timestamps + records
 
@@ -72,7 +76,7 @@ def data_bytes(facts: TaskFacts, n_features: int, frames_per_s: float, itemsize:
 
     Args:
         n_features: Numbers per embedding.
-        frames_per_s: Frames per second of audio of an event task.
+        frames_per_s: Frames per second of audio; 0 for an embedding per clip.
         itemsize: Bytes of a number in the products' precision.
     """
     fold = max(facts.folds, key=lambda one: one.train)
@@ -85,6 +89,6 @@ def data_bytes(facts: TaskFacts, n_features: int, frames_per_s: float, itemsize:
 def result_bytes(facts: TaskFacts, frames_per_s: float) -> int:
     """A result with its predictions: a probability and, for clips, a target per label."""
     tests = sum(fold.test for fold in facts.folds)
-    rows = n_rows(tests, facts, frames_per_s)
+    rows = n_rows(tests, facts, frames_per_s if facts.kind == "event" else 0)
     per_row = 5 * facts.n_labels if facts.kind == "scene" else 4 * facts.n_labels + 8
     return rows * per_row + _RESULT_BYTES_PER_CLIP * tests + _RESULT_BYTES

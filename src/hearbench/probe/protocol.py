@@ -33,12 +33,14 @@ from pydantic import (
     model_validator,
 )
 
+from hearbench.embeddings.kinds import EMBEDDED, What
 from hearbench.errors import ProbeError
 from hearbench.probe.grid import Cut, GridPoint, NeighbourPoint, by_shape, draw_grid
 from hearbench.probe.subset import TrainSubset
 from hearbench.records import Record
 from hearbench.registry import Registry, did_you_mean
 from hearbench.tasks.evaluation_params import PARAM_GRID, BatchSize, evaluation_params
+from hearbench.tasks.task_type import TaskType
 
 __all__ = [
     "ATTENTIVE",
@@ -208,6 +210,10 @@ class Protocol(Record):
     def reads_layers(self) -> bool:
         """Whether it needs the embeddings of several layers."""
         return self.reads in ("layers", "weighted")
+
+    def what(self, kind: TaskType) -> What:
+        """Which kind of embeddings it takes of a kind of task."""
+        return "timestamp" if self.reads == "attentive" else EMBEDDED[kind].what
 
     def about(self) -> str:
         """What it does otherwise than to train its whole grid on the embeddings as they are."""
