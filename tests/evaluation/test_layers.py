@@ -64,6 +64,7 @@ def test_the_best_layer_by_validation_is_the_result(
     out = tmp_path / "out"
     results = hearbench.evaluate(model, [task], protocol=SWEEP, out=out, workspace=workspace)
     (result,) = results
+    assert isinstance(result, Result)
     assert result.layers is not None
     assert (result.layers.numbers, result.layers.chosen) == ((0, 1, 2, 3), 2)
     assert result.protocol.name == "layers:linear[lr=0.0032]"
@@ -84,6 +85,7 @@ def test_the_best_layer_by_validation_is_the_result(
             out=tmp_path / "alone",
             workspace=Workspace(tmp_path / f"cache{k}", "cpu", 2),
         )
+        assert isinstance(expected, Result)
         assert each[k].scores == expected.scores
         assert each[k].grid == expected.grid
 

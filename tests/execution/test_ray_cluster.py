@@ -17,6 +17,7 @@ from helpers_cli import hearbench
 from helpers_models import BANDS, STATS, write_model
 from helpers_tasks import make_event_task, make_scene_task
 
+from hearbench.embeddings.kinds import Wanted
 from hearbench.errors import HearError
 from hearbench.evaluation.run import named_tasks
 from hearbench.evaluation.steps import EmbedShards, FetchTask, FinishStore
@@ -271,7 +272,7 @@ def test_what_a_cluster_can_and_cannot_do(tmp_path: Path, workspace: Workspace) 
     task = str(make_scene_task(tmp_path / "t"))
     ref = TaskRef("tones-1.0.0-full", task)
     digest = load_model(spec, workspace=workspace).digest
-    step = FinishStore(ModelRef(str(spec)), digest, ref, "float32")
+    step = FinishStore(ModelRef(str(spec)), digest, ref, Wanted("scene"))
     with ray_cluster(workspace, share=Share(retries=0)) as cluster:
         cluster.submit(step)
         cluster.submit(FetchTask(f"{task}/nothing"))

@@ -11,6 +11,7 @@ from helpers_models import BANDS, write_model
 from helpers_tasks import make_scene_task
 
 from hearbench.embeddings.compute import embed
+from hearbench.embeddings.kinds import Wanted as WantedEmbeddings
 from hearbench.evaluation.job import Embeddings
 from hearbench.evaluation.probes import ProbeSetup
 from hearbench.evaluation.run import embed_tasks, evaluate
@@ -69,6 +70,9 @@ class Recorder(InProcess):
     @property
     def trained(self) -> list[TrainFold]:
         return [step for step in self.steps if isinstance(step, TrainFold)]
+
+
+SCENES = WantedEmbeddings("scene")
 
 
 @dataclass(frozen=True)
@@ -232,7 +236,7 @@ def test_another_model_on_a_node_is_refused(small: Wanted, workspace: Workspace)
     ref = TaskRef.on_disk(load_task(small.task))
 
     def flow() -> Flow:
-        embeddings = Embeddings(ModelRef(small.spec), "0" * 64, 16000, ref, Wanted("scene"))
+        embeddings = Embeddings(ModelRef(small.spec), "0" * 64, 16000, ref, SCENES)
         yield from embedding(embeddings, parallel=True)
 
     errors = drive(Recorder(workspace), {1: flow()})

@@ -277,7 +277,7 @@ class Run:
             embeddings, centres_ms = self.model.timestamps(audio)
         if embeddings.shape[1] == 0:
             raise EmbeddingError(
-                f"{self.model.name} gives no timestamp embeddings for "
+                f"{self.model.name} gives no frames for "
                 f"{audio.shape[1]} samples; it should give one at least."
             )
         self._check_finite(batch, embeddings, "embedding")

@@ -90,12 +90,12 @@ class DryRun:
         clip_s: Their length in seconds.
         embedding_size: Dimensions of an embedding of one layer.
         frames_per_s: Frames per second of audio; 0 for scene embeddings.
-        layers: Layers that are embedded; 1 where none are asked for.
-        layers_read: Layers that a probe learns from at once.
-        probes: Layers each of which has probes of its own; 1 where none has.
         peak_memory_mb: Memory of the process that runs the model, in MiB; None if unknown.
         stacks: Times of each shape of networks; empty where nothing is trained.
         result_s: Seconds to score and write all test splits for one seed.
+        layers: Layers that are embedded; 1 where none are asked for.
+        layers_read: Layers that a probe learns from at once.
+        probes: Layers each of which has probes of its own; 1 where none has.
     """
 
     check_s: float
@@ -105,12 +105,12 @@ class DryRun:
     clip_s: float
     embedding_size: int
     frames_per_s: float
-    layers: int
-    layers_read: int
-    probes: int
     peak_memory_mb: float | None
     stacks: tuple[StackTime, ...]
     result_s: float
+    layers: int = 1
+    layers_read: int = 1
+    probes: int = 1
 
     @property
     def stored_size(self) -> int:
