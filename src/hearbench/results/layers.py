@@ -11,7 +11,7 @@ One of the protocol ``weighted`` holds the weights themselves.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hearbench.errors import ResultError, UnknownNameError
@@ -143,6 +143,12 @@ class LayersOfModel:
         """Those that there are, at least one."""
         return tuple(each for each in (self.curve, self.weights) if each is not None)
 
+    def joined_by(self, result: LayerCurve | LayerWeights) -> LayersOfModel:
+        """The same with a result of either kind."""
+        if isinstance(result, LayerCurve):
+            return replace(self, curve=result)
+        return replace(self, weights=result)
+
     @property
     def points(self) -> dict[int, LayerPoint]:
         """The points of the curve by their layers; empty without one."""
@@ -231,13 +237,7 @@ def find_layers(places: Sequence[Path]) -> list[LayersOfModel]:
     together: dict[tuple[str, str], LayersOfModel] = {}
     for file, layers in files.items():
         key = names[file], layers.task
-        before = together.get(key, LayersOfModel(*key))
-        curve, weights = before.curve, before.weights
-        if isinstance(layers, LayerCurve):
-            curve = layers
-        else:
-            weights = layers
-        together[key] = LayersOfModel(*key, curve, weights)
+        together[key] = together.get(key, LayersOfModel(*key)).joined_by(layers)
     return list(together.values())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers_layers import write_layers_result, write_weighted_result
 from helpers_leaderboard import made_up_predictions
 
 from hearbench.leaderboard.official import official_table
@@ -45,11 +46,22 @@ def figures() -> PaperFigures:
     return found
 
 
+def of_layers(folder: Path) -> list[OwnResult]:
+    """The layers of the same model on the task that isn't of the table, and their weighted sum."""
+    weights = {f"fold0{i}": (0.25, 0.6, 0.15) for i in range(5)}
+    written = [
+        write_layers_result(folder / "layers", model="mine", task=OTHER_TASK),
+        write_weighted_result(folder / "weighted", [weights], model="mine", task=OTHER_TASK),
+    ]
+    return [OwnResult.read(place) for place in written]
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory, table: Table, results: list[Result]) -> Path:
     out = tmp_path_factory.mktemp("built") / "site"
     sure = ScoreInterval(0.61, 0.93, 0.95, ("test clips", "seeds"))
     gtzan = "tfds_gtzan-1.0.0-full"
     own = [OwnResult(r, sure if r.task.name == gtzan else None) for r in results]
+    own += of_layers(out.parent)
     build_site(table, out, own=own)
     return out

@@ -436,3 +436,16 @@ def test_keyboard(browser: Browser) -> None:
         "only models with all of these scores", "Reset", "Compare",
         "Table of models, scrolls both ways", "Model",
     ]  # fmt: skip
+
+
+def test_layers_are_drawn_on_a_model_s_page(browser: Browser) -> None:
+    browser.open("models/mine.html")
+    assert len(browser.all("#layers-0 .bars .point")) == 3
+    assert len(browser.all("#layers-0 .scatterlayer .trace")) >= 3
+    axes = browser.one("#layers-0")
+    assert "top1_acc" in axes.text
+    assert "best by validation" in axes.text
+    # In the theme's colour.
+    before = browser.one("#layers-0 .bars path").value_of_css_property("fill")
+    browser.choose("#theme", "dark")
+    assert browser.one("#layers-0 .bars path").value_of_css_property("fill") != before

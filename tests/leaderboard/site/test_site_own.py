@@ -5,10 +5,12 @@ import shlex
 from pathlib import Path
 
 import pytest
+from helpers_layers import write_layers_result, write_weighted_result
 from helpers_leaderboard import DCASE, ESC50, made_up_predictions
 
 from hearbench.cli.app import VERBS
 from hearbench.cli.options import pairs
+from hearbench.errors import ResultError
 from hearbench.leaderboard.site.own import OwnResult, own_models
 from hearbench.probe.protocol import FASTER, HEAR2021, KNN, LINEAR, Protocol
 from hearbench.probe.subset import TrainSubset
@@ -74,3 +76,23 @@ def test_neighbours_have_no_seed_and_few_labels_have_their_part() -> None:
     assert (said["shots"], said["repeats"], said["grid_points"]) == ([5], 3, 2)
     assert said["seed"] == 42
     assert not said["only"]
+
+
+def test_layers_stand_beside_a_result(tmp_path: Path) -> None:
+    weights = {f"fold0{i}": (0.2, 0.7, 0.1) for i in range(5)}
+    curve = OwnResult.read(write_layers_result(tmp_path / "a"))
+    weighted = OwnResult.read(write_weighted_result(tmp_path / "b", [weights]))
+    plain = OwnResult(result(ESC50))
+    (own,) = own_models([weighted, plain, curve]).values()
+    assert (own.own, own.beside) == ((plain,), (curve, weighted))
+    assert own.results == (plain.result,)
+    (layers,) = own.of_layers
+    assert (layers.curve, layers.weights) == (curve.layers, weighted.layers)
+    commands = own.command().replace("\\\n", "").splitlines()
+    protocols = [options(command)["protocol"] for command in commands]
+    assert protocols == ["hear2021", "layers", "weighted"]
+    # Without another result the layers' own is the task's.
+    (own,) = own_models([weighted, curve]).values()
+    assert (own.own, own.beside) == ((curve,), (weighted,))
+    with pytest.raises(ResultError, match="two results of my_model on esc50"):
+        own_models([curve, curve])

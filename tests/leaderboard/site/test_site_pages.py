@@ -23,6 +23,7 @@ from hearbench.leaderboard.table import Row, Table
 from hearbench.results import Result
 
 HOSTILE = "<img src=x onerror=alert(1)>"
+OTHER_TASK = "esc50-v2.0.0-small"
 ASSETS = ("plotly.min.js", "theme.js", "table.js", "aggregates.js", "compare.js", "plots.js")
 
 
@@ -101,7 +102,7 @@ def test_every_page_forbids_what_it_does_not_need(site: Path) -> None:
         )
         assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
         # plotly makes style elements.
-        assert ("unsafe" in policy) == (path.name == "plots.html"), path
+        assert ("unsafe" in policy) == (path.name in {"plots.html", "mine.html"}), path
         assert "http" not in policy
 
 
@@ -369,3 +370,27 @@ def test_a_small_table_of_other_columns(tmp_path: Path, results: list[Result]) -
     assert "The table is too small" in page(tmp_path / "site/plots.html").words
     # A model without any score in the table has its page all the same.
     assert "0 of 1 tasks" in page(tmp_path / "site/models/mine.html").words
+
+
+def test_layers_are_on_the_model_s_page(site: Path) -> None:
+    read = page(site / "models/mine.html")
+    assert f"and weights of layers on {OTHER_TASK}" not in read.text
+    assert f'aria-label="top1_acc by layer on {OTHER_TASK}.' in read.text
+    layers = [row for row in read.rows if row[0] in {"Layer", "2", "4", "7"}]
+    assert layers[0] == ["Layer", "Validation", "top1_acc", "Chosen", "Weight"]
+    # Of 20 clips 1, 4 and 10 are wrong; validation was best for layer 4.
+    assert [row[2].partition(" (")[0] for row in layers[1:]] == ["0.950", "0.800", "0.500"]
+    assert [(row[1], row[3], row[4]) for row in layers[1:]] == [
+        ("0.500", "", "0.250"),
+        ("0.900", "by validation", "0.600"),
+        ("0.700", "", "0.150"),
+    ]
+    assert read.row("best by validation")[2].startswith("0.800 (")
+    assert read.row("weighted sum")[2].startswith("0.900 (")
+    # The task has a result of one layer as well, which is the one that counts.
+    protocols = [row[3] for row in read.rows if row[0] == OTHER_TASK and len(row) == 4]
+    assert protocols == ["hear2021", "layers[first=3]", "weighted[first=3]"]
+    drawn = json.loads(re.findall(r'id="data">(.*?)</script>', read.text)[0])
+    assert list(drawn) == ["layers-0"]
+    assert '"../assets/plots.js"' in read.text
+    assert '"../assets/plots.js"' not in page(site / "models/openl3.html").text

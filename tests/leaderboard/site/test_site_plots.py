@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers_layers import write_layers_result, write_weighted_result
 
 from hearbench.leaderboard.official import official_table
 from hearbench.leaderboard.site import PaperFigures, figures_of
 from hearbench.leaderboard.site.plots import (
     correlation_plot,
     heat_map,
+    layer_plot,
     scatter,
     text_for_plotly,
 )
 from hearbench.leaderboard.table import Row, Table
+from hearbench.results.layers import find_layers
 
 graph_objects = pytest.importorskip("plotly.graph_objects")
 
@@ -118,3 +121,38 @@ def test_too_small_a_table_has_no_figures() -> None:
     table = official_table()
     assert figures_of(replace(table, rows=table.rows[:3])) is None
     assert figures_of(Table(("a",), (Row("m", "", "", (0.1,)),))) is None
+
+
+def test_layers(tmp_path: Path) -> None:
+    write_layers_result(tmp_path / "a", seeds=(42, 43))
+    weights = {f"fold0{i}": (0.2, 0.7, 0.1) for i in range(5)}
+    write_weighted_result(tmp_path / "b", [weights])
+    (own,) = find_layers([tmp_path])
+    plot = layer_plot(own)
+    low, high, line, best, across, bars = graph_objects.Figure(plot).data
+    # Of 20 clips 1, 4 and 10 are wrong, and one more with the second seed.
+    assert line.x == (2, 4, 7)
+    assert line.y == pytest.approx((0.925, 0.775, 0.475))
+    assert (best.x, best.y) == ((4, 7), line.y[1:])
+    ends = [own.points[layer].scores["top1_acc"] for layer in line.x]
+    assert low.y == tuple(score.low for score in ends)
+    assert high.y == tuple(score.high for score in ends)
+    assert (high.fill, high.name) == ("tonexty", "95 % interval")
+    assert across.y == pytest.approx((0.9, 0.9))
+    assert (bars.x, bars.y, bars.yaxis) == ((2, 4, 7), (0.2, 0.7, 0.1), "y2")
+    (alone,) = layer_plot(find_layers([tmp_path / "b"])[0])["data"]
+    assert (alone["type"], alone["y"]) == ("bar", [0.2, 0.7, 0.1])
+
+
+def test_layers_without_a_score_leave_a_gap(tmp_path: Path) -> None:
+    folder = write_layers_result(tmp_path)
+    (folder / "layers/04/uncertainty.json").unlink()
+    file = folder / "layers/04/result.json"
+    content = json.loads(file.read_text())
+    content["scores"]["top1_acc"]["mean"] = None
+    file.write_text(json.dumps(content))
+    plot = layer_plot(find_layers([tmp_path])[0])
+    low, _, line, *_ = plot["data"]
+    assert (low["x"], line["x"]) == ([2, 7], [2, 4, 7])
+    assert line["y"][1] is None
+    json.dumps(plot, allow_nan=False)

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hearbench._version import __version__
-from hearbench.amounts import duration, significant
+from hearbench.amounts import duration, number, significant
 from hearbench.errors import HearError
 from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX
 from hearbench.leaderboard.literature import score_text
 from hearbench.leaderboard.site.figures import FEWEST_SCORES, PaperFigures, figures_of
 from hearbench.leaderboard.site.own import OwnResult, own_models
-from hearbench.leaderboard.site.plots import correlation_plot, digits, heat_map, scatter
+from hearbench.leaderboard.site.plots import correlation_plot, digits, heat_map, layer_plot, scatter
 from hearbench.leaderboard.table import Table
 from hearbench.report.format import mebibytes
 
@@ -114,7 +114,9 @@ def _pages(
         "about.html": page("about"),
     }
     for model in content.models:
-        found[f"models/{model.slug}.html"] = page("model", "../", model=model)
+        of_layers = model.own.of_layers if model.own else ()
+        plots = {f"layers-{i}": layer_plot(each) for i, each in enumerate(of_layers)}
+        found[f"models/{model.slug}.html"] = page("model", "../", model=model, plots=plots)
     for task in content.tasks:
         found[f"tasks/{task.slug}.html"] = page("task", "../", task=task)
     return found
@@ -154,7 +156,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for form in (digits, duration, mebibytes, score_text, significant):
+    for form in (digits, duration, mebibytes, number, score_text, significant):
         environment.filters[form.__name__] = form
     # Keys stay as they come; Jinja's own filter would sort them.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}

@@ -6,7 +6,7 @@ import math
 import ntpath
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,14 @@ from hearbench.leaderboard.own_row import OwnRow, find_named_results, own_row
 from hearbench.leaderboard.table import Row, Table
 from hearbench.results import Result
 from hearbench.results.finding import seed_folders
+from hearbench.results.layers import LayerCurve, LayersOfModel, LayerWeights, read_layers
 from hearbench.results.uncertainty import UNCERTAINTY_FILE, Uncertainty
 
 __all__ = ["OwnModel", "OwnResult", "ScoreInterval", "add_results", "own_models", "spread_of"]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9]+:")
+# Of which there may be one each on a task.
+_KINDS = (type(None), LayerCurve, LayerWeights)
 # Scores in tables of others have nine digits.
 _SAME = 1e-6
 
@@ -48,11 +51,13 @@ class OwnResult:
     Attributes:
         interval: Interval of its first score, where it is known.
         seeds: Seeds of the trainings, where there are more than the result's own.
+        layers: Scores by layer, or learned weights of layers, of a result that has them.
     """
 
     result: Result
     interval: ScoreInterval | None = None
     seeds: tuple[int, ...] = ()
+    layers: LayerCurve | LayerWeights | None = None
 
     @classmethod
     def read(cls, folder: Path, name: str | None = None) -> OwnResult:
@@ -70,7 +75,7 @@ class OwnResult:
             model = result.model.model_copy(update={"name": name})
             result = result.model_copy(update={"model": model})
         seeds = tuple(each.seed for _, each in seed_folders(folder))
-        return cls(result, _interval_of(folder), seeds)
+        return cls(result, _interval_of(folder), seeds, read_layers(folder))
 
 
 @dataclass(frozen=True)
@@ -79,10 +84,12 @@ class OwnModel:
 
     Attributes:
         own: One result per task, by the names of the tasks.
+        beside: Results of layers on tasks that have another result.
     """
 
     name: str
     own: tuple[OwnResult, ...]
+    beside: tuple[OwnResult, ...] = ()
 
     @property
     def results(self) -> tuple[Result, ...]:
@@ -110,6 +117,17 @@ class OwnModel:
         return tuple(result for result in self.results if len(result.folds) > 1)
 
     @property
+    def of_layers(self) -> tuple[LayersOfModel, ...]:
+        """What the results say of layers, by the names of the tasks."""
+        found: dict[str, LayersOfModel] = {}
+        for own in (*self.own, *self.beside):
+            if own.layers is not None:
+                task = own.layers.task
+                before = found.get(task, LayersOfModel(self.name, task))
+                found[task] = before.joined_by(own.layers)
+        return tuple(found[task] for task in sorted(found))
+
+    @property
     def facts(self) -> dict[str, str]:
         """Facts of the model and of its measurement, by their titles."""
         model = self.results[0].model
@@ -130,7 +148,7 @@ class OwnModel:
         Each has a line per task. Paths are without their folders.
         """
         alike: dict[tuple[str, ...], list[str]] = {}
-        for own in self.own:
+        for own in (*self.own, *self.beside):
             seeds = own.seeds or (own.result.seed,)
             options = _evaluation_options(own.result, seeds)
             alike.setdefault(options, []).append(own.result.task.name)
@@ -156,27 +174,39 @@ class OwnModel:
 def own_models(own: Iterable[OwnResult]) -> dict[str, OwnModel]:
     """Groups results by their models, in the order of the names.
 
+    Of a task there may be a result of one layer, one of every layer by itself, and one of their
+    weighted sum; the first of these that there is counts as the task's.
+
     Raises:
-        ResultError: Two results are of the same model and task, or two models share a name.
+        ResultError: Two such results are of the same model and task, or two models share a name.
     """
-    found: dict[str, dict[str, OwnResult]] = {}
+    found: dict[str, dict[tuple[str, int], OwnResult]] = {}
     for each in own:
         result = each.result
-        name, tasks = result.model.name, found.setdefault(result.model.name, {})
-        if result.task.name in tasks:
+        name, results = result.model.name, found.setdefault(result.model.name, {})
+        key = result.task.name, _KINDS.index(type(each.layers))
+        if key in results:
             raise ResultError(
                 f"There are two results of {name} on {result.task.name}; keep one of them."
             )
-        if any(result.model.digest != other.result.model.digest for other in tasks.values()):
+        # All layers together are another identity than one of them.
+        alike = [r for r in results.values() if (r.layers is None) == (each.layers is None)]
+        if any(result.model.digest != other.result.model.digest for other in alike):
             raise ResultError(
                 f"Results under the name {name} are of different models: their weights, options "
                 "or source differ. Evaluate one of them under another --name."
             )
-        tasks[result.task.name] = each
-    return {
-        name: OwnModel(name, tuple(tasks[task] for task in sorted(tasks)))
-        for name, tasks in sorted(found.items())
-    }
+        results[key] = each
+    return {name: _own_model(name, results) for name, results in sorted(found.items())}
+
+
+def _own_model(name: str, results: Mapping[tuple[str, int], OwnResult]) -> OwnModel:
+    """A model of results by their task and kind."""
+    tasks: dict[str, list[OwnResult]] = {}
+    for task, kind in sorted(results):
+        tasks.setdefault(task, []).append(results[task, kind])
+    first = tuple(own[0] for own in tasks.values())
+    return OwnModel(name, first, tuple(each for own in tasks.values() for each in own[1:]))
 
 
 def add_results(table: Table, texts: Iterable[str]) -> tuple[Table, list[OwnResult], list[OwnRow]]:
@@ -253,6 +283,8 @@ def _evaluation_options(result: Result, seeds: Sequence[int]) -> tuple[str, ...]
         key, _, value = piece.partition("=")
         if key == "first":
             words += ["--grid-points", value]
+        elif key == "layers":
+            words += ["--layers", value.replace("+", ",")]
         elif subset is None or key not in type(subset).model_fields:
             words += ["--only", piece]
     if subset is not None:

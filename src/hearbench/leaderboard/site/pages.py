@@ -335,7 +335,10 @@ class Content:
         if model.own is None:
             return []
         used = {result.task.name for result in self._used(model, model.own)}
-        return [result for result in model.own.results if result.task.name not in used]
+        return [
+            *(result for result in model.own.results if result.task.name not in used),
+            *(own.result for own in model.own.beside),
+        ]
 
     def comparison(self) -> dict[str, Any]:
         """Data of the page for comparing: tasks, models and scores."""

@@ -1,4 +1,4 @@
-"""The paper's figures as plotly takes them: plain JSON, colours left to the page's theme.
+"""Figures as plotly takes them: plain JSON, colours left to the page's theme.
 
 A figure is ``{"data": [...], "layout": {...}}``. The page's script fills in what depends on the
 theme. Names are escaped, as plotly reads some HTML in texts.
@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from hearbench.leaderboard.site.figures import Correlations, Floats, PaperFigures
+from hearbench.results.layers import LayerCurve, LayersOfModel, LayerWeights
 
-__all__ = ["correlation_plot", "digits", "heat_map", "scatter", "text_for_plotly"]
+__all__ = ["correlation_plot", "digits", "heat_map", "layer_plot", "scatter", "text_for_plotly"]
 
 _ROW_PX = 22
 _MARGIN_PX = 24
@@ -123,6 +124,99 @@ def scatter(names: Sequence[str], places: Floats, groups: Sequence[str]) -> dict
     return {"data": traces, "layout": layout}
 
 
+def layer_plot(own: LayersOfModel) -> dict[str, Any]:
+    """A task's scores by layer with their intervals, and learned weights as bars below."""
+    score = own.results[0].primary_score
+    axis: dict[str, Any] = {"zeroline": False, "automargin": True, "fixedrange": True}
+    of_scores = {**axis, "title": {"text": text_for_plotly(score)}}
+    of_weights = {**axis, "title": {"text": "weight"}}
+    layout: dict[str, Any] = {
+        "xaxis": {**axis, "title": {"text": "layer"}, "tickformat": "d", "showgrid": False},
+        "yaxis": of_scores if own.curve else of_weights,
+        "height": 420 if own.curve else 260,
+        "margin": {"l": 60, "r": 20, "t": 30, "b": 50},
+        "showlegend": own.curve is not None,
+        "legend": {"orientation": "h", "y": 1.12},
+        "hovermode": "closest",
+    }
+    traces = _curve_traces(own.curve, score) if own.curve else []
+    if own.weights:
+        bars = _bars(own.weights)
+        if own.curve:
+            traces.append(_line_across(own.weights.scores[score].mean, own.layers))
+            bars["yaxis"] = layout["xaxis"]["anchor"] = "y2"
+            of_scores["domain"], of_weights["domain"] = [0.32, 1], [0, 0.22]
+            layout["yaxis2"] = of_weights
+        traces.append(bars)
+    return {"data": traces, "layout": layout}
+
+
+def _curve_traces(curve: LayerCurve, name: str) -> list[dict[str, Any]]:
+    """The line of scores, its band, and the layer that validation chose."""
+    scores = [(point.layer, point.scores[name]) for point in curve.points]
+    sure = [(layer, score) for layer, score in scores if score.low is not None]
+    best = [(point.layer, point.scores[name]) for point in curve.points if point.chosen_by]
+    edges = {"mode": "lines", "hoverinfo": "skip", "line": {"width": 0}, "showlegend": False}
+    interval = {"fill": "tonexty", "name": f"{100 * (curve.level or 0):g} % interval"}
+    traces: list[dict[str, Any]] = []
+    if sure:
+        traces += [
+            {**edges, "y": [_finite(score.low) for _, score in sure]},
+            {**edges, **interval, "y": [_finite(score.high) for _, score in sure]},
+        ]
+        for trace in traces:
+            trace["x"] = [layer for layer, _ in sure]
+        traces[-1]["showlegend"] = True
+    traces.append(
+        {
+            "mode": "lines+markers",
+            "name": "score",
+            "x": [layer for layer, _ in scores],
+            "y": [_finite(score.mean) for _, score in scores],
+            "hovertemplate": "layer %{x}: %{y:.4f}<extra></extra>",
+            "line": {"width": 2},
+            "marker": {"size": 7},
+        }
+    )
+    traces.append(
+        {
+            "mode": "markers",
+            "name": "best by validation",
+            "x": [layer for layer, _ in best],
+            "y": [_finite(score.mean) for _, score in best],
+            "hoverinfo": "skip",
+            "marker": {"size": 15, "symbol": "diamond-open", "line": {"width": 2}},
+        }
+    )
+    return [{"type": "scatter", "meta": {"series": 0}, **trace} for trace in traces]
+
+
+def _line_across(score: float, layers: Sequence[int]) -> dict[str, Any]:
+    """The score of a weighted sum of all layers."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "weighted sum of layers",
+        "x": [layers[0], layers[-1]],
+        "y": [_finite(score)] * 2,
+        "hovertemplate": "weighted sum of layers: %{y:.4f}<extra></extra>",
+        "line": {"width": 2, "dash": "dot"},
+        "meta": {"series": 1},
+    }
+
+
+def _bars(weights: LayerWeights) -> dict[str, Any]:
+    """The learned weights."""
+    return {
+        "type": "bar",
+        "name": "weight",
+        "x": list(weights.mean),
+        "y": [_finite(weight) for weight in weights.mean.values()],
+        "hovertemplate": "layer %{x}: weight %{y:.3f}<extra></extra>",
+        "meta": {"series": 1},
+    }
+
+
 def _matrix(
     trace: dict[str, Any], rows: Sequence[str], columns: Sequence[str], cell_px: int
 ) -> dict[str, Any]:
@@ -172,6 +266,10 @@ def _width(names: Sequence[str]) -> float:
 
 def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
 
 
 def _rounded(value: float) -> float | None:
