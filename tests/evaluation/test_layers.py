@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from helpers_models import BAND_LAYERS, BANDS, write_model
-from helpers_tasks import make_scene_task
+from helpers_tasks import make_event_task, make_scene_task
 
 import hearbench
+from hearbench.embeddings.store import read_manifest
 from hearbench.errors import ModelError, ProbeError
 from hearbench.evaluation.few_labels import FewLabels
 from hearbench.evaluation.probes import ProbeSetup
+from hearbench.evaluation.run import embed_tasks
 from hearbench.execution.shard import Shard
 from hearbench.probe.protocol import get_protocol
 from hearbench.results import Result
@@ -144,6 +146,39 @@ def test_shards_give_what_one_process_gives(tmp_path: Path, task: Path, model: P
         )
         outs.append(content(out))
     assert outs[0] == outs[1]
+
+
+def test_layers_of_events(tmp_path: Path, workspace: Workspace) -> None:
+    events = make_event_task(tmp_path / "task")
+    path = write_model(tmp_path, BAND_LAYERS, "net")
+    setup = ProbeSetup.of(get_protocol("layers:linear").restricted(first=1), layers=[0, -1])
+    out = tmp_path / "out"
+    (result,) = hearbench.evaluate(path, [events], protocol=setup, out=out, workspace=workspace)
+    assert isinstance(result, Result)
+    assert result.layers is not None
+    assert result.layers.numbers == (0, 3)
+    folder = out / "net" / result.task.name
+    each = {k: Result.read(folder / "layers" / f"{k:02d}") for k in (0, 3)}
+    best = max(each, key=lambda k: each[k].folds[0].validation_score)
+    assert result.layers.chosen == best
+    assert result.scores == each[best].scores
+    # Frames of these two layers alone are kept.
+    (store,) = (workspace.cache_dir / "embeddings" / result.task.name / "net+layers").iterdir()
+    assert read_manifest(store).layers == (0, 3)
+
+
+def test_layers_are_embedded_for_later(tmp_path: Path, task: Path, workspace: Workspace) -> None:
+    path = write_model(tmp_path, BAND_LAYERS, "net")
+    (store,) = embed_tasks(path, [task], layers=[1, -1], workspace=workspace).stores
+    assert store.layers == (1, 3)
+    (store,) = embed_tasks(path, [task], layers="all", workspace=workspace).stores
+    assert store.layers == (0, 1, 2, 3)
+    before = store.manifest
+    (alone,) = embed_tasks(
+        hearbench.ModelRef(str(path), options=(("layer", 1),)), [task], workspace=workspace
+    ).stores
+    assert alone.digest == store.layer(1).digest
+    assert alone.manifest.device == before.device
 
 
 def test_what_cannot_be(tmp_path: Path, task: Path, workspace: Workspace) -> None:

@@ -73,8 +73,11 @@ class _Shown:
         result, took = self.result, self.result.resources
         # An interval takes a second line of its score.
         lines = [self._lines(name) for name in result.scores]
+        chosen = result.grid[result.chosen].point.label()
+        if result.layers is not None and result.layers.chosen is not None:
+            chosen += f", layer {result.layers.chosen}"
         return (
-            f"{result.task.name}\n{result.grid[result.chosen].point.label()}",
+            f"{result.task.name}\n{chosen}",
             "\n".join(
                 name + "\n" * (own.count("\n"))
                 for name, own in zip(result.scores, lines, strict=True)

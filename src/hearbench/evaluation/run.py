@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from hearbench.digest import digest_json, short
-from hearbench.embeddings.compute import check_of, store_folder
-from hearbench.embeddings.kinds import Dtype
+from hearbench.embeddings.compute import check_of, layers_of, store_folder
+from hearbench.embeddings.kinds import Dtype, Wanted
 from hearbench.errors import EmbeddingError, HearError, UnsuitableTaskError
 from hearbench.evaluation.distances import Distances
 from hearbench.evaluation.existing import Inputs, result_folder
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hearbench.execution.executor import Executor, Flow
     from hearbench.probe.protocol import Protocol
     from hearbench.tasks.store import PreparedTask
+    from hearbench.tasks.task_type import TaskType
 
 __all__ = ["embed_tasks", "evaluate", "evaluate_store", "named_tasks"]
 
@@ -123,6 +124,7 @@ def embed_tasks(
     tasks: Sequence[str | Path],
     *,
     dtype: Dtype = "float32",
+    layers: Literal["all"] | Sequence[int] = (),
     executor: Executor | None = None,
     workspace: Workspace | None = None,
 ) -> Results:
@@ -132,6 +134,7 @@ def embed_tasks(
         model: As `evaluate` takes it.
         tasks: Names or folders of tasks.
         dtype: Type of the embeddings on disk: ``float32`` or ``float16``.
+        layers: Layers of the model, all in one pass, as `embed` takes them.
         executor: Runs the steps; by default this process.
         workspace: Cache, device, memory and progress; by default from the environment.
 
@@ -141,9 +144,10 @@ def embed_tasks(
     Raises:
         HearError: The model can't be loaded, or an argument can't be used.
     """
+    setup = _OnlyEmbed(layers if layers == "all" else tuple(layers))
     try:
         return evaluate(
-            model, tasks, protocol=_OnlyEmbed(), dtype=dtype, executor=executor, workspace=workspace
+            model, tasks, protocol=setup, dtype=dtype, executor=executor, workspace=workspace
         )
     except EvaluationError as failed:
         return failed.results
@@ -220,6 +224,15 @@ def _setups(
 @dataclass(frozen=True)
 class _OnlyEmbed(Setup):
     """Nothing is made of the embeddings; they stay in the cache."""
+
+    layers: Literal["all"] | tuple[int, ...]
+
+    def on(self, model: Model, kind: TaskType, dtype: Dtype) -> tuple[Setup, Wanted]:
+        """The embeddings of the layers, or what the kind of task takes."""
+        wanted = Wanted.of(kind, dtype)
+        if self.layers:
+            wanted = replace(wanted, layers=layers_of(model, self.layers))
+        return self, wanted
 
     def make(self, job: Job, store: EmbeddingStore, workspace: Workspace) -> Made:  # noqa: ARG002
         """The embeddings."""
