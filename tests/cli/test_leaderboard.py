@@ -139,7 +139,7 @@ def test_the_literature_stands_below_the_table_and_is_never_ranked(
     assert "from the literature, not ranked" in lines[0]
     first = next(line.split() for line in lines if line.startswith(" MW-MAE-B-4x16-4l (paper)"))
     assert first[2:] == ["[2]", "mwmae", "0.960", "0.731"]
-    assert "[7] Table 6: https://arxiv.org/abs/2602.03307" in below
+    assert "[8] Table 6: https://arxiv.org/abs/2602.03307" in below
     assert "…" not in below
     # On one task there is room for what follows ±.
     one = leaderboard("show", "--task", "ESC-50", "--literature").stdout
@@ -167,7 +167,7 @@ def test_the_literature_for_programs() -> None:
     )  # fmt: skip
     assert one["source"].startswith("https://github.com/labhamlet/wavjepa/blob/")
     assert {cell["column"] for cell in read["literature"]} == {"ESC-50"}
-    assert len(read["literature"]) == 40
+    assert len(read["literature"]) == 52
 
 
 def test_the_order_of_the_official_site_is_the_sum() -> None:

@@ -43,6 +43,11 @@ WAVJEPA_PRINTED = {
     "WavJEPA Base (half the batch size)": 58.3, "WavJEPA-Nat Base": 60.0,
 }  # fmt: skip
 
+USAD_PRINTED = {
+    "WavLM Base+": 71.9, "ATST Frame": 78.1, "WavLM Base+ and ATST Frame": 78.5,
+    "USAD Small": 77.2, "USAD Base": 78.7, "USAD Large": 79.7,
+}  # fmt: skip
+
 
 def rows_of(source: str) -> dict[str, LiteratureRow]:
     """The rows of one code or address, by model."""
@@ -110,6 +115,23 @@ def test_grams_averages_are_the_printed_ones() -> None:
     # There the paper prints 80.8, which the note says.
     assert sum(percents(found["MWMAE"], ELEVEN)) / 11 == pytest.approx(80.03, abs=0.005)
     assert "80.8" in found["MWMAE"].first.note
+
+
+def test_usads_averages_are_the_printed_ones() -> None:
+    found = rows_of("2506.18843")
+    assert set(found) == set(USAD_PRINTED)
+    for model, printed in USAD_PRINTED.items():
+        scores = [float(100 * score.score) for score in found[model].scores.values()]
+        assert len(scores) == 19
+        assert sum(scores) / 19 == pytest.approx(printed, abs=0.0501), model
+
+
+def test_semantic_vocoder_as_its_table_has_it() -> None:
+    found = rows_of("2602.23333")
+    tasks = ["dcase2016_task2", "esc50", "fsd50k"]
+    assert percents(found["SemanticVocoder (dasheng_base)"], tasks) == [93.69, 83.4, 51.583]
+    assert percents(found["AudioLDM2 (VAE)"], tasks) == [20.821, 36.15, 16.221]
+    assert {row.first.code for row in found.values()} == {"unknown"}
 
 
 def test_wavjepas_generalizability_is_near_the_printed_one() -> None:
