@@ -47,7 +47,7 @@ THREE_LAYERS = {
 
 
 def fitted_layer(
-    validation: float, *, task: str = ESC50, seed: int = 42, **more: Any
+    validation: float, *, task: str = ESC50, seed: int = 42, embeddings: str = "4" * 64, **more: Any
 ) -> FittedProbe:
     """Made-up predictions whose every fold ended at this validation."""
     fitted = made_up_predictions(task, **more)
@@ -57,7 +57,7 @@ def fitted_layer(
         )
         for fold in fitted.folds
     )
-    return dataclasses.replace(fitted, folds=folds, seed=seed)
+    return dataclasses.replace(fitted, folds=folds, seed=seed, embeddings_digest=embeddings)
 
 
 def write_layer(folder: Path, layer: int, fitted: FittedProbe, *, first_seed: int = 42) -> Path:
@@ -84,6 +84,8 @@ def write_layers_result(
         fitted = {
             number: fitted_layer(
                 layer.validations[i],
+                # Each layer's embeddings have a content of their own.
+                embeddings=f"{number:064x}",
                 task=task,
                 seed=seed,
                 model=model,

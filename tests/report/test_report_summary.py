@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from helpers_layers import write_layers_result
 from helpers_leaderboard import made_up_predictions, write_made_up_result
 
 from hearbench.amounts import duration
@@ -171,3 +173,14 @@ def test_shares_in_words(share: float, text: str) -> None:
 )
 def test_moments_in_words(iso: str, text: str) -> None:
     assert moment(iso) == text
+
+
+def test_all_layers_that_were_tried_count(tmp_path: Path) -> None:
+    write_layers_result(tmp_path, seeds=(42, 43))
+    found = report_of([tmp_path])
+    assert [each.seed for each in found.results] == [42, 43]
+    # Five folds of each of three layers, a second each; one pass over the audio for both seeds.
+    assert [each.seconds_of("probe") for each in found.results] == [15.0, 15.0]
+    assert [each.seconds_of("embedding") for each in found.results] == [1.0, 0.0]
+    shutil.rmtree(tmp_path / "my_model" / ESC50 / "layers")
+    assert report_of([tmp_path]).results[0].seconds_of("probe") == 5.0

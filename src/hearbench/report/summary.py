@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from hearbench.records import Record
-from hearbench.results.finding import find_result_files, seed_folders
-from hearbench.results.record import Result, StageRecord
+from hearbench.results.finding import find_result_files, layer_folder, seed_folders
+from hearbench.results.record import RESULT_FILE, Result, StageRecord
 
 __all__ = ["STAGES", "ResultReport", "RunReport", "StageTotal", "report_of", "summarise"]
 
@@ -102,22 +102,18 @@ def report_of(places: Sequence[Path]) -> RunReport:
     for place in places:
         for file in find_result_files(place):
             for folder, result in seed_folders(file.parent):
-                found.setdefault(folder.resolve(), (folder, result))
+                whole = _of_all_layers(file.parent, folder, result)
+                found.setdefault(folder.resolve(), (folder, whole))
     return summarise(found.values())
 
 
 def summarise(results: Iterable[tuple[Path, Result]]) -> RunReport:
     """Makes a report of results, each with the folder in which it lies."""
-    embedded: set[tuple[str, str, str, float]] = set()
+    embedded: set[tuple[str, str, float]] = set()
     reports = []
     for folder, result in results:
-        # A store that was made again took another time.
-        store = (
-            result.model.digest,
-            result.task.digest,
-            result.embeddings.digest,
-            result.resources.embed_s,
-        )
+        # A store that was made again took another time; the layers of one took the same.
+        store = result.model.digest, result.task.digest, result.resources.embed_s
         reports.append(_report(folder, result, store in embedded))
         embedded.add(store)
     by_stage = {stage: sum(each.seconds_of(stage) for each in reports) for stage in STAGES}
@@ -153,6 +149,27 @@ def _report(folder: Path, result: Result, shares_embeddings: bool) -> ResultRepo
         peak_memory_mb=_most((took.embed_peak_memory_mb, took.probe_peak_memory_mb)),
         notes=result.notes,
     )
+
+
+def _of_all_layers(task: Path, folder: Path, result: Result) -> Result:
+    """A result with the time of every layer that was tried for it, not of the chosen one alone.
+
+    Args:
+        task: ``MODEL/TASK``.
+        folder: That of the result: the same, or that of a further seed below it.
+    """
+    if result.layers is None or result.layers.chosen is None:
+        return result
+    own = folder.relative_to(task)
+    places = [layer_folder(task, number) / own for number in result.layers.numbers]
+    of_layers = [Result.read(place) for place in places if (place / RESULT_FILE).is_file()]
+    if not of_layers:
+        return result
+    stages = [stage for stage in result.resources.stages if stage.stage == "embedding"]
+    for each in of_layers:
+        stages += [stage for stage in each.resources.stages if stage.stage != "embedding"]
+    resources = result.resources.model_copy(update={"stages": tuple(stages)})
+    return result.model_copy(update={"resources": resources})
 
 
 def _stages_of_earlier(result: Result) -> tuple[StageRecord, ...]:

@@ -127,7 +127,7 @@ def check_seeds(results: Sequence[tuple[Path, Result]]) -> None:
             for what, own, other in (
                 ("model", result.model.digest, first.model.digest),
                 ("task", result.task.digest, first.task.digest),
-                ("embeddings", result.embeddings.digest, first.embeddings.digest),
+                ("embeddings", _embeddings(result), _embeddings(first)),
                 ("protocol", result.protocol.trains_as(first.protocol, first.primary_score), True),
                 ("precision", result.precision, first.precision),
                 ("scores", list(result.scores), list(first.scores)),
@@ -139,3 +139,11 @@ def check_seeds(results: Sequence[tuple[Path, Result]]) -> None:
                 f"{file} and {first_folder / RESULT_FILE} should differ in the seed alone, and are "
                 f"of another {' and another '.join(differences)}. Evaluate again with --seeds."
             )
+
+
+def _embeddings(result: Result) -> object:
+    """What tells the embeddings of a result from others, but for the layer that a seed chose."""
+    layers = result.layers
+    if layers is not None and layers.chosen is not None:
+        return layers.numbers
+    return result.embeddings.digest

@@ -204,7 +204,8 @@ def read_layers(folder: Path) -> LayerCurve | LayerWeights | None:
         points.append(
             LayerPoint(
                 layer=number,
-                validation=mean_std(validations)[0],
+                # As the choice is made: without a validation in one fold there is no mean.
+                validation=sum(validations) / len(validations),
                 chosen_by=tuple(seed for seed in seeds if chosen.get(seed) == number),
                 scores=of_layer,
             )
