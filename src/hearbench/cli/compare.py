@@ -25,6 +25,7 @@ __all__ = ["compare", "show_comparison"]
     "hearbench compare results/my_model results/hearbench.models.crepe",
     "hearbench compare results --baseline hearbench.models.naive --plot comparison.png",
     "hearbench compare old/my_model/birds-1.0.0-full new/my_model/birds-1.0.0-full --json",
+    "hearbench compare results/my_model results-weighted/my_model --layers",
 )
 def compare(
     result: o.Results,
@@ -62,6 +63,12 @@ def compare(
         float, typer.Option("--level", help="Level of an interval, and of all tests together.")
     ] = 0.95,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples.")] = 0,
+    layers: Annotated[
+        bool,
+        typer.Option(
+            "--layers", help="Compare the best layer by validation and the last one as two models."
+        ),
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Figure to write: a .png, .svg or .pdf."),
@@ -93,6 +100,7 @@ def compare(
             n_resamples=resamples,
             level=level,
             seed=seed,
+            layers=layers,
         )
         if plot is not None:
             save_figure(draw_comparison(found), plot)

@@ -19,6 +19,7 @@ from hearbench.comparison.significance import (
     task_comparison,
 )
 from hearbench.errors import HearError, ResultError
+from hearbench.results.record import Result
 from hearbench.stats.paired import holm, holm_divisors
 
 __all__ = ["BEST", "TESTS", "compare"]
@@ -41,6 +42,7 @@ def compare(
     n_resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
+    layers: bool = False,
 ) -> Comparison:
     """Compares models by the results in several folders.
 
@@ -55,6 +57,8 @@ def compare(
             are more where the correction for many comparisons needs them.
         level: Level of an interval alone, between 0 and 1; 1 minus it is the level of all tests
             together, by which the intervals of differences are widened.
+        layers: Whether results of the protocol ``layers`` are compared as two models each, the best
+            layer by validation and the last layer.
 
     Raises:
         ResultError: There are fewer than two models, no two share a task, a result isn't what it
@@ -62,7 +66,7 @@ def compare(
         HearError: The test, the baseline, the level or the number of resamples can't be.
     """
     _check(test, n_resamples, level)
-    models = read_models(places)
+    models = read_models(places, layers=layers)
     if len(models) < 2:
         found = f"only one model, {models[0].name}" if models else "no model"
         raise ResultError(
@@ -73,6 +77,7 @@ def compare(
     if baseline not in (None, BEST, *names):
         raise HearError(f"--baseline {baseline}: the models are {', '.join(names)}.")
     by_task, notes = _shared_tasks(models)
+    notes += _chosen_layers(models)
     scores = {task: score_of(task, having, score) for task, having in by_task.items()}
     lacking = [task for task, name in scores.items() if name is None]
     if len(lacking) == len(scores):
@@ -150,6 +155,22 @@ def _shared_tasks(
         if missing:
             notes.append(f"{model.name} has no result of {', '.join(missing)}.")
     return shared, notes
+
+
+def _chosen_layers(models: Sequence[ModelResults]) -> list[str]:
+    """A note for each model that is the best of its layers."""
+    notes = []
+    for model in models:
+        chosen = {}
+        for task, result in model.first.items():
+            if result.layers is not None and result.layers.chosen is not None:
+                seeds = [Result.read(folder).layers for folder in model.tasks[task]]
+                numbers = {each.chosen for each in seeds if each and each.chosen is not None}
+                chosen[task] = " or ".join(map(str, sorted(numbers)))
+        if chosen:
+            listed = ", ".join(f"{layers} on {task}" for task, layers in chosen.items())
+            notes.append(f"{model.name}: validation chose layer {listed}.")
+    return notes
 
 
 def _pairs(models: Sequence[ModelResults], baseline: str | None) -> list[tuple[int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hearbench.errors import ResultError
@@ -12,6 +12,7 @@ from hearbench.results.finding import (
     LAYERS_FOLDER,
     SEEDS_FOLDER,
     find_result_files,
+    layer_folder,
     seed_folders,
 )
 from hearbench.results.record import RESULT_FILE, Result
@@ -40,13 +41,20 @@ class ModelResults:
 
 @dataclass(frozen=True)
 class _Home:
-    """A model's folder, and the seed or number of labels that its results there are of."""
+    """What is compared as one model.
+
+    Attributes:
+        folder: A model's folder.
+        part: The seed, layer or number of labels that its results are of; else empty.
+        reading: How layers are used, where these are compared as models; else empty.
+    """
 
     folder: Path
     part: str
+    reading: str = ""
 
 
-def read_models(places: Sequence[Path]) -> tuple[ModelResults, ...]:
+def read_models(places: Sequence[Path], *, layers: bool = False) -> tuple[ModelResults, ...]:
     """Reads the models in several folders, in the folders' order; each model's tasks by name.
 
     Two models are as many as there are folders of models, whatever the models are called, so
@@ -55,6 +63,8 @@ def read_models(places: Sequence[Path]) -> tuple[ModelResults, ...]:
     Args:
         places: Each a task's result (its folder or ``result.json``), a model's folder, or one of
             several models, as ``hearbench evaluate --out`` makes it.
+        layers: Whether a result of the protocol ``layers`` is two models: its best layer by
+            validation, and its last layer. Weighted and attentive results are named so, then.
 
     Raises:
         ResultError: There is no result, or one that can't be read; or a model's folder has
@@ -64,9 +74,11 @@ def read_models(places: Sequence[Path]) -> tuple[ModelResults, ...]:
     for place in places:
         for file in find_result_files(place):
             folder = _resolved(file).parent
-            folders = homes.setdefault(_home(folder), [])
-            if folder not in folders:
-                folders.append(folder)
+            home = _home(folder)
+            for reading, own in (_readings(folder) if layers else {"": folder}).items():
+                folders = homes.setdefault(replace(home, reading=reading), [])
+                if own not in folders:
+                    folders.append(own)
     names = _names(list(homes))
     return tuple(_model(name, folders) for name, folders in zip(names, homes.values(), strict=True))
 
@@ -87,11 +99,24 @@ def _home(folder: Path) -> _Home:
     return _Home(folder.parent, ", ".join(reversed(parts)))
 
 
+def _readings(folder: Path) -> dict[str, Path]:
+    """The folders that a result is compared by, by how layers are used there."""
+    result = Result.read(folder)
+    if result.layers is not None and result.layers.chosen is not None:
+        last = layer_folder(folder, result.layers.numbers[-1])
+        return {"best layer": folder, "last layer": last}
+    return {"" if result.protocol.reads == "embeddings" else result.protocol.reads: folder}
+
+
 def _names(homes: Sequence[_Home]) -> list[str]:
     """The folders' names, with as much of their paths as tells them apart."""
     names = []
     for home in homes:
-        rivals = [other.folder for other in homes if other.folder != home.folder]
+        rivals = [
+            other.folder
+            for other in homes
+            if other.folder != home.folder and other.reading == home.reading
+        ]
         parts = home.folder.parts
         depth = 1
         while depth < len(parts) and any(
@@ -100,7 +125,8 @@ def _names(homes: Sequence[_Home]) -> list[str]:
             depth += 1
         name = "/".join(parts[-depth:])
         name = _shown(name)
-        names.append(f"{name} ({home.part})" if home.part else name)
+        name += f" ({home.part})" if home.part else ""
+        names.append(f"{name} [{home.reading}]" if home.reading else name)
     return names
 
 
