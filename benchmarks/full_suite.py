@@ -151,7 +151,7 @@ def measure(
     device = data.inputs.mean.device
     dtype = resolve_precision("auto", str(device))
     stack = ProbeStack(
-        points, list(range(len(points))), offset=data.inputs.offset, n_labels=kind.n_labels,
+        points, list(range(len(points))), reading=kind.reading(data.inputs), n_labels=kind.n_labels,
         multilabel=kind.multilabel, dtype=dtype,
     )  # fmt: skip
     dropout = Dropout(stack.dropout, 1, dtype, device)

@@ -28,6 +28,7 @@ from rich.table import Table
 from hearbench.probe.network import Dropout, ProbeStack, Step
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.protocol import HEAR2021, GridPoint, by_shape
+from hearbench.probe.reading import Reading
 
 
 def products(
@@ -122,7 +123,7 @@ def _times(
     stack = ProbeStack(
         points,
         list(range(len(points))),
-        offset=torch.zeros(features, device=device),
+        reading=Reading(torch.zeros(features, device=device)),
         n_labels=labels,
         multilabel=False,
         dtype=dtype,

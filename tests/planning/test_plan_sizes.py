@@ -18,6 +18,7 @@ from hearbench.planning.sizes import data_bytes, kept_bytes, n_rows, store_bytes
 from hearbench.probe.fit import fit_probe
 from hearbench.probe.network import ProbeStack
 from hearbench.probe.protocol import GridPoint, Protocol
+from hearbench.probe.reading import Reading
 from hearbench.tasks.store import load_task
 from hearbench.workspace import Workspace
 
@@ -32,7 +33,7 @@ def test_a_network_s_numbers(layers: int) -> None:
     stack = ProbeStack(
         [point],
         [0],
-        offset=torch.zeros(7),
+        reading=Reading(torch.zeros(7)),
         n_labels=5,
         multilabel=False,
         dtype=torch.float32,

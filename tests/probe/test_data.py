@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hearbench.errors import ProbeError
 from hearbench.probe.data import BatchSpec, published_order
 from hearbench.probe.grid import batch_bounds
+from hearbench.probe.reading import as_tensor
 from hearbench.probe.scenes import KeptClips, SceneData, array_data
 
 
@@ -52,7 +53,7 @@ def data_of(
 def test_embeddings_are_centred_on_the_training_mean(multilabel: bool) -> None:
     x, y, data = data_of(20, multilabel=multilabel)
     np.testing.assert_allclose(data.inputs.offset, x[:20].mean(axis=0), rtol=1e-6)
-    rebuilt = torch.cat([batch for batch, _ in data.epoch(1)]) + data.inputs.offset
+    rebuilt = torch.cat([as_tensor(batch) for batch, _ in data.epoch(1)]) + data.inputs.offset
     np.testing.assert_allclose(rebuilt, x[:20], rtol=1e-5)
     assert isinstance(data.valid, KeptClips)
     np.testing.assert_allclose(data.valid.x + data.inputs.offset, x[20:], rtol=1e-5)
@@ -65,7 +66,7 @@ def test_embeddings_are_centred_on_the_training_mean(multilabel: bool) -> None:
 
 def test_only_the_batches_are_rounded() -> None:
     _, _, data = data_of(20, dtype=torch.bfloat16)
-    assert next(iter(data.epoch(1)))[0].dtype == torch.bfloat16
+    assert as_tensor(next(iter(data.epoch(1)))[0]).dtype == torch.bfloat16
     assert isinstance(data.valid, KeptClips)
     assert data.valid.x.dtype == data.inputs.offset.dtype == torch.float32
 

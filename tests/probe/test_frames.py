@@ -26,6 +26,7 @@ from hearbench.probe.network import ProbeStack, Step
 from hearbench.probe.objective import Objective
 from hearbench.probe.predictions import EventFoldPrediction
 from hearbench.probe.protocol import GridPoint, Protocol
+from hearbench.probe.reading import Reading
 from hearbench.results import reference_form, write_result
 from hearbench.tasks.clips import Event
 from hearbench.workspace import Workspace
@@ -122,7 +123,7 @@ def test_validation_is_scipys_median_and_the_event_score(
     stack = ProbeStack(
         [GridPoint(hidden_layers=0)] * 2,
         [1, 2],
-        offset=data.inputs.offset,
+        reading=Reading(data.inputs.offset),
         n_labels=2,
         multilabel=True,
         dtype=torch.float32,

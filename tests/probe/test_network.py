@@ -12,6 +12,7 @@ from torch import nn
 from hearbench.probe import network, sliced_adam
 from hearbench.probe.network import Dropped, ProbeStack, Step
 from hearbench.probe.protocol import GridPoint
+from hearbench.probe.reading import Reading
 
 N_FEATURES, N_LABELS, BATCH = 7, 4, 32
 
@@ -36,7 +37,7 @@ def stack_of(layers: int, offset: torch.Tensor, multilabel: bool = False) -> Pro
     return ProbeStack(
         points(layers),
         [11, 22, 33],
-        offset=offset,
+        reading=Reading(offset),
         n_labels=N_LABELS,
         multilabel=multilabel,
         dtype=torch.float32,
@@ -120,7 +121,7 @@ def test_dropout_drops_and_scales_as_pytorch_does() -> None:
     stack = ProbeStack(
         [point],
         [1],
-        offset=torch.zeros(N_FEATURES),
+        reading=Reading(torch.zeros(N_FEATURES)),
         n_labels=N_LABELS,
         multilabel=False,
         dtype=torch.float32,
@@ -143,7 +144,7 @@ def test_a_network_learns_the_same_whoever_runs_beside_it(layers: int) -> None:
     offset = torch.zeros(N_FEATURES)
     together = stack_of(layers, offset)
     alone = ProbeStack(
-        points(layers)[1:2], [22], offset=offset, n_labels=N_LABELS, multilabel=False,
+        points(layers)[1:2], [22], reading=Reading(offset), n_labels=N_LABELS, multilabel=False,
         dtype=torch.float32,
     )  # fmt: skip
     for step, (batch_x, batch_y) in enumerate(zip(x, y, strict=True)):
@@ -179,7 +180,7 @@ def test_one_by_one_is_the_same_as_all_at_once(
         stack = ProbeStack(
             points(2, dropout=0.25),
             [1, 2, 3],
-            offset=torch.full((N_FEATURES,), 0.5),
+            reading=Reading(torch.full((N_FEATURES,), 0.5)),
             n_labels=N_LABELS,
             multilabel=False,
             dtype=dtype,
@@ -227,7 +228,12 @@ def test_initial_weights_have_xaviers_spread() -> None:
         GridPoint(hidden_layers=2, hidden_dim=512, initialization=i) for i in ("uniform", "normal")
     ]
     stack = ProbeStack(
-        wide, [1, 2], offset=torch.zeros(300), n_labels=40, multilabel=False, dtype=torch.float32
+        wide,
+        [1, 2],
+        reading=Reading(torch.zeros(300)),
+        n_labels=40,
+        multilabel=False,
+        dtype=torch.float32,
     )
     for i in range(2):
         weights = stack.snapshot(i)
@@ -250,7 +256,7 @@ def test_bfloat16_products_stay_close_to_float32() -> None:
         ProbeStack(
             points(2),
             [1, 2, 3],
-            offset=torch.zeros(N_FEATURES),
+            reading=Reading(torch.zeros(N_FEATURES)),
             n_labels=N_LABELS,
             multilabel=False,
             dtype=dtype,
@@ -274,7 +280,7 @@ def test_points_of_two_shapes_are_refused() -> None:
         ProbeStack(
             [GridPoint(hidden_layers=1), GridPoint(hidden_layers=2)],
             [1, 2],
-            offset=torch.zeros(3),
+            reading=Reading(torch.zeros(3)),
             n_labels=2,
             multilabel=False,
             dtype=torch.float32,

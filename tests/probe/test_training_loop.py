@@ -20,6 +20,7 @@ from hearbench.probe.data import BatchSpec, to_probabilities
 from hearbench.probe.network import ProbeStack
 from hearbench.probe.objective import Objective, Validation
 from hearbench.probe.protocol import GridPoint, by_shape
+from hearbench.probe.reading import Reading
 from hearbench.probe.scenes import SceneData, array_data
 from hearbench.probe.training_loop import Trained, Training
 
@@ -105,7 +106,7 @@ def test_an_undefined_score_ends_the_point_and_keeps_what_was_best_before() -> N
     stack = ProbeStack(
         grid()[:1],
         [0],
-        offset=data.inputs.offset,
+        reading=Reading(data.inputs.offset),
         n_labels=5,
         multilabel=False,
         dtype=torch.float32,
@@ -246,7 +247,7 @@ def test_the_best_validations_weights_are_kept() -> None:
     stack = ProbeStack(
         [grid()[trained.best]],
         [0],
-        offset=data.inputs.offset,
+        reading=Reading(data.inputs.offset),
         n_labels=5,
         multilabel=False,
         dtype=torch.float32,

@@ -26,6 +26,7 @@ from hearbench.probe.protocol import (
     Racing,
     get_protocol,
 )
+from hearbench.probe.reading import as_tensor
 from hearbench.probe.scenes import KeptClips, SceneData, array_data
 from hearbench.probe.subset import TrainSubset
 from hearbench.probe.training_loop import Training
@@ -125,7 +126,7 @@ def test_seeds_are_different_and_some(
 
 def test_shuffled_epochs_hold_the_same_clips_in_other_orders() -> None:
     plain, shuffled = data_of(), data_of(shuffle=17)
-    assert torch.equal(*(torch.cat([x for x, _ in plain.epoch(n)]) for n in (1, 2)))
+    assert torch.equal(*(torch.cat([as_tensor(x) for x, _ in plain.epoch(n)]) for n in (1, 2)))
     kept = plain.train
     assert isinstance(kept, KeptClips)
     rows = {tuple(x): int(y) for x, y in zip(kept.x.tolist(), kept.y.tolist(), strict=True)}
@@ -133,11 +134,14 @@ def test_shuffled_epochs_hold_the_same_clips_in_other_orders() -> None:
     for number in (1, 2):
         batches = list(shuffled.epoch(number))
         assert [len(x) for x, _ in batches] == [25, 25, 25, 25, 3]
-        x, y = (torch.cat([batch[i] for batch in batches]) for i in (0, 1))
+        x = torch.cat([as_tensor(own) for own, _ in batches])
+        y = torch.cat([own for _, own in batches])
         assert {tuple(a): int(b) for a, b in zip(x.tolist(), y.tolist(), strict=True)} == rows
         orders.append(x)
     assert not torch.equal(*orders)
-    assert torch.equal(orders[0], torch.cat([x for x, _ in data_of(shuffle=17).epoch(1)]))
+    assert torch.equal(
+        orders[0], torch.cat([as_tensor(x) for x, _ in data_of(shuffle=17).epoch(1)])
+    )
 
 
 def test_shuffled_frames_are_the_same_in_memory_or_not(

@@ -20,6 +20,7 @@ import torch
 
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective, Validation
+from hearbench.probe.reading import Inputs
 from hearbench.probe.standardize import Standardizer
 
 __all__ = [
@@ -63,7 +64,7 @@ class TrainingData(Protocol):
     def n_batches(self) -> int:
         """Training steps per epoch."""
 
-    def epoch(self, number: int) -> Iterable[Batch]:
+    def epoch(self, number: int) -> Iterable[tuple[Inputs, torch.Tensor]]:
         """The batches of an epoch (from 1); the same in every epoch unless they are shuffled."""
 
     @property

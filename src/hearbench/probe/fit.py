@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +11,15 @@ import numpy.typing as npt
 import torch
 
 from hearbench.digest import digest_json, short
-from hearbench.embeddings.ranges import clip_frames, scene_rows
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.probe.fold_training import Plan, learn
 from hearbench.probe.grid import GridResult
-from hearbench.probe.kinds import kind_of
+from hearbench.probe.kinds import TaskKind, kind_of
+from hearbench.probe.layers import LayersRecord
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.predictions import FittedProbe, FoldPrediction
 from hearbench.probe.protocol import DEFAULT_SEED, Protocol, get_protocol
 from hearbench.probe.standardize import LARGE, SMALL
-from hearbench.tasks.task_type import EVENT, SCENE
 from hearbench.worker.memory import peak_resident_mb
 from hearbench.workspace import Workspace
 
@@ -28,8 +27,6 @@ __all__ = ["PROBE_FORMAT", "fit_probe", "fit_probes", "plan_of", "work_folder"]
 
 PROBE_FORMAT = 5
 """Raised whenever the numbers that a training gives change, so that none are mixed."""
-
-_ROWS = 4096  # that are read at once for notes
 
 
 def work_folder(
@@ -178,6 +175,7 @@ def fit_probes(
     points: dict[int, Sequence[int]] = {seed: range(len(protocol.grid)) for seed in seeds}
     grids: dict[int, tuple[GridResult, ...]] = {}
     predictions: dict[int, list[FoldPrediction]] = {s: [] for s in seeds}
+    layer_weights: dict[int, dict[str, tuple[float, ...]]] = {s: {} for s in seeds}
     title = f"{store.task.name}: training probes ({protocol.name})"
     with workspace.progress.stage(title) as update:
         shown = dataclasses.replace(plan, update=update)
@@ -185,6 +183,8 @@ def fit_probes(
             for seed, learned in learn(shown, number, fold, points).items():
                 if number == 0:
                     grids[seed], points[seed] = learned.outcomes, [learned.best]
+                if weights := kind.layer_weights(learned.chosen):
+                    layer_weights[seed][fold.test] = weights
                 predicted = kind.predict(
                     fold,
                     learned.chosen,
@@ -200,7 +200,7 @@ def fit_probes(
                         device_utilisation=learned.device_utilisation,
                     )
                 )
-    notes = _embedding_notes(store, protocol)
+    notes = _embedding_notes(kind)
     return tuple(
         FittedProbe(
             task=store.task,
@@ -215,6 +215,11 @@ def fit_probes(
             chosen=points[seed][0],
             folds=tuple(predictions[seed]),
             notes=notes,
+            layers=(
+                LayersRecord(numbers=kind.layers, weights=layer_weights[seed])
+                if kind.layers
+                else None
+            ),
         )
         for seed in seeds
     )
@@ -226,14 +231,14 @@ def _peak_device_mb(device: str) -> float | None:
     return float(torch.cuda.max_memory_allocated(device)) / (1 << 20)
 
 
-def _embedding_notes(store: EmbeddingStore, protocol: Protocol) -> tuple[str, ...]:
+def _embedding_notes(kind: TaskKind) -> tuple[str, ...]:
     """Notes on test splits whose embeddings are all alike, or too large or small for a network."""
-    what = store.manifest.embedded.rows
+    what = kind.store.manifest.embedded.rows
     constant, largest = [], 0.0
-    for split in dict.fromkeys(fold.test for fold in store.task.folds()):
+    for split in dict.fromkeys(fold.test for fold in kind.task.folds()):
         first: npt.NDArray[np.float32] | None = None
         alike, count = True, 0
-        for block in _BLOCKS[store.manifest.task_type](store, split):
+        for block in kind.blocks(split):
             first = block[:1] if first is None else first
             alike = alike and bool((block == first).all())
             count += len(block)
@@ -246,7 +251,7 @@ def _embedding_notes(store: EmbeddingStore, protocol: Protocol) -> tuple[str, ..
             f"All {what} of {', '.join(constant)} have the same embedding, so nothing is told "
             "apart: the scores are those of a guess."
         )
-    trained = protocol.networks and not protocol.standardise
+    trained = kind.protocol.networks and not kind.protocol.standardise
     if trained and largest and not SMALL < largest < LARGE:
         notes.append(
             f"The largest number in the embeddings is {largest:.1e}. Networks are trained in "
@@ -254,18 +259,3 @@ def _embedding_notes(store: EmbeddingStore, protocol: Protocol) -> tuple[str, ..
             "nothing of the model. Scale its embeddings, or use hear2021-standardised or knn."
         )
     return tuple(notes)
-
-
-def _of_clips(store: EmbeddingStore, split: str) -> Iterator[npt.NDArray[np.float32]]:
-    rows = scene_rows(store, split)
-    for start in range(0, len(rows), _ROWS):
-        yield rows.read(np.arange(start, min(start + _ROWS, len(rows))))
-
-
-def _of_frames(store: EmbeddingStore, split: str) -> Iterator[npt.NDArray[np.float32]]:
-    for clip in clip_frames(store, split):
-        for start in range(0, len(clip), _ROWS):
-            yield clip.read(start, min(start + _ROWS, len(clip)))
-
-
-_BLOCKS = {SCENE: _of_clips, EVENT: _of_frames}

@@ -191,9 +191,9 @@ def _portions(
     """As many seeds at a time as fit in memory."""
     some: dict[int, list[GridPoint]] = {}
     first = next(iter(points.values()))[0]
-    n_features = len(data.training(_dtype(plan, first)).inputs.mean)
+    reading = plan.kind.reading(data.training(_dtype(plan, first)).inputs)
     layers, width, _ = first.shape
-    sizes = [n_features, *[width] * layers, plan.kind.n_labels]
+    sizes = [reading.size, *[width] * layers, plan.kind.n_labels]
     weights = sum(a * b for a, b in itertools.pairwise(sizes))
     most = max(1, _STACK_BYTES // (4 * weights * _COPIES))
     for seed, own in points.items():
@@ -232,9 +232,10 @@ def _train(
     dtype = _dtype(plan, first)
     with GpuMeter(plan.device) as meter:
         training = data.training(dtype)
-        trained = Training(points, training, plan.kind.objective, fold=number, dtype=dtype).run(
-            racing=plan.protocol.racing, to_beat=to_beat, checkpoint=unfinished, update=update
-        )
+        reading = plan.kind.reading(training.inputs)
+        trained = Training(
+            points, training, plan.kind.objective, fold=number, dtype=dtype, reading=reading
+        ).run(racing=plan.protocol.racing, to_beat=to_beat, checkpoint=unfinished, update=update)
         busy = meter.take()
     seconds = (time.perf_counter() - started) / len(points)
     units = {
@@ -341,7 +342,7 @@ def _network(
     stack = ProbeStack(
         [point],
         [0],
-        offset=unit.inputs.offset,
+        reading=plan.kind.reading(unit.inputs),
         n_labels=plan.kind.n_labels,
         multilabel=plan.kind.multilabel,
         dtype=torch.float32,

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 
 from hearbench.embeddings.align import frame_labels
-from hearbench.embeddings.ranges import ClipFrames
+from hearbench.embeddings.ranges import ClipFrames, LayerFrames
 from hearbench.errors import ProbeError
 from hearbench.files import atomic_write, mapped_rows, write_npy_head
 from hearbench.metrics.blocks import blocks_of
@@ -58,7 +58,7 @@ _EVENT_CELLS = 1 << 24
 class LabelledClip:
     """A clip's frames and events."""
 
-    frames: ClipFrames
+    frames: ClipFrames | LayerFrames
     events: Sequence[Event]
 
 

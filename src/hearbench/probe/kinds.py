@@ -1,12 +1,13 @@
 """The two kinds of task, as far as a probe has to tell them apart.
 
-A kind knows what a fold's training data is, and what is predicted from a trained network.
+A kind knows what a fold's training data is, how networks read it, and what is predicted from a
+trained one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +16,27 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hearbench.embeddings.ranges import clip_frames, scene_rows
+from hearbench.embeddings.ranges import (
+    ClipFrames,
+    LayerFrames,
+    clip_frames,
+    layer_frames,
+    layer_rows,
+    scene_rows,
+)
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import ProbeError
 from hearbench.metrics import get_score
 from hearbench.metrics.event_lists import EventArrays
-from hearbench.probe.data import BatchSpec, TrainingData, published_order, to_probabilities
+from hearbench.probe.data import (
+    BatchSpec,
+    TrainingData,
+    label_tensor,
+    published_order,
+    to_probabilities,
+)
 from hearbench.probe.events import Postprocessing, postprocessing_grid
+from hearbench.probe.framed_clips import FramedClips, framed_data
 from hearbench.probe.frames import (
     LabelledClip,
     events_in_parts,
@@ -31,13 +46,14 @@ from hearbench.probe.frames import (
 )
 from hearbench.probe.grid import GridResult
 from hearbench.probe.layers import check_reading
-from hearbench.probe.network import Predictor
+from hearbench.probe.network import Predictor, ProbeStack
 from hearbench.probe.objective import Objective
 from hearbench.probe.precision import exact_float32
 from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction, SceneFoldPrediction
 from hearbench.probe.protocol import Protocol
 from hearbench.probe.randomness import stream_seed
-from hearbench.probe.scenes import OrderedClips, predict_clips, scene_data, whole
+from hearbench.probe.reading import Attention, Reading, WeightedLayers
+from hearbench.probe.scenes import ClipRows, OrderedClips, predict_clips, scene_data, whole
 from hearbench.probe.standardize import Standardizer
 from hearbench.probe.subset import training_clips
 from hearbench.tasks.clips import Event
@@ -48,6 +64,8 @@ __all__ = ["Chosen", "TaskKind", "kind_of"]
 
 # From here on test probabilities stay on disk.
 _LARGE_BYTES = 1 << 28
+
+_ROWS = 4096  # embeddings that are looked at at once
 
 
 @dataclass(frozen=True)
@@ -104,8 +122,32 @@ class TaskKind:
             nan_ends_point=self.protocol.nan_ends_point,
         )
 
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Numbers of the layers that are read side by side; empty where there is one alone."""
+        if self.protocol.reads != "weighted":
+            return ()
+        return self.protocol.layers or self.store.layers
+
+    def reading(self, inputs: Standardizer) -> Reading:
+        """How networks read the embeddings of a fold, which were prepared so."""
+        if self.layers:
+            return WeightedLayers(inputs.offset, len(self.layers))
+        return Reading(inputs.offset)
+
+    def layer_weights(self, chosen: Chosen | None) -> tuple[float, ...]:
+        """The weights of the layers that a network has learned; empty if it has none."""
+        stack = None if chosen is None else chosen.predictor
+        if not isinstance(stack, ProbeStack) or not isinstance(stack.reading, WeightedLayers):
+            return ()
+        return tuple(stack.reading.shares(stack.snapshot(0)).tolist())
+
     def training(self, fold: FoldSplit, dtype: torch.dtype) -> TrainingData:
         """One fold's training data, with products in that precision."""
+        raise NotImplementedError
+
+    def blocks(self, split: str) -> Iterator[npt.NDArray[np.float32]]:
+        """All embeddings (n, size) of a split, in blocks of bounded size."""
         raise NotImplementedError
 
     def predict(
@@ -157,17 +199,31 @@ class _SceneKind(TaskKind):
         ordered = self.train_order(fold)
         return scene_data(
             OrderedClips(
-                [
-                    (scene_rows(self.store, split), np.asarray(order, dtype=np.int64))
-                    for split, order in ordered
-                ]
+                [(self._rows(split), np.asarray(order, dtype=np.int64)) for split, order in ordered]
             ),
-            np.concatenate([self.task.targets(split)[order] for split, order in ordered]),
-            scene_rows(self.store, fold.valid),
+            self._train_targets(fold),
+            self._rows(fold.valid),
             self.task.targets(fold.valid),
             multilabel=self.multilabel,
             spec=self.batch_spec(fold, dtype),
         )
+
+    def blocks(self, split: str) -> Iterator[npt.NDArray[np.float32]]:
+        rows = self._rows(split)
+        for start in range(0, len(rows), _ROWS):
+            yield rows.read(np.arange(start, min(start + _ROWS, len(rows))))
+
+    def _rows(self, split: str) -> ClipRows:
+        if self.layers:
+            return layer_rows(self.store, split, self.layers)
+        return scene_rows(self.store, split)
+
+    def _train_targets(self, fold: FoldSplit) -> npt.NDArray[np.uint8]:
+        ordered = self.train_order(fold)
+        return np.concatenate([self.task.targets(split)[order] for split, order in ordered])
+
+    def _logits(self, chosen: Chosen, split: str) -> torch.Tensor:
+        return predict_clips(chosen.predictor, chosen.inputs, whole(self._rows(split)))
 
     @exact_float32()
     def predict(
@@ -183,8 +239,7 @@ class _SceneKind(TaskKind):
         if chosen is None:
             probabilities, loss = np.full(targets.shape, np.nan, dtype=np.float32), math.nan
         else:
-            test = whole(scene_rows(self.store, fold.test))
-            logits = predict_clips(chosen.predictor, chosen.inputs, test)
+            logits = self._logits(chosen, fold.test)
             labels = targets.astype(np.float32) if self.multilabel else targets.argmax(axis=1)
             of_each = chosen.predictor.losses(logits, torch.from_numpy(labels).to(self.device))
             loss = float(of_each[0])
@@ -200,6 +255,31 @@ class _SceneKind(TaskKind):
             outcome=outcome,
             seconds=seconds,
         )
+
+
+class _AttentiveKind(_SceneKind):
+    """Tasks with labels per clip whose frames are summed by attention."""
+
+    def reading(self, inputs: Standardizer) -> Reading:
+        return Attention(inputs.offset)
+
+    def training(self, fold: FoldSplit, dtype: torch.dtype) -> TrainingData:
+        clips = {split: clip_frames(self.store, split) for split in (*fold.train, fold.valid)}
+        train = [clips[split][i] for split, order in self.train_order(fold) for i in order]
+        return framed_data(
+            (train, self._train_targets(fold)),
+            (clips[fold.valid], self.task.targets(fold.valid)),
+            multilabel=self.multilabel,
+            spec=self.batch_spec(fold, dtype),
+        )
+
+    def blocks(self, split: str) -> Iterator[npt.NDArray[np.float32]]:
+        return _frame_blocks(clip_frames(self.store, split))
+
+    def _logits(self, chosen: Chosen, split: str) -> torch.Tensor:
+        y = label_tensor(self.task.targets(split), self.multilabel, self.device)
+        clips = FramedClips(clip_frames(self.store, split), y, chosen.inputs)
+        return clips.predict(chosen.predictor)
 
 
 class _EventKind(TaskKind):
@@ -277,13 +357,29 @@ class _EventKind(TaskKind):
         probabilities = gather_rows(pieces(), shape, place)
         return probabilities, sum(losses) / max(1, shape[0])
 
+    def blocks(self, split: str) -> Iterator[npt.NDArray[np.float32]]:
+        return _frame_blocks(self._frames(split))
+
+    def _frames(self, split: str) -> Sequence[ClipFrames | LayerFrames]:
+        if self.layers:
+            return layer_frames(self.store, split, self.layers)
+        return clip_frames(self.store, split)
+
     def _clips(self, split: str) -> list[LabelledClip]:
         files = self.task.splits[split]
         clips = []
-        for frames in clip_frames(self.store, split):
+        for frames in self._frames(split):
             events = [event for event in files[frames.clip] if isinstance(event, Event)]
             clips.append(LabelledClip(frames, events))
         return clips
+
+
+def _frame_blocks(
+    clips: Sequence[ClipFrames | LayerFrames],
+) -> Iterator[npt.NDArray[np.float32]]:
+    for clip in clips:
+        for start in range(0, len(clip), _ROWS):
+            yield clip.read(start, min(start + _ROWS, len(clip)))
 
 
 _KINDS: dict[TaskType, type[TaskKind]] = {
@@ -311,8 +407,12 @@ def kind_of(
             f"{protocol.name} trains a probe for every layer. `hearbench.evaluate` does that; or "
             "use protocol.of_one_layer() on the embeddings of each layer."
         )
-    if protocol.reads != "embeddings":
-        raise ProbeError(f"{protocol.name} can't be trained yet.")
+    if protocol.reads == "weighted" and not store.layers:
+        raise ProbeError(
+            f"{protocol.name} needs the layers of {store.manifest.model.name}, and its embeddings "
+            f"of {task.name} are of one layer. `hearbench.evaluate` embeds what a protocol needs; "
+            'or use embed(model, task, layers="all").'
+        )
     possible = task.task_type.prediction_types
     if task.metadata.prediction_type not in possible:
         raise ProbeError(
@@ -320,4 +420,5 @@ def kind_of(
             f"{task.metadata.prediction_type!r}; it must be {' or '.join(map(repr, possible))}. "
             "Change task_metadata.json."
         )
-    return _KINDS[task.task_type](store, protocol, device, max_memory_bytes)
+    kind = _AttentiveKind if protocol.reads == "attentive" else _KINDS[task.task_type]
+    return kind(store, protocol, device, max_memory_bytes)

@@ -20,6 +20,7 @@ import torch.nn.functional as F  # noqa: N812 (PyTorch's own convention)
 from hearbench.probe.data import TrainingData
 from hearbench.probe.network import mean_losses
 from hearbench.probe.protocol import NeighbourPoint
+from hearbench.probe.reading import Inputs, as_tensor
 from hearbench.probe.standardize import LARGE, SMALL
 
 __all__ = ["Neighbours"]
@@ -47,14 +48,14 @@ class Neighbours:
         votes = []
         for x, y in data.epoch(1):
             votes.append(self._multi_hot(y))
-            self._largest = max(self._largest, _largest(x))
+            self._largest = max(self._largest, _largest(as_tensor(x)))
         self._votes = torch.cat(votes).to(torch.bool)
 
     def _multi_hot(self, y: torch.Tensor) -> torch.Tensor:
         return y if self._data.multilabel else F.one_hot(y, self._data.n_labels)
 
     @torch.no_grad()
-    def predict(self, x: torch.Tensor, which: Sequence[int] | None = None) -> torch.Tensor:
+    def predict(self, x: Inputs, which: Sequence[int] | None = None) -> torch.Tensor:
         """The shares of the votes, as the logits (points, n_labels, n) that would give them.
 
         Args:
@@ -63,7 +64,7 @@ class Neighbours:
         """
         chosen = range(len(self._points)) if which is None else which
         points = [self._points[i] for i in chosen]
-        blocks = [self._predict(block, points) for block in torch.split(x, _QUERIES)]
+        blocks = [self._predict(block, points) for block in torch.split(as_tensor(x), _QUERIES)]
         return torch.cat(blocks, dim=2)
 
     def losses(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -106,7 +107,7 @@ class Neighbours:
     def _blocks(self, metric: str, *, wide: bool) -> Iterator[tuple[int, torch.Tensor]]:
         start = 0
         for x, _ in self._data.epoch(1):
-            yield start, self._prepared(x, metric, wide=wide)
+            yield start, self._prepared(as_tensor(x), metric, wide=wide)
             start += len(x)
 
     def _prepared(self, x: torch.Tensor, metric: str, *, wide: bool) -> torch.Tensor:

@@ -33,6 +33,7 @@ import torch.nn.functional as F  # noqa: N812 (PyTorch's own convention)
 from hearbench.probe.parallel_steps import take_steps
 from hearbench.probe.protocol import GridPoint
 from hearbench.probe.randomness import stream_seed
+from hearbench.probe.reading import Inputs, Reading
 from hearbench.probe.sliced_adam import Learnt, adam_step, update
 
 __all__ = [
@@ -80,12 +81,12 @@ class Step:
     """What a training step is given.
 
     Attributes:
-        x: (batch, n_features) centred embeddings in the products' precision.
+        x: (batch, n_features) centred embeddings in the products' precision, or clips as frames.
         y: (batch,) label indices, or (batch, n_labels) float32 if multilabel.
         dropped: What networks drop; empty without dropout.
     """
 
-    x: torch.Tensor
+    x: Inputs
     y: torch.Tensor
     dropped: Sequence[Dropped] = ()
 
@@ -219,8 +220,9 @@ def mean_losses(logits: torch.Tensor, y: torch.Tensor, *, multilabel: bool) -> t
 
 
 def tensor_kind(name: str) -> str:
-    """What becomes of a tensor of `draw_weights`: ``trained``, ``running`` or ``fixed``."""
-    if name.startswith(("weight_", "gamma_", "beta_")) or name == "bias_out":
+    """What becomes of a network's tensor: ``trained``, ``running`` or ``fixed``."""
+    trained = ("bias_out", "mix", "query")
+    if name.startswith(("weight_", "gamma_", "beta_")) or name in trained:
         return "trained"
     return "fixed" if name.startswith("bias_") else "running"
 
@@ -228,20 +230,27 @@ def tensor_kind(name: str) -> str:
 class Predictor(Protocol):
     """Some learned things side by side that predict labels: networks, or neighbours."""
 
-    def predict(self, x: torch.Tensor, which: Sequence[int] | None = None) -> torch.Tensor:
-        """Logits (networks, n_labels, n_clips) of inputs (n_clips, n_features)."""
+    def predict(self, x: Inputs, which: Sequence[int] | None = None) -> torch.Tensor:
+        """Logits (networks, n_labels, n_clips) of embeddings as training gets them."""
 
     def losses(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The mean loss of each (networks,) on logits that `predict` gave."""
 
 
+def _product(weight: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+    """What a layer (networks, units, size) gives (networks, units, batch)."""
+    if read.ndim == 2:
+        return (weight.flatten(0, 1) @ read.T).view(len(weight), -1, len(read))
+    return torch.bmm(weight, read.permute(1, 2, 0))
+
+
 class ProbeStack:
-    """Networks of equal shape over one embedding, with their optimiser.
+    """Networks of equal shape over the same embeddings, with their optimiser.
 
     Args:
         points: Grid points of equal ``hidden_layers``, ``hidden_dim`` and ``dropout``.
         seeds: One seed per point, for its initial weights.
-        offset: (n_features,) float32, what has been subtracted from the embeddings.
+        reading: How they read embeddings.
         n_labels: Outputs of a network.
         multilabel: Binary cross-entropy per label instead of cross-entropy over labels.
         dtype: Precision of the products; weights, statistics and moments are float32. A linear
@@ -254,7 +263,7 @@ class ProbeStack:
         points: Sequence[GridPoint],
         seeds: Sequence[int],
         *,
-        offset: torch.Tensor,
+        reading: Reading,
         n_labels: int,
         multilabel: bool,
         dtype: torch.dtype,
@@ -264,17 +273,17 @@ class ProbeStack:
             raise ValueError(f"one shape and one seed per point, not {sorted(shapes)}")
         self.points = list(points)
         self.layers, self.width, self.dropout = shapes.pop()
-        self.offset = offset
+        self.reading = reading
         self.n_labels = n_labels
         self.multilabel = multilabel
         self.dtype = dtype
         drawn = [
-            draw_weights(point, seed, len(offset), n_labels)
+            {**draw_weights(point, seed, reading.size, n_labels), **reading.draw()}
             for point, seed in zip(points, seeds, strict=True)
         ]
-        device = offset.device
         stacked = {
-            name: torch.stack([weights[name] for weights in drawn]).to(device) for name in drawn[0]
+            name: torch.stack([weights[name] for weights in drawn]).to(self.device)
+            for name in drawn[0]
         }
         self._trained = {
             name: tensor for name, tensor in stacked.items() if tensor_kind(name) == "trained"
@@ -294,6 +303,11 @@ class ProbeStack:
         return len(self.points)
 
     @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.reading.offset.device
+
+    @property
     def _one_by_one(self) -> bool:
         """Whether each network takes its whole step by itself.
 
@@ -301,8 +315,8 @@ class ProbeStack:
         several are trained at a time. Otherwise few large operations are.
         """
         weights = sum(tensor[0].numel() for tensor in self._trained.values())
-        on_cpu = self.offset.device.type == "cpu"
-        return on_cpu and len(self) > 1 and self.layers > 0 and weights >= _LARGE_NETWORK
+        possible = self.device.type == "cpu" and self.reading.ONE_BY_ONE
+        return possible and len(self) > 1 and self.layers > 0 and weights >= _LARGE_NETWORK
 
     def _build(self) -> None:
         # The products' own copy of the weights, where networks take their steps one by one.
@@ -310,7 +324,7 @@ class ProbeStack:
         # Each network has a learning rate, and so a step, of its own: on its parts of the stacked
         # weights and moments, and with a count of steps where these are.
         stacked = (self._trained, self._first_moment, self._second_moment)
-        self._taken = self._step.clone().to(self.offset.device)
+        self._taken = self._step.clone().to(self.device)
         self._parts = [
             tuple([tensor[i] for tensor in tensors.values()] for tensors in stacked)
             for i in range(len(self))
@@ -359,11 +373,14 @@ class ProbeStack:
         gradients = torch.autograd.grad(loss, list(leaves.values()))
         for layer in range(1, self.layers):
             self._running[f"mean_{layer}"][i].add_(self._fixed[f"bias_{layer}"][i], alpha=MOMENTUM)
+        # As it was in this step: what it is read with is about to change, too.
+        with torch.no_grad():
+            offset = self.reading.offset_of(leaves).view(-1)
 
         def track_offset(start: int, stop: int) -> None:
             rows = slice(start, stop)
             constant = self._fixed["bias_0"][i, rows]
-            constant = constant + self._trained["weight_0"][i, rows] @ self.offset
+            constant = constant + self._trained["weight_0"][i, rows] @ offset
             self._running["mean_0"][i, rows].add_(constant, alpha=MOMENTUM)
 
         update(
@@ -387,16 +404,17 @@ class ProbeStack:
         self,
         weights: Weights,
         running: Weights,
-        x: torch.Tensor,
+        x: Inputs,
         dropped: Sequence[Dropped],
     ) -> torch.Tensor:
         n, batch = len(weights["weight_out"]), len(x)
+        read = self.reading.read(weights, x).to(self.dtype)
         activation: torch.Tensor | None = None
         # Scaling what is kept can be done before the ReLU, thus in the normalisation.
         scale = 1.0 / (1.0 - self.dropout) if dropped else 1.0
         for layer in range(self.layers):
             weight = weights[f"weight_{layer}"].to(self.dtype)
-            z = weight.flatten(0, 1) @ x.T if activation is None else torch.bmm(weight, activation)
+            z = _product(weight, read) if activation is None else torch.bmm(weight, activation)
             normalised = F.batch_norm(
                 z.view(1, n * self.width, batch),
                 running[f"mean_{layer}"].view(-1),
@@ -410,72 +428,72 @@ class ProbeStack:
             activation = normalised.view(n, self.width, batch)
             masks = [(start, stop, of_each[layer]) for start, stop, of_each in dropped]
             activation = DropReLU.apply(activation, masks)  # type: ignore[no-untyped-call]
-        return self._output(weights, x, activation)
+        return self._output(weights, read, activation)
 
     def _track_constants(self) -> None:
         # What batch normalisation would have seen on top of what it was given.
         for layer in range(self.layers):
             constant = self._fixed[f"bias_{layer}"]
             if layer == 0:
-                constant = constant + self._trained["weight_0"] @ self.offset
+                constant = constant + self._missing("weight_0", self._trained)
             self._running[f"mean_{layer}"].add_(constant, alpha=MOMENTUM)
 
+    def _missing(self, name: str, weights: Weights) -> torch.Tensor:
+        """What a layer (networks, units) would give on top, if embeddings weren't centred."""
+        weight, offset = weights[name], self.reading.offset_of(weights)
+        return weight @ offset if offset.ndim == 1 else (weight @ offset[:, :, None])[:, :, 0]
+
     def _output(
-        self, weights: Weights, x: torch.Tensor, activation: torch.Tensor | None
+        self, weights: Weights, read: torch.Tensor, activation: torch.Tensor | None
     ) -> torch.Tensor:
         weight, bias = weights["weight_out"], weights["bias_out"]
         if activation is None:
-            z = (weight.flatten(0, 1) @ x.T).view(len(weight), self.n_labels, len(x))
-            return z + (weight @ self.offset + bias)[:, :, None]
+            missing = self._missing("weight_out", weights)
+            return _product(weight, read) + (missing + bias)[:, :, None]
         logits = torch.bmm(weight.to(activation.dtype), activation)
         return logits.float() + bias[:, :, None]
 
     @torch.no_grad()
-    def predict(self, x: torch.Tensor, which: Sequence[int] | None = None) -> torch.Tensor:
+    def predict(self, x: Inputs, which: Sequence[int] | None = None) -> torch.Tensor:
         """Logits in evaluation mode, computed in float32, in blocks of bounded size.
 
         Args:
-            x: (n_clips, n_features) float32, centred.
+            x: (n_clips, n_features) float32, centred, or clips as frames.
             which: Positions of the networks that are wanted; all by default.
 
         Returns:
             (networks, n_labels, n_clips).
         """
         every = which is None or list(which) == list(range(len(self)))
-        index = None if every else torch.tensor(which, device=x.device)
-        blocks = [self._predict(block, index) for block in torch.split(x, _BLOCK)]
+        weights = self._tensors()
+        if not every:
+            index = torch.tensor(which, device=self.device)
+            weights = {name: each.index_select(0, index) for name, each in weights.items()}
+        blocks = [self._predict(block, weights) for block in x.split(_BLOCK)]
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=2)
 
-    def _predict(self, x: torch.Tensor, index: torch.Tensor | None) -> torch.Tensor:
-        tensors = self._tensors()
-
-        def pick(name: str) -> torch.Tensor:
-            return tensors[name] if index is None else tensors[name].index_select(0, index)
-
+    def _predict(self, x: Inputs, weights: Weights) -> torch.Tensor:
+        read = self.reading.read(weights, x)
         activation: torch.Tensor | None = None
         for layer in range(self.layers):
-            weight = pick(f"weight_{layer}")
-            shift = pick(f"mean_{layer}") - pick(f"bias_{layer}")
+            weight = weights[f"weight_{layer}"]
+            shift = weights[f"mean_{layer}"] - weights[f"bias_{layer}"]
             if activation is None:
-                z = weight.flatten(0, 1) @ x.T
-                shift = shift - weight @ self.offset
+                z = _product(weight, read)
+                shift = shift - self._missing("weight_0", weights)
             else:
                 z = torch.bmm(weight, activation)
             normalised = F.batch_norm(
                 z.view(1, -1, len(x)),
                 shift.view(-1),
-                pick(f"variance_{layer}").view(-1),
-                pick(f"gamma_{layer}").view(-1),
-                pick(f"beta_{layer}").view(-1),
+                weights[f"variance_{layer}"].view(-1),
+                weights[f"gamma_{layer}"].view(-1),
+                weights[f"beta_{layer}"].view(-1),
                 training=False,
                 eps=EPSILON,
             )
             activation = normalised.view(-1, self.width, len(x)).relu_()
-        weight, bias = pick("weight_out"), pick("bias_out")
-        if activation is None:
-            z = (weight.flatten(0, 1) @ x.T).view(-1, self.n_labels, len(x))
-            return z + (weight @ self.offset + bias)[:, :, None]
-        return torch.bmm(weight, activation) + bias[:, :, None]
+        return self._output(weights, read, activation)
 
     @torch.no_grad()
     def losses(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -494,7 +512,7 @@ class ProbeStack:
 
     def keep_only(self, which: Sequence[int]) -> None:
         """Drops all other networks; these go on as if nothing had happened."""
-        index = torch.tensor(which, device=self.offset.device, dtype=torch.long)
+        index = torch.tensor(which, device=self.device, dtype=torch.long)
         for tensors in (
             self._trained,
             self._fixed,

@@ -23,21 +23,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import (
-    Field,
-    PrivateAttr,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, model_validator
 
 from hearbench.embeddings.kinds import EMBEDDED, What
 from hearbench.errors import ProbeError
 from hearbench.probe.grid import Cut, GridPoint, NeighbourPoint, by_shape, draw_grid
 from hearbench.probe.subset import TrainSubset
-from hearbench.records import Record
+from hearbench.records import GrownRecord, Record
 from hearbench.registry import Registry, did_you_mean
 from hearbench.tasks.evaluation_params import PARAM_GRID, BatchSize, evaluation_params
 from hearbench.tasks.task_type import TaskType
@@ -97,7 +91,7 @@ class Racing(Record):
     slack: float = Field(default=4.0, ge=0, allow_inf_nan=False)
 
 
-class Protocol(Record):
+class Protocol(GrownRecord):
     """How embeddings become a score.
 
     Two protocols are equal if they train alike: what they would change for tasks of certain names
@@ -124,6 +118,8 @@ class Protocol(Record):
         layers: Numbers of the model's layers that are used, ascending; empty and left out for all.
     """
 
+    LATER: ClassVar[tuple[str, ...]] = ("reads", "layers")
+
     name: str
     grid: tuple[GridPoint, ...] | tuple[NeighbourPoint, ...] = Field(min_length=1)
     batch_size: BatchSize = 1024
@@ -148,16 +144,6 @@ class Protocol(Record):
         if self.layers and not self.reads_layers:
             raise ValueError(f"layers are named, but {self.reads} are read")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves out what earlier versions don't know, so that what they named stays found."""
-        written: dict[str, Any] = write(self)
-        if self.reads == "embeddings":
-            written.pop("reads", None)
-        if not self.layers:
-            written.pop("layers", None)
-        return written
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Protocol) and self.recorded() == other.recorded()

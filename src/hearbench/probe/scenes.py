@@ -26,11 +26,13 @@ from hearbench.probe.data import (
 from hearbench.probe.grid import batch_bounds
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective, Validation
+from hearbench.probe.reading import Inputs
 from hearbench.probe.standardize import Moments, Standardizer
 from hearbench.probe.transfer import read_ahead, room_bytes, stream_to
 
 __all__ = [
     "ArrayRows",
+    "BatchedClips",
     "ClipRows",
     "KeptClips",
     "OrderedClips",
@@ -131,6 +133,22 @@ def whole(rows: ClipRows) -> OrderedClips:
     return OrderedClips([(rows, np.arange(len(rows)))])
 
 
+class BatchedClips(Protocol):
+    """Clips that are learned from or validated on."""
+
+    @property
+    def y(self) -> torch.Tensor:
+        """Labels as a loss wants them."""
+
+    def batches(
+        self, bounds: Sequence[tuple[int, int]], order: npt.NDArray[np.int64] | None
+    ) -> Iterator[tuple[Inputs, torch.Tensor]]:
+        """The clips in batches; see `KeptClips.batches`."""
+
+    def predict(self, predictor: Predictor, which: Sequence[int]) -> torch.Tensor:
+        """Logits (networks, n_labels, n_clips)."""
+
+
 @dataclass(frozen=True)
 class KeptClips:
     """Clips that are kept on the device.
@@ -220,9 +238,9 @@ class SceneData:
         shuffle: Names the random order of each epoch; None keeps the order.
     """
 
-    train: KeptClips | ReadClips
+    train: BatchedClips
     bounds: Sequence[tuple[int, int]]
-    valid: KeptClips | ReadClips
+    valid: BatchedClips
     valid_targets: npt.NDArray[np.uint8]
     inputs: Standardizer
     multilabel: bool
@@ -238,7 +256,7 @@ class SceneData:
         """Number of labels."""
         return int(self.valid_targets.shape[1])
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int) -> Iterator[tuple[Inputs, torch.Tensor]]:
         """The batches of an epoch (from 1)."""
         order = None
         if self.shuffle is not None:

@@ -23,6 +23,7 @@ from hearbench.probe.network import Dropout, ProbeStack, Step, Weights
 from hearbench.probe.objective import Objective
 from hearbench.probe.protocol import GridPoint, Racing
 from hearbench.probe.randomness import stream_seed
+from hearbench.probe.reading import Reading
 from hearbench.progress import Update
 
 __all__ = ["Trained", "Training"]
@@ -82,6 +83,7 @@ class Training:
         objective: The score or loss that is validated.
         fold: Number of the fold; with the seeds, it names the random numbers.
         dtype: Precision of the products.
+        reading: How networks read embeddings; by default as they are.
     """
 
     def __init__(
@@ -92,12 +94,14 @@ class Training:
         *,
         fold: int,
         dtype: torch.dtype,
+        reading: Reading | None = None,
     ) -> None:
         self._points = points
         self._data = data
         self._objective = objective
         self._fold = fold
         self._dtype = dtype
+        self._reading = reading or Reading(data.inputs.offset)
         self._begin()
 
     def _begin(self) -> None:
@@ -108,7 +112,7 @@ class Training:
                 stream_seed(seed, self._fold, "weights", point.model_dump_json())
                 for seed, point in members
             ],
-            offset=self._data.inputs.offset,
+            reading=self._reading,
             n_labels=self._data.n_labels,
             multilabel=self._data.multilabel,
             dtype=self._dtype,
@@ -304,7 +308,7 @@ class Training:
         if loaded is None:
             return
         meta, arrays = loaded
-        device = self._stack.offset.device
+        device = self._stack.device
         points = list(self._stack.points)
         self._epoch = meta["epoch"]
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}

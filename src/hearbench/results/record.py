@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import (
-    Field,
-    PrivateAttr,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, model_validator
 
 from hearbench.embeddings.manifest import ModelRecord, TaskRecord
 from hearbench.errors import ResultError
 from hearbench.probe.grid import GridResult, Postprocessing
 from hearbench.probe.layers import LayersRecord
 from hearbench.probe.protocol import Protocol
-from hearbench.records import Number, Record, StoredRecord
+from hearbench.records import GrownRecord, Number, Record, StoredRecord
 from hearbench.tasks.task_type import TaskType, task_type
 
 if TYPE_CHECKING:
@@ -172,7 +166,7 @@ class Resources(Record):
     stages: tuple[StageRecord, ...] = ()
 
 
-class Result(StoredRecord):  # noqa: PLW1641 - its scores are in dictionaries
+class Result(GrownRecord, StoredRecord):  # noqa: PLW1641 - its scores are in dictionaries
     """The scores of one model on one task, with all that made them.
 
     Attributes:
@@ -201,6 +195,7 @@ class Result(StoredRecord):  # noqa: PLW1641 - its scores are in dictionaries
 
     FILE = RESULT_FILE
     WHAT = "a result"
+    LATER: ClassVar[tuple[str, ...]] = ("layers",)
 
     format_version: Literal[1] = 1
     hearbench_version: str
@@ -230,14 +225,6 @@ class Result(StoredRecord):  # noqa: PLW1641 - its scores are in dictionaries
         if self.primary_score not in self.scores:
             raise ValueError(f"primary_score is none of the scores: {self.primary_score!r}")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_no_layers(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves the key out where there are none, as earlier versions don't know it."""
-        written: dict[str, Any] = write(self)
-        if self.layers is None:
-            written.pop("layers", None)
-        return written
 
     @property
     def task_type(self) -> TaskType:
