@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers_models import BAND_LAYERS, BANDS, write_model
 from helpers_tasks import make_event_task, make_scene_task
@@ -179,6 +180,35 @@ def test_layers_are_embedded_for_later(tmp_path: Path, task: Path, workspace: Wo
     ).stores
     assert alone.digest == store.layer(1).digest
     assert alone.manifest.device == before.device
+
+
+def test_a_weighted_sum_finds_the_layer_that_knows(
+    tmp_path: Path, task: Path, model: Path, workspace: Workspace
+) -> None:
+    protocol = get_protocol("weighted:linear").restricted(only={"lr": "0.0032"})
+    (result,) = hearbench.evaluate(
+        model, [task], protocol=protocol, out=tmp_path / "out", workspace=workspace
+    )
+    assert isinstance(result, Result)
+    assert result.layers is not None
+    (weights,) = result.layers.weights.values()
+    assert sum(weights) == pytest.approx(1)
+    assert int(np.argmax(weights)) == 2
+    assert result.primary.mean > 0.9
+
+
+def test_attention_over_frames(tmp_path: Path, task: Path, workspace: Workspace) -> None:
+    path = write_model(
+        tmp_path, BAND_LAYERS, "net", "def load_model(path=''):\n    return Net(0)\n"
+    )
+    protocol = get_protocol("attentive:linear").restricted(only={"lr": "0.0032"})
+    (result,) = hearbench.evaluate(
+        path, [task], protocol=protocol, out=tmp_path / "out", workspace=workspace
+    )
+    assert isinstance(result, Result)
+    assert result.primary.mean > 0.9
+    assert result.kind == "scene"
+    assert result.embeddings.size == 16
 
 
 def test_what_cannot_be(tmp_path: Path, task: Path, workspace: Workspace) -> None:
