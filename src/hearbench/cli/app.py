@@ -80,6 +80,7 @@ def tree(verbs: Mapping[str, LazyVerb], groups: Mapping[str, str]) -> dict[str, 
 
 _GROUPS = {
     "events": "Looks at the events that were predicted, clip by clip.",
+    "protocol": "Looks at protocols, which turn embeddings into scores.",
     "tasks": "Looks at prepared tasks.",
     "leaderboard": "The benchmark's table of models: look at it, put your own beside them.",
 }
@@ -151,6 +152,10 @@ VERBS = {
     "events transcription": LazyVerb(
         "events:transcription",
         "Scores predicted events as notes, by mir_eval's transcription scores.",
+    ),
+    "protocol diff": LazyVerb(
+        "protocol_diff:diff",
+        "Says in what two protocols differ, or those of two results.",
     ),
     "tasks stats": LazyVerb(
         "tasks:stats",

@@ -41,12 +41,14 @@ from hearbench.results.record import (
 )
 
 if TYPE_CHECKING:
+    from hearbench.results.conditions import Conditions, diff_protocols, find_conditions
     from hearbench.results.files import reference_form, write_result
     from hearbench.results.predictions import Predictions
     from hearbench.results.scoring import score
 
 __all__ = [
     "RESULT_FILE",
+    "Conditions",
     "EmbeddingsRecord",
     "FoldResult",
     "GridResult",
@@ -58,6 +60,8 @@ __all__ = [
     "Result",
     "ScoreSummary",
     "StageRecord",
+    "diff_protocols",
+    "find_conditions",
     "reference_form",
     "score",
     "write_result",
@@ -65,7 +69,10 @@ __all__ = [
 
 # Imported when first used: whoever only reads a result needs no torch.
 _HOMES = {
+    "Conditions": "conditions",
     "Predictions": "predictions",
+    "diff_protocols": "conditions",
+    "find_conditions": "conditions",
     "reference_form": "files",
     "score": "scoring",
     "write_result": "files",

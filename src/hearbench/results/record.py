@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -239,6 +240,26 @@ class Result(GrownRecord, StoredRecord):  # noqa: PLW1641 - its scores are in di
     def primary(self) -> ScoreSummary:
         """The task's first score."""
         return self.scores[self.primary_score]
+
+    @property
+    def protocol_fingerprint(self) -> str:
+        """Fingerprint of the protocol: ten hexadecimal digits over all that decides its scores.
+
+        Scores of one task can be compared where it is the same; seeds and machines don't change it.
+        """
+        from hearbench.results.conditions import Conditions
+
+        return Conditions.of(self).fingerprint
+
+    def protocol_words(self, seeds: Sequence[int] = ()) -> str:
+        """The protocol in words: ``hear2021, seeds 42 to 44, float32``.
+
+        Args:
+            seeds: Seeds of all trainings, where there are more than the result's own.
+        """
+        from hearbench.results.conditions import Conditions
+
+        return Conditions.of(self, seeds).words()
 
     @classmethod
     def read(cls, path: Path) -> Result:
