@@ -26,6 +26,7 @@ LAYERS = (
         "errors",
         "files",
         "locks",
+        "memo",
         "printable",
         "progress",
         "records",
@@ -60,7 +61,7 @@ LAYERS = (
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 # What loads and calls models, of which no baseline knows anything.
 MACHINERY = {
-    *("engine", "finding", "given", "loaded", "loading", "published", "options"),
+    *("engine", "finding", "given", "known", "loaded", "loading", "published", "options"),
     *("model", "ref", "source"),
     *("fingerprint", "identity", "reading"),
     *(

@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,11 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "CLOCK_STEP_NS",
     "SYNTAX_ERRORS",
     "TEMPORARY_PREFIX",
     "DiskError",
     "atomic_folder",
     "atomic_write",
+    "can_keep_stamp",
     "disk_error",
     "file_stamp",
     "flush_disk",
@@ -45,6 +47,12 @@ __all__ = [
 ]
 
 TEMPORARY_PREFIX = ".tmp-"
+
+# The clock of a disk ticks in steps: what is changed within the step in which it was looked at has
+# the same stamp before and after. Old kinds of disks count whole seconds.
+CLOCK_STEP_NS = 20_000_000
+_COARSE_CLOCK_STEP_NS = 2_000_000_000
+_S_NS = 1_000_000_000
 
 # Of a mapped array that is copied.
 _BLOCK_BYTES = 1 << 24
@@ -148,14 +156,26 @@ def flush_disk() -> None:
         os.sync()
 
 
-def file_stamp(path: Path) -> list[int]:
+def file_stamp(path: str | Path) -> list[int]:
     """What changes whenever a file does: size, times of modification and of change, inode.
 
     The time of modification can be set by anybody, as archives and ``rsync -t`` do; the time of
     change can't.
     """
-    stat = path.stat()
+    stat = os.stat(path)  # noqa: PTH116 - of thousands of files
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+
+
+def can_keep_stamp(stamp: Sequence[int], at_ns: int) -> bool:
+    """Whether a file could have been changed at a time, or after it, and have this stamp.
+
+    Args:
+        stamp: As `file_stamp` gives it.
+        at_ns: In nanoseconds since 1970.
+    """
+    times = stamp[1:3]
+    coarse = not any(time_ns % _S_NS for time_ns in times)
+    return max(times) + (_COARSE_CLOCK_STEP_NS if coarse else CLOCK_STEP_NS) > at_ns
 
 
 class DiskError(OSError):

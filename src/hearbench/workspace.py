@@ -13,6 +13,7 @@ from pathlib import Path
 import platformdirs
 
 from hearbench.errors import HearError
+from hearbench.memo import Memo
 from hearbench.progress import SILENT, Progress, default_progress
 
 __all__ = ["Workspace", "available_cores", "user_path"]
@@ -147,10 +148,21 @@ class Workspace:
 
         return int(psutil.virtual_memory().available) // 2
 
+    def memo(self, *question: object) -> Memo:
+        """What an earlier process found out about something, and this one needn't again.
+
+        Args:
+            *question: JSON values that say what it is about.
+        """
+        return Memo(self.path("digests"), *question)
+
     def torch_device(self) -> str:
         """The device's name with ``auto`` resolved; the only place that asks torch for it."""
         if self.device != "auto":
             return self.device
+        known = self._usable().recall()
+        if known is not None:
+            return str(known)
         import torch
 
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -161,6 +173,10 @@ class Workspace:
         Raises:
             HearError: torch knows no such device, or this machine has none.
         """
+        memo = self._usable()
+        known = memo.recall()
+        if known is not None:
+            return str(known)
         import torch
 
         device = self.torch_device()
@@ -173,4 +189,8 @@ class Workspace:
                 f"The device {device!r} can't be used. Here are {', '.join(torch_devices())}; "
                 f"torch says: {str(error).splitlines()[0]}"
             ) from error
+        memo.remember(device)
         return device
+
+    def _usable(self) -> Memo:
+        return self.memo("usable device", self.device)

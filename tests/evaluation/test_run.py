@@ -437,7 +437,8 @@ def test_precision_follows_the_device_of_the_environment(monkeypatch: pytest.Mon
         return device.index == 3
 
     monkeypatch.setattr("hearbench.probe.precision._multiplies_bfloat16", multiplies)
-    monkeypatch.setattr(Workspace, "torch_device", lambda _: "cuda:3")
+    monkeypatch.setenv("HEARBENCH_DEVICE", "cuda:3")
     assert ProbeSetup.of("knn").precision == "bfloat16"
-    assert ProbeSetup.of("knn", device="cpu").precision == "float32"
+    cpu = Workspace.from_environment(device="cpu")
+    assert ProbeSetup.of("knn", workspace=cpu).precision == "float32"
     assert asked == ["cuda:3", "cpu"]

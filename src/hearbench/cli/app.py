@@ -25,6 +25,7 @@ from typer.main import get_command
 from hearbench._version import __version__
 from hearbench.cli.running import INTERRUPTED, interrupted
 from hearbench.cli.terminal import LogLines, say, show_warning
+from hearbench.memo import trust_process
 
 __all__ = ["VERBS", "LazyVerb", "app", "run", "tree"]
 
@@ -240,6 +241,7 @@ def _root(
 def run() -> None:
     """Runs the application in a process of its own."""
     signal.signal(signal.SIGTERM, _terminated)
+    trust_process(True)
     if not sys.warnoptions:
         _quieten_warnings()
     # What is logged is shown like all other messages, unless a library has set up logging.

@@ -411,12 +411,12 @@ class TrainingOptions:
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ProbeError(f"--precision {self.precision}: use auto, float32 or bfloat16.")
         layers = layer_numbers(self.layers)
-        device = workspace.usable_device()
+        workspace.usable_device()
         from hearbench.evaluation.probes import ProbeSetup
 
         seeds = range(self.seed, self.seed + self.seeds)
         return ProbeSetup.of(
-            protocol, seeds, precision=self.precision, device=device, layers=layers
+            protocol, seeds, precision=self.precision, workspace=workspace, layers=layers
         )
 
 

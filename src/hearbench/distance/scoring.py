@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from hearbench._version import __version__
 from hearbench.distance.record import (
@@ -359,6 +358,8 @@ def share_interval(
         return None
     quantile = t_quantile((1 + level) / 2, max(1, n_clips - n_folds))
     reach = quantile * error / (mean * (1 - mean))
+    from scipy import special
+
     centre = float(special.logit(mean))
     return IntervalRecord(
         low=float(special.expit(centre - reach)), high=float(special.expit(centre + reach))

@@ -12,7 +12,7 @@ import numpy as np
 from hearbench._version import __version__
 from hearbench.digest import digest_json, short
 from hearbench.embeddings.batches import Shard, batch_clips, plan_shards
-from hearbench.embeddings.kinds import EMBEDDED, Dtype, Wanted
+from hearbench.embeddings.kinds import EMBEDDED, Dtype, HasLayers, Wanted
 from hearbench.embeddings.manifest import (
     FORMAT_VERSION,
     Manifest,
@@ -93,7 +93,7 @@ def embed(
     return finish_store(model, task, wanted, workspace or Workspace.from_environment())
 
 
-def layers_of(model: Model, layers: Literal["all"] | Sequence[int]) -> tuple[int, ...]:
+def layers_of(model: HasLayers, layers: Literal["all"] | Sequence[int]) -> tuple[int, ...]:
     """The numbers of some layers of a model, rising.
 
     Args:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from hearbench.models.options import OptionValue
 from hearbench.tasks.task_type import EVENT, SCENE, TaskType
 
 __all__ = [
@@ -12,6 +14,7 @@ __all__ = [
     "EMBEDDINGS",
     "Dtype",
     "Embedded",
+    "HasLayers",
     "HasSizes",
     "Wanted",
     "What",
@@ -67,6 +70,26 @@ class HasSizes(Protocol):
     @property
     def timestamp_embedding_size(self) -> int:
         """Dimensions of a frame's embedding."""
+
+
+class HasLayers(Protocol):
+    """A model, loaded or known without that, that may give its layers."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+
+    @property
+    def layers(self) -> int:
+        """Number of layers that the model can give at once; 0 if it can't."""
+
+    @property
+    def layer(self) -> int | None:
+        """Layer whose embeddings the model's own are, if it says so."""
+
+    @property
+    def options(self) -> Mapping[str, OptionValue]:
+        """Keyword options of its ``load_model``."""
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,9 @@ from hearbench.results.curve import (
 )
 
 if TYPE_CHECKING:
-    from hearbench.embeddings.kinds import Dtype, Wanted
+    from hearbench.embeddings.kinds import Dtype, HasLayers, Wanted
     from hearbench.embeddings.store import EmbeddingStore
     from hearbench.evaluation.job import Job
-    from hearbench.models.model import Model
     from hearbench.tasks.store import PreparedTask
     from hearbench.tasks.task_type import TaskType
     from hearbench.workspace import Workspace
@@ -97,7 +96,7 @@ class FewLabels(Setup):
         for part in self.parts():
             mean_training_clips(task, part)
 
-    def on(self, model: Model, kind: TaskType, dtype: Dtype) -> tuple[FewLabels, Wanted]:
+    def on(self, model: HasLayers, kind: TaskType, dtype: Dtype) -> tuple[FewLabels, Wanted]:
         """The set-up as it is applied to a model, and which embeddings it takes."""
         probe, wanted = self.probe.on(model, kind, dtype)
         return dataclasses.replace(self, probe=probe), wanted

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hearbench.embeddings.kinds import Wanted
+from hearbench.embeddings.kinds import HasLayers, Wanted
 
 if TYPE_CHECKING:
     from hearbench.embeddings.kinds import Dtype
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from hearbench.evaluation.results import Made
     from hearbench.evaluation.task_ref import TaskRef
     from hearbench.execution.executor import Step
-    from hearbench.models.model import Model
     from hearbench.models.ref import ModelRef
     from hearbench.tasks.store import PreparedTask
     from hearbench.tasks.task_type import TaskType
@@ -69,7 +68,7 @@ class Setup:
             HearError: The task or the set-up can't be used.
         """
 
-    def on(self, model: Model, kind: TaskType, dtype: Dtype) -> tuple[Setup, Wanted]:  # noqa: ARG002
+    def on(self, model: HasLayers, kind: TaskType, dtype: Dtype) -> tuple[Setup, Wanted]:  # noqa: ARG002
         """The set-up as it is applied to a model, and which embeddings it takes.
 
         Args:

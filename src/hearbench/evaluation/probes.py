@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hearbench.embeddings.compute import layers_of
-from hearbench.embeddings.kinds import Wanted
+from hearbench.embeddings.kinds import HasLayers, Wanted
 from hearbench.errors import ProbeError
 from hearbench.evaluation.existing import Inputs, differences_of_training, existing
 from hearbench.evaluation.job import Job, Setup
@@ -19,6 +19,7 @@ from hearbench.evaluation.steps import TrainFold
 from hearbench.files import TEMPORARY_PREFIX
 from hearbench.metrics import get_score
 from hearbench.probe.layers import LayersRecord
+from hearbench.probe.precision import precision_name
 from hearbench.probe.protocol import DEFAULT_SEED, Protocol, by_shape, get_protocol
 from hearbench.results import RESULT_FILE, Result, score, write_result
 from hearbench.results.curve import FEW_LABELS
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from hearbench.embeddings.store import EmbeddingStore
     from hearbench.evaluation.job import Embeddings
     from hearbench.execution.executor import Step
-    from hearbench.models.model import Model
     from hearbench.probe.predictions import FittedProbe
     from hearbench.tasks.spec import TaskMetadata
     from hearbench.tasks.store import PreparedTask
@@ -65,7 +65,7 @@ class ProbeSetup(Setup):
         seeds: int | Sequence[int] = 1,
         *,
         precision: str = "auto",
-        device: str | None = None,
+        workspace: Workspace | None = None,
         layers: Literal["all"] | Sequence[int] = "all",
     ) -> ProbeSetup:
         """A set-up as users describe it.
@@ -74,7 +74,7 @@ class ProbeSetup(Setup):
             protocol: A protocol or its name.
             seeds: The seeds, or how many from the default one on.
             precision: ``float32``, ``bfloat16`` or ``auto``, which is what the device is fast at.
-            device: A torch device; by default that of the environment's workspace.
+            workspace: Says the device; by default that of the environment.
             layers: Layers of the model that a protocol on layers uses, negative ones from the end.
 
         Raises:
@@ -82,8 +82,6 @@ class ProbeSetup(Setup):
             ProbeError: There is no such precision, no seed is given, or layers are named for a
                 protocol that doesn't use them.
         """
-        from hearbench.probe.precision import resolve_precision
-
         chosen = get_protocol(protocol) if isinstance(protocol, str) else protocol
         if isinstance(seeds, int):
             seeds = range(DEFAULT_SEED, DEFAULT_SEED + seeds)
@@ -91,16 +89,14 @@ class ProbeSetup(Setup):
             raise ProbeError("No seed is given; at least one is needed.")
         # Where nothing is random, all seeds give the same.
         trained = tuple(seeds) if chosen.is_random else (seeds[0],)
-        if device is None:
-            device = Workspace.from_environment().torch_device()
-        dtype = str(resolve_precision(precision, device)).removeprefix("torch.")
         numbers = () if layers == "all" else tuple(layers)
         if numbers and not chosen.reads_layers:
             raise ProbeError(
                 f"Layers are named, and {chosen.name} uses none. Choose layers or weighted, or one "
                 "of these on another grid, as layers:linear."
             )
-        return cls(chosen, trained, dtype, numbers)
+        workspace = workspace or Workspace.from_environment()
+        return cls(chosen, trained, precision_name(precision, workspace), numbers)
 
     @property
     def seed(self) -> int:
@@ -120,7 +116,7 @@ class ProbeSetup(Setup):
         check_scores(task)
         self.applied(task.metadata)
 
-    def on(self, model: Model, kind: TaskType, dtype: Dtype) -> tuple[ProbeSetup, Wanted]:
+    def on(self, model: HasLayers, kind: TaskType, dtype: Dtype) -> tuple[ProbeSetup, Wanted]:
         """The set-up with the layers by their numbers, and which embeddings it takes.
 
         Raises:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from hearbench.digest import digest_json, short
-from hearbench.embeddings.compute import check_of, layers_of, store_folder
-from hearbench.embeddings.kinds import Dtype, Wanted
+from hearbench.embeddings.compute import layers_of, store_folder
+from hearbench.embeddings.kinds import Dtype, HasLayers, Wanted
 from hearbench.errors import EmbeddingError, HearError, UnsuitableTaskError
 from hearbench.evaluation.distances import Distances
 from hearbench.evaluation.existing import Inputs, result_folder
@@ -22,6 +22,7 @@ from hearbench.evaluation.workflow import evaluation, fetching, finish, unfinish
 from hearbench.execution.executor import InProcess, drive
 from hearbench.execution.remote_cache import OneDisk
 from hearbench.models import loading
+from hearbench.models.known import KnownModel
 from hearbench.models.model import Model
 from hearbench.models.ref import ModelRef
 from hearbench.tasks.store import load_task
@@ -217,7 +218,7 @@ def _setups(
     if protocol == DISTANCE:
         return [Distances()]
     if isinstance(protocol, str | Protocol):
-        return [ProbeSetup.of(protocol, seeds, device=workspace.torch_device())]
+        return [ProbeSetup.of(protocol, seeds, workspace=workspace)]
     return list(protocol)
 
 
@@ -227,7 +228,7 @@ class _OnlyEmbed(Setup):
 
     layers: Literal["all"] | tuple[int, ...]
 
-    def on(self, model: Model, kind: TaskType, dtype: Dtype) -> tuple[Setup, Wanted]:
+    def on(self, model: HasLayers, kind: TaskType, dtype: Dtype) -> tuple[Setup, Wanted]:
         """The embeddings of the layers, or what the kind of task takes."""
         wanted = Wanted.of(kind, dtype)
         if self.layers:
@@ -286,7 +287,7 @@ class _Run:
                 if ref in seen:
                     continue
                 seen.add(ref)
-                model = load_model(ref, self.executor.context)
+                model = self._known(ref)
             except Exception as error:
                 if len(models) == 1:
                     raise
@@ -318,7 +319,11 @@ class _Run:
         self.executor.context.lend(ref, model)
         return ref
 
-    def _plan(self, ref: ModelRef, model: Model) -> list[_Planned]:
+    def _known(self, ref: ModelRef) -> KnownModel:
+        context = self.executor.context
+        return KnownModel(ref, self.workspace, lambda: load_model(ref, context))
+
+    def _plan(self, ref: ModelRef, model: KnownModel) -> list[_Planned]:
         """Looks at all tasks: what is wrong with the last is better known now than tomorrow."""
         planned: list[_Planned] = []
         unsuitable: list[Failure] = []
@@ -340,7 +345,7 @@ class _Run:
                 self.fail(failure.model, failure.task, failure.error)
         return planned
 
-    def _look(self, ref: ModelRef, model: Model, text: str) -> _Planned | None:
+    def _look(self, ref: ModelRef, model: KnownModel, text: str) -> _Planned | None:
         """Finds out what there is to do for a task; None if there is nothing left."""
         task = self._task(text)
         for setup in self.setups:
@@ -349,9 +354,9 @@ class _Run:
         setups, wanted = [setup for setup, _ in applied], applied[0][1]
         if any(other != wanted for _, other in applied):
             raise HearError("These set-ups take different embeddings; evaluate them one by one.")
-        check = check_of(model, wanted)
+        identity, fingerprint = model.identity(wanted.called, layers=bool(wanted.layers))
         digest = task.digest(model.sample_rate)
-        inputs = Inputs(check.digest, check.fingerprint, digest, self.dtype)
+        inputs = Inputs(identity, fingerprint, digest, self.dtype)
         out = self._kept_in_cache(inputs, setups) if self.out is None else self.out
         folder = result_folder(out, model.name if self.name is None else self.name, task.name)
         if (ref, folder, digest) in self._seen:
@@ -368,10 +373,10 @@ class _Run:
         context.lend(task_ref, task)
         if self._sends:
             # What is in this cache already needn't be made again.
-            place = store_folder(model, task, workspace=self.workspace, wanted=wanted)
+            place = store_folder(model.load(), task, workspace=self.workspace, wanted=wanted)
             if place.is_dir():
                 context.exchange.push(place.relative_to(self.workspace.cache_dir).as_posix(), place)
-        embeddings = Embeddings(ref, check.digest, model.sample_rate, task_ref, wanted)
+        embeddings = Embeddings(ref, identity, model.sample_rate, task_ref, wanted)
         return _Planned(ref.spec, text, job, embeddings, left)
 
     def _kept_in_cache(self, inputs: Inputs, setups: Sequence[Setup]) -> Path:

@@ -18,8 +18,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import maximum_flow
 
 from hearbench.metrics.blocks import blocks_of
 from hearbench.metrics.event_lists import EventArrays
@@ -190,6 +188,10 @@ def _by_flow(
     tails = np.concatenate([row, np.full(n, source), np.arange(n, n + m)])
     heads = np.concatenate([column + n, np.arange(n), np.full(m, sink)])
     # A matrix, not an array, for SciPy's older versions; its type stubs ask for the array.
+    # Loaded for the few clips whose events compete, and not for every result that is read.
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import maximum_flow
+
     network: Any = csr_matrix(
         (np.ones(len(tails), dtype=np.int32), (tails, heads)), shape=(n + m + 2, n + m + 2)
     )

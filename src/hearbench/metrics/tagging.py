@@ -15,7 +15,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from hearbench.metrics.scores import SceneScore
 
@@ -101,6 +100,8 @@ def d_prime(probabilities: npt.NDArray[np.floating], targets: npt.NDArray[np.int
 
     NaN where an AUC is undefined; infinite where a label is separated perfectly.
     """
+    from scipy import special
+
     per_label = math.sqrt(2.0) * special.ndtri(roc_auc_per_label(probabilities, targets))
     if np.isposinf(per_label).any() and np.isneginf(per_label).any():
         return float("nan")

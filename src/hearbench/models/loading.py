@@ -18,6 +18,7 @@ import numpy as np
 from hearbench import worker
 from hearbench.digest import digest_file, digest_json, digest_tree, short
 from hearbench.errors import ModelError
+from hearbench.memo import trust_process
 from hearbench.models.engine import Engine, Given, InProcess, Renewed
 from hearbench.models.finding import (
     NamedModel,
@@ -55,7 +56,7 @@ from hearbench.worker.values import kind_of, notes_of
 from hearbench.worker.weights import weight_count
 from hearbench.workspace import Workspace
 
-__all__ = ["load_model"]
+__all__ = ["load_model", "weight_places"]
 
 _LONGEST_NAME = 100
 _LAYERS_SUFFIX = "+layers"
@@ -273,6 +274,8 @@ def _load_here(
     # hearbench's own modules say which files they take.
     reading = None if named.is_own else Reading(named.target, [workspace.cache_dir])
     recording = reading.recording if reading else nullcontext
+    if reading:
+        trust_process(False)  # the code of others may change whatever it likes
     with recording():
         found = find_model(named, begin)
     api, scope, device = found.api, found.scope, workspace.torch_device()
@@ -384,22 +387,44 @@ def _without(options: Mapping[str, OptionValue], names: Collection[str]) -> dict
 def _weights_digest(
     named: NamedModel | None, weights: Path | None, options: Mapping[str, OptionValue]
 ) -> str | None:
+    places = weight_places(named, weights, options)
     if named is not None and named.is_checkpoint and weights is not None:
-        files = weight_files(weights, with_code=named.trusts_code)
         return digest_json(
-            [[path.relative_to(weights).as_posix(), digest_file(path)] for path in files]
+            [[path.relative_to(weights).as_posix(), digest_file(path)] for path in places]
         )
+    if not places:
+        return None
+    if named is not None and hasattr(_own_module(named), "weight_files"):
+        return digest_json([[path.name, digest_file(path)] for path in places])
+    return digest_file(places[0]) if places[0].is_file() else digest_tree(places[0])
+
+
+def weight_places(
+    named: NamedModel | None, weights: Path | None, options: Mapping[str, OptionValue]
+) -> list[Path]:
+    """The files of a loaded model's weights, or the one folder that it was given.
+
+    Args:
+        named: What the model was called; None of an object.
+        weights: File or folder that was named for it.
+        options: Keywords of its ``load_model``.
+    """
+    if named is not None and named.is_checkpoint and weights is not None:
+        return weight_files(weights, with_code=named.trusts_code)
     # hearbench's own modules say which files they take, by default and beside the one named.
-    is_own = named is not None and named.target.place.startswith(_OWN)
-    module = sys.modules.get(named.target.place) if named is not None and is_own else None
-    if weights is None and module is not None and hasattr(module, "default_weights"):
+    module: Any = None if named is None else _own_module(named)
+    if weights is None and hasattr(module, "default_weights"):
         weights = module.default_weights(**options)
     if weights is None:
-        return None
-    if module is not None and hasattr(module, "weight_files"):
+        return []
+    if hasattr(module, "weight_files"):
         own_files: list[Path] = module.weight_files(weights)
-        return digest_json([[path.name, digest_file(path)] for path in own_files])
-    return digest_file(weights) if weights.is_file() else digest_tree(weights)
+        return own_files
+    return [weights]
+
+
+def _own_module(named: NamedModel) -> Any:
+    return sys.modules.get(named.target.place) if named.target.place.startswith(_OWN) else None
 
 
 def _folder_name(base: str, options: Mapping[str, OptionValue]) -> str:

@@ -6,8 +6,6 @@ same functions of ``scipy.special``.
 
 from __future__ import annotations
 
-from scipy import special
-
 __all__ = ["t_quantile", "t_tail"]
 
 
@@ -18,6 +16,8 @@ def t_quantile(p: float, freedom: float) -> float:
         p: Between 0 and 1.
         freedom: Degrees of freedom; infinitely many are the normal distribution.
     """
+    from scipy import special
+
     return float(special.stdtrit(freedom, p))
 
 
@@ -27,4 +27,6 @@ def t_tail(value: float, freedom: float) -> float:
     Args:
         freedom: Degrees of freedom; infinitely many are the normal distribution.
     """
+    from scipy import special
+
     return float(special.stdtr(freedom, -value))

@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse, special
 
 __all__ = ["RankingClipScore"]
 
@@ -96,6 +95,8 @@ class RankingClipScore:
             else:
                 found = _area_under_roc(ranking, counts, total)
                 if self.name == "d_prime":
+                    from scipy import special
+
                     found = np.sqrt(2.0) * special.ndtri(found)
             undefined = np.isnan(found)
             found[undefined] = 0.0
@@ -157,6 +158,8 @@ def _ones_at(
     by_row = np.argsort(row, kind="stable")
     first = np.searchsorted(row[by_row], np.arange(shape[0] + 1)).astype(np.int32)
     # A matrix, not an array, for SciPy's older versions.
+    from scipy import sparse
+
     return sparse.csr_matrix(
         (ones[: len(row)], column[by_row].astype(np.int32), first), shape=shape
     )

@@ -20,7 +20,14 @@ from typing import Any
 from hearbench.audio.decode import prepared_wav
 from hearbench.digest import digest_bytes, digest_file, digest_json, short
 from hearbench.errors import AudioError
-from hearbench.files import SYNTAX_ERRORS, file_stamp, is_file, write_json
+from hearbench.files import (
+    CLOCK_STEP_NS,
+    SYNTAX_ERRORS,
+    can_keep_stamp,
+    file_stamp,
+    is_file,
+    write_json,
+)
 from hearbench.tasks.parallel import in_threads
 from hearbench.workspace import Workspace
 
@@ -38,11 +45,6 @@ __all__ = [
 _BLOCK_BYTES = 1 << 20
 _FORMAT_VERSION = 2
 _STAMP = 4  # numbers in a file's stamp
-# The clock of a disk ticks in steps: what is changed within the step in which it was looked at has
-# the same stamp before and after. Old kinds of disks count whole seconds.
-_CLOCK_STEP_NS = 20_000_000
-_COARSE_CLOCK_STEP_NS = 2_000_000_000
-_S_NS = 1_000_000_000
 _told: set[str] = set()
 
 
@@ -128,7 +130,7 @@ def md5_digests(folder: Path, names: Sequence[str], workspace: Workspace) -> lis
 
 def remember_md5(folder: Path, name: str, md5: str, workspace: Workspace) -> None:
     """Notes the MD5 of a file that was hashed elsewhere, for :func:`md5_digests`."""
-    time.sleep(_CLOCK_STEP_NS / _S_NS)  # or what was only just written wouldn't be remembered
+    time.sleep(CLOCK_STEP_NS / 1e9)  # or what was only just written wouldn't be remembered
     _remembered("md5", folder, [name], workspace, lambda path: FileFacts(md5))  # noqa: ARG005
 
 
@@ -163,7 +165,9 @@ def _remembered(
     answers = [FileFacts(*known[name][_STAMP:]) for name in names]
     # What could not be read may be readable the next time.
     fleeting = {
-        name for name, facts in fresh.items() if not facts.digest or _may_tick(stamps[name], now_ns)
+        name
+        for name, facts in fresh.items()
+        if not facts.digest or can_keep_stamp(stamps[name], now_ns)
     }
     if len(fleeting) < len(fresh):
         kept = {name: entry for name, entry in known.items() if name not in fleeting}
@@ -174,13 +178,6 @@ def _remembered(
             # A cache that others fill may well be read-only; it then takes longer every time.
             logging.getLogger(__name__).info("%s isn't remembered: %s", folder, error)
     return answers
-
-
-def _may_tick(stamp: Sequence[int], now_ns: int) -> bool:
-    """Whether a file with a stamp could be changed at that time and keep it."""
-    times = stamp[1:3]
-    coarse = not any(time_ns % _S_NS for time_ns in times)
-    return max(times) + (_COARSE_CLOCK_STEP_NS if coarse else _CLOCK_STEP_NS) > now_ns
 
 
 def _recall(memory: Path) -> dict[str, list[Any]]:
