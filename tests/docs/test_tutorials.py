@@ -23,7 +23,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TUTORIALS = [*sorted((ROOT / "docs/tutorials").glob("[!i]*.md")), ROOT / "docs/python.md"]
+TUTORIALS = [
+    *sorted((ROOT / "docs/tutorials").glob("[!i]*.md")),
+    *(ROOT / "docs" / name for name in ("layers.md", "python.md")),
+]
 
 _STEP = re.compile(
     r"<!-- (?P<what>run|file|output|makes)(?:: (?P<how>[^>]+))? -->\n"
