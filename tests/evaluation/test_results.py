@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_layers import write_layers_result
+from helpers_layers import write_layers_result, write_weighted_result
 from helpers_leaderboard import DCASE, write_made_up_result
 from helpers_models import BANDS, write_model
 from helpers_tasks import make_event_task, make_scene_task
@@ -118,6 +118,20 @@ def test_a_plot_has_a_point_per_model_and_task(results: Results) -> None:
     drawn = [x.item() for x in lines if x.size == 1]
     assert np.array_equal(np.sort(drawn), np.sort(means), equal_nan=True)
     assert [text.get_text().split("\n")[0] for text in axes.get_yticklabels()] == results.tasks
+
+
+def test_a_model_s_protocols_have_rows_of_their_own(tmp_path: Path) -> None:
+    write_layers_result(tmp_path / "a")
+    weights = {f"fold0{i}": (0.2, 0.7, 0.1) for i in range(5)}
+    write_weighted_result(tmp_path / "b", [weights])
+    write_made_up_result(tmp_path / "a", DCASE)
+    rows = load_results(tmp_path).to_table().to_json()
+    # Of 20 clips of a fold 4 are wrong in the best layer, and 2 in the sum.
+    assert [(row["score"], str(row["my_model"])[:5]) for row in rows] == [
+        ("event_onset_200ms_fms", "1.000"),
+        ("top1_acc, layers[first=3]", "0.800"),
+        ("top1_acc, weighted[first=3]", "0.900"),
+    ]
 
 
 def test_layers_are_a_table_and_a_picture(tmp_path: Path, results: Results) -> None:

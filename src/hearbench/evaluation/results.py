@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -337,11 +338,15 @@ class Results:
         )
 
     def _cells(self) -> Iterator[tuple[str, str, list[Score | None]]]:
-        """Per task and primary score, that of each model."""
+        """Per task and primary score, and protocol if a model has several, that of each model."""
         models = self.models
+        keys = [(result.task.name, result.primary_score) for _, result in self.results]
+        named = zip((_model_of(path) for path, _ in self.results), keys, strict=True)
+        several = {key for (_, key), count in Counter(named).items() if count > 1}
         rows: dict[tuple[str, str], list[Score | None]] = {}
-        for path, result in self.results:
-            key = result.task.name, result.primary_score
+        for (path, result), key in zip(self.results, keys, strict=True):
+            if key in several:
+                key = result.task.name, f"{result.primary_score}, {_protocol(result)}"
             row = rows.setdefault(key, [None] * len(models))
             scores = _scores(result, _uncertainty(path, result))
             row[models.index(_model_of(path))] = scores[result.primary_score]
