@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
+
 __all__ = [
     "ENCODER",
     "MIMI",
@@ -12,10 +14,18 @@ __all__ = [
     "SMALL",
     "WAVE",
     "WHISPER",
+    "ast",
     "clap",
     "dac",
     "encodec",
     "mimi",
+    "moonshine",
+    "parakeet",
+    "qwen2_audio",
+    "sew",
+    "speech_to_text",
+    "speecht5",
+    "wav2vec2_bert",
     "wave",
     "whisper",
 ]
@@ -128,6 +138,86 @@ def mimi(num_filters: int = 4) -> tuple[Any, Any]:
     config = transformers.MimiConfig(**MIMI, num_filters=num_filters)
     extractor = transformers.EncodecFeatureExtractor(sampling_rate=24000)
     return transformers.MimiModel(config), extractor
+
+
+def sew() -> tuple[Any, Any]:
+    """SEW, whose layers see half as many frames as come out, and its feature extractor."""
+    transformers = _transformers()
+    options = WAVE | {
+        "conv_dim": [16] * 7,
+        "conv_kernel": [10, 3, 3, 3, 3, 2, 2],
+        "conv_stride": [5, 2, 2, 2, 2, 2, 2],
+    }
+    net = transformers.SEWModel(transformers.SEWConfig(**options))
+    return net, transformers.Wav2Vec2FeatureExtractor()
+
+
+def ast() -> tuple[Any, Any]:
+    """The Audio Spectrogram Transformer and its feature extractor."""
+    transformers = _transformers()
+    net = transformers.ASTModel(transformers.ASTConfig(**SMALL))
+    # With zeros for positions, as a new one has, nothing would tell windows' frames apart.
+    torch.nn.init.normal_(net.embeddings.position_embeddings, std=0.02)
+    return net, transformers.ASTFeatureExtractor()
+
+
+def moonshine() -> tuple[Any, Any]:
+    """Moonshine and its feature extractor."""
+    transformers = _transformers()
+    config = transformers.MoonshineConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=32,
+        encoder_num_hidden_layers=2,
+        decoder_num_hidden_layers=1,
+        encoder_num_attention_heads=2,
+        decoder_num_attention_heads=2,
+    )
+    net = transformers.MoonshineModel(config)
+    return net, transformers.Wav2Vec2FeatureExtractor(do_normalize=False)
+
+
+def wav2vec2_bert() -> tuple[Any, Any]:
+    """wav2vec2-BERT and its feature extractor."""
+    transformers = _transformers()
+    net = transformers.Wav2Vec2BertModel(transformers.Wav2Vec2BertConfig(**SMALL))
+    return net, transformers.SeamlessM4TFeatureExtractor()
+
+
+def speecht5() -> tuple[Any, Any]:
+    """SpeechT5 and its feature extractor."""
+    transformers = _transformers()
+    config = transformers.SpeechT5Config(
+        **SEQ2SEQ,
+        hidden_size=16,
+        conv_dim=[16] * 7,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=2,
+        feat_extract_norm="layer",
+        vocab_size=32,
+    )
+    return transformers.SpeechT5ForSpeechToText(config), transformers.SpeechT5FeatureExtractor()
+
+
+def speech_to_text() -> tuple[Any, Any]:
+    """Speech2Text and its feature extractor."""
+    transformers = _transformers()
+    config = transformers.Speech2TextConfig(**SEQ2SEQ, d_model=16, vocab_size=64, conv_channels=32)
+    return transformers.Speech2TextModel(config), transformers.Speech2TextFeatureExtractor()
+
+
+def parakeet() -> tuple[Any, Any]:
+    """Parakeet's encoder and its feature extractor."""
+    transformers = _transformers()
+    config = transformers.ParakeetEncoderConfig(**SMALL, subsampling_conv_channels=8)
+    return transformers.ParakeetEncoder(config), transformers.ParakeetFeatureExtractor()
+
+
+def qwen2_audio() -> tuple[Any, Any]:
+    """Qwen2-Audio's encoder, which halves its frames at its end, and its feature extractor."""
+    transformers = _transformers()
+    config = transformers.Qwen2AudioEncoderConfig(**ENCODER, d_model=16, num_mel_bins=80)
+    return transformers.Qwen2AudioEncoder(config), transformers.WhisperFeatureExtractor()
 
 
 def _transformers() -> Any:

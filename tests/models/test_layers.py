@@ -189,13 +189,23 @@ def test_what_only_the_layers_read_belongs_to_them(tmp_path: Path, workspace: Wo
 
 
 @pytest.mark.parametrize("interpreter", [None, HERE], ids=["here", "there"])
+def test_a_module_whose_model_has_no_layers(
+    path: Path, workspace: Workspace, interpreter: Interpreter | None
+) -> None:
+    path.write_text(LAYERS.replace("layers = 4", "layers = None"))
+    with load_model(path, workspace=workspace, interpreter=interpreter) as model:
+        assert (model.layers, model.layer, model.layer_functions) == (0, None, ())
+        with pytest.raises(ModelError, match="layered can't give all of its layers of scenes"):
+            model.check("scene", layers=True)
+
+
+@pytest.mark.parametrize("interpreter", [None, HERE], ids=["here", "there"])
 @pytest.mark.parametrize(
     ("layers", "layer", "message"),
     [
         ("0", "0", "layers must be a positive int and is 0"),
         ("True", "0", "layers must be a positive int and is True"),
         ("'four'", "0", "layers must be a positive int and is 'four'"),
-        ("None", "0", "layers must be a positive int and is None"),
         ("4", "4", "layer must be an int from 0 to 3, .* it is 4"),
         ("4", "-1", "layer must be an int from 0 to 3, .* it is -1"),
         ("4", "1.5", "layer must be an int from 0 to 3, .* it is 1.5"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from helpers_models import noise
-from helpers_transformers import ENCODER, SEQ2SEQ, SMALL
+from helpers_transformers import SMALL, parakeet, qwen2_audio, speech_to_text
 
 from hearbench.worker import checkpoints as hf
 from hearbench.worker.checkpoints.measured import (
@@ -23,28 +23,13 @@ from hearbench.worker.errors import UnusableError
 transformers: Any = pytest.importorskip("transformers")
 
 
-def _speech_to_text() -> tuple[Any, Any]:
-    config = transformers.Speech2TextConfig(**SEQ2SEQ, d_model=16, vocab_size=64, conv_channels=32)
-    return transformers.Speech2TextModel(config), transformers.Speech2TextFeatureExtractor()
-
-
-def _parakeet() -> tuple[Any, Any]:
-    config = transformers.ParakeetEncoderConfig(**SMALL, subsampling_conv_channels=8)
-    return transformers.ParakeetEncoder(config), transformers.ParakeetFeatureExtractor()
-
-
-def _qwen2_audio() -> tuple[Any, Any]:
-    config = transformers.Qwen2AudioEncoderConfig(**ENCODER, d_model=16, num_mel_bins=80)
-    return transformers.Qwen2AudioEncoder(config), transformers.WhisperFeatureExtractor()
-
-
 # Of models that hearbench doesn't name; hop and first centre by hand, in samples at 16000 Hz:
 # Kaldi's frames of 400 samples through two padded convolutions of stride 2; centred spectra every
 # 160 samples through three; and Whisper's frames, 320 samples apart, in pairs.
 MAKERS = {
-    "speech_to_text": (_speech_to_text, 640, 199.5),
-    "parakeet_encoder": (_parakeet, 1280, 0.0),
-    "qwen2_audio_encoder": (_qwen2_audio, 640, 160.0),
+    "speech_to_text": (speech_to_text, 640, 199.5),
+    "parakeet_encoder": (parakeet, 1280, 0.0),
+    "qwen2_audio_encoder": (qwen2_audio, 640, 160.0),
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_models import noise, write_model
-from helpers_transformers import SEQ2SEQ, clap, dac, wave, whisper
+from helpers_transformers import clap, dac, speech_to_text, wave, whisper
 
 from hearbench.errors import ModelError
 from hearbench.models.loading import load_model
@@ -20,17 +20,12 @@ from hearbench.workspace import Workspace
 transformers: Any = pytest.importorskip("transformers")
 
 
-def _speech_to_text() -> tuple[Any, Any]:
-    config = transformers.Speech2TextConfig(**SEQ2SEQ, d_model=16, vocab_size=64, conv_channels=32)
-    return transformers.Speech2TextModel(config), transformers.Speech2TextFeatureExtractor()
-
-
 MAKERS = {
     "wav2vec2": wave,
     "whisper": whisper,
     "clap": clap,
     "dac": dac,
-    "speech-to-text": _speech_to_text,
+    "speech-to-text": speech_to_text,
 }
 
 

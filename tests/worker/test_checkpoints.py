@@ -10,7 +10,19 @@ import numpy as np
 import pytest
 import torch
 from helpers_models import noise
-from helpers_transformers import SEQ2SEQ, SMALL, WAVE, clap, dac, encodec, mimi, wave, whisper
+from helpers_transformers import (
+    ast,
+    clap,
+    dac,
+    encodec,
+    mimi,
+    moonshine,
+    sew,
+    speecht5,
+    wav2vec2_bert,
+    wave,
+    whisper,
+)
 
 from hearbench.worker import checkpoints as hf
 from hearbench.worker.errors import UnusableError
@@ -20,67 +32,18 @@ transformers: Any = pytest.importorskip("transformers")
 pytestmark = pytest.mark.filterwarnings("ignore:At least one mel filter:UserWarning")
 
 
-def _sew() -> tuple[Any, Any]:
-    options = WAVE | {
-        "conv_dim": [16] * 7,
-        "conv_kernel": [10, 3, 3, 3, 3, 2, 2],
-        "conv_stride": [5, 2, 2, 2, 2, 2, 2],
-    }
-    net = transformers.SEWModel(transformers.SEWConfig(**options))
-    return net, transformers.Wav2Vec2FeatureExtractor()
-
-
-def _ast() -> tuple[Any, Any]:
-    net = transformers.ASTModel(transformers.ASTConfig(**SMALL))
-    # With zeros for positions, as a new one has, nothing would tell windows' frames apart.
-    torch.nn.init.normal_(net.embeddings.position_embeddings, std=0.02)
-    return net, transformers.ASTFeatureExtractor()
-
-
-def _moonshine() -> tuple[Any, Any]:
-    config = transformers.MoonshineConfig(
-        vocab_size=64,
-        hidden_size=32,
-        intermediate_size=32,
-        encoder_num_hidden_layers=2,
-        decoder_num_hidden_layers=1,
-        encoder_num_attention_heads=2,
-        decoder_num_attention_heads=2,
-    )
-    net = transformers.MoonshineModel(config)
-    return net, transformers.Wav2Vec2FeatureExtractor(do_normalize=False)
-
-
-def _wav2vec2_bert() -> tuple[Any, Any]:
-    net = transformers.Wav2Vec2BertModel(transformers.Wav2Vec2BertConfig(**SMALL))
-    return net, transformers.SeamlessM4TFeatureExtractor()
-
-
-def _speecht5() -> tuple[Any, Any]:
-    config = transformers.SpeechT5Config(
-        **SEQ2SEQ,
-        hidden_size=16,
-        conv_dim=[16] * 7,
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=2,
-        feat_extract_norm="layer",
-        vocab_size=32,
-    )
-    return transformers.SpeechT5ForSpeechToText(config), transformers.SpeechT5FeatureExtractor()
-
-
 MAKERS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "wav2vec2": lambda: wave("Wav2Vec2"),
     "hubert": lambda: wave("Hubert"),
     "wavlm": lambda: wave("WavLM"),
     "data2vec": lambda: wave("Data2VecAudio"),
-    "sew": _sew,
-    "moonshine": _moonshine,
+    "sew": sew,
+    "moonshine": moonshine,
     "whisper": whisper,
-    "ast": _ast,
+    "ast": ast,
     "clap": clap,
-    "wav2vec2-bert": _wav2vec2_bert,
-    "speecht5": _speecht5,
+    "wav2vec2-bert": wav2vec2_bert,
+    "speecht5": speecht5,
     "encodec": encodec,
     "encodec-48k": lambda: encodec(
         sampling_rate=48000,

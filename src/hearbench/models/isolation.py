@@ -221,14 +221,14 @@ def load_there(
 
 def _attributes(said: Mapping[str, Mapping[str, Any]]) -> object:
     return SimpleNamespace(
-        **{
-            name: Shown(printable(value.get("repr", "")))
-            if value.get("value") is None
-            else value["value"]
-            for name, value in said.items()
-            if value["there"]
-        }
+        **{name: _attribute(value) for name, value in said.items() if value["there"]}
     )
+
+
+def _attribute(said: Mapping[str, Any]) -> object:
+    if said.get("value") is None and said.get("type") != "NoneType":
+        return Shown(printable(said.get("repr", "")))
+    return said.get("value")
 
 
 def _source_places(said: Mapping[str, Any], named: NamedModel) -> list[Path]:

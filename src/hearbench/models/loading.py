@@ -236,7 +236,7 @@ def _load_object(
         layer=layer,
         layers_name=folder_name + _LAYERS_SUFFIX,
         layers_digest=digest_json({"model": digest, "layers": layers}),
-        layer_functions=tuple(functions),
+        layer_functions=tuple(functions) if layers else (),
     )
 
 
@@ -376,7 +376,7 @@ def _described(named: NamedModel, weights: Path | None, loaded: Loaded, load: _L
         layer=layer,
         layers_name=_folder_name(named.name, told_of_layers) + _LAYERS_SUFFIX,
         layers_digest=digest_json({**of_layers, "layers": layers}),
-        layer_functions=loaded.layer_functions,
+        layer_functions=loaded.layer_functions if layers else (),
     )
 
 
@@ -468,7 +468,7 @@ def _layers(loaded: object, functions: Collection[str], name: str) -> tuple[int,
         loaded: An object with the model's attributes.
         functions: Those of its module for all layers.
     """
-    if not functions:
+    if not functions or getattr(loaded, "layers", None) is None:
         return 0, None
     count = _size(loaded, "layers", name)
     layer = getattr(loaded, "layer", None)

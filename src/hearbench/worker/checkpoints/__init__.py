@@ -18,6 +18,9 @@ transformers, of any version that knows the model, and nothing of hearbench.
 
 Of a published model that holds more, such as a language model, the encoder alone is loaded.
 
+Where all hidden states have the same frames, one pass gives all of them (``get_scene_layers``,
+``get_timestamp_layers``). Each goes through the same code as if it were the only one.
+
 Only frames that are centred within the audio count, and a clip shorter than that has one, timed
 at its middle. Nothing is random, and a clip's embeddings don't depend on its batch.
 """
@@ -26,10 +29,11 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,18 +43,34 @@ from .families import tower_of
 from .measured import Stated, StatedWindows
 from .reading import Checkpoint, compute_in
 from .timing import Tokens
-from .towers import CONTEXT_S, Tower
+from .towers import CONTEXT_S, Tower, Window
 
 __all__ = [
     "AudioEncoder",
     "get_scene_embeddings",
+    "get_scene_layers",
     "get_timestamp_embeddings",
+    "get_timestamp_layers",
     "load_model",
     "trusting",
 ]
 
 POOLINGS = ("first", "last", "max", "mean", "pooled", "std")
 SHORTEST_WINDOW_S = 4.0
+
+
+class Heard(NamedTuple):
+    """What one layer makes of clips, at the model's own hop.
+
+    Attributes:
+        frames: (n_clips, n_frames, width).
+        centres_ms: Of the frames, float64 (n_frames,); none where they aren't known.
+        pooled: The mean of what the model pools itself, (n_clips, pooled size), if it does.
+    """
+
+    frames: torch.Tensor
+    centres_ms: torch.Tensor
+    pooled: torch.Tensor | None
 
 
 class AudioEncoder(torch.nn.Module):
@@ -62,6 +82,8 @@ class AudioEncoder(torch.nn.Module):
         timestamp_embedding_size: The encoder's width.
         hearbench_notes: What results have to say of it, in sentences.
         libraries: Versions of transformers, and of what the checkpoint's own code imports.
+        layers: How many layers it gives at once; not there if they have different frames.
+        layer: Which of them its own embeddings are; not there without `layers`.
     """
 
     def __init__(self, tower: Tower, pooling: str, hop_ms: float | None) -> None:
@@ -73,23 +95,27 @@ class AudioEncoder(torch.nn.Module):
         self.libraries: dict[str, str] = {}
         self.sample_rate = tower.sample_rate
         self.timestamp_embedding_size = tower.width
+        if tower.encoder.layers:
+            self.layers, self.layer = tower.encoder.layers, tower.encoder.layer
         self.scene_embedding_size = sum(
             (tower.pooled_width or 0) if name == "pooled" else tower.width for name in self.poolings
         )
 
+    def forward(self, audio: torch.Tensor) -> Heard:
+        """All frames of clips (n_clips, n_samples) in [-1, 1].
+
+        Raises:
+            UnusableError: The encoder gives fewer frames than it should.
+        """
+        return self.hear(audio, [self.tower.encoder.layer])[0]
+
     @torch.no_grad()
-    def forward(
-        self, audio: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """All frames of clips, at the model's own hop.
+    def hear(self, audio: torch.Tensor, layers: Sequence[int]) -> list[Heard]:
+        """All frames of clips from some of the layers, of which each is what it would be alone.
 
         Args:
             audio: (n_clips, n_samples) in [-1, 1].
-
-        Returns:
-            Frames (n_clips, n_frames, width), their centres in ms, float64 (n_frames,) or none
-            where they aren't known, and the mean of what the model pools itself (n_clips, pooled
-            size), if it does.
+            layers: Their numbers, from 0 on.
 
         Raises:
             UnusableError: The encoder gives fewer frames than it should.
@@ -97,29 +123,33 @@ class AudioEncoder(torch.nn.Module):
         end_ms = (audio.shape[1] - 1) * 1000 / self.sample_rate
         windows = self.tower.windows(audio.shape[1])
         n_frames = windows[-1].last
-        found = audio.new_empty(len(audio), n_frames, self.tower.width)
-        pooled = audio.new_zeros(len(audio), self.tower.pooled_width or 0)
+        # Each in an array of its own, so that what is summed over it is so in the same order.
+        found = [audio.new_empty(len(audio), n_frames, self.tower.width) for _ in layers]
+        pooled = [audio.new_zeros(len(audio), self.tower.pooled_width or 0) for _ in layers]
         prepared = self.tower.prepare(audio)
         n_samples = (windows[0].stop - windows[0].start) * self.tower.step_samples
         block = max(1, int(self.tower.block_s * self.sample_rate) // n_samples)
         for window in windows:
             for clip in range(0, len(audio), block):
                 clips = slice(clip, clip + block)
-                frames, extra = self.tower.encode(prepared[clips, window.start : window.stop])
-                end = window.skip + window.last - window.first
-                if frames.shape[1] < end:
-                    raise UnusableError(
-                        f"The encoder gives {frames.shape[1]} frames where {end} were due."
-                    )
-                found[clips, window.first : window.last] = frames[:, window.skip : end]
-                if extra is not None:
-                    pooled[clips] += extra / len(windows)
+                steps = prepared[clips, window.start : window.stop]
+                with self.tower.encoder.one_pass(layers):
+                    for layer, of_layer, pooled_of_layer in zip(layers, found, pooled):
+                        self.tower.encoder.layer = layer
+                        frames, extra = self.tower.encode(steps)
+                        of_layer[clips, window.first : window.last] = _due(frames, window)
+                        if extra is not None:
+                            pooled_of_layer[clips] += extra / len(windows)
         if self.tower.untimed:
-            return found, torch.zeros(0, dtype=torch.float64), None
-        centres = torch.from_numpy(self.tower.frames.centres_ms(n_frames, self.sample_rate))
-        if centres[-1] > end_ms:
-            centres = torch.tensor([end_ms / 2], dtype=torch.float64)
-        return found, centres, pooled if self.tower.pooled_width else None
+            centres = torch.zeros(0, dtype=torch.float64)
+        else:
+            centres = torch.from_numpy(self.tower.frames.centres_ms(n_frames, self.sample_rate))
+            if centres[-1] > end_ms:
+                centres = torch.tensor([end_ms / 2], dtype=torch.float64)
+        pools = self.tower.pooled_width is not None
+        return [
+            Heard(frames, centres, own if pools else None) for frames, own in zip(found, pooled)
+        ]
 
 
 def load_model(
@@ -211,12 +241,28 @@ def get_timestamp_embeddings(
             "--option hop_ms=... and --option first_ms=..., or say with --option tokens=... which "
             "of its tokens are frames."
         )
-    frames, centres_ms, _ = model(audio)
-    if model.hop_ms is not None:
-        grid_ms = _grid_ms(audio.shape[1], model.sample_rate, model.hop_ms)
-        frames = _regular(frames, centres_ms, grid_ms, model.hop_ms)
-        centres_ms = grid_ms
+    frames, centres_ms = _timed(model(audio), audio, model)
     return frames, centres_ms.to(audio.device, torch.float32).expand(frames.shape[:2])
+
+
+def get_timestamp_layers(
+    audio: torch.Tensor, model: AudioEncoder
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Embeddings of frames from all layers.
+
+    Args:
+        audio: (n_clips, n_samples) in [-1, 1] at the model's rate.
+        model: Of ``load_model``, with `layers`.
+
+    Returns:
+        Embeddings (n_clips, layers, n_frames, size), of which each layer's are what
+        `get_timestamp_embeddings` gives for it, and frame centres in ms, float32
+        (n_clips, n_frames).
+    """
+    made = [_timed(heard, audio, model) for heard in model.hear(audio, range(model.layers))]
+    frames = torch.stack([frames for frames, _ in made], 1)
+    centres_ms = made[0][1].to(audio.device, torch.float32)
+    return frames, centres_ms.expand(len(audio), frames.shape[2])
 
 
 def get_scene_embeddings(audio: torch.Tensor, model: AudioEncoder) -> torch.Tensor:
@@ -229,8 +275,50 @@ def get_scene_embeddings(audio: torch.Tensor, model: AudioEncoder) -> torch.Tens
     Returns:
         (n_clips, size).
     """
-    frames, _, pooled = model(audio)
-    parts = {
+    return _pooled(model(audio), model)
+
+
+def get_scene_layers(audio: torch.Tensor, model: AudioEncoder) -> torch.Tensor:
+    """One embedding per clip from each layer, as `get_scene_embeddings` gives it for that one.
+
+    Args:
+        audio: (n_clips, n_samples) in [-1, 1] at the model's rate.
+        model: Of ``load_model``, with `layers`.
+
+    Returns:
+        (n_clips, layers, size).
+    """
+    made = [_pooled(heard, model) for heard in model.hear(audio, range(model.layers))]
+    return torch.stack(made, 1)
+
+
+def _due(frames: torch.Tensor, window: Window) -> torch.Tensor:
+    """The frames of a window that count.
+
+    Raises:
+        UnusableError: There are fewer.
+    """
+    end = window.skip + window.last - window.first
+    if frames.shape[1] < end:
+        raise UnusableError(f"The encoder gives {frames.shape[1]} frames where {end} were due.")
+    return frames[:, window.skip : end]
+
+
+def _timed(
+    heard: Heard, audio: torch.Tensor, model: AudioEncoder
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Frames at the hop that is wanted, and their centres in ms."""
+    frames, centres_ms, _ = heard
+    if model.hop_ms is None:
+        return frames, centres_ms
+    grid_ms = _grid_ms(audio.shape[1], model.sample_rate, model.hop_ms)
+    return _regular(frames, centres_ms, grid_ms, model.hop_ms), grid_ms
+
+
+def _pooled(heard: Heard, model: AudioEncoder) -> torch.Tensor:
+    """Frames as one embedding per clip."""
+    frames, _, pooled = heard
+    parts: dict[str, Callable[[], Any]] = {
         "mean": lambda: frames.mean(1),
         "max": lambda: frames.amax(1),
         "std": lambda: frames.std(1, correction=0),
@@ -308,5 +396,7 @@ trusting = SimpleNamespace(
     load_model=_load_trusting,
     get_scene_embeddings=get_scene_embeddings,
     get_timestamp_embeddings=get_timestamp_embeddings,
+    get_scene_layers=get_scene_layers,
+    get_timestamp_layers=get_timestamp_layers,
 )
-"""The same three functions for checkpoints whose own code may be run, in a process of its own."""
+"""The same functions for checkpoints whose own code may be run, in a process of its own."""

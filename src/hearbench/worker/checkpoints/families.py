@@ -187,6 +187,7 @@ def _waveform(request: Request) -> Tower:
     encoder = request.encoder(net, int(config.num_hidden_layers), int(config.hidden_size))
     layers = convolutions(config.conv_kernel, config.conv_stride)
     squeeze = int(getattr(config, "squeeze_factor", 1))
+    encoder.are_alike = squeeze == 1
     if squeeze > 1 and encoder.layer < encoder.n_layers:
         # SEW averages frames before its layers, and spreads them again after the last.
         layers = [*layers, Convolution(squeeze, squeeze)]
@@ -266,8 +267,9 @@ def _measured(request: Request) -> Tower:
     net = request.load_any()
     with _known_families_named(request):
         encoder = AnyEncoder(net, extractor, request.layer)
-        # What is known is so of the last layer.
-        if request.kind in STACKS and encoder.layer == encoder.n_layers:
+        # What is known is so of the last layer, and of those that are like it.
+        is_known = encoder.are_alike or encoder.layer == encoder.n_layers
+        if request.kind in STACKS and is_known:
             known = stack_of(STACKS[request.kind](request.config, extractor)).frames
             return known_tower(encoder, request.window_s, known)
         state = request.checkpoint.state()

@@ -3,7 +3,8 @@
 What is assumed of them: the feature extractor that is saved with them takes clips at one rate, and
 the network takes what it makes, by the names of its parameters. Of what it returns the last hidden
 state is taken, or what else is a row of vectors (see ``_frames_in``). When frames are is measured
-as ``timing`` describes. An encoder whose frames can't be timed is for scenes alone.
+as ``timing`` describes. An encoder whose frames can't be timed is for scenes alone. Hidden states
+that are as long and as large as the output have its frames.
 
 Frames that are centred in padding, beyond the audio, don't count. All clips of a batch are of one
 length, so that an extractor pads them only as it would pad each alone.
@@ -131,25 +132,64 @@ class AnyEncoder(Encoder):
         # Not silence, which normalisation may divide by.
         n_samples = [round(duration_s * self.sample_rate) for duration_s in SHAPES_S]
         noise = 0.1 * torch.randn(1, n_samples[1], generator=torch.Generator().manual_seed(0))
-        if layer != -1:
-            states = self._called(noise[:, : n_samples[0]], output_hidden_states=True)
-            states = getattr(states, "hidden_states", None)
-            if not isinstance(states, (tuple, list)):
+        clips = [noise[:, :n] for n in n_samples]
+        self.layer = self.n_layers = -1
+        n_layers = self._count_layers(clips[0], is_needed=layer != -1)
+        if n_layers is not None:
+            if not -n_layers - 1 <= layer <= n_layers:
                 raise UnusableError(
-                    f"{type(self.net).__name__} gives no states of single layers; leave layer at -1"
+                    f"There is no layer {layer}: the model has 0 to {n_layers}, or -1 to "
+                    f"{-n_layers - 1} from the end."
                 )
-            self.n_layers = len(states) - 1
-            if not -self.n_layers - 1 <= layer <= self.n_layers:
-                raise UnusableError(
-                    f"There is no layer {layer}: the model has 0 to {self.n_layers}, or -1 to "
-                    f"{-self.n_layers - 1} from the end."
-                )
-            self.layer = layer % (self.n_layers + 1)
-        short, long = (tuple(self.output(noise[:, :n]).shape[1:]) for n in n_samples)
+            self.layer, self.n_layers = layer % (n_layers + 1), n_layers
+        short, long = (tuple(self.output(clip).shape[1:]) for clip in clips)
+        self.are_alike = bool(n_layers) and self._has_alike_layers(clips)
         self.axis = _vector_axis(short, long)
         self.width = short[self.axis - 1]
         shapes = zip(n_samples, (short, long))
         self._counts = {n: int(np.prod(shape)) // self.width for n, shape in shapes}
+
+    def _count_layers(self, clip: torch.Tensor, *, is_needed: bool) -> int | None:
+        """The number of the last hidden state; None if there are none, and none are needed.
+
+        Raises:
+            UnusableError: There are none, and one is needed.
+        """
+        try:
+            made = self._called(clip, output_hidden_states=True)
+        except UnusableError:
+            if is_needed:
+                raise
+            return None
+        states = getattr(made, "hidden_states", None)
+        listed = states if isinstance(states, (tuple, list)) else ()
+        if listed and all(isinstance(state, torch.Tensor) for state in listed):
+            return len(listed) - 1
+        if is_needed:
+            raise UnusableError(
+                f"{type(self.net).__name__} gives no states of single layers; leave layer at -1"
+            )
+        return None
+
+    def _has_alike_layers(self, clips: list[torch.Tensor]) -> bool:
+        """Whether all hidden states are as large as the output, which stays what it is."""
+        layers = range(self.n_layers + 1)
+        for clip in clips:
+            with self.one_pass([self.n_layers]):
+                self.layer = self.n_layers
+                last = self.output(clip)
+            with self.one_pass(layers):
+                for layer in layers:
+                    self.layer = layer
+                    try:
+                        state = self.output(clip)
+                    except UnusableError:
+                        return False
+                    if state.shape != last.shape:
+                        return False
+                if not torch.equal(state, last):
+                    return False
+        return True
 
     @torch.no_grad()
     def count(self, n_samples: int) -> int:
@@ -188,10 +228,10 @@ class AnyEncoder(Encoder):
         """
         short = round(SHORTEST_S * self.sample_rate) - audio.shape[1]
         audio = torch.nn.functional.pad(audio, (0, max(0, short)))
-        if self.layer == self.n_layers:
-            found = _frames_in(self._called(audio), self.net)
-        else:
-            found = self._called(audio, output_hidden_states=True).hidden_states[self.layer]
+        options = {"output_hidden_states": True} if self.asks_for_states() else {}
+        made = self.once("output", lambda: self._called(audio, **options))
+        is_last = self.layer == self.n_layers
+        found = _frames_in(made, self.net) if is_last else made.hidden_states[self.layer]
         if found.ndim == 2 and found.shape[0] != len(audio):
             # All clips in one row, without padding between them.
             found = found.reshape(len(audio), -1, found.shape[1])
@@ -337,7 +377,20 @@ def measured_tower(
     Raises:
         UnusableError: It isn't what this module's docstring assumes.
     """
-    key = (key, encoder.layer, stated.tokens) if key is not None else None
+    if encoder.are_alike:
+        with encoder.one_pass([encoder.n_layers]):
+            encoder.layer = encoder.n_layers
+            found = _measured(encoder, stated, key)
+        # Where the last layer's frames can't be timed, those of another perhaps can.
+        encoder.are_alike = isinstance(found, Grid)
+    if not encoder.are_alike:
+        found = _measured(encoder, stated, key)
+    return _tower_of(found, encoder, window_s, stated)
+
+
+def _measured(encoder: AnyEncoder, stated: Stated, key: Hashable) -> Grid | str:
+    """When the frames of the encoder's layer are, or why that can't be told."""
+    key = (key, encoder.layer, stated.tokens)
     if key not in _MEASURED:
         try:
             found: Grid | str = measure(
@@ -345,10 +398,10 @@ def measured_tower(
             )
         except UntimedError as error:
             found = str(error)
-        if key is None:
-            return _tower_of(found, encoder, window_s, stated)
+        if key[0] is None:
+            return found
         _MEASURED[key] = found
-    return _tower_of(_MEASURED[key], encoder, window_s, stated)
+    return _MEASURED[key]
 
 
 def _tower_of(found: Grid | str, encoder: AnyEncoder, window_s: float, stated: Stated) -> Tower:

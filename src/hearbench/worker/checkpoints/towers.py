@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -59,6 +60,7 @@ class Encoder(torch.nn.Module):
         layer: Hidden state: 0 enters the first layer, ``n_layers`` leaves the last.
         n_layers: -1 for a network that has one output and no layers to choose from.
         width: Numbers in a frame.
+        are_alike: Whether all hidden states have the frames and the width of the last.
     """
 
     def __init__(self, net: Any, extractor: Any, layer: int, n_layers: int, width: int) -> None:
@@ -68,6 +70,41 @@ class Encoder(torch.nn.Module):
         self.layer = layer
         self.n_layers = n_layers
         self.width = width
+        self.are_alike = True
+        self._made: dict[str, Any] | None = None
+
+    @property
+    def layers(self) -> int:
+        """How many hidden states one pass gives, all with the same frames; 0 if it gives one."""
+        return self.n_layers + 1 if self.are_alike else 0
+
+    @contextmanager
+    def one_pass(self, layers: Sequence[int]) -> Iterator[None]:
+        """Has the extractor and the network hear a window once, whose layers are asked for in turn.
+
+        Within it, `layer` may be set, and all input has to be the same.
+
+        Args:
+            layers: Those that will be asked for. Of a single one, the network isn't asked for more.
+        """
+        own = self.layer
+        self._made = {} if len(layers) > 1 else None
+        try:
+            yield
+        finally:
+            self.layer, self._made = own, None
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What is made of a window: in `one_pass` the first time only, or else each time."""
+        if self._made is None:
+            return make()
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
+
+    def asks_for_states(self) -> bool:
+        """Whether the network has to give the hidden states beside its output."""
+        return self._made is not None or self.layer != self.n_layers
 
     @property
     def sample_rate(self) -> int:
@@ -94,6 +131,9 @@ class Encoder(torch.nn.Module):
 
     def features(self, audio: torch.Tensor, **options: Any) -> dict[str, torch.Tensor]:
         """What the extractor makes of clips (n, samples), on the device of the audio."""
+        return dict(self.once("features", lambda: self._features(audio, options)))
+
+    def _features(self, audio: torch.Tensor, options: dict[str, Any]) -> dict[str, torch.Tensor]:
         options = {"sampling_rate": self.sample_rate, "return_tensors": "pt", **options}
         taken = inspect.signature(type(self.extractor).__call__).parameters
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
@@ -118,12 +158,10 @@ class Encoder(torch.nn.Module):
 
     def hidden(self, **inputs: torch.Tensor) -> torch.Tensor:
         """The chosen hidden state; the last is the model's output, after its final norm."""
-        if self.layer == self.n_layers:
-            last: torch.Tensor = self.net(**inputs).last_hidden_state
-            return last
-        state: torch.Tensor = self.net(**inputs, output_hidden_states=True).hidden_states[
-            self.layer
-        ]
+        options = {"output_hidden_states": True} if self.asks_for_states() else {}
+        made = self.once("output", lambda: self.net(**inputs, **options))
+        is_last = self.layer == self.n_layers
+        state: torch.Tensor = made.last_hidden_state if is_last else made.hidden_states[self.layer]
         return state
 
 
