@@ -19,6 +19,7 @@ from hearbench.results.record import LayersRecord
 from hearbench.results.uncertainty import UNCERTAINTY_FILE, uncertainty
 
 __all__ = [
+    "PLAIN",
     "THREE_LAYERS",
     "MadeUpLayer",
     "fitted_layer",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from helpers_cli import Answer, runner
 from helpers_leaderboard import write_made_up_result
 
 from hearbench.cli.compare import compare
+from hearbench.probe.protocol import HEAR2021
+from hearbench.results import Conditions
 
 ESC50 = "esc50-v2.0.0-full"
 DCASE = "dcase2016_task2-hear2021-full"
@@ -69,6 +72,34 @@ def test_json(out: Path, tmp_path: Path) -> None:
     assert pair["low"] < pair["difference"] < pair["high"]
     assert (tmp_path / "a.csv").read_text().startswith("task,score,")
     assert run(out / "good", out / "bad", "--json", "--level", 0.9).json == found
+
+
+def test_other_protocols_are_apart_or_marked(out: Path, tmp_path: Path) -> None:
+    part = HEAR2021.restricted(first=2)
+    for model, wrong in {"quick": 3, "slow": 12}.items():
+        write_made_up_result(tmp_path, ESC50, model=model, wrong=wrong, protocol=part)
+    words = f"hear2021 with 2 of 8 grid points, float32 ({Conditions(part).fingerprint})."
+    apart = run(out / "good", out / "bad", tmp_path, "--resamples", 100)
+    assert apart.code == 0
+    assert "By hear2021, float32 (73b3b09596)." in apart.stdout
+    assert f"By {words}" in apart.stdout
+    assert apart.stdout.count("mean rank") == 2
+    assert "by different protocols" not in apart.stdout
+    together = run(
+        *(out / "good", tmp_path / "slow", "--resamples", 100, "--across-protocols"),
+        *("--csv", tmp_path / "a.csv"),
+    )
+    assert together.stdout.count("mean rank") == 1
+    shown = " ".join(together.stdout.split())
+    assert "good is better, by different protocols" in shown
+    assert "73b3b09596" in shown
+    assert f"By {words}" in shown
+    (row,) = csv.DictReader((tmp_path / "a.csv").read_text().splitlines())
+    assert row["across_protocols"] == "True"
+    refused = run(out / "good", tmp_path / "slow")
+    assert refused.code == 2
+    assert "--across-protocols" in refused.stderr
+    assert f"slow by {words.split(', float32')[0]}, seed 42, float32" in refused.stderr
 
 
 def test_a_plot(out: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers_cli import hearbench
-from helpers_layers import MadeUpLayer, write_layers_result, write_weighted_result
+from helpers_layers import PLAIN, MadeUpLayer, write_layers_result, write_weighted_result
 from helpers_leaderboard import ESC50, write_made_up_result
 
 from hearbench.comparison.compare import compare
@@ -27,7 +27,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("results")
     write_layers_result(root / "layers", LAYERS, model="net")
     write_weighted_result(root / "weighted", [WEIGHTS], numbers=tuple(LAYERS), model="net", wrong=3)
-    write_made_up_result(root / "layers", ESC50, model="other", wrong=4)
+    write_made_up_result(root / "layers", ESC50, model="other", wrong=4, protocol=PLAIN)
     return root
 
 
@@ -52,13 +52,17 @@ def test_best_last_and_weighted_are_models(out: Path) -> None:
     assert pair.difference == pytest.approx(0.05)
     assert f"net [best layer]: validation chose layer 5 on {ESC50}." in found.notes
     # The same numbers as when the folders of the results are named.
-    plain = compare([out / "layers/net", out / "layers/net" / ESC50 / "layers/11"], n_resamples=400)
+    plain = compare(
+        [out / "layers/net", out / "layers/net" / ESC50 / "layers/11"],
+        n_resamples=400,
+        across_protocols=True,
+    )
     assert plain.models == ("net", "net (layer 11)")
     assert plain.tasks[0].pairs[0].p == pairs["net [best layer]", "net [last layer]"].p
 
 
 def test_without_the_option_a_result_is_one_model(out: Path) -> None:
-    found = compare([out / "layers"], n_resamples=200)
+    found = compare([out / "layers"], n_resamples=200, across_protocols=True)
     assert found.models == ("net", "other")
     assert f"net: validation chose layer 5 on {ESC50}." in found.notes
 

@@ -17,12 +17,15 @@ from hearbench.comparison.record import CSV_COLUMNS
 from hearbench.errors import HearError, ResultError
 from hearbench.probe.protocol import HEAR2021
 from hearbench.results import score, write_result
+from hearbench.results.conditions import Conditions
 
 ESC50 = "esc50-v2.0.0-full"
 DCASE = "dcase2016_task2-hear2021-full"
 FSD50K = "fsd50k-v1.0-full"
 # Clips of each fold, of 20, that a model takes for another label.
 WRONG = {"good": 1, "close": 2, "bad": 14}
+
+THREE_POINTS = HEAR2021.restricted(first=3)
 
 
 @pytest.fixture(scope="module")
@@ -221,15 +224,85 @@ def test_names_are_as_long_as_they_must_be(out: Path, tmp_path: Path) -> None:
     assert [len(e.tasks) for e in twice] == [2, 2, 2]
 
 
-def test_other_protocols_are_said(out: Path, tmp_path: Path) -> None:
-    one_point = HEAR2021.restricted(first=3)
-    write_made_up_result(tmp_path, ESC50, model="quick", wrong=2, protocol=one_point)
-    found = compare([out / "good", tmp_path], n_resamples=50)
-    assert found.tasks[0].notes == (
-        f"{ESC50}: evaluated by different protocols, good by hear2021; quick by {one_point.name}.",
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two models by a part of the grid, on ESC-50 alone."""
+    folder = tmp_path_factory.mktemp("quick")
+    for model, wrong in {"quick": 1, "slow": 15}.items():
+        write_made_up_result(folder, ESC50, model=model, wrong=wrong, protocol=THREE_POINTS)
+    return folder
+
+
+def test_other_protocols_are_compared_when_asked_and_marked(out: Path, quick: Path) -> None:
+    found = compare([out / "good", quick / "slow"], n_resamples=100, across_protocols=True)
+    (task,) = found.tasks
+    assert task.notes == (
+        f"{ESC50}: evaluated by different protocols, good by hear2021; slow by hear2021[first=3].",
     )
-    assert f"good has no result of {ESC50}" not in found.notes
     assert f"Tasks of one model only, left out: {DCASE}." in found.notes
+    assert [(s.fingerprint, s.protocol_words) for s in task.scores] == [
+        ("73b3b09596", "hear2021, float32"),
+        (Conditions(THREE_POINTS).fingerprint, "hear2021 with 3 of 8 grid points, float32"),
+    ]
+    (pair,) = task.pairs
+    assert pair.across_protocols
+    assert pair.verdict == "good is better, by different protocols"
+    assert [s.rank for s in task.scores] == [1, 2]
+    assert [(s.mean_rank, s.group) for s in found.standings] == [(1, 0), (2, 0)]
+
+
+def test_each_protocol_is_compared_apart(out: Path, quick: Path) -> None:
+    found = compare([out, quick], n_resamples=100)
+    assert found.models == ("bad", "close", "good", "quick", "slow")
+    dcase, by_whole, by_part = found.tasks
+    assert (dcase.task, by_whole.task, by_part.task) == (DCASE, ESC50, ESC50)
+    assert {(s.model, s.rank) for s in by_whole.scores} == {("good", 1), ("close", 2), ("bad", 3)}
+    assert {(s.model, s.rank) for s in by_part.scores} == {("quick", 1), ("slow", 2)}
+    pairs = {(p.model_a, p.model_b) for task in found.tasks for p in task.pairs}
+    assert pairs == {("bad", "close"), ("bad", "good"), ("close", "good"), ("quick", "slow")}
+    assert not any(p.across_protocols for task in found.tasks for p in task.pairs)
+    assert found.n_tests == 7
+    standing = {s.model: (s.group, s.mean_rank, s.n_tasks) for s in found.standings}
+    assert standing["good"] == (0, 1, 2)
+    assert standing["bad"] == (0, 3, 2)
+    assert standing["quick"] == (1, 1, 1)
+    # The same as without the other protocol's models.
+    alone = compare([quick], n_resamples=100).tasks[0].pairs[0]
+    assert by_part.pairs[0].p == alone.p
+    assert found.protocols == {
+        "73b3b09596": "hear2021, float32",
+        Conditions(THREE_POINTS).fingerprint: "hear2021 with 3 of 8 grid points, float32",
+    }
+    with pytest.raises(ResultError, match="--baseline best: the models are of several protocols"):
+        compare([out, quick], baseline="best")
+
+
+def test_a_model_without_others_of_its_protocol(out: Path, quick: Path) -> None:
+    found = compare([out, quick / "quick"], n_resamples=50, baseline="best")
+    assert found.baseline == "good"
+    assert [len(task.scores) for task in found.tasks] == [3, 3]
+    missing, note = found.notes
+    assert missing == f"quick has no result of {DCASE}."
+    assert "--across-protocols" in note
+    assert f"{ESC50}: quick by hear2021 with 3 of 8 grid points, seed 42, float32." in note
+    standing = found.standings[3]
+    assert (standing.model, standing.group, standing.n_pairs) == ("quick", 1, 0)
+    assert math.isnan(standing.mean_rank)
+    with pytest.raises(ResultError, match="by the same protocol") as caught:
+        compare([out / "good", quick / "quick"])
+    assert f"- {ESC50}: good by hear2021, seed 42, float32" in str(caught.value)
+
+
+def test_a_model_of_two_protocols_joins_both(out: Path, tmp_path: Path) -> None:
+    """One result by another protocol doesn't keep the model from the ranks of other tasks."""
+    shutil.copytree(out / "good" / DCASE, tmp_path / "mixed" / DCASE)
+    write_made_up_result(tmp_path, ESC50, model="mixed", wrong=2, protocol=THREE_POINTS)
+    found = compare([out, tmp_path], n_resamples=50)
+    assert [len(task.scores) for task in found.tasks] == [4, 3]
+    assert {s.group for s in found.standings} == {0}
+    assert {(s.model, s.mean_rank, s.n_tasks) for s in found.standings if s.model == "mixed"} == {
+        ("mixed", 1.5, 1)
+    }
 
 
 def test_undefined_and_infinite_scores(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from hearbench.results.conditions import (
 
 # Its metadata fix max_epochs and check_every.
 MAESTRO = "maestro-v3.0.0-5h"
+BIRDS = TaskRecord(name="birds-1.0.0-full", digest="3" * 64)
 # As docs/protocol.md lists them: hidden layers, initialisation, learning rate.
 POINTS = [
     (1, "normal", 1e-4), (2, "uniform", 1e-3), (1, "normal", 1e-3), (1, "normal", 3.2e-4),
@@ -101,10 +102,11 @@ def test_one_fingerprint_on_tasks_that_change_the_grid(protocol: Protocol) -> No
 
 def test_a_task_of_your_own_may_fix_values() -> None:
     params = {"task_specific_param_grid": {"max_epochs": [50], "check_val_every_n_epoch": [1]}}
-    birds = TaskRecord(name="birds-1.0.0-full", digest="3" * 64)
     applied = HEAR2021.for_task("birds", params)
-    own = changed(made(), task=birds, protocol=applied)
+    own = changed(made(), task=BIRDS, protocol=applied)
     assert own.protocol_fingerprint == hand_made()
+    renamed = changed(own, protocol=KNN.model_copy(update={"name": "hear2021"}))
+    assert renamed.protocol_fingerprint == by(KNN).protocol_fingerprint
     # On a task of the catalog, whose metadata are known, that is another protocol.
     assert by(applied).protocol_fingerprint != hand_made()
     assert by(applied).protocol_words() == "hear2021, changed (grid), seed 42, float32"
@@ -225,7 +227,7 @@ def test_seeds_and_draws_are_said_and_dont_count() -> None:
 def test_neighbours_have_no_seed_and_no_precision() -> None:
     asked = by(KNN)
     assert asked.protocol_words() == "knn"
-    in_half = changed(asked, precision="bfloat16", seed=1)
+    in_half = changed(asked, precision="bfloat16", seed=1, task=BIRDS)
     assert in_half.protocol_fingerprint == asked.protocol_fingerprint
     assert diff_protocols(HEAR2021, KNN) == [
         "A trains networks (8 grid points); B asks the nearest training examples (8 grid points)."

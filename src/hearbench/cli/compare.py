@@ -69,6 +69,13 @@ def compare(
             "--layers", help="Compare the best layer by validation and the last one as two models."
         ),
     ] = False,
+    across_protocols: Annotated[
+        bool,
+        typer.Option(
+            "--across-protocols",
+            help="Compare and rank results by different protocols all the same, and mark them.",
+        ),
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Figure to write: a .png, .svg or .pdf."),
@@ -101,6 +108,7 @@ def compare(
             level=level,
             seed=seed,
             layers=layers,
+            across_protocols=across_protocols,
         )
         if plot is not None:
             save_figure(draw_comparison(found), plot)
@@ -125,15 +133,20 @@ _TESTS = {
 def show_comparison(found: Comparison) -> None:
     """Prints scores and differences per task, then all tasks together."""
     for task in found.tasks:
-        show(Styled(_title(task), "bold"), _scores(task, found), _differences(task, found))
+        show(Styled(_title(task, found), "bold"), _scores(task, found), _differences(task, found))
     notes = [note for task in found.tasks for note in task.notes] + list(found.notes)
-    show(_standings(found), *_legend(found), *notes)
+    # Without a comparison in its group there is nothing to say of a model.
+    groups = sorted({each.group for each in found.standings if each.n_pairs}) or [0]
+    show(*(_standings(found, group) for group in groups), *_legend(found), *notes)
 
 
-def _title(task: TaskComparison) -> str:
+def _title(task: TaskComparison, found: Comparison) -> str:
     folds = f" in {task.n_folds} folds" if task.n_folds > 1 else ""
     better = "" if task.maximise else ", lower is better"
     lines = [f"{task.task}: {task.score}{better}, {task.n_clips} test clips{folds}"]
+    protocols = {score.fingerprint: score.protocol_words for score in task.scores}
+    if len(found.protocols) > 1:
+        lines += [f"By {words} ({fingerprint})." for fingerprint, words in protocols.items()]
     if task.resolution is not None:
         line = f"By the clips alone: one score to ±{_size(task.resolution.alone)}"
         if not math.isnan(task.resolution.paired):
@@ -143,9 +156,11 @@ def _title(task: TaskComparison) -> str:
 
 
 def _scores(task: TaskComparison, found: Comparison) -> Table:
+    several = len({score.fingerprint for score in task.scores}) > 1
     table = Table(
         [
-            Column("model", wrap="anywhere", min_width=24),
+            Column("model", wrap="anywhere", min_width=20 if several else 24),
+            *([Column("protocol")] if several else []),
             Column("score", number, align="right"),
             Column(f"{100 * found.level:.4g} % interval", align="right"),
             Column("seeds", align="right"),
@@ -156,7 +171,8 @@ def _scores(task: TaskComparison, found: Comparison) -> Table:
     for score in sorted(task.scores, key=lambda score: _nan_last(score.rank)):
         interval = _interval(score.low, score.high)
         rank = _rank(score.rank, score.rank_low, score.rank_high, digits=1)
-        table.add(score.model, score.mean, interval, len(score.seeds), rank)
+        protocol = [score.fingerprint] if several else []
+        table.add(score.model, *protocol, score.mean, interval, len(score.seeds), rank)
     return table
 
 
@@ -182,8 +198,9 @@ def _differences(task: TaskComparison, found: Comparison) -> Table:
     return table
 
 
-def _standings(found: Comparison) -> Table:
-    n_tasks = found.standings[0].n_tasks
+def _standings(found: Comparison, group: int) -> Table:
+    standings = [each for each in found.standings if each.group == group]
+    n_tasks = standings[0].n_tasks
     table = Table(
         [
             Column(
@@ -194,7 +211,7 @@ def _standings(found: Comparison) -> Table:
         ],
         gap=1,
     )
-    for standing in sorted(found.standings, key=lambda standing: _nan_last(standing.mean_rank)):
+    for standing in sorted(standings, key=lambda standing: _nan_last(standing.mean_rank)):
         table.add(
             standing.model,
             _rank(standing.mean_rank, standing.low, standing.high, digits=2),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hearbench.comparison.reading import ModelResults, read_models
@@ -17,6 +18,7 @@ from hearbench.comparison.significance import (
     raw_pair,
     standings,
     task_comparison,
+    task_ranks,
 )
 from hearbench.errors import HearError, ResultError
 from hearbench.results.record import Result
@@ -43,6 +45,7 @@ def compare(
     level: float = 0.95,
     seed: int = 0,
     layers: bool = False,
+    across_protocols: bool = False,
 ) -> Comparison:
     """Compares models by the results in several folders.
 
@@ -59,10 +62,12 @@ def compare(
             together, by which the intervals of differences are widened.
         layers: Whether results of the protocol ``layers`` are compared as two models each, the best
             layer by validation and the last layer.
+        across_protocols: Whether results by protocols of different fingerprints are compared and
+            ranked all the same; without it each protocol's results are compared apart.
 
     Raises:
-        ResultError: There are fewer than two models, no two share a task, a result isn't what it
-            should be, or results of a task can't be compared.
+        ResultError: There are fewer than two models, no two share a task and its protocol, a result
+            isn't what it should be, or results of a task can't be compared.
         HearError: The test, the baseline, the level or the number of resamples can't be.
     """
     _check(test, n_resamples, level)
@@ -76,39 +81,42 @@ def compare(
     names = [model.name for model in models]
     if baseline not in (None, BEST, *names):
         raise HearError(f"--baseline {baseline}: the models are {', '.join(names)}.")
-    by_task, notes = _shared_tasks(models)
+    shared, notes = _shared_tasks(models, across_protocols=across_protocols)
     notes += _chosen_layers(models)
-    scores = {task: score_of(task, having, score) for task, having in by_task.items()}
-    lacking = [task for task, name in scores.items() if name is None]
-    if len(lacking) == len(scores):
+    scored = [(each, score_of(each.task, each.models, score)) for each in shared]
+    lacking = list(dict.fromkeys(each.task for each, name in scored if name is None))
+    if len(lacking) == len({each.task for each in shared}):
         known = sorted({name for e in models for r in e.first.values() for name in r.scores})
         raise ResultError(f"--score {score}: no task has it. There are {', '.join(known)}.")
     if lacking:
         notes.append(f"Without the score {score}, and left out: {', '.join(lacking)}.")
-    wanted = {task: _pairs(by_task[task], baseline) for task, name in scores.items() if name}
-    n_permutations = max(n_resamples, _permutations(sum(map(len, wanted.values())), level))
+    usable = [(each, name) for each, name in scored if name is not None]
+    wanted = [_pairs(each.models, baseline) for each, _ in usable]
+    n_permutations = max(n_resamples, _permutations(sum(map(len, wanted)), level))
     resampling = Resampling(n_resamples, n_permutations, seed)
     samples = [
         resample_task(
-            task, name, by_task[task], resampling, wanted[task] if test == "permutation" else ()
+            each.task, name, each.models, resampling, swapped if test == "permutation" else ()
         )
-        for task, name in scores.items()
-        if name is not None
+        for (each, name), swapped in zip(usable, wanted, strict=True)
     ]
+    groups = [names] if across_protocols else _ranked_together(models)
     if baseline == BEST and BEST not in names:
-        baseline = _best(names, mean_ranks(names, samples, {}).mean.tolist())
-    pairs = {
-        sample.task: [raw_pair(sample, a, b, test) for a, b in _pairs(sample.models, baseline)]
+        baseline = _best(groups, samples)
+    pairs = [
+        [raw_pair(sample, a, b, test) for a, b in _pairs(sample.models, baseline)]
         for sample in samples
-    }
+    ]
     concluded = _corrected(samples, pairs, level)
-    ranks = mean_ranks(names, samples, concluded)
-    n_tests = sum(not math.isnan(pair.p) for of_task in pairs.values() for pair in of_task)
+    ranks = [task_ranks(sample, own) for sample, own in zip(samples, concluded, strict=True)]
+    n_tests = sum(not math.isnan(pair.p) for of_task in pairs for pair in of_task)
     if test == "permutation" and n_tests:
         notes += _coarse(n_permutations, n_tests, level)
     tasks = tuple(
-        task_comparison(sample, concluded[sample.task], ranks, level) for sample in samples
+        task_comparison(sample, own, rank, level)
+        for sample, own, rank in zip(samples, concluded, ranks, strict=True)
     )
+    by_model = {each.model: each for each in standings(groups, tasks, ranks)}
     return Comparison(
         models=tuple(names),
         baseline=baseline,
@@ -118,7 +126,7 @@ def compare(
         resampling_seed=seed,
         n_tests=n_tests,
         tasks=tasks,
-        standings=standings(names, tasks, ranks),
+        standings=tuple(by_model[name] for name in names),
         notes=tuple(notes),
     )
 
@@ -138,10 +146,18 @@ def _check(test: str, n_resamples: int, level: float) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """Models that are compared with each other on a task."""
+
+    task: str
+    models: tuple[ModelResults, ...]
+
+
 def _shared_tasks(
-    models: Sequence[ModelResults],
-) -> tuple[dict[str, tuple[ModelResults, ...]], list[str]]:
-    """The models of each task that at least two have, by the task's name; and notes of the rest."""
+    models: Sequence[ModelResults], *, across_protocols: bool
+) -> tuple[list[_Shared], list[str]]:
+    """The tasks that at least two models have, each protocol apart; and notes of the rest."""
     tasks = sorted({task for model in models for task in model.tasks})
     by_task = {task: tuple(e for e in models if task in e.tasks) for task in tasks}
     shared = {task: having for task, having in by_task.items() if len(having) > 1}
@@ -154,7 +170,44 @@ def _shared_tasks(
         missing = [task for task in shared if task not in model.tasks]
         if missing:
             notes.append(f"{model.name} has no result of {', '.join(missing)}.")
-    return shared, notes
+    if across_protocols:
+        return [_Shared(task, having) for task, having in shared.items()], notes
+    found, left_out = [], []
+    for task, having in shared.items():
+        by_protocol: dict[str, list[ModelResults]] = {}
+        for model in having:
+            by_protocol.setdefault(model.protocol_keys[task], []).append(model)
+        found += [_Shared(task, tuple(own)) for own in by_protocol.values() if len(own) > 1]
+        left_out += [
+            f"{task}: {own[0].name} by {own[0].conditions[task].words()}"
+            for own in by_protocol.values()
+            if len(own) == 1
+        ]
+    if not found:
+        lines = "".join(f"\n- {each}" for each in left_out)
+        raise ResultError(
+            "No two of the models were evaluated by the same protocol, so their scores can't be "
+            f"compared. `hearbench protocol diff` says what differs; --across-protocols compares "
+            f"them all the same:{lines}"
+        )
+    if left_out:
+        notes.append(
+            "Left out, as no other model has a score by the same protocol (--across-protocols "
+            f"compares them all the same): {'; '.join(left_out)}."
+        )
+    return found, notes
+
+
+def _ranked_together(models: Sequence[ModelResults]) -> list[list[str]]:
+    """Names of the models in groups that have no protocol in common."""
+    groups: list[tuple[set[str], list[str]]] = []
+    for model in models:
+        keys, names = set(model.protocol_keys.values()), [model.name]
+        for group in [each for each in groups if each[0] & keys]:
+            keys, names = keys | group[0], group[1] + names
+            groups.remove(group)
+        groups.append((keys, names))
+    return [names for _, names in groups]
 
 
 def _chosen_layers(models: Sequence[ModelResults]) -> list[str]:
@@ -182,26 +235,35 @@ def _pairs(models: Sequence[ModelResults], baseline: str | None) -> list[tuple[i
     return [(i, j) for j in second for i in everyone if i != j]
 
 
-def _best(names: Sequence[str], mean_rank: Sequence[float]) -> str:
-    ranked = [rank for rank in mean_rank if not math.isnan(rank)]
+def _best(groups: Sequence[Sequence[str]], samples: Sequence[ResampledTask]) -> str:
+    """The model with the best mean rank, which must be of a single group of several."""
+    several = [names for names in groups if len(names) > 1]
+    if len(several) > 1:
+        raise ResultError(
+            "--baseline best: the models are of several protocols, by each of which another one is "
+            "the best. Name the baseline, or use --across-protocols."
+        )
+    ranks = [task_ranks(sample) for sample in samples]
+    mean = {name: rank for name, (rank, _, _) in mean_ranks(several[0], ranks).of_model.items()}
+    ranked = [name for name in mean if not math.isnan(mean[name])]
     if not ranked:
         raise ResultError(
             "--baseline best: no task has scores of all models, by which one is the best. Name "
             "the baseline."
         )
-    return names[mean_rank.index(min(ranked))]
+    return min(ranked, key=mean.__getitem__)
 
 
 def _corrected(
-    samples: Sequence[ResampledTask], pairs: dict[str, list[RawPair]], level: float
-) -> dict[str, tuple[PairDifference, ...]]:
-    raw = [(sample, pair) for sample in samples for pair in pairs[sample.task]]
-    p_values = [pair.p for _, pair in raw]
+    samples: Sequence[ResampledTask], pairs: Sequence[Sequence[RawPair]], level: float
+) -> list[list[PairDifference]]:
+    p_values = [pair.p for of_task in pairs for pair in of_task]
     corrected = zip(holm(p_values).tolist(), holm_divisors(p_values, 1 - level), strict=True)
-    found: dict[str, list[PairDifference]] = {sample.task: [] for sample in samples}
-    for (sample, pair), (p, divisor) in zip(raw, corrected, strict=True):
-        found[sample.task].append(judged(sample, pair, p, float(divisor), level))
-    return {task: tuple(listed) for task, listed in found.items()}
+    found = []
+    for sample, of_task in zip(samples, pairs, strict=True):
+        own = zip(of_task, itertools.islice(corrected, len(of_task)), strict=True)
+        found.append([judged(sample, pair, p, float(divisor), level) for pair, (p, divisor) in own])
+    return found
 
 
 def _permutations(n_tests: int, level: float) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hearbench.errors import ResultError
+from hearbench.results.conditions import Conditions
 from hearbench.results.curve import FEW_LABELS
 from hearbench.results.finding import (
     LAYERS_FOLDER,
@@ -31,12 +32,17 @@ class ModelResults:
         tasks: By task, the folders of the results of its seeds, the first seed's first.
         first: By task, the first seed's result.
         seeds: By task, the seeds of the trainings, the first seed first.
+        conditions: By task, the protocol behind the scores.
+        protocol_keys: By task, what is the same where scores can be compared: the fingerprint of
+            the protocol, or of what it has beside its layers where these are compared.
     """
 
     name: str
     tasks: dict[str, tuple[Path, ...]]
     first: dict[str, Result]
     seeds: dict[str, tuple[int, ...]]
+    conditions: dict[str, Conditions]
+    protocol_keys: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,10 @@ def read_models(places: Sequence[Path], *, layers: bool = False) -> tuple[ModelR
                 if own not in folders:
                     folders.append(own)
     names = _names(list(homes))
-    return tuple(_model(name, folders) for name, folders in zip(names, homes.values(), strict=True))
+    return tuple(
+        _model(name, folders, layers=layers)
+        for name, folders in zip(names, homes.values(), strict=True)
+    )
 
 
 def _resolved(file: Path) -> Path:
@@ -135,7 +144,7 @@ def _shown(name: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
-def _model(name: str, folders: Sequence[Path]) -> ModelResults:
+def _model(name: str, folders: Sequence[Path], *, layers: bool) -> ModelResults:
     tasks: dict[str, tuple[Path, ...]] = {}
     first: dict[str, Result] = {}
     seeds: dict[str, tuple[int, ...]] = {}
@@ -159,4 +168,14 @@ def _model(name: str, folders: Sequence[Path]) -> ModelResults:
         tasks[task] = tuple(each for each, _ in found)
         seeds[task] = tuple(each.seed for _, each in found)
         first[task] = result
-    return ModelResults(name, dict(sorted(tasks.items())), first, seeds)
+    conditions = {task: Conditions.of(result) for task, result in first.items()}
+    keys = {
+        task: (_beside_layers(each) if layers else each).fingerprint
+        for task, each in conditions.items()
+    }
+    return ModelResults(name, dict(sorted(tasks.items())), first, seeds, conditions, keys)
+
+
+def _beside_layers(conditions: Conditions) -> Conditions:
+    """The same of a protocol that takes the embeddings as they are."""
+    return replace(conditions, protocol=conditions.protocol.of_one_layer())

@@ -25,7 +25,7 @@ __all__ = [
 CSV_COLUMNS = (
     *("task", "score", "n_clips", "model_a", "model_b", "mean_a", "mean_b", "difference"),
     *("low", "high", "p", "p_holm", "better"),
-    *("low_alone", "high_alone", "p_bootstrap", "p_permutation"),
+    *("low_alone", "high_alone", "p_bootstrap", "p_permutation", "across_protocols"),
 )
 """Columns of a comparison's CSV, in its order."""
 
@@ -40,6 +40,8 @@ class TaskScore(Record):
         high: Upper end of the interval.
         is_random: Whether other seeds would give other scores.
         protocol: Name of the protocol that it was evaluated by.
+        fingerprint: Fingerprint of that protocol; scores where it is another aren't comparable.
+        protocol_words: The protocol in words, without seeds.
         rank: Rank among the task's models; 1 is the best.
         rank_low: The best rank that no verdict speaks against.
         rank_high: The worst rank that no verdict speaks against.
@@ -53,6 +55,8 @@ class TaskScore(Record):
     seeds: tuple[int, ...]
     is_random: bool
     protocol: str
+    fingerprint: str = ""
+    protocol_words: str = ""
     rank: Number
     rank_low: Number
     rank_high: Number
@@ -78,6 +82,8 @@ class PairDifference(Record):
         high_alone: Upper end of that interval.
         p_bootstrap: p-value by resampling the test clips, with seeds and folds; not corrected.
         p_permutation: p-value by swapping predictions on the test clips; NaN if not asked for.
+        across_protocols: Whether the scores were made by different protocols, which the verdict
+            says as well.
     """
 
     model_a: str
@@ -94,6 +100,7 @@ class PairDifference(Record):
     high_alone: Number = math.nan
     p_bootstrap: Number = math.nan
     p_permutation: Number = math.nan
+    across_protocols: bool = False
 
 
 class TaskResolution(Record):
@@ -113,7 +120,7 @@ class TaskResolution(Record):
 
 
 class TaskComparison(Record):
-    """Several models on one task.
+    """Several models on one task, by one protocol unless others were asked for.
 
     Attributes:
         score: Name of the score that is compared.
@@ -140,10 +147,13 @@ class ModelStanding(Record):
     """One model over all tasks.
 
     Attributes:
-        mean_rank: Mean rank over the tasks that all models have; NaN without such a task.
+        mean_rank: Mean rank over the tasks that all models of its group have; NaN without such a
+            task.
         low: The best mean rank that no verdict speaks against.
         high: The worst mean rank that no verdict speaks against.
         n_tasks: Number of tasks that the rank is a mean over.
+        group: Number of the group that the model is ranked in, from 0: models by other protocols
+            are in another.
         n_pairs: Comparisons with another model on a task, over all tasks.
         ahead: In how many of these its score is the better one; equal scores count half.
         clearly_better: In how many the difference is more than the clips' luck.
@@ -159,6 +169,7 @@ class ModelStanding(Record):
     ahead: float
     clearly_better: int
     clearly_worse: int
+    group: int = 0
 
     @property
     def share_ahead(self) -> float | None:
@@ -176,7 +187,7 @@ class Comparison(Record):
             1 minus it is a difference.
         n_resamples: Resamples of the test clips, or permutations.
         n_tests: Comparisons that p-values are corrected for.
-        tasks: What was found on each task, by name.
+        tasks: What was found on each task, by name; of a task apart for each protocol.
         standings: What was found of each model, in the order of ``models``.
         notes: What a reader should know of all tasks, in sentences.
     """
@@ -192,6 +203,16 @@ class Comparison(Record):
     tasks: tuple[TaskComparison, ...]
     standings: tuple[ModelStanding, ...]
     notes: tuple[str, ...]
+
+    @property
+    def protocols(self) -> dict[str, str]:
+        """The protocols of all scores in words, by their fingerprints."""
+        return {
+            score.fingerprint: score.protocol_words
+            for task in self.tasks
+            for score in task.scores
+            if score.fingerprint
+        }
 
     def write_csv(self, path: Path) -> None:
         """Writes a row per pair and task; what is unknown or undefined is empty.

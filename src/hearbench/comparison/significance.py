@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +25,15 @@ from hearbench.stats.ranks import rank_intervals, ranks
 
 __all__ = [
     "NO_DIFFERENCE",
+    "MeanRanks",
+    "Ranks",
     "RawPair",
-    "TaskRanks",
     "judged",
     "mean_ranks",
     "raw_pair",
     "standings",
     "task_comparison",
+    "task_ranks",
 ]
 
 NO_DIFFERENCE = "no difference shown"
@@ -40,6 +42,9 @@ NO_DIFFERENCE = "no difference shown"
 _NO_WIDTH = 1e-6
 
 _Floats = npt.NDArray[np.float64]
+
+Ranks = Mapping[str, tuple[float, float, float]]
+"""Rank, best rank and worst rank by model; NaN where undefined."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,9 @@ def judged(
         verdict = NO_DIFFERENCE
         # A p that isn't the resamples' own may leave 0 where they don't.
         together = Interval(min(together.low, 0.0), max(together.high, 0.0))
+    across = len({sample.models[i].protocol_keys[sample.task] for i in (pair.a, pair.b)}) > 1
+    if across:
+        verdict += ", by different protocols"
     return PairDifference(
         model_a=a,
         model_b=b,
@@ -155,13 +163,18 @@ def judged(
         high_alone=alone.high,
         p_bootstrap=pair.p_bootstrap,
         p_permutation=pair.p_permutation,
+        across_protocols=across,
     )
 
 
 def task_comparison(
-    sample: ResampledTask, pairs: Sequence[PairDifference], ranks: TaskRanks, level: float
+    sample: ResampledTask, pairs: Sequence[PairDifference], ranks: Ranks, level: float
 ) -> TaskComparison:
-    """Gathers scores, differences and notes of a task."""
+    """Gathers scores, differences and notes of a task.
+
+    Args:
+        ranks: Rank, best rank and worst rank of each model on it.
+    """
     return TaskComparison(
         task=sample.task,
         score=sample.score,
@@ -175,7 +188,7 @@ def task_comparison(
     )
 
 
-def _score(sample: ResampledTask, i: int, ranks: TaskRanks, level: float) -> TaskScore:
+def _score(sample: ResampledTask, i: int, ranks: Ranks, level: float) -> TaskScore:
     model = sample.models[i]
     points, replicates = sample.resampled.points[i], sample.resampled.replicates[i]
     mean = mean_of_seeds(points)
@@ -184,7 +197,8 @@ def _score(sample: ResampledTask, i: int, ranks: TaskRanks, level: float) -> Tas
     if variance is not None:
         interval = variance.interval(mean, level, sample.resampled.bounds)
         std, low, high = math.sqrt(variance.total), interval.low, interval.high
-    rank, rank_low, rank_high = ranks.of_task[sample.task][model.name]
+    rank, rank_low, rank_high = ranks[model.name]
+    conditions = model.conditions[sample.task]
     return TaskScore(
         model=model.name,
         mean=mean,
@@ -194,6 +208,8 @@ def _score(sample: ResampledTask, i: int, ranks: TaskRanks, level: float) -> Tas
         seeds=model.seeds[sample.task],
         is_random=model.first[sample.task].protocol.is_random,
         protocol=model.first[sample.task].protocol.name,
+        fingerprint=conditions.fingerprint,
+        protocol_words=replace(conditions, seeds=()).words(),
         rank=rank,
         rank_low=rank_low,
         rank_high=rank_high,
@@ -278,66 +294,74 @@ def _protocol(sample: ResampledTask, name: str) -> str:
 
 
 @dataclass(frozen=True)
-class TaskRanks:
-    """Ranks of models on each task and over all.
+class MeanRanks:
+    """Mean ranks of models that are ranked with each other.
 
     Attributes:
         n_tasks: How many tasks have a score of every model.
-        mean: (n_models,) mean rank over these tasks; NaN if there are none.
-        low: (n_models,) the best mean rank that no verdict speaks against.
-        high: (n_models,) the worst mean rank that no verdict speaks against.
-        of_task: By task and model, rank, best rank and worst rank; NaN where undefined.
+        of_model: The mean rank over these tasks by model, with the best and the worst that no
+            verdict speaks against; NaN if there is no such task.
     """
 
     n_tasks: int
-    mean: _Floats
-    low: _Floats
-    high: _Floats
-    of_task: dict[str, dict[str, tuple[float, float, float]]]
+    of_model: Ranks
 
 
-def mean_ranks(
-    names: Sequence[str],
-    samples: Sequence[ResampledTask],
-    pairs: Mapping[str, Sequence[PairDifference]],
-) -> TaskRanks:
-    """Ranks models on each task, and means of ranks over the tasks with a score of every model.
+def task_ranks(sample: ResampledTask, pairs: Sequence[PairDifference] = ()) -> Ranks:
+    """Ranks the models of a task.
 
     Args:
-        samples: The tasks, each with some or all of the models.
-        pairs: By task, what the tests found; a task without an entry has no model that is
-            surely better.
+        pairs: What the tests found; without it no model is surely better.
     """
-    of_task: dict[str, dict[str, tuple[float, float, float]]] = {}
-    whole: list[_Floats] = []
-    for each in samples:
-        own = [model.name for model in each.models]
-        scores = np.array([mean_of_seeds(p) for p in each.resampled.points])
-        better = np.zeros((len(own), len(own)), dtype=bool)
-        for pair in pairs.get(each.task, ()):
-            if pair.better is not None:
-                other = pair.model_b if pair.better == pair.model_a else pair.model_a
-                better[own.index(pair.better), own.index(other)] = True
-        rank = ranks(scores[:, None], maximise=[each.maximise])[:, 0]
-        found = np.stack([rank, *rank_intervals(~np.isnan(scores), better)], axis=1)
-        of_task[each.task] = {
-            name: (row[0], row[1], row[2]) for name, row in zip(own, found.tolist(), strict=True)
-        }
-        if len(own) == len(names) and not np.isnan(scores).any():
-            whole.append(found)
+    names = [model.name for model in sample.models]
+    scores = np.array([mean_of_seeds(points) for points in sample.resampled.points])
+    better = np.zeros((len(names), len(names)), dtype=bool)
+    for pair in pairs:
+        if pair.better is not None:
+            other = pair.model_b if pair.better == pair.model_a else pair.model_a
+            better[names.index(pair.better), names.index(other)] = True
+    rank = ranks(scores[:, None], maximise=[sample.maximise])[:, 0]
+    found = np.stack([rank, *rank_intervals(~np.isnan(scores), better)], axis=1)
+    return {name: (row[0], row[1], row[2]) for name, row in zip(names, found.tolist(), strict=True)}
+
+
+def mean_ranks(names: Sequence[str], of_tasks: Sequence[Ranks]) -> MeanRanks:
+    """Means of ranks over the tasks that have a score of every one of some models.
+
+    Args:
+        of_tasks: Ranks on each task, of some or all of these models or of others.
+    """
+    whole = [
+        [ranks[name] for name in names]
+        for ranks in of_tasks
+        if ranks.keys() == set(names) and not any(math.isnan(rank) for rank, _, _ in ranks.values())
+    ]
     mean = np.mean(whole, axis=0) if whole else np.full((len(names), 3), math.nan)
-    return TaskRanks(len(whole), mean[:, 0], mean[:, 1], mean[:, 2], of_task)
+    of_model = {
+        name: (row[0], row[1], row[2]) for name, row in zip(names, mean.tolist(), strict=True)
+    }
+    return MeanRanks(len(whole), of_model)
 
 
 def standings(
-    names: Sequence[str], tasks: Sequence[TaskComparison], task_ranks: TaskRanks
+    groups: Sequence[Sequence[str]], tasks: Sequence[TaskComparison], of_tasks: Sequence[Ranks]
 ) -> tuple[ModelStanding, ...]:
-    """Summarises each model over all tasks."""
-    return tuple(_standing(i, name, tasks, task_ranks) for i, name in enumerate(names))
+    """Summarises each model over all tasks, group after group.
+
+    Args:
+        groups: Names of models that are ranked with each other.
+        of_tasks: Ranks on each task.
+    """
+    return tuple(
+        _standing(name, number, tasks, found)
+        for number, names in enumerate(groups)
+        for found in [mean_ranks(names, of_tasks)]
+        for name in names
+    )
 
 
 def _standing(
-    i: int, name: str, tasks: Sequence[TaskComparison], task_ranks: TaskRanks
+    name: str, group: int, tasks: Sequence[TaskComparison], found: MeanRanks
 ) -> ModelStanding:
     ahead, n_pairs, better, worse = 0.0, 0, 0, 0
     for task in tasks:
@@ -351,12 +375,13 @@ def _standing(
             worse += pair.better not in (None, name)
     return ModelStanding(
         model=name,
-        mean_rank=float(task_ranks.mean[i]),
-        low=float(task_ranks.low[i]),
-        high=float(task_ranks.high[i]),
-        n_tasks=task_ranks.n_tasks,
+        mean_rank=found.of_model[name][0],
+        low=found.of_model[name][1],
+        high=found.of_model[name][2],
+        n_tasks=found.n_tasks,
         n_pairs=n_pairs,
         ahead=ahead,
         clearly_better=better,
         clearly_worse=worse,
+        group=group,
     )

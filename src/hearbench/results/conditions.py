@@ -248,6 +248,8 @@ def _changed_task(protocol: Protocol, result: Result) -> str:
 
 def _guessed_params(named: Protocol, applied: Protocol) -> Mapping[str, Any]:
     """The values that a task's metadata must have fixed, if they made the one from the other."""
+    if not (named.networks and applied.networks):
+        return {}
     changed: dict[str, list[Any]] = {}
     for key in GridPoint.model_fields:
         values = _values(applied, key)

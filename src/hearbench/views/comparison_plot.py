@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hearbench.comparison.record import Comparison, PairDifference, TaskComparison
+from hearbench.comparison.record import Comparison, PairDifference, TaskComparison, TaskScore
 from hearbench.views.style import (
     INK,
     PALE,
@@ -46,7 +46,8 @@ def draw_comparison(found: Comparison) -> Figure:
 
     A filled marker is a difference in the colour of the better model; a hollow grey one is none
     that the clips can show. With more than four models, the differences are those from the
-    baseline, or from the model with the best mean rank.
+    baseline, or from the model with the best mean rank. Where there are several protocols, scores
+    have the fingerprint of theirs, and a star marks a difference between two of them.
     """
     rival = _rival(found)
     pairs = [_shown(task, rival) for task in found.tasks]
@@ -67,7 +68,7 @@ def draw_comparison(found: Comparison) -> Figure:
             (x / _WIDTH_IN, top / height, width / _WIDTH_IN, own / height)
             for x in (left, left + width + middle)
         ]
-        _scores(figure.add_axes(places[0]), task, colours)
+        _scores(figure.add_axes(places[0]), task, found, colours)
         _differences(figure.add_axes(places[1]), shown, colours, rival)
         top -= _TICKS_IN
     title_figure(figure, _title(found), y=1 - 0.1 / height, va="top")
@@ -79,15 +80,24 @@ def _margins(
     found: Comparison, pairs: Sequence[Sequence[PairDifference]], rival: str | None
 ) -> tuple[float, float]:
     """Inches for the names to the left of the scores, and of the differences."""
-    models = max(len(shorten(model)) for model in found.models)
+    models = max(len(_scored(score, found)) for task in found.tasks for score in task.scores)
     of_pairs = max((len(_pair(pair, rival)) for shown in pairs for pair in shown), default=0)
     return models * _LETTER_IN + _GAP_IN, of_pairs * _LETTER_IN + _GAP_IN
 
 
 def _pair(pair: PairDifference, rival: str | None) -> str:
+    # At the beginning, as the ends of long names are cut.
+    star = "* " if pair.across_protocols else ""
     if rival is not None:
-        return shorten(pair.model_a)
-    return f"{shorten(pair.model_a)} − {shorten(pair.model_b)}"
+        return f"{star}{shorten(pair.model_a)}"
+    return f"{star}{shorten(pair.model_a)} − {shorten(pair.model_b)}"
+
+
+def _scored(score: TaskScore, found: Comparison) -> str:
+    if len(found.protocols) < 2:
+        return shorten(score.model)
+    mark = f" ({score.fingerprint})"
+    return shorten(score.model, leave=len(mark)) + mark
 
 
 def _rival(found: Comparison) -> str | None:
@@ -122,10 +132,10 @@ def _turned(pair: PairDifference) -> PairDifference:
     )
 
 
-def _scores(axes: Axes, task: TaskComparison, colours: dict[str, str]) -> None:
+def _scores(axes: Axes, task: TaskComparison, found: Comparison, colours: dict[str, str]) -> None:
     for lane, score in enumerate(task.scores):
         _mark(axes, lane, (score.low, score.mean, score.high), colours[score.model])
-    _lanes(axes, [score.model for score in task.scores])
+    _lanes(axes, [_scored(score, found) for score in task.scores])
     folds = f" in {task.n_folds} folds" if task.n_folds > 1 else ""
     better = "" if task.maximise else " (lower is better)"
     title = f"{task.task}: {task.score}{better}, {task.n_clips:,} clips{folds}"
@@ -207,14 +217,12 @@ def _legend(figure: Figure, found: Comparison) -> None:
     corrected = "one comparison"
     if found.n_tests > 1:
         corrected = f"p corrected for {found.n_tests} comparisons"
-    add_legend(
-        figure,
-        [marker(INK, INK), marker("white", PALE)],
-        [
-            f"a difference, in the colour of the better model ({found.test}, {corrected})",
-            "no difference shown",
-        ],
-        loc="lower left",
-        borderaxespad=0.3,
-        ncols=2,
-    )
+    handles = [marker(INK, INK), marker("white", PALE)]
+    names = [
+        f"a difference, in the colour of the better model ({found.test}, {corrected})",
+        "no difference shown",
+    ]
+    if any(pair.across_protocols for task in found.tasks for pair in task.pairs):
+        handles.append(Line2D([], [], color=INK, marker="$*$", linewidth=0))
+        names.append("by different protocols")
+    add_legend(figure, handles, names, loc="lower left", borderaxespad=0.3, ncols=len(names))

@@ -131,9 +131,14 @@ def svg_element(figure: Figure) -> str:
     return text.getvalue()
 
 
-def shorten(name: str) -> str:
-    """Cuts a name that would leave no room for the picture."""
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+def shorten(name: str, leave: int = 0) -> str:
+    """Cuts a name that would leave no room for the picture.
+
+    Args:
+        leave: Letters that will follow it.
+    """
+    longest = _LONGEST_NAME - leave
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 def title_figure(figure: Figure, text: str, **options: Any) -> None:
