@@ -176,7 +176,7 @@ def _shared_tasks(
     for task, having in shared.items():
         by_protocol: dict[str, list[ModelResults]] = {}
         for model in having:
-            by_protocol.setdefault(model.protocol_keys[task], []).append(model)
+            by_protocol.setdefault(model.conditions[task].fingerprint, []).append(model)
         found += [_Shared(task, tuple(own)) for own in by_protocol.values() if len(own) > 1]
         left_out += [
             f"{task}: {own[0].name} by {own[0].conditions[task].words()}"
@@ -202,7 +202,8 @@ def _ranked_together(models: Sequence[ModelResults]) -> list[list[str]]:
     """Names of the models in groups that have no protocol in common."""
     groups: list[tuple[set[str], list[str]]] = []
     for model in models:
-        keys, names = set(model.protocol_keys.values()), [model.name]
+        keys = {each.fingerprint for each in model.conditions.values()}
+        names = [model.name]
         for group in [each for each in groups if each[0] & keys]:
             keys, names = keys | group[0], group[1] + names
             groups.remove(group)

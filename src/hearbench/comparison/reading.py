@@ -32,9 +32,8 @@ class ModelResults:
         tasks: By task, the folders of the results of its seeds, the first seed's first.
         first: By task, the first seed's result.
         seeds: By task, the seeds of the trainings, the first seed first.
-        conditions: By task, the protocol behind the scores.
-        protocol_keys: By task, what is the same where scores can be compared: the fingerprint of
-            the protocol, or of what it has beside its layers where these are compared.
+        conditions: By task, the protocol behind the scores; without how it reads layers where
+            these are compared.
     """
 
     name: str
@@ -42,7 +41,6 @@ class ModelResults:
     first: dict[str, Result]
     seeds: dict[str, tuple[int, ...]]
     conditions: dict[str, Conditions]
-    protocol_keys: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -169,11 +167,9 @@ def _model(name: str, folders: Sequence[Path], *, layers: bool) -> ModelResults:
         seeds[task] = tuple(each.seed for _, each in found)
         first[task] = result
     conditions = {task: Conditions.of(result) for task, result in first.items()}
-    keys = {
-        task: (_beside_layers(each) if layers else each).fingerprint
-        for task, each in conditions.items()
-    }
-    return ModelResults(name, dict(sorted(tasks.items())), first, seeds, conditions, keys)
+    if layers:
+        conditions = {task: _beside_layers(each) for task, each in conditions.items()}
+    return ModelResults(name, dict(sorted(tasks.items())), first, seeds, conditions)
 
 
 def _beside_layers(conditions: Conditions) -> Conditions:

@@ -40,8 +40,9 @@ class TaskScore(Record):
         high: Upper end of the interval.
         is_random: Whether other seeds would give other scores.
         protocol: Name of the protocol that it was evaluated by.
-        fingerprint: Fingerprint of that protocol; scores where it is another aren't comparable.
-        protocol_words: The protocol in words, without seeds.
+        fingerprint: Fingerprint of that protocol; where layers are compared, of the same one that
+            takes the embeddings as they are.
+        protocol_words: What has that fingerprint, in words and without seeds.
         rank: Rank among the task's models; 1 is the best.
         rank_low: The best rank that no verdict speaks against.
         rank_high: The worst rank that no verdict speaks against.

@@ -145,7 +145,8 @@ def judged(
         verdict = NO_DIFFERENCE
         # A p that isn't the resamples' own may leave 0 where they don't.
         together = Interval(min(together.low, 0.0), max(together.high, 0.0))
-    across = len({sample.models[i].protocol_keys[sample.task] for i in (pair.a, pair.b)}) > 1
+    protocols = {sample.models[i].conditions[sample.task].fingerprint for i in (pair.a, pair.b)}
+    across = len(protocols) > 1
     if across:
         verdict += ", by different protocols"
     return PairDifference(
