@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,17 @@ def test_models_side_by_side(out: Path) -> None:
         if point["layer"] == 4
     )
     assert float(layer[7]) == pytest.approx((high - low) / 2, abs=6e-4)
+
+
+def test_other_protocols_are_said(out: Path, tmp_path: Path) -> None:
+    folder = write_layers_result(tmp_path, model="third")
+    content = json.loads((folder / "result.json").read_text())
+    content["protocol"]["name"] = "layers:mine"
+    (folder / "result.json").write_text(json.dumps(content))
+    words = " ".join(hearbench("layers", out / "plain/second", tmp_path).stdout.split())
+    assert (
+        f"{ESC50}: evaluated by different protocols, second by layers[first=3]; third by" in words
+    )
 
 
 def test_json_holds_all_scores(out: Path) -> None:

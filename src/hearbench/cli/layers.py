@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,7 +64,7 @@ def layers(
     found = find_layers(result)
     by_task = layers_by_task(found, score)
     tables = [_table(task, name, models) for task, (name, models) in by_task.items()]
-    notes = _notes(models for _, models in by_task.values())
+    notes = _notes([models for _, models in by_task.values()])
     if plot is not None:
         save_figure(draw_layers(found, score=score), plot)
     if csv is not None:
@@ -159,31 +159,36 @@ def _text(score: LayerScore | None, alone: bool) -> str | None:
     return f"{number(score.mean)} ± {number((score.high - score.low) / 2)}"
 
 
-def _notes(tasks: Iterable[Sequence[LayersOfModel]]) -> list[str]:
-    """What the tables' marks and numbers are."""
-    notes: dict[str, None] = {}
+def _notes(tasks: Sequence[Sequence[LayersOfModel]]) -> list[str]:
+    """What the tables' marks and numbers are, and what their readers should know."""
+    everything = [each for models in tasks for each in models]
+    levels = sorted(
+        {result.level for each in everything for result in each.results if result.level}
+    )
+    interval = f"{' or '.join(f'{100 * level:g} %' for level in levels)} interval"
+    notes = []
+    if any(each.curve for each in everything):
+        notes.append("*: the best by validation; the test clips have no say in it.")
+    if levels and any(len(models) == 1 for models in tasks):
+        notes.append(f"In brackets: the {interval}.")
+    if levels and any(len(models) > 1 for models in tasks):
+        notes.append(f"±: half of the {interval}.")
+    if any(each.weights for each in everything):
+        notes.append(
+            "weight: of a layer in the weighted sum, the mean over test splits and seeds; "
+            "weighted: the score of a probe on that sum."
+        )
     for models in tasks:
-        curves = [each.curve for each in models if each.curve]
-        if curves:
-            notes["*: the best by validation; the test clips have no say in it."] = None
-        for level in sorted(
-            {result.level for each in models for result in each.results if result.level}
-        ):
-            if len(models) == 1:
-                notes[f"In brackets: the {100 * level:g} % interval."] = None
-            else:
-                notes[f"±: half of the {100 * level:g} % interval."] = None
-        if any(each.weights for each in models):
-            notes[
-                "weight: of a layer in the weighted sum, the mean over test splits and seeds; "
-                "weighted: the score of a probe on that sum."
-            ] = None
-        for each in models:
-            if each.curve and len(each.curve.best) > 1:
-                notes[f"{each.model} on {each.task}: validation chose {_choices(each.curve)}."] = (
-                    None
-                )
-    return list(notes)
+        curves = {each.model: each.curve for each in models if each.curve}
+        if len({curve.protocol for curve in curves.values()}) > 1:
+            listed = "; ".join(f"{model} by {curve.protocol}" for model, curve in curves.items())
+            notes.append(f"{models[0].task}: evaluated by different protocols, {listed}.")
+        notes += [
+            f"{model} on {curve.task}: validation chose {_choices(curve)}."
+            for model, curve in curves.items()
+            if len(curve.best) > 1
+        ]
+    return notes
 
 
 def _choices(curve: LayerCurve) -> str:

@@ -25,6 +25,7 @@ _PANEL_IN = (6.4, 4.0)
 _WEIGHTS_IN = 1.0
 _MOST_TICKS = 14
 _BAND = 0.18  # opacity of an interval
+_BARS = 0.5  # width of all models' bars at a layer
 
 
 def draw_layers(found: Sequence[LayersOfModel], *, score: str | None = None) -> Figure:
@@ -121,10 +122,10 @@ def _line(axes: Axes, curve: LayerCurve, name: str, colour: str) -> None:
 
 
 def _bars(axes: Axes, models: Sequence[LayersOfModel], colours: Mapping[str, str]) -> None:
-    width = 0.8 / len(models)
+    width = _BARS / len(models)
     for i, each in enumerate(models):
         weights = each.weights.mean if each.weights else {}
-        at = [layer - 0.4 + width * (i + 0.5) for layer in weights]
+        at = [layer - _BARS / 2 + width * (i + 0.5) for layer in weights]
         axes.bar(at, list(weights.values()), 0.9 * width, color=colours[each.model])
     axes.set_ylabel("weight")
     axes.set_ylim(bottom=0)

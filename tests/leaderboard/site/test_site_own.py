@@ -12,7 +12,7 @@ from hearbench.cli.app import VERBS
 from hearbench.cli.options import pairs
 from hearbench.errors import ResultError
 from hearbench.leaderboard.site.own import OwnResult, own_models
-from hearbench.probe.protocol import FASTER, HEAR2021, KNN, LINEAR, Protocol
+from hearbench.probe.protocol import FASTER, HEAR2021, KNN, LAYERS, LINEAR, Protocol
 from hearbench.probe.subset import TrainSubset
 from hearbench.results import Result, score
 
@@ -91,6 +91,12 @@ def test_layers_stand_beside_a_result(tmp_path: Path) -> None:
     commands = own.command().replace("\\\n", "").splitlines()
     protocols = [options(command)["protocol"] for command in commands]
     assert protocols == ["hear2021", "layers", "weighted"]
+    assert [options(command)["layers"] for command in commands] == ["all"] * 3
+    few = LAYERS.restricted(first=2).with_layers([2, 7])
+    (some,) = own_models([OwnResult(result(ESC50, few))]).values()
+    said = options(some.command())
+    assert (said["protocol"], said["layers"], said["grid_points"]) == ("layers", "2,7", 2)
+    assert not said["only"]
     # Without another result the layers' own is the task's.
     (own,) = own_models([weighted, curve]).values()
     assert (own.own, own.beside) == ((curve,), (weighted,))
