@@ -78,10 +78,10 @@ def test_other_protocols_are_apart_or_marked(out: Path, tmp_path: Path) -> None:
     part = HEAR2021.restricted(first=2)
     for model, wrong in {"quick": 3, "slow": 12}.items():
         write_made_up_result(tmp_path, ESC50, model=model, wrong=wrong, protocol=part)
-    words = f"hear2021 with 2 of 8 grid points, float32 ({Conditions(part).fingerprint})."
+    words = f"hear2021 with 2 of 8 grid points ({Conditions(part).fingerprint})."
     apart = run(out / "good", out / "bad", tmp_path, "--resamples", 100)
     assert apart.code == 0
-    assert "By hear2021, float32 (73b3b09596)." in apart.stdout
+    assert "By hear2021 (4d0612ca1b)." in apart.stdout
     assert f"By {words}" in apart.stdout
     assert apart.stdout.count("mean rank") == 2
     assert "by different protocols" not in apart.stdout
@@ -92,14 +92,14 @@ def test_other_protocols_are_apart_or_marked(out: Path, tmp_path: Path) -> None:
     assert together.stdout.count("mean rank") == 1
     shown = " ".join(together.stdout.split())
     assert "good is better, by different protocols" in shown
-    assert "73b3b09596" in shown
+    assert "4d0612ca1b" in shown
     assert f"By {words}" in shown
     (row,) = csv.DictReader((tmp_path / "a.csv").read_text().splitlines())
     assert row["across_protocols"] == "True"
     refused = run(out / "good", tmp_path / "slow")
     assert refused.code == 2
     assert "--across-protocols" in refused.stderr
-    assert f"slow by {words.split(', float32')[0]}, seed 42, float32" in refused.stderr
+    assert f"slow by {words.split(' (')[0]}, seed 42, float32" in refused.stderr
 
 
 def test_a_plot(out: Path, tmp_path: Path) -> None:

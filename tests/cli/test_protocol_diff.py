@@ -15,7 +15,7 @@ def test_a_protocol_and_results_by_a_part_of_it(tmp_path: Path) -> None:
     answer = hearbench("protocol", "diff", "hear2021", folder)
     assert answer.code == 1
     first, second, *rest = answer.stdout.splitlines()
-    assert first == "A: hear2021 (73b3b09596)"
+    assert first == "A: hear2021 (4d0612ca1b)"
     assert second.startswith("B: hear2021 with 2 of 8 grid points, seed 42, float32 (")
     assert rest == ["", "A trains 8 grid points; B 2 of them."]
     same = hearbench("protocol", "diff", one_point.name, folder)
@@ -31,11 +31,11 @@ def test_json(tmp_path: Path) -> None:
         "same": False,
         "a": {
             "named": str(folder),
-            "fingerprint": "73b3b09596",
+            "fingerprint": "4d0612ca1b",
             "words": "hear2021, seed 42, float32",
             "seeds": [42],
         },
-        "b": {"named": "knn", "fingerprint": "d961e392d5", "words": "knn", "seeds": []},
+        "b": {"named": "knn", "fingerprint": "650ed0a8d0", "words": "knn", "seeds": []},
         "differences": [
             "A trains networks (8 grid points); B asks the nearest training examples "
             "(8 grid points)."

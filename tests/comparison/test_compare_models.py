@@ -241,8 +241,8 @@ def test_other_protocols_are_compared_when_asked_and_marked(out: Path, quick: Pa
     )
     assert f"Tasks of one model only, left out: {DCASE}." in found.notes
     assert [(s.fingerprint, s.protocol_words) for s in task.scores] == [
-        ("73b3b09596", "hear2021, float32"),
-        (Conditions(THREE_POINTS).fingerprint, "hear2021 with 3 of 8 grid points, float32"),
+        ("4d0612ca1b", "hear2021"),
+        (Conditions(THREE_POINTS).fingerprint, "hear2021 with 3 of 8 grid points"),
     ]
     (pair,) = task.pairs
     assert pair.across_protocols
@@ -270,8 +270,8 @@ def test_each_protocol_is_compared_apart(out: Path, quick: Path) -> None:
     alone = compare([quick], n_resamples=100).tasks[0].pairs[0]
     assert by_part.pairs[0].p == alone.p
     assert found.protocols == {
-        "73b3b09596": "hear2021, float32",
-        Conditions(THREE_POINTS).fingerprint: "hear2021 with 3 of 8 grid points, float32",
+        "4d0612ca1b": "hear2021",
+        Conditions(THREE_POINTS).fingerprint: "hear2021 with 3 of 8 grid points",
     }
     with pytest.raises(ResultError, match="--baseline best: the models are of several protocols"):
         compare([out, quick], baseline="best")
@@ -291,6 +291,18 @@ def test_a_model_without_others_of_its_protocol(out: Path, quick: Path) -> None:
     with pytest.raises(ResultError, match="by the same protocol") as caught:
         compare([out / "good", quick / "quick"])
     assert f"- {ESC50}: good by hear2021, seed 42, float32" in str(caught.value)
+
+
+def test_other_precisions_are_said(out: Path, tmp_path: Path) -> None:
+    predictions = dataclasses.replace(
+        made_up_predictions(ESC50, model="half", wrong=2), precision="bfloat16"
+    )
+    write_result(score(predictions), predictions, tmp_path / "half" / ESC50)
+    found = compare([out / "good", out / "bad", tmp_path], n_resamples=50)
+    assert found.tasks[1].notes == (
+        f"{ESC50}: trained in different precisions, good, bad in float32; half in bfloat16.",
+    )
+    assert not any(pair.across_protocols for pair in found.tasks[1].pairs)
 
 
 def test_a_model_of_two_protocols_joins_both(out: Path, tmp_path: Path) -> None:

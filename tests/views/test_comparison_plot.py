@@ -137,13 +137,13 @@ def test_protocols_are_marked() -> None:
     scores = tuple(
         score.model_copy(update={"fingerprint": mark, "protocol_words": name, "model": name})
         for score, mark, name in zip(
-            task.scores, ("73b3b09596", "27aeae6295"), ("model_0", "m" * 40), strict=True
+            task.scores, ("4d0612ca1b", "bc560f6c75"), ("model_0", "m" * 40), strict=True
         )
     )
     marked = task.pairs[0].model_copy(update={"across_protocols": True, "model_b": "m" * 40})
     task = task.model_copy(update={"scores": scores, "pairs": (marked,)})
     found = found.model_copy(update={"tasks": (task,), "models": ("model_0", "m" * 40)})
     figure = draw_comparison(found)
-    assert names(figure.axes[0]) == ["model_0 (73b3b09596)", "mmmmmmmmmmmmmm… (27aeae6295)"]
+    assert names(figure.axes[0]) == ["model_0 (4d0612ca1b)", "mmmmmmmmmmmmmm… (bc560f6c75)"]
     assert names(figure.axes[1])[0].startswith("* model_0 − m")
     assert "by different protocols" in [text.get_text() for text in figure.legends[0].get_texts()]

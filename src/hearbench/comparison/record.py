@@ -42,7 +42,7 @@ class TaskScore(Record):
         protocol: Name of the protocol that it was evaluated by.
         fingerprint: Fingerprint of that protocol; where layers are compared, of the same one that
             takes the embeddings as they are.
-        protocol_words: What has that fingerprint, in words and without seeds.
+        protocol_words: What has that fingerprint, in words.
         rank: Rank among the task's models; 1 is the best.
         rank_low: The best rank that no verdict speaks against.
         rank_high: The worst rank that no verdict speaks against.

@@ -210,7 +210,7 @@ def _score(sample: ResampledTask, i: int, ranks: Ranks, level: float) -> TaskSco
         is_random=model.first[sample.task].protocol.is_random,
         protocol=model.first[sample.task].protocol.name,
         fingerprint=conditions.fingerprint,
-        protocol_words=replace(conditions, seeds=()).words(),
+        protocol_words=replace(conditions, seeds=(), precision=None).words(),
         rank=rank,
         rank_low=rank_low,
         rank_high=rank_high,
@@ -256,6 +256,14 @@ def _notes(sample: ResampledTask) -> list[str]:
             f"{', '.join(names)} by {_protocol(sample, names[0])}" for names in protocols.values()
         )
         notes.append(f"{task}: evaluated by different protocols, {said}.")
+    precisions: dict[str, list[str]] = {}
+    for model in sample.models:
+        precision = model.conditions[task].precision
+        if precision is not None:
+            precisions.setdefault(precision, []).append(model.name)
+    if len(precisions) > 1:
+        said = "; ".join(f"{', '.join(names)} in {each}" for each, names in precisions.items())
+        notes.append(f"{task}: trained in different precisions, {said}.")
     for model, points, replicates in zip(
         sample.models,
         sample.resampled.points,

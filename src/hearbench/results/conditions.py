@@ -1,10 +1,11 @@
 """Fingerprints of protocols: which scores can be compared, and in what protocols differ.
 
-The fingerprint of a result covers all by which embeddings became a score: the protocol's content,
-the precision of its training and that of the embeddings on disk. It leaves out what changes only
-how far a score is from its expectation (seeds, and the draw of a part of the training clips), and
-what belongs to the task: values of the grid that the task's metadata fix, or the published code by
-the task's name. So one protocol has one fingerprint on all tasks, seeds and machines.
+The fingerprint of a result covers what decides which score to expect: the protocol's content, and
+the precision of the embeddings on disk. It leaves out what moves a score around its expectation
+alone (seeds, the draw of a part of the training clips, the precision of the training's products,
+which machines choose by themselves; docs/benchmarks.md has measured it), and what belongs to the
+task: values of the grid that the task's metadata fix, or the published code by the task's name. So
+one protocol has one fingerprint on all tasks, seeds and machines.
 """
 
 from __future__ import annotations
@@ -42,17 +43,19 @@ class Conditions:
 
     Attributes:
         protocol: The protocol before a task changes it.
-        precision: Precision of the training's matrix products; None where it isn't known.
-        dtype: Precision of the embeddings on disk; None where it isn't known.
-        seeds: Seeds of the trainings, which the fingerprint leaves out.
+        dtype: Type of the embeddings on disk.
+        seeds: Seeds of the trainings. Like the precision they are said in words, and left out of
+            the fingerprint.
+        precision: Precision of the training's matrix products; None where nothing is trained, or
+            a protocol is only named.
         unchanged_for: A task that the published code changes the grid for, where this protocol was
             applied without that; None otherwise.
     """
 
     protocol: Protocol
-    precision: str | None = None
-    dtype: str | None = None
+    dtype: str = _USUAL_DTYPE
     seeds: tuple[int, ...] = ()
+    precision: str | None = None
     unchanged_for: str | None = None
 
     @classmethod
@@ -73,15 +76,11 @@ class Conditions:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of ten hexadecimal digits; scores of one task and fingerprint can be compared.
-
-        Of a protocol by its name it is that of results in float32.
-        """
+        """A hash of ten hexadecimal digits; scores of one task and fingerprint can be compared."""
         content = {
             "version": _VERSION,
             "protocol": _content(self.protocol),
-            "precision": (self.precision or _USUAL_DTYPE) if self.protocol.is_random else None,
-            "dtype": self.dtype or _USUAL_DTYPE,
+            "dtype": self.dtype,
         }
         if self.unchanged_for is not None:
             content["unchanged_for"] = self.unchanged_for
@@ -97,15 +96,14 @@ class Conditions:
             parts.append(_seeds_in_words(self.seeds))
         if self.precision is not None:
             parts.append(self.precision)
-        if self.dtype not in (None, _USUAL_DTYPE):
+        if self.dtype != _USUAL_DTYPE:
             parts.append(f"embeddings in {self.dtype}")
         return ", ".join(parts)
 
     def differences(self, other: Conditions) -> list[str]:
         """In what two conditions differ, in sentences about "A", this one, and "B", the other.
 
-        Seeds and draws aren't looked at, nor what isn't known of one of them; so there is none
-        where the fingerprints are the same.
+        There is none where the fingerprints are the same.
         """
         found = _protocol_differences(self.protocol, other.protocol)
         for name, one in (("A", self), ("B", other)):
@@ -114,12 +112,8 @@ class Conditions:
                     f"{name} was applied without the values that the benchmark fixes for "
                     f"{one.unchanged_for}."
                 )
-        for what, a, b in (
-            ("The training's matrix products are", self.precision, other.precision),
-            ("The embeddings are stored", self.dtype, other.dtype),
-        ):
-            if a is not None and b is not None and a != b:
-                found.append(f"{what} in {a} in A, in {b} in B.")
+        if self.dtype != other.dtype:
+            found.append(f"The embeddings are stored in {self.dtype} in A, in {other.dtype} in B.")
         return found
 
 
