@@ -28,7 +28,7 @@ def test_list(task: Path, cache: Path) -> None:
     assert all(row["about"] for row in everything["models"])
     grids = {row["protocol"]: row["grid_points"] for row in everything["protocols"]}
     assert {"fast", "faster", "hear2021", "knn", "linear", "racing"} <= set(grids)
-    assert set(grids.values()) == {8}
+    assert {name for name, points in grids.items() if points != 8} == {"mwmae"}
     assert len(everything["scores"]) == 10
     table = hearbench("list", "protocols")
     assert table.code == 0

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hearbench.audio.decode import prepared_wav
-from hearbench.embeddings.kinds import EMBEDDED, Embedded
+from hearbench.embeddings.kinds import Wanted
 from hearbench.errors import AudioError, EmbeddingError
 from hearbench.tasks.store import PreparedTask
 
@@ -99,7 +99,7 @@ def batch_clips(duration_s: float | None, sample_rate: int) -> int:
 
 
 def plan_shards(
-    task: PreparedTask, sample_rate: int, embedding_size: int, embedded: Embedded | None = None
+    task: PreparedTask, sample_rate: int, embedding_size: int, wanted: Wanted | None = None
 ) -> list[Shard]:
     """All shards of a task, in the order in which they are computed.
 
@@ -107,11 +107,14 @@ def plan_shards(
         task: The task, with audio at that rate.
         sample_rate: The model's sample rate in Hz.
         embedding_size: Numbers per clip or frame, of all layers together.
-        embedded: The kind of embeddings; by default that which the kind of task takes.
+        wanted: Which embeddings; by default those that the kind of task takes.
     """
     duration_s = task.metadata.sample_duration
+    wanted = wanted or Wanted.of(task.task_type)
+    embedded = wanted.embedded
     batch = batch_clips(duration_s, sample_rate)
-    embedded = embedded or EMBEDDED[task.task_type]
+    if wanted.batch is not None and duration_s is not None:
+        batch = wanted.batch
     if duration_s is None:
         size = embedded.shard_clips
     else:

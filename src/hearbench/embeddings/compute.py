@@ -11,7 +11,7 @@ import numpy as np
 
 from hearbench._version import __version__
 from hearbench.digest import digest_json, short
-from hearbench.embeddings.batches import Shard, batch_clips, plan_shards
+from hearbench.embeddings.batches import Shard, plan_shards
 from hearbench.embeddings.kinds import EMBEDDED, Dtype, HasLayers, Wanted
 from hearbench.embeddings.manifest import (
     FORMAT_VERSION,
@@ -280,7 +280,7 @@ def check_of(model: Model, wanted: Wanted) -> Check:
 
 def _shards(model: Model, task: PreparedTask, wanted: Wanted) -> Sequence[Shard]:
     numbers = wanted.size(model) * max(1, len(wanted.layers))
-    return plan_shards(task, model.sample_rate, numbers, wanted.embedded)
+    return plan_shards(task, model.sample_rate, numbers, wanted)
 
 
 def _compute(
@@ -381,6 +381,8 @@ def _locate(
         identity["what"] = wanted.what
     if wanted.layers:
         identity["layers"] = wanted.layers
+    if wanted.batch is not None:
+        identity["batch"] = wanted.batch
     name = model.layers_name if wanted.layers else model.name
     others = 0
     while True:
@@ -412,7 +414,7 @@ def _manifest(model: Model, place: _Place, records: Sequence[ShardRecord]) -> Ma
         key=place.key,
         kind=task.kind,
         dtype=wanted.dtype,
-        batch=batch_clips(task.metadata.sample_duration, model.sample_rate),
+        batch=place.shards[0].batch,
         model=ModelRecord(
             name=model.name,
             spec=model.spec,

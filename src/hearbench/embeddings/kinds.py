@@ -101,11 +101,14 @@ class Wanted:
         layers: Numbers of the model's layers, rising; empty for what its functions give by
             themselves.
         dtype: Type of the numbers on disk.
+        batch: Clips that the model gets at once, where they are of one length; None for as many
+            as in the published evaluation.
     """
 
     what: What
     layers: tuple[int, ...] = ()
     dtype: Dtype = "float32"
+    batch: int | None = None
 
     @classmethod
     def of(cls, kind: TaskType, dtype: Dtype = "float32") -> Wanted:

@@ -124,13 +124,14 @@ class ProbeSetup(Setup):
         """
         what = self.protocol.what(kind)
         if not self.protocol.reads_layers:
-            return self, Wanted(what, (), dtype)
+            return self, Wanted(what, (), dtype, self.protocol.embed_batch)
         every = layers_of(model, "all")
         numbers = layers_of(model, self.layers) if self.layers else every
         protocol = self.protocol if numbers == every else self.protocol.with_layers(numbers)
         # Scene embeddings are small, so all are kept; frames of all layers may fill a disk.
         stored = every if what == "scene" else numbers
-        return dataclasses.replace(self, protocol=protocol), Wanted(what, stored, dtype)
+        wanted = Wanted(what, stored, dtype, protocol.embed_batch)
+        return dataclasses.replace(self, protocol=protocol), wanted
 
     def is_finished(self, job: Job) -> bool:
         """Tells whether every seed's result exists."""

@@ -162,7 +162,8 @@ class _Planner:
                 manifest = read_manifest(path.parent)
             except EmbeddingError:
                 continue
-            held = Wanted(manifest.embedded.what, manifest.layers, manifest.dtype)
+            batch = None if wanted.batch is None else manifest.batch
+            held = Wanted(manifest.embedded.what, manifest.layers, manifest.dtype, batch)
             if manifest.model.digest == digest and held == wanted:
                 return True
         return False

@@ -35,7 +35,7 @@ from hearbench.probe.data import (
     published_order,
     to_probabilities,
 )
-from hearbench.probe.events import Postprocessing, postprocessing_grid
+from hearbench.probe.events import DEFAULT_POSTPROCESSING, Postprocessing, postprocessing_grid
 from hearbench.probe.framed_clips import FramedClips, framed_data
 from hearbench.probe.frames import (
     LabelledClip,
@@ -132,7 +132,8 @@ class TaskKind:
     def reading(self, inputs: Standardizer) -> Reading:
         """How networks read the embeddings of a fold, which were prepared so."""
         if self.layers:
-            return WeightedLayers(inputs.offset, len(self.layers))
+            absolute = self.protocol.layer_weights == "abs"
+            return WeightedLayers(inputs.offset, len(self.layers), absolute)
         return Reading(inputs.offset)
 
     def layer_weights(self, chosen: Chosen | None) -> tuple[float, ...]:
@@ -287,7 +288,9 @@ class _EventKind(TaskKind):
 
     @cached_property
     def postprocessing(self) -> tuple[Postprocessing, ...]:
-        return postprocessing_grid(self.task.metadata.evaluation_params)
+        own = postprocessing_grid(self.task.metadata.evaluation_params)
+        # Only the default gives way, not what the task itself names.
+        return self.protocol.postprocessing or own if own is DEFAULT_POSTPROCESSING else own
 
     def training(self, fold: FoldSplit, dtype: torch.dtype) -> TrainingData:
         clips = {split: self._clips(split) for split in (*fold.train, fold.valid)}

@@ -15,6 +15,9 @@ grids that came with it, for a quick look. The others change one thing of ``hear
 
 The last three can be put before any other protocol: ``weighted:linear``.
 
+``mwmae``, ``listen``, ``listen-fast``, ``wavjepa`` and ``encodecmae`` evaluate as forks of the
+published code do, by which papers have reported scores since.
+
 Source: Turian et al., "HEAR: Holistic Evaluation of Audio Representations", PMLR 176, 2022,
 and the behaviour of the evaluation code that was published with it.
 """
@@ -29,7 +32,14 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from hearbench.embeddings.kinds import EMBEDDED, What
 from hearbench.errors import ProbeError
-from hearbench.probe.grid import Cut, GridPoint, NeighbourPoint, by_shape, draw_grid
+from hearbench.probe.grid import (
+    Cut,
+    GridPoint,
+    NeighbourPoint,
+    Postprocessing,
+    by_shape,
+    draw_grid,
+)
 from hearbench.probe.subset import TrainSubset
 from hearbench.records import GrownRecord, Record
 from hearbench.registry import Registry, did_you_mean
@@ -75,6 +85,11 @@ layers, or a weighted sum of a clip's frames."""
 _PUBLISHED = "hear2021"
 
 
+LayerWeights = Literal["softmax", "abs"]
+Change = int | float | tuple[int | float, ...]
+"""A hyperparameter's value, or the values that a grid is drawn from."""
+
+
 class Racing(Record):
     """When a grid point is given up because it can't win any more.
 
@@ -102,7 +117,8 @@ class Protocol(GrownRecord):
         grid: The points that are tried, in order; of equal validation scores the first wins.
             All are of networks, or all of neighbours.
         batch_size: Clips (or frames) per training step.
-        task_changes: Hyperparameters that a task fixes for every grid point, by task name.
+        task_changes: Hyperparameters that a task fixes for every grid point, or the values that
+            its grid is drawn from, by task name.
         nan_ends_point: Whether a validation score that isn't finite ends a grid point, for which
             the best before it counts (the published behaviour); or an undefined one counts as 0.
         shuffle: Whether the training examples come in another order in every epoch. Clips of an
@@ -116,14 +132,26 @@ class Protocol(GrownRecord):
             are learned; or ``attentive``, a sum of a clip's frames whose weights are. Left out
             where it is ``embeddings``.
         layers: Numbers of the model's layers that are used, ascending; empty and left out for all.
+        layer_weights: How the weights of layers are made of what is learned, a number w per layer:
+            ``softmax`` from zeros on, or ``abs``, which is abs(w) / sum(abs(w)), from ones on.
+        postprocessing: The ways from frames to events that are tried where a task's metadata names
+            none; empty for those of the published protocol.
+        embed_batch: Clips that the model gets at once, where they are of one length; None for as
+            many as in the published evaluation.
     """
 
-    LATER: ClassVar[tuple[str, ...]] = ("reads", "layers")
+    LATER: ClassVar[tuple[str, ...]] = (
+        "reads",
+        "layers",
+        "layer_weights",
+        "postprocessing",
+        "embed_batch",
+    )
 
     name: str
     grid: tuple[GridPoint, ...] | tuple[NeighbourPoint, ...] = Field(min_length=1)
     batch_size: BatchSize = 1024
-    task_changes: Mapping[str, Mapping[str, int | float]] = Field(default_factory=dict)
+    task_changes: Mapping[str, Mapping[str, Change]] = Field(default_factory=dict)
     nan_ends_point: bool = True
     shuffle: bool = False
     standardise: bool = False
@@ -131,6 +159,9 @@ class Protocol(GrownRecord):
     subset: TrainSubset | None = None
     reads: Reads = "embeddings"
     layers: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    layer_weights: LayerWeights = "softmax"
+    postprocessing: tuple[Postprocessing, ...] = ()
+    embed_batch: Annotated[int, Field(ge=1)] | None = None
     # What the grid is drawn from, which a task can change: the values of each hyperparameter, of
     # whose combinations eight are tried; None where the points are named one by one. And the parts
     # of that which it was restricted to, one after the other. Neither is in files.
@@ -212,6 +243,20 @@ class Protocol(GrownRecord):
             parts.append("no training: the nearest training examples vote")
         if self.networks and all(point.hidden_layers == 0 for point in self.networks):
             parts.append("no hidden layer")
+        own = [
+            task
+            for task, changes in self.task_changes.items()
+            if any(isinstance(value, tuple) for value in changes.values())
+        ]
+        if own:
+            parts.append(f"another grid for {', '.join(own)}")
+        if self.layer_weights == "abs":
+            parts.append("a layer's weight is its share of the absolute numbers")
+        if self.postprocessing:
+            shown = (f"{p.median_filter_ms:g}/{p.min_duration_ms:g}" for p in self.postprocessing)
+            parts.append(f"events by filters and shortest durations of {', '.join(shown)} ms")
+        if self.embed_batch:
+            parts.append(f"{self.embed_batch} clip{'s' * (self.embed_batch > 1)} embedded at once")
         if self.standardise:
             parts.append("embeddings standardised on the training examples")
         if self.shuffle:
@@ -239,7 +284,8 @@ class Protocol(GrownRecord):
         """
         own = evaluation_params(params, keys=[PARAM_GRID]).task_specific_param_grid
         changes: dict[str, Sequence[Any]] = {
-            key: (value,) for key, value in self.task_changes.get(task_name, {}).items()
+            key: value if isinstance(value, tuple) else (value,)
+            for key, value in self.task_changes.get(task_name, {}).items()
         }
         changes |= own.values() if own else {}
         if not changes or not self.networks:
@@ -408,7 +454,7 @@ _FULL_GRID: Mapping[str, Sequence[Any]] = {
     "initialization": ("uniform", "normal"),
 }
 # The one task that the published code knows by its name; others say it in their metadata.
-_TASK_CHANGES: Mapping[str, Mapping[str, int | float]] = {"dcase2016_task2": {"check_every": 10}}
+_TASK_CHANGES: Mapping[str, Mapping[str, Change]] = {"dcase2016_task2": {"check_every": 10}}
 
 # As published: the protocol, and its two smaller grids.
 HEAR2021 = Protocol.drawn("hear2021", _FULL_GRID, task_changes=_TASK_CHANGES)
@@ -450,6 +496,39 @@ WEIGHTED = HEAR2021.that_reads("weighted")
 ATTENTIVE = HEAR2021.that_reads("attentive")
 _READING = {protocol.name: protocol.reads for protocol in (LAYERS, WEIGHTED, ATTENTIVE)}
 
+# As evaluated by forks of the published code; what differs is in docs/protocol.md with its source.
+MWMAE = Protocol(
+    name="mwmae",
+    grid=tuple(
+        GridPoint(hidden_layers=1, lr=1e-4, initialization="normal", dropout=dropout)
+        for dropout in (0.1, 0.25)
+    ),
+    task_changes=_TASK_CHANGES,
+    embed_batch=1,
+)
+_LISTEN_EVENTS = tuple(
+    Postprocessing(median_filter_ms=250, min_duration_ms=ms) for ms in (250, 500)
+)
+LISTEN = HEAR2021.model_copy(
+    update={"name": "listen", "postprocessing": _LISTEN_EVENTS, "embed_batch": 256}
+)
+LISTEN_FAST = Protocol.drawn(
+    "listen-fast",
+    {**_FULL_GRID, "max_epochs": (50,), "check_every": (3, 10)},
+    task_changes=_TASK_CHANGES,
+    postprocessing=_LISTEN_EVENTS,
+    embed_batch=256,
+)
+WAVJEPA = HEAR2021.model_copy(
+    update={
+        "name": "wavjepa",
+        "task_changes": {"dcase2016_task2": {"check_every": 10, "max_epochs": (10, 50)}},
+    }
+)
+ENCODECMAE = HEAR2021.model_copy(
+    update={"name": "encodecmae", "reads": "weighted", "layer_weights": "abs"}
+)
+
 _PROTOCOLS: Registry[Protocol] = Registry(
     "protocol",
     "hearbench.protocols",
@@ -460,10 +539,15 @@ _PROTOCOLS: Registry[Protocol] = Registry(
         "hear2021": "hearbench.probe.protocol:HEAR2021",
         "hear2021-shuffled": "hearbench.probe.protocol:SHUFFLED",
         "hear2021-standardised": "hearbench.probe.protocol:STANDARDISED",
+        "encodecmae": "hearbench.probe.protocol:ENCODECMAE",
         "knn": "hearbench.probe.protocol:KNN",
         "layers": "hearbench.probe.protocol:LAYERS",
         "linear": "hearbench.probe.protocol:LINEAR",
+        "listen": "hearbench.probe.protocol:LISTEN",
+        "listen-fast": "hearbench.probe.protocol:LISTEN_FAST",
+        "mwmae": "hearbench.probe.protocol:MWMAE",
         "racing": "hearbench.probe.protocol:RACING",
+        "wavjepa": "hearbench.probe.protocol:WAVJEPA",
         "weighted": "hearbench.probe.protocol:WEIGHTED",
     },
 )

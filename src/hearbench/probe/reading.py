@@ -3,7 +3,8 @@
 What a network reads of a clip x is
 
 * the embedding itself, which all networks share (`Reading`);
-* ``sum_l softmax(mix)_l x_l`` over the layers l of the model (`WeightedLayers`);
+* ``sum_l softmax(mix)_l x_l`` over the layers l of the model, or the same with shares of abs(mix)
+  (`WeightedLayers`);
 * ``sum_t softmax(query . x_t / sqrt(size))_t x_t`` over the clip's frames t (`Attention`).
 
 ``mix`` and ``query`` are learned together with the network, by the same optimiser. Both begin as
@@ -131,9 +132,11 @@ class WeightedLayers(Reading):
     Attributes:
         offset: (n_layers * size,) what has been subtracted from each layer's embeddings.
         n_layers: How many layers lie side by side in an embedding.
+        absolute: Weights are shares of absolute numbers that begin as ones, and no softmax.
     """
 
     n_layers: int
+    absolute: bool = False
 
     @property
     def size(self) -> int:
@@ -142,11 +145,14 @@ class WeightedLayers(Reading):
 
     def draw(self) -> dict[str, torch.Tensor]:
         """What a network learns for reading, as it begins, by name."""
-        return {"mix": torch.zeros(self.n_layers)}
+        return {"mix": torch.full((self.n_layers,), float(self.absolute))}
 
     def shares(self, weights: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The weights of the layers (..., n_layers), which add up to 1."""
-        return weights["mix"].softmax(dim=-1)
+        mix = weights["mix"]
+        if self.absolute:
+            return mix.abs() / mix.abs().sum(dim=-1, keepdim=True)
+        return mix.softmax(dim=-1)
 
     def read(self, weights: Mapping[str, torch.Tensor], x: Inputs) -> torch.Tensor:
         """What enters the networks, (batch, networks, size)."""
