@@ -76,6 +76,7 @@ bench: $(VENV)/.dev  ## side-by-side timings; prints ratios
 	$(BIN)/python benchmarks/distance.py
 	$(BIN)/python benchmarks/roofline.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/kept_result.py
 	$(BIN)/python benchmarks/plan.py
 
 clean:

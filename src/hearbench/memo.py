@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from hearbench.digest import digest_json
-from hearbench.worker.importing import held_by
 
 __all__ = ["Memo", "trust_process"]
 
@@ -130,6 +129,8 @@ def _has_torch() -> bool:
 
 def _files_of_process() -> list[str]:
     """The files of modules and libraries that this process has loaded."""
+    from hearbench.worker.importing import held_by
+
     modules = (held_by(module, "__file__") for module in [*sys.modules.values()])
     # What libraries make up has a name without a place.
     found = {path for path in modules if isinstance(path, str) and path.startswith("/")}
