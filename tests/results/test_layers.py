@@ -175,6 +175,12 @@ def test_layers_that_do_not_belong_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match=r"07/result\.json is missing") as caught:
         read_layers(folder)
     assert caught.value.code == "not_found"
+    # Of a run that was stopped before the second seed's choice.
+    whole = write_layers_result(tmp_path / "whole", seeds=(42, 43))
+    shutil.rmtree(whole / "seeds")
+    curve = read_layers(whole)
+    assert isinstance(curve, LayerCurve)
+    assert (curve.seeds, curve.best) == ((42,), (4,))
     # Of an earlier run that asked for other layers, and of no more interest.
     shutil.copytree(layer_folder(folder, 2), layer_folder(folder, 7))
     shutil.copytree(layer_folder(folder, 2), layer_folder(folder, 9))
