@@ -92,6 +92,8 @@ def test_layers_stand_beside_a_result(tmp_path: Path) -> None:
     protocols = [options(command)["protocol"] for command in commands]
     assert protocols == ["hear2021", "layers", "weighted"]
     assert [options(command)["layers"] for command in commands] == ["all"] * 3
+    outs = [str(options(command)["out"]) for command in commands]
+    assert outs == ["results", "results-layers", "results-weighted"]
     few = LAYERS.restricted(first=2).with_layers([2, 7])
     (some,) = own_models([OwnResult(result(ESC50, few))]).values()
     said = options(some.command())

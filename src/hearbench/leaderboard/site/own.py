@@ -150,13 +150,15 @@ class OwnModel:
         alike: dict[tuple[str, ...], list[str]] = {}
         for own in (*self.own, *self.beside):
             seeds = own.seeds or (own.result.seed,)
-            options = _evaluation_options(own.result, seeds)
+            # A folder holds one result of a task.
+            out = "results" if own in self.own else f"results-{own.result.protocol.reads}"
+            options = (*_evaluation_options(own.result, seeds), "--out", out)
             alike.setdefault(options, []).append(own.result.task.name)
         model = shlex.join(self._model_words())
         commands = []
         for options, tasks in alike.items():
             lines = [model, *(shlex.join(["--task", task]) for task in tasks)]
-            lines.append(f"{shlex.join(options)} --out results")
+            lines.append(shlex.join(options))
             commands.append(" \\\n    ".join(lines))
         return "\n".join(commands)
 

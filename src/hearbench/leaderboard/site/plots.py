@@ -136,7 +136,8 @@ def layer_plot(own: LayersOfModel) -> dict[str, Any]:
         "height": 420 if own.curve else 260,
         "margin": {"l": 60, "r": 20, "t": 30, "b": 50},
         "showlegend": own.curve is not None,
-        "legend": {"orientation": "h", "y": 1.12},
+        # It grows upwards where it takes several lines.
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
         "hovermode": "closest",
     }
     traces = _curve_traces(own.curve, score) if own.curve else []
