@@ -3,7 +3,8 @@
     python benchmarks/protocols.py --task PATH ... --model MODEL ... [--protocol NAME ...]
                                    [--seeds 1] [--out study.jsonl]
 
-Every model is evaluated on every task by every protocol. Printed are the scores; per protocol the
+Every model is evaluated on every task by every protocol. Printed are the scores, of several seeds
+the mean with its 95 % interval (Student's t over seeds); per protocol the
 mean difference to the first protocol and the rank correlation (Kendall's tau-b) with its order of
 models, over all tasks; and the processor time of the probes, as a share of the first protocol's.
 Processor time, since others may use the machine. ``--out`` keeps what is done, one line of JSON
@@ -26,7 +27,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from hearbench import embed, load_model, load_task, score
+from hearbench import ProbeSetup, load_model, load_task, score
+from hearbench.embeddings.compute import finish_store
 from hearbench.probe.fit import fit_probes
 from hearbench.workspace import Workspace
 
@@ -61,8 +63,10 @@ def measured(
             left = [p for p in protocols if (task.name, model.name, p) not in found]
             if not left:
                 continue
-            store = embed(model, task, workspace=workspace)
             for protocol in left:
+                # Some protocols hand the model other batches.
+                _, wanted = ProbeSetup.of(protocol).on(model, task.task_type, "float32")
+                store = finish_store(model, task, wanted, workspace)
                 # A cache of its own: what another protocol trained would take no time.
                 own = Workspace(
                     cache_dir=workspace.cache_dir / "study" / protocol,
@@ -102,7 +106,7 @@ def print_tables(rows: Sequence[Row], protocols: Sequence[str], console: Console
     table = Table("task", "model", *protocols, title="scores")
     for task, model in pairs:
         found = [cells.get((task, model, protocol)) for protocol in protocols]
-        table.add_row(task, model, *("" if row is None else f"{_mean(row):.3f}" for row in found))
+        table.add_row(task, model, *("" if row is None else _shown(row) for row in found))
     console.print(table)
     first = protocols[0]
     complete = [p for p in pairs if all((*p, name) in cells for name in protocols)]
@@ -139,6 +143,15 @@ def print_tables(rows: Sequence[Row], protocols: Sequence[str], console: Console
 
 def _mean(row: Row) -> float:
     return statistics.fmean(row["means"])
+
+
+def _shown(row: Row) -> str:
+    """The mean over seeds, with its 95 % interval where there are several."""
+    n = len(row["means"])
+    if n == 1:
+        return f"{_mean(row):.3f}"
+    error = statistics.stdev(row["means"]) / math.sqrt(n)
+    return f"{_mean(row):.3f} ± {stats.t.ppf(0.975, n - 1) * error:.3f}"
 
 
 def _tau(
