@@ -13,6 +13,7 @@ from hearbench.leaderboard.csv_file import read_table
 from hearbench.leaderboard.official import official_table, official_text
 from hearbench.leaderboard.table import COLUMNS
 from hearbench.probe.protocol import FASTER
+from hearbench.results import find_conditions
 
 ESC50 = "esc50-v2.0.0-full"
 LIBRICOUNT = "libricount-v1.0.0-hear2021-full"
@@ -192,12 +193,46 @@ def test_refused_results_are_said_and_left_out(out: Path, tmp_path: Path) -> Non
     (own,) = answer.json["own"]
     assert [task["column"] for task in own["tasks"]] == ["ESC-50"]
     assert "'faster'" in answer.json["refused"][0]["reason"]
+    assert answer.json["by_other_protocols"] == [
+        {
+            "model": "my_model",
+            "ranked": False,
+            "task": LIBRICOUNT,
+            "score": 1.0,
+            "fingerprint": find_conditions("faster").fingerprint,
+            "protocol": "faster, seed 42, float32",
+            "where": str(tmp_path / "my_model" / LIBRICOUNT / "result.json"),
+        }
+    ]
     # Nothing is entered.
     csv = tmp_path / "board.csv"
     answer = leaderboard("add", "--csv", csv, "--with", tmp_path)
     assert answer.code == 2
     assert "results that can't be entered" in answer.stderr
     assert not csv.exists()
+
+
+def test_other_protocols_are_shown_apart_or_marked(tmp_path: Path) -> None:
+    write_made_up_result(tmp_path, LIBRICOUNT, protocol=FASTER)
+    mark = find_conditions("faster").fingerprint
+    apart = leaderboard("show", "--with", tmp_path)
+    assert apart.code == 2
+    assert f"by another protocol ({mark}), not ranked with the table" in apart.stdout
+    assert " of 35" not in apart.stdout
+    beside = leaderboard("show", "--task", "LibriCount", "--with", tmp_path)
+    assert "> my_model" not in beside.stdout
+    assert mark in beside.stdout
+    asked = leaderboard("show", "--with", tmp_path, "--across-protocols")
+    assert asked.code == 0
+    assert re.search(r"Libricount \*  1\.0000  1 of 35", asked.stdout)
+    assert "my_model: Libricount: by another protocol than the table's, faster" in asked.stderr
+    assert mark not in asked.stdout
+    beside = leaderboard(
+        *("show", "--task", "LibriCount", "--with", tmp_path, "--across-protocols")
+    )
+    assert re.search(r"1  > my_model \* +1\.0000", beside.stdout)
+    (own,) = leaderboard("show", "--with", tmp_path, "--across-protocols", "--json").json["own"]
+    assert own["marked"] == {"Libricount": "faster, seed 42, float32"}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from hearbench.leaderboard.columns import domain_of, leaderboard_tasks, tasks_of
 from hearbench.leaderboard.own_row import find_results, own_row, row_of
 from hearbench.leaderboard.table import COLUMNS
 from hearbench.probe.protocol import FASTER, HEAR2021
-from hearbench.results import Result, score
+from hearbench.results import Result, find_conditions, score
 
 ESC50 = "esc50-v2.0.0-full"
 LIBRICOUNT = "libricount-v1.0.0-hear2021-full"
@@ -149,6 +149,33 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], None]) -> Path:
 )
 def test_other_protocols_are_refused(more: dict[str, Any], says: str, tmp_path: Path) -> None:
     assert re.search(says, refused(write_made_up_result(tmp_path, ESC50, **more)))
+
+
+def test_other_protocols_are_apart_or_marked(tmp_path: Path) -> None:
+    whole = write_made_up_result(tmp_path, LIBRICOUNT, wrong=2)
+    file = write_made_up_result(tmp_path, ESC50, wrong=5, protocol=FASTER) / "result.json"
+    files = [whole, file]
+    apart = own_row(files)
+    assert list(apart.sources) == ["Libricount"]
+    assert [refusal.where for refusal in apart.refused] == [str(file)]
+    (other,) = apart.by_other_protocols
+    assert other.task == ESC50
+    assert other.score == pytest.approx(0.75)
+    assert other.fingerprint == find_conditions("faster").fingerprint
+    assert (other.protocol, other.where) == ("faster, seed 42, float32", str(file))
+    assert apart.marked == {}
+    together = own_row(files, across_protocols=True)
+    assert together.refused == ()
+    assert set(together.sources) == {"ESC-50", "Libricount"}
+    assert together.marked == {"ESC-50": "faster, seed 42, float32"}
+    assert together.notes == (
+        "ESC-50: by another protocol than the table's, faster, seed 42, float32.",
+    )
+    # What is wrong with it otherwise is no matter of the protocol.
+    change(file.parent, drop_fold)
+    for across in (False, True):
+        broken = own_row(files, across_protocols=across)
+        assert (broken.by_other_protocols, len(broken.refused)) == ((), 1)
 
 
 def drop_fold(content: dict[str, Any]) -> None:

@@ -165,7 +165,7 @@ ONE_THING = {
     ),
     "dtype": (
         made(dtype="float16"),
-        "hear2021, seed 42, float32, embeddings in float16",
+        "hear2021, embeddings in float16, seed 42, float32",
         "The embeddings are stored in float32 in A, in float16 in B.",
     ),
 }  # fmt: skip

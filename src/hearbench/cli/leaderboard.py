@@ -68,15 +68,18 @@ def say_what_is_left_out(own: Sequence[OwnRow], refused: str = "refused") -> Non
             say(f"{row.row.model}: {note}")
 
 
-def counted(own: Sequence[OwnRow]) -> list[OwnRow]:
+def counted(own: Sequence[OwnRow], *, apart_counts: bool = False) -> list[OwnRow]:
     """Selects the rows that have a score, and tells what is left out.
 
+    Args:
+        apart_counts: Whether scores by other protocols are shown apart.
+
     Raises:
-        ResultError: There are rows, and none has a score.
+        ResultError: There are rows, and none has anything to be shown.
     """
     say_what_is_left_out(own)
     rows = [row for row in own if row.sources]
-    if own and not rows:
+    if own and not rows and not (apart_counts and any(row.by_other_protocols for row in own)):
         if any(row.refused for row in own):
             raise ResultError(
                 "Nothing is left to be shown: every result of the leaderboard's tasks is refused."
@@ -140,13 +143,22 @@ def show(
             "and not ranked.",
         ),
     ] = False,
+    across_protocols: Annotated[
+        bool,
+        typer.Option(
+            "--across-protocols",
+            help="Rank your results by other protocols than the table's all the same, and mark "
+            "them.",
+        ),
+    ] = False,
     json: o.Json = False,
 ) -> None:
     """Shows the table, and where your own models stand in it.
 
     With --with alone: each task's score, its rank, and the gap to the best. With --task,
     --domain or --all: the raw scores of all models. Otherwise an overview, ordered as in the
-    paper. Nothing is asked of the network.
+    paper. Results by other protocols than the table's are shown apart, protocol by protocol.
+    Nothing is asked of the network.
     """
     from hearbench.cli import leaderboard_literature as literature_tables
     from hearbench.cli import leaderboard_tables as tables
@@ -156,12 +168,12 @@ def show(
 
     with answers_only():
         table = table_or_official(csv)
-        mine = own_rows(own or ())
+        mine = own_rows(own or (), across_protocols=across_protocols)
         wanted = {*find_columns(task or ()), *columns_of_domains(domain or ())}
         columns = tuple(column for column in COLUMNS if every or column in wanted)
         only_own = bool(mine) and not columns
         order = _order(sort, only_own=only_own)
-        usable = counted(mine)
+        usable = counted(mine, apart_counts=True)
     if json:
         answer = tables.as_json(table, usable, columns, order, mine)
         if literature:
@@ -171,9 +183,11 @@ def show(
         for row in usable:
             tables.show_own(table, row, order)
     elif columns:
-        tables.show_scores(table, [row.row for row in usable], columns, order)
+        tables.show_scores(table, usable, columns, order)
     else:
         tables.show_overview(table, order)
+    if not (json or across_protocols):
+        tables.show_apart(mine)
     if literature and not json:
         of_own = {column for row in usable for column in row.sources} if only_own else columns
         literature_tables.show_literature([c for c in COLUMNS if c in of_own])

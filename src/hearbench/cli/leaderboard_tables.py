@@ -8,8 +8,8 @@ from typing import Any
 
 from hearbench.cli.leaderboard import MODEL, OWN_MARK, OWN_STYLE
 from hearbench.cli.render import output_console, show
-from hearbench.leaderboard.columns import domain_of
-from hearbench.leaderboard.own_row import OwnRow
+from hearbench.leaderboard.columns import column_of, domain_of
+from hearbench.leaderboard.own_row import OtherProtocolScore, OwnRow
 from hearbench.leaderboard.paper import FEWEST_MODELS, normalise
 from hearbench.leaderboard.ranks import (
     RankedScore,
@@ -19,17 +19,18 @@ from hearbench.leaderboard.ranks import (
     ranked_scores,
     with_own,
 )
-from hearbench.leaderboard.table import Row
 from hearbench.leaderboard.table import Table as Leaderboard
 from hearbench.table import Column, Styled, Table
 from hearbench.tasks.catalog.schema import DOMAINS
 
-__all__ = ["OWN_ORDERS", "as_json", "parts_that_fit", "show_overview", "show_own",
+__all__ = ["OWN_ORDERS", "as_json", "parts_that_fit", "show_apart", "show_overview", "show_own",
            "show_scores"]  # fmt: skip
 
 OWN_ORDERS = ("task", "score", "rank", "gap")
 """The columns by which the tasks of a user's model can be ordered."""
 
+_MARK = "*"
+_MARKED = f"{_MARK} by another protocol than the table's; see the notes."
 _NUMBER = Column("", "{}", align="right")
 _NARROWEST = 7
 _MODEL_WIDTH = 30
@@ -62,10 +63,13 @@ def show_own(leaderboard: Leaderboard, own: OwnRow, order: str | None) -> None:
         gap=1,
     )
     for one in ran:
+        column = f"{one.column} {_MARK}" if one.column in own.marked else one.column
         gap = Styled(one.gap, "green" if one.rank == 1 else "")
         rank = f"{one.rank} of {one.of}"
-        table.add(one.column, Styled(one.score, OWN_STYLE), rank, one.best, gap, one.best_model)
+        table.add(column, Styled(one.score, OWN_STYLE), rank, one.best, gap, one.best_model)
     show(table)
+    if own.marked:
+        show(_MARKED)
     missing = [one.column for one in ranked if one.score is None]
     if missing:
         show(f"No score for {', '.join(missing)}.")
@@ -88,11 +92,15 @@ def _sorted(ran: list[RankedScore], order: str | None) -> list[RankedScore]:
 
 
 def show_scores(
-    leaderboard: Leaderboard, own: Sequence[Row], columns: Sequence[str], order: str | None
+    leaderboard: Leaderboard, own: Sequence[OwnRow], columns: Sequence[str], order: str | None
 ) -> None:
     """Prints all models' raw scores in some columns, in as many tables as the width takes."""
-    models, by = order_models(with_own(leaderboard, own), columns, order)
-    names = {row.model: OWN_MARK + row.model if row in own else row.model for row in models}
+    own_models = [each.row for each in own]
+    models, by = order_models(with_own(leaderboard, own_models), columns, order)
+    marked = [each.row.model for each in own if set(columns) & each.marked.keys()]
+    names = {row.model: row.model for row in models}
+    for row in own_models:
+        names[row.model] = f"{OWN_MARK}{row.model}{f' {_MARK}' if row.model in marked else ''}"
     width = max((min(_MODEL_WIDTH, len(name)) for name in names.values()), default=5)
     for part in parts_that_fit(columns, output_console().width - width - 7):
         heads = [column.replace(" ", "\n") for column in part]
@@ -103,9 +111,38 @@ def show_scores(
         )
         for i, row in enumerate(models):
             scores = (row.scores[models.columns.index(column)] for column in part)
-            style = OWN_STYLE if row in own else ""
+            style = OWN_STYLE if row in own_models else ""
             table.add(i + 1, names[row.model], *scores, style=style)
         show(table)
+    if marked:
+        show(_MARKED)
+
+
+def show_apart(own: Sequence[OwnRow]) -> None:
+    """Prints scores by other protocols than the table's, a table for each; nothing is ranked."""
+    groups: dict[str, list[tuple[str, OtherProtocolScore]]] = {}
+    for row in own:
+        for score in row.by_other_protocols:
+            groups.setdefault(score.fingerprint, []).append((row.row.model, score))
+    for fingerprint, scores in groups.items():
+        table = Table(
+            [
+                Column("task", wrap="anywhere"),
+                Column("model", wrap="anywhere"),
+                *_scores("score"),
+                Column("protocol", wrap="between words"),
+            ],
+            title=f"by another protocol ({fingerprint}), not ranked with the table",
+            gap=1,
+        )
+        for model, score in sorted(scores, key=lambda each: (each[1].task, each[0])):
+            table.add(score.task, model, score.score, score.protocol)
+        show(table)
+    if groups:
+        show(
+            "`hearbench protocol diff hear2021 RESULT` says what differs; `hearbench compare` "
+            "compares results by one protocol, and --across-protocols ranks them here all the same."
+        )
 
 
 def parts_that_fit(columns: Sequence[str], width: int) -> Iterator[list[str]]:
@@ -127,7 +164,7 @@ def parts_that_fit(columns: Sequence[str], width: int) -> Iterator[list[str]]:
 def show_overview(leaderboard: Leaderboard, order: str | None) -> None:
     """Prints all models by the paper's measure, over all tasks and by domain."""
     if len(leaderboard) < FEWEST_MODELS:
-        show_scores(leaderboard, (), leaderboard.columns, order)
+        show_scores(leaderboard, [], leaderboard.columns, order)
         return
     of = normalise(leaderboard)
     models, by = order_models(leaderboard, leaderboard.columns, order or "mean")
@@ -188,6 +225,15 @@ def as_json(
             for each in mine
             for refusal in each.refused
         ],
+        "by_other_protocols": [
+            {
+                "model": each.row.model,
+                "ranked": column_of(score.task) in each.marked,
+                **dataclasses.asdict(score),
+            }
+            for each in mine
+            for score in each.by_other_protocols
+        ],
     }
 
 
@@ -204,4 +250,5 @@ def _own_json(
         "missing": [one.column for one in ranked if one.score is None],
         "not_on_the_leaderboard": list(own.elsewhere),
         "notes": list(own.notes),
+        "marked": dict(own.marked),
     }

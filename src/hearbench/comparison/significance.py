@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -210,7 +210,7 @@ def _score(sample: ResampledTask, i: int, ranks: Ranks, level: float) -> TaskSco
         is_random=model.first[sample.task].protocol.is_random,
         protocol=model.first[sample.task].protocol.name,
         fingerprint=conditions.fingerprint,
-        protocol_words=replace(conditions, seeds=(), precision=None).words(),
+        protocol_words=conditions.short_words,
         rank=rank,
         rank_low=rank_low,
         rank_high=rank_high,

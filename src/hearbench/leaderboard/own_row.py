@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hearbench.errors import ResultError
 from hearbench.leaderboard.columns import leaderboard_tasks, tasks_of
 from hearbench.leaderboard.csv_file import check_row
 from hearbench.leaderboard.recompute import has_predictions
-from hearbench.leaderboard.result_checks import result_problems
+from hearbench.leaderboard.result_checks import protocol_problems, result_problems
 from hearbench.leaderboard.table import COLUMNS, Row
-from hearbench.results.finding import find_result_files
+from hearbench.results.finding import find_result_files, seed_folders
 from hearbench.results.record import RESULT_FILE, Result
 from hearbench.workspace import user_path
 
 __all__ = [
+    "OtherProtocolScore",
     "OwnRow",
     "Refusal",
     "find_named_results",
@@ -52,6 +53,24 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class OtherProtocolScore:
+    """A score by another protocol than the table's, with which it can't be compared.
+
+    Attributes:
+        score: The mean of the task's first score over its test splits.
+        fingerprint: Fingerprint of the protocol.
+        protocol: The protocol in words.
+        where: Path of the result's file, or its task if it isn't in a file.
+    """
+
+    task: str
+    score: float
+    fingerprint: str
+    protocol: str
+    where: str
+
+
+@dataclass(frozen=True)
 class OwnRow:
     """A model's row and the results that it is made of.
 
@@ -60,6 +79,9 @@ class OwnRow:
         refused: Results that don't count though their task does.
         elsewhere: Tasks whose results aren't on the leaderboard.
         notes: What a reader of the row should know, in sentences.
+        by_other_protocols: Scores by other protocols, sound in themselves. They are refused and
+            no part of the row, unless they were asked for.
+        marked: By column whose score is by another protocol, as asked for, this in words.
     """
 
     row: Row
@@ -67,6 +89,8 @@ class OwnRow:
     refused: tuple[Refusal, ...]
     elsewhere: tuple[str, ...]
     notes: tuple[str, ...]
+    by_other_protocols: tuple[OtherProtocolScore, ...] = ()
+    marked: Mapping[str, str] = field(default_factory=dict)
 
     def enterable(self) -> Row:
         """The row, if it can stand in a leaderboard.
@@ -145,15 +169,22 @@ def names_of(found: Iterable[Path]) -> str:
     return ", ".join(folder.name for folder in found)
 
 
-def own_rows(texts: Iterable[str]) -> list[OwnRow]:
+def own_rows(texts: Iterable[str], *, across_protocols: bool = False) -> list[OwnRow]:
     """Makes a row for each model in several ``RESULTS[:NAME]``.
+
+    Args:
+        across_protocols: As for `own_row`.
 
     Raises:
         ResultError: There are no results, they can't be read, or two models have one name, by
             which no one could tell them apart.
     """
     found = [find_named_results(text) for text in texts]
-    rows = [own_row(files, name) for files_of, name in found for files in files_of.values()]
+    rows = [
+        own_row(files, name, across_protocols=across_protocols)
+        for files_of, name in found
+        for files in files_of.values()
+    ]
     names = [own.row.model for own in rows]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -192,8 +223,12 @@ def own_row(
     *,
     url: str = "",
     submitted: str = "",
+    across_protocols: bool = False,
 ) -> OwnRow:
     """Makes a model's row as `row_of` does, but leaves out and lists results that are refused.
+
+    Args:
+        across_protocols: Whether results by other protocols count all the same, and are marked.
 
     Raises:
         ResultError: A file can't be read, two results are of the same task, the results are of
@@ -217,15 +252,50 @@ def own_row(
             )
         by_task[task] = item
     refused, used = [], {}
+    others: dict[str, OtherProtocolScore] = {}
     for task, item in by_task.items():
+        other_protocol = protocol_problems(item.result, counted[task])
         problems = result_problems(item.result, counted[task], item.folder)
+        if other_protocol and not problems:
+            others[task] = _by_other_protocol(item)
+        if not across_protocols:
+            problems = other_protocol or problems
         refused += [Refusal(item.where, problem) for problem in problems]
         if not problems:
             used[task] = item
     row, sources, notes = _assemble(used, by_task, name or found[0].result.model.name)
     row = Row(row.model, url, submitted, row.scores)
     check_row(row)
-    return OwnRow(row, sources, tuple(refused), tuple(sorted(elsewhere)), notes)
+    marked = {}
+    for column in sources if across_protocols else ():
+        protocols = [others[part.name].protocol for part in tasks_of(column) if part.name in others]
+        if protocols:
+            marked[column] = " and ".join(dict.fromkeys(protocols))
+    notes += tuple(
+        f"{column}: by another protocol than the table's, {protocol}."
+        for column, protocol in marked.items()
+    )
+    return OwnRow(
+        row,
+        sources,
+        tuple(refused),
+        tuple(sorted(elsewhere)),
+        notes,
+        tuple(others.values()),
+        marked,
+    )
+
+
+def _by_other_protocol(item: _Found) -> OtherProtocolScore:
+    result = item.result
+    seeds = [each.seed for _, each in seed_folders(item.folder)] if item.folder else []
+    return OtherProtocolScore(
+        task=result.task.name,
+        score=result.primary.mean,
+        fingerprint=result.protocol_fingerprint,
+        protocol=result.protocol_words(seeds),
+        where=item.where,
+    )
 
 
 def _read(item: Path | Result) -> _Found:

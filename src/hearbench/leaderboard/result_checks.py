@@ -26,7 +26,7 @@ from hearbench.results.aggregate import mean_std, same_number
 from hearbench.results.differences import score_differences
 from hearbench.results.record import RESULT_FILE, PartSummary, Result
 
-__all__ = ["result_problems"]
+__all__ = ["protocol_problems", "result_problems"]
 
 _REFERENCE_FILE = "test.predicted-scores.json"
 _MOST_FORM_BYTES = 1 << 20
@@ -35,16 +35,14 @@ _AGAIN = "Evaluate the task again by `hearbench evaluate --protocol hear2021`."
 
 
 def result_problems(result: Result, task: LeaderboardTask, folder: Path | None) -> list[str]:
-    """Lists why a result doesn't count, in sentences; empty if it does.
+    """Lists what is wrong with a result, whatever its protocol, in sentences; empty if nothing is.
 
     Args:
         task: The task that it is of.
         folder: Folder of the result, to compute its scores again from the files beside it; None if
             that isn't known.
     """
-    problems = _protocol_problems(result, task)
-    if not problems:
-        problems = _fold_problems(result, task)
+    problems = _fold_problems(result, task)
     if not problems:
         problems = _score_problems(result, task) or _choice_problems(result, task)
     if not problems and folder is not None:
@@ -52,7 +50,8 @@ def result_problems(result: Result, task: LeaderboardTask, folder: Path | None) 
     return problems
 
 
-def _protocol_problems(result: Result, task: LeaderboardTask) -> list[str]:
+def protocol_problems(result: Result, task: LeaderboardTask) -> list[str]:
+    """Lists why a result isn't by the table's protocol, in sentences; empty if it is."""
     wanted = HEAR2021.for_task(task.spec.name, _params(task))
     name = result.protocol.name
     if name.startswith(f"{wanted.name}["):

@@ -88,14 +88,22 @@ class Conditions:
 
     def words(self) -> str:
         """The same in words: ``hear2021 with 2 of 8 grid points, seeds 42 to 44, float32``."""
-        parts = [_name_in_words(self.protocol)]
-        if self.unchanged_for is not None:
-            parts.append(f"without the benchmark's changes for {self.unchanged_for}")
-        parts += _parts_in_words(self.protocol)
+        parts = [self.short_words]
+        if self.protocol.subset is not None:
+            parts.append(f"repeat {self.protocol.subset.repeat}")
         if self.seeds:
             parts.append(_seeds_in_words(self.seeds))
         if self.precision is not None:
             parts.append(self.precision)
+        return ", ".join(parts)
+
+    @property
+    def short_words(self) -> str:
+        """What the fingerprint covers in words: ``hear2021 with 2 of 8 grid points``."""
+        parts = [_name_in_words(self.protocol)]
+        if self.unchanged_for is not None:
+            parts.append(f"without the benchmark's changes for {self.unchanged_for}")
+        parts += _parts_in_words(self.protocol)
         if self.dtype != _USUAL_DTYPE:
             parts.append(f"embeddings in {self.dtype}")
         return ", ".join(parts)
@@ -298,7 +306,7 @@ def _parts_in_words(protocol: Protocol) -> list[str]:
         size = f"{protocol.subset.shots} shot{'' if protocol.subset.shots == 1 else 's'}"
         if protocol.subset.fraction is not None:
             size = f"{100 * protocol.subset.fraction:g} %"
-        parts += [f"labels: {size}", f"repeat {protocol.subset.repeat}"]
+        parts.append(f"labels: {size}")
     return parts
 
 

@@ -20,7 +20,7 @@ from hearbench.leaderboard.site import OwnResult, PaperFigures, build_site
 from hearbench.leaderboard.site.plots import digits
 from hearbench.leaderboard.standings import standings
 from hearbench.leaderboard.table import Row, Table
-from hearbench.results import Result
+from hearbench.results import Result, find_conditions
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 OTHER_TASK = "esc50-v2.0.0-small"
@@ -184,6 +184,10 @@ def test_a_model(site: Path) -> None:
     assert 'href="https://github.com/' in read.text
 
 
+def fingerprint(name: str) -> str:
+    return find_conditions(name).fingerprint
+
+
 def test_own_model(site: Path) -> None:
     read = page(site / "models/mine.html")
     # 16 of 20 clips on each fold.
@@ -193,7 +197,7 @@ def test_own_model(site: Path) -> None:
     assert read.row("Beehive")[1:] == ["– none", "", "– none", "– none"]
     beside = [row for row in read.rows if row[0] == "esc50-v2.0.0-small"]
     assert beside[0][1:] == ["top1_acc", "train: 0.8000, valid: 0.8000, test: 0.8000"]
-    assert beside[1][1:] == ["top1_acc", "0.8000 ± 0.0000", "hear2021"]
+    assert beside[1][1:] == ["top1_acc", "0.8000 ± 0.0000", "hear2021 (4d0612ca1b)"]
     times = [row for row in read.rows if row[:2] == ["tfds_gtzan-1.0.0-full", "10.0 s"]]
     assert times == [
         ["tfds_gtzan-1.0.0-full", "10.0 s", "1.0 s", "10×", "– none", "10.0 s", times[0][-1]]
@@ -389,7 +393,11 @@ def test_layers_are_on_the_model_s_page(site: Path) -> None:
     assert read.row("weighted sum")[2].startswith("0.900 (")
     # The task has a result of one layer as well, which is the one that counts.
     protocols = [row[3] for row in read.rows if row[0] == OTHER_TASK and len(row) == 4]
-    assert protocols == ["hear2021", "layers[first=3]", "weighted[first=3]"]
+    assert protocols == [
+        "hear2021 (4d0612ca1b)",
+        f"layers with 3 of 8 grid points ({fingerprint('layers[first=3]')})",
+        f"weighted with 3 of 8 grid points ({fingerprint('weighted[first=3]')})",
+    ]
     drawn = json.loads(re.findall(r'id="data">(.*?)</script>', read.text)[0])
     assert list(drawn) == ["layers-0"]
     assert '"../assets/plots.js"' in read.text

@@ -18,7 +18,7 @@ from hearbench.errors import HearError
 from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX
 from hearbench.leaderboard.literature import score_text
 from hearbench.leaderboard.site.figures import FEWEST_SCORES, PaperFigures, figures_of
-from hearbench.leaderboard.site.own import OwnResult, own_models
+from hearbench.leaderboard.site.own import OwnResult, own_models, protocol_text
 from hearbench.leaderboard.site.plots import correlation_plot, digits, heat_map, layer_plot, scatter
 from hearbench.leaderboard.table import Table
 from hearbench.report.format import mebibytes
@@ -156,7 +156,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for form in (digits, duration, mebibytes, number, score_text, significant):
+    for form in (digits, duration, mebibytes, number, protocol_text, score_text, significant):
         environment.filters[form.__name__] = form
     # Keys stay as they come; Jinja's own filter would sort them.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}

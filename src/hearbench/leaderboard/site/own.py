@@ -15,12 +15,20 @@ from hearbench.leaderboard.cells import name_key
 from hearbench.leaderboard.columns import column_of
 from hearbench.leaderboard.own_row import OwnRow, find_named_results, own_row
 from hearbench.leaderboard.table import Row, Table
-from hearbench.results import Result
+from hearbench.results import Conditions, Result
 from hearbench.results.finding import seed_folders
 from hearbench.results.layers import LayerCurve, LayersOfModel, LayerWeights, read_layers
 from hearbench.results.uncertainty import UNCERTAINTY_FILE, Uncertainty
 
-__all__ = ["OwnModel", "OwnResult", "ScoreInterval", "add_results", "own_models", "spread_of"]
+__all__ = [
+    "OwnModel",
+    "OwnResult",
+    "ScoreInterval",
+    "add_results",
+    "own_models",
+    "protocol_text",
+    "spread_of",
+]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9]+:")
 # Of which there may be one each on a task.
@@ -135,7 +143,7 @@ class OwnModel:
             "Sample rate": f"{model.sample_rate} Hz",
             "Scene embedding": f"{model.scene_embedding_size} dimensions",
             "Timestamp embedding": f"{model.timestamp_embedding_size} dimensions",
-            "Protocol": _joined(result.protocol.name for result in self.results),
+            "Protocol": _joined(map(protocol_text, self.results)),
             "Probe trained on": _joined(result.device for result in self.results),
             "Measured by": _joined(
                 f"hearbench {result.hearbench_version}" for result in self.results
@@ -171,6 +179,12 @@ class OwnModel:
             text = str(value).lower() if isinstance(value, bool) else _without_folders(str(value))
             words += ["--option", f"{key}={text}"]
         return words
+
+
+def protocol_text(result: Result) -> str:
+    """The protocol of a result in words, with its fingerprint: ``hear2021 (4d0612ca1b)``."""
+    conditions = Conditions.of(result)
+    return f"{conditions.short_words} ({conditions.fingerprint})"
 
 
 def own_models(own: Iterable[OwnResult]) -> dict[str, OwnModel]:

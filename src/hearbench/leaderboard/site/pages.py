@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -331,14 +332,18 @@ class Content:
         return [model for model in self._in_table_order if model.rank_on(task) is None]
 
     def other_results(self, model: ModelPage) -> list[Result]:
-        """Results of a model that no score in the table is made of."""
+        """Results of a model that no score in the table is made of, protocol by protocol."""
         if model.own is None:
             return []
         used = {result.task.name for result in self._used(model, model.own)}
-        return [
+        others = [
             *(result for result in model.own.results if result.task.name not in used),
             *(own.result for own in model.own.beside),
         ]
+        by_protocol: dict[str, list[Result]] = {}
+        for result in others:
+            by_protocol.setdefault(result.protocol_fingerprint, []).append(result)
+        return list(itertools.chain.from_iterable(by_protocol.values()))
 
     def comparison(self) -> dict[str, Any]:
         """Data of the page for comparing: tasks, models and scores."""
