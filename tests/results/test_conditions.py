@@ -92,7 +92,14 @@ def test_the_order_of_keys_the_machine_and_the_model_dont_count() -> None:
     assert other.protocol_words() == "hear2021, seed 7, float32"
 
 
-@pytest.mark.parametrize("protocol", [HEAR2021, FAST, LINEAR, HEAR2021.restricted(first=3)])
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        *(HEAR2021, FAST, LINEAR, HEAR2021.restricted(first=3)),
+        *map(named_protocol, ("mwmae", "listen", "listen-fast", "wavjepa")),
+    ],
+    ids=lambda protocol: protocol.name,
+)
 def test_one_fingerprint_on_tasks_that_change_the_grid(protocol: Protocol) -> None:
     results = [made(task, protocol=protocol) for task in (ESC50, DCASE, MAESTRO)]
     assert len({result.protocol.recorded() for result in results}) > 1
@@ -192,15 +199,38 @@ def test_undefined_validations_dont_count_where_there_are_none() -> None:
     assert event.protocol_fingerprint != now.protocol_fingerprint
 
 
-def test_the_grid_of_hear2021_without_what_it_changes_for_a_task() -> None:
+def test_changes_that_a_protocol_makes_for_tasks_are_its_own() -> None:
+    same = Protocol(name="mine", grid=HEAR2021.grid, task_changes=HEAR2021.task_changes)
+    assert by(same).protocol_fingerprint == hand_made()  # whatever it is called
     mine = Protocol(name="mine", grid=HEAR2021.grid)
-    assert by(mine).protocol_fingerprint == made().protocol_fingerprint  # whatever it is called
-    on_events = by(mine, made(DCASE))
-    assert on_events.protocol_fingerprint != made(DCASE).protocol_fingerprint
-    words = "mine, without the benchmark's changes for dcase2016_task2, seed 42, float32"
-    assert on_events.protocol_words() == words
-    assert diff_protocols(made(DCASE), on_events) == [
-        "B was applied without the values that the benchmark fixes for dcase2016_task2."
+    assert by(mine).protocol_fingerprint == hand_made(task_changes={})
+    assert by(mine).protocol_words() == "mine, seed 42, float32"
+    differs = ["On dcase2016_task2 A sets check_every to 10; B changes nothing."]
+    for task in (ESC50, DCASE):
+        assert diff_protocols(made(task), by(mine, made(task))) == differs
+    assert diff_protocols(HEAR2021, named_protocol("wavjepa")) == [
+        "On dcase2016_task2 A sets check_every to 10; B sets check_every to 10 and max_epochs to "
+        "10 or 50."
+    ]
+
+
+def test_forks_of_the_published_evaluation() -> None:
+    assert diff_protocols(HEAR2021, named_protocol("mwmae")) == [
+        "A trains 8 grid points; B 2, 1 of which A trains as well.",
+        "hidden_layers is 1 or 2 in A, 1 in B.",
+        "initialization is normal or uniform in A, normal in B.",
+        "lr is 0.0001, 0.00032, 0.001 or 0.0032 in A, 0.0001 in B.",
+        "dropout is 0.1 in A, 0.1 or 0.25 in B.",
+        "A embeds as many clips at once as the published evaluation; B embeds 1 clip at once.",
+    ]
+    assert diff_protocols(HEAR2021, named_protocol("listen")) == [
+        "A has the published postprocessing of events; B makes events with median filters and "
+        "shortest durations of 250/250 and 250/500 ms.",
+        "A embeds as many clips at once as the published evaluation; B embeds 256 clips at once.",
+    ]
+    assert diff_protocols(WEIGHTED.with_layers([1, 3]), named_protocol("encodecmae")) == [
+        "A uses layers 1 and 3; B uses all layers.",
+        "A weights layers by a softmax; B weights layers by shares of absolute numbers.",
     ]
 
 

@@ -31,7 +31,7 @@ __all__ = ["Conditions", "diff_protocols", "find_conditions", "named_protocol"]
 _VERSION = 1
 _DIGITS = 10
 _USUAL_DTYPE = "float32"
-# What isn't the protocol's content, or is said apart.
+# What isn't the protocol's content, or not always.
 _NO_CONTENT = {"name", "task_changes"}
 # The key of a task's metadata that isn't called as the field of a grid point.
 _METADATA_KEYS = {"check_every": "check_val_every_n_epoch"}
@@ -48,15 +48,12 @@ class Conditions:
             the fingerprint.
         precision: Precision of the training's matrix products; None where nothing is trained, or
             a protocol is only named.
-        unchanged_for: A task that the published code changes the grid for, where this protocol was
-            applied without that; None otherwise.
     """
 
     protocol: Protocol
     dtype: str = _USUAL_DTYPE
     seeds: tuple[int, ...] = ()
     precision: str | None = None
-    unchanged_for: str | None = None
 
     @classmethod
     def of(cls, result: Result, seeds: Sequence[int] = ()) -> Conditions:
@@ -65,13 +62,12 @@ class Conditions:
         Args:
             seeds: Seeds of all trainings, where there are more than the result's own.
         """
-        protocol, unchanged_for = _before_task(result)
+        protocol = _before_task(result)
         return cls(
             protocol=protocol,
             precision=result.precision if protocol.is_random else None,
             dtype=result.embeddings.dtype,
             seeds=(tuple(seeds) or (result.seed,)) if protocol.is_random else (),
-            unchanged_for=unchanged_for,
         )
 
     @property
@@ -82,8 +78,6 @@ class Conditions:
             "protocol": _content(self.protocol),
             "dtype": self.dtype,
         }
-        if self.unchanged_for is not None:
-            content["unchanged_for"] = self.unchanged_for
         return digest_json(content)[:_DIGITS]
 
     def words(self) -> str:
@@ -100,10 +94,7 @@ class Conditions:
     @property
     def short_words(self) -> str:
         """What the fingerprint covers in words: ``hear2021 with 2 of 8 grid points``."""
-        parts = [_name_in_words(self.protocol)]
-        if self.unchanged_for is not None:
-            parts.append(f"without the benchmark's changes for {self.unchanged_for}")
-        parts += _parts_in_words(self.protocol)
+        parts = [_name_in_words(self.protocol), *_parts_in_words(self.protocol)]
         if self.dtype != _USUAL_DTYPE:
             parts.append(f"embeddings in {self.dtype}")
         return ", ".join(parts)
@@ -114,12 +105,6 @@ class Conditions:
         There is none where the fingerprints are the same.
         """
         found = _protocol_differences(self.protocol, other.protocol)
-        for name, one in (("A", self), ("B", other)):
-            if self.unchanged_for != other.unchanged_for and one.unchanged_for is not None:
-                found.append(
-                    f"{name} was applied without the values that the benchmark fixes for "
-                    f"{one.unchanged_for}."
-                )
         if self.dtype != other.dtype:
             found.append(f"The embeddings are stored in {self.dtype} in A, in {other.dtype} in B.")
         return found
@@ -211,41 +196,27 @@ def _whole(name: str, text: str) -> int:
     return int(text)
 
 
-def _before_task(result: Result) -> tuple[Protocol, str | None]:
+def _before_task(result: Result) -> Protocol:
     """A result's protocol without what its task changed in it.
 
-    Returns:
-        The protocol; as it was applied where it can't be traced back, as it isn't known here by its
-        name or has other content. And the task's name, if the published code would have changed
-        the grid for that task and this protocol didn't.
+    It is as it was applied where it can't be traced back: by a name that is unknown here, or with
+    other content than the protocol of that name.
     """
-    applied = result.protocol
-    catalogued = catalog_task(result.task.name)
+    applied, task = result.protocol, result.task.name
+    catalogued = catalog_task(task)
     try:
         named = named_protocol(applied.name)
         if result.primary_score not in NEVER_UNDEFINED:
             # Earlier versions had another rule in `fast` and `faster`, which tells only here.
             named = named.model_copy(update={"nan_ends_point": applied.nan_ends_point})
-        task = _changed_task(named, result)
-        if named.task_changes.get(task) == HEAR2021.task_changes.get(task):
-            params = (
-                catalogued[0].evaluation_params if catalogued else _guessed_params(named, applied)
-            )
-            own = {str(key): value for key, value in (params or {}).items()}
-            if applied.trains_as(named.for_task(task, own), result.primary_score):
-                return named, None
+        known_as = next((name for name in named.task_changes if task.startswith(f"{name}-")), task)
+        params = catalogued[0].evaluation_params if catalogued else _guessed_params(named, applied)
+        own = {str(key): value for key, value in (params or {}).items()}
+        if applied.trains_as(named.for_task(known_as, own), result.primary_score):
+            return named
     except HearError:
-        pass  # of another package or an object, renamed, or edited: it is what it was applied as
-    task = _changed_task(HEAR2021, result)
-    changes = HEAR2021.task_changes.get(task)
-    left_out = bool(applied.networks) and applied.task_changes.get(task) != changes
-    return applied, task if left_out else None
-
-
-def _changed_task(protocol: Protocol, result: Result) -> str:
-    """The task's name, as a protocol knows it that changes something for it; else the whole."""
-    whole = result.task.name
-    return next((name for name in protocol.task_changes if whole.startswith(f"{name}-")), whole)
+        pass  # of another package or an object, renamed, or edited
+    return applied
 
 
 def _guessed_params(named: Protocol, applied: Protocol) -> Mapping[str, Any]:
@@ -270,6 +241,9 @@ def _values(protocol: Protocol, key: str) -> list[Any]:
 def _content(protocol: Protocol) -> dict[str, Any]:
     """All that decides what to expect of a protocol's scores, as JSON."""
     content = protocol.model_dump(mode="json", exclude=_NO_CONTENT)
+    # As published they belong to the task; others are the protocol's own.
+    if protocol.networks and protocol.task_changes != HEAR2021.task_changes:
+        content["task_changes"] = protocol.model_dump(mode="json")["task_changes"]
     if protocol.subset is not None:
         content["subset"] = protocol.subset.point
     return content
@@ -327,12 +301,16 @@ def _listed(values: Iterable[Any], last: str = "and") -> str:
 # What a protocol's field is called in words; another one has its own name.
 _FIELDS = {
     "batch_size": "batch size",
+    "embed_batch": "clips embedded at once",
+    "layer_weights": "weights of layers",
     "nan_ends_point": "undefined validations",
+    "postprocessing": "postprocessing of events",
     "racing": "early giving up",
     "reads": "what is learned from",
     "shuffle": "order of training examples",
     "standardise": "standardised embeddings",
     "subset": "labels",
+    "task_changes": "changes for single tasks",
 }
 
 
@@ -342,7 +320,9 @@ def _protocol_differences(a: Protocol, b: Protocol) -> list[str]:
     # How networks are trained says nothing of a protocol that trains none.
     unsaid = {"grid"} if a.is_random == b.is_random else {"grid", *_OF_TRAINING}
     for key in dict.fromkeys([*ours, *theirs]):
-        if key not in unsaid and ours.get(key) != theirs.get(key):
+        if key == "task_changes" and ours.get(key) != theirs.get(key):
+            found += _task_differences(a, b)
+        elif key not in unsaid and ours.get(key) != theirs.get(key):
             one, other = (_VALUES.get(key, _plain(key))(each) for each in (a, b))
             found.append(f"A {one}; B {other}.")
     return found
@@ -375,6 +355,41 @@ def _grid_differences(a: Protocol, b: Protocol) -> list[str]:
     return found
 
 
+def _task_differences(a: Protocol, b: Protocol) -> list[str]:
+    found = []
+    for task in dict.fromkeys([*a.task_changes, *b.task_changes]):
+        one, other = (dict(each.task_changes.get(task, {})) for each in (a, b))
+        if one != other:
+            found.append(f"On {task} A {_fixed(one)}; B {_fixed(other)}.")
+    return found
+
+
+def _fixed(changes: Mapping[str, Any]) -> str:
+    if not changes:
+        return "changes nothing"
+    parts = (
+        f"{key} to {_listed(value if isinstance(value, tuple) else (value,), 'or')}"
+        for key, value in changes.items()
+    )
+    return f"sets {' and '.join(parts)}"
+
+
+def _events(protocol: Protocol) -> str:
+    if not protocol.postprocessing:
+        return "has the published postprocessing of events"
+    tried = _listed(
+        f"{each.median_filter_ms:g}/{each.min_duration_ms:g}" for each in protocol.postprocessing
+    )
+    return f"makes events with median filters and shortest durations of {tried} ms"
+
+
+def _embedded(protocol: Protocol) -> str:
+    n = protocol.embed_batch
+    if n is None:
+        return "embeds as many clips at once as the published evaluation"
+    return f"embeds {n} clip{'' if n == 1 else 's'} at once"
+
+
 def _method(protocol: Protocol) -> str:
     n = len(protocol.grid)
     points = f"{n} grid point{'' if n == 1 else 's'}"
@@ -402,7 +417,20 @@ def _training_clips(protocol: Protocol) -> str:
     return f"learns from {subset.shots} training clip{'' if subset.shots == 1 else 's'} per label"
 
 
-_OF_TRAINING = ("batch_size", "nan_ends_point", "shuffle", "racing")
+def _layer_weights(protocol: Protocol) -> str:
+    if protocol.reads != "weighted":
+        return "learns no weights of layers"
+    how = "shares of absolute numbers" if protocol.layer_weights == "abs" else "a softmax"
+    return f"weights layers by {how}"
+
+
+def _layers(protocol: Protocol) -> str:
+    if not protocol.reads_layers:
+        return "uses the model's embeddings"
+    return f"uses layers {_listed(protocol.layers)}" if protocol.layers else "uses all layers"
+
+
+_OF_TRAINING = ("batch_size", "nan_ends_point", "shuffle", "racing", "task_changes")
 
 _READS = {
     "embeddings": "learns from the embeddings as they are",
@@ -430,7 +458,10 @@ _VALUES: Mapping[str, Callable[[Protocol], str]] = {
     "racing": _racing,
     "subset": _training_clips,
     "reads": lambda one: _READS[one.reads],
-    "layers": lambda one: f"uses {'layers ' + _listed(one.layers) if one.layers else 'all layers'}",
+    "layer_weights": _layer_weights,
+    "postprocessing": _events,
+    "embed_batch": _embedded,
+    "layers": _layers,
 }
 
 
