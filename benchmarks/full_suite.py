@@ -151,8 +151,8 @@ def measure(
     device = data.inputs.mean.device
     dtype = resolve_precision("auto", str(device))
     stack = ProbeStack(
-        points, list(range(len(points))), reading=kind.reading(data.inputs), n_labels=kind.n_labels,
-        multilabel=kind.multilabel, dtype=dtype,
+        points, list(range(len(points))), reading=kind.reading(data.inputs, points[0]),
+        n_labels=kind.n_labels, multilabel=kind.multilabel, dtype=dtype,
     )  # fmt: skip
     dropout = Dropout(stack.dropout, 1, dtype, device)
     batches = list(islice(data.epoch(1), steps + 1))

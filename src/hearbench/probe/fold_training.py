@@ -191,7 +191,7 @@ def _portions(
     """As many seeds at a time as fit in memory."""
     some: dict[int, list[GridPoint]] = {}
     first = next(iter(points.values()))[0]
-    reading = plan.kind.reading(data.training(_dtype(plan, first)).inputs)
+    reading = plan.kind.reading(data.training(_dtype(plan, first)).inputs, first)
     layers, width, _ = first.shape
     sizes = [reading.size, *[width] * layers, plan.kind.n_labels]
     weights = sum(a * b for a, b in itertools.pairwise(sizes))
@@ -232,7 +232,7 @@ def _train(
     dtype = _dtype(plan, first)
     with GpuMeter(plan.device) as meter:
         training = data.training(dtype)
-        reading = plan.kind.reading(training.inputs)
+        reading = plan.kind.reading(training.inputs, first)
         trained = Training(
             points, training, plan.kind.objective, fold=number, dtype=dtype, reading=reading
         ).run(racing=plan.protocol.racing, to_beat=to_beat, checkpoint=unfinished, update=update)
@@ -342,7 +342,7 @@ def _network(
     stack = ProbeStack(
         [point],
         [0],
-        reading=plan.kind.reading(unit.inputs),
+        reading=plan.kind.reading(unit.inputs, point),
         n_labels=plan.kind.n_labels,
         multilabel=plan.kind.multilabel,
         dtype=torch.float32,

@@ -44,7 +44,7 @@ from hearbench.probe.frames import (
     gather_rows,
     predict_frames,
 )
-from hearbench.probe.grid import GridResult
+from hearbench.probe.grid import GridPoint, GridResult
 from hearbench.probe.layers import check_reading
 from hearbench.probe.network import Predictor, ProbeStack
 from hearbench.probe.objective import Objective
@@ -129,11 +129,15 @@ class TaskKind:
             return ()
         return self.protocol.layers or self.store.layers
 
-    def reading(self, inputs: Standardizer) -> Reading:
-        """How networks read the embeddings of a fold, which were prepared so."""
+    def reading(self, inputs: Standardizer, point: GridPoint) -> Reading:
+        """How networks of a shape read the embeddings of a fold, which were prepared so."""
         if self.layers:
-            absolute = self.protocol.layer_weights == "abs"
-            return WeightedLayers(inputs.offset, len(self.layers), absolute)
+            return WeightedLayers(
+                inputs.offset,
+                len(self.layers),
+                absolute=self.protocol.layer_weights == "abs",
+                linear=point.hidden_layers == 0,
+            )
         return Reading(inputs.offset)
 
     def layer_weights(self, chosen: Chosen | None) -> tuple[float, ...]:
@@ -261,7 +265,7 @@ class _SceneKind(TaskKind):
 class _AttentiveKind(_SceneKind):
     """Tasks with labels per clip whose frames are summed by attention."""
 
-    def reading(self, inputs: Standardizer) -> Reading:
+    def reading(self, inputs: Standardizer, point: GridPoint) -> Reading:  # noqa: ARG002 (for all)
         return Attention(inputs.offset)
 
     def training(self, fold: FoldSplit, dtype: torch.dtype) -> TrainingData:

@@ -3,12 +3,21 @@
 What a network reads of a clip x is
 
 * the embedding itself, which all networks share (`Reading`);
-* ``sum_l softmax(mix)_l x_l`` over the layers l of the model, or the same with shares of abs(mix)
-  (`WeightedLayers`);
+* ``sum_l softmax(stride mix)_l x_l`` over the layers l of the model, or the same with shares of
+  abs(mix) (`WeightedLayers`);
 * ``sum_t softmax(query . x_t / sqrt(size))_t x_t`` over the clip's frames t (`Attention`).
 
 ``mix`` and ``query`` are learned together with the network, by the same optimiser. Both begin as
 zeros: with the mean of the layers, or of the frames.
+
+Adam moves every number by about the learning rate a step, whatever its gradient. A hidden layer's
+weights cover their range so, which is a few hundredths. That of the layers' weights before the
+softmax is some units: one layer of 13 has 0.8 of the sum when it is 3.9 above the others. With the
+grid's learning rates that would take thousands of steps, and there are hundreds. As ``mix`` counts
+a hundredfold, it covers its range in about as many steps as the network does. A linear probe's
+weights grow to some tenths, and it sees how the layers' means differ, which normalisation removes
+elsewhere: a hundredfold, ``mix`` flees from large means before anything is learned. There it
+counts tenfold.
 
 Embeddings are centred before they are read (see `hearbench.probe.network`). Weights that add up to
 1 leave a constant of it, `Reading.offset_of`: of layers the sum of their means, which changes with
@@ -31,6 +40,9 @@ import torch
 from torch.autograd.function import once_differentiable
 
 __all__ = ["Attention", "Frames", "Inputs", "Piece", "Reading", "WeightedLayers", "as_tensor"]
+
+# What the layers' weights before the softmax are of ``mix``: below hidden layers, or below none.
+_STRIDE, _LINEAR_STRIDE = 100.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -133,10 +145,12 @@ class WeightedLayers(Reading):
         offset: (n_layers * size,) what has been subtracted from each layer's embeddings.
         n_layers: How many layers lie side by side in an embedding.
         absolute: Weights are shares of absolute numbers that begin as ones, and no softmax.
+        linear: Whether the networks have no hidden layer.
     """
 
     n_layers: int
     absolute: bool = False
+    linear: bool = False
 
     @property
     def size(self) -> int:
@@ -152,7 +166,7 @@ class WeightedLayers(Reading):
         mix = weights["mix"]
         if self.absolute:
             return mix.abs() / mix.abs().sum(dim=-1, keepdim=True)
-        return mix.softmax(dim=-1)
+        return ((_LINEAR_STRIDE if self.linear else _STRIDE) * mix).softmax(dim=-1)
 
     def read(self, weights: Mapping[str, torch.Tensor], x: Inputs) -> torch.Tensor:
         """What enters the networks, (batch, networks, size)."""
