@@ -75,6 +75,7 @@ def test_a_frame_has_a_row_per_score(results: Results, out: Path) -> None:
             score["mean"], interval["low"], interval["high"],
         )  # fmt: skip
         assert (row.protocol, row.seed, row.n_seeds, row.n_folds) == ("knn", 42, 1, 3)
+        assert row.protocol_fingerprint == "650ed0a8d0"
     primary = frame[frame.is_primary]
     assert sorted(primary.task) == ["beeps-1.0.0-full"] * 2 + ["tones-1.0.0-full"] * 2
 

@@ -24,6 +24,7 @@ from hearbench.results.conditions import (
 
 # Its metadata fix max_epochs and check_every.
 MAESTRO = "maestro-v3.0.0-5h"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 BIRDS = TaskRecord(name="birds-1.0.0-full", digest="3" * 64)
 # As docs/protocol.md lists them: hidden layers, initialisation, learning rate.
 POINTS = [
@@ -197,6 +198,19 @@ def test_undefined_validations_dont_count_where_there_are_none() -> None:
     assert made(protocol=earlier).protocol_fingerprint == made(protocol=FAST).protocol_fingerprint
     event, now = (made(DCASE, protocol=each) for each in (earlier, FAST))
     assert event.protocol_fingerprint != now.protocol_fingerprint
+
+
+def test_results_of_earlier_versions_have_one() -> None:
+    folder = FIXTURES / "format-1/results/small/tones-1.0.0-full"
+    found = find_conditions(str(folder))
+    assert found.words() == "faster with 2 of 8 grid points, seeds 42 and 43, float32"
+    assert found.fingerprint == Conditions(named_protocol("faster[first=2]")).fingerprint
+    few = Result.read(folder / "few-labels/shots=4,repeat=1")
+    words = "faster with 2 of 8 grid points, labels: 4 shots, repeat 1, seed 43, float32"
+    assert few.protocol_words() == words
+    assert diff_protocols(folder, few) == [
+        "A learns from all training clips; B learns from 4 training clips per label."
+    ]
 
 
 def test_changes_that_a_protocol_makes_for_tasks_are_its_own() -> None:

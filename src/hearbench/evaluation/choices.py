@@ -23,6 +23,7 @@ from hearbench.metrics import (
 )
 from hearbench.models import zoo
 from hearbench.probe.protocol import get_protocol, protocol_names
+from hearbench.results.conditions import Conditions
 from hearbench.tasks.catalog import TaskSpec, catalog_names, get_spec
 from hearbench.tasks.check import METADATA
 from hearbench.tasks.locate import TASKS_FOLDER
@@ -168,6 +169,7 @@ def protocols() -> list[Row]:
     return [
         {
             "protocol": protocol.name,
+            "fingerprint": Conditions(protocol).fingerprint,
             "grid_points": len(protocol.grid),
             "max_epochs": sorted({point.max_epochs for point in protocol.networks}),
             "batch_size": protocol.batch_size,

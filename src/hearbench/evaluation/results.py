@@ -218,7 +218,8 @@ class Results:
         Returns:
             A frame with the columns ``model``, ``task``, ``score``, ``is_primary``, ``mean``,
             ``std``, ``low`` and ``high`` (the ends of the 95 % interval), ``maximise``,
-            ``protocol``, ``seed`` (the first), ``n_seeds``, ``n_folds`` and ``path``.
+            ``protocol``, ``protocol_fingerprint`` (None of distances), ``seed`` (the first),
+            ``n_seeds``, ``n_folds`` and ``path``.
         """
         import pandas as pd
 
@@ -226,6 +227,7 @@ class Results:
         for path, result in self.results:
             sure = _uncertainty(path, result)
             seeds = _seeds(result, sure)
+            fingerprint = result.protocol_fingerprint if isinstance(result, Result) else None
             for name, score in _scores(result, sure).items():
                 rows.append(
                     {
@@ -239,6 +241,7 @@ class Results:
                         "high": score.high,
                         "maximise": score.maximise,
                         "protocol": _protocol(result),
+                        "protocol_fingerprint": fingerprint,
                         "seed": seeds[0] if seeds else None,
                         "n_seeds": len(seeds),
                         "n_folds": _n_folds(result),
@@ -428,7 +431,7 @@ def load_results(*places: str | Path) -> Results:
 
 _COLUMNS = [
     *("model", "task", "score", "is_primary", "mean", "std", "low", "high", "maximise"),
-    *("protocol", "seed", "n_seeds", "n_folds", "path"),
+    *("protocol", "protocol_fingerprint", "seed", "n_seeds", "n_folds", "path"),
 ]
 
 

@@ -10,6 +10,7 @@ one protocol has one fingerprint on all tasks, seeds and machines.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ __all__ = ["Conditions", "diff_protocols", "find_conditions", "named_protocol"]
 _VERSION = 1
 _DIGITS = 10
 _USUAL_DTYPE = "float32"
+# It looks through the installed packages, and each of few names comes many times.
+_catalog_task = functools.cache(catalog_task)
 # What isn't the protocol's content, or not always.
 _NO_CONTENT = {"name", "task_changes"}
 # The key of a task's metadata that isn't called as the field of a grid point.
@@ -70,7 +73,7 @@ class Conditions:
             seeds=(tuple(seeds) or (result.seed,)) if protocol.is_random else (),
         )
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """A hash of ten hexadecimal digits; scores of one task and fingerprint can be compared."""
         content = {
@@ -110,23 +113,32 @@ class Conditions:
         return found
 
 
-def diff_protocols(
-    a: Conditions | Result | Protocol, b: Conditions | Result | Protocol
-) -> list[str]:
+Named = Conditions | Result | Protocol | Path | str
+"""A protocol, or what has one."""
+
+
+def diff_protocols(a: Named, b: Named) -> list[str]:
     """Says in what the protocols of two results, or two protocols, differ.
+
+    Args:
+        a: A result or a protocol, or what `find_conditions` finds one by.
+        b: The one that it is compared with.
 
     Returns:
         Sentences about "A" and "B"; empty if scores that they make can be compared.
+
+    Raises:
+        HearError: A name or path is of neither.
     """
-    first, second = (
-        each
-        if isinstance(each, Conditions)
-        else Conditions.of(each)
-        if isinstance(each, Result)
-        else Conditions(each)
-        for each in (a, b)
-    )
-    return first.differences(second)
+    return _conditions(a).differences(_conditions(b))
+
+
+def _conditions(named: Named) -> Conditions:
+    if isinstance(named, Conditions):
+        return named
+    if isinstance(named, Result):
+        return Conditions.of(named)
+    return Conditions(named) if isinstance(named, Protocol) else find_conditions(str(named))
 
 
 def find_conditions(text: str) -> Conditions:
@@ -203,7 +215,7 @@ def _before_task(result: Result) -> Protocol:
     other content than the protocol of that name.
     """
     applied, task = result.protocol, result.task.name
-    catalogued = catalog_task(task)
+    catalogued = _catalog_task(task)
     try:
         named = named_protocol(applied.name)
         if result.primary_score not in NEVER_UNDEFINED:
