@@ -37,7 +37,7 @@ def nearby(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_names() -> None:
-    assert len(set(CHECKS)) == len(CHECKS) == 27
+    assert len(set(CHECKS)) == len(CHECKS) == 28
     assert CHECKS[0] == "import"
 
 
@@ -321,3 +321,17 @@ def test_every_end_has_its_remedy() -> None:
     assert remedy_for(wrapped) == remedies[1]
     assert remedy_for(CallFailedError("ValueError", None)) == RAISED
     assert "docs/models.md" in remedy_for(EmbeddingError("returned embeddings (3,)"))
+
+
+@pytest.mark.usefixtures("nearby")
+def test_layers_are_told_of(workspace: Workspace) -> None:
+    report = validate_model(BAD / "layered.py", workspace=workspace, only=["layers"])
+    assert report.check("layers").found == (
+        "3 layers, of which its own is 2 (scene_layers and timestamp_layers)"
+    )
+    assert [check.name for check in report.checks][-3:] == [
+        *("timestamp-shapes", "scene-shapes", "layers"),
+    ]
+    report = validate_model(BAD / "base.py", workspace=workspace, only=["layers"])
+    assert report.check("layers").verdict == "pass"
+    assert report.check("layers").found == "the model gives no layers beside its embeddings"

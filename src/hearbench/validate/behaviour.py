@@ -17,6 +17,10 @@ from hearbench.validate.shapes import LENGTHS_S, NOTHING_USABLE
 from hearbench.validate.signals import contrasting, dc, samples, silence, square, white_noise
 
 __all__ = [
+    "BATCH",
+    "BATCH_ON_GPU",
+    "SAME",
+    "SAME_ON_GPU",
     "check_batch_independence",
     "check_determinism",
     "check_finite",
@@ -29,8 +33,8 @@ __all__ = [
 _CLIP_S = 1.6
 # Of the embeddings' own variation. Sums in another order change about 1e-6 of it on a CPU, and on
 # a GPU, whose convolutions may round to 10 bits and choose another algorithm, more.
-_SAME, _SAME_ON_GPU = 1e-4, 2e-3
-_BATCH, _BATCH_ON_GPU = 1e-3, 1e-2
+SAME, SAME_ON_GPU = 1e-4, 2e-3
+BATCH, BATCH_ON_GPU = 1e-3, 1e-2
 _RANDOM = "the same call twice gives different embeddings, see determinism"
 
 
@@ -57,7 +61,7 @@ def check_batch_independence(context: Context) -> Finding:
     expected = "the same embeddings alone and in a batch of four"
     if not context.usable():
         return skipped(expected, NOTHING_USABLE)
-    limit = _BATCH_ON_GPU if context.on_gpu else _BATCH
+    limit = BATCH_ON_GPU if context.on_gpu else BATCH
     if max(repeats(context).values()) > limit:
         return skipped(expected, _RANDOM)
     clips = _clips(context)
@@ -84,7 +88,7 @@ def check_state(context: Context) -> Finding:
     expected = "each function works and returns the same whatever was called before"
     if len(context.usable()) < 2:
         return skipped(expected, "it takes both functions, and one fails")
-    limit = _SAME_ON_GPU if context.on_gpu else _SAME
+    limit = SAME_ON_GPU if context.on_gpu else SAME
     if max(repeats(context).values()) > limit:
         return skipped(expected, _RANDOM)
     clips, others = _clips(context), _clips(context, seed=1)
@@ -117,7 +121,7 @@ def check_determinism(context: Context) -> Finding:
     expected = "the same embeddings twice, and when the model is loaded anew"
     if not context.usable():
         return skipped(expected, NOTHING_USABLE)
-    limit = _SAME_ON_GPU if context.on_gpu else _SAME
+    limit = SAME_ON_GPU if context.on_gpu else SAME
     apart = repeats(context)
     if max(apart.values()) > limit:
         return _verdict(

@@ -135,6 +135,14 @@ class Context:
         """
         return self.scene(audio) if function == SCENE else self.timestamps(audio).embeddings
 
+    def call(self, function: str, audio: Array) -> Answer:
+        """What a function of the module returns for clips, whatever that is.
+
+        Raises:
+            ModelError: The function fails.
+        """
+        return self._call(function, audio)
+
     def anyhow_timestamps(self, audio: Array) -> Frames:
         """Timestamp embeddings of clips, if need be from a process that has called nothing before.
 

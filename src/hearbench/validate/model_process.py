@@ -105,6 +105,7 @@ class LoadedFacts:
         seconds: Time that it took to load.
         attributes: Attributes by name, as the worker describes them.
         versions: Versions of Python and the libraries.
+        layer_functions: Functions of the module that give all layers at once.
     """
 
     kind: str
@@ -112,6 +113,7 @@ class LoadedFacts:
     seconds: float
     attributes: Mapping[str, Mapping[str, Any]]
     versions: Mapping[str, str]
+    layer_functions: tuple[str, ...]
 
 
 class ModelProcess:
@@ -208,7 +210,12 @@ class ModelProcess:
         )
         self._worker = Worker(process, said["device"])
         return LoadedFacts(
-            said["kind"], said["device"], said["seconds"], said["attributes"], said["versions"]
+            said["kind"],
+            said["device"],
+            said["seconds"],
+            said["attributes"],
+            said["versions"],
+            tuple(said["layer_functions"]),
         )
 
     def returned(self) -> tuple[str | None, frozenset[str]]:

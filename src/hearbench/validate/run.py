@@ -20,6 +20,7 @@ from hearbench.models.published import host_of, told_of
 from hearbench.registry import did_you_mean
 from hearbench.validate import (
     behaviour,
+    layers,
     loading,
     long_audio,
     shapes,
@@ -101,6 +102,8 @@ _RULES = (
         unless=("timestamp-start", "timestamp-end", "timestamp-centres", "lengths"),
         long=True,
     ),
+    # Last, as none of the others is about what it calls.
+    _Rule("layers", layers.check_layers, _LOADED),
 )
 # These use what the checks of shapes found, and cope with either of them having failed.
 _USES_SHAPES = frozenset(
@@ -113,6 +116,7 @@ _USES_SHAPES = frozenset(
         "batch-independence",
         "state",
         "determinism",
+        "layers",
         "lengths",
         "memory",
     }

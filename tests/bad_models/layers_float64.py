@@ -1,0 +1,20 @@
+"""Gives all layers in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import layered
+from layered import get_scene_embeddings, get_timestamp_embeddings, get_timestamp_layers, load_model
+
+__all__ = [
+    "get_scene_embeddings",
+    "get_scene_layers",
+    "get_timestamp_embeddings",
+    "get_timestamp_layers",
+    "load_model",
+]
+
+
+def get_scene_layers(audio: Any, model: Any) -> Any:
+    return layered.get_scene_layers(audio, model).double()
