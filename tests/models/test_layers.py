@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -52,6 +53,47 @@ def test_a_module_gives_its_layers(
     np.testing.assert_array_equal(own_centres_ms, centres_ms)
     np.testing.assert_array_equal(own_frames, frames[:, 1])
     np.testing.assert_array_equal(own_scenes, scenes[:, 1])
+
+
+@pytest.mark.skipif(find_spec("tensorflow") is None, reason="needs tensorflow")
+def test_a_module_of_tensorflow_gives_its_layers(tmp_path: Path, workspace: Workspace) -> None:
+    source = """
+    import tensorflow as tf
+
+    class Layers(tf.Module):
+        sample_rate = 16000
+        scene_embedding_size = timestamp_embedding_size = 1
+        layers, layer = 2, 0
+
+    def load_model(model_file_path=""):
+        return Layers()
+
+    def get_timestamp_layers(audio, model):
+        frames = tf.reshape(audio, (audio.shape[0], 1, -1, 800))
+        means = tf.reduce_mean(frames, 3, keepdims=True)
+        ms = tf.range(frames.shape[2], dtype=tf.float32) * 50 + 25
+        return tf.concat([means, -means], 1), tf.tile(ms[None], [audio.shape[0], 1])
+
+    def get_scene_layers(audio, model):
+        return tf.reduce_mean(get_timestamp_layers(audio, model)[0], 2)
+
+    def get_timestamp_embeddings(audio, model):
+        frames, ms = get_timestamp_layers(audio, model)
+        return frames[:, 0], ms
+
+    def get_scene_embeddings(audio, model):
+        return get_scene_layers(audio, model)[:, 0]
+    """
+    audio = noise(2, 0.2, 16000)
+    path = write_model(tmp_path, source)
+    with load_model(path, workspace=workspace, interpreter=HERE) as model:
+        frames, centres_ms = model.timestamp_layers(audio)
+        scenes = model.scene_layers(audio)
+    assert (model.layers, model.layer) == (2, 0)
+    np.testing.assert_allclose(frames[:, 0, :, 0], means(audio), atol=1e-6)
+    np.testing.assert_array_equal(frames[:, 1], -frames[:, 0])
+    np.testing.assert_allclose(scenes[:, 1, 0], -audio.mean(1), atol=1e-6)
+    assert centres_ms[0].tolist() == [25.0, 75.0, 125.0, 175.0]
 
 
 def test_an_object_gives_its_layers(workspace: Workspace) -> None:
