@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import pytest
 from helpers_models import STATS, write_model
 
+import hearbench.models
 from hearbench.digest import digest_tree
 from hearbench.errors import ModelError
 from hearbench.models.fingerprint import Fingerprint, fingerprint, signal
@@ -143,6 +145,18 @@ def test_installed_packages(
     assert reading(tmp_path / "m", code, workspace) == first
     (package / "part.py").write_text("G = 2\n")
     assert reading(tmp_path / "m", code, workspace) != first
+
+
+def test_code_of_hearbench_itself(
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("hearbench.models.vqt")
+    monkeypatch.delitem(sys.modules, module.__name__)
+    monkeypatch.setattr(hearbench.models, "vqt", module)  # what the import below replaces
+    first = reading(tmp_path / "m", "import hearbench.models.vqt", workspace)
+    assert module is not sys.modules[module.__name__]
+    # It is there already, as it may be from a model that was loaded before.
+    assert reading(tmp_path / "m", "import hearbench.models.vqt", workspace) == first
 
 
 def test_what_cannot_be_seen_is_said(tmp_path: Path, workspace: Workspace) -> None:

@@ -200,7 +200,8 @@ class ReadWatch:
         ):
             return
         if not below_own(path, self.own):
-            library = is_library(path)
+            # hearbench's own code counts as a library's also where it isn't installed as one.
+            library = is_library(path) or path.startswith(_MACHINERY)
             if library and (path.endswith(_CODE) or any(p.endswith(_FACTS) for p in parts)):
                 return
             if not library and path.startswith(self._ignored):
