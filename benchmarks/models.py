@@ -265,6 +265,14 @@ EXAMPLES: dict[str, Entry] = {
         files=("moonshine_voice/assets/tiny-en/encoder_model.ort",),
         needs=("onnxruntime",),
     ),
+    "moonshine_layers": Entry(
+        "`moonshine_layers.py`",
+        str(EXAMPLES_FOLDER / "moonshine_layers.py"),
+        "moonshine-voice 0.0.49",
+        "MIT",
+        files=("moonshine_voice/assets/tiny-en/encoder_model.ort",),
+        needs=("onnx", "onnxruntime"),
+    ),
     "birdnet": Entry(
         "`birdnet.py`",
         str(EXAMPLES_FOLDER / "birdnet.py"),

@@ -167,7 +167,9 @@ def test_the_naive_baseline_is_the_same_in_all_frameworks() -> None:
     assert others == [one, one]
 
 
-@pytest.mark.parametrize("name", ["openwakeword", "moonshine", "resemblyzer_voice"])
+@pytest.mark.parametrize(
+    "name", ["openwakeword", "moonshine", "moonshine_layers", "resemblyzer_voice"]
+)
 def test_rows_of_published_models(name: str, workspace: Workspace) -> None:
     entry = EXAMPLES[name]
     if entry.missing():

