@@ -261,3 +261,14 @@ def test_a_model_of_others_is_always_asked(desk: Desk) -> None:
     assert_kept(desk.naive(), loaded_torch=False)
     size.write_text("12")
     assert_refused(desk.evaluate(model, "--task", desk.task), "embeds", loaded_torch=True)
+
+
+def test_a_wrong_name_is_told_before_anything_is_loaded(desk: Desk) -> None:
+    desk.naive()
+    for model in ("no_such_package.model", "dasheng-bass", "nowhere.py"):
+        wrong = desk.evaluate(model, "--task", desk.task)
+        assert (wrong.code, wrong.loaded_torch) == (2, False), wrong.text
+        assert "There is no m" in wrong.text
+    wrong = desk.evaluate(NAIVE, "--task", "no_such_task")
+    assert (wrong.code, wrong.loaded_torch) == (2, False), wrong.text
+    assert "There is no task 'no_such_task'" in wrong.text

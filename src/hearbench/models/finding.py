@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +39,7 @@ __all__ = [
     "CHECKPOINTS",
     "FoundModel",
     "NamedModel",
+    "check_installed",
     "find_model",
     "import_error",
     "lacks_api",
@@ -199,6 +201,19 @@ def parse_name(spec: str, *, trust_code: bool = False) -> NamedModel:
     name = path.stem if is_file else place
     target = Target(str(path.resolve()) if is_file else place, is_file, attribute)
     return NamedModel(spec, target, f"{name}.{attribute}" if attribute else name)
+
+
+def check_installed(named: NamedModel) -> None:
+    """Refuses a module of a package that isn't installed, without importing anything.
+
+    Raises:
+        ModelError: There is no such package here.
+    """
+    top = named.target.place.partition(".")[0]
+    if named.target.is_file or not top or top in sys.modules:
+        return
+    if importlib.util.find_spec(top) is None:
+        raise import_error(named, top, "")
 
 
 def find_model(named: NamedModel, begin: Mapping[str, Any] | None = None) -> FoundModel:

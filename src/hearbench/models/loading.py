@@ -22,6 +22,7 @@ from hearbench.memo import trust_process
 from hearbench.models.engine import Engine, Given, InProcess, Renewed
 from hearbench.models.finding import (
     NamedModel,
+    check_installed,
     find_model,
     name_model,
     weights_path,
@@ -142,6 +143,7 @@ def _load_named(
         return load_there(named, named.weights, options, workspace, here)
 
     if interpreter is None:
+        check_installed(named)  # a slip of the keyboard needs no waiting
         import torch  # noqa: F401 - before the model does it, so that its settings can be put back
 
         begin.update((name, value) for name, value in read_settings().items() if name in RANDOM)
