@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers_layers import write_layers_result, write_weighted_result
-from helpers_leaderboard import DCASE, write_made_up_result
+from helpers_leaderboard import DCASE, ESC50, write_made_up_result
 from helpers_models import BANDS, write_model
 from helpers_tasks import make_event_task, make_scene_task
 
@@ -16,6 +16,7 @@ import hearbench
 from hearbench import Result, Results, load_results
 from hearbench.distance import DistanceResult
 from hearbench.errors import HearError, ResultError, UnknownNameError
+from hearbench.probe.protocol import get_protocol
 from hearbench.results.splits import SceneSplit
 from hearbench.workspace import Workspace
 
@@ -204,3 +205,14 @@ def test_folders_of_any_depth(out: Path) -> None:
     assert len(load_results(out / "stats/tones-1.0.0-full", out / "bands")) == 3
     with pytest.raises(ResultError, match="holds no result"):
         load_results(out.parent / "tones-1.0.0-full")
+
+
+def test_scores_by_different_protocols_have_rows_of_their_own(tmp_path: Path) -> None:
+    for model, wrong, protocol in (("good", 1, "hear2021"), ("bad", 5, "faster")):
+        write_made_up_result(
+            tmp_path, ESC50, model=model, wrong=wrong, protocol=get_protocol(protocol)
+        )
+    assert sorted(load_results(tmp_path).to_markdown().splitlines()[2:]) == [
+        f"| {ESC50} | top1_acc, faster | **0.750** |  |",
+        f"| {ESC50} | top1_acc, hear2021 |  | **0.950** |",
+    ]

@@ -227,7 +227,6 @@ class Results:
         for path, result in self.results:
             sure = _uncertainty(path, result)
             seeds = _seeds(result, sure)
-            fingerprint = result.protocol_fingerprint if isinstance(result, Result) else None
             for name, score in _scores(result, sure).items():
                 rows.append(
                     {
@@ -241,7 +240,7 @@ class Results:
                         "high": score.high,
                         "maximise": score.maximise,
                         "protocol": _protocol(result),
-                        "protocol_fingerprint": fingerprint,
+                        "protocol_fingerprint": _fingerprint(result),
                         "seed": seeds[0] if seeds else None,
                         "n_seeds": len(seeds),
                         "n_folds": _n_folds(result),
@@ -341,11 +340,14 @@ class Results:
         )
 
     def _cells(self) -> Iterator[tuple[str, str, list[Score | None]]]:
-        """Per task and primary score, and protocol if a model has several, that of each model."""
+        """Per task and primary score, and protocol if there are several, that of each model."""
         models = self.models
         keys = [(result.task.name, result.primary_score) for _, result in self.results]
         named = zip((_model_of(path) for path, _ in self.results), keys, strict=True)
         several = {key for (_, key), count in Counter(named).items() if count > 1}
+        # Scores by different protocols can't be compared, so none is the best of both.
+        protocols = {(key, _fingerprint(each)) for key, each in zip(keys, self, strict=True)}
+        several |= {key for key, count in Counter(key for key, _ in protocols).items() if count > 1}
         rows: dict[tuple[str, str], list[Score | None]] = {}
         for (path, result), key in zip(self.results, keys, strict=True):
             if key in several:
@@ -433,6 +435,10 @@ _COLUMNS = [
     *("model", "task", "score", "is_primary", "mean", "std", "low", "high", "maximise"),
     *("protocol", "protocol_fingerprint", "seed", "n_seeds", "n_folds", "path"),
 ]
+
+
+def _fingerprint(result: Result | DistanceResult) -> str | None:
+    return result.protocol_fingerprint if isinstance(result, Result) else None
 
 
 def _model_of(path: Path) -> str:
