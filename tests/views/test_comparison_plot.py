@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +149,26 @@ def test_protocols_are_marked() -> None:
     assert names(figure.axes[0]) == ["model_0 (4d0612ca1b)", "mmmmmmmmmmmmmm… (bc560f6c75)"]
     assert names(figure.axes[1])[0].startswith("* model_0 − m")
     assert "by different protocols" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_each_protocol_has_a_rival_of_its_own() -> None:
+    """With more models than all pairs can be drawn of."""
+    whole, part = made_up(5, 1), made_up(4, 1)
+    renamed = json.loads(re.sub(r'"model_(\d)', r'"other_\1', part.model_dump_json()))
+    part = Comparison.model_validate(renamed)
+    found = whole.model_copy(
+        update={
+            "models": (*whole.models, *part.models),
+            "tasks": (*whole.tasks, *part.tasks),
+            "standings": (
+                *whole.standings,
+                *(each.model_copy(update={"group": 1}) for each in part.standings),
+            ),
+        }
+    )
+    figure = draw_comparison(found)
+    _, of_whole, _, of_part = figure.axes
+    assert of_whole.get_title(loc="left") == "differences from model_4"
+    assert of_part.get_title(loc="left") == "differences from other_3"
+    assert names(of_part) == ["other_0", "other_1", "other_2"]
+    assert figure.get_suptitle().startswith("9 models on 1 task,")

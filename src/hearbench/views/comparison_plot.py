@@ -49,8 +49,8 @@ def draw_comparison(found: Comparison) -> Figure:
     baseline, or from the model with the best mean rank. Where there are several protocols, scores
     have the fingerprint of theirs, and a star marks a difference between two of them.
     """
-    rival = _rival(found)
-    pairs = [_shown(task, rival) for task in found.tasks]
+    rivals = [_rival(found, task) for task in found.tasks]
+    pairs = [_shown(task, rival) for task, rival in zip(found.tasks, rivals, strict=True)]
     rows = [
         max(len(task.scores), len(shown), 2) for task, shown in zip(found.tasks, pairs, strict=True)
     ]
@@ -59,10 +59,10 @@ def draw_comparison(found: Comparison) -> Figure:
     # By hand, as a layout engine takes seconds for dozens of axes.
     figure = new_figure(_WIDTH_IN, height, layout=None)
     colours = model_colours(found.models)
-    left, middle = _margins(found, pairs, rival)
+    left, middle = _margins(found, pairs, rivals)
     width = (_WIDTH_IN - left - middle - _GAP_IN) / 2
     top = height - _HEAD_IN
-    for task, shown, own in zip(found.tasks, pairs, heights, strict=True):
+    for task, rival, shown, own in zip(found.tasks, rivals, pairs, heights, strict=True):
         top -= _TITLE_IN + own
         places = [
             (x / _WIDTH_IN, top / height, width / _WIDTH_IN, own / height)
@@ -77,11 +77,12 @@ def draw_comparison(found: Comparison) -> Figure:
 
 
 def _margins(
-    found: Comparison, pairs: Sequence[Sequence[PairDifference]], rival: str | None
+    found: Comparison, pairs: Sequence[Sequence[PairDifference]], rivals: Sequence[str | None]
 ) -> tuple[float, float]:
     """Inches for the names to the left of the scores, and of the differences."""
     models = max(len(_scored(score, found)) for task in found.tasks for score in task.scores)
-    of_pairs = max((len(_pair(pair, rival)) for shown in pairs for pair in shown), default=0)
+    named = zip(pairs, rivals, strict=True)
+    of_pairs = max((len(_pair(pair, rival)) for shown, rival in named for pair in shown), default=0)
     return models * _LETTER_IN + _GAP_IN, of_pairs * _LETTER_IN + _GAP_IN
 
 
@@ -100,14 +101,16 @@ def _scored(score: TaskScore, found: Comparison) -> str:
     return shorten(score.model, leave=len(mark)) + mark
 
 
-def _rival(found: Comparison) -> str | None:
-    """The model with which the drawn pairs are; None where all pairs are drawn."""
+def _rival(found: Comparison, task: TaskComparison) -> str | None:
+    """The model with which a task's drawn pairs are; None where all pairs are drawn."""
     if found.baseline is not None:
         return found.baseline
     if all(len(task.pairs) <= _MOST_PAIRS for task in found.tasks):
         return None
-    ranks = [math.inf if math.isnan(s.mean_rank) else s.mean_rank for s in found.standings]
-    return found.models[ranks.index(min(ranks))]
+    groups = {standing.model: standing.group for standing in found.standings}
+    rivals = [each for each in found.standings if each.group == groups[task.scores[0].model]]
+    ranks = [math.inf if math.isnan(each.mean_rank) else each.mean_rank for each in rivals]
+    return rivals[ranks.index(min(ranks))].model
 
 
 def _shown(task: TaskComparison, rival: str | None) -> list[PairDifference]:
@@ -199,7 +202,8 @@ def _lanes(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _title(found: Comparison) -> str:
-    n_models, n_tasks = len(found.models), len(found.tasks)
+    n_models = len({score.model for task in found.tasks for score in task.scores})
+    n_tasks = len({task.task for task in found.tasks})
     return (
         f"{n_models} models on {n_tasks} task{'' if n_tasks == 1 else 's'}, "
         f"with intervals of level {found.level:.4g}"
