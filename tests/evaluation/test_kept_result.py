@@ -263,6 +263,15 @@ def test_a_model_of_others_is_always_asked(desk: Desk) -> None:
     assert_refused(desk.evaluate(model, "--task", desk.task), "embeds", loaded_torch=True)
 
 
+def test_a_model_of_keras_is_always_asked(desk: Desk) -> None:
+    pytest.importorskip("keras")
+    asked = ("hearbench.models.naive_keras", "--task", desk.task)
+    first = desk.evaluate(*asked)
+    assert first.code == 0, first.text
+    # A file in the home folder says, among others, in which precision Keras computes.
+    assert_kept(desk.evaluate(*asked), loaded_torch=True)
+
+
 def test_a_wrong_name_is_told_before_anything_is_loaded(desk: Desk) -> None:
     desk.naive()
     for model in ("no_such_package.model", "dasheng-bass", "nowhere.py"):

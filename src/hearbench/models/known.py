@@ -8,6 +8,7 @@ the fixed signal tells, as sizes and times of files, the clock, or the machine's
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -109,6 +110,8 @@ def _memo(named: NamedModel, ref: ModelRef, workspace: Workspace) -> Memo:
 
 def _places(named: NamedModel, model: Model) -> list[Path] | None:
     """Files and folders that the model is made of; None where others may be taken next time."""
+    if sys.modules.keys() & {"keras", "tensorflow"}:
+        return None  # they are set up by files in the user's home folder
     files = weight_places(named, named.weights, model.options)
     if named.weights is None and any(commit_of(path) for path in files):
         return None
