@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -50,9 +51,12 @@ def check_layers(context: Context) -> Finding:
     if not usable:
         return skipped(expected, NOTHING_USABLE)
     layer = said["layer"]["value"] if said["layer"]["there"] else None
+    clips = contrasting(samples(_CLIP_S, context.sample_rate), context.sample_rate)
+    # Before any call for layers, so that none of these can be what they fail for.
+    due = {name: _Due.of(context, name, clips, count) for name in usable}
     doubts: dict[str, str] = {}
     for function in usable:
-        doubts |= _doubts(context, function, count, layer)
+        doubts |= _doubts(context, function, due[function], layer)
     if doubts:
         return warning(expected, "; ".join(doubts), " ".join(dict.fromkeys(doubts.values())))
     names = " and ".join(name.replace("get_", "") for name in usable)
@@ -71,32 +75,50 @@ def _wrong_attributes(said: Mapping[str, Mapping[str, Any]]) -> str:
     return ""
 
 
-def _doubts(context: Context, function: str, count: int, layer: int | None) -> dict[str, str]:
+@dataclass(frozen=True)
+class _Due:
+    """What layers of some clips have to be like.
+
+    Attributes:
+        clips: (n_clips, n_samples).
+        own: The model's own embeddings of them, (n_clips, ...).
+        times: Of their frames, in ms; None of scenes.
+        count: Layers.
+    """
+
+    clips: Array
+    own: Array
+    times: npt.NDArray[np.float64] | None
+    count: int
+
+    @classmethod
+    def of(cls, context: Context, function: str, clips: Array, count: int) -> _Due:
+        """By the model's own function for scenes or frames."""
+        if _OWN[function] == SCENE:
+            return cls(clips, context.scene(clips), None, count)
+        frames = context.timestamps(clips)
+        return cls(clips, frames.embeddings, frames.times_ms, count)
+
+
+def _doubts(context: Context, function: str, due: _Due, layer: int | None) -> dict[str, str]:
     """What may matter about the layers that a function gives, each with its remedy.
 
     Raises:
         ModelError: The function fails.
         EmbeddingError: It gives other shapes, times or numbers than those of one layer.
     """
-    clips = contrasting(samples(_CLIP_S, context.sample_rate), context.sample_rate)
-    times: npt.NDArray[np.float64] | None = None
-    if _OWN[function] == SCENE:
-        own = context.scene(clips)
-    else:
-        frames = context.timestamps(clips)
-        own, times = frames.embeddings, frames.times_ms
-    where = f"{function} on {clips_text(clips, context.sample_rate)}"
+    where = f"{function} on {clips_text(due.clips, context.sample_rate)}"
 
-    def layers(some: Array) -> Array:
-        shape = (len(some), count, *own.shape[1:])
-        due = None if times is None else times[: len(some)]
-        return _layers_of(context.call(function, some), where, shape, due)
+    def layers(n_clips: int) -> Array:
+        answer = context.call(function, due.clips[:n_clips])
+        shape = (n_clips, due.count, *due.own.shape[1:])
+        return _layers_of(answer, where, shape, None if due.times is None else due.times[:n_clips])
 
-    every = layers(clips)
+    every = layers(len(due.clips))
     if not np.isfinite(every).all():
         raise EmbeddingError(f"{where} returned {np.sum(~np.isfinite(every))} NaN or infinite.")
     limits = (SAME_ON_GPU, BATCH_ON_GPU) if context.on_gpu else (SAME, BATCH)
-    apart = _most_moved(every, layers(clips))
+    apart = _most_moved(every, layers(len(due.clips)))
     if apart > limits[0]:
         return {
             f"{function} gives other layers from call to call, by {apart:.2g} of their variation": (
@@ -104,12 +126,12 @@ def _doubts(context: Context, function: str, count: int, layer: int | None) -> d
             )
         }
     same = SAME_ON_GPU if context.on_gpu else _SAME_LAYER
-    if layer is not None and (apart := moved(own, every[:, layer])) > same:
+    if layer is not None and (apart := moved(due.own, every[:, layer])) > same:
         raise EmbeddingError(
             f"layer is {layer}, and layer {layer} of {where} isn't what {_OWN[function]} returns: "
             f"they differ by {apart:.2g} of their variation."
         )
-    apart = _most_moved(every[:1], layers(clips[:1]))
+    apart = _most_moved(every[:1], layers(1))
     if apart > limits[1]:
         return {
             f"{function} gives other layers alone and beside three others, by {apart:.2g} of their "
@@ -125,7 +147,7 @@ def _layers_of(
 
     Args:
         shape: That is due.
-        times: The frames' centres in ms that are due, of a function that returns them.
+        times: The frames' centres in ms that are due; None of scenes.
 
     Raises:
         EmbeddingError: It holds something else.
