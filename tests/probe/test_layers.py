@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from hearbench import embed, fit_probe, load_model, load_task, score
 from hearbench.errors import ProbeError, UnsuitableTaskError
+from hearbench.evaluation.probes import ProbeSetup
 from hearbench.probe.layers import LayersRecord, check_reading
 from hearbench.probe.protocol import KNN, LINEAR, GridPoint, Protocol, get_protocol
 from hearbench.results import Result, write_result
@@ -55,6 +56,10 @@ def test_frames_are_summed_on_scene_tasks_alone(tmp_path: Path, workspace: Works
     with pytest.raises(UnsuitableTaskError, match="frames have labels") as caught:
         check_reading(get_protocol("attentive"), event)
     assert event.name in str(caught.value)
+    # Before anything is embedded.
+    with pytest.raises(UnsuitableTaskError):
+        ProbeSetup.of("attentive").check(event)
+    ProbeSetup.of("attentive").check(scene)
 
 
 def test_weights_are_learned_by_networks_alone(tmp_path: Path, workspace: Workspace) -> None:

@@ -18,7 +18,7 @@ from hearbench.evaluation.results import Made
 from hearbench.evaluation.steps import TrainFold
 from hearbench.files import TEMPORARY_PREFIX
 from hearbench.metrics import get_score
-from hearbench.probe.layers import LayersRecord
+from hearbench.probe.layers import LayersRecord, check_reading
 from hearbench.probe.precision import precision_name
 from hearbench.probe.protocol import DEFAULT_SEED, Protocol, by_shape, get_protocol
 from hearbench.results import RESULT_FILE, Result, score, write_result
@@ -112,8 +112,12 @@ class ProbeSetup(Setup):
         return self.protocol.for_task(metadata.task_name, metadata.evaluation_params)
 
     def check(self, task: PreparedTask) -> None:
-        """Refuses tasks that ask for unknown scores, and of whose grid nothing would be left."""
+        """Refuses tasks that ask for unknown scores or whose embeddings the protocol can't read.
+
+        And those of whose grid nothing would be left.
+        """
         check_scores(task)
+        check_reading(self.protocol, task)
         self.applied(task.metadata)
 
     def on(self, model: HasLayers, kind: TaskType, dtype: Dtype) -> tuple[ProbeSetup, Wanted]:
