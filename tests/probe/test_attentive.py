@@ -210,7 +210,9 @@ def plain_score(train: Split, valid: Split, point: GridPoint, seed: int) -> floa
         dropout=point.dropout,
     )
     module = PlainAttentive(body)
-    optimizer = torch.optim.Adam(module.parameters(), lr=point.lr)
+    # What PyTorch computes as the gradient of a bias before normalisation is rounding alone.
+    learned = [p for name, p in module.named_parameters() if name != "body.0.bias"]
+    optimizer = torch.optim.Adam(learned, lr=point.lr)
     x, y = torch.from_numpy(np.stack(train[0])), torch.from_numpy(train[1].argmax(axis=1))
     best, waited = -1.0, 0
     for epoch in range(1, point.max_epochs + 1):
@@ -238,7 +240,7 @@ def test_short_events_are_found_as_by_a_plain_loop(tmp_path: Path) -> None:
     point = GridPoint(hidden_layers=1, hidden_dim=32, lr=1e-2, max_epochs=60, patience=6)
     data = data_of(tmp_path, train, valid)
     mean = mean_score(train, valid, point)
-    plain = [plain_score(train, valid, point, seed) for seed in range(4)]
+    plain = [plain_score(train, valid, point, seed) for seed in range(100, 104)]
     ours = [trained(data, [point], seed).outcomes[0].validation_score for seed in range(4)]
     noise = np.sqrt(np.var(plain, ddof=1) / 4 + np.var(ours, ddof=1) / 4)
     assert abs(np.mean(plain) - np.mean(ours)) < max(4 * noise, 0.01)
