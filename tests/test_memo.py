@@ -72,7 +72,13 @@ class Desk:
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A process that seems to have begun just now, and has loaded no torch."""
+    """A process that seems to have begun just now, and has loaded no torch.
+
+    Other tests have left modules in it whose files are gone.
+    """
+    loaded = memo._files_of_process
+    there = lambda: [path for path in loaded() if Path(path).is_file()]  # noqa: E731
+    monkeypatch.setattr(memo, "_files_of_process", there)
     monkeypatch.setattr(memo, "_has_torch", lambda: False)
     monkeypatch.setattr(memo, "_began_ns", time.time_ns)
     monkeypatch.setenv(VARIABLE, "0")

@@ -161,6 +161,7 @@ def test_another_content_of_the_task(desk: Desk) -> None:
     assert_refused(desk.naive(), "other content of the task", loaded_torch=False)
 
 
+@pytest.mark.real
 def test_several_tasks(desk: Desk) -> None:
     other = make_scene_task(desk.root, name="other", clips_per_label=1, labels=("a", "b"))
     events = make_event_task(desk.root)
@@ -195,6 +196,7 @@ def test_onnx_file(desk: Desk) -> None:
     assert_refused(conv(), "another model", loaded_torch=True)
 
 
+@pytest.mark.real
 def test_onnx_file_with_weights_elsewhere(desk: Desk) -> None:
     write_conv(desk.root)
     onnx = pytest.importorskip("onnx")
@@ -215,6 +217,7 @@ def test_onnx_file_with_weights_elsewhere(desk: Desk) -> None:
     assert_refused(desk.evaluate(*asked), "embeds", loaded_torch=True)
 
 
+@pytest.mark.real
 def test_checkpoint_in_a_folder(desk: Desk) -> None:
     pytest.importorskip("transformers")
     from helpers_transformers import wave
@@ -263,6 +266,7 @@ def test_a_model_of_others_is_always_asked(desk: Desk) -> None:
     assert_refused(desk.evaluate(model, "--task", desk.task), "embeds", loaded_torch=True)
 
 
+@pytest.mark.real
 def test_a_model_of_keras_is_always_asked(desk: Desk) -> None:
     pytest.importorskip("keras")
     asked = ("hearbench.models.naive_keras", "--task", desk.task)

@@ -25,7 +25,7 @@ HERE = Interpreter(Path(sys.executable))
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return write_model(tmp_path, LAYERS, "layered")
+    return write_model(tmp_path, LAYERS, "four_layers")
 
 
 def means(audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -145,10 +145,10 @@ def test_the_option_layer_makes_no_other_model_of_all_layers(
     models = [load_model(path, layer=layer, workspace=workspace) for layer in range(4)]
     models += [load_model(path, workspace=workspace)]
     assert [model.name for model in models] == [
-        *(f"layered-layer={layer}" for layer in range(4)),
-        "layered",
+        *(f"four_layers-layer={layer}" for layer in range(4)),
+        "four_layers",
     ]
-    assert {model.layers_name for model in models} == {"layered+layers"}
+    assert {model.layers_name for model in models} == {"four_layers+layers"}
     assert len({model.layers_digest for model in models}) == 1
     assert len({model.digest for model in models}) == 5
     kinds: tuple[Literal["scene", "event"], ...] = ("scene", "event")
@@ -157,12 +157,12 @@ def test_the_option_layer_makes_no_other_model_of_all_layers(
         assert len({check.digest for check in checks}) == 1
         assert all(check.fingerprint == checks[0].fingerprint for check in checks)
     gain = load_model(path, gain=2.0, layer=1, workspace=workspace)
-    assert gain.layers_name == "layered-gain=2.0+layers"
+    assert gain.layers_name == "four_layers-gain=2.0+layers"
     weights = []
     for text in ("one", "two"):
         (tmp_path / "weights").write_text(text)
         weights.append(load_model(path, tmp_path / "weights", workspace=workspace))
-    fewer = write_model(tmp_path / "fewer", LAYERS.replace("= 4", "= 5"), "layered")
+    fewer = write_model(tmp_path / "fewer", LAYERS.replace("= 4", "= 5"), "four_layers")
     others = [gain, *weights, load_model(fewer, workspace=workspace)]
     assert len({model.layers_digest for model in (models[0], *others)}) == 5
 
@@ -179,12 +179,12 @@ def test_an_object_says_the_same_of_itself_and_of_its_layers(
     path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(path.parent))
-    monkeypatch.delitem(sys.modules, "layered", raising=False)
-    layered = importlib.import_module("layered")
+    monkeypatch.delitem(sys.modules, "four_layers", raising=False)
+    layered = importlib.import_module("four_layers")
     first, again, other = (load_model(layered, layer=k, workspace=workspace) for k in (1, 1, 2))
-    assert (first.layer, first.layers_name) == (1, "layered-layer=1+layers")
+    assert (first.layer, first.layers_name) == (1, "four_layers-layer=1+layers")
     assert first.layers_digest == again.layers_digest != other.layers_digest
-    monkeypatch.delitem(sys.modules, "layered")
+    monkeypatch.delitem(sys.modules, "four_layers")
 
 
 def test_checks_of_one_layer_and_of_all_are_apart(path: Path, workspace: Workspace) -> None:
@@ -237,7 +237,7 @@ def test_a_module_whose_model_has_no_layers(
     path.write_text(LAYERS.replace("layers = 4", "layers = None"))
     with load_model(path, workspace=workspace, interpreter=interpreter) as model:
         assert (model.layers, model.layer, model.layer_functions) == (0, None, ())
-        with pytest.raises(ModelError, match="layered can't give all of its layers of scenes"):
+        with pytest.raises(ModelError, match="four_layers can't give all of its layers of scenes"):
             model.check("scene", layers=True)
 
 
@@ -279,8 +279,8 @@ def test_attributes_that_make_no_sense(
 )
 def test_wrong_layers_of_scenes(path: Path, workspace: Workspace, body: str, message: str) -> None:
     extra = f"def get_scene_layers(audio, model, made=get_scene_layers): return {body}"
-    path = write_model(path.parent, LAYERS, "layered", extra)
-    with pytest.raises(EmbeddingError, match=f"layered: .*get_scene_layers.*{message}"):
+    path = write_model(path.parent, LAYERS, "four_layers", extra)
+    with pytest.raises(EmbeddingError, match=f"four_layers: .*get_scene_layers.*{message}"):
         load_model(path, workspace=workspace).scene_layers(noise(1, 0.1, 16000))
 
 
@@ -298,7 +298,7 @@ def test_wrong_layers_of_frames(path: Path, workspace: Workspace, body: str, mes
         made = get(audio, model)
         return {body}
     """
-    path = write_model(path.parent, LAYERS, "layered", extra)
+    path = write_model(path.parent, LAYERS, "four_layers", extra)
     model: Model = load_model(path, workspace=workspace)
-    with pytest.raises(EmbeddingError, match=f"layered: .*{message}"):
+    with pytest.raises(EmbeddingError, match=f"four_layers: .*{message}"):
         model.timestamp_layers(noise(1, 0.1, 16000))

@@ -71,7 +71,7 @@ class _Load(Form):
     device: str
     seconds: float
     attributes: dict[str, _Attribute]
-    layer_functions: list[Literal["get_scene_layers", "get_timestamp_layers"]] = []
+    layer_functions: list[Literal["get_scene_layers", "get_timestamp_layers"]]
     sources: _Sources
     versions: dict[str, str]
     n_weights: int

@@ -189,7 +189,11 @@ class Attention(Reading):
         return {"query": torch.zeros(self.size)}
 
     def read(self, weights: Mapping[str, torch.Tensor], x: Inputs) -> torch.Tensor:
-        """What enters the networks, (batch, networks, size)."""
+        """What enters the networks, (batch, networks, size).
+
+        Raises:
+            TypeError: Embeddings of clips are given, and not their frames.
+        """
         if isinstance(x, torch.Tensor):
             raise TypeError("frames are needed, and not the embeddings of clips")
         pooled: torch.Tensor = _Pool.apply(weights["query"], x)  # type: ignore[no-untyped-call]

@@ -25,6 +25,7 @@ from hearbench.results.finding import find_result_files, seed_folders
 from hearbench.results.record import Result
 from hearbench.tasks.catalog import catalog_task
 from hearbench.tasks.evaluation_params import PARAM_GRID
+from hearbench.workspace import user_path
 
 __all__ = ["Conditions", "diff_protocols", "find_conditions", "named_protocol"]
 
@@ -156,7 +157,7 @@ def find_conditions(text: str) -> Conditions:
     try:
         return Conditions(named_protocol(text))
     except UnknownNameError as error:
-        place = Path(text).expanduser()
+        place = user_path(text)
         if not place.exists():
             raise UnknownNameError(f"{error} Nor is there a folder or file of results.") from error
     found: dict[str, Conditions] = {}

@@ -31,7 +31,11 @@ _SAME_LAYER = 1e-5
 
 
 def check_layers(context: Context) -> Finding:
-    """Checks that all layers at once have the sizes, frames and numbers of one."""
+    """Checks that all layers at once have the sizes, frames and numbers of one.
+
+    Raises:
+        ModelError: The model isn't loaded, or its code fails.
+    """
     expected = "layers with the sizes and frames of the model's own embeddings"
     if context.loaded is None:
         raise ModelError("The model isn't loaded.")
