@@ -177,6 +177,7 @@ def test_several_tasks(desk: Desk) -> None:
     assert_kept(desk.naive(), loaded_torch=False)
 
 
+@pytest.mark.real
 def test_onnx_file(desk: Desk) -> None:
     def conv(*arguments: object) -> Ending:
         return desk.evaluate("onnx:conv.onnx", "--task", desk.task, *arguments)

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
@@ -339,6 +340,7 @@ def test_a_cache_that_remembers_nothing(
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
     folder = prepare_task(corpus(tmp_path / "raw"), recipe(), tmp_path, workspace=workspace)
+    time.sleep(0.05)  # what was only just written isn't remembered
     digest = load_task(folder, workspace=workspace).source_digest
     shutil.rmtree(workspace.cache_dir)
     monkeypatch.setattr("hearbench.tasks.inventory.write_json", refuse)

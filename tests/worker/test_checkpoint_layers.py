@@ -98,7 +98,8 @@ def test_each_layer_is_what_the_option_gives(checkpoint: Callable[[str], str], n
     every = hf.load_model(checkpoint(name), **options)
     assert (every.layers, every.layer) == (3, 2)
     made = {}
-    for duration_s in (0.01, 1.3, 33.0):
+    # More than a block, once.
+    for duration_s in (0.01, 1.3, 33.0 if name == "wav2vec2" else 12.0):
         audio = _audio(duration_s)
         frames, ms = hf.get_timestamp_layers(audio, every)
         scenes = hf.get_scene_layers(audio, every)
