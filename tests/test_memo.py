@@ -109,7 +109,7 @@ STEPS = st.lists(
 @given(steps=STEPS)
 @example(steps=[None, *((name, 1) for name in CHANGES), None, *((name, 0) for name in CHANGES)])
 @hypothesis_settings(
-    max_examples=12,
+    max_examples=4,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
