@@ -418,6 +418,8 @@ def test_nothing_to_evaluate(
 ) -> None:
     with pytest.raises(HearError, match=f"There is no {named} to evaluate"):
         hearbench.evaluate(models, tasks, workspace=workspace)
+    with pytest.raises(HearError, match="There is no set-up"):
+        hearbench.evaluate("m", "a", protocol=[], workspace=workspace)
 
 
 def test_an_object_that_is_no_model_stops_no_other(tmp_path: Path, workspace: Workspace) -> None:

@@ -98,6 +98,8 @@ def evaluate(
     texts = [tasks] if isinstance(tasks, str | Path) else tasks
     if not models or not texts:
         raise HearError(f"There is no {'task' if models else 'model'} to evaluate.")
+    if not setups:
+        raise HearError("There is no set-up to evaluate by.")
     run = _Run(
         executor=executor or InProcess(workspace),
         workspace=workspace,
