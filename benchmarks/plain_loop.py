@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-__all__ = ["PlainOutcome", "plain_network", "plain_train"]
+__all__ = ["PlainOutcome", "plain_fit", "plain_network", "plain_train"]
 
 Score = Callable[[npt.NDArray[np.float32], npt.NDArray[np.uint8]], float]
 
@@ -81,7 +81,32 @@ def plain_train(
         initialization=initialization,
         dropout=dropout,
     )
-    optimizer = torch.optim.Adam(network.parameters(), lr=lr)
+    return plain_fit(
+        network,
+        torch.optim.Adam(network.parameters(), lr=lr),
+        train,
+        valid,
+        score,
+        max_epochs=max_epochs,
+        check_every=check_every,
+        patience=patience,
+        batch_size=batch_size,
+    )
+
+
+def plain_fit(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train: tuple[torch.Tensor, torch.Tensor],
+    valid: tuple[torch.Tensor, npt.NDArray[np.uint8]],
+    score: Score,
+    *,
+    max_epochs: int,
+    check_every: int,
+    patience: int,
+    batch_size: int,
+) -> PlainOutcome:
+    """Trains any network for one multiclass grid point; its outcome's is that of the best epoch."""
     loader = DataLoader(TensorDataset(*train), batch_size=batch_size)
     best, best_epoch, waited = -math.inf, 0, 0
     best_state = copy.deepcopy(network.state_dict())

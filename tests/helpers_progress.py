@@ -60,6 +60,21 @@ class Noted(Progress):
         return list(dict.fromkeys(state.stage for state in self.states))
 
 
+class StoppedError(Exception):
+    """What stops a function in a test."""
+
+
+def stopping(workspace: Workspace, after: int) -> Workspace:
+    """A workspace whose progress raises `StoppedError` when it is told the n-th state."""
+
+    def stop(_state: State) -> None:
+        if len(noted.states) == after:
+            raise StoppedError
+
+    noted = Noted(stop)
+    return noting(workspace, noted)
+
+
 class Counts(list[tuple[int, int | None]]):
     """An update that keeps what was done and in all."""
 

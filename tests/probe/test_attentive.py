@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -13,9 +12,10 @@ import numpy.typing as npt
 import pytest
 import torch
 from helpers_models import BANDS, write_model
-from helpers_progress import Noted, State, noting
+from helpers_probe import SMALL_GRID
+from helpers_progress import StoppedError, stopping
 from helpers_tasks import make_event_task, make_scene_task
-from plain_loop import plain_network
+from plain_loop import plain_fit, plain_network
 from torch import nn
 
 from hearbench import embed, fit_probe, load_model, load_task
@@ -39,15 +39,7 @@ ACCURACY = Objective(top1_accuracy, maximise=True)
 N_LABELS, SIZE = 4, 8
 Clips = list[npt.NDArray[np.float32]]
 Split = tuple[Clips, npt.NDArray[np.uint8]]
-SMALL = Protocol(
-    name="small",
-    grid=tuple(
-        GridPoint(
-            hidden_layers=layers, hidden_dim=16, lr=lr, max_epochs=20, check_every=2, patience=4
-        )
-        for layers, lr in [(1, 1e-2), (2, 3e-3), (0, 1e-2)]
-    ),
-).that_reads("attentive")
+SMALL = Protocol(name="small", grid=SMALL_GRID[:3]).that_reads("attentive")
 
 
 def on_disk(folder: Path, clips: Clips) -> list[ClipFrames]:
@@ -212,27 +204,18 @@ def plain_score(train: Split, valid: Split, point: GridPoint, seed: int) -> floa
     module = PlainAttentive(body)
     # What PyTorch computes as the gradient of a bias before normalisation is rounding alone.
     learned = [p for name, p in module.named_parameters() if name != "body.0.bias"]
-    optimizer = torch.optim.Adam(learned, lr=point.lr)
-    x, y = torch.from_numpy(np.stack(train[0])), torch.from_numpy(train[1].argmax(axis=1))
-    best, waited = -1.0, 0
-    for epoch in range(1, point.max_epochs + 1):
-        module.train()
-        for i in range(0, len(x), 128):
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(module(x[i : i + 128]), y[i : i + 128])
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-        if epoch % point.check_every:
-            continue
-        frozen = copy.deepcopy(module).eval()
-        with torch.no_grad():
-            probabilities = frozen(torch.from_numpy(np.stack(valid[0]))).softmax(dim=1).numpy()
-        value, waited = top1_accuracy(probabilities, valid[1]), waited + 1
-        if value > best:
-            best, waited = value, 0
-        if waited >= point.patience:
-            break
-    return best
+    fitted = plain_fit(
+        module,
+        torch.optim.Adam(learned, lr=point.lr),
+        (torch.from_numpy(np.stack(train[0])), torch.from_numpy(train[1].argmax(axis=1))),
+        (torch.from_numpy(np.stack(valid[0])), valid[1]),
+        top1_accuracy,
+        max_epochs=point.max_epochs,
+        check_every=point.check_every,
+        patience=point.patience,
+        batch_size=128,
+    )
+    return fitted.validation_score
 
 
 def test_short_events_are_found_as_by_a_plain_loop(tmp_path: Path) -> None:
@@ -256,10 +239,6 @@ def store_of(tmp_path: Path, workspace: Workspace, **task: object) -> EmbeddingS
     return finish_store(model, loaded, Wanted("timestamp"), workspace)
 
 
-class StoppedError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("varying", [False, True])
 def test_a_stopped_training_goes_on_to_the_same_result(
     tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, varying: bool
@@ -268,16 +247,8 @@ def test_a_stopped_training_goes_on_to_the_same_result(
     store = store_of(tmp_path, workspace, varying_lengths=varying)
     elsewhere = dataclasses.replace(workspace, cache_dir=tmp_path / "undisturbed")
     expected = fit_probe(store, SMALL, workspace=elsewhere)
-    calls = 0
-
-    def stop(state: State) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 5:
-            raise StoppedError
-
     with pytest.raises(StoppedError):
-        fit_probe(store, SMALL, workspace=noting(workspace, Noted(stop)), checkpoint_every_s=0.0)
+        fit_probe(store, SMALL, workspace=stopping(workspace, 5), checkpoint_every_s=0.0)
     found = fit_probe(store, SMALL, workspace=workspace)
     assert found.grid == expected.grid
     assert found.layers is None

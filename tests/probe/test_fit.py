@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from helpers_models import BANDS, write_model
-from helpers_progress import Noted, State, noting
+from helpers_probe import SMALL_GRID
+from helpers_progress import Noted, StoppedError, noting, stopping
 from helpers_tasks import make_event_task, make_scene_task
 from sklearn.metrics import roc_auc_score
 
@@ -20,21 +21,13 @@ from hearbench.errors import ProbeError, UnknownNameError
 from hearbench.leaderboard.recompute import recompute
 from hearbench.metrics.classification import top1_accuracy
 from hearbench.probe.precision import resolve_precision
-from hearbench.probe.protocol import GridPoint, Protocol
+from hearbench.probe.protocol import Protocol
 from hearbench.results import Result, write_result
 from hearbench.results.differences import score_differences
 from hearbench.results.uncertainty import uncertainty
 from hearbench.workspace import Workspace
 
-SMALL = Protocol(
-    name="small",
-    grid=tuple(
-        GridPoint(
-            hidden_layers=layers, hidden_dim=16, lr=lr, max_epochs=20, check_every=2, patience=4
-        )
-        for layers, lr in [(1, 1e-2), (2, 3e-3), (0, 1e-2), (1, 1e-4)]
-    ),
-)
+SMALL = Protocol(name="small", grid=SMALL_GRID)
 
 
 def store_of(tmp_path: Path, workspace: Workspace, **task: object) -> EmbeddingStore:
@@ -90,10 +83,6 @@ def test_another_run_gives_the_same_bits_and_another_seed_does_not(
     assert first.grid == cached.grid == afresh.grid
 
 
-class StoppedError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("after", [1, 7, 12, 20])
 def test_a_stopped_probe_goes_on_to_the_same_result(
     tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, after: int
@@ -102,16 +91,8 @@ def test_a_stopped_probe_goes_on_to_the_same_result(
     store = store_of(tmp_path, workspace, folds=True)
     elsewhere = dataclasses.replace(workspace, cache_dir=tmp_path / "undisturbed")
     expected = fit_probe(store, SMALL, workspace=elsewhere)
-    calls = 0
-
-    def stop(state: State) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == after:
-            raise StoppedError
-
     with pytest.raises(StoppedError):
-        fit_probe(store, SMALL, workspace=noting(workspace, Noted(stop)), checkpoint_every_s=0.0)
+        fit_probe(store, SMALL, workspace=stopping(workspace, after), checkpoint_every_s=0.0)
     found = fit_probe(store, SMALL, workspace=workspace)
     assert found.grid == expected.grid
     for a, b in zip(found.folds, expected.folds, strict=True):

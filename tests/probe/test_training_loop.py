@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from helpers_progress import Counts
+from helpers_progress import Counts, StoppedError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_loop import plain_train
@@ -279,10 +279,6 @@ def test_equal_seeds_give_equal_bits_and_others_do_not() -> None:
     other = Training({2: grid()}, fold(), ACCURACY, fold=0, dtype=torch.float32).run()[2]
     assert other.weights is not None
     assert not torch.equal(other.weights["weight_0"], a.weights["weight_0"])
-
-
-class StoppedError(Exception):
-    pass
 
 
 @pytest.mark.parametrize("stop_at", [2, 8, 14])

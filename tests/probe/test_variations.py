@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_models import BANDS, write_model
+from helpers_probe import SMALL_GRID
 from helpers_progress import Noted, State, noting
 from helpers_tasks import make_event_task, make_scene_task
 
@@ -33,16 +34,7 @@ from hearbench.probe.training_loop import Training
 from hearbench.workspace import Workspace
 
 ACCURACY = Objective(top1_accuracy, maximise=True)
-SMALL = Protocol(
-    name="small",
-    grid=tuple(
-        GridPoint(
-            hidden_layers=layers, hidden_dim=16, lr=lr, max_epochs=20, check_every=2, patience=4
-        )
-        for layers, lr in [(1, 1e-2), (2, 3e-3), (0, 1e-2), (1, 1e-4)]
-    ),
-    batch_size=16,
-)
+SMALL = Protocol(name="small", grid=SMALL_GRID, batch_size=16)
 
 
 def scene_store(tmp_path: Path, workspace: Workspace, **task: object) -> EmbeddingStore:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from pathlib import Path
 
@@ -11,9 +10,10 @@ import numpy.typing as npt
 import pytest
 import torch
 from helpers_models import BAND_LAYERS, BANDS, write_model
-from helpers_progress import Noted, State, noting
+from helpers_probe import SMALL_GRID
+from helpers_progress import StoppedError, stopping
 from helpers_tasks import make_event_task, make_scene_task
-from plain_loop import plain_network
+from plain_loop import plain_fit, plain_network
 from torch import nn
 
 from hearbench import embed, fit_probe, load_model, load_task, score
@@ -33,15 +33,7 @@ from hearbench.workspace import Workspace
 ACCURACY = Objective(top1_accuracy, maximise=True)
 N_LABELS = 5
 Split = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]
-SMALL = Protocol(
-    name="small",
-    grid=tuple(
-        GridPoint(
-            hidden_layers=layers, hidden_dim=16, lr=lr, max_epochs=20, check_every=2, patience=4
-        )
-        for layers, lr in [(1, 1e-2), (2, 3e-3), (0, 1e-2), (1, 1e-4)]
-    ),
-).that_reads("weighted")
+SMALL = Protocol(name="small", grid=SMALL_GRID).that_reads("weighted")
 
 
 def store_of(tmp_path: Path, workspace: Workspace, kind: str = "scene") -> EmbeddingStore:
@@ -101,10 +93,6 @@ def test_layers_that_are_missing_are_told(tmp_path: Path, workspace: Workspace) 
         fit_probe(plain, SMALL, workspace=workspace)
 
 
-class StoppedError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("after", [3, 11])
 def test_a_stopped_training_goes_on_to_the_same_result(
     tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, after: int
@@ -113,15 +101,7 @@ def test_a_stopped_training_goes_on_to_the_same_result(
     store = store_of(tmp_path, workspace)
     elsewhere = dataclasses.replace(workspace, cache_dir=tmp_path / "undisturbed")
     expected = fit_probes(store, SMALL, seeds=[1, 2], workspace=elsewhere)
-    calls = 0
-
-    def stop(state: State) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == after:
-            raise StoppedError
-
-    stopped = noting(workspace, Noted(stop))
+    stopped = stopping(workspace, after)
     with pytest.raises(StoppedError):
         fit_probes(store, SMALL, seeds=[1, 2], workspace=stopped, checkpoint_every_s=0.0)
     for found, own in zip(
@@ -203,27 +183,18 @@ def plain_training(train: Split, valid: Split, point: GridPoint, seed: int) -> t
     module = PlainWeighted(n_layers, body)
     optimizer = torch.optim.Adam(body.parameters(), lr=point.lr)
     optimizer.add_param_group({"params": [module.mix], "lr": 100 * point.lr})
-    x, y = torch.from_numpy(train[0]), torch.from_numpy(train[1].argmax(axis=1))
-    best, waited, weight = -1.0, 0, 0.0
-    for epoch in range(1, point.max_epochs + 1):
-        module.train()
-        for i in range(0, len(x), 256):
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(module(x[i : i + 256]), y[i : i + 256])
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-        if epoch % point.check_every:
-            continue
-        frozen = copy.deepcopy(module).eval()
-        with torch.no_grad():
-            probabilities = frozen(torch.from_numpy(valid[0])).softmax(dim=1).numpy()
-        value, waited = top1_accuracy(probabilities, valid[1]), waited + 1
-        if value > best:
-            best, waited = value, 0
-            weight = float(torch.softmax(frozen.mix, 0)[2].detach())
-        if waited >= point.patience:
-            break
-    return best, weight
+    fitted = plain_fit(
+        module,
+        optimizer,
+        (torch.from_numpy(train[0]), torch.from_numpy(train[1].argmax(axis=1))),
+        (torch.from_numpy(valid[0]), valid[1]),
+        top1_accuracy,
+        max_epochs=point.max_epochs,
+        check_every=point.check_every,
+        patience=point.patience,
+        batch_size=256,
+    )
+    return fitted.validation_score, float(torch.softmax(module.mix, 0)[2].detach())
 
 
 def test_five_seeds_score_as_those_of_a_plain_loop() -> None:
