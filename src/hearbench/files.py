@@ -167,7 +167,7 @@ def file_stamp(path: str | Path) -> list[int]:
 
 
 def can_keep_stamp(stamp: Sequence[int], at_ns: int) -> bool:
-    """Whether a file could have been changed at a time, or after it, and have this stamp.
+    """Tells whether a file could have been changed at a time, or after it, and have this stamp.
 
     Args:
         stamp: As `file_stamp` gives it.

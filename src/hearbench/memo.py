@@ -142,7 +142,7 @@ def _files_of_process() -> list[str]:
 
 
 def _stamps(paths: Iterable[str], places: Iterable[str]) -> list[tuple[str, list[int] | None]]:
-    """What tells whether files were changed; None for one that isn't there."""
+    """Stamps of files, which tell whether they were changed; None for one that isn't there."""
     from hearbench.files import file_stamp
 
     found: list[tuple[str, list[int] | None]] = []
@@ -170,7 +170,7 @@ def _below(place: str) -> list[str]:
 
 
 def _process_digest() -> str:
-    """What a process begins with: Python, variables, hardware, and what it could import."""
+    """Digest of a process's conditions: Python, variables, hardware, and what can be imported."""
     processor = _text(Path("/proc/cpuinfo")).partition("\n\n")[0].splitlines()
     variables = {
         key: value

@@ -76,10 +76,7 @@ def compare(
             help="Compare and rank results by different protocols all the same, and mark them.",
         ),
     ] = False,
-    plot: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Figure to write: a .png, .svg or .pdf."),
-    ] = None,
+    plot: o.Plot = None,
     csv: Annotated[
         Path | None,
         typer.Option("--csv", metavar="FILE", help="CSV to write, with a row per pair and task."),

@@ -26,12 +26,6 @@ _Plot = Annotated[
     Path | None,
     typer.Option("--out", metavar="FILE", help="Picture to draw as well: a .png, .svg or .pdf."),
 ]
-_Score = Annotated[
-    str | None,
-    typer.Option(
-        "--score", metavar="NAME", help="Score to show; by default each task's primary score."
-    ),
-]
 _X = Annotated[
     str,
     typer.Option("--x", metavar="clips|shots", help="Draw over training clips, or over shots."),
@@ -45,7 +39,7 @@ _X = Annotated[
 def curves(
     result: _Results,
     out: _Plot = None,
-    score: _Score = None,
+    score: o.Score = None,
     x: _X = "clips",
     json: o.Json = False,
 ) -> None:

@@ -29,16 +29,8 @@ __all__ = ["layers"]
 )
 def layers(
     result: o.Results,
-    score: Annotated[
-        str | None,
-        typer.Option(
-            "--score", metavar="NAME", help="Score to show; by default each task's primary score."
-        ),
-    ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Figure to write: a .png, .svg or .pdf."),
-    ] = None,
+    score: o.Score = None,
+    plot: o.Plot = None,
     csv: Annotated[
         Path | None,
         typer.Option("--csv", metavar="FILE", help="CSV to write, with a row per model and layer."),
@@ -124,7 +116,7 @@ def _table(task: str, score: str, models: Sequence[LayersOfModel]) -> Table:
 
 
 def _layer_cells(own: LayersOfModel, layer: int, score: str, alone: bool) -> list[object]:
-    """What a model's columns hold in the row of a layer."""
+    """Cells of a model in the row of a layer."""
     point = own.points.get(layer)
     text: object = _text(point.scores[score] if point else None, alone)
     if point and point.chosen_by:
@@ -160,7 +152,7 @@ def _text(score: LayerScore | None, alone: bool) -> str | None:
 
 
 def _notes(tasks: Sequence[Sequence[LayersOfModel]]) -> list[str]:
-    """What the tables' marks and numbers are, and what their readers should know."""
+    """Sentences that explain the tables' marks and numbers, and say what readers should know."""
     everything = [each for models in tasks for each in models]
     levels = sorted(
         {result.level for each in everything for result in each.results if result.level}

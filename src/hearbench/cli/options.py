@@ -35,7 +35,9 @@ __all__ = [
     "ModelSpec",
     "ModelSpecs",
     "OutputOptions",
+    "Plot",
     "Results",
+    "Score",
     "Tasks",
     "TrainingOptions",
     "Workers",
@@ -110,6 +112,16 @@ CorpusDirs = Annotated[
         help="Folder of files that are downloaded already, named as in their addresses. "
         "Repeatable.",
     ),
+]
+Score = Annotated[
+    str | None,
+    typer.Option(
+        "--score", metavar="NAME", help="Score to show; by default each task's primary score."
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Figure to write: a .png, .svg or .pdf."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")]
 

@@ -15,6 +15,7 @@ from hearbench.results.finding import (
     find_result_files,
     layer_folder,
     seed_folders,
+    telling_name,
 )
 from hearbench.results.record import RESULT_FILE, Result
 
@@ -45,7 +46,7 @@ class ModelResults:
 
 @dataclass(frozen=True)
 class _Home:
-    """What is compared as one model.
+    """Place of the results that are compared as one model.
 
     Attributes:
         folder: A model's folder.
@@ -124,14 +125,7 @@ def _names(homes: Sequence[_Home]) -> list[str]:
             for other in homes
             if other.folder != home.folder and other.reading == home.reading
         ]
-        parts = home.folder.parts
-        depth = 1
-        while depth < len(parts) and any(
-            rival.parts[-depth:] == parts[-depth:] for rival in rivals
-        ):
-            depth += 1
-        name = "/".join(parts[-depth:])
-        name = _shown(name)
+        name = _shown(telling_name(home.folder, rivals))
         name += f" ({home.part})" if home.part else ""
         names.append(f"{name} [{home.reading}]" if home.reading else name)
     return names

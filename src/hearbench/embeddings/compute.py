@@ -52,6 +52,7 @@ __all__ = [
     "finished_store",
     "layers_of",
     "missing_shards",
+    "name_and_digest",
     "shard_names",
     "store_folder",
 ]
@@ -274,8 +275,15 @@ def _place(model: Model, task: PreparedTask, wanted: Wanted | None, workspace: W
 
 
 def check_of(model: Model, wanted: Wanted) -> Check:
-    """What the first calls of the function show that gives such embeddings."""
+    """Calls the function that gives such embeddings, and says what its first calls show."""
     return model.check(wanted.called, layers=bool(wanted.layers))
+
+
+def name_and_digest(model: Model, wanted: Wanted) -> tuple[str, str]:
+    """The name of a model's folder of such embeddings, and its digest before it is called."""
+    if wanted.layers:
+        return model.layers_name, model.layers_digest
+    return model.name, model.digest
 
 
 def _shards(model: Model, task: PreparedTask, wanted: Wanted) -> Sequence[Shard]:
@@ -293,10 +301,11 @@ def _compute(
         made = place.check.fingerprint.model_dump_json()
         write_text(place.folder / FINGERPRINT, made + "\n")
     folder, wanted = place.folder / SHARDS, place.wanted
-    missing = len(shards) - len(finished_records(folder, shards, workspace))
+    finished = finished_records(folder, shards, workspace)
+    missing = [shard for shard in shards if shard.name not in finished]
     store = _store_of_layers(model, place, workspace) if missing else None
     if store is not None:
-        _copy(store, place, shards)
+        _copy(store, place, missing)
     elif missing:
         # What it gives mustn't depend on the tasks that it was called for before.
         model.begin(wanted.called, layers=bool(wanted.layers))
@@ -383,7 +392,7 @@ def _locate(
         identity["layers"] = wanted.layers
     if wanted.batch is not None:
         identity["batch"] = wanted.batch
-    name = model.layers_name if wanted.layers else model.name
+    name, _ = name_and_digest(model, wanted)
     others = 0
     while True:
         key = digest_json({**identity, "others": others} if others else identity)
@@ -406,7 +415,7 @@ def _has_changed(folder: Path) -> bool:
 
 def _manifest(model: Model, place: _Place, records: Sequence[ShardRecord]) -> Manifest:
     task, wanted = place.task, place.wanted
-    digest = model.layers_digest if wanted.layers else model.digest
+    _, digest = name_and_digest(model, wanted)
     # Shards may be of other processes than this one, and of earlier versions that didn't say.
     devices = {record.device or model.device for record in records}
     return Manifest(

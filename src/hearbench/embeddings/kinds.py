@@ -112,7 +112,7 @@ class Wanted:
 
     @classmethod
     def of(cls, kind: TaskType, dtype: Dtype = "float32") -> Wanted:
-        """What a kind of task takes."""
+        """Names the embeddings that a kind of task takes unless others are asked for."""
         return cls(EMBEDDED[kind].what, (), dtype)
 
     @property

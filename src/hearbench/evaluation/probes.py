@@ -270,7 +270,7 @@ class ProbeSetup(Setup):
     def _best_layers(
         self, folder: Path, seeds: Sequence[int], store: EmbeddingStore, workspace: Workspace
     ) -> Sequence[FittedProbe]:
-        """By seed, the probe of the layer with the best validation.
+        """Probes every layer, and gives for each seed the probe of the layer that validated best.
 
         Results of each layer are written below the folder; those that were made from the same
         inputs are kept.

@@ -13,6 +13,7 @@ import psutil
 
 from hearbench._version import __version__
 from hearbench.amounts import memory_size
+from hearbench.embeddings.compute import name_and_digest
 from hearbench.embeddings.kinds import Wanted
 from hearbench.embeddings.store import MANIFEST, read_manifest
 from hearbench.errors import EmbeddingError, HearError
@@ -154,9 +155,8 @@ class _Planner:
     def _is_embedded(self, model: Model, facts: TaskFacts) -> bool:
         """Whether a finished store of this model and of a task of that name exists."""
         _, wanted = self.asked.setup.on(model, task_type(facts.kind), self.asked.dtype)
-        name = model.layers_name if wanted.layers else model.name
+        name, digest = name_and_digest(model, wanted)
         root = self.workspace.path("embeddings", facts.name, name)
-        digest = model.layers_digest if wanted.layers else model.digest
         for path in root.glob(f"*/{MANIFEST}"):
             try:
                 manifest = read_manifest(path.parent)

@@ -16,12 +16,11 @@ import numpy.typing as npt
 import torch
 
 from hearbench.embeddings.ranges import ClipFrames
-from hearbench.errors import ProbeError
 from hearbench.probe.data import BatchSpec, label_tensor
 from hearbench.probe.grid import batch_bounds
 from hearbench.probe.network import Predictor
 from hearbench.probe.reading import Piece
-from hearbench.probe.scenes import SceneData
+from hearbench.probe.scenes import SceneData, check_enough_clips
 from hearbench.probe.standardize import Moments, Standardizer
 from hearbench.probe.transfer import read_ahead, room_bytes, stream_to
 
@@ -204,11 +203,7 @@ def framed_data(
         ProbeError: There are fewer than two training clips, or none to validate on.
         EmbeddingError: The store is damaged.
     """
-    if len(train[0]) < 2 or len(valid[0]) < 1:
-        raise ProbeError(
-            f"A probe needs at least 2 clips to train on and 1 to validate on, but has "
-            f"{len(train[0])} and {len(valid[0])}. Use a larger task or other splits."
-        )
+    check_enough_clips(len(train[0]), len(valid[0]))
     size = train[0][0].size
     moments = Moments(size)
     for x in read_ahead(_blocks(train[0])):

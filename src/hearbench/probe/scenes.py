@@ -39,6 +39,7 @@ __all__ = [
     "ReadClips",
     "SceneData",
     "array_data",
+    "check_enough_clips",
     "predict_clips",
     "scene_data",
     "whole",
@@ -285,6 +286,19 @@ def predict_clips(
     return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=2)
 
 
+def check_enough_clips(n_train: int, n_valid: int) -> None:
+    """Refuses a fold of which a probe can't learn.
+
+    Raises:
+        ProbeError: There are fewer than two training clips, or none to validate on.
+    """
+    if n_train < 2 or n_valid < 1:
+        raise ProbeError(
+            f"A probe needs at least 2 clips to train on and 1 to validate on, but has "
+            f"{n_train} and {n_valid}. Use a larger task or other splits."
+        )
+
+
 def scene_data(
     train: OrderedClips,
     targets: npt.NDArray[np.uint8],
@@ -308,11 +322,7 @@ def scene_data(
         ProbeError: There are fewer than two training clips, or none to validate on.
         EmbeddingError: The store is damaged.
     """
-    if len(train) < 2 or len(valid) < 1:
-        raise ProbeError(
-            f"A probe needs at least 2 clips to train on and 1 to validate on, but has "
-            f"{len(train)} and {len(valid)}. Use a larger task or other splits."
-        )
+    check_enough_clips(len(train), len(valid))
     moments = Moments(train.size)
     for x in train.blocks():
         moments.add(x, squares=spec.standardise)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from hearbench.errors import ResultError
@@ -19,6 +19,7 @@ __all__ = [
     "layer_folder",
     "layer_folders",
     "seed_folders",
+    "telling_name",
     "walk_results",
 ]
 
@@ -95,6 +96,15 @@ def layer_folder(folder: Path, layer: int) -> Path:
 def layer_folders(folder: Path) -> dict[int, Path]:
     """The folders of layers within ``MODEL/TASK``, by the layer's number, in ascending order."""
     return dict(_numbered(folder / LAYERS_FOLDER))
+
+
+def telling_name(folder: Path, others: Iterable[Path]) -> str:
+    """A folder's name, with as much of its path before it as tells it from other folders."""
+    rivals = [other.parts for other in others]
+    parts, depth = folder.parts, 1
+    while depth < len(parts) and any(rival[-depth:] == parts[-depth:] for rival in rivals):
+        depth += 1
+    return "/".join(parts[-depth:])
 
 
 def _numbered(place: Path) -> list[tuple[int, Path]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from hearbench.errors import ResultError, UnknownNameError
 from hearbench.records import Number, Record
 from hearbench.results.aggregate import mean_std
-from hearbench.results.finding import find_result_files, layer_folder, seed_folders
+from hearbench.results.finding import find_result_files, layer_folder, seed_folders, telling_name
 from hearbench.results.record import RESULT_FILE, Result
 from hearbench.results.uncertainty import read_uncertainty
 from hearbench.table import Column, Table
@@ -367,12 +367,9 @@ def _names(files: Mapping[Path, LayerResult]) -> dict[Path, str]:
     names = {}
     for file, layers in files.items():
         rivals = [
-            other.parents[1].parts
+            other.parents[1]
             for other, its in files.items()
             if other != file and (its.task, type(its)) == (layers.task, type(layers))
         ]
-        parts, depth = file.parents[1].parts, 1
-        while any(rival[-depth:] == parts[-depth:] for rival in rivals) and depth < len(parts):
-            depth += 1
-        names[file] = "/".join(parts[-depth:])
+        names[file] = telling_name(file.parents[1], rivals)
     return names

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hearbench.errors import HearError, UnknownNameError
 from hearbench.results.curve import Curve, CurvePoint
-from hearbench.views.style import INK, add_legend, model_colours, new_figure, style_axes
+from hearbench.views.style import (
+    BAND_OPACITY,
+    INK,
+    add_legend,
+    draw_band,
+    model_colours,
+    new_figure,
+    style_axes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,16 +139,7 @@ def _line(
         markersize=5,
         linewidth=1.6,
     )
-    bands = [
-        (place, score.low, score.high)
-        for place, score in zip(places, scores, strict=True)
-        if score.low is not None and score.high is not None
-    ]
-    if bands:
-        at, low, high = zip(*bands, strict=True)
-        axes.fill_between(at, low, high, color=colour, alpha=0.18, linewidth=0)
-        # A band of one point has no area.
-        axes.vlines(at, low, high, color=colour, linewidth=1.0, alpha=0.6)
+    draw_band(axes, places, [(score.low, score.high) for score in scores], colour)
 
 
 def _ticks(axes: Axes, ticks: Iterable[float]) -> None:
@@ -184,7 +183,7 @@ def _legend(
     if any(
         score.low is not None for c in everything for p in c.points for score in p.scores.values()
     ):
-        handles.append(Patch(facecolor=INK, alpha=0.18))
+        handles.append(Patch(facecolor=INK, alpha=BAND_OPACITY))
         shown = " or ".join(f"{100 * level:g} %" for level in levels)
         labels.append(f"{shown} interval of the mean over repeats")
     if any(curve.all_clips for curve in everything):

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from hearbench.errors import HearError
 from hearbench.results.layers import LayerCurve, LayersOfModel, layers_by_task
-from hearbench.views.style import INK, add_legend, model_colours, new_figure, style_axes
+from hearbench.views.style import (
+    BAND_OPACITY,
+    INK,
+    add_legend,
+    draw_band,
+    model_colours,
+    new_figure,
+    style_axes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +32,6 @@ __all__ = ["draw_layers"]
 _PANEL_IN = (6.4, 4.0)
 _WEIGHTS_IN = 1.0
 _MOST_TICKS = 14
-_BAND = 0.18  # opacity of an interval
 _BARS = 0.5  # width of all models' bars at a layer
 
 
@@ -109,16 +116,7 @@ def _line(axes: Axes, curve: LayerCurve, name: str, colour: str) -> None:
             markeredgecolor=colour,
             markeredgewidth=1.8,
         )
-    bands = [
-        (layer, score.low, score.high)
-        for layer, score in zip(layers, scores, strict=True)
-        if score.low is not None and score.high is not None
-    ]
-    if bands:
-        at, low, high = zip(*bands, strict=True)
-        axes.fill_between(at, low, high, color=colour, alpha=_BAND, linewidth=0)
-        # A band of one point has no area.
-        axes.vlines(at, low, high, color=colour, linewidth=1.0, alpha=0.6)
+    draw_band(axes, layers, [(score.low, score.high) for score in scores], colour)
 
 
 def _bars(axes: Axes, models: Sequence[LayersOfModel], colours: Mapping[str, str]) -> None:
@@ -161,6 +159,6 @@ def _legend(
         labels.append("weighted sum of layers")
     levels = sorted({each.curve.level for each in found if each.curve and each.curve.level})
     if levels:
-        handles.append(Patch(facecolor=INK, alpha=_BAND))
+        handles.append(Patch(facecolor=INK, alpha=BAND_OPACITY))
         labels.append(f"{' or '.join(f'{100 * level:g} %' for level in levels)} interval")
     add_legend(figure, handles, labels, ncols=min(len(handles), 2 * columns))

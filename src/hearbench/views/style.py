@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "BAND_OPACITY",
     "BLUE",
     "INK",
     "ORANGE",
@@ -31,6 +32,7 @@ __all__ = [
     "SKY",
     "add_legend",
     "check_plot_name",
+    "draw_band",
     "model_colours",
     "name_lanes",
     "new_figure",
@@ -48,6 +50,8 @@ PALETTE = (BLUE, "#D55E00", "#009E73", PURPLE, ORANGE, SKY, "#000000")
 
 # Text and lines that belong to no model, and what is unknown or not shown to differ.
 INK, PALE = "#333333", "#888888"
+BAND_OPACITY = 0.18
+"""Of the band of a line's intervals."""
 
 _ENDINGS = (".png", ".svg", ".pdf")
 _DPI = 120
@@ -139,6 +143,30 @@ def shorten(name: str, leave: int = 0) -> str:
     """
     longest = _LONGEST_NAME - leave
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
+
+def draw_band(
+    axes: Axes,
+    places: Sequence[float],
+    intervals: Sequence[tuple[float | None, float | None]],
+    colour: str,
+) -> None:
+    """Draws the intervals of a line's points as a band; points without one are left out.
+
+    Args:
+        places: Of the points, along the line.
+        intervals: Both ends of each.
+    """
+    bands = [
+        (place, low, high)
+        for place, (low, high) in zip(places, intervals, strict=True)
+        if low is not None and high is not None
+    ]
+    if bands:
+        at, lows, highs = zip(*bands, strict=True)
+        axes.fill_between(at, lows, highs, color=colour, alpha=BAND_OPACITY, linewidth=0)
+        # A band of one point has no area.
+        axes.vlines(at, lows, highs, color=colour, linewidth=1.0, alpha=0.6)
 
 
 def title_figure(figure: Figure, text: str, **options: Any) -> None:

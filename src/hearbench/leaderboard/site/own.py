@@ -126,7 +126,7 @@ class OwnModel:
 
     @property
     def of_layers(self) -> tuple[LayersOfModel, ...]:
-        """What the results say of layers, by the names of the tasks."""
+        """Scores by layer and weights of layers in the results, by the names of the tasks."""
         found: dict[str, LayersOfModel] = {}
         for own in (*self.own, *self.beside):
             if own.layers is not None:

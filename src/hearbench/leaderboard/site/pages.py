@@ -235,13 +235,13 @@ class LiteratureSource:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What else to know of its scores, each once."""
+        """Notes on its scores, each once."""
         scores = [score for row in self.rows for score in row.scores.values()]
         return tuple(dict.fromkeys(score.note for score in scores if score.note))
 
     @property
     def plus_minus_of(self) -> str:
-        """What stands after ±; empty where nothing does."""
+        """Kind of the numbers after ±; empty where there are none."""
         every = (score.plus_minus_of for row in self.rows for score in row.scores.values())
         return next(filter(None, every), "")
 
