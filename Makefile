@@ -78,6 +78,8 @@ bench: $(VENV)/.dev  ## side-by-side timings; prints ratios
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/kept_result.py
 	$(BIN)/python benchmarks/plan.py
+	$(BIN)/hearbench demo --tasks-only --out build/bench
+	$(BIN)/python benchmarks/robustness.py --task build/bench/tasks/notes-1.0.0-demo
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

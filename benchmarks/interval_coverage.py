@@ -1,7 +1,7 @@
 """How often the intervals of hearbench.stats hold the truth, and how often its tests are wrong.
 
     python benchmarks/interval_coverage.py [--sets 1000] [--resamples 500] [--only mAP]
-        [--tables intervals]
+        [--tables intervals|pairs|losses]
 
 Simulates test sets of models of which the truth is known, takes the 95 % interval of each, and
 counts those that hold the truth: the score that the model gets on average on such test sets
@@ -12,6 +12,9 @@ Monte-Carlo error (one standard error) of sqrt(k / n (1 - k / n) / n), printed b
 
 Then pairs of models on the same clips: two that are equally good, of which the tests should
 call 5 % different, and two that differ, of which they should call as many as possible.
+
+Then one model on clean and on disturbed clips, the same: how often the interval of the paired loss
+holds the loss that the model has on average on such test sets.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hearbench.metrics.event_lists import EventArrays
+from hearbench.results.robustness import loss_of
+from hearbench.results.variance import Term
 from hearbench.stats.clip_scores import ClipScore, event_clip_score, scene_clip_score
 from hearbench.stats.intervals import bootstrap_interval
 from hearbench.stats.paired import (
@@ -284,6 +289,35 @@ def pair_scenarios() -> Iterator[tuple[str, Callable[[np.random.Generator, float
     )
 
 
+def loss_scenarios() -> Iterator[Scenario]:
+    """Those of the third table: of each clip a clean prediction, and a disturbed one before it."""
+    for n, right, lift in ((50, 0.6, 0.5), (200, 0.8, 0.5), (200, 0.9, 0.1), (1000, 0.5, 0.05)):
+        draw = partial(accuracy_folds, n_clips=n, rights=[right], lift=lift)
+        yield Scenario(f"accuracy {right}, {n} clips, {lift} mended", draw)
+    for n_folds, n in ((5, 80), (3, 40)):
+        draw = partial(_varied_folds, n_folds=n_folds, n_clips=n)
+        yield Scenario(f"accuracy, {n_folds} folds of {n} clips that differ", draw)
+    tagging = partial(
+        tagging_fold, score="mAP", n_clips=200, counts=[20] * 10, shift=1.5, kind="classes"
+    )
+    yield Scenario("mAP, 200 clips, 10 classes", partial(tagging, lift=0.4))
+    events = partial(
+        event_fold, score="event_onset_200ms_fms", n_clips=50, per_clip=6, recall=0.6, extra=0.3
+    )
+    yield Scenario("event F, 50 clips", partial(events, lift=0.3))
+
+
+def _varied_folds(rng: np.random.Generator, n_folds: int, n_clips: int) -> list[Fold]:
+    """Folds whose probes are more or less sensitive than others, as by their training clips."""
+    return [
+        fold
+        for _ in range(n_folds)
+        for fold in accuracy_folds(
+            rng, n_clips, [rng.uniform(0.6, 0.8)], lift=rng.uniform(0.3, 0.6)
+        )
+    ]
+
+
 def points(folds: Sequence[Fold], model: int = 0) -> float:
     """The mean score of a model over folds."""
     return float(np.mean([fold.scores[model](np.ones((1, fold.n_clips)))[0] for fold in folds]))
@@ -320,6 +354,44 @@ def coverage(
         above += found.low > truth
         widths.append(found.high - found.low)
         ends = np.quantile(replicates, [0.025, 0.975], method="closest_observation")
+        percentile += bool(ends[0] <= truth <= ends[1])
+    return Coverage(
+        1 - (below + above) / sets,
+        below / sets,
+        above / sets,
+        float(np.median(widths)),
+        percentile / sets,
+    )
+
+
+def loss_coverage(
+    scenario: Scenario, *, sets: int, resamples: int, seed: int = 0, truth_sets: int = TRUTH_SETS
+) -> Coverage:
+    """Simulates one line of the third table."""
+
+    def loss(folds: Sequence[Fold]) -> float:
+        return points(folds, 1) - points(folds, 0)
+
+    draws = (scenario.draw(np.random.default_rng([seed, 4, i])) for i in range(truth_sets))
+    truth = float(np.mean([loss(folds) for folds in draws]))
+    below = above = percentile = 0
+    widths = []
+    for i in range(sets):
+        folds = scenario.draw(np.random.default_rng([seed, 3, i]))
+        disturbed, clean = bootstrap(
+            [fold.scores for fold in folds],
+            strata=[fold.strata for fold in folds],
+            n_resamples=resamples,
+            seed=i,
+        )
+        each = np.array([[loss([fold]) for fold in folds]])
+        n_clips = [fold.n_clips for fold in folds]
+        found = loss_of([Term(each, (clean - disturbed)[None])], n_clips, reach=1.0)
+        below += found.high < truth
+        above += found.low > truth
+        widths.append(found.high - found.low)
+        means = (clean - disturbed).mean(axis=0)
+        ends = np.quantile(means, [0.025, 0.975], method="closest_observation")
         percentile += bool(ends[0] <= truth <= ends[1])
     return Coverage(
         1 - (below + above) / sets,
@@ -370,23 +442,36 @@ def main() -> None:
     parser.add_argument("--sets", type=int, default=1000, help="test sets of each line")
     parser.add_argument("--resamples", type=int, default=500, help="and permutations")
     parser.add_argument("--only", default="", help="lines whose name has this")
-    parser.add_argument("--tables", choices=("intervals", "pairs"), help="one of them; or both")
+    parser.add_argument("--tables", choices=tuple(TABLES), help="one of them; by default all")
     args = parser.parse_args()
     console = Console(width=130)
-    if args.tables != "pairs":
-        console.print(interval_table(args))
-    if args.tables != "intervals":
-        console.print(pair_table(args))
+    for table in [args.tables] if args.tables else TABLES:
+        console.print(TABLES[table](args))
 
 
 def interval_table(args: argparse.Namespace) -> Table:
+    """Coverage of intervals of scores."""
+    return coverage_table(args, "95 % intervals", scenarios(), coverage)
+
+
+def loss_table(args: argparse.Namespace) -> Table:
+    """Coverage of intervals of losses."""
+    return coverage_table(args, "95 % intervals of losses", loss_scenarios(), loss_coverage)
+
+
+def coverage_table(
+    args: argparse.Namespace,
+    title: str,
+    some: Iterator[Scenario],
+    simulate: Callable[..., Coverage],
+) -> Table:
     """Coverage of every scenario."""
-    table = Table(title=f"95 % intervals, {args.sets} test sets, {args.resamples} resamples")
+    table = Table(title=f"{title}, {args.sets} test sets, {args.resamples} resamples")
     for column in ("simulated", "covers %", "below %", "above %", "width", "percentiles cover %"):
         table.add_column(column, justify="left" if column == "simulated" else "right")
-    for scenario in scenarios():
+    for scenario in some:
         if args.only in scenario.name:
-            found = coverage(scenario, sets=args.sets, resamples=args.resamples)
+            found = simulate(scenario, sets=args.sets, resamples=args.resamples)
             table.add_row(
                 scenario.name,
                 with_error(found.held, args.sets),
@@ -419,6 +504,8 @@ def pair_table(args: argparse.Namespace) -> Table:
             table.add_row(name, *cells)
     return table
 
+
+TABLES = {"intervals": interval_table, "pairs": pair_table, "losses": loss_table}
 
 if __name__ == "__main__":
     main()

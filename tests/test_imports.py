@@ -38,6 +38,7 @@ LAYERS = (
         "toml",
     },
     {"audio"},
+    {"perturb"},
     {"tasks"},
     {"models"},
     {"embeddings"},

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hearbench.embeddings.store import EmbeddingStore
     from hearbench.errors import HearError
     from hearbench.evaluation.few_labels import FewLabels
+    from hearbench.evaluation.perturbed import Perturbed
     from hearbench.evaluation.probes import ProbeSetup
     from hearbench.evaluation.results import EvaluationError, Results, load_results
     from hearbench.evaluation.run import evaluate
@@ -50,6 +51,7 @@ __all__ = [
     "HearError",
     "Model",
     "ModelRef",
+    "Perturbed",
     "PreparedTask",
     "ProbeSetup",
     "Protocol",
@@ -77,6 +79,7 @@ _HOMES = {
     "HearError": "hearbench.errors",
     "Model": "hearbench.models.model",
     "ModelRef": "hearbench.models.ref",
+    "Perturbed": "hearbench.evaluation.perturbed",
     "PreparedTask": "hearbench.tasks.store",
     "ProbeSetup": "hearbench.evaluation.probes",
     "Protocol": "hearbench.probe.protocol",

@@ -63,6 +63,7 @@ KINDS = {
     "huggingface": CacheKind("datasets as their library keeps them", 1, r"[^.].*"),
     "unpacked": CacheKind("archives of tasks, unpacked", 1, rf".+-{_KEY}"),
     "resampled": CacheKind("audio of tasks at other rates", 1, rf".+-{_KEY}"),
+    "disturbed": CacheKind("audio of tasks, disturbed", 1, rf".+-{_KEY}"),
     "environments": CacheKind("environments of models, made with --env", 1, rf".+-{_KEY}"),
     "embeddings": CacheKind("embeddings", 3, _KEY),
     "probes": CacheKind("trained probes, finished and interrupted", 3, _KEY),

@@ -12,6 +12,8 @@ from interval_coverage import (
     accuracy_folds,
     coverage,
     event_fold,
+    loss_coverage,
+    loss_scenarios,
     pair_scenarios,
     rejections,
     scenarios,
@@ -48,6 +50,13 @@ def test_intervals_hold_the_truth_as_often_as_they_say(scenario: Scenario) -> No
     assert found.held + found.below + found.above == pytest.approx(1.0)
 
 
+def test_intervals_of_losses_hold_the_truth_as_often_as_they_say() -> None:
+    sets = 200
+    for scenario in list(loss_scenarios())[:2]:
+        found = loss_coverage(scenario, sets=sets, resamples=120, truth_sets=600)
+        assert abs(found.held - 0.95) < 3 * math.sqrt(0.95 * 0.05 / sets), scenario.name
+
+
 def test_percentiles_would_not_do() -> None:
     scenario = Scenario("accuracy", partial(accuracy_folds, n_clips=50, rights=[0.98]), 0.98)
     found = coverage(scenario, sets=300, resamples=150)
@@ -75,6 +84,18 @@ ALL = [s for s in scenarios() if s.name.startswith(("accuracy", "mAP", "event"))
 def test_coverage_is_between_93_and_97_percent(scenario: Scenario) -> None:
     sets = 600
     found = coverage(scenario, sets=sets, resamples=400)
+    error = math.sqrt(0.95 * 0.05 / sets)
+    assert 0.93 - 2 * error < found.held < 0.97 + 2 * error
+
+
+LOSSES = list(loss_scenarios())
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("scenario", LOSSES, ids=[scenario.name for scenario in LOSSES])
+def test_coverage_of_losses_is_between_93_and_97_percent(scenario: Scenario) -> None:
+    sets = 600
+    found = loss_coverage(scenario, sets=sets, resamples=400)
     error = math.sqrt(0.95 * 0.05 / sets)
     assert 0.93 - 2 * error < found.held < 0.97 + 2 * error
 

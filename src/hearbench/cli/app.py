@@ -110,6 +110,10 @@ VERBS = {
         "layers:layers",
         "Shows scores by layer of a network, and the weights that were learned of its layers.",
     ),
+    "robustness": LazyVerb(
+        "robustness:robustness",
+        "Shows what scores lose when audio is disturbed, with paired intervals and tests.",
+    ),
     "prepare": LazyVerb(
         "prepare:prepare",
         "Makes tasks in the official layout from raw corpora.",

@@ -19,6 +19,7 @@ from hearbench.evaluation import DEFAULT_REPEATS
 if TYPE_CHECKING:
     from hearbench.distance import DistanceResult
     from hearbench.evaluation.few_labels import FewLabels
+    from hearbench.evaluation.perturbed import Perturbed
     from hearbench.evaluation.probes import ProbeSetup
     from hearbench.evaluation.results import Results
     from hearbench.results import Result
@@ -59,6 +60,22 @@ class SetupOptions(o.TrainingOptions):
         ),
     ] = None
 
+    perturb: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--perturb",
+            metavar="KIND=VALUE",
+            help="Disturbance of the test clips to score as well, as noise=10 (dB), "
+            "noise=20,10,0, reverb=0.6+noise=10 or telephone. Repeatable. Writes robustness.json.",
+        ),
+    ] = None
+    perturb_train: Annotated[
+        bool,
+        typer.Option(
+            "--perturb-train",
+            help="Disturb training and validation clips, too, and train on them.",
+        ),
+    ] = False
     distance: Annotated[
         bool,
         typer.Option(
@@ -76,6 +93,8 @@ class SetupOptions(o.TrainingOptions):
         """
         if self.distance:
             self._check_no_probe()
+        if self.perturb_train and not self.perturb:
+            raise HearError("--perturb-train belongs to --perturb, which says how.")
         if not self.train_fraction and not self.shots:
             if self.repeats is not None:
                 raise HearError(
@@ -95,6 +114,7 @@ class SetupOptions(o.TrainingOptions):
             "--train-fraction": self.train_fraction,
             "--shots": self.shots,
             "--repeats": self.repeats,
+            "--perturb": self.perturb,
             "--only": self.only,
             "--grid-points": self.grid_points,
             "--protocol": self.protocol != "hear2021",
@@ -122,19 +142,30 @@ class SetupOptions(o.TrainingOptions):
         )
         return [few]
 
+    def perturbed(self, probe: ProbeSetup) -> list[Perturbed]:
+        """The set-up of disturbed audio that the options describe; none if they ask for none.
+
+        Raises:
+            HearError: There is no such perturbation.
+        """
+        if not self.perturb:
+            return []
+        return [hearbench.Perturbed.of(probe, self.perturb, training=self.perturb_train)]
+
 
 @verb(
     "hearbench evaluate hearbench.models.naive --task demo-out/tasks/notes-1.0.0-demo --out out",
     "hearbench evaluate my_model.py --weights epoch9.pt --task a --task b --out results --json",
     "hearbench evaluate my_model.py other_model.py --task a --out results --seeds 5",
     "hearbench evaluate my_model.py --task a --out results --shots 1 --shots 10 --repeats 5",
+    "hearbench evaluate my_model.py --task a --out results --perturb noise=20,10,0",
     "hearbench evaluate my_model.py --task a --out results --distance",
     "hearbench evaluate one.py two.py --task all --out results --executor ray --address auto",
     "hearbench evaluate old_model.hear --python old/venv/bin/python --task a --out results",
     options="out weights option model_dtype protocol seed device name overwrite only grid_points "
-    "layers seeds train_fraction shots repeats distance precision dtype cache workers max_memory "
-    "python env sandbox timeout model_memory readable trust_code executor address cpus_per_unit "
-    "gpus_per_unit shared shard json",
+    "layers seeds train_fraction shots repeats perturb perturb_train distance precision dtype "
+    "cache workers max_memory python env sandbox timeout model_memory readable trust_code executor "
+    "address cpus_per_unit gpus_per_unit shared shard json",
 )
 def evaluate(
     model: o.ModelSpecs,
@@ -147,11 +178,11 @@ def evaluate(
     """Evaluates models on tasks: embeddings, probes, scores with intervals.
 
     Writes OUT/MODEL/TASK/result.json, uncertainty.json and test.predicted-scores.json; further
-    seeds' results go into seeds/ below it, those of few labels into few-labels/. The same command
-    resumes a run that was stopped; a model or task that fails doesn't stop the others. With
-    `--task all` it takes all tasks of the benchmark, with `--task hear-11` those of a named subset.
-    With `--executor ray` processes of many machines do the long work; the results are the same
-    but for rounding.
+    seeds' results go into seeds/ below it, those of few labels into few-labels/, those of disturbed
+    audio into perturbed/. The same command resumes a run that was stopped; a model or task that
+    fails doesn't stop the others. With `--task all` it takes all tasks of the benchmark, with
+    `--task hear-11` those of a named subset. With `--executor ray` processes of many machines do
+    the long work; the results are the same but for rounding.
     """
     with answers_only():
         place.share()  # before anything is loaded
@@ -161,13 +192,14 @@ def evaluate(
             _check_for_one(choice, output.name)
         workspace = place.workspace()
         probe = setups.plan(workspace)
+        further = [*setups.few_labels(probe), *setups.perturbed(probe)]
         o.make_folder(output.out, "the results", "Choose another --out.")
         models = choice.refs(model, task, workspace)
         with place.running(workspace) as executor:
             results = evaluated(
                 models,
                 task,
-                protocol="distance" if setups.distance else [probe, *setups.few_labels(probe)],
+                protocol="distance" if setups.distance else [probe, *further],
                 out=output.out,
                 name=output.name,
                 dtype=o.checked_dtype(output.dtype),
@@ -198,7 +230,12 @@ def results_json(results: Results, *, distance: bool = False) -> dict[str, Any]:
     curves = [
         {"path": str(path), **curve.model_dump(mode="json")} for path, curve in results.curves
     ]
-    return {"results": found, "curves": curves, "failed": failed}
+    answer = {"results": found, "curves": curves, "failed": failed}
+    if results.robustness:
+        answer["robustness"] = [
+            {"path": str(path), **each.model_dump(mode="json")} for path, each in results.robustness
+        ]
+    return answer
 
 
 def _result_json(path: Path, result: Result | DistanceResult) -> dict[str, Any]:
@@ -239,6 +276,7 @@ def show(results: Results) -> None:
     """Prints results, and curves where there are any."""
     # Not loaded for the help.
     from hearbench.cli.result_tables import show_curves, show_distances, show_results
+    from hearbench.cli.robustness import show_robustness
 
     probes, distances = [], []
     for path, one in results.results:
@@ -252,6 +290,8 @@ def show(results: Results) -> None:
         show_results(probes)
     if results.curves:
         show_curves([(path.parents[2].name, curve) for path, curve in results.curves])
+    if results.robustness:
+        show_robustness(results)
 
 
 def finish(results: Results, *, as_json: bool, distance: bool = False) -> None:

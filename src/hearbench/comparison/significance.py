@@ -18,9 +18,9 @@ from hearbench.comparison.record import (
 )
 from hearbench.comparison.resampled import ResampledTask
 from hearbench.results.aggregate import common_folds, mean_of_seeds
-from hearbench.results.variance import NO_VARIANCE, Term, Variance, variance_of
+from hearbench.results.variance import Term, Variance, variance_of
 from hearbench.stats.intervals import Interval
-from hearbench.stats.paired import difference_interval, resolution
+from hearbench.stats.paired import resolution
 from hearbench.stats.ranks import rank_intervals, ranks
 
 __all__ = [
@@ -84,18 +84,7 @@ class RawPair:
         """The interval of the difference by resampling; NaN if unknown."""
         if self.variance is None:
             return Interval(math.nan, math.nan)
-        if self.variance.total <= NO_VARIANCE:  # nothing varies
-            found = difference_interval(
-                self.difference,
-                np.full(2, self.difference),
-                n_clips=self.variance.n_clips,
-                level=level,
-                # Such that what a score can take is as far apart as that.
-                bounds=(0.0, self.reach),
-            )
-        else:
-            found = self.variance.interval(self.difference, level)
-        return Interval(max(-self.reach, found.low), min(self.reach, found.high))
+        return self.variance.difference_interval(self.difference, level, self.reach)
 
 
 def raw_pair(sample: ResampledTask, a: int, b: int, test: str) -> RawPair:

@@ -440,7 +440,7 @@ def _manifest(model: Model, place: _Place, records: Sequence[ShardRecord]) -> Ma
             scene_embedding_size=model.scene_embedding_size,
             timestamp_embedding_size=model.timestamp_embedding_size,
         ),
-        task=TaskRecord(name=task.name, digest=task.digest(model.sample_rate)),
+        task=TaskRecord.of(task, model.sample_rate),
         device=", ".join(sorted(devices)),
         seconds=sum(record.seconds for record in records),
         audio_s=sum(record.audio_s for record in records),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,11 +14,15 @@ from hearbench.models.identity import changed_files
 from hearbench.records import GrownRecord, Record
 from hearbench.tasks.task_type import TaskType, task_type
 
+if TYPE_CHECKING:
+    from hearbench.tasks.store import PreparedTask
+
 __all__ = [
     "FORMAT_VERSION",
     "FileRecord",
     "Manifest",
     "ModelRecord",
+    "PerturbationRecord",
     "ShardRecord",
     "TaskRecord",
 ]
@@ -152,16 +156,39 @@ class ModelRecord(GrownRecord):
         return [f"another model ({self.spec}): {changed[0]} isn't what it was"] if changed else []
 
 
-class TaskRecord(Record):
+class PerturbationRecord(Record):
+    """How a task's audio was disturbed.
+
+    Attributes:
+        recipe: The perturbation, as ``reverb=0.6+noise=10``.
+        training: Whether all clips were disturbed, and not only those that are scored.
+    """
+
+    recipe: str
+    training: bool
+
+
+class TaskRecord(GrownRecord):
     """Which task they are of.
 
     Attributes:
         name: ``<task>-<version>-<mode>``.
         digest: Digest of its content at the model's rate.
+        perturbation: How its audio was disturbed; left out where it wasn't.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("perturbation",)
 
     name: str
     digest: str
+    perturbation: PerturbationRecord | None = None
+
+    @classmethod
+    def of(cls, task: PreparedTask, sample_rate: int) -> TaskRecord:
+        """A task as a model of a sample rate (in Hz) hears it."""
+        made = task.disturbance
+        how = made and PerturbationRecord(recipe=made.perturbation.recipe, training=made.training)
+        return cls(name=task.name, digest=task.digest(sample_rate), perturbation=how)
 
 
 class Manifest(GrownRecord):

@@ -131,7 +131,7 @@ class Run:
         """Computes what is missing; all records in order."""
         records = finished_records(self.folder, self.shards, self.workspace)
         pending = [shard for shard in self.shards if shard.name not in records]
-        title = f"{self.task.name}: embedding with {self.model.name}"
+        title = f"{self.task.title}: embedding with {self.model.name}"
         stage = self.workspace.progress.stage(title, "clips", self.total)
         with ThreadPoolExecutor(1, thread_name_prefix="hearbench-write") as writer, stage as update:
             writing: Future[ShardRecord] | None = None
@@ -332,7 +332,7 @@ class Run:
 
     def _place(self, batch: Batch) -> str:
         others = f" (and {len(batch.clips) - 1} clips after it)" if len(batch.clips) > 1 else ""
-        return f"{self.task.name}, {batch.shard.split}/{batch.clips[0]}{others}"
+        return f"{self.task.title}, {batch.shard.split}/{batch.clips[0]}{others}"
 
     def _write(self, shard: Shard, rows: _Rows, stats: dict[str, Any]) -> ShardRecord:
         try:

@@ -131,11 +131,14 @@ class EmbeddingStore:
         folder: The store's folder in the cache.
         manifest: The record of what made the store, and of its shards.
         task: The task, with audio at the model's rate.
+        test: Embeddings of the clips that are scored, in the place of its own: those of disturbed
+            audio, for probes that learned from clean audio. None for its own.
     """
 
     folder: Path
     manifest: Manifest
     task: PreparedTask
+    test: EmbeddingStore | None = None
 
     @classmethod
     def open(
@@ -188,7 +191,12 @@ class EmbeddingStore:
         Raises:
             EmbeddingError: It doesn't hold that layer.
         """
-        return replace(self, manifest=self.manifest.layer(number))
+        test = None if self.test is None else self.test.layer(number)
+        return replace(self, manifest=self.manifest.layer(number), test=test)
+
+    def tested_on(self, other: EmbeddingStore) -> EmbeddingStore:
+        """The same embeddings to learn from, with others of the clips that are scored."""
+        return replace(self, test=other)
 
     def require(self, what: What) -> None:
         """Makes sure that it holds a kind of embeddings, of one layer or of none in particular.

@@ -17,6 +17,8 @@ from hearbench.evaluation.job import Setup
 from hearbench.evaluation.results import Made
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hearbench.embeddings.store import EmbeddingStore
     from hearbench.evaluation.job import Job
     from hearbench.tasks.store import PreparedTask
@@ -45,7 +47,13 @@ class Distances(Setup):
         )
         return Made(results=[(path, DistanceResult.read(path))])
 
-    def make(self, job: Job, store: EmbeddingStore, workspace: Workspace) -> Made:
+    def make(
+        self,
+        job: Job,
+        store: EmbeddingStore,
+        workspace: Workspace,
+        further: Sequence[EmbeddingStore] = (),  # noqa: ARG002
+    ) -> Made:
         """Measures the distances and writes the result; other files of the folder stay."""
         result = distance_scores(store, workspace=workspace)
         path = write_distances(result, job.folder)

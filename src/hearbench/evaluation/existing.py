@@ -55,8 +55,8 @@ class Inputs:
 
     @classmethod
     def of(cls, store: EmbeddingStore) -> Inputs:
-        """The embeddings of a store."""
-        manifest = store.manifest
+        """The embeddings of a store that are scored."""
+        manifest = (store.test or store).manifest
         made_from = manifest.model.called_digest or manifest.model.digest
         return cls(made_from, manifest.model.fingerprint, manifest.task.digest, manifest.dtype)
 

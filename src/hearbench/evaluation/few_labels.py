@@ -101,7 +101,13 @@ class FewLabels(Setup):
         probe, wanted = self.probe.on(model, kind, dtype)
         return dataclasses.replace(self, probe=probe), wanted
 
-    def make(self, job: Job, store: EmbeddingStore, workspace: Workspace) -> Made:
+    def make(
+        self,
+        job: Job,
+        store: EmbeddingStore,
+        workspace: Workspace,
+        further: Sequence[EmbeddingStore] = (),  # noqa: ARG002
+    ) -> Made:
         """Trains what is missing of the curve and writes it, with its plot.
 
         Results of an earlier run, of other points too, belong to the curve; whether they were made

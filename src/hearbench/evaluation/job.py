@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,6 +79,14 @@ class Setup:
         """
         return self, Wanted.of(kind, dtype)
 
+    def further(self, embeddings: Embeddings) -> Sequence[Embeddings]:  # noqa: ARG002
+        """Which embeddings it needs besides those of the task.
+
+        Args:
+            embeddings: Those of the task.
+        """
+        return ()
+
     def is_finished(self, job: Job) -> bool:  # noqa: ARG002
         """Tells whether all of its results exist, made from the same inputs.
 
@@ -95,18 +103,27 @@ class Setup:
         self,
         job: Job,  # noqa: ARG002
         embeddings: Embeddings,  # noqa: ARG002
-        store: str,  # noqa: ARG002
+        stores: Mapping[Embeddings, str],  # noqa: ARG002
     ) -> Iterator[Sequence[Step]]:
         """What other processes can do of it: steps that may run at once, wave after wave.
 
         Args:
             embeddings: Those that it takes, for other processes.
-            store: Their folder, relative to the cache.
+            stores: The folders of these and of those that it needs besides, relative to the cache.
         """
         yield from ()
 
-    def make(self, job: Job, store: EmbeddingStore, workspace: Workspace) -> Made:
+    def make(
+        self,
+        job: Job,
+        store: EmbeddingStore,
+        workspace: Workspace,
+        further: Sequence[EmbeddingStore] = (),
+    ) -> Made:
         """Makes what is missing, from the embeddings and what steps have left in the cache.
+
+        Args:
+            further: The embeddings that it needs besides, in the order of `further`.
 
         Raises:
             HearError: It can't be made or written.

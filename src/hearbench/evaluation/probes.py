@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -25,6 +25,7 @@ from hearbench.results import RESULT_FILE, Result, score, write_result
 from hearbench.results.curve import FEW_LABELS
 from hearbench.results.damage import PREDICTIONS, damaged_files
 from hearbench.results.finding import LAYERS_FOLDER, SEEDS_FOLDER, layer_folder
+from hearbench.results.robustness import PERTURBED, PERTURBED_TRAINING, ROBUSTNESS_FILE
 from hearbench.results.uncertainty import UNCERTAINTY_FILE, write_uncertainty
 from hearbench.workspace import Workspace
 
@@ -179,7 +180,9 @@ class ProbeSetup(Setup):
         write_uncertainty(job.folder, job.task.name, workspace)
         return Made(results=[(path, Result.read(path))])
 
-    def waves(self, job: Job, embeddings: Embeddings, store: str) -> Iterator[Sequence[Step]]:
+    def waves(
+        self, job: Job, embeddings: Embeddings, stores: Mapping[Embeddings, str]
+    ) -> Iterator[Sequence[Step]]:
         """The grid on the first fold, a step per shape of networks; then all other folds at once.
 
         Networks of one shape are trained side by side, and layers at once.
@@ -198,7 +201,7 @@ class ProbeSetup(Setup):
             return [
                 TrainFold(
                     task=embeddings.task,
-                    store=store,
+                    store=stores[embeddings],
                     # What a grid is drawn from isn't in its JSON, so the task's part is settled
                     # here.
                     protocol=protocol.model_dump_json(),
@@ -217,7 +220,13 @@ class ProbeSetup(Setup):
         yield [step for points in groups for step in steps(0, points)]
         yield [step for i in range(1, len(job.task.folds())) for step in steps(i, ())]
 
-    def make(self, job: Job, store: EmbeddingStore, workspace: Workspace) -> Made:
+    def make(
+        self,
+        job: Job,
+        store: EmbeddingStore,
+        workspace: Workspace,
+        further: Sequence[EmbeddingStore] = (),  # noqa: ARG002
+    ) -> Made:
         """Trains what isn't trained yet, scores it, and writes results and intervals."""
         progress = workspace.progress
         for path in self.train(job.folder, self.missing_seeds(job), store, workspace):
@@ -336,7 +345,9 @@ def _clear(folder: Path, keep: Collection[int] | None = None) -> None:
         for further in (folder / SEEDS_FOLDER).glob("*"):
             if further.name not in {str(seed) for seed in keep}:
                 shutil.rmtree(further, ignore_errors=True)
-        shutil.rmtree(folder / FEW_LABELS, ignore_errors=True)
+        (folder / ROBUSTNESS_FILE).unlink(missing_ok=True)
+        for part in (FEW_LABELS, PERTURBED, PERTURBED_TRAINING):
+            shutil.rmtree(folder / part, ignore_errors=True)
     (folder / RESULT_FILE).unlink(missing_ok=True)
     (folder / UNCERTAINTY_FILE).unlink(missing_ok=True)
     shutil.rmtree(folder / PREDICTIONS, ignore_errors=True)

@@ -17,6 +17,7 @@ from hearbench.files import system_error
 from hearbench.results.curve import CURVE_FILE, FEW_LABELS, Curve
 from hearbench.results.finding import walk_results
 from hearbench.results.record import RESULT_FILE, Result
+from hearbench.results.robustness import ROBUSTNESS_FILE, Robustness
 from hearbench.results.uncertainty import read_uncertainty
 from hearbench.table import Column, Table
 from hearbench.worker.tracebacks import own_traceback
@@ -45,11 +46,13 @@ class Made:
     Attributes:
         results: The path of each result with its content.
         curves: The path of each ``curve.json`` with its content.
+        robustness: The path of each ``robustness.json`` with its content.
         stores: Embeddings, where nothing else was asked for.
     """
 
     results: Sequence[tuple[Path, Result | DistanceResult]] = ()
     curves: Sequence[tuple[Path, Curve]] = ()
+    robustness: Sequence[tuple[Path, Robustness]] = ()
     stores: Sequence[EmbeddingStore] = ()
 
 
@@ -128,12 +131,15 @@ class Results:
         results: The path of each ``result.json`` or ``distance.json`` with its content.
         curves: The path of each ``curve.json`` with its content, where few labels were learned
             from.
+        robustness: The path of each ``robustness.json`` with its content, where audio was
+            disturbed.
         stores: Embeddings, where nothing else was asked for.
         failures: What couldn't be evaluated.
     """
 
     results: list[tuple[Path, Result | DistanceResult]] = field(default_factory=list)
     curves: list[tuple[Path, Curve]] = field(default_factory=list)
+    robustness: list[tuple[Path, Robustness]] = field(default_factory=list)
     stores: list[EmbeddingStore] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
@@ -141,6 +147,7 @@ class Results:
         """Adds what one set-up gave on one task."""
         self.results += made.results
         self.curves += made.curves
+        self.robustness += made.robustness
         self.stores += made.stores
 
     @property
@@ -339,6 +346,23 @@ class Results:
             [path for path, result in self.results if isinstance(result, Result) and result.layers]
         )
 
+    def plot_robustness(self, score: str | None = None) -> Figure:
+        """Draws scores over the strength of what disturbed the audio, with intervals.
+
+        Args:
+            score: Name of a score; by default each task's first.
+
+        Returns:
+            A figure of matplotlib; ``.savefig(path)`` writes it.
+
+        Raises:
+            HearError: There are no results of disturbed audio, or a task hasn't that score.
+        """
+        from hearbench.results.robustness import name_models
+        from hearbench.views.robustness_plot import draw_robustness
+
+        return draw_robustness(name_models(self.robustness), score=score)
+
     def _cells(self) -> Iterator[tuple[str, str, list[Score | None]]]:
         """Per task and primary score, and protocol if there are several, that of each model."""
         models = self.models
@@ -413,9 +437,11 @@ def load_results(*places: str | Path) -> Results:
     for place in places:
         root = Path(place)
         before = len(results.results) + len(results.curves)
-        for path in walk_results(root, CURVE_FILE, RESULT_FILE, DISTANCE_FILE):
+        for path in walk_results(root, CURVE_FILE, RESULT_FILE, DISTANCE_FILE, ROBUSTNESS_FILE):
             if path.name == CURVE_FILE:
                 results.curves.append((path, Curve.read(path)))
+            elif path.name == ROBUSTNESS_FILE:
+                results.robustness.append((path, Robustness.read(path)))
             elif path.parents[1].name == FEW_LABELS:
                 continue  # a part of the curve
             elif path.name == RESULT_FILE:

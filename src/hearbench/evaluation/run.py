@@ -186,8 +186,7 @@ def evaluate_store(
         overwrite=overwrite,
     )
     results = Results()
-    for made in finish(job, [setup], lambda: store, workspace):
-        results.add(made)
+    results.add(finish(job, setup, lambda: [store], workspace))
     return results
 
 
@@ -237,7 +236,13 @@ class _OnlyEmbed(Setup):
             wanted = replace(wanted, layers=layers_of(model, self.layers))
         return self, wanted
 
-    def make(self, job: Job, store: EmbeddingStore, workspace: Workspace) -> Made:  # noqa: ARG002
+    def make(
+        self,
+        job: Job,  # noqa: ARG002
+        store: EmbeddingStore,
+        workspace: Workspace,  # noqa: ARG002
+        further: Sequence[EmbeddingStore] = (),  # noqa: ARG002
+    ) -> Made:
         """The embeddings."""
         return Made(stores=[store])
 

@@ -78,7 +78,7 @@ class Resample:
 
     def label(self) -> str:
         """What it does, in a few words."""
-        return f"{self.task.name}: resampling to {self.sample_rate} Hz"
+        return f"{self.task.title}: resampling to {self.sample_rate} Hz"
 
     def run(self, context: Context) -> object:
         """Resamples what is missing, and leaves it for others unless the task came with it."""
@@ -112,7 +112,7 @@ class FindShards(_OnStore):
 
     def label(self) -> str:
         """What it does, in a few words."""
-        return f"{self.task.name}: looking for embeddings of {self.model.spec}"
+        return f"{self.task.title}: looking for embeddings of {self.model.spec}"
 
     def run(self, context: Context) -> object:
         """Names of shards in parts that belong together, tuples in a tuple; without whole parts.
@@ -144,7 +144,7 @@ class EmbedShards(_OnStore):
 
     def label(self) -> str:
         """What it does, in a few words."""
-        return f"{self.task.name}: embedding with {self.model.spec}"
+        return f"{self.task.title}: embedding with {self.model.spec}"
 
     def run(self, context: Context) -> object:
         """Embeds what is missing."""
@@ -161,7 +161,7 @@ class FinishStore(_OnStore):
 
     def label(self) -> str:
         """What it does, in a few words."""
-        return f"{self.task.name}: finishing embeddings of {self.model.spec}"
+        return f"{self.task.title}: finishing embeddings of {self.model.spec}"
 
     def run(self, context: Context) -> object:
         """Finishes the store; returns folders relative to the cache, that of the store last.
@@ -171,12 +171,12 @@ class FinishStore(_OnStore):
         progress = context.workspace.progress
         work = _Work.begin(self, context)
         if (work.folder / MANIFEST).is_file():
-            progress.line(f"{self.task.name}: embeddings found in the cache")
+            progress.line(f"{self.task.title}: embeddings found in the cache")
         if not work.finished:
             store = finish_store(work.model, work.audio(), self.wanted, context.workspace)
             manifest = store.manifest
             progress.line(
-                f"{self.task.name}: embedded {duration(manifest.audio_s)} of audio in "
+                f"{self.task.title}: embedded {duration(manifest.audio_s)} of audio in "
                 f"{duration(manifest.seconds)}"
             )
             for note in manifest.notes:
@@ -213,7 +213,7 @@ class TrainFold:
 
     def label(self) -> str:
         """What it does, in a few words."""
-        return f"{self.task.name}: training fold {self.number + 1}"
+        return f"{self.task.title}: training fold {self.number + 1}"
 
     def run(self, context: Context) -> object:
         """Trains what isn't kept; returns folders where it is, relative to the cache."""

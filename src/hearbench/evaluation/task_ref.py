@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ class TaskRef:
         content: Digest of labels and audio of a task that comes so.
         source_digest: That of the task.
         audio_digests: Digests of its audio, by rate in Hz.
+        perturbation: Recipe by which its audio is disturbed; empty if it isn't.
+        training: Whether that of all clips is, and not only of those that are scored.
     """
 
     name: str
@@ -35,6 +37,8 @@ class TaskRef:
     content: str | None = None
     source_digest: str = ""
     audio_digests: tuple[tuple[int, str], ...] = ()
+    perturbation: str = ""
+    training: bool = False
 
     @classmethod
     def on_disk(cls, task: PreparedTask) -> TaskRef:
@@ -78,7 +82,25 @@ class TaskRef:
         Raises:
             HearError: It isn't there, or isn't as it was.
         """
+        if self.perturbation:
+            return self._disturbed(self.clean.load(context))
         return context.held("task", self, lambda: self._load(context.workspace, context.exchange))
+
+    @property
+    def clean(self) -> TaskRef:
+        """The task with its audio as it came."""
+        return replace(self, perturbation="", training=False)
+
+    @property
+    def title(self) -> str:
+        """The name, and how the audio is disturbed: for messages."""
+        return f"{self.name}, {self.perturbation}" if self.perturbation else self.name
+
+    def _disturbed(self, task: PreparedTask) -> PreparedTask:
+        from hearbench.perturb import Perturbation
+        from hearbench.tasks.store import disturbed
+
+        return disturbed(task, Perturbation.parse(self.perturbation), training=self.training)
 
     def _load(self, workspace: Workspace, exchange: Exchange) -> PreparedTask:
         from hearbench.tasks.store import load_task
@@ -103,6 +125,8 @@ class TaskRef:
         """
         if self.folder is not None:
             return self.load(context)
+        if self.perturbation:
+            return self._disturbed(self.clean.load_labels(context))
         return context.held(
             "labels", self, lambda: self._load_labels(context.workspace, context.exchange)
         )

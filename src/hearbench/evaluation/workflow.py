@@ -29,20 +29,20 @@ __all__ = ["Score", "evaluation", "fetching", "finish", "unfinished"]
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """Makes the results of a job from embeddings and trainings, of which it makes what is missing.
+    """Makes a set-up's results of a job, from embeddings and trainings that are there or not.
 
     Attributes:
-        setups: Those of which results are missing.
-        task: The task, as other steps name it.
-        entries: Folders that steps have left, relative to the cache; that of the store first.
+        stores: The embeddings, those of the task first, then those that the set-up needs besides:
+            by their tasks, as other steps name them, and their folders relative to the cache.
+        entries: Other folders that steps have left, relative to the cache.
         lock: Whether the job's folder is locked meanwhile; False where it is already.
     """
 
     needs_device: ClassVar[bool] = True
     at_home: ClassVar[bool] = True
     job: Job
-    setups: Sequence[Setup]
-    task: TaskRef
+    setup: Setup
+    stores: Sequence[tuple[TaskRef, str]]
     entries: Sequence[str]
     lock: bool
 
@@ -51,38 +51,40 @@ class Score:
         return f"{self.job.task.name}: scoring"
 
     def run(self, context: Context) -> object:
-        """Makes and writes the results; returns what was made or kept, a list of `Made`."""
+        """Makes and writes the results; returns what was `Made` or kept."""
         workspace = context.workspace
         for entry in self.entries:
             context.exchange.pull(entry, workspace.path(entry))
 
-        def store() -> EmbeddingStore:
-            return open_store(self.task, self.entries[0], context)
+        def stores() -> list[EmbeddingStore]:
+            return [open_store(task, entry, context) for task, entry in self.stores]
 
         if self.lock:
-            return finish(self.job, self.setups, store, workspace)
+            return finish(self.job, self.setup, stores, workspace)
         # Whoever holds the lock has looked what is missing.
-        opened = store()
-        return [setup.make(self.job, opened, workspace) for setup in self.setups]
+        store, *further = stores()
+        return self.setup.make(self.job, store, workspace, further)
 
 
 def finish(
-    job: Job, setups: Sequence[Setup], store: Callable[[], EmbeddingStore], workspace: Workspace
-) -> list[Made]:
+    job: Job,
+    setup: Setup,
+    stores: Callable[[], Sequence[EmbeddingStore]],
+    workspace: Workspace,
+) -> Made:
     """Makes what is missing of a job's results, while no other process writes into its folder.
 
     Args:
-        store: Opens the embeddings, where they are needed.
+        stores: Opens the embeddings, where they are needed, in the order that `Score` has.
 
     Raises:
         HearError: A result was made from other inputs, or can't be made or written.
     """
     with alone_in(job.folder, workspace.progress):
-        left, made = unfinished(job, setups, workspace)
-        if left:
-            opened = store()
-            made += [setup.make(job, opened, workspace) for setup in left]
-    return made
+        if setup.is_finished(job):
+            return setup.kept(job, workspace)
+        store, *further = stores()
+        return setup.make(job, store, workspace, further)
 
 
 def unfinished(
@@ -135,26 +137,40 @@ def evaluation(
         parallel: Whether steps run side by side.
         finished: Receives what was made, or made by another process meanwhile.
     """
-    ref = embeddings.task
     if not parallel:
         with alone_in(job.folder, workspace.progress):
             left, kept = unfinished(job, setups, workspace)
             for made in kept:
                 finished(made)
-            if left:
-                entries = yield from embedding(embeddings, parallel=False)
-                (values,) = yield [Score(job, left, ref, [entries[-1]], lock=False)]
-                _tell(values, finished)
+            for setup in left:
+                yield from _making(job, embeddings, setup, parallel=False, finished=finished)
         return
-    entries = yield from embedding(embeddings, parallel=True)
-    store = entries[-1]
-    trained: list[str] = []
     for setup in setups:
-        for wave in setup.waves(job, embeddings, store):
-            trained += _names((yield wave))
-    named = list(dict.fromkeys([store, *entries, *trained]))
-    (values,) = yield [Score(job, setups, ref, named, lock=True)]
-    _tell(values, finished)
+        yield from _making(job, embeddings, setup, parallel=True, finished=finished)
+
+
+def _making(
+    job: Job,
+    embeddings: Embeddings,
+    setup: Setup,
+    *,
+    parallel: bool,
+    finished: Callable[[Made], None],
+) -> Flow:
+    """Everything for one set-up. What another one had embedded already isn't embedded again."""
+    folders: dict[Embeddings, str] = {}
+    left_behind: list[str] = []
+    for wanted in (embeddings, *setup.further(embeddings)):
+        *others, folders[wanted] = yield from embedding(wanted, parallel=parallel)
+        left_behind += [folders[wanted], *others]
+    if parallel:
+        for wave in setup.waves(job, embeddings, folders):
+            left_behind += _names((yield wave))
+    stores = [(wanted.task, folder) for wanted, folder in folders.items()]
+    entries = tuple(dict.fromkeys(left_behind))
+    (made,) = yield [Score(job, setup, stores, entries, lock=parallel)]
+    if isinstance(made, Made):
+        finished(made)
 
 
 def embedding(
@@ -177,11 +193,6 @@ def embedding(
         if isinstance(parts, tuple):
             yield [EmbedShards(*on, part) for part in parts]
     return [*_names((yield [FinishStore(*on)]))]
-
-
-def _tell(values: object, finished: Callable[[Made], None]) -> None:
-    for made in values if isinstance(values, list) else ():
-        finished(made)
 
 
 def _names(values: Sequence[object]) -> Iterator[str]:

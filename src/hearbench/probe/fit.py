@@ -145,7 +145,9 @@ def fit_probes(
 
     Each seed searches the grid on the first fold and trains the others with its own winner, so
     its predictions are those that it would give alone, but for rounding. What a seed has
-    finished is kept by itself: asking for more of them later trains the new ones only.
+    finished is kept by itself: asking for more of them later trains the new ones only. Of a store
+    with other embeddings of the clips that are scored (`EmbeddingStore.tested_on`) these are what
+    is predicted.
 
     Args:
         protocol: A protocol or its name.
@@ -172,6 +174,8 @@ def fit_probes(
         checkpoint_every_s=checkpoint_every_s,
     )
     protocol, device, kind = plan.protocol, plan.device, plan.kind
+    asked = store.test or store
+    tested = kind if store.test is None else dataclasses.replace(kind, store=store.test)
     points: dict[int, Sequence[int]] = {seed: range(len(protocol.grid)) for seed in seeds}
     grids: dict[int, tuple[GridResult, ...]] = {}
     predictions: dict[int, list[FoldPrediction]] = {s: [] for s in seeds}
@@ -185,7 +189,7 @@ def fit_probes(
                     grids[seed], points[seed] = learned.outcomes, [learned.best]
                 if weights := kind.layer_weights(learned.chosen):
                     layer_weights[seed][fold.test] = weights
-                predicted = kind.predict(
+                predicted = tested.predict(
                     fold,
                     learned.chosen,
                     learned.outcomes[learned.best],
@@ -200,13 +204,13 @@ def fit_probes(
                         device_utilisation=learned.device_utilisation,
                     )
                 )
-    notes = _embedding_notes(kind)
+    notes = _embedding_notes(tested)
     return tuple(
         FittedProbe(
-            task=store.task,
-            embeddings=store.manifest,
-            embeddings_digest=store.digest,
-            embeddings_path=str(store.folder),
+            task=asked.task,
+            embeddings=asked.manifest,
+            embeddings_digest=asked.digest,
+            embeddings_path=str(asked.folder),
             protocol=protocol,
             seed=seed,
             precision=str(plan.dtype).removeprefix("torch."),

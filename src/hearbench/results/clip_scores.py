@@ -92,6 +92,7 @@ def read_clip_scores(
     *,
     scores: Collection[str] | None = None,
     like: ClipScores | None = None,
+    same_truth: bool = True,
 ) -> ClipScores:
     """Reads a result's predictions.
 
@@ -99,6 +100,7 @@ def read_clip_scores(
         folder: The result's, with ``result.json`` and ``predictions/``.
         scores: The only ones that are wanted; by default all of the result.
         like: Another result, whose clips this one must be of; they are put into its order.
+        same_truth: Whether what was annotated must be the same, too.
 
     Raises:
         ResultError: A file is missing, isn't what it should be, or contradicts another; or the
@@ -116,7 +118,8 @@ def read_clip_scores(
             split = stored.ordered(np.arange(len(stored.clips)))
         else:
             split = stored.ordered(_order(stored, other, folder, like.folder))
-            _check_truth(split, other, folder, like.folder)
+            if same_truth:
+                _check_truth(split, other, folder, like.folder)
         clip_scores = {
             score: None if split.is_blank else split.clip_score(score) for score in wanted
         }

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hearbench.digest import digest_json
+from hearbench.embeddings.manifest import PerturbationRecord
 from hearbench.errors import HearError, ProbeError, ResultError, UnknownNameError
 from hearbench.probe.grid import GridPoint
 from hearbench.probe.protocol import HEAR2021, NEVER_UNDEFINED, Protocol, get_protocol
@@ -52,12 +53,14 @@ class Conditions:
             the fingerprint.
         precision: Precision of the training's matrix products; None where nothing is trained, or
             a protocol is only named.
+        perturbation: How the audio was disturbed; None if it wasn't.
     """
 
     protocol: Protocol
     dtype: str = _USUAL_DTYPE
     seeds: tuple[int, ...] = ()
     precision: str | None = None
+    perturbation: PerturbationRecord | None = None
 
     @classmethod
     def of(cls, result: Result, seeds: Sequence[int] = ()) -> Conditions:
@@ -72,6 +75,7 @@ class Conditions:
             precision=result.precision if protocol.is_random else None,
             dtype=result.embeddings.dtype,
             seeds=(tuple(seeds) or (result.seed,)) if protocol.is_random else (),
+            perturbation=result.task.perturbation,
         )
 
     @functools.cached_property
@@ -82,6 +86,8 @@ class Conditions:
             "protocol": _content(self.protocol),
             "dtype": self.dtype,
         }
+        if self.perturbation is not None:
+            content["perturbation"] = self.perturbation.model_dump(mode="json")
         return digest_json(content)[:_DIGITS]
 
     def words(self) -> str:
@@ -101,6 +107,8 @@ class Conditions:
         parts = [_name_in_words(self.protocol), *_parts_in_words(self.protocol)]
         if self.dtype != _USUAL_DTYPE:
             parts.append(f"embeddings in {self.dtype}")
+        if self.perturbation is not None:
+            parts.append(_heard(self.perturbation))
         return ", ".join(parts)
 
     def differences(self, other: Conditions) -> list[str]:
@@ -111,6 +119,9 @@ class Conditions:
         found = _protocol_differences(self.protocol, other.protocol)
         if self.dtype != other.dtype:
             found.append(f"The embeddings are stored in {self.dtype} in A, in {other.dtype} in B.")
+        if self.perturbation != other.perturbation:
+            one, two = (_heard(each.perturbation) for each in (self, other))
+            found.append(f"The audio is {one} in A, {two} in B.")
         return found
 
 
@@ -260,6 +271,14 @@ def _content(protocol: Protocol) -> dict[str, Any]:
     if protocol.subset is not None:
         content["subset"] = protocol.subset.point
     return content
+
+
+def _heard(perturbation: PerturbationRecord | None) -> str:
+    """How audio was disturbed, in words: ``disturbed by noise=10``."""
+    if perturbation is None:
+        return "as it came"
+    also = " in training, too" if perturbation.training else ""
+    return f"disturbed by {perturbation.recipe}{also}"
 
 
 # Words -------------------------------------------------------------------------------------------

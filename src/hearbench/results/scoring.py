@@ -195,7 +195,8 @@ def _probes(predictions: FittedProbe) -> Iterator[StageRecord]:
 
 
 def _n_training_clips(predictions: FittedProbe, fold: FoldPrediction) -> int:
-    own = training_clips(predictions.task, fold.fold, predictions.protocol.subset)
+    # A disturbed task may have the clips that are scored alone.
+    own = training_clips(predictions.task.clean, fold.fold, predictions.protocol.subset)
     return sum(len(clips) for clips in own.values())
 
 

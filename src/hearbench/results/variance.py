@@ -42,6 +42,7 @@ import numpy.typing as npt
 
 from hearbench.stats.distributions import t_tail
 from hearbench.stats.intervals import UNBOUNDED, Interval, score_interval
+from hearbench.stats.paired import difference_interval
 
 __all__ = ["NO_VARIANCE", "Term", "Variance", "variance_of"]
 
@@ -107,6 +108,27 @@ class Variance:
             level=level,
             bounds=bounds,
         )
+
+    def difference_interval(self, difference: float, level: float, reach: float) -> Interval:
+        """The interval of a difference with this variance.
+
+        Args:
+            difference: The number that has this variance.
+            level: Between 0 and 1.
+            reach: How large it could be at most.
+        """
+        if self.total <= NO_VARIANCE:  # nothing varies
+            found = difference_interval(
+                difference,
+                np.full(2, difference),
+                n_clips=self.n_clips,
+                level=level,
+                # Such that what a score can take is as far apart as that.
+                bounds=(0.0, reach),
+            )
+        else:
+            found = self.interval(difference, level)
+        return Interval(max(-reach, found.low), min(reach, found.high))
 
     def p_value(self, estimate: float, reach: float = math.inf) -> float:
         """Two-sided, of the hypothesis that what is estimated is 0.

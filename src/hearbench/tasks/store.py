@@ -23,6 +23,7 @@ from hearbench.audio.encode import write_wav16
 from hearbench.audio.resample import resample16
 from hearbench.digest import digest_json, short
 from hearbench.errors import AudioError, TaskError
+from hearbench.perturb import PERTURB_FORMAT, ClipSource, Perturbation
 from hearbench.sums import SumsLog, read_sums
 from hearbench.tasks.check import FolderContent, read_task_folder
 from hearbench.tasks.clips import Event
@@ -36,7 +37,15 @@ from hearbench.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FoldSplit", "PreparedTask", "load_task", "resampled_folder", "with_rate"]
+__all__ = [
+    "Disturbance",
+    "FoldSplit",
+    "PreparedTask",
+    "disturbed",
+    "load_task",
+    "resampled_folder",
+    "with_rate",
+]
 
 _REMEDY = "Mend these, or prepare or download the task again."
 
@@ -56,6 +65,48 @@ class FoldSplit:
     train: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Disturbance:
+    """How the audio of a task's clips is disturbed before a model hears it.
+
+    Attributes:
+        task: The task as it came, with clean audio.
+        training: Whether all clips are disturbed, and not only those that are scored.
+    """
+
+    task: PreparedTask
+    perturbation: Perturbation
+    training: bool = False
+
+    def digest(self, of_task: str) -> str:
+        """Digest of the disturbed content, by that of the task; no audio need be made for it."""
+        return digest_json(
+            {
+                "task": of_task,
+                "perturbation": self.perturbation.recipe,
+                "format": PERTURB_FORMAT,
+                "training": self.training,
+            }
+        )
+
+    def apply(self, name: str, samples: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+        """Disturbs a clip at the task's highest rate.
+
+        Args:
+            name: ``split/file``.
+        """
+        rate, clean = self.task.source_rate, self.task.audio_folders[self.task.source_rate]
+        split = name.partition("/")[0]
+        neighbors = [f"{split}/{other}" for other in self.task.splits[split]]
+        neighbors.remove(name)
+
+        def others(random: np.random.RandomState, n: int) -> list[npt.NDArray[np.int16]]:
+            drawn = random.permutation(len(neighbors))[:n]
+            return [_read_clip(clean / neighbors[i])[0] for i in drawn.tolist()]
+
+        return self.perturbation.apply(samples, rate, ClipSource(self.task.name, name, others))
+
+
 @dataclass(frozen=True, repr=False)
 class PreparedTask:
     """A task on disk that has been checked.
@@ -71,6 +122,7 @@ class PreparedTask:
         audio_digests: Content digest of the audio per rate that the task came with.
         source_digest: SHA-256 over metadata, vocabulary, splits and the audio of the highest
             rate that the task came with; it doesn't depend on where the task lies.
+        disturbance: How its audio is disturbed; None of a task as it came.
     """
 
     folder: Path
@@ -80,11 +132,24 @@ class PreparedTask:
     audio_folders: Mapping[int, Path]
     audio_digests: Mapping[int, str]
     source_digest: str
+    disturbance: Disturbance | None = None
 
     @property
     def name(self) -> str:
         """``<task_name>-<version>-<mode>``."""
         return self.metadata.name
+
+    @property
+    def title(self) -> str:
+        """The name, and how the audio is disturbed: for messages."""
+        if self.disturbance is None:
+            return self.name
+        return f"{self.name}, {self.disturbance.perturbation.name}"
+
+    @property
+    def clean(self) -> PreparedTask:
+        """The task as it came: of a disturbed one that with clean audio, else itself."""
+        return self if self.disturbance is None else self.disturbance.task
 
     @property
     def kind(self) -> EmbeddingType:
@@ -202,6 +267,8 @@ class PreparedTask:
 
     def digest(self, sample_rate: int) -> str:
         """Digest of the task's content as heard at a rate in Hz, there or yet to be resampled."""
+        if self.disturbance is not None:
+            return self.disturbance.digest(self.clean.digest(sample_rate))
         native = sample_rate in self.audio_digests
         return digest_json(
             {
@@ -308,7 +375,56 @@ def _event_json(event: Event) -> list[str | float]:
 def resampled_folder(task: PreparedTask, sample_rate: int, workspace: Workspace) -> Path:
     """The folder in the cache for a task's audio at a rate in Hz that it came without."""
     digest = short(task.source_digest)
-    return workspace.path("resampled", f"{task.name}-{digest}", str(sample_rate))
+    kind = "resampled" if task.disturbance is None else "disturbed"
+    return workspace.path(kind, f"{task.name}-{digest}", str(sample_rate))
+
+
+def disturbed(
+    task: PreparedTask, perturbation: Perturbation, *, training: bool = False
+) -> PreparedTask:
+    """The same task with its audio disturbed; the audio is made when a rate is asked for.
+
+    Clips are disturbed at the highest rate that the task came with, and then resampled: every
+    model hears the same disturbed recording. They keep their length. Events move along where a
+    perturbation moves them.
+
+    Args:
+        training: Whether all clips are disturbed. By default it has the clips that are scored
+            alone.
+
+    Raises:
+        AudioError: A clip can't be read, whose length is needed to move its events.
+    """
+    tests = {fold.test for fold in task.folds()}
+    disturbance = Disturbance(task, perturbation, training)
+    splits = {
+        split: {
+            name: task.task_type.moved(items, perturbation.moved_ms, partial(_length_s, path))
+            for (name, items), path in zip(
+                files.items(), task.audio_paths(split, task.source_rate), strict=True
+            )
+        }
+        for split, files in task.splits.items()
+        if training or split in tests
+    }
+    return dataclasses.replace(
+        task,
+        splits=splits,
+        audio_folders={},
+        source_digest=disturbance.digest(task.source_digest),
+        disturbance=disturbance,
+    )
+
+
+def _length_s(path: Path) -> float:
+    return float(soundfile.info(str(path)).duration)
+
+
+def _read_clip(path: Path) -> tuple[npt.NDArray[np.int16], int]:
+    try:
+        return prepared_wav(path, path.read_bytes())
+    except OSError as error:
+        raise AudioError(f"{path} can't be read: {error.strerror}.", code="io") from error
 
 
 def with_rate(
@@ -336,16 +452,14 @@ def with_rate(
     if sample_rate <= 0:
         raise TaskError(f"A sample rate is a positive number of Hz, got {sample_rate}.")
     workspace = workspace or Workspace.from_environment()
-    source = task.audio_folders[task.source_rate]
+    source = task.clean.audio_folders[task.source_rate]
     target = resampled_folder(task, sample_rate, workspace)
     names = [f"{split}/{name}" for split, files in task.splits.items() for name in files]
 
     def resample(name: str) -> None:
-        path = source / name
-        try:
-            x, rate = prepared_wav(path, path.read_bytes())
-        except OSError as error:
-            raise AudioError(f"{path} can't be read: {error.strerror}.", code="io") from error
+        x, rate = _read_clip(source / name)
+        if task.disturbance is not None:
+            x = task.disturbance.apply(name, x)
         x = resample16(x, rate, sample_rate)
         log.add(name, write_wav16(target / name, x, sample_rate, durable=False))
 
@@ -356,11 +470,12 @@ def with_rate(
     missing = [*damaged, *(name for name in names if name not in expected)]
     try:
         if missing:
-            title = f"{task.name}: resampling to {sample_rate} Hz"
+            what = "resampling to" if task.disturbance is None else "disturbing at"
+            title = f"{task.title}: {what} {sample_rate} Hz"
             with SumsLog(target) as log, workspace.progress.stage(title, "files") as update:
                 in_threads(resample, missing, workers=workspace.workers, update=update)
     except AudioError as error:
-        raise TaskError(f"{task.name} can't be resampled to {sample_rate} Hz: {error}") from error
+        raise TaskError(f"{task.title} can't be had at {sample_rate} Hz: {error}") from error
     folders = {**task.audio_folders, sample_rate: target}
     return dataclasses.replace(
         task, audio_folders={rate: folders[rate] for rate in sorted(folders)}

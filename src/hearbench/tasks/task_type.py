@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -104,6 +104,17 @@ class TaskType(ABC):
             duration_s: Length of every clip; None where lengths vary.
         """
 
+    @abstractmethod
+    def moved(
+        self, items: Items, move: Callable[[float], float], duration_s: Callable[[], float]
+    ) -> Items:
+        """The labels or events of a clip whose moments are heard at other times.
+
+        Args:
+            move: From a time in ms to the time, in ms, at which the same moment is heard.
+            duration_s: Length of the clip, which stays the same.
+        """
+
 
 class _SceneType(TaskType):
     name = "scene"
@@ -148,6 +159,14 @@ class _SceneType(TaskType):
 
     def json_item(self, row: Clip, label: str | int, duration_s: float | None) -> Any:  # noqa: ARG002
         return label
+
+    def moved(
+        self,
+        items: Items,
+        move: Callable[[float], float],  # noqa: ARG002
+        duration_s: Callable[[], float],  # noqa: ARG002
+    ) -> Items:
+        return items
 
 
 class _EventType(TaskType):
@@ -199,6 +218,20 @@ class _EventType(TaskType):
         if duration_s is not None:
             events = clip_events(events, duration_s)
         return next(({"label": label, "start": e.start_ms, "end": e.end_ms} for e in events), None)
+
+    def moved(
+        self, items: Items, move: Callable[[float], float], duration_s: Callable[[], float]
+    ) -> Items:
+        events = [event for event in items if isinstance(event, Event)]
+        times = [(move(event.start_ms), move(event.end_ms)) for event in events]
+        if times == [(event.start_ms, event.end_ms) for event in events]:
+            return items
+        moved = [
+            Event(event.label, max(0.0, start), end)
+            for event, (start, end) in zip(events, times, strict=True)
+            if end > 0
+        ]
+        return tuple(clip_events(moved, duration_s()))
 
 
 SCENE: TaskType = _SceneType()

@@ -19,7 +19,14 @@ from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX
 from hearbench.leaderboard.literature import score_text
 from hearbench.leaderboard.site.figures import FEWEST_SCORES, PaperFigures, figures_of
 from hearbench.leaderboard.site.own import OwnResult, own_models, protocol_text
-from hearbench.leaderboard.site.plots import correlation_plot, digits, heat_map, layer_plot, scatter
+from hearbench.leaderboard.site.plots import (
+    correlation_plot,
+    digits,
+    heat_map,
+    layer_plot,
+    robustness_plot,
+    scatter,
+)
 from hearbench.leaderboard.table import Table
 from hearbench.report.format import mebibytes
 
@@ -116,6 +123,8 @@ def _pages(
     for model in content.models:
         of_layers = model.own.of_layers if model.own else ()
         plots = {f"layers-{i}": layer_plot(each) for i, each in enumerate(of_layers)}
+        for i, each in enumerate(model.own.robustness if model.own else ()):
+            plots[f"robustness-{i}"] = robustness_plot(each)
         found[f"models/{model.slug}.html"] = page("model", "../", model=model, plots=plots)
     for task in content.tasks:
         found[f"tasks/{task.slug}.html"] = page("task", "../", task=task)

@@ -18,6 +18,7 @@ from hearbench.leaderboard.table import Row, Table
 from hearbench.results import Conditions, Result
 from hearbench.results.finding import seed_folders
 from hearbench.results.layers import LayerCurve, LayersOfModel, LayerWeights, read_layers
+from hearbench.results.robustness import ROBUSTNESS_FILE, Robustness
 from hearbench.results.uncertainty import UNCERTAINTY_FILE, Uncertainty
 
 __all__ = [
@@ -60,12 +61,14 @@ class OwnResult:
         interval: Interval of its first score, where it is known.
         seeds: Seeds of the trainings, where there are more than the result's own.
         layers: Scores by layer, or learned weights of layers, of a result that has them.
+        robustness: What its scores lose when audio is disturbed, where that is known.
     """
 
     result: Result
     interval: ScoreInterval | None = None
     seeds: tuple[int, ...] = ()
     layers: LayerCurve | LayerWeights | None = None
+    robustness: Robustness | None = None
 
     @classmethod
     def read(cls, folder: Path, name: str | None = None) -> OwnResult:
@@ -83,7 +86,8 @@ class OwnResult:
             model = result.model.model_copy(update={"name": name})
             result = result.model_copy(update={"model": model})
         seeds = tuple(each.seed for _, each in seed_folders(folder))
-        return cls(result, _interval_of(folder), seeds, read_layers(folder))
+        robustness = Robustness.read(folder) if (folder / ROBUSTNESS_FILE).is_file() else None
+        return cls(result, _interval_of(folder), seeds, read_layers(folder), robustness)
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,11 @@ class OwnModel:
         return tuple(found[task] for task in sorted(found))
 
     @property
+    def robustness(self) -> tuple[Robustness, ...]:
+        """What scores lose when audio is disturbed, by the names of the tasks."""
+        return tuple(own.robustness for own in self.own if own.robustness is not None)
+
+    @property
     def facts(self) -> dict[str, str]:
         """Facts of the model and of its measurement, by their titles."""
         model = self.results[0].model
@@ -160,8 +169,9 @@ class OwnModel:
             seeds = own.seeds or (own.result.seed,)
             # A folder holds one result of a task.
             out = "results" if own in self.own else f"results-{own.result.protocol.reads}"
-            options = (*_evaluation_options(own.result, seeds), "--out", out)
-            alike.setdefault(options, []).append(own.result.task.name)
+            for more in _perturbations(own.robustness):
+                options = (*_evaluation_options(own.result, seeds), *more, "--out", out)
+                alike.setdefault(options, []).append(own.result.task.name)
         model = shlex.join(self._model_words())
         commands = []
         for options, tasks in alike.items():
@@ -319,6 +329,16 @@ def _evaluation_options(result: Result, seeds: Sequence[int]) -> tuple[str, ...]
     if result.embeddings.dtype != "float32":
         words += ["--dtype", result.embeddings.dtype]
     return tuple(words)
+
+
+def _perturbations(robustness: Robustness | None) -> list[tuple[str, ...]]:
+    """Options for the disturbed audio of each command that a result needs."""
+    points = () if robustness is None else robustness.points
+    words: dict[bool, list[str]] = {False: []}
+    for point in points:
+        words.setdefault(point.training, []).extend(["--perturb", point.recipe])
+    clean = tuple(words[False])
+    return [clean] + ([(*words[True], "--perturb-train")] if True in words else [])
 
 
 def _joined(words: Iterable[str]) -> str:

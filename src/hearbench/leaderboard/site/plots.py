@@ -6,6 +6,7 @@ theme. Names are escaped, as plotly reads some HTML in texts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +14,17 @@ import numpy as np
 
 from hearbench.leaderboard.site.figures import Correlations, Floats, PaperFigures
 from hearbench.results.layers import LayerCurve, LayersOfModel, LayerWeights
+from hearbench.results.robustness import Robustness
 
-__all__ = ["correlation_plot", "digits", "heat_map", "layer_plot", "scatter", "text_for_plotly"]
+__all__ = [
+    "correlation_plot",
+    "digits",
+    "heat_map",
+    "layer_plot",
+    "robustness_plot",
+    "scatter",
+    "text_for_plotly",
+]
 
 _ROW_PX = 22
 _MARGIN_PX = 24
@@ -150,6 +160,44 @@ def layer_plot(own: LayersOfModel) -> dict[str, Any]:
             layout["yaxis2"] = of_weights
         traces.append(bars)
     return {"data": traces, "layout": layout}
+
+
+def robustness_plot(own: Robustness) -> dict[str, Any]:
+    """A task's losses by perturbation with their intervals; a line at no loss."""
+    score = own.primary_score
+    losses = [point.losses[score] for point in own.points]
+    axis: dict[str, Any] = {"automargin": True, "fixedrange": True}
+    layout: dict[str, Any] = {
+        "xaxis": {**axis, "title": {"text": text_for_plotly(f"loss of {score}")}, "zeroline": True},
+        "yaxis": {**axis, "autorange": "reversed", "zeroline": False, "showgrid": False},
+        "height": 130 + 32 * len(losses),
+        "margin": {"l": 60, "r": 20, "t": 20, "b": 50},
+        "showlegend": False,
+        "hovermode": "closest",
+    }
+    above, below = (
+        [None if math.isnan(half) else half for half in halves]
+        for halves in (
+            [loss.high - loss.mean for loss in losses],
+            [loss.mean - loss.low for loss in losses],
+        )
+    )
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [_finite(loss.mean) for loss in losses],
+        "y": [text_for_plotly(point.title) for point in own.points],
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": above,
+            "arrayminus": below,
+        },
+        "hovertemplate": "%{y}: %{x:.4f}<extra></extra>",
+        "marker": {"size": 9},
+        "meta": {"series": 0},
+    }
+    return {"data": [trace], "layout": layout}
 
 
 def _curve_traces(curve: LayerCurve, name: str) -> list[dict[str, Any]]:

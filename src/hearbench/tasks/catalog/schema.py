@@ -269,6 +269,8 @@ class TaskSpec(Record):
         scores: Names of the scores, the one to optimise first.
         evaluation_params: Postprocessing and other settings that the benchmark fixes.
         use_scoring_for_early_stopping: False where the validation loss is to choose.
+        labels_follow: What of a sound its label would have to follow: its ``pitch``, its ``level``,
+            or how many ``sources`` it has.
         default_mode: The mode that is meant where none is named.
         corpus: The parser of its corpus, for :func:`hearbench.tasks.corpora.get_parser`.
         options: What the parser has to know besides.
@@ -295,6 +297,7 @@ class TaskSpec(Record):
     scores: Annotated[tuple[str, ...], Field(min_length=1)]
     evaluation_params: Params | None = None
     use_scoring_for_early_stopping: Flag = True
+    labels_follow: tuple[Literal["pitch", "level", "sources"], ...] = ()
     default_mode: str
     corpus: PlainName
     options: dict[str, Any] = Field(default_factory=dict)
