@@ -116,6 +116,8 @@ def clap_with_text(folder: Path) -> Any:
         text_config=text, audio_config=audio.to_dict(), projection_dim=12
     )
     net = transformers.ClapModel(config).eval()
+    # Small weights would embed all texts nearly alike.
+    net.text_model.embeddings.word_embeddings.weight.data *= 50
     # As Roberta's, with bytes instead of a learned vocabulary.
     special = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>"}
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())

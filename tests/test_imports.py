@@ -48,6 +48,7 @@ LAYERS = (
     {"probe"},
     {"results"},
     {"distance"},
+    {"zero_shot"},
     {"comparison"},
     {"views"},
     {"execution"},

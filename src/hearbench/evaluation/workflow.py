@@ -142,19 +142,31 @@ def evaluation(
             for made in kept:
                 finished(made)
             if left:
+                yield from _before(job, embeddings, left)
                 entries = yield from embedding(embeddings, parallel=False)
                 (values,) = yield [Score(job, left, ref, [entries[-1]], lock=False)]
                 _tell(values, finished)
         return
+    given = yield from _before(job, embeddings, setups)
     entries = yield from embedding(embeddings, parallel=True)
     store = entries[-1]
     trained: list[str] = []
     for setup in setups:
         for wave in setup.waves(job, embeddings, store):
             trained += _names((yield wave))
-    named = list(dict.fromkeys([store, *entries, *trained]))
+    named = list(dict.fromkeys([store, *entries, *given, *trained]))
     (values,) = yield [Score(job, setups, ref, named, lock=True)]
     _tell(values, finished)
+
+
+def _before(
+    job: Job, embeddings: Embeddings, setups: Sequence[Setup]
+) -> Generator[Sequence[Step], Sequence[object], list[str]]:
+    """What set-ups need of the model beside embeddings; returns folders relative to the cache."""
+    found: list[str] = []
+    for setup in setups:
+        found += _names((yield setup.before(job, embeddings)))
+    return found
 
 
 def embedding(
