@@ -97,7 +97,9 @@ def test_the_same_again_keeps_it_and_anything_else_is_told(
             evaluated(model, task, out, workspace, setup=setup)
     assert path.stat().st_mtime_ns == before
     other = evaluated(model, task, out, workspace, setup=others["other templates"], overwrite=True)
-    assert len(result_of(other).classes.templates) == 1
+    classes = result_of(other).classes
+    assert classes is not None
+    assert len(classes.templates) == 1
     # Another model of the same name is another input.
     with pytest.raises(EvaluationError, match="another model"):
         evaluated(write_reader(tmp_path, "# changed"), task, out, workspace)

@@ -21,7 +21,7 @@ from hearbench.errors import EmbeddingError, UnsuitableTaskError
 from hearbench.models.model import Model
 from hearbench.tasks.prompts import Prompts
 from hearbench.workspace import Workspace
-from hearbench.zero_shot import Texts, ZeroShotResult, texts_of, zero_shot_scores
+from hearbench.zero_shot import ClassesRecord, Texts, ZeroShotResult, texts_of, zero_shot_scores
 
 PROMPTS = Prompts(
     templates=("{}", "a sound of {}", "hear {} now"), words={"a": "low", "b": "middle", "c": "high"}
@@ -65,6 +65,11 @@ def case_of(path: Path, tmp_path: Path, workspace: Workspace) -> Case:
     return Case(model, store, texts, read_texts(embed_texts(model, texts.all, workspace)))
 
 
+def classes_of(result: ZeroShotResult) -> ClassesRecord:
+    assert result.classes is not None
+    return result.classes
+
+
 def softmax(x: Array) -> Array:
     found: Array = np.exp(x) / np.exp(x).sum(-1, keepdims=True)
     return found
@@ -83,7 +88,7 @@ def test_classes_are_told_by_the_nearest_text(tmp_path: Path, workspace: Workspa
     accuracies = [accuracy_score(truth.argmax(1), x.argmax(1)) for x in logits]
     assert len(set(accuracies)) > 1
     assert result.scores["top1_acc"].mean == pytest.approx(accuracies[0])
-    classes = result.classes
+    classes = classes_of(result)
     assert [each.scores["top1_acc"].mean for each in classes.templates] == pytest.approx(
         accuracies[1:]
     )
@@ -114,7 +119,7 @@ def test_of_several_labels_the_similarities_are_scored(
     for name, score in (("mAP", average_precision_score), ("aucroc", roc_auc_score)):
         expected = np.mean([score(truth[:, k], logits[:, k]) for k in range(3)])
         assert result.scores[name].mean == pytest.approx(expected, abs=1e-9)
-    assert result.classes.temperature is None
+    assert classes_of(result).temperature is None
 
 
 def test_the_best_template_is_chosen_in_each_folds_validation(
@@ -136,12 +141,12 @@ def test_the_best_template_is_chosen_in_each_folds_validation(
         best = int(np.argmax(accuracy[folds[(number + 1) % 3]]))
         expected.append(accuracy[test][best])
         chosen[test] = PROMPTS.templates[best]
-    best_scores = result.classes.best["top1_acc"]
-    assert result.classes.chosen == chosen
+    best_scores = classes_of(result).best["top1_acc"]
+    assert classes_of(result).chosen == chosen
     assert list(best_scores.per_fold.values()) == pytest.approx(expected)
     assert best_scores.mean == pytest.approx(np.mean(expected))
     assert best_scores.std == pytest.approx(np.std(expected, ddof=1))
-    for template, each in enumerate(result.classes.templates):
+    for template, each in enumerate(classes_of(result).templates):
         assert each.validation == pytest.approx({s: accuracy[s][template] for s in folds})
     assert [split.test for split in result.splits] == folds
 
@@ -165,8 +170,8 @@ def test_one_template_has_no_spread(tmp_path: Path, workspace: Workspace) -> Non
     texts = texts_of(case.store.task, Prompts(templates=("{}",)))
     embedded = read_texts(embed_texts(case.model, texts.all, workspace))
     result = zero_shot_scores(case.store, texts, embedded, workspace=workspace)
-    assert result.classes.std == {"top1_acc": None}
-    assert result.classes.mean == result.classes.best == result.scores
+    assert classes_of(result).std == {"top1_acc": None}
+    assert classes_of(result).mean == classes_of(result).best == result.scores
     assert result.n_texts == 3
 
 

@@ -273,7 +273,7 @@ def _result_json(path: Path, result: Result | UntrainedResult) -> dict[str, Any]
             scores[name]["interval"] = interval and [interval.low, interval.high]
         found["scores"] = scores
         if isinstance(result, hearbench.ZeroShotResult):
-            found["classes"] = result.classes.model_dump(mode="json")
+            found["classes"] = result.classes and result.classes.model_dump(mode="json")
         return found
     from hearbench.results.notes import notes_on
     from hearbench.results.uncertainty import read_uncertainty

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hearbench.distance import DistanceResult, DistanceSummary
     from hearbench.results import Result
     from hearbench.results.uncertainty import Source, Uncertainty
-    from hearbench.zero_shot import ZeroShotResult
+    from hearbench.zero_shot import ClassesRecord, ZeroShotResult
 
 __all__ = ["show_curves", "show_distances", "show_models", "show_results", "show_zero_shot"]
 
@@ -199,7 +199,8 @@ def show_zero_shot(results: Sequence[ZeroShotResult]) -> None:
             table.add(*_zero_shot_cells(result))
         show(table)
         for result in of_model:
-            show(_template_table(result))
+            if result.classes is not None:
+                show(_template_table(result, result.classes))
     show(*(f"{result.task.name}: {note}" for result in results for note in result.notes))
 
 
@@ -208,7 +209,7 @@ def _zero_shot_cells(result: ZeroShotResult) -> tuple[str, ...]:
     lines: list[tuple[str, str, str, str]] = []
     for name, score in result.scores.items():
         of_templates = best = ""
-        if name in classes.mean:
+        if classes is not None and name in classes.mean:
             of_templates = _mean_std(classes.mean[name].mean, classes.std[name])
             best = number(classes.best[name].mean)
         lines.append((name, number(score.mean), of_templates, best))
@@ -223,15 +224,15 @@ def _zero_shot_cells(result: ZeroShotResult) -> tuple[str, ...]:
     )
 
 
-def _template_table(result: ZeroShotResult) -> Table:
+def _template_table(result: ZeroShotResult, classes: ClassesRecord) -> Table:
     """Each template with the primary score, in the test and in validation."""
     name = result.primary_score
     table = Table(
         [Column("template", wrap="anywhere"), Column(name), Column("validation"), Column("chosen")],
         f"{result.task.name}: templates by themselves",
     )
-    chosen = list(result.classes.chosen.values())
-    for each in result.classes.templates:
+    chosen = list(classes.chosen.values())
+    for each in classes.templates:
         times = chosen.count(each.template)
         table.add(
             each.template,

@@ -28,7 +28,7 @@ __all__ = ["ZeroShot"]
 
 @dataclass(frozen=True)
 class ZeroShot(OneFileSetup[ZeroShotResult]):
-    """Clips classified by their similarity with class names, written to zero-shot.json.
+    """Clips classified by class names, and found by captions, written to zero-shot.json.
 
     Attributes:
         prompts: Class names and templates; None for those of the catalog, or the labels in words.
@@ -61,6 +61,8 @@ class ZeroShot(OneFileSetup[ZeroShotResult]):
         """In what a result was made from other embeddings or texts, in words."""
         found = super().differences(job, result)
         classes, prompts = result.classes, texts_of(job.task, self.prompts).classes
+        if classes is None or prompts is None:
+            return found  # the captions, which are part of the task, are all that counts
         if classes.names != prompts.names:
             found.append("other class names")
         if tuple(each.template for each in classes.templates) != prompts.templates:

@@ -6,7 +6,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,25 @@ class Arrangement:
         vocabulary: All labels, sorted; integers, as integers, where all of them are.
         splits: Per split and output file, the JSON value of its labels or events.
         sources: Per ``<split>/<output file>``, what it is made from.
+        captions: Per split and output file, the captions of clips that have some.
     """
 
     vocabulary: tuple[str | int, ...]
     splits: dict[str, dict[str, list[Any]]]
     sources: dict[str, Source]
+    captions: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+
+    def with_captions(self, captions: Mapping[str, Sequence[str]]) -> Arrangement:
+        """The same with the captions of its clips, by file stem."""
+        found = {
+            split: {
+                name: list(captions[stem])
+                for name in files
+                if captions.get(stem := name.removesuffix(".wav"))
+            }
+            for split, files in self.splits.items()
+        }
+        return replace(self, captions={split: files for split, files in found.items() if files})
 
 
 def looks_integer(labels: Iterable[str]) -> bool:

@@ -32,7 +32,7 @@ from hearbench.errors import AudioError, TaskError
 from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX, flush_disk, write_json, write_text
 from hearbench.locks import lock_beside, one_after_another
 from hearbench.tasks.arrange import Arrangement, Source, arrange
-from hearbench.tasks.check import METADATA, VOCABULARY, read_task_folder
+from hearbench.tasks.check import CAPTIONS, METADATA, VOCABULARY, read_task_folder
 from hearbench.tasks.clips import Clip
 from hearbench.tasks.event_times import check_event_times
 from hearbench.tasks.inventory import content_digests
@@ -72,6 +72,7 @@ def prepare_task(
     *,
     skip_corrupt: bool = False,
     origin: Origin | None = None,
+    captions: Mapping[str, Sequence[str]] | None = None,
     workspace: Workspace | None = None,
 ) -> Path:
     """Makes a task folder ``out/tasks/<name>-<version>-<mode>`` and returns it.
@@ -85,6 +86,7 @@ def prepare_task(
         skip_corrupt: Leaves out clips that can't be decoded, and names them in the task's
             metadata; by default they are an error that names them all.
         origin: Where the clips come from; by default their files' contents stand for them.
+        captions: Captions of clips by their `Clip.filestem`.
         workspace: Where the cache is, how many threads, and who shows progress; by default from
             the environment.
 
@@ -95,6 +97,8 @@ def prepare_task(
     recipe.refuse_bad()
     workspace = workspace or Workspace.from_environment()
     arrangement = arrange(rows, recipe)
+    if captions:
+        arrangement = arrangement.with_captions(captions)
     folder = out / TASKS_FOLDER / recipe.folder_name
     try:
         if not recipe.sample_rates:
@@ -136,6 +140,7 @@ def _inputs_digest(
             "format_version": _FORMAT_VERSION,
             "metadata": recipe.metadata(tuple(arrangement.splits)),
             "vocabulary": arrangement.vocabulary,
+            **({"captions": arrangement.captions} if arrangement.captions else {}),
             "splits": [[split, list(files.items())] for split, files in arrangement.splits.items()],
             "sources": [
                 [name, content]
@@ -263,7 +268,11 @@ def _without(arrangement: Arrangement, corrupt: Mapping[str, str], recipe: Recip
             f"{recipe.folder_name} can't be prepared: without the clips that can't be decoded, "
             f"{', '.join(empty)} would be empty. One of them: {min(corrupt.values())}"
         )
-    return replace(arrangement, splits=splits)
+    captions = {
+        split: {name: texts for name, texts in files.items() if f"{split}/{name}" not in corrupt}
+        for split, files in arrangement.captions.items()
+    }
+    return replace(arrangement, splits=splits, captions=captions)
 
 
 def _finish(
@@ -299,6 +308,8 @@ def _finish(
 def _write_labels(folder: Path, arrangement: Arrangement) -> None:
     for split, files in arrangement.splits.items():
         write_json(folder / f"{split}.json", files)
+    if arrangement.captions:
+        write_json(folder / CAPTIONS, arrangement.captions)
     write_text(folder / VOCABULARY, _csv([("idx", "label"), *enumerate(arrangement.vocabulary)]))
 
 

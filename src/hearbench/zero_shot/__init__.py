@@ -21,12 +21,8 @@ from hearbench.zero_shot.record import (
 )
 
 if TYPE_CHECKING:
-    from hearbench.zero_shot.scoring import (
-        Texts,
-        class_probabilities,
-        texts_of,
-        zero_shot_scores,
-    )
+    from hearbench.zero_shot.scoring import Texts, texts_of, zero_shot_scores
+    from hearbench.zero_shot.similarity import class_probabilities
 
 __all__ = [
     "ZERO_SHOT_FILE",
@@ -43,12 +39,17 @@ __all__ = [
 ]
 
 # Imported when first used: whoever only reads a result needs nothing heavy.
-_OF_SCORING = ("Texts", "class_probabilities", "texts_of", "zero_shot_scores")
+_LATER = {
+    "Texts": "scoring",
+    "class_probabilities": "similarity",
+    "texts_of": "scoring",
+    "zero_shot_scores": "scoring",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _OF_SCORING:
-        return getattr(importlib.import_module(f"{__name__}.scoring"), name)
+    if name in _LATER:
+        return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -130,7 +130,7 @@ class ZeroShotResult(StoredRecord):
         resampling_seed: Decided what they are.
         primary_score: The first of the task's scores, or of those by captions.
         scores: By name: the task's own, by the ensemble of templates, and those by captions.
-        classes: How clips were classified.
+        classes: How clips were classified; None where the task has captions alone.
         splits: Test splits in the order of the task's folds.
         notes: What a reader of the scores should know, in sentences.
         resources: Time and memory.
@@ -155,7 +155,7 @@ class ZeroShotResult(StoredRecord):
     resampling_seed: int
     primary_score: str
     scores: dict[str, ZeroShotSummary] = Field(min_length=1)
-    classes: ClassesRecord
+    classes: ClassesRecord | None
     splits: tuple[ZeroShotSplit, ...] = Field(min_length=1)
     notes: tuple[str, ...] = ()
     resources: ZeroShotResources
