@@ -230,4 +230,4 @@ def test_the_command_line_prepares_and_evaluates(tmp_path: Path, workspace: Work
     )  # fmt: skip
     assert shown.code == 0, shown.stderr
     assert "text_to_audio_recall_at_10" in shown.stdout
-    assert "template" not in shown.stdout.replace("over templates", "")
+    assert "template" not in shown.stdout.replace("of templates", "")

@@ -186,12 +186,11 @@ def show_zero_shot(results: Sequence[ZeroShotResult]) -> None:
         # Narrow enough for a terminal of 80 columns.
         table = Table(
             [
-                Column("task", wrap="anywhere"),
+                Column("task\ntest clips", wrap="anywhere"),
                 Column("score"),
                 Column("ensemble\n95 % interval"),
-                Column("mean ± std\nover templates"),
+                Column("mean ± std\nof templates"),
                 Column("best in\nvalidation"),
-                Column("test\nclips", align="right"),
             ],
             f"{model}, zero-shot",
         )
@@ -217,10 +216,10 @@ def _zero_shot_cells(result: ZeroShotResult) -> tuple[str, ...]:
             lines.append(
                 ("", f"{number(score.interval.low)} to {number(score.interval.high)}", "", "")
             )
+    n_clips = _counted([split.n_clips for split in result.splits]).replace("\n", ", ")
     return (
-        result.task.name,
+        f"{result.task.name}\n{n_clips}",
         *("\n".join(column) for column in zip(*lines, strict=True)),
-        _counted([split.n_clips for split in result.splits]),
     )
 
 

@@ -159,3 +159,9 @@ class ZeroShotResult(StoredRecord):
     splits: tuple[ZeroShotSplit, ...] = Field(min_length=1)
     notes: tuple[str, ...] = ()
     resources: ZeroShotResources
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{name} {score.mean:.3f}" for name, score in self.scores.items())
+        return f"Zero-shot result of {self.model.name} on {self.task.name}\n{scores}"
+
+    __str__ = __repr__
