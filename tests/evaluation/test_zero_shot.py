@@ -20,6 +20,7 @@ from hearbench import EvaluationError, ModelRef, Results, ZeroShot, ZeroShotResu
 from hearbench.audio.decode import prepared_wav
 from hearbench.embeddings.texts import embed_texts, read_texts
 from hearbench.errors import HearError
+from hearbench.evaluation.distances import Distances
 from hearbench.evaluation.run import evaluate_store
 from hearbench.execution.shard import Shard
 from hearbench.tasks.prompts import Prompts
@@ -103,6 +104,22 @@ def test_the_same_again_keeps_it_and_anything_else_is_told(
     # Another model of the same name is another input.
     with pytest.raises(EvaluationError, match="another model"):
         evaluated(write_reader(tmp_path, "# changed"), task, out, workspace)
+
+
+def test_it_goes_with_other_set_ups(
+    model: Path, task: Path, tmp_path: Path, workspace: Workspace
+) -> None:
+    both = hearbench.evaluate(
+        model,
+        task,
+        protocol=[Distances(), ZeroShot(PROMPTS)],
+        out=tmp_path / "out",
+        workspace=workspace,
+    )
+    assert [type(one) for one in both] == [hearbench.DistanceResult, ZeroShotResult]
+    table = both.to_table().to_text()
+    assert "retrieval_mAP" in table
+    assert "top1_acc" in table
 
 
 def test_a_file_that_only_texts_need_is_part_of_the_inputs(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,11 @@ import torch
 from helpers_models import noise
 from helpers_transformers import clap, clap_with_text
 
+from hearbench.models.loaded import Interpreter
+from hearbench.models.loading import load_model
 from hearbench.worker import checkpoints as hf
 from hearbench.worker.errors import UnusableError
+from hearbench.workspace import Workspace
 
 transformers: Any = pytest.importorskip("transformers")
 
@@ -102,3 +107,28 @@ def test_a_missing_tokenizer_is_named(folder: Path, tmp_path: Path) -> None:
     model = hf.load_model(str(tmp_path), pooling="pooled")
     with pytest.raises(UnusableError, match="no tokenizer"):
         hf.get_text_embeddings(TEXTS, model)
+
+
+def test_a_process_of_its_own_gives_the_same(folder: Path, workspace: Workspace) -> None:
+    here = load_model(f"hf:{folder}", pooling="pooled", workspace=workspace)
+    expected = here.texts(TEXTS)
+    assert here.embeds_text
+    with load_model(
+        f"hf:{folder}",
+        pooling="pooled",
+        workspace=workspace,
+        interpreter=Interpreter(Path(sys.executable)),
+    ) as there:
+        np.testing.assert_allclose(there.texts(TEXTS), expected, atol=1e-6)
+        assert there.embeds_text
+
+
+def test_another_tokenizer_is_another_model(
+    folder: Path, tmp_path: Path, workspace: Workspace
+) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / folder.name))
+    digest = load_model(f"hf:{copy}", workspace=workspace).digest
+    assert load_model(f"hf:{folder}", workspace=workspace).digest == digest
+    tokenizer = copy / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text().replace('"b"', '"\u0100b"'))
+    assert load_model(f"hf:{copy}", workspace=workspace).digest != digest
