@@ -128,6 +128,18 @@ def test_a_list_says_what_is_wrong_with_its_captions(tmp_path: Path, workspace: 
     assert "'label' is missing" in refused([{"path": "0.wav"}])
 
 
+def test_captions_of_a_clip_that_cant_be_decoded_go_with_it(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    path = write_corpus(tmp_path)
+    (tmp_path / "audio" / "8.wav").write_bytes(b"no audio")
+    own = OwnTask("tones", mode="small", skip_corrupt=True)
+    made = prepare_from_csv(path, tmp_path / "audio", own, tmp_path, workspace=workspace)
+    task = hearbench.load_task(made, workspace=workspace)
+    assert "8.wav" not in task.captions["test"]
+    assert len(task.captions["test"]) == 17
+
+
 def test_labels_and_captions_go_together(tmp_path: Path, workspace: Workspace) -> None:
     task = prepared(tmp_path, workspace, labels=True)
     assert task.metadata.prediction_type == "multiclass"

@@ -6,7 +6,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -58,18 +58,6 @@ class Arrangement:
     splits: dict[str, dict[str, list[Any]]]
     sources: dict[str, Source]
     captions: dict[str, dict[str, list[str]]] = field(default_factory=dict)
-
-    def with_captions(self, captions: Mapping[str, Sequence[str]]) -> Arrangement:
-        """The same with the captions of its clips, by file stem."""
-        found = {
-            split: {
-                name: list(captions[stem])
-                for name in files
-                if captions.get(stem := name.removesuffix(".wav"))
-            }
-            for split, files in self.splits.items()
-        }
-        return replace(self, captions={split: files for split, files in found.items() if files})
 
 
 def looks_integer(labels: Iterable[str]) -> bool:
@@ -181,6 +169,8 @@ def _check_same_file(first: Clip, row: Clip, problems: Problems) -> None:
         problems.add("clips in two splits", f"{path}: {first.split} and {row.split}")
     if row.split_key != first.split_key:
         problems.add("clips with two split keys", f"{path}: {first.key} and {row.key}")
+    if row.captions != first.captions:
+        problems.add("clips whose rows have different captions", str(path))
 
 
 def _homes(files: Mapping[str, _File], recipe: Recipe) -> dict[str, str]:
@@ -332,11 +322,14 @@ def _arranged(
 ) -> Arrangement:
     files: dict[str, dict[str, list[Any]]] = {name: {} for name in _split_names(homes, recipe)}
     sources: dict[str, Source] = {}
+    captions: dict[str, dict[str, list[str]]] = {name: {} for name in files}
     vocabulary: set[str] = set()
     for row in rows:
         split, name = homes[row.filestem], f"{row.filestem}.wav"
         items = files[split].setdefault(name, [])
         sources[f"{split}/{name}"] = Source(row.path, row.excerpt)
+        if row.captions:
+            captions[split][name] = list(row.captions)
         if row.label is None:
             continue
         label = int(row.label) if integers else row.label
@@ -348,4 +341,5 @@ def _arranged(
         vocabulary=tuple(sorted(map(int, vocabulary)) if integers else sorted(vocabulary)),
         splits={split: dict(sorted(items.items())) for split, items in files.items()},
         sources=dict(sorted(sources.items())),
+        captions={split: dict(sorted(own.items())) for split, own in captions.items() if own},
     )

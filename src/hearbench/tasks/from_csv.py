@@ -17,7 +17,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,12 +81,7 @@ def prepare_from_csv(
         split_mode=_split_mode(table, task.wanted_split_mode, csv),
     )
     return prepare_task(
-        table.clips,
-        recipe,
-        out,
-        skip_corrupt=task.skip_corrupt,
-        captions=table.captions,
-        workspace=workspace,
+        table.clips, recipe, out, skip_corrupt=task.skip_corrupt, workspace=workspace
     )
 
 
@@ -112,12 +107,10 @@ class _ClipTable:
     Attributes:
         clips: A row per label or event, with unique file stems.
         columns: The known columns that the file has.
-        captions: Captions by file stem.
     """
 
     clips: tuple[Clip, ...]
     columns: frozenset[str]
-    captions: Mapping[str, tuple[str, ...]]
 
     @property
     def has_events(self) -> bool:
@@ -183,21 +176,25 @@ def read_clip_table(path: Path, audio_dir: Path, *, missing_ok: bool = False) ->
     if problems:
         raise problems.error(heading, _REMEDY)
     _refuse_seconds(path, rows)
-    clips = [
-        Clip(files[r.path], stems[r.path], r.label, homes.get(r.home), r.start_ms, r.end_ms)
-        for r in rows
-    ]
     captions: dict[str, dict[str, None]] = {}
     for row in rows:
         if row.caption:
-            captions.setdefault(stems[row.path], {})[row.caption] = None
+            captions.setdefault(row.path, {})[row.caption] = None
+    clips = [
+        Clip(
+            files[r.path],
+            stems[r.path],
+            r.label,
+            homes.get(r.home),
+            r.start_ms,
+            r.end_ms,
+            captions=tuple(captions.get(r.path, ())),
+        )
+        for r in rows
+    ]
     if captions:
-        clips = list(dict.fromkeys(clips))  # a row per caption of the same label
-    return _ClipTable(
-        tuple(clips),
-        frozenset(header) & frozenset(_COLUMNS),
-        {stem: tuple(texts) for stem, texts in captions.items()},
-    )
+        clips = list(dict.fromkeys(clips))  # a clip has a row per caption
+    return _ClipTable(tuple(clips), frozenset(header) & frozenset(_COLUMNS))
 
 
 def _check_audio_dir(folder: Path) -> None:

@@ -72,7 +72,6 @@ def prepare_task(
     *,
     skip_corrupt: bool = False,
     origin: Origin | None = None,
-    captions: Mapping[str, Sequence[str]] | None = None,
     workspace: Workspace | None = None,
 ) -> Path:
     """Makes a task folder ``out/tasks/<name>-<version>-<mode>`` and returns it.
@@ -86,7 +85,6 @@ def prepare_task(
         skip_corrupt: Leaves out clips that can't be decoded, and names them in the task's
             metadata; by default they are an error that names them all.
         origin: Where the clips come from; by default their files' contents stand for them.
-        captions: Captions of clips by their `Clip.filestem`.
         workspace: Where the cache is, how many threads, and who shows progress; by default from
             the environment.
 
@@ -97,8 +95,6 @@ def prepare_task(
     recipe.refuse_bad()
     workspace = workspace or Workspace.from_environment()
     arrangement = arrange(rows, recipe)
-    if captions:
-        arrangement = arrangement.with_captions(captions)
     folder = out / TASKS_FOLDER / recipe.folder_name
     try:
         if not recipe.sample_rates:
