@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ __all__ = [
     "WHISPER",
     "ast",
     "clap",
+    "clap_with_text",
     "dac",
     "encodec",
     "mimi",
@@ -100,6 +102,33 @@ def clap() -> tuple[Any, Any]:
     )
     extractor = transformers.ClapFeatureExtractor(truncation="rand_trunc")
     return transformers.ClapAudioModelWithProjection(config), extractor
+
+
+def clap_with_text(folder: Path) -> Any:
+    """CLAP with both towers, saved with its feature extractor and a tokenizer of bytes."""
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers
+
+    transformers = _transformers()
+    audio = clap()[0].config
+    text = {**SMALL, "vocab_size": 260, "max_position_embeddings": 66, "pad_token_id": 1}
+    config = transformers.ClapConfig(
+        text_config=text, audio_config=audio.to_dict(), projection_dim=12
+    )
+    net = transformers.ClapModel(config).eval()
+    # Small weights would embed all texts nearly alike.
+    net.text_model.embeddings.word_embeddings.weight.data *= 50
+    # As Roberta's, with bytes instead of a learned vocabulary.
+    special = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>"}
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate([*special.values(), *letters])}
+    bytewise = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    bytewise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bytewise.decoder = decoders.ByteLevel()
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=bytewise, **special)
+    for part in (net, clap()[1], tokenizer):
+        part.save_pretrained(folder)
+    return net
 
 
 def encodec(**options: Any) -> tuple[Any, Any]:

@@ -49,6 +49,7 @@ LAYERS = (
     {"probe"},
     {"results"},
     {"distance"},
+    {"zero_shot"},
     {"comparison"},
     {"views"},
     {"execution"},

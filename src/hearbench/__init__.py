@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hearbench.evaluation.probes import ProbeSetup
     from hearbench.evaluation.results import EvaluationError, Results, load_results
     from hearbench.evaluation.run import evaluate
+    from hearbench.evaluation.zero_shot import ZeroShot
     from hearbench.models.loading import load_model
     from hearbench.models.model import Model
     from hearbench.models.ref import ModelRef
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from hearbench.tasks.store import PreparedTask, load_task
     from hearbench.validate import validate_model
     from hearbench.workspace import Workspace
+    from hearbench.zero_shot import ZeroShotResult
 
 __all__ = [
     "DistanceResult",
@@ -58,6 +60,8 @@ __all__ = [
     "Result",
     "Results",
     "Workspace",
+    "ZeroShot",
+    "ZeroShotResult",
     "__version__",
     "compare",
     "embed",
@@ -86,6 +90,8 @@ _HOMES = {
     "Result": "hearbench.results",
     "Results": "hearbench.evaluation.results",
     "Workspace": "hearbench.workspace",
+    "ZeroShot": "hearbench.evaluation.zero_shot",
+    "ZeroShotResult": "hearbench.zero_shot",
     "compare": "hearbench.comparison.compare",
     "embed": "hearbench.embeddings.compute",
     "evaluate": "hearbench.evaluation.run",

@@ -66,6 +66,7 @@ KINDS = {
     "disturbed": CacheKind("audio of tasks, disturbed", 1, rf".+-{_KEY}"),
     "environments": CacheKind("environments of models, made with --env", 1, rf".+-{_KEY}"),
     "embeddings": CacheKind("embeddings", 3, _KEY),
+    "texts": CacheKind("embeddings of texts", 1, _KEY),
     "probes": CacheKind("trained probes, finished and interrupted", 3, _KEY),
     LEFTOVERS: CacheKind("what runs that were killed left behind, a day old", 0, ""),
     "digests": CacheKind(

@@ -27,7 +27,7 @@ NOT_KEPT = (
         "hearbench.tasks.fetch",
     ),
     *("hearbench.leaderboard.literature", "hearbench.results.layers"),
-    *("hearbench.tasks.record", "hearbench.tasks.subsets"),
+    *("hearbench.tasks.prompts", "hearbench.tasks.record", "hearbench.tasks.subsets"),
     "hearbench.records",  # what all records are made from
 )
 

@@ -20,7 +20,7 @@ from hearbench.models.finding import parse_name
 
 pytest.importorskip("huggingface_hub")
 
-FIRST, SECOND, OLD = "1" * 40, "2" * 40, "3" * 40
+FIRST, SECOND, OLD, TEXT = "1" * 40, "2" * 40, "3" * 40, "4" * 40
 INDEX = json.dumps(
     {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
 ).encode()
@@ -45,6 +45,13 @@ REPOSITORY = {
     FIRST: LARGE,
     SECOND: {"config.json": b"{}", "model.safetensors": b"second", "README.md": b""},
     OLD: {"config.json": b"{}", "pytorch_model.bin": b"old", "training_args.bin": b"x"},
+    TEXT: {
+        "config.json": b'{"model_type": "clap"}',
+        "model.safetensors": b"both",
+        "tokenizer.json": b"{ }",
+        "vocab.json": b"{  }",
+        "tokenizer.model": b"another's",
+    },
 }
 
 _RESOLVE = """
@@ -62,7 +69,7 @@ except HearError as error:
 
 @pytest.fixture
 def server() -> Iterator[Hub]:
-    with hub_serving(REPOSITORY, {"main": FIRST, "v2": SECOND, "old": OLD}) as served:
+    with hub_serving(REPOSITORY, {"main": FIRST, "v2": SECOND, "old": OLD, "clap": TEXT}) as served:
         yield served
 
 
@@ -105,6 +112,14 @@ def test_only_what_the_model_loads_is_downloaded(server: Hub, tmp_path: Path) ->
     # What is there isn't asked for once more.
     assert _resolved("org/name", server, tmp_path)[0] == folder
     assert len(server.downloaded) == 5
+
+
+def test_of_a_model_with_a_text_tower_the_tokenizer_is_loaded_too(
+    server: Hub, tmp_path: Path
+) -> None:
+    folder, files, _ = _resolved("org/name@clap", server, tmp_path)
+    expected = ["config.json", "model.safetensors", "tokenizer.json", "vocab.json"]
+    assert _present(folder) == sorted(server.downloaded) == files == expected
 
 
 def test_code_is_downloaded_where_it_may_run(server: Hub, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def nearby(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_names() -> None:
-    assert len(set(CHECKS)) == len(CHECKS) == 28
+    assert len(set(CHECKS)) == len(CHECKS) == 29
     assert CHECKS[0] == "import"
 
 

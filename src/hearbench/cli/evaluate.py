@@ -17,19 +17,20 @@ from hearbench.errors import HearError
 from hearbench.evaluation import DEFAULT_REPEATS
 
 if TYPE_CHECKING:
-    from hearbench.distance import DistanceResult
     from hearbench.evaluation.few_labels import FewLabels
+    from hearbench.evaluation.job import Setup
     from hearbench.evaluation.perturbed import Perturbed
     from hearbench.evaluation.probes import ProbeSetup
-    from hearbench.evaluation.results import Results
+    from hearbench.evaluation.results import Results, UntrainedResult
     from hearbench.results import Result
+    from hearbench.workspace import Workspace
 
 __all__ = ["end", "evaluate", "evaluated", "finish", "results_json", "show"]
 
 
 @dataclass(frozen=True)
 class SetupOptions(o.TrainingOptions):
-    """Options for what is made of the embeddings: probes, also of few labels, or distances."""
+    """Options for what is made of embeddings: probes, also of few labels, or what isn't trained."""
 
     train_fraction: Annotated[
         list[float] | None,
@@ -85,16 +86,48 @@ class SetupOptions(o.TrainingOptions):
         ),
     ] = False
 
+    zero_shot: Annotated[
+        bool,
+        typer.Option(
+            "--zero-shot",
+            help="Train nothing: compare clips with class names in words, by a model that embeds "
+            "text as well. Writes zero-shot.json.",
+        ),
+    ] = False
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            "--prompts",
+            metavar="FILE",
+            help="TOML file with class names and templates for --zero-shot; by default those of "
+            "the catalog, or the labels in words.",
+        ),
+    ] = None
+
+    @property
+    def untrained(self) -> str | None:
+        """The option that asks for a result without training; None where probes are wanted."""
+        if self.distance:
+            return "--distance"
+        return "--zero-shot" if self.zero_shot else None
+
     def check(self) -> None:
         """Refuses options that don't fit together.
 
         Raises:
             HearError: They don't.
         """
-        if self.distance:
-            self._check_no_probe()
         if self.perturb_train and not self.perturb:
             raise HearError("--perturb-train belongs to --perturb, which says how.")
+        if self.distance and self.zero_shot:
+            raise HearError(
+                "--distance and --zero-shot can't be given together. Run the command once with "
+                "each; the results lie beside each other."
+            )
+        if self.prompts is not None and not self.zero_shot:
+            raise HearError("--prompts belongs to --zero-shot.")
+        if self.untrained is not None:
+            self._check_no_probe(self.untrained)
         if not self.train_fraction and not self.shots:
             if self.repeats is not None:
                 raise HearError(
@@ -107,8 +140,8 @@ class SetupOptions(o.TrainingOptions):
                 "has a seed of its own. Use --repeats, or run the command once for each."
             )
 
-    def _check_no_probe(self) -> None:
-        """Refuses what belongs to probes where distances are wanted."""
+    def _check_no_probe(self, option: str) -> None:
+        """Refuses what belongs to probes where an option trains none."""
         given = {
             "--seeds": self.seeds > 1,
             "--train-fraction": self.train_fraction,
@@ -122,9 +155,25 @@ class SetupOptions(o.TrainingOptions):
         found = [key for key, value in given.items() if value]
         if found:
             raise HearError(
-                f"{' and '.join(found)} can't be given with --distance, which trains nothing. Run "
+                f"{' and '.join(found)} can't be given with {option}, which trains nothing. Run "
                 "the command once with it and once without."
             )
+
+    def wanted(self, workspace: Workspace) -> str | list[Setup]:
+        """The set-ups that the options describe.
+
+        Raises:
+            HearError: They can't be used.
+        """
+        if self.distance:
+            return "distance"
+        if self.zero_shot:
+            from hearbench.tasks.prompts import Prompts
+
+            prompts = None if self.prompts is None else Prompts.from_toml(self.prompts)
+            return [hearbench.ZeroShot(prompts)]
+        probe = self.plan(workspace)
+        return [probe, *self.few_labels(probe), *self.perturbed(probe)]
 
     def few_labels(self, probe: ProbeSetup) -> list[FewLabels]:
         """The set-up of few labels that the options describe; none if they ask for none.
@@ -160,11 +209,14 @@ class SetupOptions(o.TrainingOptions):
     "hearbench evaluate my_model.py --task a --out results --shots 1 --shots 10 --repeats 5",
     "hearbench evaluate my_model.py --task a --out results --perturb noise=20,10,0",
     "hearbench evaluate my_model.py --task a --out results --distance",
+    "hearbench evaluate hf:laion/clap-htsat-unfused --option pooling=pooled --task esc50 "
+    "--out results --zero-shot",
     "hearbench evaluate one.py two.py --task all --out results --executor ray --address auto",
     "hearbench evaluate old_model.hear --python old/venv/bin/python --task a --out results",
     options="out weights option model_dtype protocol seed device name overwrite only grid_points "
-    "layers seeds train_fraction shots repeats perturb perturb_train distance precision dtype "
-    "cache workers max_memory python env sandbox timeout model_memory readable trust_code executor "
+    "layers seeds train_fraction shots repeats perturb perturb_train distance zero_shot prompts "
+    "precision dtype cache workers max_memory python env sandbox timeout model_memory readable "
+    "trust_code executor "
     "address cpus_per_unit gpus_per_unit shared shard json",
 )
 def evaluate(
@@ -191,15 +243,14 @@ def evaluate(
         if len(model) > 1:
             _check_for_one(choice, output.name)
         workspace = place.workspace()
-        probe = setups.plan(workspace)
-        further = [*setups.few_labels(probe), *setups.perturbed(probe)]
+        protocol = setups.wanted(workspace)
         o.make_folder(output.out, "the results", "Choose another --out.")
         models = choice.refs(model, task, workspace)
         with place.running(workspace) as executor:
             results = evaluated(
                 models,
                 task,
-                protocol="distance" if setups.distance else [probe, *further],
+                protocol=protocol,
                 out=output.out,
                 name=output.name,
                 dtype=o.checked_dtype(output.dtype),
@@ -207,7 +258,7 @@ def evaluate(
                 executor=executor,
                 workspace=workspace,
             )
-    finish(results, as_json=output.json, distance=setups.distance)
+    finish(results, as_json=output.json, distance=setups.untrained is not None)
 
 
 def evaluated(*args: Any, **kwargs: Any) -> Results:
@@ -219,7 +270,12 @@ def evaluated(*args: Any, **kwargs: Any) -> Results:
 
 
 def results_json(results: Results, *, distance: bool = False) -> dict[str, Any]:
-    """The stable form that programs read."""
+    """The stable form that programs read.
+
+    Args:
+        distance: Whether distances, or another result without training, were asked for, whose JSON
+            has no curves.
+    """
     failed = [
         {"model": failure.model, "task": failure.task, "error": failure.text}
         for failure in results.failures
@@ -238,7 +294,7 @@ def results_json(results: Results, *, distance: bool = False) -> dict[str, Any]:
     return answer
 
 
-def _result_json(path: Path, result: Result | DistanceResult) -> dict[str, Any]:
+def _result_json(path: Path, result: Result | UntrainedResult) -> dict[str, Any]:
     found: dict[str, Any] = {
         "model": result.model.name,
         "task": result.task.name,
@@ -252,7 +308,10 @@ def _result_json(path: Path, result: Result | DistanceResult) -> dict[str, Any]:
         for name, summary in result.scores.items():
             interval = summary.interval
             scores[name]["interval"] = interval and [interval.low, interval.high]
-        return {**found, "scores": scores}
+        found["scores"] = scores
+        if isinstance(result, hearbench.ZeroShotResult):
+            found["classes"] = result.classes and result.classes.model_dump(mode="json")
+        return found
     from hearbench.results.notes import notes_on
     from hearbench.results.uncertainty import read_uncertainty
 
@@ -275,18 +334,27 @@ def _result_json(path: Path, result: Result | DistanceResult) -> dict[str, Any]:
 def show(results: Results) -> None:
     """Prints results, and curves where there are any."""
     # Not loaded for the help.
-    from hearbench.cli.result_tables import show_curves, show_distances, show_results
+    from hearbench.cli.result_tables import (
+        show_curves,
+        show_distances,
+        show_results,
+        show_zero_shot,
+    )
     from hearbench.cli.robustness import show_robustness
 
-    probes, distances = [], []
+    probes, distances, zero_shot = [], [], []
     for path, one in results.results:
         if isinstance(one, hearbench.Result):
             probes.append((path, one))
-        else:
+        elif isinstance(one, hearbench.DistanceResult):
             distances.append((path, one))
+        else:
+            zero_shot.append(one)
     if distances:
         show_distances(distances)
-    else:
+    if zero_shot:
+        show_zero_shot(zero_shot)
+    if probes or not (distances or zero_shot):
         show_results(probes)
     if results.curves:
         show_curves([(path.parents[2].name, curve) for path, curve in results.curves])
@@ -299,7 +367,7 @@ def finish(results: Results, *, as_json: bool, distance: bool = False) -> None:
 
     Args:
         results: What came of all models and tasks.
-        distance: Whether distances were asked for, whose JSON has no curves.
+        distance: As of `results_json`.
     """
     if as_json:
         answer_json(results_json(results, distance=distance))

@@ -83,7 +83,7 @@ class CsvOptions:
         typer.Option(
             "--from-csv",
             metavar="F",
-            help="A list of clips: columns path,label and optionally split or fold.",
+            help="A list of clips: columns path,label and optionally split or fold, caption.",
         ),
     ] = None
     audio: Annotated[

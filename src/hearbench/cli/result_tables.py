@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hearbench.amounts import duration, number
 from hearbench.cli.render import show
+from hearbench.results.aggregate import mean_std
 from hearbench.results.curve import Curve, CurvePoint, CurveScore
 from hearbench.results.notes import notes_on
 from hearbench.table import Column, Table
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from hearbench.distance import DistanceResult, DistanceSummary
     from hearbench.results import Result
     from hearbench.results.uncertainty import Source, Uncertainty
+    from hearbench.zero_shot import ClassesRecord, ZeroShotResult
 
-__all__ = ["show_curves", "show_distances", "show_models", "show_results"]
+__all__ = ["show_curves", "show_distances", "show_models", "show_results", "show_zero_shot"]
 
 _ALL = "all clips"
 
@@ -175,6 +177,69 @@ def _distance_title(result: DistanceResult) -> str:
         f"{result.model.name}, L1 distances of {result.embeddings.size} numbers, "
         f"{100 * result.level:g} % intervals"
     )
+
+
+def show_zero_shot(results: Sequence[ZeroShotResult]) -> None:
+    """Prints a row per task, and a table of each task's templates by themselves."""
+    for model in dict.fromkeys(result.model.name for result in results):
+        of_model = [result for result in results if result.model.name == model]
+        # Narrow enough for a terminal of 80 columns.
+        table = Table(
+            [
+                Column("task\ntest clips", wrap="anywhere"),
+                Column("score"),
+                Column("ensemble\n95 % interval"),
+                Column("mean ± std\nof templates"),
+                Column("best in\nvalidation"),
+            ],
+            f"{model}, zero-shot",
+        )
+        for result in of_model:
+            table.add(*_zero_shot_cells(result))
+        show(table)
+        for result in of_model:
+            if result.classes is not None:
+                show(_template_table(result, result.classes))
+    show(*(f"{result.task.name}: {note}" for result in results for note in result.notes))
+
+
+def _zero_shot_cells(result: ZeroShotResult) -> tuple[str, ...]:
+    classes = result.classes
+    lines: list[tuple[str, str, str, str]] = []
+    for name, score in result.scores.items():
+        of_templates = best = ""
+        if classes is not None and name in classes.mean:
+            of_templates = _mean_std(classes.mean[name].mean, classes.std[name])
+            best = number(classes.best[name].mean)
+        lines.append((name, number(score.mean), of_templates, best))
+        if score.interval is not None:
+            lines.append(
+                ("", f"{number(score.interval.low)} to {number(score.interval.high)}", "", "")
+            )
+    n_clips = _counted([split.n_clips for split in result.splits]).replace("\n", ", ")
+    return (
+        f"{result.task.name}\n{n_clips}",
+        *("\n".join(column) for column in zip(*lines, strict=True)),
+    )
+
+
+def _template_table(result: ZeroShotResult, classes: ClassesRecord) -> Table:
+    """Each template with the primary score, in the test and in validation."""
+    name = result.primary_score
+    table = Table(
+        [Column("template", wrap="anywhere"), Column(name), Column("validation"), Column("chosen")],
+        f"{result.task.name}: templates by themselves",
+    )
+    chosen = list(classes.chosen.values())
+    for each in classes.templates:
+        times = chosen.count(each.template)
+        table.add(
+            each.template,
+            number(each.scores[name].mean),
+            number(mean_std(list(each.validation.values()))[0]),
+            f"{times} of {len(chosen)}" if times else "",
+        )
+    return table
 
 
 def _counted(clips_of_folds: Sequence[int]) -> str:

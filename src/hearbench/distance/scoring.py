@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from hearbench._version import __version__
 from hearbench.distance.record import (
-    DISTANCE_FILE,
     DistanceResources,
     DistanceResult,
     DistanceSplit,
@@ -24,13 +23,12 @@ from hearbench.distance.record import (
     IntervalRecord,
 )
 from hearbench.embeddings.store import EmbeddingStore
-from hearbench.errors import EmbeddingError, ResultError, UnsuitableTaskError
-from hearbench.files import write_json
+from hearbench.errors import EmbeddingError, UnsuitableTaskError
 from hearbench.metrics.distance import KS, DistanceMeasures, measure_distances
 from hearbench.metrics.distance_blocks import Sameness
 from hearbench.metrics.distance_errors import StandardErrors, n_looked_at, standard_errors
 from hearbench.results.aggregate import mean_std
-from hearbench.results.damage import note_file
+from hearbench.results.damage import write_stored
 from hearbench.results.record import EmbeddingsRecord
 from hearbench.stats.distributions import t_quantile
 from hearbench.tasks.store import PreparedTask
@@ -315,15 +313,7 @@ def write_distances(result: DistanceResult, folder: Path) -> Path:
     Raises:
         ResultError: The folder can't be written.
     """
-    path = folder / DISTANCE_FILE
-    try:
-        write_json(path, result.model_dump(mode="json"))
-        note_file(folder, DISTANCE_FILE)
-    except OSError as error:
-        raise ResultError(
-            f"The result can't be written to {folder}: {error.strerror}.", code="io"
-        ) from error
-    return path
+    return write_stored(result, folder)
 
 
 def mean_error(errors: Sequence[float]) -> float | None:

@@ -20,8 +20,8 @@ from hearbench.sums import note_if_none
 from hearbench.tasks.inventory import tell_damaged
 
 if TYPE_CHECKING:
-    from hearbench.distance import DistanceResult
     from hearbench.embeddings.store import EmbeddingStore
+    from hearbench.evaluation.results import UntrainedResult
     from hearbench.models.fingerprint import Fingerprint
     from hearbench.probe.protocol import Protocol
     from hearbench.progress import Progress
@@ -60,7 +60,7 @@ class Inputs:
         made_from = manifest.model.called_digest or manifest.model.digest
         return cls(made_from, manifest.model.fingerprint, manifest.task.digest, manifest.dtype)
 
-    def differences(self, result: Result | DistanceResult) -> list[str]:
+    def differences(self, result: Result | UntrainedResult) -> list[str]:
         """In what a result was made from other embeddings, in words."""
         found = result.model.differences(self.model, self.fingerprint)
         if result.task.digest != self.task:

@@ -58,7 +58,7 @@ class Embeddings:
 
 
 class Setup:
-    """A way to make results of a task's embeddings: probes, curves of few labels, distances."""
+    """A way to make results of a task's embeddings: probes, few labels, distances, zero-shot."""
 
     def check(self, task: PreparedTask) -> None:
         """Finds out before hours of embedding what would fail after them.
@@ -98,6 +98,18 @@ class Setup:
     def kept(self, job: Job, workspace: Workspace) -> Made:
         """The results of a job that is finished."""
         raise NotImplementedError
+
+    def before(self, job: Job, embeddings: Embeddings) -> Sequence[Step]:  # noqa: ARG002
+        """What the model itself has to give beside embeddings, before the task is embedded.
+
+        Args:
+            embeddings: Those that it takes, for other processes.
+
+        Returns:
+            Steps that may run at once; each returns the folder that it leaves, relative to the
+            cache.
+        """
+        return ()
 
     def waves(
         self,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hearbench.amounts import number
-from hearbench.distance.record import DISTANCE_FILE, DistanceResult
+from hearbench.distance.record import DistanceResult
 from hearbench.errors import HearError, ResultError, UnknownNameError
 from hearbench.files import system_error
 from hearbench.results.curve import CURVE_FILE, FEW_LABELS, Curve
@@ -21,6 +21,7 @@ from hearbench.results.robustness import ROBUSTNESS_FILE, Robustness
 from hearbench.results.uncertainty import read_uncertainty
 from hearbench.table import Column, Table
 from hearbench.worker.tracebacks import own_traceback
+from hearbench.zero_shot.record import ZeroShotResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,24 @@ if TYPE_CHECKING:
     from hearbench.results.layers import LayersOfModel
     from hearbench.results.uncertainty import Uncertainty
 
-__all__ = ["EvaluationError", "Failure", "Made", "Results", "Score", "load_results"]
+__all__ = [
+    "EvaluationError",
+    "Failure",
+    "Made",
+    "Results",
+    "Score",
+    "UntrainedResult",
+    "load_results",
+]
+
+UntrainedResult = DistanceResult | ZeroShotResult
+"""A result of a set-up that trains nothing, with intervals in its own file."""
+
+# Of these set-ups, the names by which results are told apart, as by those of protocols.
+_UNTRAINED: dict[str, type[UntrainedResult]] = {
+    "distance": DistanceResult,
+    "zero-shot": ZeroShotResult,
+}
 
 _SCREEN_ROWS = 24
 
@@ -50,7 +68,7 @@ class Made:
         stores: Embeddings, where nothing else was asked for.
     """
 
-    results: Sequence[tuple[Path, Result | DistanceResult]] = ()
+    results: Sequence[tuple[Path, Result | UntrainedResult]] = ()
     curves: Sequence[tuple[Path, Curve]] = ()
     robustness: Sequence[tuple[Path, Robustness]] = ()
     stores: Sequence[EmbeddingStore] = ()
@@ -121,14 +139,15 @@ class Results:
     """Results of models on tasks.
 
     A result is found by its task, and by model and task where there are several models. Where there
-    is a probe's result and one of distances, the probe's is meant unless the protocol is named::
+    is a probe's result and one without training, the probe's is meant unless it is named::
 
         results["esc50"]
         results["my_model", "esc50"]
         results["my_model", "esc50", "distance"]
 
     Attributes:
-        results: The path of each ``result.json`` or ``distance.json`` with its content.
+        results: The path of each ``result.json``, ``distance.json`` or ``zero-shot.json`` with its
+            content.
         curves: The path of each ``curve.json`` with its content, where few labels were learned
             from.
         robustness: The path of each ``robustness.json`` with its content, where audio was
@@ -137,7 +156,7 @@ class Results:
         failures: What couldn't be evaluated.
     """
 
-    results: list[tuple[Path, Result | DistanceResult]] = field(default_factory=list)
+    results: list[tuple[Path, Result | UntrainedResult]] = field(default_factory=list)
     curves: list[tuple[Path, Curve]] = field(default_factory=list)
     robustness: list[tuple[Path, Robustness]] = field(default_factory=list)
     stores: list[EmbeddingStore] = field(default_factory=list)
@@ -160,13 +179,13 @@ class Results:
         """Names of the tasks."""
         return list(dict.fromkeys(result.task.name for _, result in self.results))
 
-    def __iter__(self) -> Iterator[Result | DistanceResult]:
+    def __iter__(self) -> Iterator[Result | UntrainedResult]:
         return (result for _, result in self.results)
 
     def __len__(self) -> int:
         return len(self.results)
 
-    def __getitem__(self, key: Key) -> Result | DistanceResult:
+    def __getitem__(self, key: Key) -> Result | UntrainedResult:
         return self._entry(key)[1]
 
     def path(self, key: Key) -> Path:
@@ -177,7 +196,7 @@ class Results:
         """
         return self._entry(key)[0]
 
-    def _entry(self, key: Key) -> tuple[Path, Result | DistanceResult]:
+    def _entry(self, key: Key) -> tuple[Path, Result | UntrainedResult]:
         model, protocol = None, None
         if isinstance(key, str):
             task = key
@@ -225,7 +244,7 @@ class Results:
         Returns:
             A frame with the columns ``model``, ``task``, ``score``, ``is_primary``, ``mean``,
             ``std``, ``low`` and ``high`` (the ends of the 95 % interval), ``maximise``,
-            ``protocol``, ``protocol_fingerprint`` (None of distances), ``seed`` (the first),
+            ``protocol``, ``protocol_fingerprint`` (None without training), ``seed`` (the first),
             ``n_seeds``, ``n_folds`` and ``path``.
         """
         import pandas as pd
@@ -434,10 +453,11 @@ def load_results(*places: str | Path) -> Results:
         ResultError: A folder holds no result, or one can't be read.
     """
     results = Results()
+    untrained = {kind.FILE: kind for kind in _UNTRAINED.values()}
     for place in places:
         root = Path(place)
         before = len(results.results) + len(results.curves)
-        for path in walk_results(root, CURVE_FILE, RESULT_FILE, DISTANCE_FILE, ROBUSTNESS_FILE):
+        for path in walk_results(root, CURVE_FILE, RESULT_FILE, ROBUSTNESS_FILE, *untrained):
             if path.name == CURVE_FILE:
                 results.curves.append((path, Curve.read(path)))
             elif path.name == ROBUSTNESS_FILE:
@@ -447,11 +467,11 @@ def load_results(*places: str | Path) -> Results:
             elif path.name == RESULT_FILE:
                 results.results.append((path, Result.read(path)))
             else:
-                results.results.append((path, DistanceResult.read(path)))
+                results.results.append((path, untrained[path.name].read(path)))
         if len(results.results) + len(results.curves) == before:
             raise ResultError(
-                f"{root} holds no {RESULT_FILE}, {DISTANCE_FILE} or {CURVE_FILE}. Name the folder "
-                "that `hearbench evaluate --out` wrote to.",
+                f"{root} holds no {', '.join([RESULT_FILE, *untrained])} or {CURVE_FILE}. Name the "
+                "folder that `hearbench evaluate --out` wrote to.",
                 code="not_found",
             )
     return results
@@ -463,7 +483,7 @@ _COLUMNS = [
 ]
 
 
-def _fingerprint(result: Result | DistanceResult) -> str | None:
+def _fingerprint(result: Result | UntrainedResult) -> str | None:
     return result.protocol_fingerprint if isinstance(result, Result) else None
 
 
@@ -477,14 +497,14 @@ def _is_called(task: str, name: str) -> bool:
     return task == name or task.split("-", 1)[0] == name
 
 
-def _scores(result: Result | DistanceResult, sure: Uncertainty | None) -> dict[str, Score]:
+def _scores(result: Result | UntrainedResult, sure: Uncertainty | None) -> dict[str, Score]:
     names = sorted(result.scores, key=lambda name: name != result.primary_score)
-    if isinstance(result, DistanceResult):
-        return {name: _distance_score(result, name) for name in names}
+    if not isinstance(result, Result):
+        return {name: _untrained_score(result, name) for name in names}
     return {name: _score(result, name, sure) for name in names}
 
 
-def _distance_score(result: DistanceResult, name: str) -> Score:
+def _untrained_score(result: UntrainedResult, name: str) -> Score:
     summary = result.scores[name]
     interval = summary.interval
     low, high = (None, None) if interval is None else (interval.low, interval.high)
@@ -503,23 +523,25 @@ def _score(result: Result, name: str, sure: Uncertainty | None) -> Score:
     return Score(own.mean, std, interval.low, interval.high, summary.maximise)
 
 
-def _uncertainty(path: Path, result: Result | DistanceResult) -> Uncertainty | None:
-    """The intervals beside a result; those of distances are in their own file."""
-    return None if isinstance(result, DistanceResult) else read_uncertainty(path.parent)
+def _uncertainty(path: Path, result: Result | UntrainedResult) -> Uncertainty | None:
+    """The intervals beside a probe's result; others have theirs in their own file."""
+    return read_uncertainty(path.parent) if isinstance(result, Result) else None
 
 
-def _seeds(result: Result | DistanceResult, sure: Uncertainty | None) -> tuple[int, ...]:
-    if isinstance(result, DistanceResult):
+def _seeds(result: Result | UntrainedResult, sure: Uncertainty | None) -> tuple[int, ...]:
+    if not isinstance(result, Result):
         return ()
     return (result.seed,) if sure is None else sure.seeds
 
 
-def _protocol(result: Result | DistanceResult) -> str:
-    return "distance" if isinstance(result, DistanceResult) else result.protocol.name
+def _protocol(result: Result | UntrainedResult) -> str:
+    if isinstance(result, Result):
+        return result.protocol.name
+    return next(name for name, kind in _UNTRAINED.items() if isinstance(result, kind))
 
 
-def _n_folds(result: Result | DistanceResult) -> int:
-    return len(result.splits if isinstance(result, DistanceResult) else result.folds)
+def _n_folds(result: Result | UntrainedResult) -> int:
+    return len(result.folds if isinstance(result, Result) else result.splits)
 
 
 def _best(cells: Sequence[Score | None]) -> set[int]:

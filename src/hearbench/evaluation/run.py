@@ -19,6 +19,7 @@ from hearbench.evaluation.results import EvaluationError, Failure, Made, Results
 from hearbench.evaluation.steps import load_model
 from hearbench.evaluation.task_ref import TaskRef
 from hearbench.evaluation.workflow import evaluation, fetching, finish, unfinished
+from hearbench.evaluation.zero_shot import ZeroShot
 from hearbench.execution.executor import InProcess, drive
 from hearbench.execution.remote_cache import OneDisk
 from hearbench.models import loading
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["embed_tasks", "evaluate", "evaluate_store", "named_tasks"]
 
 ALL_TASKS = "all"
-DISTANCE = "distance"
+DISTANCE, ZERO_SHOT = "distance", "zero-shot"
 
 
 def evaluate(
@@ -68,7 +69,8 @@ def evaluate(
         tasks: Names or folders of tasks; ``"all"`` stands for all that the benchmark publishes,
             ``"hear-11"`` and the like for a named subset of them (see `task_subsets`).
         protocol: How probes are trained: a protocol or its name; ``"distance"`` to train nothing
-            and score distances between embeddings; or set-ups, as `FewLabels`.
+            and score distances between embeddings, ``"zero-shot"`` to compare clips with class
+            names; or set-ups, as `FewLabels`.
         seeds: Seeds of the trainings, or how many. Where there are several, scores are means over
             them, and intervals say how much they differ.
         out: Folder that receives ``MODEL/TASK/result.json``; by default one in the cache.
@@ -218,6 +220,8 @@ def _setups(
         return [protocol]
     if protocol == DISTANCE:
         return [Distances()]
+    if protocol == ZERO_SHOT:
+        return [ZeroShot()]
     if isinstance(protocol, str | Protocol):
         return [ProbeSetup.of(protocol, seeds, workspace=workspace)]
     return list(protocol)

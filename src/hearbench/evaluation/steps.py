@@ -22,6 +22,7 @@ from hearbench.embeddings.compute import (
     store_folder,
 )
 from hearbench.embeddings.store import MANIFEST, EmbeddingStore
+from hearbench.embeddings.texts import embed_texts, texts_folder
 from hearbench.errors import ModelError
 from hearbench.evaluation.task_ref import TaskRef
 from hearbench.models.ref import ModelRef
@@ -33,7 +34,15 @@ if TYPE_CHECKING:
     from hearbench.models.model import Model
     from hearbench.tasks.store import PreparedTask
 
-__all__ = ["EmbedShards", "FetchTask", "FindShards", "FinishStore", "Resample", "TrainFold"]
+__all__ = [
+    "EmbedShards",
+    "EmbedTexts",
+    "FetchTask",
+    "FindShards",
+    "FinishStore",
+    "Resample",
+    "TrainFold",
+]
 
 # So many parts of a task's embeddings keep a cluster busy when one task is left.
 _PARTS = 32
@@ -187,6 +196,36 @@ class FinishStore(_OnStore):
 
 
 @dataclass(frozen=True)
+class EmbedTexts:
+    """Embeds texts.
+
+    Attributes:
+        digest: Digest of the model where the evaluation was started, for scenes.
+        texts: Each of them once.
+    """
+
+    needs_device: ClassVar[bool] = True
+    at_home: ClassVar[bool] = False
+    model: ModelRef
+    digest: str
+    texts: tuple[str, ...]
+
+    def label(self) -> str:
+        """What it does, in a few words."""
+        return f"embedding {len(self.texts)} texts with {self.model.spec}"
+
+    def run(self, context: Context) -> object:
+        """Embeds them, or finds what others left; returns the folder, relative to the cache."""
+        folder = texts_folder(self.digest, self.texts, context.workspace)
+        context.exchange.pull(_entry(folder, context), folder)
+        model = load_model(self.model, context)
+        _check_same(model.check("scene").digest, self.digest, self.model)
+        embed_texts(model, self.texts, context.workspace)
+        context.exchange.push(_entry(folder, context), folder)
+        return _entry(folder, context)
+
+
+@dataclass(frozen=True)
 class TrainFold:
     """Trains grid points on a fold.
 
@@ -281,12 +320,7 @@ class _Work:
     def begin(cls, step: _OnStore, context: Context) -> _Work:
         task = step.task.load(context)
         model = load_model(step.model, context)
-        if check_of(model, step.wanted).digest != step.digest:
-            raise ModelError(
-                f"{step.model.spec} is another model on this node than where the evaluation was "
-                "started: its source, weights or options differ, or other files or variables "
-                "that it reads. Bring the node up to date."
-            )
+        _check_same(check_of(model, step.wanted).digest, step.digest, step.model)
         entries: list[str] = []
         while True:
             folder = store_folder(model, task, workspace=context.workspace, wanted=step.wanted)
@@ -310,6 +344,20 @@ class _Work:
     def audio(self) -> PreparedTask:
         """The task with audio at the model's rate."""
         return _at_rate(self.ref, self.model.sample_rate, self.context)
+
+
+def _check_same(found: str, expected: str, model: ModelRef) -> None:
+    """Refuses a model that isn't the one that the evaluation was started with.
+
+    Raises:
+        ModelError: Its digest is another.
+    """
+    if found != expected:
+        raise ModelError(
+            f"{model.spec} is another model on this node than where the evaluation was started: "
+            "its source, weights or options differ, or other files or variables that it reads. "
+            "Bring the node up to date."
+        )
 
 
 def load_model(model: ModelRef, context: Context) -> Model:

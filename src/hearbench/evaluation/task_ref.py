@@ -151,6 +151,7 @@ class TaskRef:
             audio_folders={},
             audio_digests=dict(self.audio_digests),
             source_digest=self.source_digest,
+            captions=content.captions,
         )
 
     def bring(self, folder: Path, exchange: Exchange) -> None:
@@ -203,9 +204,10 @@ def _content(task: PreparedTask) -> str:
 
 
 def _label_files(task: PreparedTask) -> list[str]:
-    from hearbench.tasks.check import METADATA, VOCABULARY
+    from hearbench.tasks.check import CAPTIONS, METADATA, VOCABULARY
 
-    return [METADATA, VOCABULARY, *(f"{split}.json" for split in task.splits)]
+    captions = [CAPTIONS] if task.captions else []
+    return [METADATA, VOCABULARY, *captions, *(f"{split}.json" for split in task.splits)]
 
 
 def _audio_files(task: PreparedTask) -> list[str]:

@@ -159,7 +159,7 @@ def _making(
 ) -> Flow:
     """Everything for one set-up. What another one had embedded already isn't embedded again."""
     folders: dict[Embeddings, str] = {}
-    left_behind: list[str] = []
+    left_behind = [*_names((yield setup.before(job, embeddings)))]
     for wanted in (embeddings, *setup.further(embeddings)):
         *others, folders[wanted] = yield from embedding(wanted, parallel=parallel)
         left_behind += [folders[wanted], *others]

@@ -72,6 +72,7 @@ class _Load(Form):
     seconds: float
     attributes: dict[str, _Attribute]
     layer_functions: list[Literal["get_scene_layers", "get_timestamp_layers"]]
+    embeds_text: bool
     sources: _Sources
     versions: dict[str, str]
     n_weights: int

@@ -26,7 +26,10 @@ from hearbench.worker.errors import UnusableError
 from hearbench.worker.memory import peak_resident_mb
 from hearbench.worker.values import Facts, facts_of, take_apart, to_numpy
 
-__all__ = ["Answer", "Engine", "Given", "InProcess", "Memory", "Renewed", "Returned"]
+__all__ = ["Answer", "Engine", "Given", "Heard", "InProcess", "Memory", "Renewed", "Returned"]
+
+Heard = npt.NDArray[np.float32] | list[str]
+"""What a function of the API gets: audio (n_clips, n_samples), or texts."""
 
 # Calls, and looks at what was read, after which a model replaces nothing more in libraries.
 _SEARCHED_CALLS = 8
@@ -85,8 +88,8 @@ class Engine(Protocol):
         """The device on which audio is put, as torch names it."""
         ...
 
-    def call(self, function: str, audio: npt.NDArray[np.float32]) -> Answer:
-        """Calls a function of the API on audio (n_clips, n_samples).
+    def call(self, function: str, heard: Heard) -> Answer:
+        """Calls a function of the API on audio (n_clips, n_samples), or on texts.
 
         Raises:
             ModelError: The model's own code failed; the message says how.
@@ -141,8 +144,8 @@ class InProcess:
         """The device on which audio is put, as torch names it."""
         return self.backend.device
 
-    def call(self, function: str, audio: npt.NDArray[np.float32]) -> Answer:
-        """Calls a function of the API on audio (n_clips, n_samples).
+    def call(self, function: str, heard: Heard) -> Answer:
+        """Calls a function of the API on audio (n_clips, n_samples), or on texts.
 
         Raises:
             ModelError: The model's own code failed, with the end of its traceback.
@@ -151,7 +154,7 @@ class InProcess:
             raise ModelError("The model was closed.")
         with self.scope, self.reading.recording() if self.reading else nullcontext():
             try:
-                result = self.backend.call(getattr(self.module, function), audio, self.loaded)
+                result = self.backend.call(getattr(self.module, function), heard, self.loaded)
                 # What comes back may be an object of the model's own class.
                 values, is_tuple = take_apart(result, function)
                 return Answer(tuple(_returned(value) for value in values), is_tuple)
@@ -212,14 +215,14 @@ class Renewed:
         """The device on which audio is put, as torch names it."""
         return self.engine.device
 
-    def call(self, function: str, audio: npt.NDArray[np.float32]) -> Answer:
-        """Calls a function of the API on audio (n_clips, n_samples).
+    def call(self, function: str, heard: Heard) -> Answer:
+        """Calls a function of the API on audio (n_clips, n_samples), or on texts.
 
         Raises:
             ModelError: The model's own code failed; the message says how.
         """
         self._is_new, self.ready_for = False, None
-        return self.engine.call(function, audio)
+        return self.engine.call(function, heard)
 
     def memory(self) -> Memory:
         """The peak so far."""

@@ -471,6 +471,11 @@ class Methods:
         with _evaluating(self._modules):
             return model.get_timestamp_embeddings(audio)
 
+    def get_text_embeddings(self, texts: Any, model: Any) -> Any:
+        """What the method of that name returns for texts."""
+        with _evaluating(self._modules):
+            return model.get_text_embeddings(texts)
+
     def get_scene_layers(self, audio: Any, model: Any) -> Any:
         """What the method of that name returns for audio (n_clips, n_samples)."""
         with _evaluating(self._modules):

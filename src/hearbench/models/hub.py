@@ -25,6 +25,12 @@ _NAME = re.compile(
 # The hub's client names folders by commits.
 _SNAPSHOT = re.compile(r"/models--[^/]+/snapshots/([0-9a-f]{40})(/|$)")
 _SETTINGS = ("config.json", "preprocessor_config.json", "processor_config.json")
+# Types of models of which the text tower is used as well, and what their tokenizers are saved as.
+_WITH_TEXT = ("clap",)
+_TOKENIZER = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "merges.txt", "vocab.txt"),
+)
 # In the order in which transformers looks for them; an index names the files of a set.
 _WEIGHTS = (
     "model.safetensors",
@@ -92,7 +98,7 @@ def weight_files(folder: Path, *, with_code: bool = False) -> list[Path]:
         ModelError: A list of weights can't be read.
     """
     there = {path.name for path in folder.iterdir()}
-    names = _settings_in(there)
+    names = _settings_in(there, folder / "config.json")
     weights = _weights_in(there)
     if weights is not None:
         names += _set_of(weights, folder / weights)
@@ -110,8 +116,18 @@ def commit_of(folder: Path | None) -> str | None:
     return match[1] if match is not None else None
 
 
-def _settings_in(names: Collection[str]) -> list[str]:
-    return [name for name in _SETTINGS if name in names]
+def _settings_in(names: Collection[str], config: Path) -> list[str]:
+    """The files of settings among some, with those of a tokenizer where text is embedded."""
+    wanted = (*_SETTINGS, *_TOKENIZER) if _has_text(config) else _SETTINGS
+    return [name for name in wanted if name in names]
+
+
+def _has_text(config: Path) -> bool:
+    try:
+        said = json.loads(config.read_bytes())
+    except (OSError, ValueError):
+        return False  # transformers says what is wrong with it
+    return isinstance(said, dict) and said.get("model_type") in _WITH_TEXT
 
 
 def _weights_in(names: Collection[str]) -> str | None:
@@ -177,7 +193,8 @@ def _downloaded(name: _Name, text: str, *, with_code: bool) -> Path:
             f"{text} on the Hugging Face hub holds no weights for transformers, which are called "
             f"{_WEIGHTS[0]} or {_WEIGHTS[2]}."
         )
-    wanted = {*_settings_in(listed), *_set_of(weights, get(weights, commit))}
+    settings = _settings_in(listed, folder / "config.json")
+    wanted = {*settings, *_set_of(weights, get(weights, commit))}
     if with_code:
         wanted.update(file for file in listed if file.endswith(".py"))
         wanted.update(file for file in listed if file.endswith(".json") and "/" not in file)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from hearbench.digest import digest_json
 from hearbench.errors import HearError, ModelError
 from hearbench.files import is_file
-from hearbench.models.engine import Answer, Memory, Returned
+from hearbench.models.engine import Answer, Heard, Memory, Returned
 from hearbench.models.environments import FOLDER as ENVIRONMENTS
 from hearbench.models.finding import CHECKPOINTS, NamedModel, import_error, lacks_api
 from hearbench.models.hub import weight_files
@@ -58,20 +58,20 @@ class Worker:
         """The device on which audio is put, as torch names it."""
         return self._device
 
-    def call(self, function: str, audio: npt.NDArray[np.float32]) -> Answer:
-        """Calls a function of the API on audio (n_clips, n_samples).
+    def call(self, function: str, heard: Heard) -> Answer:
+        """Calls a function of the API on audio (n_clips, n_samples), or on texts.
 
         Raises:
             ModelError: The model's code failed, or its process crashed or hangs.
         """
         self.process.check_alive()
-        try:
-            self.process.hand_over(audio)
-        except OSError as error:
-            raise ModelError(
-                f"{audio.nbytes} bytes of audio can't be handed to the model's process: {error}."
-            ) from error
-        done = self.process.ask("call", function, function=function, shape=list(audio.shape))
+        given: dict[str, Any] = {"function": function}
+        if isinstance(heard, list):
+            given |= {"shape": [], "texts": heard}
+        else:
+            given["shape"] = list(heard.shape)
+            self._hand_over(heard)
+        done = self.process.ask("call", function, **given)
         try:
             items = tuple(self._returned(f"item{i}", said) for i, said in enumerate(done["items"]))
             # A function that returns very many values is described by the first few.
@@ -109,6 +109,14 @@ class Worker:
     def close(self) -> None:
         """Ends the process."""
         self.process.close()
+
+    def _hand_over(self, audio: npt.NDArray[np.float32]) -> None:
+        try:
+            self.process.hand_over(audio)
+        except OSError as error:
+            raise ModelError(
+                f"{audio.nbytes} bytes of audio can't be handed to the model's process: {error}."
+            ) from error
 
     def _returned(self, name: str, said: Mapping[str, Any]) -> Returned:
         facts = Facts(*said["facts"])
@@ -213,6 +221,7 @@ def load_there(
             tuple(map(printable, done["notes"])),
             done["versions"],
             tuple(done["layer_functions"]),
+            done["embeds_text"],
         )
     except HearError:
         process.close()

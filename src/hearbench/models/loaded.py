@@ -64,6 +64,7 @@ class Loaded:
         notes: What results have to say of it, in sentences.
         environment: Versions of another interpreter and its frameworks; empty for this process.
         layer_functions: The functions that its module has for all layers at once.
+        embeds_text: Whether it embeds text into the space of its scene embeddings.
     """
 
     options: Mapping[str, OptionValue]
@@ -74,6 +75,7 @@ class Loaded:
     notes: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     layer_functions: tuple[str, ...] = ()
+    embeds_text: bool = False
 
 
 class Shown:

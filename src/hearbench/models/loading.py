@@ -51,7 +51,13 @@ from hearbench.models.source import (
     source_places,
 )
 from hearbench.worker.backends import backend_of, loading_on
-from hearbench.worker.importing import API_FUNCTIONS, attributes_of, layer_functions
+from hearbench.worker.importing import (
+    API_FUNCTIONS,
+    TEXT_FUNCTION,
+    attributes_of,
+    embeds_text,
+    layer_functions,
+)
 from hearbench.worker.signature import parameters_of
 from hearbench.worker.values import kind_of, notes_of
 from hearbench.worker.weights import weight_count
@@ -185,6 +191,7 @@ def _load_object(
             positional = signature.positional(str(weights) if weights else None, options)
             loaded = api.load_model(*positional, **handed_over(options))
             functions = [*API_FUNCTIONS, *layer_functions(given)]
+            functions += [TEXT_FUNCTION] if hasattr(given, TEXT_FUNCTION) else []
             parts = [loaded, *(getattr(given, function) for function in functions), given]
         content = g.content_of(*parts)
         attributes = SimpleNamespace(**{key: _read(loaded, key) for key in attributes_of(given)})
@@ -194,6 +201,7 @@ def _load_object(
             backend = backend_of(loaded, device, called)
         n_weights = sum(map(weight_count, content.modules)) or weight_count(loaded)
         notes = tuple(notes_of(loaded))
+        has_text = embeds_text(given, loaded)
     engine = InProcess(api or g.Methods(content.modules), loaded, backend, scope)
     sample_rate = _sample_rate(attributes, called)
     places = named_places(options)
@@ -239,6 +247,7 @@ def _load_object(
         layers_name=folder_name + _LAYERS_SUFFIX,
         layers_digest=digest_json({"model": digest, "layers": layers}),
         layer_functions=tuple(functions) if layers else (),
+        embeds_text=has_text,
     )
 
 
@@ -300,6 +309,7 @@ def _load_here(
             )
             n_weights = weight_count(loaded)
             notes = tuple(notes_of(loaded))
+            has_text = embeds_text(api, loaded)
         # After loading, so that modules imported while loading count.
         source = package_digest(found.module.__name__) if scope.folder is None else ""
         places = source_places(found.module, scope)
@@ -308,7 +318,16 @@ def _load_here(
     engine = InProcess(api, loaded, backend, scope, reading)
     digest = source or scope_digest(scope)
     functions = tuple(layer_functions(api))
-    return Loaded(options, attributes, digest, engine, n_weights, notes, layer_functions=functions)
+    return Loaded(
+        options,
+        attributes,
+        digest,
+        engine,
+        n_weights,
+        notes,
+        layer_functions=functions,
+        embeds_text=has_text,
+    )
 
 
 def _read(loaded: object, name: str) -> object:
@@ -379,6 +398,7 @@ def _described(named: NamedModel, weights: Path | None, loaded: Loaded, load: _L
         layers_name=_folder_name(named.name, told_of_layers) + _LAYERS_SUFFIX,
         layers_digest=digest_json({**of_layers, "layers": layers}),
         layer_functions=loaded.layer_functions if layers else (),
+        embeds_text=loaded.embeds_text,
     )
 
 

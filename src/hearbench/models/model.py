@@ -5,12 +5,13 @@ one vector per clip, ``get_timestamp_embeddings(audio, model)`` one per frame wi
 centres in ms. Audio is float32 mono in [-1, 1], (n_clips, n_samples), at the model's rate.
 
 Beyond that API, a module can have ``get_scene_layers(audio, model)`` and
-``get_timestamp_layers(audio, model)``, which give all layers of a model at once.
+``get_timestamp_layers(audio, model)``, which give all layers of a model at once, and
+``get_text_embeddings(texts, model)``, which embeds text into the space of its scene embeddings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,16 +21,18 @@ import numpy.typing as npt
 
 from hearbench.digest import digest_json
 from hearbench.errors import EmbeddingError, ModelError
-from hearbench.models.engine import Answer, Given, Renewed, Returned
+from hearbench.models.engine import Answer, Given, Heard, Renewed, Returned
 from hearbench.models.fingerprint import Fingerprint, fingerprint
 from hearbench.models.identity import Seen
 from hearbench.models.options import OptionValue
+from hearbench.worker.importing import TEXT_FUNCTION
 
 __all__ = ["Check", "Model"]
 
 _Kind = Literal["scene", "event"]
 _FUNCTIONS = {"scene": "get_scene_embeddings", "event": "get_timestamp_embeddings"}
 _LAYER_FUNCTIONS = {"scene": "get_scene_layers", "event": "get_timestamp_layers"}
+_TEXTS_AT_ONCE = 64
 _SIZES = (
     "Sizes are (clips, dimension) of scene embeddings, (clips, frames, dimension) of timestamp "
     "embeddings, (clips, frames) of timestamps."
@@ -99,6 +102,7 @@ class Model:
         layers_digest: As `digest`, for embeddings of all layers. It is the same whichever layer
             the option ``layer`` chooses, if the model states its `layer`.
         layer_functions: The functions that its module has for all layers at once.
+        embeds_text: Whether it embeds text into the space of its scene embeddings.
     """
 
     name: str
@@ -120,6 +124,7 @@ class Model:
     layers_name: str = ""
     layers_digest: str = ""
     layer_functions: tuple[str, ...] = ()
+    embeds_text: bool = False
     _checks: dict[str, Check] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -199,6 +204,33 @@ class Model:
         """
         shape = (len(audio), self.layers, None, self.timestamp_embedding_size)
         return self._timestamps(self._layer_function("event"), audio, shape)
+
+    def texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """One embedding per text, in the space of the scene embeddings.
+
+        The module's function gets at most 64 texts at once.
+
+        Returns:
+            (n_texts, scene_embedding_size).
+
+        Raises:
+            ModelError: It doesn't embed text, or its own code failed.
+            EmbeddingError: It returned another shape or no numbers.
+        """
+        if not self.embeds_text:
+            raise ModelError(
+                f"{self.name} doesn't embed text. A module does by the function "
+                f"{TEXT_FUNCTION}(texts, model), and CLAP's checkpoints (hf:...) if they are "
+                "loaded with the option pooling=pooled, which is the space that audio and text "
+                "share."
+            )
+        found = np.empty((len(texts), self.scene_embedding_size), np.float32)
+        for first in range(0, len(texts), _TEXTS_AT_ONCE):
+            block = list(texts[first : first + _TEXTS_AT_ONCE])
+            shape = (len(block), self.scene_embedding_size)
+            answer = self._call(TEXT_FUNCTION, block, f"{len(block)} texts")
+            found[first : first + len(block)] = self._one_array(TEXT_FUNCTION, answer, shape)
+        return found
 
     def describe(self) -> dict[str, object]:
         """What is known of the model: names, rate in Hz, sizes, device, digest and layers."""
@@ -332,7 +364,11 @@ class Model:
     def _scene(
         self, function: str, audio: npt.NDArray[np.float32], shape: tuple[int | None, ...]
     ) -> npt.NDArray[np.float32]:
-        answer = self._call(function, audio)
+        return self._one_array(function, self._call_on(function, audio), shape)
+
+    def _one_array(
+        self, function: str, answer: Answer, shape: tuple[int | None, ...]
+    ) -> npt.NDArray[np.float32]:
         if answer.is_tuple:
             raise EmbeddingError(
                 f"{self.name}: {function} should return an array of embeddings and returned "
@@ -343,7 +379,7 @@ class Model:
     def _timestamps(
         self, function: str, audio: npt.NDArray[np.float32], shape: tuple[int | None, ...]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        answer = self._call(function, audio)
+        answer = self._call_on(function, audio)
         if not answer.is_tuple or len(answer.items) != 2:
             count = len(answer.items)
             what = f"{count} values" if answer.is_tuple else answer.items[0].facts.kind
@@ -366,14 +402,15 @@ class Model:
         """Lets the model go, and ends its process if it has one of its own."""
         self.engine.close()
 
-    def _call(self, function: str, audio: npt.NDArray[np.float32]) -> Answer:
+    def _call_on(self, function: str, audio: npt.NDArray[np.float32]) -> Answer:
+        shown = f"{audio.shape[0]} x {audio.shape[1]} samples at {self.sample_rate} Hz"
+        return self._call(function, audio, shown)
+
+    def _call(self, function: str, heard: Heard, shown: str) -> Answer:
         try:
-            return self.engine.call(function, audio)
+            return self.engine.call(function, heard)
         except ModelError as error:
-            raise ModelError(
-                f"{self.name}: {function} failed on {audio.shape[0]} x {audio.shape[1]} "
-                f"samples at {self.sample_rate} Hz:\n{error}"
-            ) from error
+            raise ModelError(f"{self.name}: {function} failed on {shown}:\n{error}") from error
 
     def _array(
         self, function: str, what: str, value: Returned, expected: tuple[int | None, ...]
@@ -393,6 +430,8 @@ class Model:
         )
         if not fits:
             sizes = _LAYER_SIZES if function in self.layer_functions else _SIZES
+            if function == TEXT_FUNCTION:
+                sizes = "Sizes are (texts, dimension), with the dimension of scene embeddings."
             raise EmbeddingError(
                 f"{self.name}: the {what} of {function} should be {_shape(expected)} and are "
                 f"{_shape(array.shape)}. {sizes}"

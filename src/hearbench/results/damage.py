@@ -5,10 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from hearbench.digest import digest_file
+from hearbench.errors import ResultError
+from hearbench.files import write_json
+from hearbench.records import StoredRecord
 from hearbench.results.record import RESULT_FILE
 from hearbench.sums import SUMS_FILE, read_whole_sums, sums_of, write_sums
 
-__all__ = ["PREDICTIONS", "REFERENCE_FILE", "belongs_to_result", "damaged_files", "note_file"]
+__all__ = [
+    "PREDICTIONS",
+    "REFERENCE_FILE",
+    "belongs_to_result",
+    "damaged_files",
+    "note_file",
+    "write_stored",
+]
 
 PREDICTIONS = "predictions"
 REFERENCE_FILE = "test.predicted-scores.json"
@@ -58,6 +68,26 @@ def note_file(folder: Path, name: str) -> None:
         files += [path for path in (folder / PREDICTIONS).rglob("*") if path.is_file()]
         listed = sums_of(folder, files)
     write_sums(folder, {**listed, name: digest_file(folder / name)})
+
+
+def write_stored(record: StoredRecord, folder: Path) -> Path:
+    """Writes a record into its file in a result's folder, whole or not at all.
+
+    Returns:
+        Its path.
+
+    Raises:
+        ResultError: The folder can't be written.
+    """
+    path = folder / record.FILE
+    try:
+        write_json(path, record.model_dump(mode="json"))
+        note_file(folder, record.FILE)
+    except OSError as error:
+        raise ResultError(
+            f"The result can't be written to {folder}: {error.strerror}.", code="io"
+        ) from error
+    return path
 
 
 def _holds(path: Path, digest: str) -> bool:

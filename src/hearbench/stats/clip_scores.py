@@ -35,7 +35,14 @@ from hearbench.metrics.tagging import AUCROC, D_PRIME, MAP
 from hearbench.stats.intervals import UNBOUNDED
 from hearbench.stats.ranking import RankingClipScore
 
-__all__ = ["ClipScore", "Weights", "count_clips", "event_clip_score", "scene_clip_score"]
+__all__ = [
+    "ClipScore",
+    "Weights",
+    "count_clips",
+    "event_clip_score",
+    "ratio_clip_score",
+    "scene_clip_score",
+]
 
 Weights = npt.NDArray[Any]
 """(n_resamples, n_clips) whole numbers at least 0, of any numeric type and memory order.
@@ -133,6 +140,23 @@ def event_clip_score(
         return _CountsClipScore(counted.counts, counted.formula, bounds)
     repeat = _repeater(score, reference, estimate, labels)
     return _RepeatingClipScore(repeat, n_clips)
+
+
+def ratio_clip_score(totals: npt.NDArray[np.floating], counts: npt.NDArray[np.number]) -> ClipScore:
+    """A mean of shares, of which each clip has some, as a function of how often each clip counts.
+
+    Args:
+        totals: (n_clips,) sums of a clip's shares, which are from 0 to 1.
+        counts: (n_clips,) how many shares it has.
+    """
+    columns = np.stack([totals, counts], axis=1).astype(np.float64)
+    return _CountsClipScore(columns, _ratio, _SHARE)
+
+
+def _ratio(sums: _Floats) -> _Floats:
+    total, count = sums.T
+    found: _Floats = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return found
 
 
 @dataclass(frozen=True)

@@ -51,11 +51,13 @@ class Arrangement:
         vocabulary: All labels, sorted; integers, as integers, where all of them are.
         splits: Per split and output file, the JSON value of its labels or events.
         sources: Per ``<split>/<output file>``, what it is made from.
+        captions: Per split and output file, the captions of clips that have some.
     """
 
     vocabulary: tuple[str | int, ...]
     splits: dict[str, dict[str, list[Any]]]
     sources: dict[str, Source]
+    captions: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
 
 def looks_integer(labels: Iterable[str]) -> bool:
@@ -167,6 +169,8 @@ def _check_same_file(first: Clip, row: Clip, problems: Problems) -> None:
         problems.add("clips in two splits", f"{path}: {first.split} and {row.split}")
     if row.split_key != first.split_key:
         problems.add("clips with two split keys", f"{path}: {first.key} and {row.key}")
+    if row.captions != first.captions:
+        problems.add("clips whose rows have different captions", str(path))
 
 
 def _homes(files: Mapping[str, _File], recipe: Recipe) -> dict[str, str]:
@@ -318,11 +322,14 @@ def _arranged(
 ) -> Arrangement:
     files: dict[str, dict[str, list[Any]]] = {name: {} for name in _split_names(homes, recipe)}
     sources: dict[str, Source] = {}
+    captions: dict[str, dict[str, list[str]]] = {name: {} for name in files}
     vocabulary: set[str] = set()
     for row in rows:
         split, name = homes[row.filestem], f"{row.filestem}.wav"
         items = files[split].setdefault(name, [])
         sources[f"{split}/{name}"] = Source(row.path, row.excerpt)
+        if row.captions:
+            captions[split][name] = list(row.captions)
         if row.label is None:
             continue
         label = int(row.label) if integers else row.label
@@ -334,4 +341,5 @@ def _arranged(
         vocabulary=tuple(sorted(map(int, vocabulary)) if integers else sorted(vocabulary)),
         splits={split: dict(sorted(items.items())) for split, items in files.items()},
         sources=dict(sorted(sources.items())),
+        captions={split: dict(sorted(own.items())) for split, own in captions.items() if own},
     )

@@ -5,7 +5,9 @@
         labelvocabulary.csv       columns idx,label
         <split>.json              {"file.wav": [label, ...]}, or events as label, start, end in ms
         <rate>/<split>/file.wav   16-bit mono, one folder per sample rate
+        captions.json             {"<split>": {"file.wav": [text, ...]}}, if clips have captions
 
+The last is hearbench's own; whatever reads the official layout passes it over.
 Labels may be integers in the JSON and are their ``str()`` in memory. Files whose name begins with
 a dot are passed over.
 """
@@ -31,13 +33,23 @@ from hearbench.tasks.spec import TaskMetadata, filename_problem, is_plain_name
 from hearbench.tasks.task_type import Items
 from hearbench.workspace import Workspace
 
-__all__ = ["METADATA", "VOCABULARY", "FolderContent", "Splits", "read_task_folder"]
+__all__ = [
+    "CAPTIONS",
+    "METADATA",
+    "VOCABULARY",
+    "FolderContent",
+    "Splits",
+    "read_task_folder",
+]
 
 METADATA = "task_metadata.json"
 VOCABULARY = "labelvocabulary.csv"
+CAPTIONS = "captions.json"
 
 # Labels or events of all clips, by split and file name.
 Splits = dict[str, dict[str, Items]]
+# Captions of the clips that have some, by split and file name.
+Captions = dict[str, dict[str, tuple[str, ...]]]
 
 _LONGEST_INDEX = 18
 # Published events end somewhat after their clip at times. Scoring takes time and memory until
@@ -55,6 +67,7 @@ class FolderContent:
         vocabulary: Labels in the order of their index.
         splits: Per split and file name, the labels or events.
         audio: Per sample rate in Hz and ``<split>/<file>``, what the WAV is like.
+        captions: Per split and file name, the captions of clips that have some.
     """
 
     metadata: TaskMetadata | None = None
@@ -62,6 +75,7 @@ class FolderContent:
     splits: Splits = field(default_factory=dict)
     audio: dict[int, dict[str, FileFacts]] = field(default_factory=dict)
     problems: Problems = field(default_factory=Problems)
+    captions: Captions = field(default_factory=dict)
 
 
 def read_task_folder(
@@ -82,6 +96,9 @@ def read_task_folder(
             if not filename_problem(split):
                 content.splits[split] = _read_split(folder, split, content.metadata, content)
         _check_once(content.splits, content.problems)
+        # A split may be called so, too.
+        if is_file(folder / CAPTIONS) and Path(CAPTIONS).stem not in content.splits:
+            content.captions = _read_captions(folder, content.splits, content.problems)
     _check_audio(folder, content, workspace)
     _check_ends(folder, content)
     return content
@@ -223,6 +240,27 @@ def _read_split(
             for label in sorted({_label(item) for item in files[name]} - known):
                 problems.add("labels outside the vocabulary", f"{label!r} of {where}")
     return files
+
+
+def _read_captions(folder: Path, splits: Splits, problems: Problems) -> Captions:
+    value = _read_json(folder / CAPTIONS, problems)
+    if not isinstance(value, dict) or not all(isinstance(files, dict) for files in value.values()):
+        problems.add("captions that are no JSON object of splits and files", CAPTIONS)
+        return {}
+    captions: Captions = {}
+    for split, files in value.items():
+        for name, texts in files.items():
+            if name not in splits.get(split, {}):
+                problems.add("captions of files that no split names", f"{split}/{name}")
+            elif not isinstance(texts, list) or not all(_is_caption(text) for text in texts):
+                problems.add("captions that are no list of texts", f"{split}/{name}")
+            elif texts:
+                captions.setdefault(split, {})[name] = tuple(texts)
+    return captions
+
+
+def _is_caption(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _label(item: str | Event) -> str:

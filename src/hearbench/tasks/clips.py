@@ -43,6 +43,7 @@ class Clip:
         split_key: Clips of one key share a split (a speaker, an uploader); by default the
             ``filestem``.
         excerpt: The part of the file that is the clip; by default all of it.
+        captions: Texts that describe the clip, the same in all of its rows.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class Clip:
     end_ms: float | None = None
     split_key: str | None = None
     excerpt: Excerpt | None = None
+    captions: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

@@ -2,8 +2,10 @@
 
 Columns: ``path`` (relative to the audio folder) and ``label``; optionally ``split`` (train,
 valid, test) or ``fold`` (``fold00``, ... or integers); for event tasks ``start_ms`` and
-``end_ms``. An empty label is a clip without labels or events. All that is wrong is reported in
-one error, with line numbers.
+``end_ms``. An empty label is a clip without labels or events. A scene task may have a column
+``caption``, with several rows for several captions of a clip; without a column ``label``, all
+clips have the label ``captioned`` then. All that is wrong is reported in one error, with line
+numbers.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ __all__ = ["prepare_from_csv", "read_clip_table"]
 
 _NEEDED = ("path", "label")
 _TIMES = ("start_ms", "end_ms")
-_COLUMNS = (*_NEEDED, "split", "fold", *_TIMES)
+_COLUMNS = (*_NEEDED, "split", "fold", *_TIMES, "caption")
+_CAPTIONED = "captioned"  # the label of clips that have captions alone
 _FOLD = re.compile(r"fold(\d+)")
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".rar", ".7z")
 _SHORTEST_MS = 1.0
@@ -133,6 +136,7 @@ class _Row:
     home: str  # the split or fold; empty without such a column
     start_ms: float | None
     end_ms: float | None
+    caption: str
 
 
 def read_clip_table(path: Path, audio_dir: Path, *, missing_ok: bool = False) -> _ClipTable:
@@ -172,11 +176,25 @@ def read_clip_table(path: Path, audio_dir: Path, *, missing_ok: bool = False) ->
     if problems:
         raise problems.error(heading, _REMEDY)
     _refuse_seconds(path, rows)
-    clips = tuple(
-        Clip(files[r.path], stems[r.path], r.label, homes.get(r.home), r.start_ms, r.end_ms)
+    captions: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.caption:
+            captions.setdefault(row.path, {})[row.caption] = None
+    clips = [
+        Clip(
+            files[r.path],
+            stems[r.path],
+            r.label,
+            homes.get(r.home),
+            r.start_ms,
+            r.end_ms,
+            captions=tuple(captions.get(r.path, ())),
+        )
         for r in rows
-    )
-    return _ClipTable(clips, frozenset(header) & frozenset(_COLUMNS))
+    ]
+    if captions:
+        clips = list(dict.fromkeys(clips))  # a clip has a row per caption
+    return _ClipTable(tuple(clips), frozenset(header) & frozenset(_COLUMNS))
 
 
 def _check_audio_dir(folder: Path) -> None:
@@ -236,7 +254,7 @@ def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
 def _check_header(header: Sequence[str], problems: Problems) -> None:
     kind = "columns (line 1)"
     for name in _NEEDED:
-        if name not in header:
+        if name not in header and not (name == "label" and "caption" in header):
             others = [column for column in header if column not in _COLUMNS]
             near = difflib.get_close_matches(name, others, n=1, cutoff=0.6)
             hint = f" (is {near[0]!r} meant?)" if near else ""
@@ -252,6 +270,8 @@ def _check_header(header: Sequence[str], problems: Problems) -> None:
         problems.add(kind, "there are both 'split' and 'fold'; keep one")
     if len(set(_TIMES) & set(header)) == 1:
         problems.add(kind, "an event task needs both 'start_ms' and 'end_ms'")
+    if "caption" in header and set(_TIMES) & set(header):
+        problems.add(kind, "captions are of whole clips; keep either 'caption' or the times")
 
 
 def _parse(
@@ -270,7 +290,7 @@ def _parse(
         if "\0" in path or not Path(path).name:  # the folder itself has no name
             problems.add("rows without a path", f"line {line}")
             continue
-        label = values["label"] or None
+        label = values.get("label", _CAPTIONED) or None
         if label is not None and (slip := label_problem(label)):
             problems.add("labels that can't be", f"line {line}: {slip} in {label!r:.60}")
         times = [_time(values.get(name, ""), name, line, problems) for name in _TIMES]
@@ -283,7 +303,7 @@ def _parse(
         if start is not None and end is not None and end < start:
             problems.add("events that end before they start", f"line {line}: {start:g} to {end:g}")
         home = values.get("split") or values.get("fold") or ""
-        rows.append(_Row(line, path, label, home, start, end))
+        rows.append(_Row(line, path, label, home, start, end, values.get("caption", "")))
     return rows
 
 
@@ -316,7 +336,9 @@ def _check_rows(rows: Sequence[_Row], events: bool, problems: Problems) -> None:
     labelled: dict[str, tuple[bool, int]] = {}
     homes: dict[str, tuple[str, int]] = {}
     for row in rows:
-        same = (row.path, row.label, row.start_ms, row.end_ms) if events else (row.path, row.label)
+        same: tuple[object, ...] = (row.path, row.label, row.caption)
+        if events:
+            same = (row.path, row.label, row.start_ms, row.end_ms)
         if same in seen:
             problems.add(
                 "rows that stand twice",

@@ -32,7 +32,7 @@ from hearbench.errors import AudioError, TaskError
 from hearbench.files import SYNTAX_ERRORS, TEMPORARY_PREFIX, flush_disk, write_json, write_text
 from hearbench.locks import lock_beside, one_after_another
 from hearbench.tasks.arrange import Arrangement, Source, arrange
-from hearbench.tasks.check import METADATA, VOCABULARY, read_task_folder
+from hearbench.tasks.check import CAPTIONS, METADATA, VOCABULARY, read_task_folder
 from hearbench.tasks.clips import Clip
 from hearbench.tasks.event_times import check_event_times
 from hearbench.tasks.inventory import content_digests
@@ -136,6 +136,7 @@ def _inputs_digest(
             "format_version": _FORMAT_VERSION,
             "metadata": recipe.metadata(tuple(arrangement.splits)),
             "vocabulary": arrangement.vocabulary,
+            **({"captions": arrangement.captions} if arrangement.captions else {}),
             "splits": [[split, list(files.items())] for split, files in arrangement.splits.items()],
             "sources": [
                 [name, content]
@@ -263,7 +264,11 @@ def _without(arrangement: Arrangement, corrupt: Mapping[str, str], recipe: Recip
             f"{recipe.folder_name} can't be prepared: without the clips that can't be decoded, "
             f"{', '.join(empty)} would be empty. One of them: {min(corrupt.values())}"
         )
-    return replace(arrangement, splits=splits)
+    captions = {
+        split: {name: texts for name, texts in files.items() if f"{split}/{name}" not in corrupt}
+        for split, files in arrangement.captions.items()
+    }
+    return replace(arrangement, splits=splits, captions=captions)
 
 
 def _finish(
@@ -299,6 +304,8 @@ def _finish(
 def _write_labels(folder: Path, arrangement: Arrangement) -> None:
     for split, files in arrangement.splits.items():
         write_json(folder / f"{split}.json", files)
+    if arrangement.captions:
+        write_json(folder / CAPTIONS, arrangement.captions)
     write_text(folder / VOCABULARY, _csv([("idx", "label"), *enumerate(arrangement.vocabulary)]))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,8 +120,9 @@ class PreparedTask:
         audio_folders: The folder of each sample rate in Hz, ascending; those that
             :func:`with_rate` made lie in the cache.
         audio_digests: Content digest of the audio per rate that the task came with.
-        source_digest: SHA-256 over metadata, vocabulary, splits and the audio of the highest
-            rate that the task came with; it doesn't depend on where the task lies.
+        source_digest: SHA-256 over metadata, vocabulary, splits, captions and the audio of the
+            highest rate that the task came with; it doesn't depend on where the task lies.
+        captions: Per split and file name, the captions of clips that have some.
         disturbance: How its audio is disturbed; None of a task as it came.
     """
 
@@ -132,6 +133,7 @@ class PreparedTask:
     audio_folders: Mapping[int, Path]
     audio_digests: Mapping[int, str]
     source_digest: str
+    captions: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     disturbance: Disturbance | None = None
 
     @property
@@ -209,11 +211,13 @@ class PreparedTask:
 
     def __repr__(self) -> str:
         splits = ", ".join(f"{name} {len(files)}" for name, files in self.splits.items())
+        n_captioned = sum(len(files) for files in self.captions.values())
         lines = [
             f"Task {self.name}: {self.n_clips} clips, {len(self.vocabulary)} labels, {self.kind}, "
             f"{self.metadata.prediction_type}",
             f"splits: {splits}",
             f"scores: {', '.join(self.metadata.evaluation)}",
+            *([f"captions: of {n_captioned} clips"] if n_captioned else []),
             f"audio: {', '.join(f'{rate} Hz' for rate in self.sample_rates)}",
             f"folder: {self.folder}",
         ]
@@ -343,13 +347,17 @@ def _checked(
         audio_folders={rate: place.folder / str(rate) for rate in sorted(digests)},
         audio_digests=digests,
         source_digest=_source_digest(content, content.metadata, digests),
+        captions=content.captions,
     )
 
 
 def _source_digest(content: FolderContent, metadata: TaskMetadata, audio: Mapping[int, str]) -> str:
     rate = max(audio)
+    # Left out where there are none, so that other tasks keep their digest.
+    captions = {"captions": content.captions} if content.captions else {}
     return digest_json(
         {
+            **captions,
             "metadata": metadata.model_dump(mode="json"),
             "vocabulary": content.vocabulary,
             "splits": [

@@ -21,6 +21,7 @@ from hearbench.models.isolation import Worker, start_process
 from hearbench.models.loaded import Interpreter
 from hearbench.models.options import OptionValue, signature_of
 from hearbench.models.other_process import CallFailedError, OtherProcess, ProcessEndedError
+from hearbench.worker.importing import TEXT_FUNCTION
 from hearbench.worker.signature import Parameter
 from hearbench.workspace import Workspace
 
@@ -106,6 +107,7 @@ class LoadedFacts:
         attributes: Attributes by name, as the worker describes them.
         versions: Versions of Python and the libraries.
         layer_functions: Functions of the module that give all layers at once.
+        embeds_text: Whether the model embeds text.
     """
 
     kind: str
@@ -114,6 +116,7 @@ class LoadedFacts:
     attributes: Mapping[str, Mapping[str, Any]]
     versions: Mapping[str, str]
     layer_functions: tuple[str, ...]
+    embeds_text: bool
 
 
 class ModelProcess:
@@ -216,6 +219,7 @@ class ModelProcess:
             said["attributes"],
             said["versions"],
             tuple(said["layer_functions"]),
+            said["embeds_text"],
         )
 
     def returned(self) -> tuple[str | None, frozenset[str]]:
@@ -233,6 +237,19 @@ class ModelProcess:
         self._note(Call(function, audio))
         try:
             return worker.call(function, audio)
+        except ModelError as error:
+            self._after(error, worker)
+            raise
+
+    def call_on_texts(self, texts: list[str]) -> Answer:
+        """Calls the module's function for texts.
+
+        Raises:
+            ModelError: It fails, crashes or hangs. The next call has a fresh process.
+        """
+        worker = self._ready()
+        try:
+            return worker.call(TEXT_FUNCTION, texts)
         except ModelError as error:
             self._after(error, worker)
             raise

@@ -24,6 +24,7 @@ from hearbench.validate import (
     loading,
     long_audio,
     shapes,
+    text,
     timestamps,
 )
 from hearbench.validate.context import Context
@@ -104,6 +105,7 @@ _RULES = (
     ),
     # Last, as none of the others is about what it calls.
     _Rule("layers", layers.check_layers, _LOADED),
+    _Rule("text", text.check_text, ("scene-size",)),
 )
 # These use what the checks of shapes found, and cope with either of them having failed.
 _USES_SHAPES = frozenset(

@@ -46,8 +46,14 @@ class Backend:
 
     device: str
 
-    def call(self, function: Callable[..., Any], audio: Any, model: Any) -> Any:
-        """Calls an API function on audio (n_clips, n_samples), without recording gradients."""
+    def call(self, function: Callable[..., Any], heard: Any, model: Any) -> Any:
+        """Calls an API function, without recording gradients.
+
+        Args:
+            function: Of the model's module.
+            heard: Audio (n_clips, n_samples), or a list of texts, which is handed over as it is.
+            model: What ``load_model`` returned.
+        """
         raise NotImplementedError
 
     def peak_device_memory_mb(self) -> float | None:
@@ -72,14 +78,17 @@ class TorchBackend(Backend):
             ) from error
         self.device = _device_of(model, device)
 
-    def call(self, function: Callable[..., Any], audio: Any, model: Any) -> Any:
-        """Calls an API function on audio (n_clips, n_samples), without recording gradients."""
+    def call(self, function: Callable[..., Any], heard: Any, model: Any) -> Any:
+        """Calls an API function on audio or texts, without recording gradients."""
         import torch
 
-        if audio.ctypes.data % _ALIGNMENT_BYTES or not audio.flags.c_contiguous:
-            tensor = torch.tensor(audio)
+        if isinstance(heard, list):
+            with torch.no_grad():
+                return function(heard, model)
+        if heard.ctypes.data % _ALIGNMENT_BYTES or not heard.flags.c_contiguous:
+            tensor = torch.tensor(heard)
         else:
-            tensor = torch.from_numpy(audio)
+            tensor = torch.from_numpy(heard)
         with torch.no_grad():
             return function(tensor.to(self.device), model)
 
@@ -119,12 +128,14 @@ class TensorFlowBackend(Backend):
             )
         self.device = device
 
-    def call(self, function: Callable[..., Any], audio: Any, model: Any) -> Any:
-        """Calls an API function on audio (n_clips, n_samples); only tapes record gradients."""
+    def call(self, function: Callable[..., Any], heard: Any, model: Any) -> Any:
+        """Calls an API function on audio or texts; only tapes record gradients."""
         import tensorflow as tf
 
         with tf.device(self._place):
-            return function(tf.convert_to_tensor(audio, dtype=tf.float32), model)
+            if not isinstance(heard, list):
+                heard = tf.convert_to_tensor(heard, dtype=tf.float32)
+            return function(heard, model)
 
     def peak_device_memory_mb(self) -> float | None:
         """The most that TensorFlow has had allocated on the GPU in MiB; None on a CPU."""

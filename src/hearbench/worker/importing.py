@@ -16,8 +16,10 @@ __all__ = [
     "API_ATTRIBUTES",
     "API_FUNCTIONS",
     "LAYER_FUNCTIONS",
+    "TEXT_FUNCTION",
     "Target",
     "attributes_of",
+    "embeds_text",
     "files_below",
     "held_by",
     "import_target",
@@ -31,6 +33,8 @@ __all__ = [
 API_FUNCTIONS = ("load_model", "get_scene_embeddings", "get_timestamp_embeddings")
 # What it may have as well, if it can give all of its layers at once.
 LAYER_FUNCTIONS = ("get_scene_layers", "get_timestamp_layers")
+# What it may have if it embeds text into the space of its scene embeddings.
+TEXT_FUNCTION = "get_text_embeddings"
 # What a loaded model says of itself, and what one with layers says of them.
 API_ATTRIBUTES = ("sample_rate", "scene_embedding_size", "timestamp_embedding_size")
 _LAYER_ATTRIBUTES = ("layers", "layer")
@@ -98,6 +102,15 @@ def missing_functions(api: Any) -> list[str]:
 def layer_functions(api: Any) -> list[str]:
     """The functions that an object has for all layers at once."""
     return [name for name in LAYER_FUNCTIONS if callable(getattr(api, name, None))]
+
+
+def embeds_text(api: Any, loaded: Any) -> bool:
+    """Whether a loaded model embeds text into the space of its scene embeddings.
+
+    A module whose models differ in this says so by their attribute ``embeds_text``.
+    """
+    has_function = callable(getattr(api, TEXT_FUNCTION, None))
+    return has_function and getattr(loaded, "embeds_text", True) is not False
 
 
 def attributes_of(api: Any) -> tuple[str, ...]:

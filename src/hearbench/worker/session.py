@@ -17,6 +17,7 @@ from .importing import (
     API_FUNCTIONS,
     Target,
     attributes_of,
+    embeds_text,
     files_below,
     import_target,
     layer_functions,
@@ -132,6 +133,7 @@ class Session:
                 }
                 n_weights = weight_count(self._loaded)
                 notes = notes_of(self._loaded)
+                has_text = embeds_text(self._api, self._loaded)
             except UnusableError as error:
                 raise SessionError(str(error), is_plain=True) from error
             except BaseException as error:
@@ -142,23 +144,26 @@ class Session:
             "seconds": seconds,
             "attributes": attributes,
             "layer_functions": layer_functions(self._api),
+            "embeds_text": has_text,
             "sources": self._sources(),
             "versions": {**_versions(), **self._libraries()},
             "n_weights": n_weights,
             "notes": notes,
         }
 
-    def call(self, function: str, shape: Sequence[int]) -> dict[str, Any]:
-        """Calls a function on the audio that is in its place."""
-        audio = self.arrays.open("audio", "<f4", shape)
+    def call(
+        self, function: str, shape: Sequence[int], texts: list[str] | None = None
+    ) -> dict[str, Any]:
+        """Calls a function on the audio that is in its place, or on texts."""
+        heard: Any = texts
+        if texts is None:
+            heard = np.asarray(self.arrays.open("audio", "<f4", shape))
         begin = time.perf_counter()
         try:
             if self._backend is None:
                 raise RuntimeError("The model isn't loaded.")
             with self._reads.recording():
-                result = self._backend.call(
-                    getattr(self._api, function), np.asarray(audio), self._loaded
-                )
+                result = self._backend.call(getattr(self._api, function), heard, self._loaded)
             seconds = time.perf_counter() - begin
             # What comes back may be an object of the model's own class.
             values, is_tuple = take_apart(result, function)

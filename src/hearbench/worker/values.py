@@ -33,9 +33,10 @@ class Facts(NamedTuple):
 def take_apart(value: Any, function: str) -> tuple[list[Any], bool]:
     """The values that a function returned, and whether they came in a tuple or list.
 
-    Embeddings of scenes are one value, so a list of them is nested numbers.
+    Embeddings of scenes or texts are one value, so a list of them is nested numbers.
     """
-    several = tuple if function == "get_scene_embeddings" else (tuple, list)
+    is_one = function in ("get_scene_embeddings", "get_text_embeddings")
+    several = tuple if is_one else (tuple, list)
     return (list(value), True) if isinstance(value, several) else ([value], False)
 
 

@@ -24,10 +24,18 @@ from hearbench.files import SYNTAX_ERRORS
 from hearbench.records import Record
 from hearbench.registry import did_you_mean
 from hearbench.tasks.problems import Problems
+from hearbench.tasks.prompts import Prompts
 from hearbench.tasks.recipe import Recipe
 from hearbench.tasks.spec import SplitMode, is_plain_name, score_problems
 from hearbench.tasks.splits import TRAIN_VALID_TEST
-from hearbench.tasks.task_type import TASK_TYPES, EmbeddingType, PredictionType, TaskType, task_type
+from hearbench.tasks.task_type import (
+    SCENE,
+    TASK_TYPES,
+    EmbeddingType,
+    PredictionType,
+    TaskType,
+    task_type,
+)
 from hearbench.toml import tomllib
 
 __all__ = [
@@ -281,6 +289,7 @@ class TaskSpec(Record):
         tfds: The TensorFlow dataset that it was exported from.
         originals: Patterns, in the manner of a shell, of the names of files and folders by which
             the corpus behind ``tfds`` is recognised.
+        prompts: How its classes are put into words, for models that embed text.
         modes: The modes by their names.
     """
 
@@ -308,6 +317,7 @@ class TaskSpec(Record):
     downloads: Downloads = ()
     tfds: TfdsSource | None = None
     originals: tuple[Text, ...] = ()
+    prompts: Prompts | None = None
     modes: Annotated[dict[PlainName, ModeSpec], Field(min_length=1)]
 
     @property
@@ -340,6 +350,8 @@ class TaskSpec(Record):
         )
         if self.originals and self.tfds is None:
             wrong.append("originals belongs to a task with tfds")
+        if self.prompts is not None and self.task_type is not SCENE:
+            wrong.append("prompts belongs to scene tasks")
         for name, mode in self.modes.items():
             wrong.extend(f"modes.{name}: {problem}" for problem in self._problems_of(mode))
         if wrong:
@@ -457,6 +469,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "downloads": Download,
     "parts": FilePart,
     "tfds": TfdsSource,
+    "prompts": Prompts,
     "modes": ModeSpec,
 }
 

@@ -21,6 +21,8 @@ Of a published model that holds more, such as a language model, the encoder alon
 Where all hidden states have the same frames, one pass gives all of them (``get_scene_layers``,
 ``get_timestamp_layers``). Each goes through the same code as if it were the only one.
 
+CLAP's text tower embeds text into the space of its pooled embeddings (``get_text_embeddings``).
+
 Only frames that are centred within the audio count, and a clip shorter than that has one, timed
 at its middle. Nothing is random, and a clip's embeddings don't depend on its batch.
 """
@@ -49,6 +51,7 @@ __all__ = [
     "AudioEncoder",
     "get_scene_embeddings",
     "get_scene_layers",
+    "get_text_embeddings",
     "get_timestamp_embeddings",
     "get_timestamp_layers",
     "load_model",
@@ -84,12 +87,14 @@ class AudioEncoder(torch.nn.Module):
         libraries: Versions of transformers, and of what the checkpoint's own code imports.
         layers: How many layers it gives at once; not there if they have different frames.
         layer: Which of them its own embeddings are; not there without `layers`.
+        embeds_text: Whether its scene embeddings are in the space of a text tower.
     """
 
     def __init__(self, tower: Tower, pooling: str, hop_ms: float | None) -> None:
         super().__init__()
         self.tower = tower
         self.poolings = _poolings(pooling, tower)
+        self.embeds_text = tower.text is not None and self.poolings == ["pooled"]
         self.hop_ms = hop_ms
         self.hearbench_notes = tower.notes
         self.libraries: dict[str, str] = {}
@@ -213,6 +218,8 @@ def load_model(
         )
     if model_dtype != "float32":
         compute_in(model_dtype, tower.encoder.net)
+        if tower.text is not None:
+            tower.text.dtype = model_dtype
     encoder = AudioEncoder(tower, pooling, hop_ms).eval()
     encoder.libraries = checkpoint.libraries()
     return encoder
@@ -276,6 +283,31 @@ def get_scene_embeddings(audio: torch.Tensor, model: AudioEncoder) -> torch.Tens
         (n_clips, size).
     """
     return _pooled(model(audio), model)
+
+
+def get_text_embeddings(texts: list[str], model: AudioEncoder) -> torch.Tensor:
+    """One embedding per text, in the space of what the model pools itself.
+
+    Args:
+        texts: Any number of them, which go through together.
+        model: Of ``load_model``, with the pooling ``pooled``.
+
+    Returns:
+        (n_texts, size).
+
+    Raises:
+        UnusableError: It has no text tower, or it can't be loaded, or scene embeddings are of
+            another space.
+    """
+    text = model.tower.text
+    if text is None:
+        raise UnusableError("This model has no text tower.")
+    if not model.embeds_text:
+        raise UnusableError(
+            "Text is embedded into the space of the pooling 'pooled'. Load the model with "
+            "--option pooling=pooled."
+        )
+    return text.embed(texts, next(model.parameters()).device)
 
 
 def get_scene_layers(audio: torch.Tensor, model: AudioEncoder) -> torch.Tensor:
@@ -397,6 +429,7 @@ trusting = SimpleNamespace(
     get_scene_embeddings=get_scene_embeddings,
     get_timestamp_embeddings=get_timestamp_embeddings,
     get_scene_layers=get_scene_layers,
+    get_text_embeddings=get_text_embeddings,
     get_timestamp_layers=get_timestamp_layers,
 )
 """The same functions for checkpoints whose own code may be run, in a process of its own."""

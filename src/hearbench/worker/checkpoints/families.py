@@ -23,6 +23,7 @@ from .inside import Part, audio_part, loaded_with
 from .measured import AnyEncoder, Chunks, Stated, known_tower, measured_tower
 from .reading import Checkpoint
 from .receptive import ChunkedFrames, Convolution, convolutions, stack_of
+from .text import TextTower
 from .towers import (
     Clap,
     Codec,
@@ -150,7 +151,11 @@ def _clap(request: Request) -> Tower:
     config = getattr(request.config, "audio_config", request.config)
     net = request.load("ClapAudioModelWithProjection", config)
     why = "CLAP's layers have grids of different sizes"
-    return Clap(request.one_output(net, config.hidden_size, why))
+    tower = Clap(request.one_output(net, config.hidden_size, why))
+    text_config = getattr(request.config, "text_config", None)
+    if text_config is not None:
+        tower.text = TextTower(request.checkpoint, "ClapTextModelWithProjection", text_config)
+    return tower
 
 
 def _moonshine(request: Request) -> Tower:

@@ -21,6 +21,8 @@ __all__ = ["Checkpoint", "PlainWaveform", "compute_in", "transformers_library"]
 
 # Used in training alone, and left out of some checkpoints.
 _UNUSED_WEIGHTS = ("masked_spec_embed",)
+# Files of which a tokenizer has one, with all that it knows.
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt")
 # From here on no version of transformers unpickles more than tensors.
 _FIRST_SAFE = (4, 36)
 _FAILURES = (OSError, ValueError, RuntimeError, KeyError, ImportError)
@@ -126,6 +128,28 @@ class Checkpoint:
                 "for audio: it has no sampling_rate."
             )
         return extractor
+
+    def tokenizer(self) -> Any:
+        """The tokenizer that is saved beside the weights.
+
+        Raises:
+            UnusableError: There is none that transformers can read.
+        """
+        remedy = "Save it into the same folder with its own save_pretrained."
+        # Without one, transformers makes a tokenizer that knows no word.
+        if not any((self.folder / name).is_file() for name in _VOCABULARIES):
+            raise UnusableError(
+                f"{self.folder} has no tokenizer: none of {', '.join(_VOCABULARIES)}. {remedy}"
+            )
+        try:
+            return self.library.AutoTokenizer.from_pretrained(
+                str(self.folder), **self._own_files_only
+            )
+        except _FAILURES as error:
+            self.refuse_code(error)
+            raise UnusableError(
+                f"{self.folder} has no tokenizer that transformers can read: {error}\n{remedy}"
+            ) from error
 
     def _own_extractor(self) -> Any:
         if self.trust_code and "AutoProcessor" in self._auto_map("preprocessor_config.json"):

@@ -22,6 +22,7 @@ import torch
 
 from ..errors import UnusableError
 from .receptive import Convolution, Frames, Stack, stack_of
+from .text import TextTower
 
 __all__ = [
     "Clap",
@@ -198,6 +199,7 @@ class Tower(torch.nn.Module, ABC):
         pooled_width: Numbers in what the model pools itself, if it does.
         untimed: Why no one knows when its frames are, which is then for scenes alone.
         notes: What a result has to say of it, in sentences.
+        text: What embeds text into the space of what the model pools itself, if anything does.
     """
 
     frames: Frames
@@ -206,12 +208,14 @@ class Tower(torch.nn.Module, ABC):
     pooled_width: int | None = None
     untimed: str | None = None
     notes: tuple[str, ...] = ()
+    text: TextTower | None
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.sample_rate = encoder.sample_rate
         self.width = encoder.width
+        self.text = None
 
     @abstractmethod
     def windows(self, n_samples: int) -> list[Window]:
