@@ -264,7 +264,7 @@ def frame_fold(
     return [
         Fold(
             [event_clip_score(score, reference, each, n_clips, labels) for each in frames],
-            pooled=pooled_event_clip_score(score, reference, *frames, n_clips, labels)
+            pooled=pooled_event_clip_score(score, reference, frames[0], frames[1], n_clips, labels)
             if len(frames) > 1
             else None,
         )
