@@ -224,20 +224,35 @@ class PsdsCounts:
         row = np.searchsorted(there, label)
         return self._area(row[by_rate], rate[by_rate], share[by_rate], len(there)), of_labels
 
+    @cached_property
+    def runs(self) -> _Ints:
+        """(n_runs,) first change of each run in which no event is found or lost."""
+        begins = self.found != 0
+        begins[self.starts[:-1][np.diff(self.starts) > 0]] = True
+        return np.flatnonzero(begins).astype(np.int64)
+
     def _points(self, of_clips: _Floats) -> tuple[_Ints, _Floats, _Floats]:
-        """Label, effective rate per hour and found events where a threshold finds any."""
-        weight = of_clips[self.clip]
+        """Label, effective rate per hour and found events of the thresholds that find any.
+
+        Of thresholds that find the same events in a row, the one with the least rate is enough.
+        """
         hours = max(float(of_clips @ self.durations_s), 1e-12) / _S_PER_HOUR
-        rate = _running(weight * self.false_positives, self.starts) / hours
+        errors = self.false_positives.astype(np.float64)
         if self.parameters.alpha_ct:
-            crossed = weight * self._crossings(of_clips)
-            rate += self.parameters.alpha_ct * _running(crossed, self.starts)
-        n_found = _running(weight * self.found, self.starts)
+            errors += self.parameters.alpha_ct * hours * self._crossings(of_clips)
+        errors *= of_clips[self.clip]
+        total = np.cumsum(errors)
+        before = np.concatenate([[0.0], total])[self.starts[:-1]]
+        least = np.minimum.reduceat(np.where(self.is_last, total, np.inf), self.runs)
+        label = np.searchsorted(self.starts, self.runs, side="right").astype(np.int64) - 1
+        rate = (least - before[label]) / hours
+        n_found = _running(
+            of_clips[self.clip[self.runs]] * self.found[self.runs],
+            np.searchsorted(self.runs, self.starts),
+        )
         # Labels without an event have found none.
-        kept = self.is_last & (n_found > 0) & (rate <= self.parameters.max_rate_per_hour)
-        points = np.flatnonzero(kept)
-        label = np.searchsorted(self.starts, points, side="right") - 1
-        return label.astype(np.int64), rate[points], n_found[points]
+        kept = (n_found > 0) & (rate <= self.parameters.max_rate_per_hour)
+        return label[kept], rate[kept], n_found[kept]
 
     def _crossings(self, of_clips: _Floats) -> _Floats:
         """(n_changes,) cross triggers per hour of the other label's events, their mean."""
