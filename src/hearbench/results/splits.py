@@ -436,7 +436,7 @@ class EventSplit(Split):
             right = json_safe({score: self.parts(score) for score in scores})
             where = content_difference(read_json(file, _ANYTHING), right)
             if where is not None:
-                raise ResultError(f"{file}: {where} isn't what the events give. {REMEDY}")
+                raise ResultError(f"{file}: {where} isn't what the predictions give. {REMEDY}")
 
     def _compare_reference(self, task: PreparedTask) -> None:
         files = task.splits[self.name]
