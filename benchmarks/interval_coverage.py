@@ -32,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hearbench.metrics.event_lists import EventArrays
+from hearbench.metrics.frame_arrays import FrameArrays
 from hearbench.results.robustness import loss_of
 from hearbench.results.variance import Term
 from hearbench.stats.clip_scores import ClipScore, event_clip_score, scene_clip_score
@@ -229,6 +230,52 @@ def event_fold(
     ]
 
 
+def frame_fold(
+    rng: np.random.Generator,
+    score: str,
+    n_clips: int,
+    shift: float,
+    lift: float | None = None,
+) -> list[Fold]:
+    """One fold of a score of frames; clips of 10 s, which differ in their events and how hard.
+
+    Args:
+        rng: Of the set.
+        score: Its name.
+        n_clips: How many clips.
+        shift: How much louder events are than the rest, in standard deviations of a frame's noise.
+        lift: What a second model's shift is more; None for one model.
+    """
+    n_labels, n_frames, hop_ms = 3, 20, 500.0
+    shape = (n_clips, n_frames, n_labels)
+    active = np.zeros(shape)
+    rows = []
+    for clip, label in zip(*np.nonzero(rng.random((n_clips, n_labels)) < 0.5), strict=True):
+        start = int(rng.integers(0, n_frames - 8))
+        stop = start + int(rng.integers(3, 9))
+        rows.append((int(clip), int(label), start * hop_ms, stop * hop_ms))
+        active[clip, start:stop, label] = rng.normal(1, 0.4)
+    shared = rng.normal(0, 0.4, (n_clips, 1, n_labels)) + rng.normal(0, 0.5, shape)
+    bounds = np.arange(n_clips + 1) * n_frames
+    times = np.tile((np.arange(n_frames) + 0.5) * hop_ms, n_clips)
+    frames = []
+    for add in _lifts(lift):
+        logits = shared + rng.normal(0, 0.3, shape) + (shift + add) * active
+        # A detector's answers are smooth in time.
+        logits[:, 1:-1] = (logits[:, :-2] + logits[:, 1:-1] + logits[:, 2:]) / 3
+        frames.append(FrameArrays(logits.reshape(-1, n_labels), bounds, times))
+    labels = ["a", "b", "c"]
+    reference = EventArrays.from_rows(rows)
+    return [
+        Fold(
+            [event_clip_score(score, reference, each, n_clips, labels) for each in frames],
+            pooled=pooled_event_clip_score(score, reference, frames[0], frames[1], n_clips, labels)
+            if len(frames) > 1
+            else None,
+        )
+    ]
+
+
 def scenarios() -> Iterator[Scenario]:
     """Those of the first table."""
     for n, right in ((50, 0.5), (50, 0.8), (50, 0.95), (200, 0.8), (200, 0.98), (1000, 0.95)):
@@ -267,6 +314,10 @@ def scenarios() -> Iterator[Scenario]:
                     event_fold, score=score, n_clips=n, per_clip=6, recall=recall, extra=extra
                 )
                 yield Scenario(name, made)
+    for score in ("psds1", "psds2"):
+        for n, shift in itertools.product((50, 200), (1.0, 2.5)):
+            of_frames = partial(frame_fold, score=score, n_clips=n, shift=shift)
+            yield Scenario(f"{score}, {n} clips, shift {shift}", of_frames)
 
 
 def pair_scenarios() -> Iterator[tuple[str, Callable[[np.random.Generator, float], list[Fold]]]]:
@@ -286,6 +337,10 @@ def pair_scenarios() -> Iterator[tuple[str, Callable[[np.random.Generator, float
     yield (
         "event F, 50 clips",
         lambda rng, lift: event_fold(rng, "event_onset_200ms_fms", 50, 6, 0.7, 0.3, lift and 0.2),
+    )
+    yield (
+        "psds1, 50 clips",
+        lambda rng, lift: frame_fold(rng, "psds1", 50, 1.5, lift and 0.3),
     )
 
 

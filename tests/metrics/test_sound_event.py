@@ -21,7 +21,9 @@ F_MEASURES = [
     "event_onset_50ms_fms",
     "event_onset_offset_50ms_20perc_fms",
 ]
-SCORES = [*F_MEASURES, "segment_1s_er"]
+MACRO = ["event_onset_200ms_macro_fms", "event_onset_50ms_macro_fms"]
+SCORES = [*F_MEASURES, *MACRO, "segment_1s_fms", "segment_1s_er"]
+OF_FRAMES = ["psds1", "psds2"]
 
 
 def same(ours: float, theirs: float | None) -> bool:
@@ -242,14 +244,44 @@ def test_labels_that_are_numbers() -> None:
 
 
 def test_scores_by_name() -> None:
-    assert event_score_names() == sorted(SCORES)
-    assert [get_event_score(name).maximise for name in SCORES] == [True, True, True, False]
-    assert [get_event_score(name).main for name in SCORES] == ["f_measure"] * 3 + ["error_rate"]
+    assert event_score_names() == sorted([*SCORES, *OF_FRAMES])
+    assert [get_event_score(name).maximise for name in SCORES] == [True] * 6 + [False]
+    assert [get_event_score(name).main for name in SCORES] == ["f_measure"] * 6 + ["error_rate"]
+    assert {get_event_score(name).reads for name in SCORES} == {"events"}
+    assert {get_event_score(name).reads for name in OF_FRAMES} == {"frames"}
     events = EventArrays.from_rows([(0, 0, 0.0, 100.0)])
     assert get_event_score("event_onset_50ms_fms")(events, events, ["x"]) == 1.0
     assert get_event_score("segment_1s_er")(events, events, ["x"]) == 0.0
     with pytest.raises(UnknownNameError, match="event_onset_50ms_fms"):
         event_scores({}, {}, ["x"], "event_onset_50ms")
+
+
+def test_lists_of_events_have_no_score_of_probabilities() -> None:
+    with pytest.raises(TaskError, match="psds1") as raised:
+        event_scores({}, {}, ["x"], "psds1")
+    assert raised.value.code == "unsuitable"
+
+
+def test_means_over_labels_by_hand() -> None:
+    reference = {"a": [event("x", 0, 100), event("x", 900, 950), event("y", 500, 600)]}
+    estimate = {"a": [event("x", 10, 90), event("z", 0, 50)]}
+    labels = ["x", "y", "z", "w"]
+    found = event_scores(reference, estimate, labels, "event_onset_50ms_macro_fms")
+    # x has the precision 1 and the recall 1/2; y isn't found; z and w aren't there to be found.
+    assert found["f_measure"] == pytest.approx((2 / 3 + 0) / 2)
+    assert found["precision"] == pytest.approx((1 + 0 + 0 + 0) / 4)
+    assert found["recall"] == pytest.approx((1 / 2 + 0) / 2)
+    silent = event_scores(reference, {}, labels, "event_onset_50ms_macro_fms")
+    assert silent["f_measure"] == 0.0
+    assert math.isnan(event_scores({}, estimate, labels, MACRO[0])["f_measure"])
+
+
+def test_labels_per_second_by_hand() -> None:
+    reference = {"a": [event("x", 0, 2000), event("y", 500, 900)]}
+    estimate = {"a": [event("x", 1200, 2500)]}
+    found = event_scores(reference, estimate, ["x", "y"], "segment_1s_fms")
+    assert (found["Nref"], found["Nsys"], found["Ntp"]) == (3, 2, 1)
+    assert found["f_measure"] == pytest.approx(2 / 5)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,9 @@ from hearbench import embed, fit_probe, load_model, load_task, score
 from hearbench.embeddings.ranges import clip_frames
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import EmbeddingError
+from hearbench.metrics import get_event_score
+from hearbench.metrics.frame_arrays import FrameArrays
+from hearbench.metrics.psds import PsdsParameters, psds
 from hearbench.metrics.sound_event import event_scores
 from hearbench.probe.data import BatchSpec
 from hearbench.probe.frames import FrameData, LabelledClip, frame_data
@@ -179,6 +183,49 @@ def test_validation_is_scipys_median_and_the_event_score(
         for one in logits
     ]
     assert [v.score for v in loss] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("cells", [1, 1 << 26])
+def test_validation_by_a_score_of_frames(
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, cells: int
+) -> None:
+    monkeypatch.setattr("hearbench.probe.frames._CELLS", cells)  # clips and networks one by one
+    store = store_of(tmp_path, workspace)
+    data = data_of(store, 0)
+    stack = ProbeStack(
+        [GridPoint(hidden_layers=0)] * 3,
+        [1, 2, 3],
+        reading=Reading(data.inputs.offset),
+        n_labels=2,
+        multilabel=True,
+        dtype=torch.float32,
+    )
+    # Untrained networks err more often than scores of real tasks look at.
+    lenient = PsdsParameters(dtc=0.3, gtc=0.3, max_rate_per_hour=20_000.0)
+
+    def area(*arguments: Any) -> float:
+        return float(psds(*arguments, parameters=lenient)["psds"])
+
+    found = data.validate(stack, [0, 2], Objective(area, maximise=True, reads="frames"))
+    clips = list(store.timestamps("valid"))
+    logits = stack.predict(
+        torch.from_numpy(np.concatenate([x for _, x, _ in clips])) - data.inputs.offset, [0, 2]
+    )
+    bounds = np.cumsum([0, *(len(times) for _, _, times in clips)])
+    times = np.concatenate([times for _, _, times in clips])
+    for validation, own in zip(found, torch.sigmoid(logits), strict=True):
+        frames = FrameArrays(own.T.numpy(), bounds, times)
+        expected = area(data.reference, frames, store.task.vocabulary)
+        assert validation.score == pytest.approx(expected, abs=1e-12)
+        assert 0 < validation.score < 1
+        assert validation.postprocessing == post(250, 250)
+    by_loss = Objective(area, maximise=True, on_loss=True, reads="frames")
+    f_measure = Objective(get_event_score("event_onset_200ms_fms"), maximise=True, on_loss=True)
+    losses = [
+        [each.score for each in data.validate(stack, [0, 2], objective)]
+        for objective in (by_loss, f_measure)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_an_event_task_goes_from_store_to_result(tmp_path: Path, workspace: Workspace) -> None:

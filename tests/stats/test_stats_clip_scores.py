@@ -18,6 +18,7 @@ from hearbench.metrics import (
     get_scene_score,
 )
 from hearbench.metrics.event_lists import EventArrays
+from hearbench.metrics.frame_arrays import FrameArrays
 from hearbench.stats import clip_scores
 from hearbench.stats.clip_scores import count_clips, event_clip_score, scene_clip_score
 
@@ -223,7 +224,11 @@ def repeated(events: EventArrays, row: np.ndarray) -> EventArrays:
     return EventArrays.from_rows(rows)
 
 
-@pytest.mark.parametrize("name", event_score_names())
+OF_EVENTS = [name for name in event_score_names() if get_event_score(name).reads == "events"]
+OF_FRAMES = [name for name in event_score_names() if get_event_score(name).reads == "frames"]
+
+
+@pytest.mark.parametrize("name", OF_EVENTS)
 @given(seed=st.integers(0, 2**32 - 1), n_clips=st.integers(1, 8))
 @settings(max_examples=25, deadline=None)
 def test_event_scores_are_those_of_the_repeated_clips(name: str, seed: int, n_clips: int) -> None:
@@ -234,6 +239,47 @@ def test_event_scores_are_those_of_the_repeated_clips(name: str, seed: int, n_cl
     for value, row in zip(found, weights, strict=True):
         expected = score(repeated(reference, row), repeated(estimate, row), LABELS)
         np.testing.assert_allclose(value, expected, rtol=1e-12)
+
+
+def draw_frames(seed: int, n_clips: int) -> FrameArrays:
+    """Frames of half a second, each clip with another number of them."""
+    rng = np.random.default_rng([seed, 2])
+    lengths = rng.integers(0, 12, n_clips)
+    return FrameArrays(
+        (rng.integers(0, 30, (int(lengths.sum()), 3)) / 30).astype(np.float32),
+        np.concatenate([[0], np.cumsum(lengths)]),
+        np.concatenate([np.arange(n) * 500.0 + 250 for n in lengths]),
+    )
+
+
+def frame_by_frame(frames: FrameArrays, row: np.ndarray) -> FrameArrays:
+    """The slow way: every copy of a clip is a clip of its own."""
+    values, times, bounds = [], [], [0]
+    for clip, count in enumerate(row):
+        for _ in range(count):
+            own = slice(frames.bounds[clip], frames.bounds[clip + 1])
+            values += frames.probabilities[own].tolist()
+            times += frames.timestamps_ms[own].tolist()
+            bounds.append(len(times))
+    return FrameArrays(
+        np.array(values, dtype=np.float32).reshape(-1, 3), np.array(bounds), np.array(times)
+    )
+
+
+@pytest.mark.parametrize("name", OF_FRAMES)
+@given(seed=st.integers(0, 2**32 - 1), n_clips=st.integers(1, 6))
+@settings(max_examples=25, deadline=None)
+def test_scores_of_frames_are_those_of_the_repeated_clips(
+    name: str, seed: int, n_clips: int
+) -> None:
+    (reference, _), frames = draw_events(seed, n_clips), draw_frames(seed, n_clips)
+    weights = draw_weights(seed, 3, n_clips)
+    clip_score = event_clip_score(name, reference, frames, n_clips, LABELS)
+    assert (clip_score.n_clips, clip_score.bounds) == (n_clips, (0.0, 1.0))
+    score = get_event_score(name)
+    for value, row in zip(clip_score(weights), weights, strict=True):
+        expected = score(repeated(reference, row), frame_by_frame(frames, row), LABELS)
+        np.testing.assert_allclose(value, expected, atol=1e-12)
 
 
 def test_event_counts_of_clips_sum_to_those_of_the_score() -> None:
@@ -274,8 +320,35 @@ def test_other_event_scores_see_repeated_clips(monkeypatch: pytest.MonkeyPatch) 
         np.testing.assert_allclose(value, expected, rtol=1e-12)
 
 
+def loudest(reference: EventArrays, frames: FrameArrays, labels: Sequence[str]) -> dict[str, Any]:
+    value = float(frames.probabilities.sum()) + frames.n_clips * len(labels) + len(reference)
+    return {"loudest": value}
+
+
+def test_other_scores_of_frames_see_repeated_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    score = EventScore("other", loudest, True, "loudest", ("loudest",), "", reads="frames")
+    monkeypatch.setattr(clip_scores, "get_event_score", {"other": score}.__getitem__)
+    (reference, _), frames = draw_events(14, 6), draw_frames(14, 6)
+    weights = draw_weights(14, 4, 6)
+    found = event_clip_score("other", reference, frames, 6, LABELS)(weights)
+    for value, row in zip(found, weights, strict=True):
+        expected = score(repeated(reference, row), frame_by_frame(frames, row), LABELS)
+        np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+def test_frames_of_other_clips_are_refused() -> None:
+    reference, _ = draw_events(1, 4)
+    with pytest.raises(ValueError, match="3 clips"):
+        event_clip_score("psds1", reference, draw_frames(1, 3), 4, LABELS)
+
+
 def test_the_precision_of_events_is_not_taken_for_their_f_measure() -> None:
     whole = get_event_score("event_onset_200ms_fms")
     precision = EventScore("p", whole.function, True, "precision", ("precision",), "")
     reference, estimate = draw_events(13, 5)
     assert count_clips(precision, reference, estimate, 5, 3) is None
+    for name in ("event_onset_200ms_macro_fms", "segment_1s_fms"):
+        other = EventScore(
+            "p", get_event_score(name).function, True, "precision", ("precision",), ""
+        )
+        assert count_clips(other, reference, estimate, 5, 3) is None

@@ -12,6 +12,7 @@ from interval_coverage import (
     accuracy_folds,
     coverage,
     event_fold,
+    frame_fold,
     loss_coverage,
     loss_scenarios,
     pair_scenarios,
@@ -57,6 +58,14 @@ def test_intervals_of_losses_hold_the_truth_as_often_as_they_say() -> None:
         assert abs(found.held - 0.95) < 3 * math.sqrt(0.95 * 0.05 / sets), scenario.name
 
 
+def test_intervals_of_a_score_of_frames_hold_the_truth() -> None:
+    sets = 120
+    scenario = Scenario("psds2", partial(frame_fold, score="psds2", n_clips=40, shift=1.5))
+    found = coverage(scenario, sets=sets, resamples=60, truth_sets=200)
+    assert abs(found.held - 0.95) < 3 * math.sqrt(0.95 * 0.05 / sets)
+    assert 0.1 < found.width < 0.6
+
+
 def test_percentiles_would_not_do() -> None:
     scenario = Scenario("accuracy", partial(accuracy_folds, n_clips=50, rights=[0.98]), 0.98)
     found = coverage(scenario, sets=300, resamples=150)
@@ -76,7 +85,7 @@ def _pair(rng: np.random.Generator, lift: float, n_clips: int, right: float) -> 
     return accuracy_folds(rng, n_clips, [right], lift)
 
 
-ALL = [s for s in scenarios() if s.name.startswith(("accuracy", "mAP", "event"))]
+ALL = [s for s in scenarios() if s.name.startswith(("accuracy", "mAP", "event", "psds"))]
 
 
 @pytest.mark.real

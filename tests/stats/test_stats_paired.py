@@ -10,6 +10,7 @@ from scipy import stats
 import hearbench.stats.paired
 from hearbench.metrics import get_event_score, get_scene_score
 from hearbench.metrics.event_lists import EventArrays
+from hearbench.metrics.frame_arrays import FrameArrays
 from hearbench.stats.paired import (
     bootstrap_p_value,
     difference_interval,
@@ -113,6 +114,37 @@ def test_pooled_events_are_both_models_one_after_the_other() -> None:
         score(reference, a, ["x", "y"]),
         score(reference, b, ["x", "y"]),
     ]
+
+
+def test_pooled_frames_are_both_models_on_one_scale() -> None:
+    rng = np.random.default_rng(12)
+    onset = (1000 * rng.integers(0, 6, 5)).astype(np.float64)
+    reference = EventArrays(np.arange(5), np.array([0, 1, 0, 1, 0]), onset, onset + 3000)
+
+    def frames(n: int, hop_ms: float) -> FrameArrays:
+        times = np.tile((np.arange(n) + 0.5) * hop_ms, 5)
+        on = np.zeros((5, n, 2))
+        for clip, label, start in zip(reference.clip, reference.label, onset, strict=True):
+            on[clip, int(start / hop_ms) : int((start + 3000) / hop_ms), label] = 0.5
+        values = on + 0.7 * rng.random((5, n, 2))
+        return FrameArrays(values.reshape(-1, 2), np.arange(6) * n, times)
+
+    # Of other hops, and one of far smaller probabilities, whose order alone matters.
+    a, b = frames(10, 1000.0), frames(40, 250.0)
+    low = FrameArrays(b.probabilities / 1e4, b.bounds, b.timestamps_ms)
+    ones, zeros = np.ones(5), np.zeros(5)
+    swap = np.array([1, 0, 1, 1, 0])
+    weights = np.stack([np.append(ones, zeros), np.append(zeros, ones), np.append(swap, 1 - swap)])
+    for name in ("psds1", "psds2"):
+        found = pooled_event_clip_score(name, reference, a, b, 5, ["x", "y"])(weights)
+        again = pooled_event_clip_score(name, reference, a, low, 5, ["x", "y"])(weights)
+        score = get_event_score(name)
+        expected = [score(reference, each, ["x", "y"]) for each in (a, b)]
+        assert found[:2].tolist() == pytest.approx(expected, abs=1e-12)
+        assert again.tolist() == found.tolist()
+        assert 0 <= found[2] <= 1
+    with pytest.raises(TypeError):
+        pooled_event_clip_score("psds1", reference, a, reference, 5, ["x", "y"])
 
 
 def test_an_undefined_difference_has_no_p_value() -> None:

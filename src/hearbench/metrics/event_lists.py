@@ -67,6 +67,10 @@ class EventArrays:
             self.clip[index], self.label[index], self.onset_ms[index], self.offset_ms[index]
         )
 
+    def shifted(self, n_clips: int) -> EventArrays:
+        """The same events, of clips that stand ``n_clips`` further back."""
+        return EventArrays(self.clip + n_clips, self.label, self.onset_ms, self.offset_ms)
+
     @classmethod
     def from_rows(cls, rows: Iterable[tuple[int, int, float, float]]) -> EventArrays:
         """Makes events from the (clip, label, onset_ms, offset_ms) of each."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ class SceneScore:
             shape, to one number; NaN where the score is undefined.
         title: One line for listings.
         parts_in_results: None; event scores have some.
+        reads: What predictions it compares with the targets, those of clips.
     """
 
     name: str
@@ -30,6 +32,7 @@ class SceneScore:
     maximise: bool
     title: str
     parts_in_results: tuple[str, ...] = ()
+    reads: Literal["clips"] = "clips"
 
     @property
     def main(self) -> str:

@@ -1,4 +1,4 @@
-"""Scores of sound events: event-based F-measures and the segment-based error rate.
+"""Scores of sound events: event-based F-measures, and segment-based F-measure and error rate.
 
 They equal sed_eval 0.2.1 (Mesaros, Heittola and Virtanen, "Metrics for Polyphonic Sound Event
 Detection", Applied Sciences 6(6), 2016) with ``event_matching_type="optimal"``, of which the
@@ -8,15 +8,24 @@ published scores were made, overall and per label:
     event_onset_50ms_fms                onsets within 50 ms
     event_onset_offset_50ms_20perc_fms  onsets within 50 ms, offsets within 50 ms or 20 % of the
                                         reference's length, whichever is more
+    event_onset_200ms_macro_fms         mean over labels of their F-measures, onsets within 200 ms
+    event_onset_50ms_macro_fms          the same, onsets within 50 ms
+    segment_1s_fms                      labels per segment of 1 s
     segment_1s_er                       labels per segment of 1 s, in error
 
-Counts are summed over all clips (micro average). Every clip of either list counts: an estimate
-that is missing is an empty one, and so is a reference.
+Counts are summed over all clips, and without ``macro`` over all labels (micro average). Every clip
+of either list counts: an estimate that is missing is an empty one, and so is a reference. Scores of
+frames' probabilities are in `hearbench.metrics.psds`.
 
 Undefined values are sed_eval's: the precision is NaN where nothing was estimated, the recall
 where nothing was to be found, the F-measure where either is; the F-measure is 0 where both are
 0. The error rate's denominator has the smallest double above 0 next to 1 (2.2e-16) added, so
 without a reference it is 0 if nothing was estimated either, and otherwise of the order of 1e16.
+
+Means over labels (macro averages) are those of sed_eval's
+``empty_system_output_handling="zero_score"``: the precision of a label without an estimate is 0
+there. Otherwise it would be left out of the mean, and a model would do best to keep silent about
+all labels that are hard. A label without a reference is left out.
 
 Labels are strings that must be in the vocabulary. Here sed_eval isn't consistent: the
 error rate fails on other labels, the F-measures count them. It also strips labels and takes
@@ -26,30 +35,38 @@ start for positions from the end; here they are cut off.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from hearbench.errors import TaskError
 from hearbench.metrics.blocks import blocks_of
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.metrics.event_matching import MatchRule, match_events
+from hearbench.metrics.frame_arrays import FrameArrays
 from hearbench.registry import Registry
 
 __all__ = [
     "EVENT_ONSET_50MS",
+    "EVENT_ONSET_50MS_MACRO",
     "EVENT_ONSET_200MS",
+    "EVENT_ONSET_200MS_MACRO",
     "EVENT_ONSET_OFFSET_50MS",
     "SEGMENT_1S_ER",
+    "SEGMENT_1S_F",
     "EventScore",
     "event_f_measure",
+    "event_macro_f_measure",
     "event_score_names",
     "event_scores",
     "get_event_score",
     "segment_error_rate",
+    "segment_f_measure",
 ]
 
 _EPSILON = float(np.spacing(1.0))
@@ -73,17 +90,25 @@ def event_scores(
 
     Returns:
         For the F-measures ``f_measure``, ``precision``, ``recall`` and the counts ``Nref`` and
-        ``Nsys`` of events and ``Ntp`` of matched pairs. For ``segment_1s_er`` ``error_rate``,
-        the sum of ``substitution_rate``, ``deletion_rate`` and ``insertion_rate``; the counts
+        ``Nsys`` of events, or of labels in segments, and ``Ntp`` of those that match; a mean over
+        labels has no counts. For ``segment_1s_er`` ``error_rate``, the sum of
+        ``substitution_rate``, ``deletion_rate`` and ``insertion_rate``; the counts
         ``substitutions``, ``deletions`` and ``insertions``; and ``Nref``, ``Nsys`` and ``Ntp``,
-        of labels in segments. In both, ``per_label`` holds the same of each label alone; there,
+        of labels in segments. In all, ``per_label`` holds the same of each label alone; there,
         an error rate knows no substitutions.
 
     Raises:
         UnknownNameError: There is no such score.
-        TaskError: An event lacks a key, has an unknown label, or a time that isn't finite.
+        TaskError: An event lacks a key, has an unknown label, or a time that isn't finite; or the
+            score isn't one of lists of events, as ``psds1``.
     """
     score = get_event_score(name)
+    if score.reads != "events":
+        raise TaskError(
+            f"{name} is a score of the probabilities of {score.reads}, and not of lists of events. "
+            f"Call hearbench.metrics.get_event_score({name!r}) with probabilities.",
+            code="unsuitable",
+        )
     clips = list(dict.fromkeys([*reference, *estimate]))
     return score.parts(
         EventArrays.from_mapping(reference, clips, labels, what="reference"),
@@ -113,6 +138,31 @@ def event_f_measure(
             for label, *counts in zip(labels, n_reference, n_estimated, n_matched, strict=True)
         },
     }
+
+
+def event_macro_f_measure(
+    reference: EventArrays, estimate: EventArrays, labels: Sequence[str], *, rule: MatchRule
+) -> dict[str, Any]:
+    """Means over labels of `event_f_measure`; a label without an estimate has the precision 0.
+
+    That of the precisions is over all labels, the others are over those with a reference. Without
+    any, they are NaN.
+    """
+    per_label = event_f_measure(reference, estimate, labels, rule=rule)["per_label"]
+    for parts in per_label.values():
+        if not parts["Nsys"]:
+            parts["precision"] = 0.0
+            parts["f_measure"] = 0.0 if parts["Nref"] else float("nan")
+    values = {part: [parts[part] for parts in per_label.values()] for part in _F_PARTS}
+    return {
+        **{part: _mean_of_defined(each) for part, each in values.items()},
+        "per_label": per_label,
+    }
+
+
+def _mean_of_defined(values: Sequence[float]) -> float:
+    defined = [value for value in values if not math.isnan(value)]
+    return float(np.mean(defined)) if defined else float("nan")
 
 
 def _f_parts(n_reference: int, n_estimated: int, n_matched: int) -> dict[str, float | int]:
@@ -163,6 +213,20 @@ def segment_error_rate(
     }
 
 
+def segment_f_measure(
+    reference: EventArrays, estimate: EventArrays, labels: Sequence[str]
+) -> dict[str, Any]:
+    """Precision, recall and F-measure of labels in segments of 1 s; keys as in `event_scores`."""
+    counts = _count_segments(reference, estimate, len(labels))
+    by_label = np.stack([counts.reference, counts.estimate, counts.both], axis=1)
+    return {
+        **_f_parts(*by_label.sum(axis=0).tolist()),
+        "per_label": {
+            label: _f_parts(*row) for label, row in zip(labels, by_label.tolist(), strict=True)
+        },
+    }
+
+
 def _rates(
     n_reference: int, substitutions: int, deletions: int, insertions: int
 ) -> dict[str, float | int]:
@@ -187,27 +251,30 @@ class EventScore:
     Attributes:
         name: As tasks name it, e.g. ``"event_onset_200ms_fms"``.
         function: Of the reference, the estimate and the vocabulary, to the score's parts by
-            name, and ``per_label``.
+            name, and ``per_label``. The estimate is what the score reads.
         main: The part that is the score, e.g. ``"f_measure"``.
         parts_in_results: The parts that results list, the main one first.
         title: One line for listings.
+        reads: What the estimate is: events that were made from frames by a threshold, or the
+            probabilities of the frames.
     """
 
     name: str
-    function: Callable[[EventArrays, EventArrays, Sequence[str]], dict[str, Any]]
+    function: Callable[[EventArrays, Any, Sequence[str]], dict[str, Any]]
     maximise: bool
     main: str
     parts_in_results: tuple[str, ...]
     title: str
+    reads: Literal["events", "frames"] = "events"
 
     def __call__(
-        self, reference: EventArrays, estimate: EventArrays, labels: Sequence[str]
+        self, reference: EventArrays, estimate: EventArrays | FrameArrays, labels: Sequence[str]
     ) -> float:
         """The score itself; NaN where it is undefined."""
         return float(self.function(reference, estimate, labels)[self.main])
 
     def parts(
-        self, reference: EventArrays, estimate: EventArrays, labels: Sequence[str]
+        self, reference: EventArrays, estimate: EventArrays | FrameArrays, labels: Sequence[str]
     ) -> dict[str, Any]:
         """All parts; see `event_scores`."""
         return self.function(reference, estimate, labels)
@@ -246,6 +313,36 @@ EVENT_ONSET_OFFSET_50MS = EventScore(
 )
 
 
+EVENT_ONSET_200MS_MACRO = EventScore(
+    "event_onset_200ms_macro_fms",
+    partial(event_macro_f_measure, rule=MatchRule(0.2)),
+    True,
+    "f_measure",
+    _F_PARTS,
+    "mean over labels of the F-measure of events, onsets within 200 ms",
+)
+
+
+EVENT_ONSET_50MS_MACRO = EventScore(
+    "event_onset_50ms_macro_fms",
+    partial(event_macro_f_measure, rule=MatchRule(0.05)),
+    True,
+    "f_measure",
+    _F_PARTS,
+    "mean over labels of the F-measure of events, onsets within 50 ms",
+)
+
+
+SEGMENT_1S_F = EventScore(
+    "segment_1s_fms",
+    segment_f_measure,
+    True,
+    "f_measure",
+    _F_PARTS,
+    "F-measure of labels per second",
+)
+
+
 SEGMENT_1S_ER = EventScore(
     "segment_1s_er",
     segment_error_rate,
@@ -261,11 +358,16 @@ _EVENT: Registry[EventScore] = Registry(
     "hearbench.event_scores",
     {
         "event_onset_200ms_fms": "hearbench.metrics.sound_event:EVENT_ONSET_200MS",
+        "event_onset_200ms_macro_fms": "hearbench.metrics.sound_event:EVENT_ONSET_200MS_MACRO",
         "event_onset_50ms_fms": "hearbench.metrics.sound_event:EVENT_ONSET_50MS",
+        "event_onset_50ms_macro_fms": "hearbench.metrics.sound_event:EVENT_ONSET_50MS_MACRO",
         "event_onset_offset_50ms_20perc_fms": (
             "hearbench.metrics.sound_event:EVENT_ONSET_OFFSET_50MS"
         ),
+        "psds1": "hearbench.metrics.psds:PSDS1",
+        "psds2": "hearbench.metrics.psds:PSDS2",
         "segment_1s_er": "hearbench.metrics.sound_event:SEGMENT_1S_ER",
+        "segment_1s_fms": "hearbench.metrics.sound_event:SEGMENT_1S_F",
     },
 )
 

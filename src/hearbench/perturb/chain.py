@@ -98,6 +98,11 @@ class Perturbation:
         return self.steps[0].value if len(self.steps) == 1 else None
 
     @property
+    def unit(self) -> str:
+        """Unit of its strength; empty where it has none."""
+        return self.steps[0].unit if len(self.steps) == 1 else ""
+
+    @property
     def changes(self) -> frozenset[str]:
         """What it changes that labels may follow: the ``pitch``, the ``level``, the ``sources``."""
         return frozenset().union(*(step.changes for step in self.steps))

@@ -41,9 +41,9 @@ _ARCHIVE_SHARE = 0.85
 _AHEAD_BYTES = 256 << 20
 _SHARD_BYTES = 64 << 20
 # Epochs of a training, in units of its first chance to stop. Any rise of the validation lets it go
-# on: a share of some clips soon stands still, a mean of average precisions or a loss hardly ever.
+# on: a share of some clips soon stands still; a mean of precisions or areas or a loss hardly ever.
 _COARSE, _FINE = 2.0, 3.0
-_FINE_SCORES = ("mAP", "aucroc", "d_prime")
+_FINE_SCORES = ("mAP", "aucroc", "d_prime", "psds1", "psds2")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ from hearbench.errors import ProbeError
 from hearbench.files import atomic_write, mapped_rows, write_npy_head
 from hearbench.metrics.blocks import blocks_of
 from hearbench.metrics.event_lists import EventArrays, concatenate_events
+from hearbench.metrics.frame_arrays import FrameArrays
 from hearbench.probe.data import Batch, BatchSpec, epoch_order
 from hearbench.probe.events import Postprocessing, best_postprocessing, events_from_frames
 from hearbench.probe.grid import batch_bounds
@@ -48,7 +50,8 @@ __all__ = [
 _PIECE_FRAMES = 4096
 # Frames that are mixed where the order is random.
 _MIXED_FRAMES = 1 << 16
-# Cells (networks x frames x labels) of a validation that are held at once, a byte each.
+# Cells (networks x frames x labels) of a validation that are held at once, a byte each; or four
+# where all clips are scored together by their probabilities.
 _CELLS = 1 << 26
 # Cells (frames x labels) whose events are looked for at once.
 _EVENT_CELLS = 1 << 24
@@ -228,38 +231,84 @@ class FrameData:
     def validate(
         self, stack: Predictor, which: Sequence[int], objective: Objective
     ) -> list[Validation]:
-        """Validates some networks; each with the best of the ways from frames to events."""
+        """Validates some networks; each with the best of the ways from frames to events.
+
+        A score of probabilities is the same for all ways. Of these the first of
+        `best_postprocessing` is taken, for the other scores.
+        """
+        if objective.reads == "frames":
+            return self._validate_frames(stack, which, objective)
         found: list[list[list[EventArrays]]] = [[[] for _ in self.grid] for _ in which]
         losses = torch.zeros(len(which), dtype=torch.float64)
-        total = 0
-        for clips, above, pieces_losses in self._groups(stack, which, objective.on_loss):
-            lengths = [len(self.valid[i].frames) for i in range(clips.start, clips.stop)]
-            bounds = np.concatenate([[0], np.cumsum(lengths)])
-            times = np.concatenate([c.frames.timestamps_ms for c in self.valid[clips]])
-            losses += pieces_losses
-            total += int(bounds[-1])
+        for clips, above, group_losses in self._groups(stack, which, objective.on_loss):
+            bounds, times = self._times(clips)
+            losses += group_losses
             for k in range(len(which)):
                 for way, events in enumerate(
                     events_from_frames(above[k], bounds, times, self.grid)
                 ):
-                    found[k][way].append(_shifted(events, clips.start))
+                    found[k][way].append(events.shifted(clips.start))
+        return [
+            self._validation(
+                [
+                    objective.function(self.reference, concatenate_events(parts), self.labels)
+                    for parts in ways
+                ],
+                loss,
+                objective,
+            )
+            for ways, loss in zip(found, losses.tolist(), strict=True)
+        ]
+
+    def _validate_frames(
+        self, stack: Predictor, which: Sequence[int], objective: Objective
+    ) -> list[Validation]:
+        bounds, times = self._times(slice(0, len(self.valid)))
+        at_once = max(1, _CELLS // max(1, len(times) * self.n_labels))
         validations = []
-        for k in range(len(which)):
-            scores = [
-                objective.function(self.reference, concatenate_events(parts), self.labels)
-                for parts in found[k]
-            ]
-            best = best_postprocessing(self.grid, scores, maximise=objective.maximise)
-            score = float(losses[k]) / max(1, total) if objective.on_loss else scores[best]
-            validations.append(Validation(score, self.grid[best]))
+        for start in range(0, len(which), at_once):
+            some = which[start : start + at_once]
+            losses = torch.zeros(len(some), dtype=torch.float64)
+            parts = []
+            for _, probabilities, group_losses in self._groups(
+                stack, some, objective.on_loss, dtype=torch.float32
+            ):
+                parts.append(probabilities)
+                losses += group_losses
+            for k, loss in enumerate(losses.tolist()):
+                own = np.concatenate([part[k] for part in parts])
+                frames = FrameArrays(own, bounds, times)
+                score = objective.function(self.reference, frames, self.labels)
+                validations.append(self._validation([score] * len(self.grid), loss, objective))
         return validations
 
+    def _validation(self, scores: Sequence[float], loss: float, objective: Objective) -> Validation:
+        """What a network got by the ways from frames to events, and its summed loss."""
+        best = best_postprocessing(self.grid, scores, maximise=objective.maximise)
+        n_frames = sum(len(clip.frames) for clip in self.valid)
+        score = loss / max(1, n_frames) if objective.on_loss else scores[best]
+        return Validation(score, self.grid[best])
+
+    def _times(self, clips: slice) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Bounds (n_clips + 1,) and timestamps (n_frames,) of some clips that are validated on."""
+        own = [clip.frames.timestamps_ms for clip in self.valid[clips]]
+        bounds = np.cumsum([0, *map(len, own)], dtype=np.int64)
+        return bounds, np.concatenate(own)
+
     def _groups(
-        self, stack: Predictor, which: Sequence[int], with_losses: bool
-    ) -> Iterator[tuple[slice, npt.NDArray[np.bool_], torch.Tensor]]:
+        self,
+        stack: Predictor,
+        which: Sequence[int],
+        with_losses: bool,
+        *,
+        dtype: torch.dtype = torch.bool,
+    ) -> Iterator[tuple[slice, npt.NDArray[Any], torch.Tensor]]:
         """Some clips at a time: whether each label is on, and summed losses, per network.
 
         Losses are 0 where no one asks for them.
+
+        Args:
+            dtype: ``torch.float32`` for probabilities.
         """
         lengths = np.array([len(clip.frames) for clip in self.valid], dtype=np.int64)
         device = self.inputs.mean.device
@@ -271,31 +320,28 @@ class FrameData:
         for clips in blocks_of(lengths * self.n_labels * len(which), _CELLS):
             n_frames = int(lengths[clips].sum())
             # Fetched once they are whole, so that a GPU doesn't wait after every piece.
-            above = torch.empty(
-                (len(which), n_frames, self.n_labels), dtype=torch.bool, device=device
-            )
+            answers = torch.empty((len(which), n_frames, self.n_labels), dtype=dtype, device=device)
             lost: list[tuple[torch.Tensor, int]] = []
             filled = 0
             while filled < n_frames:
                 x, y = next(pieces)
                 logits = stack.predict(self.inputs(x), which)
-                on = (torch.sigmoid(logits) > 0.5).permute(0, 2, 1)
-                part = above[:, filled : filled + len(x)]
+                answer = torch.sigmoid(logits)
+                if dtype is torch.bool:
+                    answer = answer > 0.5
+                answer = answer.permute(0, 2, 1)
+                part = answers[:, filled : filled + len(x)]
                 if device.type == "cpu":  # where NumPy transposes much faster than PyTorch
-                    part.numpy()[...] = on.numpy()
+                    part.numpy()[...] = answer.numpy()
                 else:
-                    part.copy_(on)
+                    part.copy_(answer)
                 if with_losses:
                     lost.append((stack.losses(logits, y.float()), len(x)))
                 filled += len(x)
             losses = torch.zeros(len(which), dtype=torch.float64)
             for piece_losses, count in lost:
                 losses += piece_losses.cpu().double() * count
-            yield clips, above.cpu().numpy(), losses
-
-
-def _shifted(events: EventArrays, first_clip: int) -> EventArrays:
-    return EventArrays(events.clip + first_clip, events.label, events.onset_ms, events.offset_ms)
+            yield clips, answers.cpu().numpy(), losses
 
 
 def frame_data(
@@ -419,7 +465,5 @@ def events_in_parts(
         rows = mapped_rows(probabilities, start, stop)
         own = bounds[clips.start : clips.stop + 1] - start
         events = events_from_frames(rows, own, timestamps_ms[start:stop], [postprocessing])[0]
-        found.append(
-            EventArrays(events.clip + clips.start, events.label, events.onset_ms, events.offset_ms)
-        )
+        found.append(events.shifted(clips.start))
     return concatenate_events(found) if found else EventArrays.from_rows(())

@@ -120,6 +120,7 @@ class TaskKind:
             score.maximise,
             on_loss=not self.task.metadata.use_scoring_for_early_stopping,
             nan_ends_point=self.protocol.nan_ends_point,
+            reads=score.reads,
         )
 
     @property

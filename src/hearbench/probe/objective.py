@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -19,16 +20,19 @@ class Objective:
 
     Attributes:
         function: The task's first score: of probabilities and targets (scene tasks), or of
-            reference, estimated events and vocabulary (event tasks), to a number.
+            reference, what it reads and vocabulary (event tasks), to a number.
         on_loss: Select by the validation loss instead of the function.
         nan_ends_point: Whether a score that isn't finite ends a grid point, where NaN is the worst
             score; or NaN counts as 0.
+        reads: What the function compares with the annotation of an event task: the events that a
+            postprocessing makes of frames, or the frames' probabilities.
     """
 
     function: Callable[..., float]
     maximise: bool
     on_loss: bool = False
     nan_ends_point: bool = True
+    reads: Literal["clips", "events", "frames"] = "events"
 
     @property
     def worst(self) -> float:

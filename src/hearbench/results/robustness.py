@@ -90,6 +90,7 @@ class PerturbedPoint(Record):
         recipe: The steps that it consists of.
         series: What its strength is drawn over, as ``noise``; the name where it has none.
         severity: The strength; None of a chain of steps.
+        unit: Unit of the strength; empty where it has none.
         training: Whether training and validation clips were disturbed, too.
         scores: The mean over folds and seeds, by score.
         losses: By score.
@@ -99,6 +100,7 @@ class PerturbedPoint(Record):
     recipe: str
     series: str
     severity: float | None
+    unit: str = ""
     training: bool
     scores: dict[str, Number]
     losses: dict[str, Loss]
@@ -197,6 +199,7 @@ def build_robustness(
             recipe=perturbation.recipe,
             series=perturbation.series,
             severity=perturbation.severity,
+            unit=perturbation.unit,
             training=training,
             scores={name: _mean(own, name) for name in names},
             losses={name: read.loss([by_score[name][i]], name) for name in names},

@@ -20,6 +20,7 @@ from hearbench.errors import HearError, ResultError
 from hearbench.files import json_safe, write_json, write_npy
 from hearbench.metrics import get_event_score, get_scene_score
 from hearbench.metrics.event_lists import EventArrays
+from hearbench.metrics.frame_arrays import FrameArrays
 from hearbench.probe.events import Postprocessing, events_from_frames
 from hearbench.results.differences import content_difference
 from hearbench.results.record import FoldResult
@@ -295,6 +296,7 @@ class EventSplit(Split):
     annotation = "events"
     undefined_when = "no event was predicted"
     postprocessing: Postprocessing | None = None
+    _reordered: tuple[EventSplit, _Positions] | None = None
 
     @classmethod
     def of(cls, fold: EventFoldPrediction, labels: Sequence[str]) -> Self:
@@ -364,6 +366,14 @@ class EventSplit(Split):
         return self.timestamps_ms[own], self._checked(self._mapped[own])
 
     @cached_property
+    def all_frames(self) -> FrameArrays:
+        """Times and probabilities of all clips' frames."""
+        if self._reordered is not None:
+            split, order = self._reordered
+            return split.all_frames.take(order)
+        return FrameArrays(self.probabilities, self.bounds, self.timestamps_ms)
+
+    @cached_property
     def reference(self) -> EventArrays:
         """The annotated events."""
         return self._read_events("reference.json")
@@ -426,7 +436,7 @@ class EventSplit(Split):
             right = json_safe({score: self.parts(score) for score in scores})
             where = content_difference(read_json(file, _ANYTHING), right)
             if where is not None:
-                raise ResultError(f"{file}: {where} isn't what the events give. {REMEDY}")
+                raise ResultError(f"{file}: {where} isn't what the predictions give. {REMEDY}")
 
     def _compare_reference(self, task: PreparedTask) -> None:
         files = task.splits[self.name]
@@ -438,12 +448,17 @@ class EventSplit(Split):
             )
 
     def _score(self, name: str) -> Mapping[str, Any]:
-        return get_event_score(name).parts(self.reference, self.estimate, self.labels)
+        return get_event_score(name).parts(self.reference, self._read_by(name), self.labels)
+
+    def _read_by(self, name: str) -> EventArrays | FrameArrays:
+        """What a score compares with the annotated events."""
+        return self.all_frames if get_event_score(name).reads == "frames" else self.estimate
 
     def ordered(self, order: npt.NDArray[np.int64]) -> EventSplit:
-        """See `Split.ordered`; the frames aren't taken along."""
+        """See `Split.ordered`; frames are put into order when a score reads them."""
         clips = [self.clips[i] for i in order.tolist()]
         split = EventSplit(self.name, clips, self.labels, is_blank=self.is_blank)
+        split._reordered = self, order
         split.reference = _ordered(self.reference, order)
         # A list of events that no probe has predicted isn't read.
         none = EventArrays.from_rows(())
@@ -457,13 +472,13 @@ class EventSplit(Split):
 
     def clip_score(self, name: str) -> ClipScore:
         """See `Split.clip_score`."""
-        return event_clip_score(name, self.reference, self.estimate, len(self.clips), self.labels)
+        estimate = self._read_by(name)
+        return event_clip_score(name, self.reference, estimate, len(self.clips), self.labels)
 
     def pooled_clip_score(self, name: str, other: EventSplit) -> ClipScore:
         """See `Split.pooled_clip_score`."""
-        return pooled_event_clip_score(
-            name, self.reference, self.estimate, other.estimate, len(self.clips), self.labels
-        )
+        pair = self._read_by(name), other._read_by(name)
+        return pooled_event_clip_score(name, self.reference, *pair, len(self.clips), self.labels)
 
 
 def _ordered(events: EventArrays, order: _Positions) -> EventArrays:

@@ -7,6 +7,7 @@ score of `hearbench.metrics` on the clips repeated that often, but without repea
     name                     from                                  per resample
     accuracies               which clips are right                 a weighted mean
     event scores             counts per clip                       a ratio of weighted sums
+    psds1, psds2             changes of counts at thresholds       weighted sums, and their curves
     mAP, aucroc, d_prime     the clips' order under each label     `hearbench.stats.ranking`
     any other                predictions                           the score itself, clips repeated
 
@@ -30,7 +31,15 @@ from hearbench.metrics import get_event_score, get_scene_score
 from hearbench.metrics.classification import CHROMA_ACC, PITCH_ACC, TOP1_ACC
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.metrics.event_matching import MatchRule, match_events
-from hearbench.metrics.sound_event import EventScore, event_f_measure, segment_error_rate
+from hearbench.metrics.frame_arrays import FrameArrays
+from hearbench.metrics.psds import PsdsCounts, psds, psds_counts
+from hearbench.metrics.sound_event import (
+    EventScore,
+    event_f_measure,
+    event_macro_f_measure,
+    segment_error_rate,
+    segment_f_measure,
+)
 from hearbench.metrics.tagging import AUCROC, D_PRIME, MAP
 from hearbench.stats.intervals import UNBOUNDED
 from hearbench.stats.ranking import RankingClipScore
@@ -115,7 +124,7 @@ def scene_clip_score(
 def event_clip_score(
     name: str,
     reference: EventArrays,
-    estimate: EventArrays,
+    estimate: EventArrays | FrameArrays,
     n_clips: int,
     labels: Sequence[str],
 ) -> ClipScore:
@@ -124,20 +133,29 @@ def event_clip_score(
     Args:
         name: See `hearbench.metrics.event_score_names`.
         reference: Events whose clips, as in the estimate, are positions below ``n_clips``.
+        estimate: What the score reads.
         n_clips: Clips in all, those without events too.
 
     Raises:
         UnknownNameError: There is no such score.
-        ValueError: An event's clip is not below ``n_clips``.
+        ValueError: An event's clip is not below ``n_clips``, or the estimate has frames of another
+            number of clips.
     """
     score = get_event_score(name)
     for events in (reference, estimate):
-        if len(events) and not 0 <= events.clip.min() <= events.clip.max() < n_clips:
+        if isinstance(events, FrameArrays):
+            if events.n_clips != n_clips:
+                raise ValueError(f"frames of {events.n_clips} clips, and not of {n_clips}")
+        elif len(events) and not 0 <= events.clip.min() <= events.clip.max() < n_clips:
             raise ValueError(f"events of clips outside 0 to {n_clips - 1}")
-    counted = count_clips(score, reference, estimate, n_clips, len(labels))
-    if counted is not None:
-        bounds = _SHARE if score.maximise else _RATE
-        return _CountsClipScore(counted.counts, counted.formula, bounds)
+    if isinstance(estimate, EventArrays):
+        counted = count_clips(score, reference, estimate, n_clips, len(labels))
+        if counted is not None:
+            bounds = _SHARE if score.maximise else _RATE
+            return _CountsClipScore(counted.counts, counted.formula, bounds)
+    elif isinstance(score.function, partial) and score.function.func is psds:
+        parameters = score.function.keywords["parameters"]
+        return _PsdsClipScore(psds_counts(reference, estimate, parameters))
     repeat = _repeater(score, reference, estimate, labels)
     return _RepeatingClipScore(repeat, n_clips)
 
@@ -196,6 +214,21 @@ class _CountsClipScore:
 
 
 @dataclass(frozen=True)
+class _PsdsClipScore:
+    """A polyphonic sound detection score, one resample after the other."""
+
+    counts: PsdsCounts
+    bounds: tuple[float, float] = _SHARE
+
+    @property
+    def n_clips(self) -> int:
+        return self.counts.n_clips
+
+    def __call__(self, weights: Weights) -> npt.NDArray[np.float64]:
+        return np.array([self.counts.scores(row)[0] for row in weights], dtype=np.float64)
+
+
+@dataclass(frozen=True)
 class _RepeatingClipScore:
     """Any score, one resample after the other, on clips that are really repeated."""
 
@@ -218,10 +251,18 @@ def _weighted_sums(weights: Weights, columns: npt.NDArray[np.float64]) -> npt.ND
 
 
 def _repeater(
-    score: EventScore, reference: EventArrays, estimate: EventArrays, labels: Sequence[str]
+    score: EventScore,
+    reference: EventArrays,
+    estimate: EventArrays | FrameArrays,
+    labels: Sequence[str],
 ) -> Callable[[npt.NDArray[np.int64]], float]:
     def of_clips(index: npt.NDArray[np.int64]) -> float:
-        return score(_events_of(reference, index), _events_of(estimate, index), labels)
+        own = (
+            estimate.take(index)
+            if isinstance(estimate, FrameArrays)
+            else _events_of(estimate, index)
+        )
+        return score(_events_of(reference, index), own, labels)
 
     return of_clips
 
@@ -272,22 +313,34 @@ def count_clips(
     if isinstance(function, partial) and function.func is event_f_measure:
         if score.main != "f_measure":
             return None
-        counts = _matches(reference, estimate, n_clips, function.keywords["rule"])
+        counts = _matches(reference, estimate, n_clips, 1, function.keywords["rule"])
         return _ClipCounts(counts, _f_measure)
+    if isinstance(function, partial) and function.func is event_macro_f_measure:
+        if score.main != "f_measure":
+            return None
+        counts = _matches(reference, estimate, n_clips, n_labels, function.keywords["rule"])
+        return _ClipCounts(counts, _macro_f_measure)
+    if function is segment_f_measure and score.main == "f_measure":
+        return _ClipCounts(_segments(reference, estimate, n_clips, n_labels), _f_measure)
     if function is segment_error_rate and score.main == "error_rate":
         return _ClipCounts(_errors(reference, estimate, n_clips, n_labels), _error_rate)
     return None
 
 
 def _matches(
-    reference: EventArrays, estimate: EventArrays, n_clips: int, rule: MatchRule
+    reference: EventArrays, estimate: EventArrays, n_clips: int, n_labels: int, rule: MatchRule
 ) -> _Floats:
-    """(n_clips, 3): events of the reference, of the estimate, and matched pairs."""
+    """(n_clips, 3 * n_labels): events of the reference, of the estimate, and matched pairs.
+
+    Args:
+        n_labels: Labels that are counted each for itself; 1 for all together.
+    """
     pairs = match_events(reference, estimate, rule)
-    clips = (reference.clip, estimate.clip, reference.clip[pairs[:, 0]])
-    return np.stack([np.bincount(clip, minlength=n_clips) for clip in clips], axis=1).astype(
-        np.float64
-    )
+    counts = []
+    for events in (reference, estimate, reference.take(pairs[:, 0])):
+        cells = events.clip * n_labels + (events.label if n_labels > 1 else 0)
+        counts.append(np.bincount(cells, minlength=n_clips * n_labels).reshape(n_clips, n_labels))
+    return np.concatenate(counts, axis=1).astype(np.float64)
 
 
 def _f_measure(sums: _Floats) -> _Floats:
@@ -299,10 +352,37 @@ def _f_measure(sums: _Floats) -> _Floats:
     return found
 
 
-def _errors(reference: EventArrays, estimate: EventArrays, n_clips: int, n_labels: int) -> _Floats:
-    """(n_clips, 4): active labels in the reference, substitutions, deletions, insertions.
+def _macro_f_measure(sums: _Floats) -> _Floats:
+    n_reference, n_estimated, n_matched = np.split(sums, 3, axis=1)
+    there = n_reference > 0
+    # The harmonic mean of precision and recall; 0 for a label of which nothing was estimated.
+    f_measures = 2 * n_matched / np.maximum(n_reference + n_estimated, 1)
+    n_there = there.sum(axis=1)
+    found: _Floats = np.divide(
+        np.where(there, f_measures, 0.0).sum(axis=1),
+        n_there,
+        out=np.full(len(sums), np.nan),
+        where=n_there > 0,
+    )
+    return found
 
-    Counted per segment of 1 s as `hearbench.metrics.sound_event` does, but summed over each clip.
+
+def _segments(
+    reference: EventArrays, estimate: EventArrays, n_clips: int, n_labels: int
+) -> _Floats:
+    """(n_clips, 3): labels in segments of 1 s, in the reference, in the estimate, and in both."""
+    *listed, n_segments = _active_segments(reference, estimate, n_labels)
+    per_clip = max(1, n_segments * n_labels)
+    counts = [np.bincount(cells // per_clip, minlength=n_clips) for cells in listed]
+    return np.stack(counts, axis=1).astype(np.float64)
+
+
+def _active_segments(
+    reference: EventArrays, estimate: EventArrays, n_labels: int
+) -> tuple[_Ints, _Ints, _Ints, int]:
+    """Active cells of the reference, of the estimate, and of both; and segments per clip.
+
+    A cell is clip, segment and label as one number, as `_active` has it.
     """
     spans = [_spans(events) for events in (reference, estimate)]
     n_segments = max((int(stop.max()) for _, stop in spans if len(stop)), default=0)
@@ -311,7 +391,16 @@ def _errors(reference: EventArrays, estimate: EventArrays, n_clips: int, n_label
         for events, span in zip((reference, estimate), spans, strict=True)
     )
     in_both = np.intersect1d(in_reference, in_estimate, assume_unique=True)
-    segments = [cells // max(1, n_labels) for cells in (in_reference, in_estimate, in_both)]
+    return in_reference, in_estimate, in_both, n_segments
+
+
+def _errors(reference: EventArrays, estimate: EventArrays, n_clips: int, n_labels: int) -> _Floats:
+    """(n_clips, 4): active labels in the reference, substitutions, deletions, insertions.
+
+    Counted per segment of 1 s as `hearbench.metrics.sound_event` does, but summed over each clip.
+    """
+    *listed, n_segments = _active_segments(reference, estimate, n_labels)
+    segments = [cells // max(1, n_labels) for cells in listed]
     # Only segments in which something is active.
     named, place = np.unique(np.concatenate(segments), return_inverse=True)
     ends = np.cumsum([len(segment) for segment in segments])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hearbench.metrics import get_scene_score
 from hearbench.metrics.event_lists import EventArrays, concatenate_events
+from hearbench.metrics.frame_arrays import FrameArrays, concatenate_frames
 from hearbench.metrics.tagging import AUCROC, D_PRIME, MAP
 from hearbench.stats.clip_scores import ClipScore, event_clip_score, scene_clip_score
 from hearbench.stats.distributions import t_quantile, t_tail
@@ -125,32 +126,43 @@ def pooled_scene_clip_score(
 def pooled_event_clip_score(
     name: str,
     reference: EventArrays,
-    estimate_a: EventArrays,
-    estimate_b: EventArrays,
+    estimate_a: EventArrays | FrameArrays,
+    estimate_b: EventArrays | FrameArrays,
     n_clips: int,
     labels: Sequence[str],
 ) -> ClipScore:
-    """The score of 2 n clips, A's events and then B's, for `permutation_p_value`.
+    """The score of 2 n clips, A's events or frames and then B's, for `permutation_p_value`.
+
+    Each model's probabilities of frames are replaced by their ranks under each label, as a score
+    that looks at all thresholds only looks at the frames' order.
 
     Args:
         name: See `hearbench.metrics.event_score_names`.
         reference: Events whose clips, as in the estimates, are positions below ``n_clips``.
+        estimate_a: What the score reads, of A.
+        estimate_b: The same of B.
         n_clips: Clips in all, those without events too.
 
     Raises:
         UnknownNameError: There is no such score.
     """
-    return event_clip_score(
-        name,
-        concatenate_events([reference, _shifted(reference, n_clips)]),
-        concatenate_events([estimate_a, _shifted(estimate_b, n_clips)]),
-        2 * n_clips,
-        labels,
-    )
+    both: EventArrays | FrameArrays
+    if isinstance(estimate_a, FrameArrays) and isinstance(estimate_b, FrameArrays):
+        both = concatenate_frames([_ranked(estimate_a), _ranked(estimate_b)])
+    elif isinstance(estimate_a, EventArrays) and isinstance(estimate_b, EventArrays):
+        both = concatenate_events([estimate_a, estimate_b.shifted(n_clips)])
+    else:
+        raise TypeError("one estimate is of events, and the other one of frames")
+    doubled = concatenate_events([reference, reference.shifted(n_clips)])
+    return event_clip_score(name, doubled, both, 2 * n_clips, labels)
 
 
-def _shifted(events: EventArrays, n_clips: int) -> EventArrays:
-    return EventArrays(events.clip + n_clips, events.label, events.onset_ms, events.offset_ms)
+def _ranked(frames: FrameArrays) -> FrameArrays:
+    """The same with ranks, from 0 to 1, for probabilities."""
+    from scipy import stats
+
+    ranks = stats.rankdata(frames.probabilities, axis=0) / max(1, len(frames.probabilities))
+    return FrameArrays(ranks, frames.bounds, frames.timestamps_ms)
 
 
 def permutation_p_value(

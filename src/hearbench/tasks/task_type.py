@@ -177,7 +177,12 @@ class _EventType(TaskType):
         "event_onset_200ms_fms",
         "event_onset_50ms_fms",
         "event_onset_offset_50ms_20perc_fms",
+        "event_onset_200ms_macro_fms",
+        "event_onset_50ms_macro_fms",
+        "psds1",
+        "psds2",
         "segment_1s_er",
+        "segment_1s_fms",
     )
     score_group = "hearbench.event_scores"
     params = (PARAM_GRID, POSTPROCESSING_GRID)

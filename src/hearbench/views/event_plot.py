@@ -152,7 +152,7 @@ class EventPlot:
             )
         )
         rule = comparison.rule_in_words()
-        if comparison.score.endswith("_fms"):
+        if comparison.is_in_parts:
             return f"{comparison.score} of this clip ({rule}): {text}"
         return f"{comparison.score} of this clip: {_number(comparison.value)}; by {rule}: {text}"
 

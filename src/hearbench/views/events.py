@@ -20,6 +20,7 @@ import numpy.typing as npt
 from hearbench.errors import ResultError, UnknownNameError
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.metrics.event_matching import MatchRule, match_events
+from hearbench.metrics.frame_arrays import FrameArrays
 from hearbench.metrics.sound_event import event_f_measure, get_event_score
 from hearbench.registry import did_you_mean
 from hearbench.results.predictions import Predictions
@@ -62,6 +63,12 @@ class ClipPredictions:
     estimate: EventArrays
     timestamps_ms: npt.NDArray[np.float64]
     probabilities: npt.NDArray[np.float32]
+
+    @property
+    def all_frames(self) -> FrameArrays:
+        """The clip's frames, as scores of probabilities read them."""
+        bounds = np.array([0, len(self.timestamps_ms)], dtype=np.int64)
+        return FrameArrays(self.probabilities, bounds, self.timestamps_ms)
 
     @property
     def length_ms(self) -> float:
@@ -199,6 +206,7 @@ class ClipComparison:
             `hearbench.metrics.sound_event.event_scores` has them.
         score: Name of the result's primary score.
         value: The primary score; NaN where it is undefined.
+        is_in_parts: Whether the primary score is the F-measure in ``parts``.
     """
 
     events: tuple[ComparedEvent, ...]
@@ -206,6 +214,7 @@ class ClipComparison:
     parts: dict[str, Any]
     score: str
     value: float
+    is_in_parts: bool
 
     def rule_in_words(self) -> str:
         """Says when events match, as ``onsets within 200 ms``."""
@@ -238,7 +247,7 @@ def compare_clip(clip: ClipPredictions, labels: Sequence[str], score: str) -> Cl
     Raises:
         UnknownNameError: There is no such score.
     """
-    rule = matching_rule(score)
+    rule, primary = matching_rule(score), get_event_score(score)
     reference, estimate = clip.reference, clip.estimate
     pairs = match_events(reference, estimate, rule).tolist()
     matched_reference = {i for i, _ in pairs}
@@ -262,7 +271,11 @@ def compare_clip(clip: ClipPredictions, labels: Sequence[str], score: str) -> Cl
         rule=rule,
         parts=event_f_measure(reference, estimate, labels, rule=rule),
         score=score,
-        value=get_event_score(score)(reference, estimate, labels),
+        value=primary(
+            reference, clip.all_frames if primary.reads == "frames" else estimate, labels
+        ),
+        is_in_parts=isinstance(primary.function, partial)
+        and primary.function.func is event_f_measure,
     )
 
 

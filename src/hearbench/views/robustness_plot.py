@@ -60,7 +60,7 @@ def draw_robustness(found: Sequence[FoundRobustness], *, score: str | None = Non
     columns = min(len(panels), _MOST_COLUMNS)
     rows = -(-len(panels) // columns)
     width, height = _PANEL_IN
-    legend = 0.6 + 0.2 * -(-len(colours) // (2 * columns))
+    legend = 0.6 + 0.2 * -(-(len(colours) + 2) // columns)
     figure = new_figure(max(6.4, width * columns), height * rows + legend)
     grid = figure.add_gridspec(rows, columns)
     for i, (task, name, series, models) in enumerate(panels):
@@ -118,6 +118,7 @@ def _panel(
         scores = [point.scores[name] for point in points]
         axes.plot(places, scores, color=colour, marker="o", markersize=4, linewidth=1.6)
         draw_band(axes, places, _ends(points, name, each.content), colour)
+        axes.set_xlabel(points[0].unit or points[0].series, parse_math=False)
     if series == _SINGLE:
         axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right", parse_math=False)
         axes.set_xlim(-0.6, len(labels) - 0.4)
@@ -169,4 +170,4 @@ def _legend(
     handles.append(Line2D([], [], color=INK, linestyle="--", linewidth=1.0))
     handles.append(Patch(facecolor=INK, alpha=BAND_OPACITY))
     labels = [*colours, "clean", f"{shown} interval of the loss"]
-    add_legend(figure, handles, labels, ncols=min(len(handles), 2 * columns))
+    add_legend(figure, handles, labels, ncols=min(len(handles), max(2, columns)))
