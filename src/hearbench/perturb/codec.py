@@ -22,8 +22,8 @@ _MPEG = (
     ),
     ((16000, 22050, 24000), (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)),
 )
-# Opus always works at this rate inside (RFC 7845).
-_OPUS_RATE = 48000
+# Rates in Hz at which Opus takes audio (RFC 6716); it gives 48 kHz back (RFC 7845).
+_OPUS_RATES = [8000, 12000, 16000, 24000, 48000]
 _ENCODERS = {"mp3": ("libmp3lame", "mp3", "fltp"), "opus": ("libopus", "ogg", "flt")}
 # The effort of the encoders: less than their most, as devices have it that encode while one speaks,
 # which halves the time.
@@ -61,7 +61,7 @@ class Codec(Step):
 
         Where there is none, the highest.
         """
-        rates = [_OPUS_RATE]
+        rates = _OPUS_RATES
         if self.variant == "mp3":
             rates = sorted(r for some, kbps in _MPEG if self.value in kbps for r in some)
             if not rates:
