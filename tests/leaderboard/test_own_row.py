@@ -17,7 +17,7 @@ from hearbench.errors import ResultError
 from hearbench.leaderboard.columns import domain_of, leaderboard_tasks, tasks_of
 from hearbench.leaderboard.own_row import find_results, own_row, row_of
 from hearbench.leaderboard.table import COLUMNS
-from hearbench.probe.protocol import FASTER, HEAR2021
+from hearbench.probe.protocol import FASTER, HEAR2021, QUICK
 from hearbench.results import Result, find_conditions, score
 
 ESC50 = "esc50-v2.0.0-full"
@@ -139,6 +139,11 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], None]) -> Path:
     ("more", "says"),
     [
         ({"protocol": FASTER}, "it is of the protocol 'faster'; the table's is 'hear2021'"),
+        ({"protocol": QUICK}, "it is of the protocol 'quick'; the table's is 'hear2021'"),
+        (
+            {"protocol": QUICK.model_copy(update={"name": "hear2021"})},
+            "called 'hear2021' and has other content",
+        ),
         ({"protocol": HEAR2021.restricted(first=2)}, r"part of the grid, hear2021\[first=2\]"),
         (
             {"protocol": FASTER.model_copy(update={"name": "hear2021"})},

@@ -92,6 +92,7 @@ PUBLISHED: dict[str, list[Any]] = {
 }
 PUBLISHED_CHANGES: dict[str, dict[str, list[Any]]] = {
     "hear2021": {},
+    "quick": {},
     "racing": {},
     "fast": {"max_epochs": [10, 50], "check_val_every_n_epoch": [3, 10]},
     "faster": {
@@ -296,3 +297,5 @@ def test_other_protocols_are_written_as_before() -> None:
     keys = ["name", "grid", "batch_size", "task_changes", "nan_ends_point", "shuffle"]
     assert list(HEAR2021.model_dump(mode="json")) == [*keys, "standardise", "racing", "subset"]
     assert list(get_protocol("weighted").model_dump(mode="json"))[-1] == "reads"
+    racing = get_protocol("racing").model_dump(mode="json")["racing"]
+    assert racing == {"window": 10, "slack": 4.0}

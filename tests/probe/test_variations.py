@@ -1,6 +1,7 @@
 """Protocols beside the published one: what each changes, and nothing else."""
 
 import dataclasses
+import datetime as dt
 import math
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from helpers_probe import SMALL_GRID
 from helpers_progress import Noted, State, noting
 from helpers_tasks import make_event_task, make_scene_task
 
-from hearbench import embed, fit_probe, load_model, load_task
+from hearbench import embed, fit_probe, load_model, load_task, score
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import ProbeError
+from hearbench.leaderboard.contradictions import TaskFacts, contradictions
 from hearbench.metrics.classification import top1_accuracy
 from hearbench.probe.data import BatchSpec
 from hearbench.probe.fit import fit_probes
@@ -267,6 +269,124 @@ def test_seeds_do_not_race_against_each_other() -> None:
     assert [trained[seed].best for seed in (1, 2)] == [0, 0]
 
 
+EPOCHS = 24
+LADDER = Racing(window=4, slack=1.0, halvings=(3, 6), patience=10)
+
+
+def noisy_data(seed: int) -> SceneData:
+    """Clips whose labels can be guessed from their embeddings now and then."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 4, 90)
+    x = (np.eye(6)[labels] * 2 + rng.standard_normal((90, 6))).astype(np.float32)
+    y = np.eye(4, dtype=np.uint8)[labels]
+    spec = BatchSpec(50, "cpu", torch.float32)
+    return array_data((x[:50], y[:50]), (x[50:], y[50:]), multilabel=False, spec=spec)
+
+
+def whole_curves(points: list[GridPoint], data: SceneData) -> list[list[float]]:
+    """Each point's validations in float32, where none is given up or stops."""
+    seen: list[float] = []
+
+    def noted(probabilities: np.ndarray, targets: np.ndarray) -> float:
+        seen.append(top1_accuracy(probabilities, targets))
+        return seen[-1]
+
+    Training({0: points}, data, Objective(noted, True), fold=0, dtype=torch.float32).run()
+    # One after the other, in every epoch.
+    by_epoch = np.asarray(seen, dtype=np.float32).reshape(EPOCHS, len(points))
+    return [list(map(float, curve)) for curve in by_epoch.T]
+
+
+def as_the_rule_says(
+    curves: list[list[float]], racing: Racing, to_beat: float
+) -> list[tuple[str, int, int]]:
+    """How each training ends, when, and its best epoch, by hand."""
+    found: dict[int, tuple[str, int, int]] = {}
+    for n in range(1, EPOCHS + 1):
+        going = [i for i in range(len(curves)) if i not in found]
+        so_far = [max(curve[: found[i][1] if i in found else n]) for i, curve in enumerate(curves)]
+        leader = max([*so_far, to_beat])
+        for i in going:
+            best_epoch = 1 + curves[i].index(so_far[i])
+            places = len(curves) / 2 ** sum(n >= k for k in racing.halvings)
+            better = sum(
+                so_far[other] > so_far[i] or (so_far[other] == so_far[i] and other < i)
+                for other in going
+            )
+            gained = so_far[i] - max([*curves[i][: max(0, n - racing.window)], -math.inf])
+            if racing.patience and n - best_epoch >= racing.patience:
+                found[i] = ("patience", n, best_epoch)
+            elif (n in racing.halvings and better >= math.ceil(places)) or (
+                n > racing.window and so_far[i] + racing.slack * gained < leader
+            ):
+                found[i] = ("raced", n, best_epoch)
+            elif n == EPOCHS:
+                found[i] = ("max_epochs", n, best_epoch)
+    return [found[i] for i in range(len(curves))]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "racing",
+    [LADDER, LADDER.model_copy(update={"patience": 3}), Racing(window=2, slack=0.5)],
+)
+@pytest.mark.parametrize("to_beat", [0.0, 0.85])
+def test_points_end_as_a_plain_loop_over_their_whole_curves_says(
+    seed: int, racing: Racing, to_beat: float
+) -> None:
+    data = noisy_data(seed)
+    points = [
+        GridPoint(hidden_dim=8, lr=lr, check_every=1, max_epochs=EPOCHS, patience=99)
+        for lr in (1e-3, 3e-2, 1e-2, 3e-1, 3e-3)
+    ]
+    curves = whole_curves(points, data)
+    expected = as_the_rule_says(curves, racing, to_beat)
+    trained = Training({0: points}, data, ACCURACY, fold=0, dtype=torch.float32).run(
+        racing=racing, to_beat={0: to_beat}
+    )[0]
+    assert [(o.ended, o.epochs, o.best_epoch) for o in trained.outcomes] == expected
+    # What a point has reached when it ends is what it reaches there in a whole grid.
+    for outcome, curve in zip(trained.outcomes, curves, strict=True):
+        assert outcome.validation_score == pytest.approx(curve[outcome.best_epoch - 1])
+
+
+def test_seeds_are_halved_by_themselves() -> None:
+    points = [GridPoint(hidden_dim=8, lr=lr, check_every=1, max_epochs=5) for lr in (1e-2, 1e-3)]
+    data, halving = noisy_data(0), Racing(window=9, halvings=(2,))
+    trained = Training({1: points, 2: points}, data, ACCURACY, fold=0, dtype=torch.float32).run(
+        racing=halving
+    )
+    for seed in (1, 2):
+        assert sorted(outcome.epochs for outcome in trained[seed].outcomes) == [2, 5]
+        assert {outcome.ended for outcome in trained[seed].outcomes} == {"raced", "max_epochs"}
+
+
+def test_halvings_ascend() -> None:
+    with pytest.raises(ValueError, match="ascend"):
+        Racing(halvings=(6, 3))
+
+
+def test_the_winner_of_a_quick_search_stops_early_in_every_fold(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    store = scene_store(tmp_path, workspace, folds=True, clips_per_label=8)
+    patient = tuple(point.model_copy(update={"patience": 8}) for point in SMALL_GRID)
+    protocol = SMALL.model_copy(update={"grid": patient, "racing": Racing(patience=2)})
+    fitted = fit_probe(store, protocol, workspace=workspace)
+    assert len(fitted.folds) > 1
+    for fold in fitted.folds:
+        waited = fold.outcome.epochs - fold.outcome.best_epoch
+        # Validated after every second epoch, of which there are 20 at most.
+        assert waited == 4 or (waited < 4 and fold.outcome.epochs == 20)
+    today = dt.date(2100, 1, 1)
+    result = score(fitted)
+    assert list(contradictions(result, TaskFacts(), today)) == []
+    patient_result = result.model_copy(
+        update={"protocol": SMALL.model_copy(update={"grid": patient})}
+    )
+    assert any("patience" in one for one in contradictions(patient_result, TaskFacts(), today))
+
+
 @pytest.mark.parametrize("kind", ["multiclass", "multilabel", "event"])
 def test_a_subset_trains_on_that_many_clips(
     tmp_path: Path, workspace: Workspace, kind: str
@@ -309,6 +429,7 @@ def test_too_few_clips_are_refused(tmp_path: Path, workspace: Workspace) -> None
         ("hear2021-shuffled", {"shuffle": True}),
         ("hear2021-standardised", {"standardise": True}),
         ("racing", {"racing": Racing()}),
+        ("quick", {"racing": Racing(window=4, slack=1.0, halvings=(3, 6), patience=10)}),
     ],
 )
 def test_variations_of_the_published_protocol_change_one_thing(
@@ -335,5 +456,5 @@ def test_neighbours_keep_their_grid_for_every_task() -> None:
 
 def test_protocols_say_what_they_do_otherwise() -> None:
     assert HEAR2021.about() == ""
-    for name in ("knn", "linear", "racing", "hear2021-shuffled", "hear2021-standardised"):
+    for name in ("knn", "linear", "quick", "racing", "hear2021-shuffled", "hear2021-standardised"):
         assert get_protocol(name).about()

@@ -160,6 +160,13 @@ ONE_THING = {
         "A trains every grid point to its end; B gives up grid points that are behind by more "
         "than 4 times what the last 10 validations gained.",
     ),
+    "quick": (
+        by(named_protocol("quick")),
+        "quick, seed 42, float32",
+        "A trains every grid point to its end; B gives up grid points that are behind by more "
+        "than 1 times what the last 4 validations gained, gives up the worse half of each shape's "
+        "after 3 and 6 validations and waits for at most 10 validations.",
+    ),
     "labels": (
         by(SHOTS),
         "hear2021, labels: 10 shots, repeat 0, seed 42, float32",

@@ -191,7 +191,7 @@ def _training(
         yield (
             f"{shown}, and ended by {ended or 'any rule'}: that can't be with at most "
             f"{point.max_epochs} epochs, a validation every {point.check_every} and a patience of "
-            f"{point.patience}."
+            f"{protocol.patience(point)}."
         )
     elif (best == 0) != math.isnan(one.validation_score):
         yield f"{shown}, with a validation of {one.validation_score:g}."
@@ -208,7 +208,7 @@ def _can_end(epochs: int, best: int, point: GridPoint, protocol: Protocol, ended
     if epochs < 1 or epochs % every:
         return False
     if ended == "patience":
-        return waited == point.patience * every
+        return waited == protocol.patience(point) * every
     if ended == "undefined_score":
         return protocol.nan_ends_point and waited <= point.patience * every
     return ended == "raced" and protocol.racing is not None and waited < point.patience * every

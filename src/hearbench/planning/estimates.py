@@ -206,7 +206,8 @@ class Estimates:
         metadata = self.facts.metadata
         on_loss = not metadata.use_scoring_for_early_stopping
         fine = on_loss or metadata.evaluation[0] in _FINE_SCORES
-        first = [min(p.max_epochs, p.check_every * (p.patience + 1)) for p in points]
+        patience = self.asked.setup.protocol.patience
+        first = [min(p.max_epochs, p.check_every * (patience(p) + 1)) for p in points]
         expected = [
             min(p.max_epochs, (_FINE if fine else _COARSE) * one)
             for p, one in zip(points, first, strict=True)

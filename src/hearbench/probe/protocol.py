@@ -9,6 +9,7 @@ grids that came with it, for a quick look. The others change one thing of ``hear
 * ``linear``: no hidden layer;
 * ``knn``: no training, the nearest training examples vote;
 * ``racing``: grid points that can't win any more are given up;
+* ``quick``: the same earlier, and half of the points early on, for everyday work;
 * ``layers``: every layer of the model is probed by itself, and the best by validation is chosen;
 * ``weighted``: the layers are summed with weights that are learned together with the network;
 * ``attentive``: a clip's frames are summed with weights that are learned likewise.
@@ -41,7 +42,7 @@ from hearbench.probe.grid import (
     draw_grid,
 )
 from hearbench.probe.subset import TrainSubset
-from hearbench.records import GrownRecord, Record
+from hearbench.records import GrownRecord
 from hearbench.registry import Registry, did_you_mean
 from hearbench.tasks.evaluation_params import PARAM_GRID, BatchSize, evaluation_params
 from hearbench.tasks.task_type import TaskType
@@ -56,6 +57,7 @@ __all__ = [
     "LAYERS",
     "LINEAR",
     "NEVER_UNDEFINED",
+    "QUICK",
     "RACING",
     "SHUFFLED",
     "STANDARDISED",
@@ -90,20 +92,36 @@ Change = int | float | tuple[int | float, ...]
 """A hyperparameter's value, or the values that a grid is drawn from."""
 
 
-class Racing(Record):
-    """When a grid point is given up because it can't win any more.
+class Racing(GrownRecord):
+    """When a grid point is given up because it can't win any more, or isn't likely to.
 
     Learning curves flatten. A point is given up when its best validation, raised by ``slack``
     times what it has gained over the last ``window`` validations, would still be below the best
     of any other point so far.
 
     Attributes:
-        window: Validations that are looked back on; before there are that many, none is given up.
+        window: Validations that are looked back on; before there are that many, none is given up
+            by this rule.
         slack: How much of that gain may still be to come.
+        halvings: Validations after each of which the worse half of the points of a shape is given
+            up: of n points ceil(n / 2) go on, then ceil(n / 4), and so on; of equal ones the first.
+            Ascending; empty and left out for none.
+        patience: Validations without improvement after which any training stops, in every fold,
+            where its point would wait longer; null and left out for the point's own.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("halvings", "patience")
 
     window: int = Field(default=10, ge=1)
     slack: float = Field(default=4.0, ge=0, allow_inf_nan=False)
+    halvings: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    patience: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _check_halvings(self) -> Racing:
+        if list(self.halvings) != sorted(set(self.halvings)):
+            raise ValueError(f"halvings must ascend: {self.halvings}")
+        return self
 
 
 class Protocol(GrownRecord):
@@ -228,6 +246,11 @@ class Protocol(GrownRecord):
         """Whether it needs the embeddings of several layers."""
         return self.reads in ("layers", "weighted")
 
+    def patience(self, point: GridPoint) -> int:
+        """Validations without improvement after which a point's training stops."""
+        most = self.racing.patience if self.racing else None
+        return point.patience if most is None else min(most, point.patience)
+
     def what(self, kind: TaskType) -> What:
         """Which kind of embeddings it takes of a kind of task."""
         return "timestamp" if self.reads == "attentive" else EMBEDDED[kind].what
@@ -263,6 +286,11 @@ class Protocol(GrownRecord):
             parts.append("training examples in another order in every epoch")
         if self.racing:
             parts.append("grid points that can't win any more are given up")
+            if self.racing.halvings:
+                after = ", ".join(map(str, self.racing.halvings))
+                parts.append(f"the worse half of each shape's is after {after} validations")
+            if self.racing.patience:
+                parts.append(f"a patience of {self.racing.patience} validations at most")
         if self.subset:
             parts.append(f"a part of the training clips ({self.subset.label()})")
         return "; ".join(parts)
@@ -480,6 +508,12 @@ FASTER = Protocol.drawn(
 SHUFFLED = HEAR2021.model_copy(update={"name": "hear2021-shuffled", "shuffle": True})
 STANDARDISED = HEAR2021.model_copy(update={"name": "hear2021-standardised", "standardise": True})
 RACING = HEAR2021.model_copy(update={"name": "racing", "racing": Racing()})
+QUICK = HEAR2021.model_copy(
+    update={
+        "name": "quick",
+        "racing": Racing(window=4, slack=1.0, halvings=(3, 6), patience=10),
+    }
+)
 LINEAR = Protocol.drawn("linear", {**_FULL_GRID, "hidden_layers": (0,)}, task_changes=_TASK_CHANGES)
 KNN = Protocol(
     name="knn",
@@ -546,6 +580,7 @@ _PROTOCOLS: Registry[Protocol] = Registry(
         "listen": "hearbench.probe.protocol:LISTEN",
         "listen-fast": "hearbench.probe.protocol:LISTEN_FAST",
         "mwmae": "hearbench.probe.protocol:MWMAE",
+        "quick": "hearbench.probe.protocol:QUICK",
         "racing": "hearbench.probe.protocol:RACING",
         "wavjepa": "hearbench.probe.protocol:WAVJEPA",
         "weighted": "hearbench.probe.protocol:WEIGHTED",

@@ -228,7 +228,7 @@ class Training:
                 run.ended = "patience"
 
     def _race(self, due: Sequence[int], racing: Racing, to_beat: Mapping[int, float]) -> None:
-        """Ends the points that can't win any more."""
+        """Ends the points that can't win any more, and those that have waited long enough."""
         goodness = self._objective.goodness
         leaders = {seed: goodness(score) for seed, score in to_beat.items()}
         for rival in [*self._runs, *self._champions.values()]:
@@ -238,12 +238,34 @@ class Training:
             run = self._runs[i]
             best = goodness(run.best_score)
             run.history.append(best)
-            if run.ended or len(run.history) <= racing.window:
+            if run.ended:
+                continue
+            if racing.patience and run.waited >= racing.patience:
+                run.ended = "patience"
+                continue
+            if self._falls_out(run, racing):
+                run.ended = "raced"
+                continue
+            if len(run.history) <= racing.window:
                 continue
             before = run.history[-1 - racing.window]
             # From an undefined score there is no saying how far it may rise.
             if math.isfinite(before) and best + racing.slack * (best - before) < leaders[run.seed]:
                 run.ended = "raced"
+
+    def _falls_out(self, run: _Run, racing: Racing) -> bool:
+        """Whether a point is of the worse half of those that are trained beside it."""
+        validated = len(run.history)
+        if validated not in racing.halvings:
+            return False
+        halved = sum(validated >= after for after in racing.halvings)
+        places = math.ceil(len(self._points[run.seed]) / (1 << halved))
+
+        def rank(one: _Run) -> tuple[float, int]:
+            return self._objective.goodness(one.best_score), -one.position
+
+        rivals = [one for one in self._runs if one.seed == run.seed]
+        return sum(rank(one) > rank(run) for one in rivals) >= places
 
     def _retire(self) -> None:
         """Takes out the runs that have ended; the best of all that did keeps its weights."""

@@ -433,11 +433,17 @@ def _method(protocol: Protocol) -> str:
 def _racing(protocol: Protocol) -> str:
     if protocol.racing is None:
         return "trains every grid point to its end"
-    window, slack = protocol.racing.window, protocol.racing.slack
-    return (
-        f"gives up grid points that are behind by more than {slack:g} times what the last "
-        f"{window} validations gained"
-    )
+    racing = protocol.racing
+    parts = [
+        f"gives up grid points that are behind by more than {racing.slack:g} times what the last "
+        f"{racing.window} validations gained"
+    ]
+    if racing.halvings:
+        after = _listed(racing.halvings)
+        parts.append(f"gives up the worse half of each shape's after {after} validations")
+    if racing.patience:
+        parts.append(f"waits for at most {racing.patience} validations")
+    return _listed(parts)
 
 
 def _training_clips(protocol: Protocol) -> str:
