@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -31,6 +31,8 @@ __all__ = ["end", "evaluate", "evaluated", "finish", "results_json", "show"]
 @dataclass(frozen=True)
 class SetupOptions(o.TrainingOptions):
     """Options for what is made of embeddings: probes, also of few labels, or what isn't trained."""
+
+    PANEL: ClassVar[str] = "Further results"
 
     train_fraction: Annotated[
         list[float] | None,
@@ -213,11 +215,10 @@ class SetupOptions(o.TrainingOptions):
     "--out results --zero-shot",
     "hearbench evaluate one.py two.py --task all --out results --executor ray --address auto",
     "hearbench evaluate old_model.hear --python old/venv/bin/python --task a --out results",
-    options="out weights option model_dtype protocol seed device name overwrite only grid_points "
-    "layers seeds train_fraction shots repeats perturb perturb_train distance zero_shot prompts "
-    "precision dtype cache workers max_memory python env sandbox timeout model_memory readable "
-    "trust_code executor "
-    "address cpus_per_unit gpus_per_unit shared shard json",
+    options="task weights option model_dtype python env sandbox timeout model_memory readable "
+    "trust_code protocol seed seeds only grid_points layers precision train_fraction shots repeats "
+    "perturb perturb_train distance zero_shot prompts device workers max_memory cache executor "
+    "address cpus_per_unit gpus_per_unit shared shard out name overwrite dtype details json",
 )
 def evaluate(
     model: o.ModelSpecs,
@@ -226,6 +227,7 @@ def evaluate(
     setups: SetupOptions,
     place: ClusterOptions,
     output: o.OutputOptions,
+    details: o.Details = False,
 ) -> None:
     """Evaluates models on tasks: embeddings, probes, scores with intervals.
 
@@ -258,7 +260,8 @@ def evaluate(
                 executor=executor,
                 workspace=workspace,
             )
-    finish(results, as_json=output.json, distance=setups.untrained is not None)
+    untrained = setups.untrained is not None
+    finish(results, as_json=output.json, distance=untrained, details=details)
 
 
 def evaluated(*args: Any, **kwargs: Any) -> Results:
@@ -331,19 +334,27 @@ def _result_json(path: Path, result: Result | UntrainedResult) -> dict[str, Any]
     return {**found, "seeds": seeds, "scores": scores, "notes": notes_on([(path, result)])}
 
 
-def show(results: Results) -> None:
-    """Prints results, and curves where there are any."""
+def show(results: Results, *, details: bool = False) -> None:
+    """Prints results, and curves where there are any.
+
+    Args:
+        details: Whether several models, too, have a table each.
+    """
     # Not loaded for the help.
     from hearbench.cli.result_tables import (
         show_curves,
         show_distances,
+        show_matrix,
         show_results,
         show_zero_shot,
     )
     from hearbench.cli.robustness import show_robustness
 
+    several = len(results.models) > 1 and not details
+    if several:
+        show_matrix(results)
     probes, distances, zero_shot = [], [], []
-    for path, one in results.results:
+    for path, one in () if several else results.results:
         if isinstance(one, hearbench.Result):
             probes.append((path, one))
         elif isinstance(one, hearbench.DistanceResult):
@@ -354,7 +365,7 @@ def show(results: Results) -> None:
         show_distances(distances)
     if zero_shot:
         show_zero_shot(zero_shot)
-    if probes or not (distances or zero_shot):
+    if probes:
         show_results(probes)
     if results.curves:
         show_curves([(path.parents[2].name, curve) for path, curve in results.curves])
@@ -362,17 +373,20 @@ def show(results: Results) -> None:
         show_robustness(results)
 
 
-def finish(results: Results, *, as_json: bool, distance: bool = False) -> None:
+def finish(
+    results: Results, *, as_json: bool, distance: bool = False, details: bool = False
+) -> None:
     """Gives the answer, and ends with code 2 if a task failed, or as errors end that are bugs.
 
     Args:
         results: What came of all models and tasks.
         distance: As of `results_json`.
+        details: As of `show`.
     """
     if as_json:
         answer_json(results_json(results, distance=distance))
     elif results.results:
-        show(results)
+        show(results, details=details)
     if results.failures:
         total = len(results.failures) + len(results.results)
         if total > 1:

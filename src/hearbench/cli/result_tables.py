@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,25 @@ from hearbench.cli.render import show
 from hearbench.results.aggregate import mean_std
 from hearbench.results.curve import Curve, CurvePoint, CurveScore
 from hearbench.results.notes import notes_on
-from hearbench.table import Column, Table
+from hearbench.table import Column, Styled, Table, folded_name
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from hearbench.distance import DistanceResult, DistanceSummary
+    from hearbench.evaluation.results import Results, Score
     from hearbench.results import Result
     from hearbench.results.uncertainty import Source, Uncertainty
     from hearbench.zero_shot import ClassesRecord, ZeroShotResult
 
-__all__ = ["show_curves", "show_distances", "show_models", "show_results", "show_zero_shot"]
+__all__ = [
+    "show_curves",
+    "show_distances",
+    "show_matrix",
+    "show_models",
+    "show_results",
+    "show_zero_shot",
+]
 
 _ALL = "all clips"
 
@@ -52,6 +63,57 @@ def show_results(results: Sequence[tuple[Path, Result]]) -> None:
         elif any(len(each.result.folds) > 1 for each in of_title):
             show("±: standard deviation over folds.")
     show(*notes_on(results))
+
+
+def show_matrix(results: Results) -> None:
+    """Prints the primary scores, tasks down and models across, as many side by side as fit."""
+    from hearbench.cli.render import output_console
+    from hearbench.evaluation.results import best_of
+    from hearbench.results import Result
+
+    rows = list(results.primary_scores())
+    models = results.models
+    first = Column("task\nscore", wrap="names", max_width=_TASK_WIDTH)
+    # Columns of one width, so that tables below each other line up.
+    width = min(max(map(len, models), default=0), _MODEL_WIDTH)
+    width = max(width, *(len(line) for _, _, cells in rows for line in _mean_lines(cells)))
+    column = partial(Column, form=_score_text, min_width=width, max_width=width)
+    widest = max((len(text) for task, name, _ in rows for text in (task, name)), default=0)
+    left = output_console().width - min(widest, _TASK_WIDTH) - 2 * _MARGIN
+    fits = max(1, left // (width + _MARGIN))
+    for start in range(0, len(models), fits):
+        part = slice(start, start + fits)
+        table = Table([first, *(column(folded_name(name, width)) for name in models[part])])
+        for task, name, cells in rows:
+            best = best_of(cells)
+            styled = [Styled(cell, "bold" if i in best else "") for i, cell in enumerate(cells)]
+            table.add(f"{task}\n{name}", *styled[part])
+        show(table)
+    show("Means, the best of each task in bold, over their 95 % intervals. More by --details.")
+    trained = [(path, each) for path, each in results.results if isinstance(each, Result)]
+    others = [each for each in results if not isinstance(each, Result)]
+    notes = notes_on(trained) + [f"{one.task.name}: {note}" for one in others for note in one.notes]
+    show(*dict.fromkeys(notes))
+
+
+_TASK_WIDTH, _MODEL_WIDTH, _MARGIN = 30, 14, 2
+
+
+def _score_text(score: Score) -> Text:
+    from rich.text import Text
+
+    mean, *interval = _mean_lines([score])
+    return Text.assemble(mean, *((f"\n{each}", "bright_black not bold") for each in interval))
+
+
+def _mean_lines(scores: Sequence[Score | None]) -> list[str]:
+    lines = []
+    for score in scores:
+        if score is not None:
+            lines.append(number(score.mean))
+            if score.low is not None and score.high is not None:
+                lines.append(f"{number(score.low)} to {number(score.high)}")
+    return lines
 
 
 @dataclass(frozen=True)
@@ -113,7 +175,7 @@ def _sources(shown: Sequence[_Shown]) -> Table:
     """Where the uncertainty comes from: the standard deviation of a mean by each source."""
     table = Table(
         [
-            Column("task", wrap="anywhere"),
+            Column("task", wrap="names"),
             Column("score"),
             *(
                 Column(source, align="right")
@@ -150,7 +212,7 @@ def show_distances(results: Sequence[tuple[Path, DistanceResult]]) -> None:
         # Narrow enough for a terminal of 80 columns.
         table = Table(
             [
-                Column("task", wrap="anywhere"),
+                Column("task", wrap="names"),
                 *(Column(name) for name in ("score", "mean", "interval")),
                 Column("test\nclips", align="right"),
                 Column("time", duration, align="right"),
