@@ -87,6 +87,14 @@ class SetupOptions(o.TrainingOptions):
             "telling same from different. Writes distance.json.",
         ),
     ] = False
+    clustering: Annotated[
+        bool,
+        typer.Option(
+            "--clustering",
+            help="Train nothing: divide the test clips into clusters, and compare them with the "
+            "labels. Writes clustering.json.",
+        ),
+    ] = False
 
     zero_shot: Annotated[
         bool,
@@ -109,9 +117,15 @@ class SetupOptions(o.TrainingOptions):
     @property
     def untrained(self) -> str | None:
         """The option that asks for a result without training; None where probes are wanted."""
-        if self.distance:
-            return "--distance"
-        return "--zero-shot" if self.zero_shot else None
+        return next(iter(self._untrained()), None)
+
+    def _untrained(self) -> list[str]:
+        given = {
+            "--distance": self.distance,
+            "--clustering": self.clustering,
+            "--zero-shot": self.zero_shot,
+        }
+        return [option for option, is_given in given.items() if is_given]
 
     def check(self) -> None:
         """Refuses options that don't fit together.
@@ -121,10 +135,10 @@ class SetupOptions(o.TrainingOptions):
         """
         if self.perturb_train and not self.perturb:
             raise HearError("--perturb-train belongs to --perturb, which says how.")
-        if self.distance and self.zero_shot:
+        if len(self._untrained()) > 1:
             raise HearError(
-                "--distance and --zero-shot can't be given together. Run the command once with "
-                "each; the results lie beside each other."
+                f"{' and '.join(self._untrained())} can't be given together. Run the command once "
+                "with each; the results lie beside each other."
             )
         if self.prompts is not None and not self.zero_shot:
             raise HearError("--prompts belongs to --zero-shot.")
@@ -167,13 +181,12 @@ class SetupOptions(o.TrainingOptions):
         Raises:
             HearError: They can't be used.
         """
-        if self.distance:
-            return "distance"
-        if self.zero_shot:
+        if self.prompts is not None:
             from hearbench.tasks.prompts import Prompts
 
-            prompts = None if self.prompts is None else Prompts.from_toml(self.prompts)
-            return [hearbench.ZeroShot(prompts)]
+            return [hearbench.ZeroShot(Prompts.from_toml(self.prompts))]
+        if self.untrained is not None:
+            return self.untrained.removeprefix("--")
         probe = self.plan(workspace)
         return [probe, *self.few_labels(probe), *self.perturbed(probe)]
 
@@ -211,14 +224,16 @@ class SetupOptions(o.TrainingOptions):
     "hearbench evaluate my_model.py --task a --out results --shots 1 --shots 10 --repeats 5",
     "hearbench evaluate my_model.py --task a --out results --perturb noise=20,10,0",
     "hearbench evaluate my_model.py --task a --out results --distance",
+    "hearbench evaluate my_model.py --task a --out results --clustering",
     "hearbench evaluate hf:laion/clap-htsat-unfused --option pooling=pooled --task esc50 "
     "--out results --zero-shot",
     "hearbench evaluate one.py two.py --task all --out results --executor ray --address auto",
     "hearbench evaluate old_model.hear --python old/venv/bin/python --task a --out results",
     options="task weights option model_dtype python env sandbox timeout model_memory readable "
     "trust_code protocol seed seeds only grid_points layers precision train_fraction shots repeats "
-    "perturb perturb_train distance zero_shot prompts device workers max_memory cache executor "
-    "address cpus_per_unit gpus_per_unit shared shard out name overwrite dtype details json",
+    "perturb perturb_train distance clustering zero_shot prompts device workers max_memory cache "
+    "executor address cpus_per_unit gpus_per_unit shared shard out name overwrite dtype details "
+    "json",
 )
 def evaluate(
     model: o.ModelSpecs,
@@ -343,28 +358,18 @@ def show(results: Results, *, details: bool = False) -> None:
     # Not loaded for the help.
     from hearbench.cli.result_tables import (
         show_curves,
-        show_distances,
         show_matrix,
         show_results,
-        show_zero_shot,
+        show_untrained,
     )
     from hearbench.cli.robustness import show_robustness
 
     several = len(results.models) > 1 and not details
     if several:
         show_matrix(results)
-    probes, distances, zero_shot = [], [], []
-    for path, one in () if several else results.results:
-        if isinstance(one, hearbench.Result):
-            probes.append((path, one))
-        elif isinstance(one, hearbench.DistanceResult):
-            distances.append((path, one))
-        else:
-            zero_shot.append(one)
-    if distances:
-        show_distances(distances)
-    if zero_shot:
-        show_zero_shot(zero_shot)
+    shown = [] if several else results.results
+    show_untrained([one for _, one in shown if not isinstance(one, hearbench.Result)])
+    probes = [(path, one) for path, one in shown if isinstance(one, hearbench.Result)]
     if probes:
         show_results(probes)
     if results.curves:

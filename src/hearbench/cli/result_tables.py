@@ -19,19 +19,19 @@ from hearbench.table import Column, Styled, Table, folded_name
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from hearbench.clustering import ClusteringResult
     from hearbench.distance import DistanceResult, DistanceSummary
-    from hearbench.evaluation.results import Results, Score
+    from hearbench.evaluation.results import Results, Score, UntrainedResult
     from hearbench.results import Result
     from hearbench.results.uncertainty import Source, Uncertainty
     from hearbench.zero_shot import ClassesRecord, ZeroShotResult
 
 __all__ = [
     "show_curves",
-    "show_distances",
     "show_matrix",
     "show_models",
     "show_results",
-    "show_zero_shot",
+    "show_untrained",
 ]
 
 _ALL = "all clips"
@@ -206,42 +206,49 @@ def _part(source: Source | None, n: int | None) -> str:
     return "unknown" if source.beyond is None else f"{source.beyond / math.sqrt(n):.4f}"
 
 
-def show_distances(results: Sequence[tuple[Path, DistanceResult]]) -> None:
-    """Prints a table with a row per task, and below it what readers should know."""
-    for title in dict.fromkeys(_distance_title(result) for _, result in results):
-        # Narrow enough for a terminal of 80 columns.
-        table = Table(
-            [
-                Column("task", wrap="names"),
-                *(Column(name) for name in ("score", "mean", "interval")),
-                Column("test\nclips", align="right"),
-                Column("time", duration, align="right"),
-            ],
-            title,
-        )
-        for _, result in results:
-            if _distance_title(result) == title:
-                scores, took = result.scores, result.resources
-                table.add(
-                    result.task.name,
-                    "\n".join(scores),
-                    "\n".join(number(summary.mean) for summary in scores.values()),
-                    "\n".join(_interval(summary) for summary in scores.values()),
-                    _counted([split.n_clips for split in result.splits]),
-                    took.embed_s + took.distance_s,
-                )
-        show(table)
-    show(*(f"{result.task.name}: {note}" for _, result in results for note in result.notes))
+def show_untrained(results: Sequence[UntrainedResult]) -> None:
+    """Prints what was scored without training, and below it what readers should know."""
+    from hearbench.clustering.record import ClusteringResult
+    from hearbench.distance.record import DistanceResult
+
+    zero_shot = []
+    for result in results:
+        if isinstance(result, DistanceResult):
+            show(_side_by_side(result, "distances", {"": "L1", "l2_": "L2", "cosine_": "cosine"}))
+        elif isinstance(result, ClusteringResult):
+            show(_side_by_side(result, "clusters", {"kmeans_": "k-means", "ward_": "Ward"}))
+        else:
+            zero_shot.append(result)
+    _show_zero_shot(zero_shot)
+    show(*(f"{result.task.name}: {note}" for result in results for note in result.notes))
 
 
-def _distance_title(result: DistanceResult) -> str:
-    return (
-        f"{result.model.name}, L1 distances of {result.embeddings.size} numbers, "
-        f"{100 * result.level:g} % intervals"
+def _side_by_side(
+    result: DistanceResult | ClusteringResult, what: str, kinds: Mapping[str, str]
+) -> Table:
+    """A row per score and a column per kind, by which names of scores begin."""
+    n_clips = [split.n_clips for split in result.splits]
+    of_folds = f" in {len(n_clips)} folds" if len(n_clips) > 1 else ""
+    table = Table(
+        [Column("score"), *(Column(heading) for heading in kinds.values())],
+        f"{result.model.name} on {result.task.name}\n"
+        f"{what} of {result.embeddings.size} dimensions, {sum(n_clips)} test clips{of_folds}, "
+        f"{100 * result.level:g} % intervals",
     )
+    first, *others = kinds
+    for name in result.scores:
+        if name.startswith(first) and not name.startswith(tuple(others)):
+            base = name.removeprefix(first)
+            found = [result.scores.get(f"{kind}{base}") for kind in kinds]
+            table.add(base, *(None if one is None else _mean_and_interval(one) for one in found))
+    return table
 
 
-def show_zero_shot(results: Sequence[ZeroShotResult]) -> None:
+def _mean_and_interval(summary: DistanceSummary) -> str:
+    return f"{number(summary.mean)}\n{_interval(summary)}"
+
+
+def _show_zero_shot(results: Sequence[ZeroShotResult]) -> None:
     """Prints a row per task, and a table of each task's templates by themselves."""
     for model in dict.fromkeys(result.model.name for result in results):
         of_model = [result for result in results if result.model.name == model]
@@ -262,7 +269,6 @@ def show_zero_shot(results: Sequence[ZeroShotResult]) -> None:
         for result in of_model:
             if result.classes is not None:
                 show(_template_table(result, result.classes))
-    show(*(f"{result.task.name}: {note}" for result in results for note in result.notes))
 
 
 def _zero_shot_cells(result: ZeroShotResult) -> tuple[str, ...]:

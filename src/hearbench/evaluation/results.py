@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hearbench.amounts import number
+from hearbench.clustering.record import ClusteringResult
 from hearbench.distance.record import DistanceResult
 from hearbench.errors import HearError, ResultError, UnknownNameError
 from hearbench.files import system_error
@@ -43,12 +44,13 @@ __all__ = [
     "load_results",
 ]
 
-UntrainedResult = DistanceResult | ZeroShotResult
+UntrainedResult = DistanceResult | ClusteringResult | ZeroShotResult
 """A result of a set-up that trains nothing, with intervals in its own file."""
 
 # Of these set-ups, the names by which results are told apart, as by those of protocols.
 _UNTRAINED: dict[str, type[UntrainedResult]] = {
     "distance": DistanceResult,
+    "clustering": ClusteringResult,
     "zero-shot": ZeroShotResult,
 }
 
@@ -147,7 +149,7 @@ class Results:
         results["my_model", "esc50", "distance"]
 
     Attributes:
-        results: The path of each ``result.json``, ``distance.json`` or ``zero-shot.json`` with its
+        results: The path of each ``result.json``, or ``distance.json`` and the like, with its
             content.
         curves: The path of each ``curve.json`` with its content, where few labels were learned
             from.
