@@ -148,10 +148,22 @@ class Card(Record):
             ) from error
         except SYNTAX_ERRORS as error:  # of TOML, and of UTF-8
             raise ResultError(f"{path} isn't a TOML file: {error}.") from error
+        return cls.from_content(content, str(path))
+
+    @classmethod
+    def from_content(cls, content: object, where: str) -> Card:
+        """Checks what a card says.
+
+        Args:
+            where: Its file, for messages.
+
+        Raises:
+            ResultError: It says something that can't be; the message names the key.
+        """
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise ResultError(f"{path}: {'; '.join(_problems(error))}.") from error
+            raise ResultError(f"{where}: {'; '.join(_problems(error))}.") from error
 
 
 def _problems(error: ValidationError) -> list[str]:
