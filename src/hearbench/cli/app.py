@@ -194,6 +194,10 @@ VERBS = {
         "leaderboard:check",
         "Computes every score of a submission again, and compares all that can be compared.",
     ),
+    "leaderboard rerun": LazyVerb(
+        "leaderboard_rerun:rerun_verb",
+        "Runs a submission again from its address, and says which scores it gives.",
+    ),
     "leaderboard export": LazyVerb(
         "leaderboard:export",
         "Writes results as a table, a model card's metadata, or a file for pandas.",

@@ -96,6 +96,9 @@ def submitted_package(
         package: A folder or an address to take the code from in the place of the submission's.
         weights: A file to take in the place of what the card's address gives.
 
+    Returns:
+        The package, whose origin is what was fetched; None of a folder.
+
     Raises:
         ResultError: The submission doesn't say where it comes from, or an option of its card names
             a path of this machine.
@@ -119,11 +122,12 @@ def submitted_package(
             "The card doesn't say where the weights can be had. Ask the submission's team for the "
             "file, and name it with --weights."
         )
-    if package is None and origin is not None:
-        package = origin.at_commit
-    if package is not None and is_address(package):
-        package = str(fetch_source(package, workspace).folder)
-    return Package(card, card.api, package, path, origin)
+    address = origin.at_commit if package is None and origin is not None else package or ""
+    if not is_address(address):
+        return Package(card, card.api, address, path, None)
+    source = fetch_source(address, workspace)
+    told = {"address": address, "commit": source.commit, "weights_sha256": sha256}
+    return Package(card, card.api, str(source.folder), path, Origin.model_validate(told))
 
 
 def _card(file: Path | None, tree: str | None) -> Card:

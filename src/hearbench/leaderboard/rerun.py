@@ -19,6 +19,7 @@ from hearbench._version import __version__
 from hearbench.errors import HearError, ResultError
 from hearbench.evaluation.results import EvaluationError
 from hearbench.leaderboard.bundle import RESULTS, SUBMISSION, link_problems, walk
+from hearbench.leaderboard.origin import Origin
 from hearbench.leaderboard.submission import Submission
 from hearbench.models.ref import ModelRef
 from hearbench.records import Number, Record, StoredRecord, read_record
@@ -218,7 +219,7 @@ def rerun(
     tasks: RerunTasks,
     setup: ProbeSetup,
     *,
-    commit: tuple[str, str] | None = None,
+    origin: Origin | None = None,
     workspace: Workspace,
 ) -> Rerun:
     """Evaluates a submitted model once more, and compares scores.
@@ -229,7 +230,7 @@ def rerun(
     Args:
         model: The model as it was installed from the submission's address.
         setup: The organiser's protocol and seeds, whatever the submission says.
-        commit: Address and commit of the code, for the record.
+        origin: Where the code was fetched from; None of a folder.
         workspace: Cache, device, memory and progress.
 
     Raises:
@@ -277,8 +278,8 @@ def rerun(
         hearbench_version=__version__,
         created=dt.datetime.now(dt.timezone.utc).date(),
         model=submitted.submission.card.model,
-        address=commit[0] if commit else None,
-        commit=commit[1] if commit else None,
+        address=origin.address if origin else None,
+        commit=origin.commit if origin else None,
         same_model=same,
         sandbox=sandbox,
         protocol=setup.protocol.name,
