@@ -77,7 +77,10 @@ def is_web_address(text: str) -> bool:
 
 
 def _address(text: str) -> str:
-    _Repository.of(text)
+    try:
+        _Repository.of(text)
+    except HearError as error:
+        raise ValueError(str(error)) from error  # which pydantic collects
     return text
 
 
