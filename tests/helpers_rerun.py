@@ -108,7 +108,7 @@ def borrowed_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     here = sysconfig.get_path("purelib")
 
     def create(base: BasePython, folder: Path, tell: object) -> None:
-        command = [base.program, "-m", "venv", "--without-pip", folder]
+        command = [str(base.program), "-m", "venv", "--without-pip", str(folder)]
         subprocess.run(command, check=True, timeout=120)
         (packages,) = folder.glob("lib/python*/site-packages")
         (packages / "borrowed.pth").write_text(f"{here}\n")
