@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -28,6 +28,8 @@ _REFUSED = 1
 @dataclass(frozen=True)
 class RerunOptions:
     """Options for what is run again, and from where it is installed."""
+
+    PANEL: ClassVar[str] = "Rerun"
 
     task: Annotated[
         list[str] | None,
@@ -69,8 +71,8 @@ class RerunOptions:
 @verb(
     "hearbench leaderboard rerun submission",
     "hearbench leaderboard rerun submission --task /private/birds --public none --out rerun.json",
-    options="task public package weights sandbox no_sandbox protocol seed seeds device precision "
-    "only grid_points out cache workers max_memory python timeout model_memory readable json",
+    options="task public package no_sandbox out json weights python sandbox timeout model_memory "
+    "readable protocol seed seeds only grid_points precision device workers max_memory cache",
 )
 def rerun_verb(
     bundle: Annotated[
