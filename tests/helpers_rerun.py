@@ -80,13 +80,19 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def write_repository(
-    folder: Path, versions: Mapping[str, str], *, card: str = CARD, needs: str = ""
+    folder: Path,
+    versions: Mapping[str, str],
+    *,
+    card: str = CARD,
+    needs: str = "",
+    forgets_module: bool = False,
 ) -> tuple[Path, dict[str, str]]:
     """A bare repository with a model's package, of which each version is a tag.
 
     Args:
         versions: The module's source, by tag.
         needs: Lines of the wheel's metadata, as ``Requires-Dist: torch``.
+        forgets_module: Whether the wheel lacks the module, so that it is read in its tree.
 
     Returns:
         The repository, and commits by tag.
@@ -98,7 +104,10 @@ def write_repository(
         '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
         '[project]\nname = "tone-bank"\nversion = "0.5"\n'
     )
-    (tree / "backend.py").write_text(_BACKEND % needs)
+    backend = _BACKEND % needs
+    if forgets_module:
+        backend = backend.replace('file.write("tone_bank.py")', "pass")
+    (tree / "backend.py").write_text(backend)
     (tree / "card.toml").write_text(card)
     commits = {}
     for tag, source in versions.items():

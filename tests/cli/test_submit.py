@@ -113,6 +113,15 @@ def test_bad_input(package: Path, tmp_path: Path) -> None:
     nothing = hearbench("submit", "my_model.hear", "--card", card, "--out", tmp_path / "s")
     assert nothing.code == 2
     assert "None of the leaderboard's tasks is in the cache" in nothing.stderr
+    # Before any model is loaded.
+    text = card.read_text()
+    card.write_text(text.replace('licence = "Apache-2.0"', 'licence = "GPL-3.0-only"', 1))
+    task = make_scene_task(tmp_path, name="tones")
+    refused = hearbench(
+        *("submit", "no_such.module", "--card", card, "--out", tmp_path / "s", "--task", task)
+    )
+    assert refused.code == 2
+    assert "against the rules: licence is GPL-3.0-only" in refused.stderr
     card.write_text("model = ")
     answer = hearbench("submit", "my_model.hear", "--card", card, "--out", tmp_path / "s")
     assert answer.code == 2

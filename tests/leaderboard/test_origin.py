@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from helpers_http import Fault, serving
-from helpers_rerun import CARD, git, write_repository
+from helpers_models import noise
+from helpers_rerun import CARD, GOOD, borrowed_packages, git, write_repository
 
 from hearbench.digest import digest_bytes
 from hearbench.errors import DownloadError, HearError, ResultError
@@ -16,7 +17,13 @@ from hearbench.leaderboard import origin
 from hearbench.leaderboard.card import Card
 from hearbench.leaderboard.origin import Origin, fetch_source, fetch_weights
 from hearbench.leaderboard.package import find_package
+from hearbench.models.environments import environment_for
+from hearbench.models.loaded import Interpreter
+from hearbench.models.loading import load_model
+from hearbench.models.sandbox import _bubblewrap
 from hearbench.workspace import Workspace
+
+__all__ = ["borrowed_packages"]
 
 HERE = "git+file:///somewhere/model.git"
 
@@ -200,3 +207,25 @@ def test_a_package_by_its_address(
     with pytest.raises(ResultError, match="--card"):
         find_package("installed.module", workspace)
     assert find_package("installed.module", workspace, card=card).card == Card.read(card)
+
+
+@pytest.mark.usefixtures("borrowed_packages")
+def test_a_tree_that_is_read_in_place_is_there_in_the_sandbox(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    try:
+        _bubblewrap()
+    except HearError as error:
+        pytest.skip(str(error))
+    bare, _ = write_repository(tmp_path / "git", {"v1": GOOD}, forgets_module=True)
+    weights = tmp_path / "w.txt"
+    weights.write_text("2.5")
+    source = fetch_source(f"git+file://{bare}@v1", workspace)
+    made = environment_for(["tone_bank"], str(source.folder), workspace=workspace)
+    assert made.editable == source.folder
+    host = Interpreter(made.python, sandbox=True, readable=(made.editable,))
+    model = load_model("tone_bank", str(weights), workspace=workspace, interpreter=host)
+    try:
+        assert model.scene(noise(2, 0.5, 16000)).shape == (2, 16)
+    finally:
+        model.close()

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers_leaderboard import write_honest_submission
 
+from hearbench.leaderboard.bundle import write_bundle
 from hearbench.leaderboard.card import Card
+from hearbench.leaderboard.check import check_bundle
+from hearbench.leaderboard.official import official_table
 from hearbench.leaderboard.origin import Origin
 from hearbench.leaderboard.rules import card_problems, rule_problems
 from hearbench.leaderboard.submission import MeasuredModel, Submission
 from hearbench.leaderboard.table import COLUMNS
+from hearbench.validate.report import Report
 
 CARD = Card(
     model="Bands", team="Tones", authors=("A. Body",), url="https://example.org/bands",
@@ -94,3 +100,16 @@ def test_a_record_of_earlier_versions_is_as_it_was() -> None:
     said = _submission().model_dump(mode="json")
     assert not {"origin", "machine"} & said.keys()
     assert Submission.model_validate(said) == _submission()
+
+
+def test_a_bundle_against_the_rules_is_refused(tmp_path: Path) -> None:
+    bundle = write_honest_submission(tmp_path)
+    said = Submission.model_validate_json((bundle / "submission.json").read_text())
+    report = Report.model_validate_json((bundle / "validation.json").read_text())
+    results = {path.name: path for path in (bundle / "results").iterdir()}
+    card = said.card.model_copy(update={"licence": "GPL-3.0-only"})
+    changed = tmp_path / "changed"
+    write_bundle(changed, said.model_copy(update={"card": card}), report, results)
+    assert check_bundle(bundle, official_table(), lambda _name: None).problems == ()
+    (problem,) = check_bundle(changed, official_table(), lambda _name: None).problems
+    assert problem.startswith("submission.json: licence is GPL-3.0-only")

@@ -58,7 +58,7 @@ def machine_facts(host: Interpreter | None, device: str) -> dict[Fact, str]:
             [python, "-E", "-c", _ASK], capture_output=True, timeout=_ASK_S, check=True
         )
         # A framework may print before.
-        said = json.loads(done.stdout.splitlines()[-1])
+        said = dict(json.loads(done.stdout.splitlines()[-1]))
         names: tuple[Fact, ...] = ("cuda", "cudnn")
         found.update({name: str(said[name]) for name in names if name in said})
     except (OSError, *SYNTAX_ERRORS, IndexError, TypeError, subprocess.SubprocessError) as error:
