@@ -14,7 +14,7 @@ from hearbench.leaderboard.card import Card
 from hearbench.leaderboard.check import check_bundle
 from hearbench.leaderboard.official import official_table
 from hearbench.leaderboard.origin import Origin
-from hearbench.leaderboard.rules import card_problems, rule_problems
+from hearbench.leaderboard.rules import card_problems, rule_notes, rule_problems
 from hearbench.leaderboard.submission import MeasuredModel, Submission
 from hearbench.leaderboard.table import COLUMNS
 from hearbench.validate.report import Report
@@ -94,6 +94,14 @@ def test_what_is_recorded_of_the_machine() -> None:
     weighed = origin.model_copy(update={"weights_sha256": "b" * 64})
     found_all = list(rule_problems(_submission(origin=weighed, machine=gpu)))
     assert [text.split()[0] for text in found_all] == ["weights_licence", "weights_url"]
+
+
+def test_an_address_that_others_can_not_use_is_noted() -> None:
+    origin = Origin(address="git+https://example.org/o/m@v1", commit="a" * 40)
+    own = Origin(address="git+file:///home/me/m@v1", commit="a" * 40)
+    assert list(rule_notes(_submission(origin=origin))) == []
+    assert ["/home/me/m" in note for note in rule_notes(_submission(origin=own))] == [True]
+    assert len(list(rule_notes(_submission()))) == 1
 
 
 def test_a_record_of_earlier_versions_is_as_it_was() -> None:

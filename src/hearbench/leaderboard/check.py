@@ -32,7 +32,7 @@ from hearbench.leaderboard.contradictions import date_contradiction
 from hearbench.leaderboard.csv_file import format_table
 from hearbench.leaderboard.letters import invisible_letter, is_invisible, look, mixed_scripts
 from hearbench.leaderboard.own_row import own_row
-from hearbench.leaderboard.rules import rule_problems
+from hearbench.leaderboard.rules import rule_notes, rule_problems
 from hearbench.leaderboard.submission import Submission, pull_request, rate_problem
 from hearbench.leaderboard.submitted_result import check_result
 from hearbench.leaderboard.table import COLUMNS, Table
@@ -151,6 +151,7 @@ def check_bundle(
         problems += [f"{SUBMISSION}: {problem}" for problem in rule_problems(submission)]
         problems += _row_problems(bundle, submission, folders)
         problems += _request_problems(bundle, submission, report)
+        notes += rule_notes(submission)
         notes += _table_notes(submission, table)
         notes += _letter_notes(submission)
     return BundleReport(

@@ -15,7 +15,7 @@ from hearbench.leaderboard.card import Card
 from hearbench.leaderboard.machine import Fact
 from hearbench.leaderboard.submission import Submission
 
-__all__ = ["CODE_LICENCES", "WEIGHTS_LICENCES", "card_problems", "rule_problems"]
+__all__ = ["CODE_LICENCES", "WEIGHTS_LICENCES", "card_problems", "rule_notes", "rule_problems"]
 
 CODE_LICENCES = frozenset(
     {
@@ -81,6 +81,14 @@ def rule_problems(submission: Submission) -> Iterator[str]:
     if not any(name in model.versions for name in _FRAMEWORKS):
         yield "no version of the framework that ran the model is recorded."
     yield from _machine_problems(submission.machine)
+
+
+def rule_notes(submission: Submission) -> Iterator[str]:
+    """Notes of what no rule forbids and keeps others from running the submission again."""
+    if submission.origin is None:
+        yield "It doesn't say where its code can be had, so it can't be run again from there."
+    elif submission.origin.address.startswith("git+file:"):
+        yield f"The address of its code is of one machine: {submission.origin.address}."
 
 
 def _machine_problems(machine: Mapping[Fact, str]) -> Iterator[str]:
