@@ -50,6 +50,7 @@ LAYERS = (
     {"probe"},
     {"results"},
     {"distance"},
+    {"clustering"},
     {"zero_shot"},
     {"comparison"},
     {"views"},

@@ -158,7 +158,8 @@ class Card(Record):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise ResultError(f"{path}: {'; '.join(_problems(error))}.") from error
+            text = "; ".join(_problems(error))
+            raise ResultError(f"{path}: {text}{'' if text[-1] in '.?' else '.'}") from error
 
 
 def _problems(error: ValidationError) -> list[str]:
