@@ -21,7 +21,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "my-model"
     assert hearbench("init-model", "my-model", "--out", folder).code == 0
     card = folder / "card.toml"
-    text = re.sub(r"<([^>]*)>", r"A \1", card.read_text())
+    text = card.read_text().replace('["<a known training set>"]', '["AudioSet"]')
+    text = re.sub(r"<([^>]*)>", r"A \1", text)
     text = text.replace("example.org/where-the-model-is-described", "example.org/my-model")
     card.write_text(text + 'esc50 = "no time"\n')
     monkeypatch.syspath_prepend(str(folder / "src"))

@@ -190,6 +190,10 @@ VERBS = {
         "tasks:download",
         "Fetches prepared tasks, as the benchmark published them, into the cache.",
     ),
+    "overlap": LazyVerb(
+        "overlap:overlap",
+        "Finds copies of a task's test clips in a folder of audio, such as a training set.",
+    ),
     "leaderboard show": LazyVerb(
         "leaderboard:show",
         "Shows the table, and where your own models stand in it.",

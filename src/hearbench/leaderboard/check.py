@@ -334,6 +334,11 @@ def _said_problems(submission: Submission, today: dt.date) -> Iterator[str]:
     wrong = date_contradiction(submission.created, today, SUBMISSION)
     if wrong:
         yield wrong
+    if submission.card.training_sets is None:
+        yield (
+            f"{SUBMISSION}: the card doesn't say which known training sets the model has learned "
+            'from. Add training_sets, as ["AudioSet"], or [] for none of them.'
+        )
     model = submission.model
     sizes = (model.sample_rate, model.scene_embedding_size, model.timestamp_embedding_size)
     if min(sizes) < 1 or model.n_weights < 0 or not (model.hop_ms is None or model.hop_ms > 0):

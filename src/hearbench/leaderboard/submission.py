@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from hearbench.leaderboard.card import Card
 from hearbench.leaderboard.columns import tasks_of
+from hearbench.leaderboard.heard import HEARD_MARK, HEARD_NOTE, heard_columns
 from hearbench.leaderboard.letters import is_invisible
 from hearbench.leaderboard.machine import Fact
 from hearbench.leaderboard.origin import Origin
@@ -96,7 +97,8 @@ class Submission(GrownRecord):
     def row(self) -> Row:
         """The submission's row of the leaderboard."""
         scores = tuple(self.scores.get(column) for column in COLUMNS)
-        return Row(self.card.model, self.card.url, self.created.isoformat(), scores)
+        heard = tuple(heard_columns(self.card.training_sets or ()))
+        return Row(self.card.model, self.card.url, self.created.isoformat(), scores, heard)
 
 
 def missing_columns(row: Row, said: Mapping[str, str], failed: Mapping[str, str]) -> dict[str, str]:
@@ -137,6 +139,7 @@ def pull_request(submission: Submission, warnings: Sequence[str]) -> str:
         "Weights": card.weights_url or "in the package",
         "Licence": licence,
         "Pre-trained on": f"{card.pretraining}. {card.pretraining_data}".strip(),
+        "Known training sets": _declared(card),
         "Learned numbers": weights,
         "Scene / timestamp embedding size": size + hop,
         "Sample rate": f"{model.sample_rate} Hz",
@@ -154,7 +157,15 @@ def pull_request(submission: Submission, warnings: Sequence[str]) -> str:
             if score is not None
             else _inline(submission.missing.get(column, "not run"))
         )
+        if score is not None and column in row.heard:
+            value += f" {HEARD_MARK}"
         lines.append(f"| {column} | {value} |")
+    if row.heard:
+        lines += ["", HEARD_NOTE]
+    perhaps = heard_columns(card.training_sets or (), "perhaps")
+    if perhaps:
+        lines += ["", "Test clips may have been in the training:", ""]
+        lines += [f"- {column}: {_inline(why)}" for column, why in perhaps.items()]
     others = [task for task in submission.tasks if task not in _on_the_table()]
     if others:
         lines += ["", f"Also evaluated: {_inline(', '.join(others))}."]
@@ -174,6 +185,12 @@ def _whence(submission: Submission) -> dict[str, str]:
     if machine:
         answers["Ran on"] = ", ".join(f"{name} {said}" for name, said in machine.items())
     return answers
+
+
+def _declared(card: Card) -> str:
+    if card.training_sets is None:
+        return "not declared"
+    return ", ".join(card.training_sets) or "none of them"
 
 
 def _on_the_table() -> set[str]:
