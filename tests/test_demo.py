@@ -62,11 +62,14 @@ def test_sounds_stay_within_range() -> None:
 
 def test_tasks_are_in_the_official_layout(tasks: list[Path], folder: Path) -> None:
     workspace = Workspace(cache_dir=folder / "cache", device="cpu", workers=2)
-    notes, strokes, layers, yard = (load_task(path, workspace=workspace) for path in tasks)
-    assert tuple(task.name for task in (notes, strokes, layers, yard)) == DEMO_TASKS
+    notes, strokes, layers, pitch, yard = (load_task(path, workspace=workspace) for path in tasks)
+    assert tuple(task.name for task in (notes, strokes, layers, pitch, yard)) == DEMO_TASKS
     assert notes.vocabulary == tuple(str(midi) for midi in range(48, 72))
     assert [len(notes.splits[s]) for s in ("train", "valid", "test")] == [144, 48, 72]
     assert len(strokes.folds()) == 3
+    assert (pitch.vocabulary, pitch.metadata.prediction_type) == (("pitch_hz",), "regression")
+    clip = list(pitch.splits["test"]).index("test-69-0.wav")
+    assert pitch.targets("test")[clip].tolist() == [440.0]
     assert strokes.vocabulary == tuple(sorted(STROKES))
     targets = layers.targets("test")
     assert targets.shape == (96, 5)
@@ -169,7 +172,7 @@ def test_the_demo_from_an_empty_folder(
     assert f"hearbench events plot {events} {DEMO_EVENT_CLIP}" in answer.stderr
     assert (events / "predictions" / "test.events.json").is_file()
     again = hearbench("demo", "--out", folder, "--device", "cpu", "--json")
-    assert again.stderr.count("kept") == len(DEMO_TASKS) == 4
+    assert again.stderr.count("kept") == len(DEMO_TASKS) == 5
     assert [row["task"] for row in again.json["results"]] == list(DEMO_TASKS)
     own = hearbench(
         "evaluate", folder / "my_model.py", "--task", tasks[1], "--out", folder / "results",
