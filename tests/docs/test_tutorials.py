@@ -25,7 +25,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIALS = [
     *sorted((ROOT / "docs/tutorials").glob("[!i]*.md")),
-    *(ROOT / "docs" / name for name in ("layers.md", "python.md", "robustness.md", "zero-shot.md")),
+    *(
+        ROOT / "docs" / name
+        for name in ["layers.md", "python.md", "regression.md", "robustness.md", "zero-shot.md"]
+    ),
 ]
 
 _STEP = re.compile(
