@@ -67,7 +67,9 @@ def test_tags_are_precision_by_recall(tmp_path: Path, workspace: Workspace, n_la
         precision, recall, _ = precision_recall_curve(
             split.targets[:, i], split.probabilities[:, i]
         )
-        drawn = set(zip(*np.round(line.get_data(), 6).tolist(), strict=True))
+        drawn = set(
+            zip(*np.round(np.asarray(line.get_data(), dtype=float), 6).tolist(), strict=True)
+        )
         # Its last point is no threshold.
         of_sklearn = zip(recall[:-1].round(6), precision[:-1].round(6), strict=True)
         assert set(of_sklearn) <= drawn
@@ -92,7 +94,7 @@ def test_numbers_are_predicted_against_true(tmp_path: Path, workspace: Workspace
     for i, axes in enumerate(figure.axes):
         (points,) = [each for each in axes.collections if isinstance(each, PathCollection)]
         expected = np.stack([split.targets[:, i], split.probabilities[:, i]], axis=1)
-        np.testing.assert_allclose(points.get_offsets(), expected)
+        np.testing.assert_allclose(np.asarray(points.get_offsets()), expected)
         (line,) = axes.lines
         np.testing.assert_array_equal(line.get_xdata(), line.get_ydata())
 

@@ -57,6 +57,7 @@ class TaskType(ABC):
         scores: The names of the official scores.
         score_group: Group of entry points for other packages' scores.
         params: The keys of ``evaluation_params`` that mean something.
+        answer: What is predicted of a clip or timestamp, in words, by the type of prediction.
         counted: Unit of a label's frequency: ``clips`` or ``events``.
         counted_with_label: Title of an axis of such frequencies.
     """
@@ -67,6 +68,7 @@ class TaskType(ABC):
     scores: ClassVar[tuple[str, ...]]
     score_group: ClassVar[str]
     params: ClassVar[tuple[str, ...]]
+    answer: ClassVar[Mapping[PredictionType, str]]
     counted: ClassVar[str]
     counted_with_label: ClassVar[str]
 
@@ -158,6 +160,10 @@ class _SceneType(TaskType):
     )
     score_group = "hearbench.scores"
     params = (PARAM_GRID,)
+    answer: ClassVar[Mapping[PredictionType, str]] = {
+        "multiclass": "exactly one label",
+        "multilabel": "any number of labels",
+    }
     counted = "clips"
     counted_with_label = "clips with the label"
 
@@ -217,6 +223,7 @@ class _RegressionType(_SceneType):
     prediction_types: ClassVar[tuple[PredictionType, ...]] = ("regression",)
     scores: ClassVar[tuple[str, ...]] = ("r2", "pearson_r", "ccc", "mae")
     score_group = "hearbench.regression_scores"
+    answer: ClassVar[Mapping[PredictionType, str]] = {"regression": "a number of each target"}
     counted_with_label = "clips with the number"
 
     def default_scores(self, prediction: PredictionType) -> tuple[str, ...]:  # noqa: ARG002
@@ -279,6 +286,7 @@ class _EventType(TaskType):
     )
     score_group = "hearbench.event_scores"
     params = (PARAM_GRID, POSTPROCESSING_GRID)
+    answer: ClassVar[Mapping[PredictionType, str]] = {"multilabel": "any number of labels"}
     counted = "events"
     counted_with_label = "events"
 
