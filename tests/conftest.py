@@ -24,6 +24,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # Hundreds of processes are started, of which each would compile all of hearbench.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Set by pytest-xdist in its processes; tables are as wide as it says.
+os.environ.pop("COLUMNS", None)
 
 # How long an example takes says how busy the machine is, and nothing of the code.
 hypothesis_settings.register_profile(

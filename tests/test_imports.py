@@ -49,6 +49,7 @@ LAYERS = (
     {"probe"},
     {"results"},
     {"distance"},
+    {"clustering"},
     {"zero_shot"},
     {"comparison"},
     {"views"},

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from helpers_cli import hearbench
 
+from hearbench.clustering import ClusteringResult
 from hearbench.distance import DistanceResult
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.results import Result
@@ -21,6 +22,7 @@ from hearbench.results.curve import Curve
 from hearbench.results.uncertainty import Uncertainty
 from hearbench.tasks.store import PreparedTask, load_task
 from hearbench.workspace import Workspace
+from hearbench.zero_shot import ZeroShotResult
 
 OLD = Path(__file__).parent / "fixtures/format-1"
 TONES, YARD = "tones-1.0.0-full", "yard-1.0.0-full"
@@ -74,6 +76,17 @@ def test_uncertainty_curves_and_distances() -> None:
     assert sorted({point.part.shots or 0 for point in curve.points}) == [2, 4]
     distances = DistanceResult.read(folder)
     assert distances.scores["same_different_auc"].mean == pytest.approx(0.824, abs=5e-4)
+
+
+def test_results_without_training() -> None:
+    folder = OLD / "results/reader" / TONES
+    zero_shot = ZeroShotResult.read(folder)
+    assert zero_shot.scores["top1_acc"].mean == 0.5
+    assert zero_shot.classes is not None
+    assert set(zero_shot.classes.names) == {"high", "low", "mid"}
+    clustering = ClusteringResult.read(folder)
+    assert clustering.scores["kmeans_v_measure"].mean == pytest.approx(0.6588, abs=5e-5)
+    assert clustering.splits[0].n_clusters == 3
 
 
 def test_the_commands_still_take_them(results: Path) -> None:

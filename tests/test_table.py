@@ -63,12 +63,28 @@ def test_styles_are_for_a_terminal_with_colours() -> None:
         ("no", ["one l…"]),
         ("between words", ["one", "longe…"]),
         ("anywhere", ["one", "longer", "er"]),
+        ("names", ["one", "longer", "er"]),
     ],
 )
 def test_what_is_too_wide(wrap: str, lines: list[str]) -> None:
     table = Table([Column("c", wrap=wrap, max_width=6)], gap=1)  # type: ignore[arg-type]
     table.add("one longerer")
     assert [line.strip() for line in drawn(table)[3:-1]] == lines
+
+
+def test_names_are_broken_between_their_parts() -> None:
+    table = Table([Column("package.models", wrap="names", max_width=9), Column("score")], gap=1)
+    table.add("package.models-tiny", 1)
+    table.add("lab/net_a\n− b", 2)
+    assert [line.split() for line in drawn(table)[:-1] if line.strip(" ─")] == [
+        ["package."],
+        ["models", "score"],
+        ["package.", "1"],
+        ["models-"],
+        ["tiny"],
+        ["lab/net_a", "2"],
+        ["−", "b"],
+    ]
 
 
 def test_for_programs_values_are_not_formatted() -> None:

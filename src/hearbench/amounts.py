@@ -29,7 +29,8 @@ def number(value: float) -> str:
         return "undefined"
     if math.isinf(value):
         return "infinite" if value > 0 else "-infinite"
-    return f"{value:.3f}"
+    # Nothing that rounds to zero has a sign.
+    return f"{round(value, 3) + 0.0:.3f}"
 
 
 def memory_size(n_bytes: float) -> str:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
+    from rich.measure import Measurement
     from rich.table import Table as RichTable
     from rich.text import Text
 
-__all__ = ["Column", "Styled", "Table", "rich_text"]
+__all__ = ["Column", "Styled", "Table", "folded_name", "rich_text"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Column:
         form: How a value becomes text: a format such as ``"{:.3f}"``, or a function, whose text
             may have styles (rich.text.Text). None becomes an empty cell in any case.
         wrap: Where a value that is too wide is continued on another line; ``"anywhere"`` breaks
-            long words, too. What doesn't fit otherwise is cut.
+            long words, too, and ``"names"`` breaks behind dots, dashes and the like. What doesn't
+            fit otherwise is cut.
         min_width: In characters.
         max_width: In characters.
     """
@@ -37,7 +41,7 @@ class Column:
     name: str
     form: str | Callable[[Any], str | Text] = "{}"
     align: Literal["left", "right"] = "left"
-    wrap: Literal["no", "between words", "anywhere"] = "no"
+    wrap: Literal["no", "between words", "anywhere", "names"] = "no"
     min_width: int | None = None
     max_width: int | None = None
 
@@ -109,16 +113,16 @@ class Table:
         )
         for column in self.columns:
             table.add_column(
-                rich_text(column.name),
+                _wrapped(column, rich_text(column.name)),
                 justify=column.align,
                 no_wrap=column.wrap == "no",
-                overflow="fold" if column.wrap == "anywhere" else "ellipsis",
+                overflow="fold" if column.wrap in ("anywhere", "names") else "ellipsis",
                 min_width=column.min_width,
                 max_width=column.max_width,
             )
         for row in self._rows:
             cells = [
-                rich_text(column.text(value), _style(value))
+                _wrapped(column, rich_text(column.text(value), _style(value)))
                 for column, value in zip(self.columns, row.values, strict=True)
             ]
             table.add_row(*cells, style=row.style or None, end_section=row.ends_section)
@@ -182,12 +186,52 @@ def _style(value: Any) -> str:
 
 
 def rich_text(text: str | Styled | Text, style: str = "") -> Text:
-    """Makes a text of rich, of which nothing is taken for markup."""
+    """Makes a text of rich, of which nothing is taken for markup; styles that it has stay."""
     from rich.text import Text
 
     if isinstance(text, Text):
+        if style:
+            text.stylize_before(style)
         return text
     return Text(str(_plain(text)), style=style or _style(text))
+
+
+def _wrapped(column: Column, text: Text) -> Text | _Names:
+    return _Names(text) if column.wrap == "names" else text
+
+
+class _Names:
+    """Names, one in each line of a text, that a terminal folds by `folded_name`."""
+
+    def __init__(self, text: Text) -> None:
+        self._text = text
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        from rich.measure import Measurement
+
+        lines = self._text.plain.split("\n")
+        words = (word for line in lines for word in folded_name(line, 1).split("\n"))
+        return Measurement(max(map(len, words)), max(map(len, lines)))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        from rich.text import Text
+
+        lines = self._text.plain.split("\n")
+        folded = "\n".join(folded_name(line, options.max_width) for line in lines)
+        yield Text(folded, style=self._text.style, overflow="fold", justify=options.justify)
+
+
+def folded_name(name: str, width: int) -> str:
+    """Breaks a name into lines behind its dots, dashes and the like, never inside a word.
+
+    A word that is longer than ``width`` characters keeps a line of its own.
+    """
+    lines = [""]
+    for word in re.findall(r"[^./_=,: -]+[./_=,: -]*|[./_=,: -]+", name):
+        if lines[-1] and len(lines[-1] + word) > width:
+            lines.append("")
+        lines[-1] += word
+    return "\n".join(lines)
 
 
 def _markdown(text: str) -> str:

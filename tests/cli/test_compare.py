@@ -17,10 +17,10 @@ ESC50 = "esc50-v2.0.0-full"
 DCASE = "dcase2016_task2-hear2021-full"
 
 
-def run(*arguments: object, columns: int = 80) -> Answer:
+def run(*arguments: object) -> Answer:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command("compare")(compare)
-    result = runner(env={"COLUMNS": str(columns)}).invoke(app, [str(a) for a in arguments])
+    result = runner(env={"COLUMNS": "200"}).invoke(app, [str(a) for a in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Answer(result.exit_code, result.stdout, result.stderr)

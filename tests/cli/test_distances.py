@@ -12,7 +12,7 @@ from helpers_tasks import make_event_task, make_scene_task
 from rich.console import Console
 
 from hearbench.cli.evaluate import evaluated, results_json
-from hearbench.cli.result_tables import show_distances
+from hearbench.cli.result_tables import show_untrained
 from hearbench.distance import DistanceResult
 from hearbench.evaluation.results import Results
 from hearbench.files import json_safe
@@ -144,16 +144,19 @@ def test_the_table(
     folds = make_scene_task(tmp_path, name="folded", folds=True)
     single = make_scene_task(tmp_path, name="single", clips_per_label=1)
     found = run([task, folds, single], tmp_path / "out")
-    show_distances(distances(found))
+    show_untrained([result for _, result in distances(found)])
     shown = capsys.readouterr().out
-    assert "stats, L1 distances of 3 numbers, 95 % intervals" in shown
-    assert shown.count("stats, L1") == 1
+    assert "stats on folded-1.0.0-full" in shown
+    assert "distances of 3 dimensions, 36 test clips in 3 folds, 95 % intervals" in shown
     score = distances(found)[0][1].scores["retrieval_mAP"]
     assert score.interval is not None
-    row = next(line for line in shown.splitlines() if "tones-1.0.0-full" in line)
-    assert f"{score.mean:.3f}" in row
-    assert f"{score.interval.low:.3f} to {score.interval.high:.3f}" in row
-    assert "3 folds" in shown
+    lines = shown.splitlines()
+    first = next(i for i, line in enumerate(lines) if "retrieval_mAP" in line)
+    l2, cosine = (
+        distances(found)[0][1].scores[f"{kind}_retrieval_mAP"] for kind in ("l2", "cosine")
+    )
+    assert lines[first].split()[1:] == [f"{each.mean:.3f}" for each in (score, l2, cosine)]
+    assert f"{score.interval.low:.3f} to {score.interval.high:.3f}" in lines[first + 1]
     assert "same_different_eer" in shown
     assert "undefined" in shown
     assert "single-1.0.0-full: No two clips of test are same" in shown

@@ -62,6 +62,20 @@ def test_the_help_of_a_verb_needs_no_library() -> None:
     assert packages & {"numpy", "pandas", "scipy", "sklearn", "soundfile", "torch"} == set()
 
 
+def test_options_stand_in_panels() -> None:
+    shown = hearbench("evaluate", "--help").stdout
+    panels = {
+        panel: shown.index(f"\n{panel}:\n")
+        for panel in ("Arguments", "Data", "Model", "Probe", "Further results", "Where it runs")
+    }
+    assert list(panels.values()) == sorted(panels.values())
+    assert panels["Model"] < shown.index("\n  --weights ") < panels["Probe"]
+    assert panels["Probe"] < shown.index("\n  --seeds ") < panels["Further results"]
+    assert panels["Where it runs"] < shown.index("\n  --executor ")
+    # A verb with a handful of options has them in one place.
+    assert "\nOptions:\n" in hearbench("compare", "--help").stdout
+
+
 def test_a_slip_is_told_without_importing_verbs() -> None:
     answer = hearbench("evalute")
     assert answer.code == 2

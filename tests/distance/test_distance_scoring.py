@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -38,33 +39,41 @@ def store_of(path: Path, tmp_path: Path, workspace: Workspace) -> EmbeddingStore
     return embed(model, load_task(path, workspace=workspace), workspace=workspace)
 
 
+ALL_NAMES = [*NAMES, *(f"{kind}_{name}" for kind in ("l2", "cosine") for name in NAMES)]
+
+
 @pytest.mark.parametrize("multilabel", [False, True])
+@pytest.mark.parametrize(
+    ("prefix", "metric"), [("", "cityblock"), ("l2_", "euclidean"), ("cosine_", "cosine")]
+)
 def test_scores_are_scikit_learns_on_the_test_split(
-    multilabel: bool, tmp_path: Path, workspace: Workspace
-) -> None:
+    prefix: str, metric: Literal["cityblock"], multilabel: bool, tmp_path: Path,
+    workspace: Workspace,
+) -> None:  # fmt: skip
     store = store_of(
         make_scene_task(tmp_path, clips_per_label=6, multilabel=multilabel), tmp_path, workspace
     )
     result = distance_scores(store, workspace=workspace)
     x, targets = store.scene("test"), store.task.targets("test").astype(int)
-    distances, same = cdist(x, x, "cityblock"), targets @ targets.T > 0
+    distances, same = cdist(x, x, metric), targets @ targets.T > 0
     upper = np.triu_indices(len(x), 1)
     precisions = [
         average_precision_score(np.delete(same[i], i), -np.delete(distances[i], i))
         for i in range(len(x))
     ]
-    assert list(result.scores) == NAMES
-    assert result.scores["retrieval_mAP"].mean == pytest.approx(np.mean(precisions), abs=1e-9)
-    assert result.scores["same_different_auc"].mean == pytest.approx(
+    assert list(result.scores) == ALL_NAMES
+    scores = {name: result.scores[f"{prefix}{name}"] for name in NAMES}
+    assert scores["retrieval_mAP"].mean == pytest.approx(np.mean(precisions), abs=1e-9)
+    assert scores["same_different_auc"].mean == pytest.approx(
         roc_auc_score(same[upper], -distances[upper]), abs=1e-9
     )
     nearest = [same[i, np.argsort(distances[i])[1]] for i in range(len(x))]
-    assert result.scores["retrieval_p_at_1"].mean == pytest.approx(np.mean(nearest))
+    assert scores["retrieval_p_at_1"].mean == pytest.approx(np.mean(nearest))
     (split,) = result.splits
     assert (split.test, split.n_clips, split.n_queries) == ("test", 18, 18)
     assert split.n_same + split.n_different == 18 * 17 // 2
     assert split.n_same == same[upper].sum()
-    assert [name for name, score in result.scores.items() if not score.maximise] == [NAMES[-1]]
+    assert [name for name, score in scores.items() if not score.maximise] == [NAMES[-1]]
     assert all(score.std is None for score in result.scores.values())
 
 
@@ -82,8 +91,8 @@ def test_each_fold_is_scored_by_itself(tmp_path: Path, workspace: Workspace) -> 
     assert score.mean == pytest.approx(np.mean(auc))
     assert score.std == pytest.approx(np.std(auc, ddof=1))
     assert told.stages == ["tones-1.0.0-full: measuring distances"]
-    assert told.states[0][1:] == (0, 90, "fold00, 1 of 3: measuring distances")
-    assert told.counts[-1] == (90, 90)
+    assert told.states[0][1:] == (0, 270, "fold00, 1 of 3, l1: measuring distances")
+    assert told.counts[-1] == (270, 270)
     assert told.counts == sorted(told.counts)
 
 

@@ -27,7 +27,14 @@ TUTORIALS = [
     *sorted((ROOT / "docs/tutorials").glob("[!i]*.md")),
     *(
         ROOT / "docs" / name
-        for name in ["layers.md", "python.md", "regression.md", "robustness.md", "zero-shot.md"]
+        for name in (
+            "distance.md",
+            "layers.md",
+            "python.md",
+            "regression.md",
+            "robustness.md",
+            "zero-shot.md",
+        )
     ),
 ]
 

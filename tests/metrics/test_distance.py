@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from hearbench.metrics import distance_blocks, distance_errors, same_different
 from hearbench.metrics.distance import DistanceMeasures, measure_distances
-from hearbench.metrics.distance_blocks import SELF, Sameness, key_blocks
+from hearbench.metrics.distance_blocks import SELF, Distance, Sameness, key_blocks
 from hearbench.metrics.distance_errors import StandardErrors, standard_errors
 from hearbench.metrics.same_different import PairCounts
 
@@ -420,3 +421,34 @@ def test_distances_that_would_overflow_are_ranked_all_the_same(largest: float) -
     # In the embeddings' own unit, though float32 may not hold it.
     assert distances[pairs].min() < found.eer_threshold < distances[pairs].max()
     assert 0 < standard_errors(x, sameness, found).auc < 0.2
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_other_distances_are_scipys_at_any_size(metric: Literal["euclidean"], size: float) -> None:
+    rng = np.random.default_rng(5)
+    split = Split(
+        (size * rng.standard_normal((40, 6))).astype(np.float32),
+        np.eye(4, dtype=np.int64)[rng.integers(0, 4, 40)],
+        multilabel=False,
+    )
+    kind: Distance = "l2" if metric == "euclidean" else "cosine"
+    measured = measure_distances(split.embeddings, split.sameness, distance=kind)
+    upper = np.triu_indices(40, 1)
+    same = split.same[upper]
+    wanted = cdist(split.embeddings.astype(float) / size, split.embeddings / size, metric)[upper]
+    assert measured.pairs.auc == pytest.approx(roc_auc_score(same, -wanted), abs=1e-9)
+    # The threshold is a distance that some pair has.
+    nearest = wanted[
+        np.argmin(abs(wanted - measured.eer_threshold / (size if kind == "l2" else 1)))
+    ]
+    threshold = measured.eer_threshold / (size if kind == "l2" else 1)
+    assert threshold == pytest.approx(nearest, rel=1e-5)
+
+
+def test_embeddings_of_length_0_are_at_a_right_angle_to_others() -> None:
+    embeddings = np.array([[0, 0], [3, 0], [1, 0], [-2, 0]], dtype=np.float32)
+    sameness = Sameness.of(np.array([[1, 0], [0, 1], [0, 1], [1, 0]]), multilabel=False)
+    ((_, keys),) = key_blocks(embeddings, sameness, np.arange(4), distance="cosine")
+    distances = (keys >> np.uint32(1)).view(np.float32)[0] ** 2 / 2
+    assert distances[1:] == pytest.approx([1, 1, 1])

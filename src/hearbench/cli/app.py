@@ -49,13 +49,33 @@ class LazyVerb(TyperCommand):
         verb = getattr(importlib.import_module(f"hearbench.cli.{module}"), name)
         if not isinstance(verb, typer.Typer):
             app = typer.Typer(add_completion=False, rich_markup_mode=None)
-            app.command(self.name or name)(verb)
+            app.command(self.name or name, cls=_VerbInPanels)(verb)
             verb = app
         return get_command(verb)
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Lets the verb itself parse what was given to it."""
         return self.load().make_context(*args, **kwargs)
+
+
+class _VerbInPanels(TyperCommand):
+    """A verb whose help has its options in panels, where there is more than one."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes the arguments, then each panel in the order of its first option."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is None:
+                continue
+            panel = getattr(parameter, "rich_help_panel", None) or "Options"
+            is_argument = parameter.param_type_name == "argument"
+            panels.setdefault("Arguments" if is_argument else panel, []).append(record)
+        if "Arguments" in panels:
+            panels = {"Arguments": panels.pop("Arguments"), **panels}
+        for panel, records in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl(records)
 
 
 def tree(verbs: Mapping[str, LazyVerb], groups: Mapping[str, str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -26,6 +26,8 @@ __all__ = [
 @dataclass(frozen=True)
 class ClusterOptions(WorkspaceOptions):
     """Options for where a verb works, and for which processes do what takes long."""
+
+    PANEL: ClassVar[str] = "Where it runs"
 
     executor: Annotated[
         str,

@@ -156,7 +156,7 @@ def _scores(task: TaskComparison, found: Comparison) -> Table:
     several = len({score.fingerprint for score in task.scores}) > 1
     table = Table(
         [
-            Column("model", wrap="anywhere", min_width=20 if several else 24),
+            Column("model", wrap="names", min_width=20 if several else 24),
             *([Column("protocol")] if several else []),
             Column("score", number, align="right"),
             Column(f"{100 * found.level:.4g} % interval", align="right"),
@@ -176,7 +176,7 @@ def _scores(task: TaskComparison, found: Comparison) -> Table:
 def _differences(task: TaskComparison, found: Comparison) -> Table:
     table = Table(
         [
-            Column("pair", wrap="anywhere"),
+            Column("pair", wrap="names"),
             Column("difference", _signed, align="right"),
             Column("interval", align="right"),
             Column("p", align="right"),
@@ -200,9 +200,7 @@ def _standings(found: Comparison, group: int) -> Table:
     n_tasks = standings[0].n_tasks
     table = Table(
         [
-            Column(
-                f"over {n_tasks} task{'' if n_tasks == 1 else 's'}", wrap="anywhere", min_width=24
-            ),
+            Column(f"over {n_tasks} task{'' if n_tasks == 1 else 's'}", wrap="names", min_width=24),
             Column("mean rank"),
             *(Column(name, align="right") for name in ("ahead", "better", "worse")),
         ],

@@ -28,8 +28,8 @@ Layers = Annotated[
 @verb(
     "hearbench embed hearbench.models.crepe --option capacity=tiny --task tasks/notes-1.0.0-demo",
     "hearbench embed hf:checkpoints/wav2vec2 --layers 4,8,last --task tasks/beeps-1.0.0-demo",
-    options="weights option model_dtype layers device dtype cache workers python env sandbox "
-    "timeout model_memory readable trust_code json",
+    options="weights option model_dtype python env sandbox timeout model_memory readable "
+    "trust_code device workers cache layers dtype json",
 )
 def embed_verb(
     model: o.ModelSpec,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -31,6 +31,8 @@ __all__ = ["end", "evaluate", "evaluated", "finish", "results_json", "show"]
 @dataclass(frozen=True)
 class SetupOptions(o.TrainingOptions):
     """Options for what is made of embeddings: probes, also of few labels, or what isn't trained."""
+
+    PANEL: ClassVar[str] = "Further results"
 
     train_fraction: Annotated[
         list[float] | None,
@@ -85,6 +87,14 @@ class SetupOptions(o.TrainingOptions):
             "telling same from different. Writes distance.json.",
         ),
     ] = False
+    clustering: Annotated[
+        bool,
+        typer.Option(
+            "--clustering",
+            help="Train nothing: divide the test clips into clusters, and compare them with the "
+            "labels. Writes clustering.json.",
+        ),
+    ] = False
 
     zero_shot: Annotated[
         bool,
@@ -107,9 +117,15 @@ class SetupOptions(o.TrainingOptions):
     @property
     def untrained(self) -> str | None:
         """The option that asks for a result without training; None where probes are wanted."""
-        if self.distance:
-            return "--distance"
-        return "--zero-shot" if self.zero_shot else None
+        return next(iter(self._untrained()), None)
+
+    def _untrained(self) -> list[str]:
+        given = {
+            "--distance": self.distance,
+            "--clustering": self.clustering,
+            "--zero-shot": self.zero_shot,
+        }
+        return [option for option, is_given in given.items() if is_given]
 
     def check(self) -> None:
         """Refuses options that don't fit together.
@@ -119,10 +135,10 @@ class SetupOptions(o.TrainingOptions):
         """
         if self.perturb_train and not self.perturb:
             raise HearError("--perturb-train belongs to --perturb, which says how.")
-        if self.distance and self.zero_shot:
+        if len(self._untrained()) > 1:
             raise HearError(
-                "--distance and --zero-shot can't be given together. Run the command once with "
-                "each; the results lie beside each other."
+                f"{' and '.join(self._untrained())} can't be given together. Run the command once "
+                "with each; the results lie beside each other."
             )
         if self.prompts is not None and not self.zero_shot:
             raise HearError("--prompts belongs to --zero-shot.")
@@ -165,13 +181,12 @@ class SetupOptions(o.TrainingOptions):
         Raises:
             HearError: They can't be used.
         """
-        if self.distance:
-            return "distance"
-        if self.zero_shot:
+        if self.prompts is not None:
             from hearbench.tasks.prompts import Prompts
 
-            prompts = None if self.prompts is None else Prompts.from_toml(self.prompts)
-            return [hearbench.ZeroShot(prompts)]
+            return [hearbench.ZeroShot(Prompts.from_toml(self.prompts))]
+        if self.untrained is not None:
+            return self.untrained.removeprefix("--")
         probe = self.plan(workspace)
         return [probe, *self.few_labels(probe), *self.perturbed(probe)]
 
@@ -209,15 +224,16 @@ class SetupOptions(o.TrainingOptions):
     "hearbench evaluate my_model.py --task a --out results --shots 1 --shots 10 --repeats 5",
     "hearbench evaluate my_model.py --task a --out results --perturb noise=20,10,0",
     "hearbench evaluate my_model.py --task a --out results --distance",
+    "hearbench evaluate my_model.py --task a --out results --clustering",
     "hearbench evaluate hf:laion/clap-htsat-unfused --option pooling=pooled --task esc50 "
     "--out results --zero-shot",
     "hearbench evaluate one.py two.py --task all --out results --executor ray --address auto",
     "hearbench evaluate old_model.hear --python old/venv/bin/python --task a --out results",
-    options="out weights option model_dtype protocol seed device name overwrite only grid_points "
-    "layers seeds train_fraction shots repeats perturb perturb_train distance zero_shot prompts "
-    "precision dtype cache workers max_memory python env sandbox timeout model_memory readable "
-    "trust_code executor "
-    "address cpus_per_unit gpus_per_unit shared shard json",
+    options="task weights option model_dtype python env sandbox timeout model_memory readable "
+    "trust_code protocol seed seeds only grid_points layers precision train_fraction shots repeats "
+    "perturb perturb_train distance clustering zero_shot prompts device workers max_memory cache "
+    "executor address cpus_per_unit gpus_per_unit shared shard out name overwrite dtype details "
+    "json",
 )
 def evaluate(
     model: o.ModelSpecs,
@@ -226,6 +242,7 @@ def evaluate(
     setups: SetupOptions,
     place: ClusterOptions,
     output: o.OutputOptions,
+    details: o.Details = False,
 ) -> None:
     """Evaluates models on tasks: embeddings, probes, scores with intervals.
 
@@ -258,7 +275,8 @@ def evaluate(
                 executor=executor,
                 workspace=workspace,
             )
-    finish(results, as_json=output.json, distance=setups.untrained is not None)
+    untrained = setups.untrained is not None
+    finish(results, as_json=output.json, distance=untrained, details=details)
 
 
 def evaluated(*args: Any, **kwargs: Any) -> Results:
@@ -331,30 +349,28 @@ def _result_json(path: Path, result: Result | UntrainedResult) -> dict[str, Any]
     return {**found, "seeds": seeds, "scores": scores, "notes": notes_on([(path, result)])}
 
 
-def show(results: Results) -> None:
-    """Prints results, and curves where there are any."""
+def show(results: Results, *, details: bool = False) -> None:
+    """Prints results, and curves where there are any.
+
+    Args:
+        details: Whether several models, too, have a table each.
+    """
     # Not loaded for the help.
     from hearbench.cli.result_tables import (
         show_curves,
-        show_distances,
+        show_matrix,
         show_results,
-        show_zero_shot,
+        show_untrained,
     )
     from hearbench.cli.robustness import show_robustness
 
-    probes, distances, zero_shot = [], [], []
-    for path, one in results.results:
-        if isinstance(one, hearbench.Result):
-            probes.append((path, one))
-        elif isinstance(one, hearbench.DistanceResult):
-            distances.append((path, one))
-        else:
-            zero_shot.append(one)
-    if distances:
-        show_distances(distances)
-    if zero_shot:
-        show_zero_shot(zero_shot)
-    if probes or not (distances or zero_shot):
+    several = len(results.models) > 1 and not details
+    if several:
+        show_matrix(results)
+    shown = [] if several else results.results
+    show_untrained([one for _, one in shown if not isinstance(one, hearbench.Result)])
+    probes = [(path, one) for path, one in shown if isinstance(one, hearbench.Result)]
+    if probes:
         show_results(probes)
     if results.curves:
         show_curves([(path.parents[2].name, curve) for path, curve in results.curves])
@@ -362,17 +378,20 @@ def show(results: Results) -> None:
         show_robustness(results)
 
 
-def finish(results: Results, *, as_json: bool, distance: bool = False) -> None:
+def finish(
+    results: Results, *, as_json: bool, distance: bool = False, details: bool = False
+) -> None:
     """Gives the answer, and ends with code 2 if a task failed, or as errors end that are bugs.
 
     Args:
         results: What came of all models and tasks.
         distance: As of `results_json`.
+        details: As of `show`.
     """
     if as_json:
         answer_json(results_json(results, distance=distance))
     elif results.results:
-        show(results)
+        show(results, details=details)
     if results.failures:
         total = len(results.failures) + len(results.results)
         if total > 1:

@@ -92,7 +92,7 @@ def _table(task: str, score: str, models: Sequence[LayersOfModel]) -> Table:
     for each in models:
         if alone and each.curve:
             columns.append(Column("validation", number, align="right"))
-        columns.append(Column(score if alone else each.model, wrap="anywhere", min_width=15))
+        columns.append(Column(score if alone else each.model, wrap="names", min_width=15))
         if each.weights:
             columns.append(Column("weight", number, align="right"))
     better = "" if models[0].results[0].maximise[score] else ", lower is better"

@@ -41,7 +41,7 @@ __all__ = [
 # How a user's models stand out, and the column with the models' names.
 OWN_STYLE = "bold cyan"
 OWN_MARK = "> "
-MODEL = Column("model", wrap="anywhere")
+MODEL = Column("model", wrap="names")
 
 OWN_RESULTS = (
     "Your own results: a folder that `hearbench evaluate --out` wrote to, of one model or several, "

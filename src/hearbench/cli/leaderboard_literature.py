@@ -67,7 +67,7 @@ def _about(rows: Sequence[LiteratureRow]) -> str:
 
 def _heads() -> list[Column]:
     return [
-        Column("model", wrap="anywhere", max_width=_MODEL_WIDTH),
+        Column("model", wrap="names", max_width=_MODEL_WIDTH),
         Column("from", "[{}]", align="right"),
         Column("code"),
     ]

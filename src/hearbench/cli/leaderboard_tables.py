@@ -57,7 +57,7 @@ def show_own(leaderboard: Leaderboard, own: OwnRow, order: str | None) -> None:
             Column("rank", align="right"),
             *_scores("best"),
             *_scores("gap", form="{:+.4f}"),
-            Column("best model", wrap="anywhere"),
+            Column("best model", wrap="names"),
         ],
         title=Styled(title, OWN_STYLE),
         gap=1,
@@ -127,8 +127,8 @@ def show_apart(own: Sequence[OwnRow]) -> None:
     for fingerprint, scores in groups.items():
         table = Table(
             [
-                Column("task", wrap="anywhere"),
-                Column("model", wrap="anywhere"),
+                Column("task", wrap="names"),
+                Column("model", wrap="names"),
                 *_scores("score"),
                 Column("protocol", wrap="between words"),
             ],

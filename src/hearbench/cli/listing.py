@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 
@@ -29,6 +29,8 @@ Row = dict[str, Any]
 @dataclass(frozen=True)
 class ModelFilters:
     """Which models are listed: one, or some of the published ones."""
+
+    PANEL: ClassVar[str] = "Models"
 
     name: Annotated[
         str | None,

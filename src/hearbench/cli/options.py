@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import typer
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CacheDir",
     "CorpusDirs",
+    "Details",
     "Device",
     "DtypeName",
     "HostedModelOptions",
@@ -76,6 +77,7 @@ Tasks = Annotated[
     list[str],
     typer.Option(
         "--task",
+        rich_help_panel="Data",
         metavar="PATH_OR_NAME",
         help="A prepared task: its folder, its .tar.gz, or its name (see `hearbench list tasks`). "
         "Repeatable.",
@@ -88,7 +90,9 @@ DtypeName = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(
-        "--device", help="Device: cpu, cuda, cuda:1, mps, ...; by default a GPU if there is one."
+        "--device",
+        metavar="NAME",
+        help="Device: cpu, cuda, cuda:1, mps, ...; by default a GPU if there is one.",
     ),
 ]
 CacheDir = Annotated[
@@ -100,6 +104,7 @@ Workers = Annotated[
     typer.Option(
         "--workers",
         "--jobs",
+        metavar="N",
         min=1,
         help="Threads for reading and writing audio; by default one per core.",
     ),
@@ -123,12 +128,22 @@ Plot = Annotated[
     Path | None,
     typer.Option("--plot", metavar="FILE", help="Figure to write: a .png, .svg or .pdf."),
 ]
+Details = Annotated[
+    bool,
+    typer.Option(
+        "--details",
+        rich_help_panel="Output",
+        help="Show all scores, chosen grid points, deviations and times, a table per model.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")]
 
 
 @dataclass(frozen=True)
 class WorkspaceOptions:
     """Options for where a verb works, and with how much of the machine."""
+
+    PANEL: ClassVar[str] = "Where it runs"
 
     cache: CacheDir = None
     device: Device = None
@@ -176,6 +191,8 @@ class WorkspaceOptions:
 @dataclass(frozen=True)
 class ModelChoiceOptions:
     """The arguments of a model's ``load_model``."""
+
+    PANEL: ClassVar[str] = "Model"
 
     weights: Annotated[
         str | None,
@@ -237,6 +254,8 @@ class ModelChoiceOptions:
 @dataclass(frozen=True)
 class HostedModelOptions(ModelChoiceOptions):
     """The arguments of a model's ``load_model``, and the process in which it runs."""
+
+    PANEL: ClassVar[str] = "Model"
 
     python: Annotated[
         str | None,
@@ -356,6 +375,8 @@ class HostedModelOptions(ModelChoiceOptions):
 class TrainingOptions:
     """How probes are trained."""
 
+    PANEL: ClassVar[str] = "Probe"
+
     protocol: Annotated[
         str,
         typer.Option(
@@ -365,7 +386,10 @@ class TrainingOptions:
         ),
     ] = "hear2021"
     seed: Annotated[
-        int, typer.Option("--seed", help="Seed for weight initialisation and dropout.", min=0)
+        int,
+        typer.Option(
+            "--seed", metavar="N", help="Seed for weight initialisation and dropout.", min=0
+        ),
     ] = 42
     seeds: Annotated[
         int,
@@ -436,6 +460,8 @@ class TrainingOptions:
 class OutputOptions:
     """Options for where results go, and in which form."""
 
+    PANEL: ClassVar[str] = "Output"
+
     out: Annotated[
         Path,
         typer.Option("--out", metavar="DIR", help="Folder that takes MODEL/TASK/result.json."),
@@ -443,7 +469,9 @@ class OutputOptions:
     name: Annotated[
         str | None,
         typer.Option(
-            "--name", help="Folder of the results below --out, instead of the model's name."
+            "--name",
+            metavar="NAME",
+            help="Folder of the results below --out, instead of the model's name.",
         ),
     ] = None
     overwrite: Annotated[

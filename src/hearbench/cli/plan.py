@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -48,6 +48,8 @@ PlannedTasks = Annotated[
 class PlanOptions(o.TrainingOptions):
     """Options for what is planned beside models and tasks, and for how closely it is shown."""
 
+    PANEL: ClassVar[str] = "Plan"
+
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder that would take the results.")
     ] = Path("results")
@@ -80,9 +82,9 @@ class PlanOptions(o.TrainingOptions):
     "hearbench plan hearbench.models.naive --task all",
     "hearbench plan my_model.py --weights epoch9.pt --task esc50 --task fsd50k --details",
     "hearbench plan my_model.py other_model.py --task data/tasks/birds-1.0.0-full --json",
-    options="out weights option model_dtype protocol device only grid_points layers seeds "
-    "precision dtype cache workers max_memory measure_s download_speed python env sandbox timeout "
-    "model_memory readable trust_code details json",
+    options="weights option model_dtype python env sandbox timeout model_memory readable "
+    "trust_code protocol seeds only grid_points layers precision device workers max_memory cache "
+    "measure_s download_speed out dtype details json",
 )
 def plan(
     model: o.ModelSpecs,

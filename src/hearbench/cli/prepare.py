@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 import typer
 
@@ -29,9 +29,13 @@ __all__ = ["prepare"]
 class WrittenOptions:
     """The choices about the prepared task that any corpus leaves."""
 
+    PANEL: ClassVar[str] = "Output"
+
     mode: Annotated[
         str | None,
-        typer.Option("--mode", help="Part of the corpus; by default the task's usual one."),
+        typer.Option(
+            "--mode", metavar="NAME", help="Part of the corpus; by default the task's usual one."
+        ),
     ] = None
     out: Annotated[
         Path | None,
@@ -65,6 +69,8 @@ class WrittenOptions:
 class CorpusOptions:
     """Options for where the corpora of tasks of the catalog are."""
 
+    PANEL: ClassVar[str] = "Corpora of the benchmark"
+
     corpus_dir: o.CorpusDirs = None
     trust_corpus: Annotated[
         bool,
@@ -78,6 +84,8 @@ class CorpusOptions:
 @dataclass(frozen=True)
 class CsvOptions:
     """A corpus that is described by a list of clips."""
+
+    PANEL: ClassVar[str] = "Your own clips in a CSV file"
 
     from_csv: Annotated[
         Path | None,
@@ -107,6 +115,8 @@ class CsvOptions:
 class HuggingFaceOptions:
     """A corpus that is a Hugging Face dataset."""
 
+    PANEL: ClassVar[str] = "A Hugging Face dataset"
+
     from_hf: Annotated[
         str | None,
         typer.Option(
@@ -116,17 +126,28 @@ class HuggingFaceOptions:
         ),
     ] = None
     label_column: Annotated[
-        str | None, typer.Option("--label-column", help="With --from-hf: column of the labels.")
+        str | None,
+        typer.Option(
+            "--label-column", metavar="COLUMN", help="With --from-hf: column of the labels."
+        ),
     ] = None
     audio_column: Annotated[
-        str, typer.Option("--audio-column", help="With --from-hf: column of the audio.")
+        str,
+        typer.Option(
+            "--audio-column", metavar="COLUMN", help="With --from-hf: column of the audio."
+        ),
     ] = "audio"
     config: Annotated[
-        str | None, typer.Option("--config", help="With --from-hf: the dataset's configuration.")
+        str | None,
+        typer.Option(
+            "--config", metavar="NAME", help="With --from-hf: the dataset's configuration."
+        ),
     ] = None
     revision: Annotated[
         str | None,
-        typer.Option("--revision", help="With --from-hf: revision of a dataset on the hub."),
+        typer.Option(
+            "--revision", metavar="REV", help="With --from-hf: revision of a dataset on the hub."
+        ),
     ] = None
     split: Annotated[
         list[str] | None,
@@ -138,7 +159,9 @@ class HuggingFaceOptions:
     ] = None
     fold_column: Annotated[
         str | None,
-        typer.Option("--fold-column", help="With --from-hf: column of the clips' folds."),
+        typer.Option(
+            "--fold-column", metavar="COLUMN", help="With --from-hf: column of the clips' folds."
+        ),
     ] = None
 
     def dataset(self, source: str) -> HfDataset:
@@ -166,10 +189,14 @@ class HuggingFaceOptions:
 class OwnTaskOptions:
     """A task made of a corpus that isn't in the catalog."""
 
-    name: Annotated[str | None, typer.Option("--name", help="Name of a task of your own.")] = None
-    version: Annotated[str, typer.Option("--version", help="Version of a corpus of your own.")] = (
-        "1.0.0"
-    )
+    PANEL: ClassVar[str] = "A task of your own"
+
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name of a task of your own.")
+    ] = None
+    version: Annotated[
+        str, typer.Option("--version", metavar="X.Y.Z", help="Version of a corpus of your own.")
+    ] = "1.0.0"
     duration: Annotated[
         float | None,
         typer.Option(
@@ -245,10 +272,10 @@ class OwnTaskOptions:
     "    --target arousal",
     "hearbench prepare all --executor ray --address auto",
     "hearbench prepare --from-hf ./my-dataset --label-column species --name birds --out data",
-    options="mode corpus_dir out sample_rate trust_corpus skip_corrupt from_csv audio target "
-    "from_hf label_column audio_column config revision split fold_column name version duration "
-    "score split_mode folds multilabel mirror cache workers executor address cpus_per_unit shared "
-    "json",
+    options="corpus_dir trust_corpus from_csv audio target from_hf "
+    "label_column audio_column config revision split fold_column name version duration score "
+    "split_mode folds multilabel out mode sample_rate skip_corrupt mirror cache workers executor "
+    "address cpus_per_unit shared json",
 )
 def prepare(
     written: WrittenOptions,

@@ -42,8 +42,8 @@ _Task = Annotated[
     "hearbench probe ~/.cache/hearbench/embeddings/notes-1.0.0-demo/my_model/0123456789abcdef \\\n"
     "    --task tasks/notes-1.0.0-demo --out results --protocol fast",
     "hearbench probe my_model.py --task tasks/notes-1.0.0-demo --out results --seed 7",
-    options="out task weights option protocol seed device name overwrite only grid_points "
-    "layers seeds precision dtype cache workers max_memory json",
+    options="task weights option protocol seed seeds only grid_points layers precision device "
+    "workers max_memory cache out name overwrite dtype json",
 )
 def probe(
     source: _Source,

@@ -20,11 +20,14 @@ _PIPE_WIDTH = 200
 
 
 def output_console() -> Console:
-    """A console on stdout; wide where it isn't a terminal, so that nothing is folded."""
+    """A console on stdout.
+
+    Where it isn't a terminal it is as wide as COLUMNS says, or so wide that nothing is folded.
+    """
     # Brings rich along, which the help can do without.
     from hearbench.console import PlainConsole
 
-    width = None if sys.stdout.isatty() else max(_PIPE_WIDTH, shutil.get_terminal_size().columns)
+    width = None if sys.stdout.isatty() else shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns
     return PlainConsole(width=width)
 
 

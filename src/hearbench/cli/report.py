@@ -64,7 +64,7 @@ def _show(found: RunReport) -> None:
 
     table = Table(
         [
-            Column("model\ntask", wrap="anywhere"),
+            Column("model\ntask", wrap="names"),
             *(Column(stage, align="right") for stage in STAGES),
             Column("peak\nmemory", mebibytes, align="right"),
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,25 @@ from hearbench.cli.render import show
 from hearbench.results.aggregate import mean_std
 from hearbench.results.curve import Curve, CurvePoint, CurveScore
 from hearbench.results.notes import notes_on
-from hearbench.table import Column, Table
+from hearbench.table import Column, Styled, Table, folded_name
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
+    from hearbench.clustering import ClusteringResult
     from hearbench.distance import DistanceResult, DistanceSummary
+    from hearbench.evaluation.results import Results, Score, UntrainedResult
     from hearbench.results import Result
     from hearbench.results.uncertainty import Source, Uncertainty
     from hearbench.zero_shot import ClassesRecord, ZeroShotResult
 
-__all__ = ["show_curves", "show_distances", "show_models", "show_results", "show_zero_shot"]
+__all__ = [
+    "show_curves",
+    "show_matrix",
+    "show_models",
+    "show_results",
+    "show_untrained",
+]
 
 _ALL = "all clips"
 
@@ -52,6 +63,57 @@ def show_results(results: Sequence[tuple[Path, Result]]) -> None:
         elif any(len(each.result.folds) > 1 for each in of_title):
             show("±: standard deviation over folds.")
     show(*notes_on(results))
+
+
+def show_matrix(results: Results) -> None:
+    """Prints the primary scores, tasks down and models across, as many side by side as fit."""
+    from hearbench.cli.render import output_console
+    from hearbench.evaluation.results import best_of
+    from hearbench.results import Result
+
+    rows = list(results.primary_scores())
+    models = results.models
+    first = Column("task\nscore", wrap="names", max_width=_TASK_WIDTH)
+    # Columns of one width, so that tables below each other line up.
+    width = min(max(map(len, models), default=0), _MODEL_WIDTH)
+    width = max(width, *(len(line) for _, _, cells in rows for line in _mean_lines(cells)))
+    column = partial(Column, form=_score_text, min_width=width, max_width=width)
+    widest = max((len(text) for task, name, _ in rows for text in (task, name)), default=0)
+    left = output_console().width - min(widest, _TASK_WIDTH) - 2 * _MARGIN
+    fits = max(1, left // (width + _MARGIN))
+    for start in range(0, len(models), fits):
+        part = slice(start, start + fits)
+        table = Table([first, *(column(folded_name(name, width)) for name in models[part])])
+        for task, name, cells in rows:
+            best = best_of(cells)
+            styled = [Styled(cell, "bold" if i in best else "") for i, cell in enumerate(cells)]
+            table.add(f"{task}\n{name}", *styled[part])
+        show(table)
+    show("Means, the best of each task in bold, over their 95 % intervals. More by --details.")
+    trained = [(path, each) for path, each in results.results if isinstance(each, Result)]
+    others = [each for each in results if not isinstance(each, Result)]
+    notes = notes_on(trained) + [f"{one.task.name}: {note}" for one in others for note in one.notes]
+    show(*dict.fromkeys(notes))
+
+
+_TASK_WIDTH, _MODEL_WIDTH, _MARGIN = 30, 14, 2
+
+
+def _score_text(score: Score) -> Text:
+    from rich.text import Text
+
+    mean, *interval = _mean_lines([score])
+    return Text.assemble(mean, *((f"\n{each}", "bright_black not bold") for each in interval))
+
+
+def _mean_lines(scores: Sequence[Score | None]) -> list[str]:
+    lines = []
+    for score in scores:
+        if score is not None:
+            lines.append(number(score.mean))
+            if score.low is not None and score.high is not None:
+                lines.append(f"{number(score.low)} to {number(score.high)}")
+    return lines
 
 
 @dataclass(frozen=True)
@@ -113,7 +175,7 @@ def _sources(shown: Sequence[_Shown]) -> Table:
     """Where the uncertainty comes from: the standard deviation of a mean by each source."""
     table = Table(
         [
-            Column("task", wrap="anywhere"),
+            Column("task", wrap="names"),
             Column("score"),
             *(
                 Column(source, align="right")
@@ -144,42 +206,49 @@ def _part(source: Source | None, n: int | None) -> str:
     return "unknown" if source.beyond is None else f"{source.beyond / math.sqrt(n):.4f}"
 
 
-def show_distances(results: Sequence[tuple[Path, DistanceResult]]) -> None:
-    """Prints a table with a row per task, and below it what readers should know."""
-    for title in dict.fromkeys(_distance_title(result) for _, result in results):
-        # Narrow enough for a terminal of 80 columns.
-        table = Table(
-            [
-                Column("task", wrap="anywhere"),
-                *(Column(name) for name in ("score", "mean", "interval")),
-                Column("test\nclips", align="right"),
-                Column("time", duration, align="right"),
-            ],
-            title,
-        )
-        for _, result in results:
-            if _distance_title(result) == title:
-                scores, took = result.scores, result.resources
-                table.add(
-                    result.task.name,
-                    "\n".join(scores),
-                    "\n".join(number(summary.mean) for summary in scores.values()),
-                    "\n".join(_interval(summary) for summary in scores.values()),
-                    _counted([split.n_clips for split in result.splits]),
-                    took.embed_s + took.distance_s,
-                )
-        show(table)
-    show(*(f"{result.task.name}: {note}" for _, result in results for note in result.notes))
+def show_untrained(results: Sequence[UntrainedResult]) -> None:
+    """Prints what was scored without training, and below it what readers should know."""
+    from hearbench.clustering.record import ClusteringResult
+    from hearbench.distance.record import DistanceResult
+
+    zero_shot = []
+    for result in results:
+        if isinstance(result, DistanceResult):
+            show(_side_by_side(result, "distances", {"": "L1", "l2_": "L2", "cosine_": "cosine"}))
+        elif isinstance(result, ClusteringResult):
+            show(_side_by_side(result, "clusters", {"kmeans_": "k-means", "ward_": "Ward"}))
+        else:
+            zero_shot.append(result)
+    _show_zero_shot(zero_shot)
+    show(*(f"{result.task.name}: {note}" for result in results for note in result.notes))
 
 
-def _distance_title(result: DistanceResult) -> str:
-    return (
-        f"{result.model.name}, L1 distances of {result.embeddings.size} numbers, "
-        f"{100 * result.level:g} % intervals"
+def _side_by_side(
+    result: DistanceResult | ClusteringResult, what: str, kinds: Mapping[str, str]
+) -> Table:
+    """A row per score and a column per kind, by which names of scores begin."""
+    n_clips = [split.n_clips for split in result.splits]
+    of_folds = f" in {len(n_clips)} folds" if len(n_clips) > 1 else ""
+    table = Table(
+        [Column("score"), *(Column(heading) for heading in kinds.values())],
+        f"{result.model.name} on {result.task.name}\n"
+        f"{what} of {result.embeddings.size} dimensions, {sum(n_clips)} test clips{of_folds}, "
+        f"{100 * result.level:g} % intervals",
     )
+    first, *others = kinds
+    for name in result.scores:
+        if name.startswith(first) and not name.startswith(tuple(others)):
+            base = name.removeprefix(first)
+            found = [result.scores.get(f"{kind}{base}") for kind in kinds]
+            table.add(base, *(None if one is None else _mean_and_interval(one) for one in found))
+    return table
 
 
-def show_zero_shot(results: Sequence[ZeroShotResult]) -> None:
+def _mean_and_interval(summary: DistanceSummary) -> str:
+    return f"{number(summary.mean)}\n{_interval(summary)}"
+
+
+def _show_zero_shot(results: Sequence[ZeroShotResult]) -> None:
     """Prints a row per task, and a table of each task's templates by themselves."""
     for model in dict.fromkeys(result.model.name for result in results):
         of_model = [result for result in results if result.model.name == model]
@@ -200,7 +269,6 @@ def show_zero_shot(results: Sequence[ZeroShotResult]) -> None:
         for result in of_model:
             if result.classes is not None:
                 show(_template_table(result, result.classes))
-    show(*(f"{result.task.name}: {note}" for result in results for note in result.notes))
 
 
 def _zero_shot_cells(result: ZeroShotResult) -> tuple[str, ...]:

@@ -131,7 +131,7 @@ def _table(task: str, name: str, models: Sequence[FoundRobustness], baseline: st
     if len(models) == 1:
         table = Table(
             [
-                Column("perturbation", wrap="anywhere"),
+                Column("perturbation", wrap="names"),
                 Column(name, number, align="right"),
                 Column("loss"),
                 Column("p", align="right"),
@@ -147,8 +147,8 @@ def _table(task: str, name: str, models: Sequence[FoundRobustness], baseline: st
             mean = means.losses[name]
             table.add(means.title, None, _with_ends(mean), _p(mean.p))
         return table
-    columns = [Column("perturbation", wrap="anywhere")]
-    columns += [Column(each.model, wrap="anywhere", min_width=15) for each in models]
+    columns = [Column("perturbation", wrap="names")]
+    columns += [Column(each.model, wrap="names", min_width=15) for each in models]
     table = Table(columns, f"{task}: {name}{better}")
     table.add("clean", *(number(each.content.clean[name]) for each in models))
     keys = dict.fromkeys(point.title for each in models for point in each.content.points)

@@ -1,10 +1,11 @@
 """Makes a function a verb: with options in groups, exit codes, a stdout for answers alone.
 
 Options that several verbs share are handed to a verb as one object: a dataclass whose fields are
-annotated as options, which the command line shows as options of their own:
+annotated as options, which the command line shows as options of their own, in a panel of the help:
 
     @dataclass(frozen=True)
     class CacheOptions:
+        PANEL: ClassVar[str] = "Where it runs"
         cache: CacheDir = None
         workers: Workers = None
 
@@ -17,6 +18,7 @@ Errors become messages instead of tracebacks.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import errno
 import functools
@@ -25,7 +27,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
@@ -156,13 +158,14 @@ def expand_groups(function: Callable[..., None], order: str = "") -> Callable[..
             defaults = vars(preset)
             makers[name] = functools.partial(dataclasses.replace, preset), set(defaults)
         kinds = get_type_hints(group, include_extras=True)
+        panels = _panels(group)
         for option, default in defaults.items():
             if option in options:
                 raise TypeError(f"{function.__qualname__} has two options named {option!r}.")
             if default is dataclasses.MISSING:
                 default = parameter.empty
             options[option] = inspect.Parameter(
-                option, _KEYWORD, default=default, annotation=kinds[option]
+                option, _KEYWORD, default=default, annotation=_in(panels[option], kinds[option])
             )
     if order:
         wanted = order.split()
@@ -184,6 +187,31 @@ def expand_groups(function: Callable[..., None], order: str = "") -> Callable[..
     expanded.__signature__ = inspect.Signature(list(options.values()))  # type: ignore[attr-defined]
     expanded.__annotations__ = {name: option.annotation for name, option in options.items()}
     return expanded
+
+
+def _panels(group: Any) -> dict[str, str | None]:
+    """The panel of each field: that of the class which declares it."""
+    declared = reversed([base for base in group.__mro__ if dataclasses.is_dataclass(base)])
+    return {
+        name: vars(base).get("PANEL")
+        for base in declared
+        for name in vars(base).get("__annotations__", {})
+    }
+
+
+def _in(panel: str | None, kind: Any) -> Any:
+    """An option's annotation with its panel, unless it names one itself."""
+    base, *infos = get_args(kind)
+    found = [
+        copy.copy(info)
+        if isinstance(info, typer.models.OptionInfo) and info.rich_help_panel is None
+        else info
+        for info in infos
+    ]
+    for old, info in zip(infos, found, strict=True):
+        if info is not old:
+            info.rich_help_panel = panel
+    return functools.reduce(lambda whole, info: Annotated[whole, info], found, base)
 
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -23,6 +23,8 @@ _TRAINING = o.TrainingOptions(precision="float32")
 @dataclass(frozen=True)
 class SubmissionOptions:
     """Options for what goes into a submission, and for where it is written."""
+
+    PANEL: ClassVar[str] = "Submission"
 
     card: Annotated[
         Path,
@@ -54,8 +56,8 @@ class SubmissionOptions:
 @verb(
     "hearbench submit . --card card.toml --out submission",
     "hearbench submit my_package.hear --weights w.pt --card card.toml --out out --task esc50",
-    options="card out task weights results protocol seed device precision only grid_points quick "
-    "cache workers max_memory python sandbox timeout model_memory readable trust_code",
+    options="card out task results quick weights python sandbox timeout model_memory readable "
+    "trust_code protocol seed only grid_points precision device workers max_memory cache",
 )
 def submit(
     model: Annotated[

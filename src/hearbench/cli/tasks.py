@@ -86,7 +86,7 @@ def _show(found: TaskStats, everything: bool) -> None:
 def _splits(found: TaskStats) -> Table:
     table = Table(
         [
-            Column("split", wrap="anywhere"),
+            Column("split", wrap="names"),
             Column("clips", "{:,}", align="right"),
             Column("hours", "{:.3f}", align="right"),
             *_SPREAD,
@@ -109,7 +109,7 @@ def _splits(found: TaskStats) -> Table:
 def _events(found: TaskStats) -> Table:
     table = Table(
         [
-            Column("split", wrap="anywhere"),
+            Column("split", wrap="names"),
             Column("events", "{:,}", align="right"),
             *_SPREAD,
             Column("most\nat once", align="right"),

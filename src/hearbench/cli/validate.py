@@ -30,8 +30,8 @@ _RESERVED = ("quick", "only", "skip", "stopped")
     "hearbench validate my_model.py --weights epoch9.pt",
     "hearbench validate my_package.hear --quick --json",
     "hearbench validate my_model.py --only timestamp-centres --only timestamp-drift",
-    options="weights option model_dtype device quick only skip python env sandbox timeout "
-    "model_memory readable trust_code cache json",
+    options="weights option model_dtype python env sandbox timeout model_memory readable "
+    "trust_code quick only skip device cache json",
 )
 def validate(
     model: o.ModelSpec,

@@ -57,7 +57,7 @@ class DistanceSplit(Record):
         n_queries: Those that at least one other clip is the same as.
         n_same: Pairs of clips that are the same.
         n_different: Pairs of clips that aren't.
-        eer_threshold: The distance at which the equal error rate is reached, or the largest
+        eer_threshold: The L1 distance at which the equal error rate is reached, or the largest
             below that.
     """
 
@@ -105,7 +105,8 @@ class DistanceResult(StoredRecord):
             label in common).
         n_labels: Size of the vocabulary.
         embeddings: Which embeddings.
-        distance: ``l1``, the sum of absolute differences, not normalised.
+        distance: ``l1``, the sum of absolute differences, not normalised: that of the scores whose
+            names have no prefix. Others are by Euclidean (``l2_``) and cosine distances.
         device: Where the distances were computed.
         versions: Versions of the libraries that computed.
         level: Confidence level of the intervals.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import math
 import platform
 import time
@@ -25,7 +26,7 @@ from hearbench.distance.record import (
 from hearbench.embeddings.store import EmbeddingStore
 from hearbench.errors import EmbeddingError, UnsuitableTaskError
 from hearbench.metrics.distance import KS, DistanceMeasures, measure_distances
-from hearbench.metrics.distance_blocks import Sameness
+from hearbench.metrics.distance_blocks import Distance, Sameness
 from hearbench.metrics.distance_errors import StandardErrors, n_looked_at, standard_errors
 from hearbench.results.aggregate import mean_std
 from hearbench.results.damage import write_stored
@@ -36,7 +37,18 @@ from hearbench.tasks.task_type import SCENE
 from hearbench.worker.memory import peak_resident_mb
 from hearbench.workspace import Workspace
 
-__all__ = ["check_distances", "distance_scores", "mean_error", "share_interval", "write_distances"]
+__all__ = [
+    "DISTANCES",
+    "check_distances",
+    "distance_scores",
+    "finite_scene",
+    "mean_error",
+    "share_interval",
+    "write_distances",
+]
+
+DISTANCES: tuple[Distance, ...] = ("l1", "l2", "cosine")
+"""The challenge's first, whose scores have no prefix."""
 
 # The counters of distances take what they need and at most this share of the memory.
 _COUNTERS_SHARE = 0.25
@@ -46,7 +58,7 @@ _MOST_COUNTERS_BYTES = 4 << 30
 
 @dataclass(frozen=True)
 class _Measured:
-    """One test split.
+    """One test split by one distance.
 
     Attributes:
         n_clips: Its clips.
@@ -83,7 +95,10 @@ def distance_scores(
     level: float = 0.95,
     seed: int = 0,
 ) -> DistanceResult:
-    """Scores the test splits of a scene task by unnormalised L1 distances; nothing is learned.
+    """Scores the test splits of a scene task by distances of embeddings; nothing is learned.
+
+    The distances are unnormalised L1, whose scores have their plain names, and L2 and cosine, whose
+    scores are named so: ``cosine_retrieval_mAP``.
 
     Each test split is scored by itself; then come means over splits, as for other scores.
 
@@ -102,24 +117,26 @@ def distance_scores(
     device = workspace.torch_device()
     tests = [fold.test for fold in task.folds()]
     sizes = {test: len(store.clips(test)) for test in tests}
-    total = sum(size + n_looked_at(size) for size in sizes.values())
+    total = len(DISTANCES) * sum(size + n_looked_at(size) for size in sizes.values())
     limit = workspace.memory_budget_bytes() * _COUNTERS_SHARE
     counters_bytes = int(min(max(limit, _LEAST_COUNTERS_BYTES), _MOST_COUNTERS_BYTES))
-    measured: list[_Measured] = []
+    by_distance: dict[Distance, list[_Measured]] = {distance: [] for distance in DISTANCES}
     before = 0
     with workspace.progress.stage(f"{task.name}: measuring distances", total=total) as update:
-        for i, test in enumerate(tests):
-            name = f"{test}, {i + 1} of {len(tests)}" if len(tests) > 1 else test
+        for i, (test, distance) in enumerate(itertools.product(tests, DISTANCES)):
+            name = f"{test}, {i // len(DISTANCES) + 1} of {len(tests)}" if len(tests) > 1 else test
+            name += f", {distance}"
 
             def tell(done: int, what: str, before: int = before, name: str = name) -> None:
                 update(before + done, text=f"{name}: {what}")
 
-            measured.append(
-                _measure(
-                    store, test, counters_bytes=counters_bytes, device=device, seed=seed, tell=tell
-                )
-            )
+            how = _Measuring(distance, counters_bytes, device, seed)
+            by_distance[distance].append(_measure(store, test, how, tell))
             before += sizes[test] + n_looked_at(sizes[test])
+    measured = by_distance[DISTANCES[0]]
+    seconds = {
+        test: sum(each[i].seconds for each in by_distance.values()) for i, test in enumerate(tests)
+    }
     return DistanceResult(
         hearbench_version=__version__,
         model=manifest.model,
@@ -140,14 +157,18 @@ def distance_scores(
         level=level,
         seed=seed,
         primary_score="retrieval_mAP",
-        scores=_summaries(measured, level),
+        scores={
+            ("" if distance == DISTANCES[0] else f"{distance}_") + name: summary
+            for distance, of_distance in by_distance.items()
+            for name, summary in _summaries(of_distance, level).items()
+        },
         splits=tuple(_split(one) for one in measured),
         notes=(*_notes(measured), *manifest.notes),
         resources=DistanceResources(
             created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
             embed_s=manifest.seconds,
-            distance_s=sum(one.seconds for one in measured),
-            split_s={one.test: one.seconds for one in measured},
+            distance_s=sum(seconds.values()),
+            split_s=seconds,
             audio_s=manifest.audio_s,
             embed_peak_memory_mb=manifest.peak_memory_mb,
             distance_peak_memory_mb=peak_resident_mb(),
@@ -156,23 +177,37 @@ def distance_scores(
     )
 
 
-def _measure(
-    store: EmbeddingStore,
-    test: str,
-    *,
-    counters_bytes: int,
-    device: str,
-    seed: int,
-    tell: Callable[[int, str], None],
-) -> _Measured:
-    begun = time.perf_counter()
-    embeddings = store.scene(test)
+def finite_scene(store: EmbeddingStore, split: str) -> npt.NDArray[np.float32]:
+    """The scene embeddings of a split, (n_clips, size).
+
+    Raises:
+        EmbeddingError: The store is damaged, or an embedding isn't finite.
+    """
+    embeddings = store.scene(split)
     if not np.isfinite(embeddings).all():
         raise EmbeddingError(
             f"The embeddings of {store.task.name} by {store.manifest.model.name} hold numbers that "
-            f"aren't finite in the split {test}, which have no distances. Mend the model, delete "
+            f"aren't finite in the split {split}, which have no distances. Mend the model, delete "
             f"{store.folder} and embed again."
         )
+    return embeddings
+
+
+@dataclass(frozen=True)
+class _Measuring:
+    """How a split is measured: by which distance, in how much memory, where, and the seed."""
+
+    distance: Distance
+    counters_bytes: int
+    device: str
+    seed: int
+
+
+def _measure(
+    store: EmbeddingStore, test: str, how: _Measuring, tell: Callable[[int, str], None]
+) -> _Measured:
+    begun = time.perf_counter()
+    embeddings = finite_scene(store, test)
     targets = store.task.targets(test)
     sameness = Sameness.of(targets, multilabel=store.task.metadata.prediction_type == "multilabel")
     n_clips = len(embeddings)
@@ -180,16 +215,17 @@ def _measure(
     measures = measure_distances(
         embeddings,
         sameness,
-        memory_limit_bytes=counters_bytes,
-        device=device,
+        distance=how.distance,
+        memory_limit_bytes=how.counters_bytes,
+        device=how.device,
         update=lambda done, _total=None, _text="": tell(done, "measuring distances"),
     )
     errors = standard_errors(
         embeddings,
         sameness,
         measures,
-        seed=seed,
-        device=device,
+        seed=how.seed,
+        device=how.device,
         update=lambda done, _total=None, _text="": tell(
             n_clips + done, "looking at each clip's influence"
         ),

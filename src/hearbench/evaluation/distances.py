@@ -27,6 +27,10 @@ class Distances(OneFileSetup[DistanceResult]):
         """Refuses event tasks."""
         check_distances(task)
 
+    def is_whole(self, result: DistanceResult) -> bool:
+        """Whether a result has the scores of every distance; those of old versions don't."""
+        return any(name.startswith("cosine_") for name in result.scores)
+
     def scored(self, job: Job, store: EmbeddingStore, workspace: Workspace) -> DistanceResult:  # noqa: ARG002
         """Measures the distances."""
         return distance_scores(store, workspace=workspace)

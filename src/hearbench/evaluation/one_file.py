@@ -39,6 +39,10 @@ class OneFileSetup(Setup, Generic[R]):
         """
         raise NotImplementedError
 
+    def is_whole(self, result: R) -> bool:  # noqa: ARG002
+        """Whether a result that exists has all that a new one would have; else it is made again."""
+        return True
+
     def differences(self, job: Job, result: R) -> list[str]:
         """In what a result that exists was made from something else, in words."""
         return job.inputs.differences(result)
@@ -68,12 +72,12 @@ class OneFileSetup(Setup, Generic[R]):
         workspace.progress.line(f"{job.task.name}: wrote {path}")
         return Made(results=[(path, result)])
 
-    def _existing(self, job: Job) -> UntrainedResult | None:
+    def _existing(self, job: Job) -> R | None:
         read: Callable[[Path], Any] = self.RECORD.read
-        found: UntrainedResult | None = existing(
+        found: R | None = existing(
             job.folder / self.RECORD.FILE,
             read,
             lambda result: self.differences(job, result),
             overwrite=job.overwrite,
         )
-        return found
+        return found if found is not None and self.is_whole(found) else None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hearbench.amounts import number
+from hearbench.clustering.record import ClusteringResult
 from hearbench.distance.record import DistanceResult
 from hearbench.errors import HearError, ResultError, UnknownNameError
 from hearbench.files import system_error
@@ -39,15 +40,17 @@ __all__ = [
     "Results",
     "Score",
     "UntrainedResult",
+    "best_of",
     "load_results",
 ]
 
-UntrainedResult = DistanceResult | ZeroShotResult
+UntrainedResult = DistanceResult | ClusteringResult | ZeroShotResult
 """A result of a set-up that trains nothing, with intervals in its own file."""
 
 # Of these set-ups, the names by which results are told apart, as by those of protocols.
 _UNTRAINED: dict[str, type[UntrainedResult]] = {
     "distance": DistanceResult,
+    "clustering": ClusteringResult,
     "zero-shot": ZeroShotResult,
 }
 
@@ -146,7 +149,7 @@ class Results:
         results["my_model", "esc50", "distance"]
 
     Attributes:
-        results: The path of each ``result.json``, ``distance.json`` or ``zero-shot.json`` with its
+        results: The path of each ``result.json``, or ``distance.json`` and the like, with its
             content.
         curves: The path of each ``curve.json`` with its content, where few labels were learned
             from.
@@ -287,8 +290,8 @@ class Results:
     def _table(self, best_as: str) -> Table:
         """The primary scores, the best of a task in a form of their own."""
         table = Table([Column("task"), Column("score"), *(Column(model) for model in self.models)])
-        for task, name, cells in self._cells():
-            best = _best(cells)
+        for task, name, cells in self.primary_scores():
+            best = best_of(cells)
             shown = [
                 None if cell is None else (best_as if i in best else "{}").format(cell)
                 for i, cell in enumerate(cells)
@@ -319,7 +322,7 @@ class Results:
         from hearbench.views.score_plot import draw_scores
 
         rows = []
-        for task, name, cells in self._cells():
+        for task, name, cells in self.primary_scores():
             points = [None if cell is None else (cell.mean, cell.low, cell.high) for cell in cells]
             rows.append((f"{task}\n{name}", points))
         return draw_scores(self.models, rows)
@@ -382,8 +385,12 @@ class Results:
 
         return draw_robustness(name_models(self.robustness), score=score)
 
-    def _cells(self) -> Iterator[tuple[str, str, list[Score | None]]]:
-        """Per task and primary score, and protocol if there are several, that of each model."""
+    def primary_scores(self) -> Iterator[tuple[str, str, list[Score | None]]]:
+        """Per task and protocol its name, that of the score, and the score of each of `models`.
+
+        The protocol stands beside the score where there are several. Fingerprints decide: scores by
+        protocols that differ never share a row.
+        """
         models = self.models
         keys = [(result.task.name, result.primary_score) for _, result in self.results]
         named = zip((_model_of(path) for path, _ in self.results), keys, strict=True)
@@ -416,8 +423,8 @@ class Results:
     def _repr_html_(self) -> str:
         heads = "".join(f"<th>{html.escape(name)}</th>" for name in ("task", "score", *self.models))
         rows = []
-        for task, name, cells in self._cells():
-            best = _best(cells)
+        for task, name, cells in self.primary_scores():
+            best = best_of(cells)
             shown = "".join(_html_cell(cell, is_best=i in best) for i, cell in enumerate(cells))
             labels = f"<td>{html.escape(task)}</td><td>{html.escape(name)}</td>"
             rows.append(f"<tr>{labels}{shown}</tr>")
@@ -544,7 +551,7 @@ def _n_folds(result: Result | UntrainedResult) -> int:
     return len(result.folds if isinstance(result, Result) else result.splits)
 
 
-def _best(cells: Sequence[Score | None]) -> set[int]:
+def best_of(cells: Sequence[Score | None]) -> set[int]:
     """Positions of the best means; none where there is one model."""
     means = {
         i: cell.mean if cell.maximise else -cell.mean

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -11,6 +11,7 @@ from hearbench.digest import digest_json, short
 from hearbench.embeddings.compute import layers_of, store_folder
 from hearbench.embeddings.kinds import Dtype, HasLayers, Wanted
 from hearbench.errors import EmbeddingError, HearError, UnsuitableTaskError
+from hearbench.evaluation.clustering import Clustering
 from hearbench.evaluation.distances import Distances
 from hearbench.evaluation.existing import Inputs, result_folder
 from hearbench.evaluation.job import Embeddings, Job, Setup
@@ -40,7 +41,11 @@ if TYPE_CHECKING:
 __all__ = ["embed_tasks", "evaluate", "evaluate_store", "named_tasks"]
 
 ALL_TASKS = "all"
-DISTANCE, ZERO_SHOT = "distance", "zero-shot"
+_UNTRAINED: Mapping[str, Callable[[], Setup]] = {
+    "distance": Distances,
+    "clustering": Clustering,
+    "zero-shot": ZeroShot,
+}
 
 
 def evaluate(
@@ -69,8 +74,8 @@ def evaluate(
         tasks: Names or folders of tasks; ``"all"`` stands for all that the benchmark publishes,
             ``"hear-11"`` and the like for a named subset of them (see `task_subsets`).
         protocol: How probes are trained: a protocol or its name; ``"distance"`` to train nothing
-            and score distances between embeddings, ``"zero-shot"`` to compare clips with class
-            names; or set-ups, as `FewLabels`.
+            and score distances between embeddings, ``"clustering"`` to compare their clusters with
+            labels, ``"zero-shot"`` to compare clips with class names; or set-ups, as `FewLabels`.
         seeds: Seeds of the trainings, or how many. Where there are several, scores are means over
             them, and intervals say how much they differ.
         out: Folder that receives ``MODEL/TASK/result.json``; by default one in the cache.
@@ -218,10 +223,8 @@ def _setups(
 
     if isinstance(protocol, Setup):
         return [protocol]
-    if protocol == DISTANCE:
-        return [Distances()]
-    if protocol == ZERO_SHOT:
-        return [ZeroShot()]
+    if isinstance(protocol, str) and protocol in _UNTRAINED:
+        return [_UNTRAINED[protocol]()]
     if isinstance(protocol, str | Protocol):
         return [ProbeSetup.of(protocol, seeds, workspace=workspace)]
     return list(protocol)

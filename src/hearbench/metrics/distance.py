@@ -1,10 +1,11 @@
 """Scores of embeddings by their distances alone: nothing is learned.
 
-The distance of two clips is the unnormalised L1 distance of their scene embeddings, the sum of
-the absolute differences of their numbers. It is computed in float32, as embeddings are: each
-difference is rounded to 24 bits and so is every step of the sum, whose order is torch's and may
-differ between kinds of processors. Distances are equal where these numbers are, bit for bit. Where
-sums might not fit, all embeddings are divided by one power of two before.
+The distance of two clips is that of their scene embeddings: the unnormalised L1 distance, which is
+the sum of the absolute differences of their numbers, or the Euclidean or cosine distance. It is
+computed in float32, as embeddings are: each difference is rounded to 24 bits and so is every step
+of the sum, whose order is torch's and may differ between kinds of processors. Distances are equal
+where these numbers are, bit for bit. Where sums might not fit, all embeddings are divided by one
+power of two before.
 
 All pairs count: nothing is searched approximately and no pair is left out. Memory stays bounded,
 as queries go in blocks and pairs are counted per distinct distance.
@@ -27,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hearbench.metrics.distance_blocks import Sameness, key_blocks, key_scale
+from hearbench.metrics.distance_blocks import Distance, Sameness, key_blocks, key_scale
 from hearbench.metrics.same_different import PairCounts, SameDifferent, SameDifferentSum
 from hearbench.progress import Update
 
@@ -46,17 +47,22 @@ class DistanceMeasures:
 
     Attributes:
         retrieval: Per clip; NaN where it isn't a query.
-        pairs: Over all pairs; distances in it are those of the embeddings times ``scale``.
+        pairs: Over all pairs; distances in it are as `hearbench.metrics.distance_blocks.key_blocks`
+            takes them: times ``scale``, and Euclidean ones for cosines.
         scale: See `hearbench.metrics.distance_blocks.key_scale`.
+        distance: Which distance was measured.
     """
 
     retrieval: RetrievalScores
     pairs: SameDifferent
     scale: float = 1.0
+    distance: Distance = "l1"
 
     @property
     def eer_threshold(self) -> float:
         """The distance at which the equal error rate is reached, or the largest below that."""
+        if self.distance == "cosine":
+            return self.pairs.eer_threshold**2 / 2
         return self.pairs.eer_threshold / self.scale
 
     @property
@@ -69,6 +75,7 @@ def measure_distances(
     embeddings: npt.NDArray[np.float32],
     sameness: Sameness,
     *,
+    distance: Distance = "l1",
     ks: Sequence[int] = KS,
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
     device: str = "cpu",
@@ -97,7 +104,7 @@ def measure_distances(
     precision = {k: np.full(n_clips, np.nan) for k in ks}
     rows = np.arange(n_clips)
     n_same = done = 0
-    for block, keys in key_blocks(embeddings, sameness, rows, device=device):
+    for block, keys in key_blocks(embeddings, sameness, rows, distance=distance, device=device):
         n_same += _count(counts, keys, block)
         keys.sort(axis=1)
         found = retrieval_scores(keys[:, :-1], ks)
@@ -110,13 +117,16 @@ def measure_distances(
     total = SameDifferentSum(n_same, n_clips * (n_clips - 1) // 2 - n_same)
     total.add(counts.counts())
     while counts.next_pass():
-        for block, keys in key_blocks(embeddings, sameness, rows, device=device):
+        for block, keys in key_blocks(embeddings, sameness, rows, distance=distance, device=device):
             _count(counts, keys, block)
             if update is not None:
                 update(int(block[-1]) + 1, n_clips)
         total.add(counts.counts())
     return DistanceMeasures(
-        RetrievalScores(average, precision), total.result(), key_scale(embeddings)
+        RetrievalScores(average, precision),
+        total.result(),
+        key_scale(embeddings, distance),
+        distance,
     )
 
 

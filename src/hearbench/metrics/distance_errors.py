@@ -87,7 +87,9 @@ def standard_errors(
     retrieval = _Jackknife(measures.retrieval, len(rows) / n_clips)
     pairs = _PairInfluence(measures.pairs, n_clips)
     done = 0
-    for block, keys in key_blocks(embeddings, sameness, rows, device=device):
+    for block, keys in key_blocks(
+        embeddings, sameness, rows, distance=measures.distance, device=device
+    ):
         for query, row in zip(block, keys, strict=True):
             retrieval.add(int(query), row)
             pairs.add(row)
