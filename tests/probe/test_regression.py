@@ -18,7 +18,11 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.preprocessing import StandardScaler
 
 from hearbench import (
+    FewLabels,
+    Perturbed,
+    ProbeSetup,
     embed,
+    evaluate,
     fit_probe,
     load_model,
     load_task,
@@ -26,7 +30,7 @@ from hearbench import (
 )
 from hearbench.comparison.compare import compare
 from hearbench.embeddings.store import EmbeddingStore
-from hearbench.errors import ResultError
+from hearbench.errors import HearError, ResultError
 from hearbench.probe.grid import GridPoint
 from hearbench.probe.network import ProbeStack
 from hearbench.probe.outputs import Standardised
@@ -197,3 +201,43 @@ def test_results_are_written_read_and_compared(
 def result_of(folder: Path, name: str) -> float:
     value: float = json.loads((folder / "result.json").read_text())["scores"][name]["mean"]
     return value
+
+
+def test_few_labels_and_disturbed_audio(tmp_path: Path, workspace: Workspace) -> None:
+    brief = POINT.model_copy(update={"max_epochs": 30})
+    short = Protocol(name="short", grid=(brief,), batch_size=32)
+    probe = ProbeSetup.of(short, 1, workspace=workspace)
+    setups = [
+        probe,
+        FewLabels.of(probe, fractions=[0.25], shots=[8], repeats=2),
+        Perturbed.of(probe, ["noise=20"]),
+    ]
+    results = evaluate(
+        write_model(tmp_path, BANDS),
+        make_task(tmp_path),
+        protocol=setups,
+        out=tmp_path / "out",
+        workspace=workspace,
+    )
+    assert results.failures == []
+    folder = tmp_path / "out" / "stats" / "tones-1.0.0-full"
+    curve = json.loads((folder / "few-labels" / "curve.json").read_text())
+    assert [point["n_clips"] for point in curve["points"]] == [24, 8]
+    (robust,) = results.robustness
+    (point,) = robust[1].points
+    # Noise at 20 dB below the tones; had it other units, R2 would be far below 0.
+    assert -0.5 < point.scores["r2"] < robust[1].clean["r2"] < 1
+
+
+@pytest.mark.parametrize("protocol", ["distance", "zero-shot", "clustering"])
+def test_what_needs_labels_refuses_numbers(
+    tmp_path: Path, workspace: Workspace, protocol: str
+) -> None:
+    with pytest.raises(HearError, match="is a regression task"):
+        evaluate(
+            write_model(tmp_path, BANDS),
+            make_task(tmp_path),
+            protocol=protocol,
+            out=tmp_path / "out",
+            workspace=workspace,
+        )
