@@ -101,6 +101,7 @@ def tree(verbs: Mapping[str, LazyVerb], groups: Mapping[str, str]) -> dict[str, 
 
 _GROUPS = {
     "events": "Looks at the events that were predicted, clip by clip.",
+    "predictions": "Looks at what was predicted of test clips.",
     "protocol": "Looks at protocols, which turn embeddings into scores.",
     "tasks": "Looks at prepared tasks.",
     "leaderboard": "The benchmark's table of models: look at it, put your own beside them.",
@@ -177,6 +178,10 @@ VERBS = {
     "events transcription": LazyVerb(
         "events:transcription",
         "Scores predicted events as notes, by mir_eval's transcription scores.",
+    ),
+    "predictions plot": LazyVerb(
+        "predictions:plot",
+        "Draws the test predictions of a task of clips.",
     ),
     "protocol diff": LazyVerb(
         "protocol_diff:diff",

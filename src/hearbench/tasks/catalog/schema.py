@@ -289,7 +289,8 @@ class TaskSpec(Record):
         about: Question that the task asks, in a sentence.
         domain: ``speech``, ``environment`` or ``music``.
         embedding_type: ``scene`` for labels per clip, ``event`` for labels in time.
-        prediction_type: ``multiclass`` for exactly one label per clip, or ``multilabel``.
+        prediction_type: ``multiclass`` for exactly one label per clip, ``multilabel``, or
+            ``regression`` for numbers.
         split_mode: ``trainvaltest`` (missing splits are cut out of train), ``new_split_kfold``,
             or ``presplit_kfold`` (the corpus names the folds).
         nfolds: Number of folds, where there are folds.
@@ -345,7 +346,7 @@ class TaskSpec(Record):
     @property
     def task_type(self) -> TaskType:
         """The kind of task."""
-        return task_type(self.embedding_type)
+        return task_type(self.embedding_type, self.prediction_type)
 
     @model_validator(mode="after")
     def _consistent(self) -> TaskSpec:
