@@ -152,7 +152,7 @@ def measure(
     dtype = resolve_precision("auto", str(device))
     stack = ProbeStack(
         points, list(range(len(points))), reading=kind.reading(data.inputs, points[0]),
-        n_labels=kind.n_labels, multilabel=kind.multilabel, dtype=dtype,
+        n_labels=kind.n_labels, outputs=data.outputs, dtype=dtype,
     )  # fmt: skip
     dropout = Dropout(stack.dropout, 1, dtype, device)
     batches = list(islice(data.epoch(1), steps + 1))

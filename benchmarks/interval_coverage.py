@@ -35,7 +35,12 @@ from hearbench.metrics.event_lists import EventArrays
 from hearbench.metrics.frame_arrays import FrameArrays
 from hearbench.results.robustness import loss_of
 from hearbench.results.variance import Term
-from hearbench.stats.clip_scores import ClipScore, event_clip_score, scene_clip_score
+from hearbench.stats.clip_scores import (
+    ClipScore,
+    event_clip_score,
+    regression_clip_score,
+    scene_clip_score,
+)
 from hearbench.stats.intervals import bootstrap_interval
 from hearbench.stats.paired import (
     bootstrap_p_value,
@@ -276,6 +281,23 @@ def frame_fold(
     ]
 
 
+def number_fold(
+    rng: np.random.Generator, score: str, n_clips: int, error: float, n_targets: int = 1
+) -> list[Fold]:
+    """One fold of predicted numbers.
+
+    Args:
+        rng: Of the set.
+        score: Its name.
+        n_clips: How many clips.
+        error: Standard deviation of the errors, over that of the targets.
+        n_targets: Numbers per clip, independent of each other.
+    """
+    targets = rng.standard_normal((n_clips, n_targets))
+    predicted = targets + error * rng.standard_normal((n_clips, n_targets))
+    return [Fold([regression_clip_score(score, predicted, targets)])]
+
+
 def scenarios() -> Iterator[Scenario]:
     """Those of the first table."""
     for n, right in ((50, 0.5), (50, 0.8), (50, 0.95), (200, 0.8), (200, 0.98), (1000, 0.95)):
@@ -318,6 +340,10 @@ def scenarios() -> Iterator[Scenario]:
         for n, shift in itertools.product((50, 200), (1.0, 2.5)):
             of_frames = partial(frame_fold, score=score, n_clips=n, shift=shift)
             yield Scenario(f"{score}, {n} clips, shift {shift}", of_frames)
+    for score in ("r2", "pearson_r", "ccc", "mae"):
+        for n, error in itertools.product((50, 200), (0.3, 1.0)):
+            of_numbers = partial(number_fold, score=score, n_clips=n, error=error)
+            yield Scenario(f"{score}, {n} clips, errors of {error}", of_numbers)
 
 
 def pair_scenarios() -> Iterator[tuple[str, Callable[[np.random.Generator, float], list[Fold]]]]:

@@ -86,6 +86,7 @@ def evaluate(name: str, scale: float, folder: str, max_memory_gb: float, out: st
     from hearbench.probe.fold_training import Plan, learn
     from hearbench.probe.kinds import kind_of
     from hearbench.probe.objective import Objective
+    from hearbench.probe.outputs import MULTICLASS
     from hearbench.probe.protocol import GridPoint, Protocol
     from hearbench.probe.scenes import array_data
     from hearbench.probe.training_loop import Training
@@ -95,7 +96,7 @@ def evaluate(name: str, scale: float, folder: str, max_memory_gb: float, out: st
     # Everything that PyTorch loads when it is first used.
     x, y = np.ones((8, 4), np.float32), np.eye(8, 2, dtype=np.uint8)
     spec = BatchSpec(8, "cpu", torch.float32)
-    tiny = array_data((x, y), (x, y), multilabel=False, spec=spec)
+    tiny = array_data((x, y), (x, y), outputs=MULTICLASS, spec=spec)
     Training(
         {1: [point]}, tiny, Objective(top1_accuracy, maximise=True), fold=0, dtype=torch.float32
     ).run()

@@ -29,6 +29,7 @@ from rich.table import Table
 from hearbench.metrics.classification import top1_accuracy
 from hearbench.probe.data import BatchSpec
 from hearbench.probe.objective import Objective
+from hearbench.probe.outputs import MULTICLASS
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.protocol import HEAR2021, GridPoint, by_shape
 from hearbench.probe.scenes import array_data
@@ -59,7 +60,7 @@ def stacked(
     """The package's probe; best validation per point."""
     dtype = resolve_precision(precision, device)
     spec = BatchSpec(HEAR2021.batch_size, device, dtype)
-    data = array_data(train_set, valid_set, multilabel=False, spec=spec)
+    data = array_data(train_set, valid_set, outputs=MULTICLASS, spec=spec)
     scores = [0.0] * len(points)
     for group in by_shape(points):
         trained = Training(

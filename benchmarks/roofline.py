@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hearbench.probe.network import Dropout, ProbeStack, Step
+from hearbench.probe.outputs import MULTICLASS
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.protocol import HEAR2021, GridPoint, by_shape
 from hearbench.probe.reading import Reading
@@ -125,7 +126,7 @@ def _times(
         list(range(len(points))),
         reading=Reading(torch.zeros(features, device=device)),
         n_labels=labels,
-        multilabel=False,
+        outputs=MULTICLASS,
         dtype=dtype,
     )
     generator = torch.Generator().manual_seed(0)

@@ -22,6 +22,7 @@ from rich.table import Table
 from hearbench.metrics.classification import top1_accuracy
 from hearbench.probe.data import BatchSpec
 from hearbench.probe.objective import Objective
+from hearbench.probe.outputs import MULTICLASS
 from hearbench.probe.precision import resolve_precision
 from hearbench.probe.protocol import HEAR2021, GridPoint, by_shape
 from hearbench.probe.scenes import SceneData, array_data
@@ -64,7 +65,7 @@ def main() -> None:
         x, y = make_embeddings(rng, args.clips, centres)
         valid = make_embeddings(rng, args.clips // 3, centres)
         spec = BatchSpec(HEAR2021.batch_size, args.device, dtype)
-        data = array_data((x, y), valid, multilabel=False, spec=spec)
+        data = array_data((x, y), valid, outputs=MULTICLASS, spec=spec)
         alone_s, together_s, difference = [], [], 0.0
         for _ in range(args.repeats):
             started = time.perf_counter()

@@ -206,7 +206,8 @@ def write_honest_submission(folder: Path) -> Path:
         (folder / name / "few-labels" / "notes.txt").write_text("mine")
     card = Card(
         model="My model", team="Us", authors=("A",), url="https://example.org/m",
-        description="What it is.", pretraining="none", api="my_model", licence="MIT",
+        description="What it is.", pretraining="none", training_sets=(), api="my_model",
+        licence="MIT",
     )  # fmt: skip
     own = own_row(list(results.values()), card.model, url=card.url, submitted=today.isoformat())
     submission = Submission(

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 from helpers_cli import hearbench
 from helpers_models import noise
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+from sklearn.preprocessing import StandardScaler
 
 import hearbench.demo as demo_content
+from hearbench import embed, fit_probe, score
 from hearbench.demo import DEMO_EVENT_CLIP, DEMO_TASKS, make_demo_tasks, write_starter_model
 from hearbench.demo.sounds import (
     LAYERS,
@@ -62,11 +66,14 @@ def test_sounds_stay_within_range() -> None:
 
 def test_tasks_are_in_the_official_layout(tasks: list[Path], folder: Path) -> None:
     workspace = Workspace(cache_dir=folder / "cache", device="cpu", workers=2)
-    notes, strokes, layers, yard = (load_task(path, workspace=workspace) for path in tasks)
-    assert tuple(task.name for task in (notes, strokes, layers, yard)) == DEMO_TASKS
+    notes, strokes, layers, pitch, yard = (load_task(path, workspace=workspace) for path in tasks)
+    assert tuple(task.name for task in (notes, strokes, layers, pitch, yard)) == DEMO_TASKS
     assert notes.vocabulary == tuple(str(midi) for midi in range(48, 72))
     assert [len(notes.splits[s]) for s in ("train", "valid", "test")] == [144, 48, 72]
     assert len(strokes.folds()) == 3
+    assert (pitch.vocabulary, pitch.metadata.prediction_type) == (("pitch_hz",), "regression")
+    clip = list(pitch.splits["test"]).index("test-69-0.wav")
+    assert pitch.targets("test")[clip].tolist() == [440.0]
     assert strokes.vocabulary == tuple(sorted(STROKES))
     targets = layers.targets("test")
     assert targets.shape == (96, 5)
@@ -110,6 +117,29 @@ def test_an_event_sounds_from_its_start_to_its_end(label: str) -> None:
     assert 1400 < loud.max() <= 1500
     everything = [Event(name, 500, 1300) for name in SOURCES]
     assert np.abs(soundscape(everything, 2.0, 44100, np.random.default_rng(2))).max() <= 0.95
+
+
+def test_pitch_in_hz_is_predicted_as_well_as_by_ridge_regression(
+    tasks: list[Path], folder: Path
+) -> None:
+    workspace = Workspace(cache_dir=folder / "cache", device="cpu", workers=2)
+    (path,) = [task for task in tasks if task.name.startswith("pitch-")]
+    write_starter_model(folder / "ears.py")
+    model = load_model(folder / "ears.py", workspace=workspace)
+    store = embed(model, load_task(path, workspace=workspace), workspace=workspace)
+    scaler = StandardScaler().fit(store.embeddings("train"))
+    ridge = Ridge(alpha=1.0).fit(
+        scaler.transform(store.embeddings("train")), store.task.targets("train")
+    )
+    predicted = ridge.predict(scaler.transform(store.embeddings("test")))
+    of_ridge = r2_score(store.task.targets("test"), predicted)
+    result = score(fit_probe(store, "linear", workspace=workspace))
+    assert result.primary_score == "r2"
+    # A linear probe, too, but one that stops early instead of being held small.
+    assert 0.7 < of_ridge < 1
+    assert abs(result.primary.mean - of_ridge) < 0.15
+    near = score(fit_probe(store, "knn", workspace=workspace))
+    assert near.primary.mean > of_ridge
 
 
 def test_the_same_on_every_run(tasks: list[Path], folder: Path) -> None:
@@ -169,7 +199,7 @@ def test_the_demo_from_an_empty_folder(
     assert f"hearbench events plot {events} {DEMO_EVENT_CLIP}" in answer.stderr
     assert (events / "predictions" / "test.events.json").is_file()
     again = hearbench("demo", "--out", folder, "--device", "cpu", "--json")
-    assert again.stderr.count("kept") == len(DEMO_TASKS) == 4
+    assert again.stderr.count("kept") == len(DEMO_TASKS) == 5
     assert [row["task"] for row in again.json["results"]] == list(DEMO_TASKS)
     own = hearbench(
         "evaluate", folder / "my_model.py", "--task", tasks[1], "--out", folder / "results",

@@ -40,6 +40,7 @@ LAYERS = (
     {"audio"},
     {"perturb"},
     {"tasks"},
+    {"overlap"},
     {"models"},
     {"embeddings"},
     {"validate"},

@@ -65,6 +65,8 @@ KINDS = {
     "resampled": CacheKind("audio of tasks at other rates", 1, rf".+-{_KEY}"),
     "disturbed": CacheKind("audio of tasks, disturbed", 1, rf".+-{_KEY}"),
     "environments": CacheKind("environments of models, made with --env", 1, rf".+-{_KEY}"),
+    "sources": CacheKind("models' source trees, fetched from repositories", 1, rf".+-{_KEY}"),
+    "weights": CacheKind("weights of models, fetched from their addresses", 1, _KEY),
     "embeddings": CacheKind("embeddings", 3, _KEY),
     "texts": CacheKind("embeddings of texts", 1, _KEY),
     "probes": CacheKind("trained probes, finished and interrupted", 3, _KEY),

@@ -332,3 +332,27 @@ def test_the_papers_figures(tmp_path: Path) -> None:
     figures = json.loads(path.read_text())
     assert figures["normalised"][0][0] is None
     assert figures["order"][0] == "GURA Fuse Cat H+w+C"
+
+
+def test_scores_on_the_test_of_the_training_are_marked(tmp_path: Path) -> None:
+    write_made_up_result(tmp_path, ESC50, model="first", wrong=1)
+    write_made_up_result(tmp_path, LIBRICOUNT, model="first", wrong=8)
+    (tmp_path / "first/card.toml").write_text(
+        'model = "F"\nteam = "T"\nauthors = ["A"]\nurl = "https://example.org/f"\n'
+        'description = "D"\npretraining = "broad"\ntraining_sets = ["ESC-10"]\n'
+        'api = "f"\nlicence = "MIT"\n'
+    )
+    answer = leaderboard("show", "--with", tmp_path)
+    (line,) = (line for line in answer.stdout.splitlines() if "ESC-50" in line)
+    assert line.split()[:4] == ["ESC-50", "†", "0.9500", "0.9665"]
+    assert answer.stdout.count("the test data was in the model's training") == 1
+    assert "first: ESC-50: the test data was in the training." in answer.stderr
+    told = leaderboard("show", "--with", tmp_path, "--json").json
+    by_column = {task["column"]: task["rank"] for task in told["own"][0]["tasks"]}
+    assert by_column["ESC-50"] is None
+    assert by_column["Libricount"] is not None
+    (own,) = (model for model in told["models"] if model["own"])
+    assert own["trained_on_test"] == ["ESC-50"]
+    beside = leaderboard("show", "--with", tmp_path, "--task", "esc50").stdout
+    assert "0.9500 †" in beside
+    assert beside.count("†") == 2

@@ -21,7 +21,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "my-model"
     assert hearbench("init-model", "my-model", "--out", folder).code == 0
     card = folder / "card.toml"
-    text = re.sub(r"<([^>]*)>", r"A \1", card.read_text())
+    text = card.read_text().replace('["<a known training set>"]', '["AudioSet"]')
+    text = re.sub(r"<([^>]*)>", r"A \1", text)
     text = text.replace("example.org/where-the-model-is-described", "example.org/my-model")
     card.write_text(text + 'esc50 = "no time"\n')
     monkeypatch.syspath_prepend(str(folder / "src"))
@@ -113,6 +114,15 @@ def test_bad_input(package: Path, tmp_path: Path) -> None:
     nothing = hearbench("submit", "my_model.hear", "--card", card, "--out", tmp_path / "s")
     assert nothing.code == 2
     assert "None of the leaderboard's tasks is in the cache" in nothing.stderr
+    # Before any model is loaded.
+    text = card.read_text()
+    card.write_text(text.replace('licence = "Apache-2.0"', 'licence = "GPL-3.0-only"', 1))
+    task = make_scene_task(tmp_path, name="tones")
+    refused = hearbench(
+        *("submit", "no_such.module", "--card", card, "--out", tmp_path / "s", "--task", task)
+    )
+    assert refused.code == 2
+    assert "against the rules: licence is GPL-3.0-only" in refused.stderr
     card.write_text("model = ")
     answer = hearbench("submit", "my_model.hear", "--card", card, "--out", tmp_path / "s")
     assert answer.code == 2

@@ -194,6 +194,22 @@ def test_a_baseline(out: Path) -> None:
         assert best.n_tests == 4
 
 
+def test_scores_on_the_test_of_the_training_are_left_out(out: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    shutil.copytree(out, folder)
+    (folder / "good/card.toml").write_text('training_sets = ["AudioSet", "ESC-50"]\n')
+    found = compare([folder], n_resamples=20)
+    dcase, esc = found.tasks
+    assert [one.model for one in dcase.scores] == ["bad", "close", "good"]
+    assert {one.model: one.rank for one in esc.scores} == {"close": 1, "bad": 2}
+    (note,) = (note for note in found.notes if "trained on the test" in note)
+    assert note.startswith(f"good was trained on the test data of {ESC50}")
+    assert "0.950" in note
+    (folder / "good/card.toml").write_text('training_sets = ["ESC-51"]\n')
+    with pytest.raises(ResultError, match="ESC-51"):
+        compare([folder], n_resamples=20)
+
+
 def test_seeds_below_a_result_count(tmp_path: Path) -> None:
     for model, wrong in {"a": (2, 4, 6), "b": (3, 5, 7)}.items():
         for i, n_wrong in enumerate(wrong):

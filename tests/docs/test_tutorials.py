@@ -31,6 +31,7 @@ TUTORIALS = [
             "distance.md",
             "layers.md",
             "python.md",
+            "regression.md",
             "robustness.md",
             "zero-shot.md",
         )

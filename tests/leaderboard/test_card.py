@@ -71,13 +71,27 @@ def test_the_skeletons_card_only_wants_to_be_filled_in(tmp_path: Path) -> None:
     with pytest.raises(ResultError) as refused:
         Card.read(path)
     assert str(refused.value) == (
-        f"{path}: model, team, authors, url, description and pretraining_data are still the "
-        "skeleton's placeholders; fill them in."
+        f"{path}: model, team, authors, url, description, pretraining_data and training_sets are "
+        "still the skeleton's placeholders; fill them in."
     )
-    text = path.read_text().replace("<", "A ").replace(">", "")
+    text = (
+        path.read_text()
+        .replace('["<a known training set>"]', "[]")
+        .replace("<", "A ")
+        .replace(">", "")
+    )
     path.write_text(text.replace("example.org/where-the-model-is-described", "example.org/tones"))
     found = Card.read(path)
     assert found.api == "my_model.hear"
+    assert found.training_sets == ()
+
+
+def test_training_sets_have_names_and_aliases(tmp_path: Path) -> None:
+    assert card(tmp_path, GOOD).training_sets is None
+    found = card(tmp_path, GOOD + 'training_sets = ["audio set", "FSD50K", "LS-960", "AudioSet"]\n')
+    assert found.training_sets == ("AudioSet", "FSD50K", "LibriSpeech train")
+    with pytest.raises(ResultError, match=r"training_sets .*'AudioSett'.*'AudioSet'"):
+        card(tmp_path, GOOD + 'training_sets = ["AudioSett"]\n')
     # What a model without weights has nothing to say about isn't said for it.
     assert (found.weights_url, found.weights_licence) == ("", "")
 

@@ -45,6 +45,7 @@ CARD = Card(
     url="https://example.org/bands",
     description="Bands | of a spectrum.\n\n<script>alert(1)</script>",
     pretraining="none",
+    training_sets=(),
     api="bands",
     licence="Apache-2.0",
     missing={"maestro": "its hop is too long", "ESC-50": "no time"},
@@ -311,6 +312,15 @@ def test_tampering_is_caught(made: Made, tmp_path: Path, tamper: Callable[[Path]
     found = made.check(bundle)
     assert any(re.search(TAMPERED[tamper], item) for item in found.problems), found.problems
     assert not found.ok
+
+
+def test_a_card_without_training_sets_is_refused(made: Made, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(made.bundle, bundle)
+    edit(bundle / "submission.json", lambda value: value["card"].pop("training_sets"))
+    problems = made.check(bundle).problems
+    assert any("which known training sets" in problem for problem in problems)
+    assert not any("training sets" in problem for problem in made.check(made.bundle).problems)
 
 
 def test_links_are_refused(made: Made, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers_models import BANDS, write_model
+from helpers_regression import make_regression_task
 from helpers_tasks import make_event_task, make_scene_task
 
 from hearbench.embeddings.compute import embed
@@ -33,15 +34,18 @@ def written(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("kind", ["scene", "event"])
+MAKERS = {
+    "scene": lambda folder: make_scene_task(folder, clips_per_label=40, sample_rates=(22050,)),
+    "event": lambda folder: make_event_task(folder, clips=8, sample_rates=(22050,)),
+    "regression": lambda folder: make_regression_task(folder, 150, sample_rate=22050),
+}
+
+
+@pytest.mark.parametrize("kind", MAKERS)
 def test_what_is_kept_on_disk_is_foretold(
     tmp_path: Path, workspace: Workspace, model: str, kind: str
 ) -> None:
-    folder = (
-        make_scene_task(tmp_path / "task", clips_per_label=40, sample_rates=(22050,))
-        if kind == "scene"
-        else make_event_task(tmp_path / "task", clips=8, sample_rates=(22050,))
-    )
+    folder = MAKERS[kind](tmp_path / "task")
     plan = plan_evaluation([model], [str(folder)], ASKED, workspace=workspace)
     assert plan.fits
     assert not plan.failed

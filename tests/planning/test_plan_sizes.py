@@ -17,6 +17,7 @@ from hearbench.planning.facts import task_facts
 from hearbench.planning.sizes import data_bytes, kept_bytes, n_rows, store_bytes, weights_of
 from hearbench.probe.fit import fit_probe
 from hearbench.probe.network import ProbeStack
+from hearbench.probe.outputs import MULTICLASS
 from hearbench.probe.protocol import GridPoint, Protocol
 from hearbench.probe.reading import Reading
 from hearbench.tasks.store import load_task
@@ -35,7 +36,7 @@ def test_a_network_s_numbers(layers: int) -> None:
         [0],
         reading=Reading(torch.zeros(7)),
         n_labels=5,
-        multilabel=False,
+        outputs=MULTICLASS,
         dtype=torch.float32,
     )
     assert weights_of(point, 7, 5) == sum(t.numel() for t in stack.snapshot(0).values())

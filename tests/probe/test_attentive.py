@@ -29,6 +29,7 @@ from hearbench.probe import framed_clips
 from hearbench.probe.data import BatchSpec
 from hearbench.probe.framed_clips import FramedClips, framed_data
 from hearbench.probe.objective import Objective
+from hearbench.probe.outputs import MULTICLASS
 from hearbench.probe.protocol import GridPoint, Protocol
 from hearbench.probe.reading import Attention
 from hearbench.probe.scenes import SceneData, array_data
@@ -84,7 +85,7 @@ def data_of(folder: Path, train: Split, valid: Split, **spec: object) -> SceneDa
     return framed_data(
         (on_disk(folder / "train", train[0]), train[1]),
         (on_disk(folder / "valid", valid[0]), valid[1]),
-        multilabel=False,
+        outputs=MULTICLASS,
         spec=BatchSpec(**values),  # type: ignore[arg-type]
     )
 
@@ -170,7 +171,9 @@ def test_how_frames_are_cut_changes_nothing_but_rounding(
 def mean_score(train: Split, valid: Split, point: GridPoint) -> float:
     """The best validation on the clips' mean frames."""
     rows = [(np.stack([clip.mean(axis=0) for clip in clips]), y) for clips, y in (train, valid)]
-    data = array_data(rows[0], rows[1], multilabel=False, spec=BatchSpec(128, "cpu", torch.float32))
+    data = array_data(
+        rows[0], rows[1], outputs=MULTICLASS, spec=BatchSpec(128, "cpu", torch.float32)
+    )
     training = Training({1: [point]}, data, ACCURACY, fold=0, dtype=torch.float32)
     return training.run()[1].outcomes[0].validation_score
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hearbench.errors import ProbeError
 from hearbench.probe.data import BatchSpec, published_order
 from hearbench.probe.grid import batch_bounds
+from hearbench.probe.outputs import MULTICLASS, MULTILABEL
 from hearbench.probe.reading import as_tensor
 from hearbench.probe.scenes import KeptClips, SceneData, array_data
 
@@ -45,7 +46,9 @@ def data_of(
     y = np.eye(4, dtype=np.uint8)[rng.integers(0, 4, n_train + n_valid)]
     x = rng.standard_normal((n_train + n_valid, 5)).astype(np.float32) + 7
     parts = (x[:n_train], y[:n_train]), (x[n_train:], y[n_train:])
-    data = array_data(*parts, multilabel=multilabel, spec=BatchSpec(8, "cpu", dtype))
+    data = array_data(
+        *parts, outputs=MULTILABEL if multilabel else MULTICLASS, spec=BatchSpec(8, "cpu", dtype)
+    )
     return x, y, data
 
 

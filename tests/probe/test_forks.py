@@ -23,6 +23,7 @@ from hearbench.models.loading import load_model
 from hearbench.probe.fit import fit_probes
 from hearbench.probe.kinds import kind_of
 from hearbench.probe.network import ProbeStack, Step
+from hearbench.probe.outputs import MULTICLASS
 from hearbench.probe.protocol import FAST, HEAR2021, GridPoint, Protocol, get_protocol
 from hearbench.probe.reading import WeightedLayers
 from hearbench.results import score
@@ -169,7 +170,7 @@ def test_absolute_weights_of_layers_equal_a_plain_module() -> None:
         [7],
         reading=WeightedLayers(offset, n_layers, absolute=True),
         n_labels=n_labels,
-        multilabel=False,
+        outputs=MULTICLASS,
         dtype=torch.float32,
     )
     drawn = stack.snapshot(0)

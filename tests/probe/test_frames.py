@@ -28,6 +28,7 @@ from hearbench.probe.data import BatchSpec
 from hearbench.probe.frames import FrameData, LabelledClip, frame_data
 from hearbench.probe.network import ProbeStack, Step
 from hearbench.probe.objective import Objective
+from hearbench.probe.outputs import MULTILABEL
 from hearbench.probe.predictions import EventFoldPrediction
 from hearbench.probe.protocol import GridPoint, Protocol
 from hearbench.probe.reading import Reading
@@ -129,7 +130,7 @@ def test_validation_is_scipys_median_and_the_event_score(
         [1, 2],
         reading=Reading(data.inputs.offset),
         n_labels=2,
-        multilabel=True,
+        outputs=MULTILABEL,
         dtype=torch.float32,
     )
     for _ in range(60):
@@ -197,7 +198,7 @@ def test_validation_by_a_score_of_frames(
         [1, 2, 3],
         reading=Reading(data.inputs.offset),
         n_labels=2,
-        multilabel=True,
+        outputs=MULTILABEL,
         dtype=torch.float32,
     )
     # Untrained networks err more often than scores of real tasks look at.

@@ -15,6 +15,7 @@ from hearbench import embed, fit_probe, load_model, load_task, score
 from hearbench.probe.data import BatchSpec
 from hearbench.probe.neighbours import Neighbours
 from hearbench.probe.objective import Objective
+from hearbench.probe.outputs import MULTICLASS
 from hearbench.probe.protocol import KNN, NeighbourPoint, get_protocol
 from hearbench.probe.scenes import KeptClips, SceneData, array_data
 from hearbench.workspace import Workspace
@@ -33,7 +34,7 @@ def sets(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def fold(batch_size: int = 64, **changes: object) -> SceneData:
     x, y = sets(300, 0)
     spec = BatchSpec(batch_size, "cpu", torch.float32, **changes)  # type: ignore[arg-type]
-    return array_data((x, y), sets(120, 1), multilabel=False, spec=spec)
+    return array_data((x, y), sets(120, 1), outputs=MULTICLASS, spec=spec)
 
 
 def embeddings(data: SceneData) -> torch.Tensor:
@@ -75,7 +76,7 @@ def test_equal_votes_go_to_the_nearest() -> None:
     y = np.eye(3, dtype=np.uint8)
     query = np.array([[2.9]], dtype=np.float32)
     spec = BatchSpec(2, "cpu", torch.float32)
-    data = array_data((x, y), (query, y[:1]), multilabel=False, spec=spec)
+    data = array_data((x, y), (query, y[:1]), outputs=MULTICLASS, spec=spec)
     found = shares([NeighbourPoint(k=3, metric="euclidean")], data)[0, 0]
     assert found.argmax() == 1
     assert found.min() > 0.2
@@ -130,7 +131,7 @@ def test_embeddings_of_any_size_have_the_same_neighbours(metric: Any, exponent: 
     # Whole numbers, which a power of two leaves as exact as they are.
     x, valid_x = np.round(x * 64) + 1, np.round(valid_x * 64) + 1
     spec = BatchSpec(64, "cpu", torch.float32)
-    data = array_data((x * scale, y), (valid_x * scale, valid_y), multilabel=False, spec=spec)
+    data = array_data((x * scale, y), (valid_x * scale, valid_y), outputs=MULTICLASS, spec=spec)
     plain = KNeighborsClassifier(1, metric="manhattan" if metric == "l1" else metric)
     plain.fit(x, y.argmax(axis=1))
     found = shares([NeighbourPoint(k=1, metric=metric)], data)[0].argmax(axis=1)
@@ -148,7 +149,7 @@ def test_one_huge_embedding_changes_no_other(metric: Any, where: str, huge: floa
     valid_x, valid_y = sets(120, 1)
     (x if where == "train" else valid_x)[5, 2] = huge
     spec = BatchSpec(64, "cpu", torch.float32)
-    data = array_data((x, y), (valid_x, valid_y), multilabel=False, spec=spec)
+    data = array_data((x, y), (valid_x, valid_y), outputs=MULTICLASS, spec=spec)
     plain = KNeighborsClassifier(
         1, metric="manhattan" if metric == "l1" else metric, algorithm="brute"
     )

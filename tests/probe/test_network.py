@@ -11,6 +11,7 @@ from torch import nn
 
 from hearbench.probe import network, sliced_adam
 from hearbench.probe.network import Dropped, ProbeStack, Step
+from hearbench.probe.outputs import MULTICLASS, MULTILABEL
 from hearbench.probe.protocol import GridPoint
 from hearbench.probe.reading import Reading
 
@@ -39,7 +40,7 @@ def stack_of(layers: int, offset: torch.Tensor, multilabel: bool = False) -> Pro
         [11, 22, 33],
         reading=Reading(offset),
         n_labels=N_LABELS,
-        multilabel=multilabel,
+        outputs=MULTILABEL if multilabel else MULTICLASS,
         dtype=torch.float32,
     )
 
@@ -123,7 +124,7 @@ def test_dropout_drops_and_scales_as_pytorch_does() -> None:
         [1],
         reading=Reading(torch.zeros(N_FEATURES)),
         n_labels=N_LABELS,
-        multilabel=False,
+        outputs=MULTICLASS,
         dtype=torch.float32,
     )
     module = as_module(stack, 0)
@@ -144,7 +145,7 @@ def test_a_network_learns_the_same_whoever_runs_beside_it(layers: int) -> None:
     offset = torch.zeros(N_FEATURES)
     together = stack_of(layers, offset)
     alone = ProbeStack(
-        points(layers)[1:2], [22], reading=Reading(offset), n_labels=N_LABELS, multilabel=False,
+        points(layers)[1:2], [22], reading=Reading(offset), n_labels=N_LABELS, outputs=MULTICLASS,
         dtype=torch.float32,
     )  # fmt: skip
     for step, (batch_x, batch_y) in enumerate(zip(x, y, strict=True)):
@@ -182,7 +183,7 @@ def test_one_by_one_is_the_same_as_all_at_once(
             [1, 2, 3],
             reading=Reading(torch.full((N_FEATURES,), 0.5)),
             n_labels=N_LABELS,
-            multilabel=False,
+            outputs=MULTICLASS,
             dtype=dtype,
         )
         stack.train_steps(iter(steps[:6]))
@@ -232,7 +233,7 @@ def test_initial_weights_have_xaviers_spread() -> None:
         [1, 2],
         reading=Reading(torch.zeros(300)),
         n_labels=40,
-        multilabel=False,
+        outputs=MULTICLASS,
         dtype=torch.float32,
     )
     for i in range(2):
@@ -258,7 +259,7 @@ def test_bfloat16_products_stay_close_to_float32() -> None:
             [1, 2, 3],
             reading=Reading(torch.zeros(N_FEATURES)),
             n_labels=N_LABELS,
-            multilabel=False,
+            outputs=MULTICLASS,
             dtype=dtype,
         )
         for dtype in (torch.float32, torch.bfloat16)
@@ -282,6 +283,6 @@ def test_points_of_two_shapes_are_refused() -> None:
             [1, 2],
             reading=Reading(torch.zeros(3)),
             n_labels=2,
-            multilabel=False,
+            outputs=MULTICLASS,
             dtype=torch.float32,
         )

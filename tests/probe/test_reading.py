@@ -13,6 +13,7 @@ from torch import nn
 
 from hearbench.probe import network, sliced_adam
 from hearbench.probe.network import ProbeStack, Step
+from hearbench.probe.outputs import MULTICLASS
 from hearbench.probe.protocol import GridPoint
 from hearbench.probe.reading import (
     Attention,
@@ -104,7 +105,7 @@ def stack_of(
         [(11, 22, 33)[i] for i in which],
         reading=reading,
         n_labels=N_LABELS,
-        multilabel=False,
+        outputs=MULTICLASS,
         dtype=dtype,
     )
 

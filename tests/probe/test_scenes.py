@@ -16,6 +16,7 @@ from hearbench.embeddings.store import SHARDS, EmbeddingStore
 from hearbench.errors import EmbeddingError
 from hearbench.probe import kinds
 from hearbench.probe.data import BatchSpec
+from hearbench.probe.outputs import MULTICLASS
 from hearbench.probe.protocol import KNN, GridPoint, Protocol
 from hearbench.probe.scenes import OrderedClips, ReadClips, array_data, scene_data, whole
 from hearbench.workspace import Workspace
@@ -79,7 +80,7 @@ def test_batches_are_the_same_in_memory_and_not(
             np.concatenate([store.task.targets(s)[order] for s, order in orders.items()]),
             scene_rows(store, "fold02"),
             store.task.targets("fold02"),
-            multilabel=False,
+            outputs=MULTICLASS,
             spec=BatchSpec(5, "cpu", torch.bfloat16, budget, standardise, shuffle),
         )
         for budget in (1 << 30, 10)
@@ -91,7 +92,7 @@ def test_batches_are_the_same_in_memory_and_not(
     plain = array_data(
         (x, y),
         (store.scene("fold02"), store.task.targets("fold02")),
-        multilabel=False,
+        outputs=MULTICLASS,
         spec=BatchSpec(5, "cpu", torch.bfloat16, standardise=standardise, shuffle=shuffle),
     )
     assert kept.n_batches == read.n_batches == plain.n_batches

@@ -16,9 +16,10 @@ from plain_loop import plain_train
 
 from hearbench.metrics.classification import top1_accuracy
 from hearbench.probe.checkpoint import Checkpoint
-from hearbench.probe.data import BatchSpec, to_probabilities
+from hearbench.probe.data import BatchSpec
 from hearbench.probe.network import ProbeStack
 from hearbench.probe.objective import Objective, Validation
+from hearbench.probe.outputs import MULTICLASS, MULTILABEL
 from hearbench.probe.protocol import GridPoint, by_shape
 from hearbench.probe.reading import Reading
 from hearbench.probe.scenes import SceneData, array_data
@@ -41,7 +42,7 @@ def fold(multilabel: bool = False) -> SceneData:
     x, y = sets()
     valid = sets(150, seed=1)
     spec = BatchSpec(128, "cpu", torch.float32)
-    return array_data((x, y), valid, multilabel=multilabel, spec=spec)
+    return array_data((x, y), valid, outputs=MULTILABEL if multilabel else MULTICLASS, spec=spec)
 
 
 def grid(**changes: object) -> list[GridPoint]:
@@ -108,12 +109,12 @@ def test_an_undefined_score_ends_the_point_and_keeps_what_was_best_before() -> N
         [0],
         reading=Reading(data.inputs.offset),
         n_labels=5,
-        multilabel=False,
+        outputs=MULTICLASS,
         dtype=torch.float32,
     )
     assert trained.weights is not None
     stack.restore(0, trained.weights)
-    probabilities = to_probabilities(data.valid.predict(stack, [0])[0], False)
+    probabilities = MULTICLASS.predictions(data.valid.predict(stack, [0])[0])
     np.testing.assert_allclose(probabilities, seen[0], atol=1e-6)
     assert np.abs(probabilities - seen[3]).max() > 1e-3
 
@@ -171,7 +172,7 @@ def test_points_end_and_win_as_published(values: list[list[float]], maximise: bo
 
     x, y = sets(20)
     spec = BatchSpec(64, "cpu", torch.float32)
-    plain = array_data((x, y), (x, y), multilabel=False, spec=spec)
+    plain = array_data((x, y), (x, y), outputs=MULTICLASS, spec=spec)
     data = Scripted(**{f.name: getattr(plain, f.name) for f in dataclasses.fields(plain)})
     objective = Objective(top1_accuracy, maximise=maximise)
     points = grid(max_epochs=5, check_every=1, patience=2, hidden_dim=2)
@@ -249,11 +250,11 @@ def test_the_best_validations_weights_are_kept() -> None:
         [0],
         reading=Reading(data.inputs.offset),
         n_labels=5,
-        multilabel=False,
+        outputs=MULTICLASS,
         dtype=torch.float32,
     )
     stack.restore(0, trained.weights)
-    probabilities = to_probabilities(data.valid.predict(stack, [0])[0], False)
+    probabilities = MULTICLASS.predictions(data.valid.predict(stack, [0])[0])
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
     score = trained.outcomes[trained.best].validation_score
     assert top1_accuracy(probabilities, data.valid_targets) == score

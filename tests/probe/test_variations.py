@@ -21,6 +21,7 @@ from hearbench.metrics.classification import top1_accuracy
 from hearbench.probe.data import BatchSpec
 from hearbench.probe.fit import fit_probes
 from hearbench.probe.objective import Objective
+from hearbench.probe.outputs import MULTICLASS
 from hearbench.probe.protocol import (
     HEAR2021,
     LINEAR,
@@ -56,7 +57,7 @@ def data_of(**changes: object) -> SceneData:
     x = rng.standard_normal((103, 5)).astype(np.float32)
     y = np.eye(3, dtype=np.uint8)[rng.integers(0, 3, 103)]
     spec = BatchSpec(25, "cpu", torch.float32, **changes)  # type: ignore[arg-type]
-    return array_data((x, y), (x[:20], y[:20]), multilabel=False, spec=spec)
+    return array_data((x, y), (x[:20], y[:20]), outputs=MULTICLASS, spec=spec)
 
 
 def test_seeds_learn_together_what_they_learn_alone(tmp_path: Path, workspace: Workspace) -> None:
@@ -167,7 +168,7 @@ def test_standardised_equals_embeddings_that_were_standardised_before() -> None:
     for given, standardise in ((x, True), (scaled, False)):
         spec = BatchSpec(20, "cpu", torch.float32, standardise=standardise)
         parts = (given[:60], y[:60]), (given[60:], y[60:])
-        data = array_data(*parts, multilabel=False, spec=spec)
+        data = array_data(*parts, outputs=MULTICLASS, spec=spec)
         trained = Training({0: [point]}, data, ACCURACY, fold=0, dtype=torch.float32).run()[0]
         found.append((data, trained))
     (data, trained), (other_data, other) = found

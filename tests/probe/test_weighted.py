@@ -23,6 +23,7 @@ from hearbench.metrics.classification import top1_accuracy
 from hearbench.probe.data import BatchSpec
 from hearbench.probe.fit import fit_probes
 from hearbench.probe.objective import Objective
+from hearbench.probe.outputs import MULTICLASS
 from hearbench.probe.protocol import GridPoint, Protocol
 from hearbench.probe.reading import Reading, WeightedLayers
 from hearbench.probe.scenes import SceneData, array_data
@@ -127,7 +128,7 @@ def data_of(train: Split, valid: Split, layers: slice = slice(None)) -> SceneDat
         return split[0][:, layers].reshape(len(split[0]), -1), split[1]
 
     spec = BatchSpec(256, "cpu", torch.float32)
-    return array_data(flat(train), flat(valid), multilabel=False, spec=spec)
+    return array_data(flat(train), flat(valid), outputs=MULTICLASS, spec=spec)
 
 
 def trained(data: SceneData, points: list[GridPoint], reading: Reading, seed: int = 1) -> Trained:
@@ -227,7 +228,7 @@ def test_read_again_in_every_epoch_it_learns_the_same(standardise: bool) -> None
             128, "cpu", torch.float32, max_memory_bytes=memory, standardise=standardise
         )
         flat = [(x.reshape(len(x), -1), y) for x, y in (train, valid)]
-        data = array_data(flat[0], flat[1], multilabel=False, spec=spec)
+        data = array_data(flat[0], flat[1], outputs=MULTICLASS, spec=spec)
         reading = WeightedLayers(data.inputs.offset, 6)
         point = GridPoint(hidden_layers=1, hidden_dim=16, lr=3.2e-3, max_epochs=9)
         found.append(trained(data, [point], reading).weights)

@@ -15,6 +15,7 @@ from interval_coverage import (
     frame_fold,
     loss_coverage,
     loss_scenarios,
+    number_fold,
     pair_scenarios,
     rejections,
     scenarios,
@@ -39,6 +40,7 @@ FEW = [
             extra=0.2,
         ),
     ),
+    Scenario("R2", partial(number_fold, score="r2", n_clips=100, error=0.5, n_targets=2)),
 ]
 
 

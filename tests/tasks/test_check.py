@@ -68,7 +68,7 @@ SCENE_DAMAGES = [
     (text("labelvocabulary.csv", "idx,label\nzero,a\n"), "row 2 is not an index and a label"),
     (text("labelvocabulary.csv", "idx,label\n0,a\n1,b\n"), r"outside the vocabulary \(6\)"),
     (gone("valid.json"), "missing .*valid.json"),
-    (text("valid.json", '{"a": NaN}'), "NaN is no number"),
+    (text("valid.json", '{"a": NaN}'), "labels are no list .1.: valid/a"),
     (text("valid.json", "[1]"), "no JSON object of files .*valid.json"),
     (text("valid.json", "{}"), "without a file .*valid.json"),
     (text("valid.json", '{"a.wav": ["a"], "a.wav": ["b"]}'), "twice in one file .*'a.wav'"),

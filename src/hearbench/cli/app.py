@@ -101,6 +101,7 @@ def tree(verbs: Mapping[str, LazyVerb], groups: Mapping[str, str]) -> dict[str, 
 
 _GROUPS = {
     "events": "Looks at the events that were predicted, clip by clip.",
+    "predictions": "Looks at what was predicted of test clips.",
     "protocol": "Looks at protocols, which turn embeddings into scores.",
     "tasks": "Looks at prepared tasks.",
     "leaderboard": "The benchmark's table of models: look at it, put your own beside them.",
@@ -178,6 +179,10 @@ VERBS = {
         "events:transcription",
         "Scores predicted events as notes, by mir_eval's transcription scores.",
     ),
+    "predictions plot": LazyVerb(
+        "predictions:plot",
+        "Draws the test predictions of a task of clips.",
+    ),
     "protocol diff": LazyVerb(
         "protocol_diff:diff",
         "Says in what two protocols differ, or those of two results.",
@@ -189,6 +194,10 @@ VERBS = {
     "tasks download": LazyVerb(
         "tasks:download",
         "Fetches prepared tasks, as the benchmark published them, into the cache.",
+    ),
+    "overlap": LazyVerb(
+        "overlap:overlap",
+        "Finds copies of a task's test clips in a folder of audio, such as a training set.",
     ),
     "leaderboard show": LazyVerb(
         "leaderboard:show",
@@ -213,6 +222,10 @@ VERBS = {
     "leaderboard check": LazyVerb(
         "leaderboard:check",
         "Computes every score of a submission again, and compares all that can be compared.",
+    ),
+    "leaderboard rerun": LazyVerb(
+        "leaderboard_rerun:rerun_verb",
+        "Runs a submission again from its address, and says which scores it gives.",
     ),
     "leaderboard export": LazyVerb(
         "leaderboard:export",

@@ -9,6 +9,7 @@ from typing import Any
 from hearbench.cli.leaderboard import MODEL, OWN_MARK, OWN_STYLE
 from hearbench.cli.render import output_console, show
 from hearbench.leaderboard.columns import column_of, domain_of
+from hearbench.leaderboard.heard import HEARD_MARK, HEARD_NOTE, unheard
 from hearbench.leaderboard.own_row import OtherProtocolScore, OwnRow
 from hearbench.leaderboard.paper import FEWEST_MODELS, normalise
 from hearbench.leaderboard.ranks import (
@@ -64,12 +65,16 @@ def show_own(leaderboard: Leaderboard, own: OwnRow, order: str | None) -> None:
     )
     for one in ran:
         column = f"{one.column} {_MARK}" if one.column in own.marked else one.column
+        if one.column in own.row.heard:
+            column = f"{column} {HEARD_MARK}"
         gap = Styled(one.gap, "green" if one.rank == 1 else "")
-        rank = f"{one.rank} of {one.of}"
+        rank = f"{one.rank} of {one.of}" if one.rank else ""
         table.add(column, Styled(one.score, OWN_STYLE), rank, one.best, gap, one.best_model)
     show(table)
     if own.marked:
         show(_MARKED)
+    if own.row.heard:
+        show(HEARD_NOTE)
     missing = [one.column for one in ranked if one.score is None]
     if missing:
         show(f"No score for {', '.join(missing)}.")
@@ -105,17 +110,28 @@ def show_scores(
     for part in parts_that_fit(columns, output_console().width - width - 7):
         heads = [column.replace(" ", "\n") for column in part]
         table = Table(
-            [_NUMBER, dataclasses.replace(MODEL, max_width=width), *_scores(*heads)],
+            [_NUMBER, dataclasses.replace(MODEL, max_width=width), *_scores(*heads, form="{}")],
             title=f"scores, ordered by {by}",
             gap=1,
         )
         for i, row in enumerate(models):
-            scores = (row.scores[models.columns.index(column)] for column in part)
+            scores = (
+                _with_mark(row.scores[models.columns.index(column)], column in row.heard)
+                for column in part
+            )
             style = OWN_STYLE if row in own_models else ""
             table.add(i + 1, names[row.model], *scores, style=style)
         show(table)
     if marked:
         show(_MARKED)
+    if any(set(columns) & set(row.heard) for row in models):
+        show(HEARD_NOTE)
+
+
+def _with_mark(score: float | None, heard: bool) -> str | None:
+    if score is None:
+        return None
+    return f"{score:.4f}{f' {HEARD_MARK}' if heard else ''}"
 
 
 def show_apart(own: Sequence[OwnRow]) -> None:
@@ -166,7 +182,7 @@ def show_overview(leaderboard: Leaderboard, order: str | None) -> None:
     if len(leaderboard) < FEWEST_MODELS:
         show_scores(leaderboard, [], leaderboard.columns, order)
         return
-    of = normalise(leaderboard)
+    of = normalise(unheard(leaderboard))
     models, by = order_models(leaderboard, leaderboard.columns, order or "mean")
     domains = [domain_of(column) for column in leaderboard.columns]
     table = Table(
@@ -203,7 +219,7 @@ def as_json(
     models, by = order_models(everyone, shown, None if order in OWN_ORDERS else order)
     means: dict[str, float] = {}
     if len(models) >= FEWEST_MODELS:
-        of = normalise(models)
+        of = normalise(unheard(models))
         means = dict(zip(of.models, of.mean_with_imputed.tolist(), strict=True))
     return {
         "ordered_by": by,
@@ -215,6 +231,7 @@ def as_json(
                 "submitted": row.submitted,
                 "own": row in own,
                 "scores": {c: row.scores[models.columns.index(c)] for c in shown},
+                "trained_on_test": [c for c in shown if c in row.heard],
                 "mean_normalised": means.get(row.model),
             }
             for row in models

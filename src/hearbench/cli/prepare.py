@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
@@ -98,6 +99,14 @@ class CsvOptions:
         Path | None,
         typer.Option(
             "--audio", metavar="DIR", help="With --from-csv: folder that its paths are relative to."
+        ),
+    ] = None
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            metavar="COLUMN",
+            help="With --from-csv: a column of numbers to predict, instead of labels. Repeatable.",
         ),
     ] = None
 
@@ -224,7 +233,12 @@ class OwnTaskOptions:
         ),
     ] = False
 
-    def task(self, written: WrittenOptions, sample_rates: tuple[int, ...]) -> OwnTask:
+    def task(
+        self,
+        written: WrittenOptions,
+        sample_rates: tuple[int, ...],
+        targets: Sequence[str] | None = None,
+    ) -> OwnTask:
         """The task that the options describe.
 
         Raises:
@@ -244,6 +258,7 @@ class OwnTaskOptions:
             split_mode=cast("SplitMode | None", self.split_mode),
             nfolds=self.folds,
             multilabel=self.multilabel,
+            targets=tuple(targets or ()),
             skip_corrupt=written.skip_corrupt,
         )
 
@@ -253,9 +268,11 @@ class OwnTaskOptions:
     "hearbench prepare maestro --mode 5h --corpus-dir ~/downloads --sample-rate 16000",
     "hearbench prepare --from-csv clips.csv --audio recordings --name birds --out data \\\n"
     "    --duration 3 --score top1_acc --score mAP --folds 5",
+    "hearbench prepare --from-csv moods.csv --audio recordings --name moods --target valence \\\n"
+    "    --target arousal",
     "hearbench prepare all --executor ray --address auto",
     "hearbench prepare --from-hf ./my-dataset --label-column species --name birds --out data",
-    options="corpus_dir trust_corpus from_csv audio from_hf "
+    options="corpus_dir trust_corpus from_csv audio target from_hf "
     "label_column audio_column config revision split fold_column name version duration score "
     "split_mode folds multilabel out mode sample_rate skip_corrupt mirror cache workers executor "
     "address cpus_per_unit shared json",
@@ -308,9 +325,8 @@ def prepare(
                 raise HearError(
                     "--from-csv needs --audio, the folder that its paths are relative to."
                 )
-            folder = prepare_from_csv(
-                csv.from_csv, csv.audio, own.task(written, rates), target, workspace=workspace
-            )
+            asked = own.task(written, rates, csv.target)
+            folder = prepare_from_csv(csv.from_csv, csv.audio, asked, target, workspace=workspace)
             done = [load_task(folder, workspace=workspace)]
         elif hf.from_hf is not None:
             dataset = hf.dataset(hf.from_hf)

@@ -12,7 +12,6 @@ import typer
 from hearbench.cli import options as o
 from hearbench.cli.running import BAD_INPUT, answers_only, verb
 from hearbench.cli.terminal import answer_line, say
-from hearbench.workspace import user_path
 
 __all__ = ["submit"]
 
@@ -26,13 +25,18 @@ class SubmissionOptions:
 
     PANEL: ClassVar[str] = "Submission"
 
-    card: Annotated[
-        Path,
-        typer.Option("--card", metavar="F", help="The card; `hearbench init-model` writes one."),
-    ]
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder that takes the submission.")
     ]
+    card: Annotated[
+        Path | None,
+        typer.Option(
+            "--card",
+            metavar="F",
+            help="The card; `hearbench init-model` writes one. By default card.toml in the source "
+            "folder.",
+        ),
+    ] = None
     task: Annotated[
         list[str] | None,
         typer.Option(
@@ -56,6 +60,8 @@ class SubmissionOptions:
 @verb(
     "hearbench submit . --card card.toml --out submission",
     "hearbench submit my_package.hear --weights w.pt --card card.toml --out out --task esc50",
+    "hearbench submit git+https://github.com/org/my-model@v1.0 --out submission \\\n"
+    "    --weights https://example.org/my-model.pt",
     options="card out task results quick weights python sandbox timeout model_memory readable "
     "trust_code protocol seed only grid_points precision device workers max_memory cache",
 )
@@ -64,8 +70,9 @@ def submit(
         str,
         typer.Argument(
             metavar="PACKAGE",
-            help="Source folder of the package, which is installed into an environment of its own; "
-            "or a module that is installed here.",
+            help="Source folder of the package, or the address of a git repository, as "
+            "git+https://HOST/ORG/REPO@REVISION, which is installed into an environment of its "
+            "own; or a module that is installed here.",
             show_default=False,
         ),
     ],
@@ -79,7 +86,7 @@ def submit(
     The folder holds the row, the text of a pull request, the validator's report, and every result
     with its predictions. `hearbench leaderboard check` is what a maintainer runs on it.
     """
-    from hearbench.leaderboard.card import Card
+    from hearbench.leaderboard.package import find_package
     from hearbench.leaderboard.submitting import (
         Candidate,
         InvalidModelError,
@@ -89,20 +96,22 @@ def submit(
 
     out = wanted.out
     with answers_only():
-        card = Card.read(wanted.card)
         workspace = place.workspace()
+        package = find_package(model, workspace, card=wanted.card, weights=choice.weights)
+        card = package.card
         setup = training.plan(workspace)
         tasks = wanted.task or cached_leaderboard_tasks(workspace)
-        is_folder = user_path(model).is_dir()
         choice = dataclasses.replace(
             choice,
+            weights=package.weights,
             option=[f"{key}={value}" for key, value in card.options.items()],
-            env=model if is_folder else None,
+            env=package.tree,
         )
-        (ref,) = choice.refs([card.api if is_folder else model], tasks, workspace)
+        (ref,) = choice.refs([package.module], tasks, workspace)
         kept = wanted.results or out.with_name(f"{out.name}.results")
         o.make_folder(kept, "the results", "Choose another --results or --out.")
-        candidate = Candidate(card, ref, tasks, setup, kept, wanted.quick)
+        origin = package.origin_with(choice.python)
+        candidate = Candidate(card, ref, tasks, setup, kept, wanted.quick, origin)
         try:
             submission, measured = make_submission(candidate, out, workspace)
         except InvalidModelError as error:

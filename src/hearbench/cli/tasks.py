@@ -93,7 +93,7 @@ def _splits(found: TaskStats) -> Table:
             Column("without\nlabels", "{:,}", align="right"),
             Column("labels\nper clip", "{:.2f}", align="right"),
         ],
-        f"{found.name}: {found.prediction_type} {found.kind} task",
+        f"{found.name}: {found.noun}",
     )
     for split in found.splits:
         spread = _spread(split.duration)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hearbench.comparison.reading import ModelResults, read_models
+from hearbench.amounts import number
+from hearbench.comparison.reading import ModelResults, model_folder, read_models
 from hearbench.comparison.record import Comparison, PairDifference
 from hearbench.comparison.resampled import ResampledTask, Resampling, resample_task, score_of
 from hearbench.comparison.significance import (
@@ -21,6 +22,7 @@ from hearbench.comparison.significance import (
     task_ranks,
 )
 from hearbench.errors import HearError, ResultError
+from hearbench.results.declared import trained_on_test
 from hearbench.results.record import Result
 from hearbench.stats.paired import holm, holm_divisors
 
@@ -48,6 +50,8 @@ def compare(
     across_protocols: bool = False,
 ) -> Comparison:
     """Compares models by the results in several folders.
+
+    Results on test data that a model's card says it was trained on are left out, and noted.
 
     Args:
         places: Each a task's result, a model's folder, or a folder of several models.
@@ -81,8 +85,10 @@ def compare(
     names = [model.name for model in models]
     if baseline not in (None, BEST, *names):
         raise HearError(f"--baseline {baseline}: the models are {', '.join(names)}.")
+    models, heard = _without_trained_on(models)
     shared, notes = _shared_tasks(models, across_protocols=across_protocols)
     notes += _chosen_layers(models)
+    notes += heard
     scored = [(each, score_of(each.task, each.models, score)) for each in shared]
     lacking = list(dict.fromkeys(each.task for each, name in scored if name is None))
     if len(lacking) == len({each.task for each in shared}):
@@ -129,6 +135,30 @@ def compare(
         standings=tuple(by_model[name] for name in names),
         notes=tuple(notes),
     )
+
+
+def _without_trained_on(
+    models: Sequence[ModelResults],
+) -> tuple[tuple[ModelResults, ...], list[str]]:
+    """The models without results on test data of their training, and notes of these.
+
+    What a model was trained on stands in the card beside its results.
+    """
+    kept, notes = [], []
+    for model in models:
+        heard = set()
+        for task, folders in model.tasks.items():
+            why = trained_on_test(model_folder(folders[0]), task)
+            if why:
+                heard.add(task)
+                notes.append(
+                    f"{model.name} was trained on the test data of {task}, so its score there, "
+                    f"{number(model.first[task].primary.mean)}, is neither compared nor ranked. "
+                    f"{why}"
+                )
+        tasks = {task: own for task, own in model.tasks.items() if task not in heard}
+        kept.append(replace(model, tasks=tasks))
+    return tuple(kept), notes
 
 
 def _check(test: str, n_resamples: int, level: float) -> None:

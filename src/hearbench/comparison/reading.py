@@ -19,7 +19,7 @@ from hearbench.results.finding import (
 )
 from hearbench.results.record import RESULT_FILE, Result
 
-__all__ = ["ModelResults", "read_models"]
+__all__ = ["ModelResults", "model_folder", "read_models"]
 
 _PARTS = {SEEDS_FOLDER: "seed {}", LAYERS_FOLDER: "layer {}", FEW_LABELS: "{}"}
 
@@ -89,6 +89,11 @@ def read_models(places: Sequence[Path], *, layers: bool = False) -> tuple[ModelR
         _model(name, folders, layers=layers)
         for name, folders in zip(names, homes.values(), strict=True)
     )
+
+
+def model_folder(folder: Path) -> Path:
+    """The folder of a model's results, by that of one of them, of its seeds or of its layers."""
+    return _home(folder).folder
 
 
 def _resolved(file: Path) -> Path:

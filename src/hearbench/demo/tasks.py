@@ -1,4 +1,4 @@
-"""Four small tasks, from synthesised clips through the package's own preparation.
+"""Five small tasks, from synthesised clips through the package's own preparation.
 
 ==========  =====================================  ==========  =========================
 task        what is asked                          splits      scores
@@ -7,6 +7,8 @@ notes       which of 24 pitches a note has         train,      pitch_acc, chroma
                                                    valid, test
 strokes     which of 6 drums is struck             3 folds     top1_acc, mAP, aucroc
 layers      which of 5 textures sound, together    train,      mAP, aucroc
+                                                   valid, test
+pitch       what frequency a note has, in Hz       train,      r2, pearson_r, ccc, mae
                                                    valid, test
 yard        which of 4 sounds begins when, and     train,      event_onset_200ms_fms,
             how long it lasts                      valid, test segment_1s_er
@@ -28,7 +30,7 @@ import numpy.typing as npt
 from hearbench.audio.encode import write_wav16
 from hearbench.files import write_text
 from hearbench.progress import SILENT
-from hearbench.tasks.clips import Clip, Event
+from hearbench.tasks.clips import Clip, Event, Value
 from hearbench.tasks.parallel import in_threads
 from hearbench.tasks.prepare import prepare_task
 from hearbench.tasks.recipe import Recipe
@@ -70,6 +72,7 @@ class _Sound:
     split: str | None
     make: Callable[[np.random.Generator], npt.NDArray[np.float64]]
     events: tuple[Event, ...] = ()
+    values: tuple[Value, ...] = ()
 
 
 def _notes() -> Iterator[_Sound]:
@@ -84,6 +87,13 @@ def _notes() -> Iterator[_Sound]:
                     split,
                     lambda rng, midi=midi: note(midi, 0.5, SAMPLE_RATE, rng),  # type: ignore[misc]
                 )
+
+
+def _pitches() -> Iterator[_Sound]:
+    for sound in _notes():
+        (midi,) = sound.labels
+        hz = 440.0 * 2 ** ((int(midi) - 69) / 12)
+        yield replace(sound, labels=(), values=(Value("pitch_hz", hz),))
 
 
 def _strokes() -> Iterator[_Sound]:
@@ -184,6 +194,20 @@ _TASKS: tuple[tuple[Recipe, Callable[[], Iterator[_Sound]]], ...] = (
     ),
     (
         Recipe(
+            name="pitch",
+            version=_VERSION,
+            mode=_MODE,
+            embedding_type="scene",
+            prediction_type="regression",
+            split_mode="trainvaltest",
+            sample_duration_s=0.5,
+            scores=("r2", "pearson_r", "ccc", "mae"),
+            sample_rates=(SAMPLE_RATE,),
+        ),
+        _pitches,
+    ),
+    (
+        Recipe(
             name=_YARD,
             version=_VERSION,
             mode=_MODE,
@@ -230,7 +254,7 @@ def make_demo_tasks(out: Path, *, workspace: Workspace | None = None) -> list[Pa
         if not path.is_file():
             write_wav16(path, _int16(sound.make(_generator(path))), SAMPLE_RATE)
 
-    with workspace.progress.stage("synthesising four small tasks", "clips") as update:
+    with workspace.progress.stage("synthesising five small tasks", "clips") as update:
         in_threads(synthesise, items, workers=workspace.workers, update=update)
     quiet = replace(workspace, progress=SILENT)  # these clips are small
     return [
@@ -256,7 +280,9 @@ def _rows(folder: Path, sound: _Sound) -> Iterator[Clip]:
     path = folder / f"{sound.filestem}.wav"
     for event in sound.events:
         yield Clip(path, sound.filestem, event.label, sound.split, event.start_ms, event.end_ms)
-    if not sound.events:
+    for number in sound.values:
+        yield Clip(path, sound.filestem, number.label, sound.split, value=number.value)
+    if not sound.events and not sound.values:
         for label in sound.labels or (None,):
             yield Clip(path, sound.filestem, label, sound.split)
 

@@ -83,8 +83,8 @@ def check_distances(task: PreparedTask) -> None:
     """
     if task.task_type is not SCENE:
         raise UnsuitableTaskError(
-            f"{task.name} is {task.task_type.noun}. Distances are between scene embeddings, one "
-            "per clip; leave --distance out for this task."
+            f"{task.name} is {task.task_type.noun}. Distances say whether clips have the same "
+            "labels as a whole; leave out --distance for this task."
         )
 
 

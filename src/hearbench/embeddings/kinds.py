@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from hearbench.models.options import OptionValue
-from hearbench.tasks.task_type import EVENT, SCENE, TaskType
+from hearbench.tasks.task_type import EVENT, REGRESSION, SCENE, TaskType
 
 __all__ = [
     "EMBEDDED",
@@ -56,7 +56,11 @@ EMBEDDINGS: dict[What, Embedded] = {
 }
 """The kinds of embeddings by name."""
 
-EMBEDDED = {SCENE: EMBEDDINGS["scene"], EVENT: EMBEDDINGS["timestamp"]}
+EMBEDDED = {
+    SCENE: EMBEDDINGS["scene"],
+    REGRESSION: EMBEDDINGS["scene"],
+    EVENT: EMBEDDINGS["timestamp"],
+}
 """The embeddings that each kind of task takes, unless others are asked for."""
 
 

@@ -18,7 +18,9 @@ from hearbench.metrics import (
     SceneScore,
     event_score_names,
     get_event_score,
+    get_regression_score,
     get_scene_score,
+    regression_score_names,
     score_names,
 )
 from hearbench.models import zoo
@@ -181,8 +183,9 @@ def protocols() -> list[Row]:
 
 
 def scores() -> list[Row]:
-    """The scores of clips, and those of events."""
+    """The scores of clips, those of predicted numbers, and those of events."""
     found: list[SceneScore | EventScore] = [get_scene_score(name) for name in score_names()]
+    found += [get_regression_score(name) for name in regression_score_names()]
     found += [get_event_score(name) for name in event_score_names()]
     return [
         {"score": score.name, "about": score.title, "higher_is_better": score.maximise}

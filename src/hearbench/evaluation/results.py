@@ -327,6 +327,23 @@ class Results:
             rows.append((f"{task}\n{name}", points))
         return draw_scores(self.models, rows)
 
+    def plot_predictions(self, key: Key) -> Figure:
+        """Draws what a probe predicted of the test clips beside what is true.
+
+        Of classes it is a confusion matrix, of tags precision by recall of each label, of numbers
+        the predicted number over the true one.
+
+        Returns:
+            A figure of matplotlib; ``.savefig(path)`` writes it.
+
+        Raises:
+            UnknownNameError: There is no such result, or several fit.
+            HearError: It is of events, or a file is missing or damaged.
+        """
+        from hearbench.views.prediction_plot import draw_predictions
+
+        return draw_predictions(self.path(key))
+
     def layers(self, score: str | None = None) -> Table:
         """Scores by layer and learned weights, of results by ``layers`` and ``weighted``.
 

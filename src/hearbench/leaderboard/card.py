@@ -18,11 +18,12 @@ from hearbench.files import SYNTAX_ERRORS
 from hearbench.leaderboard.cells import model_problem, text_problem, url_problem
 from hearbench.leaderboard.letters import invisible_letter
 from hearbench.records import Record
+from hearbench.results.declared import CARD_FILE
+from hearbench.tasks.training_sets import find_training_sets
 from hearbench.toml import tomllib
 
 __all__ = ["CARD_FILE", "Card", "Pretraining"]
 
-CARD_FILE = "card.toml"
 _MOST_BYTES = 1 << 20
 _SKELETONS_URL = "https://example.org/where-the-model-is-described"
 
@@ -82,6 +83,9 @@ Text = Annotated[
     AfterValidator(_filled_in),
     _fits(_readable),
 ]
+TrainingSets = Annotated[
+    tuple[str, ...], AfterValidator(_all_filled_in), AfterValidator(find_training_sets)
+]
 
 
 class Card(Record):
@@ -97,6 +101,8 @@ class Card(Record):
         description: What the model is and how it was trained.
         pretraining: Kind of audio that the model has learned from.
         pretraining_data: Datasets that it has learned from.
+        training_sets: Known training sets that it has learned from, by name or alias; none of
+            them if it is empty, and not declared if it is missing.
         api: Import name of the module with the HEAR API.
         options: Keyword options of its ``load_model``.
         weights_url: Web address of the weights; empty for a model that brings its own.
@@ -121,6 +127,7 @@ class Card(Record):
     pretraining_data: Annotated[
         str, Field(max_length=5000), AfterValidator(_filled_in), _fits(_readable)
     ] = ""
+    training_sets: TrainingSets | None = None
     api: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?$", max_length=200)]
     options: dict[str, str | int | float | bool] = Field(default_factory=dict)
     weights_url: Address = ""
@@ -148,10 +155,23 @@ class Card(Record):
             ) from error
         except SYNTAX_ERRORS as error:  # of TOML, and of UTF-8
             raise ResultError(f"{path} isn't a TOML file: {error}.") from error
+        return cls.from_content(content, str(path))
+
+    @classmethod
+    def from_content(cls, content: object, where: str) -> Card:
+        """Checks what a card says.
+
+        Args:
+            where: Its file, for messages.
+
+        Raises:
+            ResultError: It says something that can't be; the message names the key.
+        """
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise ResultError(f"{path}: {'; '.join(_problems(error))}.") from error
+            text = "; ".join(_problems(error))
+            raise ResultError(f"{where}: {text}{'' if text[-1] in '.?' else '.'}") from error
 
 
 def _problems(error: ValidationError) -> list[str]:

@@ -32,6 +32,7 @@ from hearbench.leaderboard.contradictions import date_contradiction
 from hearbench.leaderboard.csv_file import format_table
 from hearbench.leaderboard.letters import invisible_letter, is_invisible, look, mixed_scripts
 from hearbench.leaderboard.own_row import own_row
+from hearbench.leaderboard.rules import rule_notes, rule_problems
 from hearbench.leaderboard.submission import Submission, pull_request, rate_problem
 from hearbench.leaderboard.submitted_result import check_result
 from hearbench.leaderboard.table import COLUMNS, Table
@@ -147,8 +148,10 @@ def check_bundle(
         )
     if submission is not None:
         problems += _said_problems(submission, today)
+        problems += [f"{SUBMISSION}: {problem}" for problem in rule_problems(submission)]
         problems += _row_problems(bundle, submission, folders)
         problems += _request_problems(bundle, submission, report)
+        notes += rule_notes(submission)
         notes += _table_notes(submission, table)
         notes += _letter_notes(submission)
     return BundleReport(
@@ -331,6 +334,11 @@ def _said_problems(submission: Submission, today: dt.date) -> Iterator[str]:
     wrong = date_contradiction(submission.created, today, SUBMISSION)
     if wrong:
         yield wrong
+    if submission.card.training_sets is None:
+        yield (
+            f"{SUBMISSION}: the card doesn't say which known training sets the model has learned "
+            'from. Add training_sets, as ["AudioSet"], or [] for none of them.'
+        )
     model = submission.model
     sizes = (model.sample_rate, model.scene_embedding_size, model.timestamp_embedding_size)
     if min(sizes) < 1 or model.n_weights < 0 or not (model.hop_ms is None or model.hop_ms > 0):

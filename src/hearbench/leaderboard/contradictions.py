@@ -10,7 +10,7 @@ import datetime as dt
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from hearbench.embeddings.kinds import embedding_size
 from hearbench.metrics import EventScore, SceneScore, get_score
@@ -18,7 +18,7 @@ from hearbench.probe.events import Postprocessing, postprocessing_grid
 from hearbench.probe.objective import Objective
 from hearbench.probe.protocol import DEFAULT_SEED, GridPoint, NeighbourPoint, Protocol
 from hearbench.results.record import FoldResult, GridResult, Result
-from hearbench.tasks.task_type import EVENT, TASK_TYPES
+from hearbench.tasks.task_type import EVENT, TASK_TYPES, PredictionType
 
 __all__ = [
     "TaskFacts",
@@ -133,7 +133,7 @@ def day_of(result: Result) -> dt.date | None:
 
 
 def _facts(result: Result, today: dt.date) -> Iterator[str]:
-    if result.prediction_type not in ("multiclass", "multilabel"):
+    if result.prediction_type not in get_args(PredictionType):
         yield f"its predictions are {result.prediction_type!r}, which there isn't."
     if result.embeddings.kind != result.kind:
         yield f"it is of {result.kind} embeddings, and those that it names are of another kind."

@@ -2,6 +2,7 @@
 
 A column holds the mean of the task's first score over its test splits. Beehive is the mean of two
 tasks and stays empty without both. Scores are rounded to the nine decimals of the official table.
+A ``card.toml`` in the folder of a model's results says what it was trained on.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from pathlib import Path
 from hearbench.errors import ResultError
 from hearbench.leaderboard.columns import leaderboard_tasks, tasks_of
 from hearbench.leaderboard.csv_file import check_row
+from hearbench.leaderboard.heard import heard_columns
 from hearbench.leaderboard.recompute import has_predictions
 from hearbench.leaderboard.result_checks import protocol_problems, result_problems
 from hearbench.leaderboard.table import COLUMNS, Row
+from hearbench.results.declared import declared_training_sets
 from hearbench.results.finding import find_result_files, seed_folders
 from hearbench.results.record import RESULT_FILE, Result
 from hearbench.workspace import user_path
@@ -264,8 +267,12 @@ def own_row(
         if not problems:
             used[task] = item
     row, sources, notes = _assemble(used, by_task, name or found[0].result.model.name)
-    row = Row(row.model, url, submitted, row.scores)
+    why_heard = _heard(found)
+    row = Row(row.model, url, submitted, row.scores, tuple(c for c in why_heard if c in sources))
     check_row(row)
+    notes += tuple(
+        f"{column}: the test data was in the training. {why_heard[column]}" for column in row.heard
+    )
     marked = {}
     for column in sources if across_protocols else ():
         protocols = [others[part.name].protocol for part in tasks_of(column) if part.name in others]
@@ -284,6 +291,13 @@ def own_row(
         tuple(others.values()),
         marked,
     )
+
+
+def _heard(found: Iterable[_Found]) -> dict[str, str]:
+    """The columns whose test was in the training, by the card in the model's folder of results."""
+    places = {item.folder.absolute().parent for item in found if item.folder}
+    sets = {name for place in sorted(places) for name in declared_training_sets(place) or ()}
+    return heard_columns(sets)
 
 
 def _by_other_protocol(item: _Found) -> OtherProtocolScore:

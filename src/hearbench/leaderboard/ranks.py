@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hearbench.leaderboard.cells import name_key
+from hearbench.leaderboard.heard import unheard
 from hearbench.leaderboard.paper import FEWEST_MODELS, normalise
 from hearbench.leaderboard.table import Row, Table
 
@@ -33,8 +34,9 @@ class RankedScore:
 
     Attributes:
         score: In 0 to 1; None where missing.
-        rank: 1 for the best; equal scores share the better rank. None without a score.
-        of: How many models have a score, this one included if it has.
+        rank: 1 for the best; equal scores share the better rank. None without a score, and for one
+            on test data that the model was trained on.
+        of: How many models are ranked, this one included if it is.
         best: The best score of the others; None if there is none.
         best_model: The model with the best score, of equal ones the table's first.
         gap: This score less the best of the others: below 0 where another is better. None where
@@ -90,16 +92,17 @@ def order_models(table: Table, columns: Sequence[str], order: str | None) -> tup
     Returns:
         The table in that order, and what it is ordered by, in words.
     """
+    ranked = {id(row): of_rank for row, of_rank in zip(table, unheard(table), strict=True)}
     order = order or (columns[0] if len(columns) == 1 else "sum")
     if order == "mean" and len(table) >= FEWEST_MODELS:
-        rows = tuple(table.rows[i] for i in normalise(table).order)
+        rows = tuple(table.rows[i] for i in normalise(unheard(table)).order)
         return Table(table.columns, rows), "the mean normalised score"
     shown = [table.columns.index(column) for column in columns]
     keys: dict[str, tuple[Callable[[Row], object], str]] = {
         "model": (lambda row: row.model.casefold(), "name"),
         "date": (_date_key, "date"),
         "sum": (
-            lambda row: -sum(row.scores[i] or 0.0 for i in shown),
+            lambda row: -sum(ranked[id(row)].scores[i] or 0.0 for i in shown),
             "their sum, missing ones as 0",
         ),
     }
@@ -117,7 +120,7 @@ def _by_column(table: Table, column: str) -> Callable[[Row], float]:
     i = table.columns.index(column)
 
     def key(row: Row) -> float:
-        score = row.scores[i]
+        score = None if column in row.heard else row.scores[i]
         return 1.0 if score is None else -score
 
     return key
@@ -128,7 +131,8 @@ def ranked_mean(table: Table, row: Row) -> RankedMean | None:
 
     None if it ran fewer than ten tasks, or there are fewer than two others.
     """
-    models = with_own(table, [row])
+    models = unheard(with_own(table, [row]))
+    row = models.rows[-1]
     n_scores = sum(score is not None for score in row.scores)
     if n_scores < _FEWEST_TASKS or len(models) < FEWEST_MODELS:
         return None
@@ -139,8 +143,12 @@ def ranked_mean(table: Table, row: Row) -> RankedMean | None:
 
 def ranked_scores(table: Table, row: Row) -> tuple[RankedScore, ...]:
     """Ranks a model among the others of a table on each task, in the columns' order."""
-    others = other_models(table, row)
-    return tuple(_ranked(others, column, row.scores[i]) for i, column in enumerate(table.columns))
+    others = unheard(other_models(table, row))
+    ranked = (_ranked(others, column, row.scores[i]) for i, column in enumerate(table.columns))
+    return tuple(
+        replace(one, rank=None, of=one.of - 1) if one.column in row.heard and one.rank else one
+        for one in ranked
+    )
 
 
 def _ranked(others: Table, column: str, score: float | None) -> RankedScore:

@@ -15,7 +15,7 @@ from typing import Any
 
 from hearbench.errors import HearError
 from hearbench.results import Result
-from hearbench.tasks.task_type import EVENT, SCENE, TaskType
+from hearbench.tasks.task_type import EVENT, REGRESSION, SCENE, TaskType
 
 __all__ = ["FORMATS", "latex_table", "markdown_table", "model_index", "parquet_table", "share"]
 
@@ -23,6 +23,7 @@ __all__ = ["FORMATS", "latex_table", "markdown_table", "model_index", "parquet_t
 _HUB_METRICS = {"top1_acc": "accuracy", "mAP": "mean_average_precision", "aucroc": "roc_auc"}
 _HUB_TASKS: dict[TaskType, dict[str, Any]] = {
     SCENE: {"task_type": "audio-classification", "task_name": None},
+    REGRESSION: {"task_type": "other", "task_name": "Audio regression"},
     EVENT: {"task_type": "other", "task_name": "Sound event detection"},
 }
 _LATEX = {

@@ -16,6 +16,7 @@ from hearbench.leaderboard.aggregates import (
     ranks_of,
 )
 from hearbench.leaderboard.columns import domain_of
+from hearbench.leaderboard.heard import unheard
 from hearbench.leaderboard.score_matrix import Floats, ScoreMatrix, score_matrix
 from hearbench.leaderboard.table import Table
 from hearbench.tasks.catalog.schema import DOMAINS
@@ -105,7 +106,7 @@ def standings(
     domains: Collection[str] = (),
     complete_only: bool = False,
 ) -> Standings:
-    """Ranks a table's models by every aggregate.
+    """Ranks a table's models by every aggregate, without scores on test data of their training.
 
     Args:
         table: The models; a user's own may be among them.
@@ -128,6 +129,7 @@ def standings(
     if not counted:
         wanted = " and ".join(", ".join(names) for names in (columns, domains) if names)
         raise ResultError(f"The table has no task of {wanted}.")
+    table = unheard(table)
     if complete_only:
         at = [table.columns.index(column) for column in counted]
         rows = tuple(row for row in table if all(row.scores[i] is not None for i in at))

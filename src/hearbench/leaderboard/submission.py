@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from hearbench.leaderboard.card import Card
 from hearbench.leaderboard.columns import tasks_of
+from hearbench.leaderboard.heard import HEARD_MARK, HEARD_NOTE, heard_columns
 from hearbench.leaderboard.letters import is_invisible
+from hearbench.leaderboard.machine import Fact
+from hearbench.leaderboard.origin import Origin
 from hearbench.leaderboard.table import COLUMNS, Row
 from hearbench.models.rates import SAMPLE_RATES
-from hearbench.records import Record
+from hearbench.records import GrownRecord, Record
 
 __all__ = ["MeasuredModel", "Submission", "missing_columns", "pull_request", "rate_problem"]
 
@@ -61,7 +64,7 @@ class MeasuredModel(Record):
     versions: dict[str, str]
 
 
-class Submission(Record):
+class Submission(GrownRecord):
     """The record of a submission: all of it but its results.
 
     Attributes:
@@ -73,7 +76,12 @@ class Submission(Record):
         scores: Scores by column, None where the task wasn't run.
         tasks: Names of all tasks that were run, those that aren't on the leaderboard included.
         missing: Reasons why columns have no score, by column.
+        origin: Where its code and weights can be had; null of a folder that was submitted.
+        machine: The device that ran the model, and the versions of CUDA and cuDNN there, by
+            ``device``, ``cuda`` and ``cudnn``; empty in submissions of earlier versions.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("origin", "machine")
 
     format_version: Literal[1] = 1
     hearbench_version: str
@@ -83,11 +91,14 @@ class Submission(Record):
     scores: dict[Column, float | None]
     tasks: tuple[str, ...]
     missing: dict[str, str]
+    origin: Origin | None = None
+    machine: dict[Fact, str] = Field(default={})
 
     def row(self) -> Row:
         """The submission's row of the leaderboard."""
         scores = tuple(self.scores.get(column) for column in COLUMNS)
-        return Row(self.card.model, self.card.url, self.created.isoformat(), scores)
+        heard = tuple(heard_columns(self.card.training_sets or ()))
+        return Row(self.card.model, self.card.url, self.created.isoformat(), scores, heard)
 
 
 def missing_columns(row: Row, said: Mapping[str, str], failed: Mapping[str, str]) -> dict[str, str]:
@@ -128,12 +139,14 @@ def pull_request(submission: Submission, warnings: Sequence[str]) -> str:
         "Weights": card.weights_url or "in the package",
         "Licence": licence,
         "Pre-trained on": f"{card.pretraining}. {card.pretraining_data}".strip(),
+        "Known training sets": _declared(card),
         "Learned numbers": weights,
         "Scene / timestamp embedding size": size + hop,
         "Sample rate": f"{model.sample_rate} Hz",
         "Ran with": versions,
         "Tasks": f"{n_scores} of {len(COLUMNS)} columns",
     }
+    answers |= _whence(submission)
     lines = [f"# {_inline(card.model)}", "", _block(card.description), ""]
     lines += ["| | |", "| --- | --- |"]
     lines += [f"| {key} | {_inline(value)} |" for key, value in answers.items()]
@@ -144,7 +157,15 @@ def pull_request(submission: Submission, warnings: Sequence[str]) -> str:
             if score is not None
             else _inline(submission.missing.get(column, "not run"))
         )
+        if score is not None and column in row.heard:
+            value += f" {HEARD_MARK}"
         lines.append(f"| {column} | {value} |")
+    if row.heard:
+        lines += ["", HEARD_NOTE]
+    perhaps = heard_columns(card.training_sets or (), "perhaps")
+    if perhaps:
+        lines += ["", "Test clips may have been in the training:", ""]
+        lines += [f"- {column}: {_inline(why)}" for column, why in perhaps.items()]
     others = [task for task in submission.tasks if task not in _on_the_table()]
     if others:
         lines += ["", f"Also evaluated: {_inline(', '.join(others))}."]
@@ -152,6 +173,24 @@ def pull_request(submission: Submission, warnings: Sequence[str]) -> str:
         lines += ["", "The validator warns of:", ""]
         lines += [f"- {_inline(text)}" for text in warnings]
     return "\n".join(lines) + "\n"
+
+
+def _whence(submission: Submission) -> dict[str, str]:
+    """The answers of a submission that says where it comes from, and what it ran on."""
+    answers, origin, machine = {}, submission.origin, submission.machine
+    if origin is not None:
+        answers["Code"] = f"{origin.address}, commit {origin.commit}"
+        if origin.weights_sha256 is not None:
+            answers["Weights' SHA-256"] = f"{origin.weights_sha256}, {origin.weights_bytes} bytes"
+    if machine:
+        answers["Ran on"] = ", ".join(f"{name} {said}" for name, said in machine.items())
+    return answers
+
+
+def _declared(card: Card) -> str:
+    if card.training_sets is None:
+        return "not declared"
+    return ", ".join(card.training_sets) or "none of them"
 
 
 def _on_the_table() -> set[str]:

@@ -14,7 +14,10 @@ from hearbench.evaluation.results import EvaluationError, Results
 from hearbench.leaderboard.bundle import write_bundle
 from hearbench.leaderboard.card import Card
 from hearbench.leaderboard.columns import leaderboard_tasks
+from hearbench.leaderboard.machine import machine_facts
+from hearbench.leaderboard.origin import Origin
 from hearbench.leaderboard.own_row import own_row
+from hearbench.leaderboard.rules import card_problems
 from hearbench.leaderboard.submission import (
     MeasuredModel,
     Submission,
@@ -60,6 +63,7 @@ class Candidate:
         tasks: Names or folders of tasks.
         results: Folder that keeps the results; those that exist are used.
         quick: Whether the checks on 20 minutes of audio are left out.
+        origin: Where its code and weights come from, if from an address.
     """
 
     card: Card
@@ -68,6 +72,7 @@ class Candidate:
     setup: ProbeSetup
     results: Path
     quick: bool = False
+    origin: Origin | None = None
 
 
 def cached_leaderboard_tasks(workspace: Workspace) -> list[str]:
@@ -104,13 +109,16 @@ def make_submission(
 
     Raises:
         InvalidModelError: The model isn't valid.
-        ResultError: No task could be evaluated.
+        ResultError: The card is against the rules, or no task could be evaluated.
         HearError: The model can't be loaded, its sample rate is none of the challenge's, or the
             folder can't be written.
     """
     from hearbench.evaluation.run import evaluate
 
     ref = candidate.model
+    against = card_problems(candidate.card, has_weights=ref.weights is not None)
+    if against:
+        raise ResultError(f"The card is against the rules: {'; '.join(against)}")
     report = validate_model(
         ref.spec,
         ref.weights,
@@ -141,10 +149,13 @@ def make_submission(
         raise ResultError("No task could be evaluated, so there is nothing to submit.") from error
     finally:
         model.close()
-    return _write(out, candidate.card, model, report, results), results
+    return _write(out, candidate, model, report, results), results
 
 
-def _write(out: Path, card: Card, model: Model, report: Report, results: Results) -> Submission:
+def _write(
+    out: Path, candidate: Candidate, model: Model, report: Report, results: Results
+) -> Submission:
+    card = candidate.card
     folders = {result.task.name: path.parent for path, result in results.results}
     today = dt.datetime.now(dt.timezone.utc).date()
     own = own_row(list(folders.values()), card.model, url=card.url, submitted=today.isoformat())
@@ -167,6 +178,8 @@ def _write(out: Path, card: Card, model: Model, report: Report, results: Results
         scores=dict(zip(COLUMNS, own.row.scores, strict=True)),
         tasks=tuple(sorted(folders)),
         missing=missing_columns(own.row, card.missing, {**failed, **refused}),
+        origin=candidate.origin,
+        machine=machine_facts(candidate.model.host, model.device),
     )
     write_bundle(out, submission, report, folders)
     return submission

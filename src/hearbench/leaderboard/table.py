@@ -41,12 +41,14 @@ class Row:
         url: Web address of its description; may be empty.
         submitted: ``HEAR 2021`` or an ISO date; may be empty.
         scores: Scores in 0 to 1 in the order of the table's columns, None where missing.
+        heard: Columns whose test data the model was trained on. Their scores aren't ranked.
     """
 
     model: str
     url: str
     submitted: str
     scores: tuple[float | None, ...]
+    heard: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from hearbench.registry import Registry
 
-__all__ = ["SceneScore", "get_scene_score", "score_names"]
+__all__ = [
+    "SceneScore",
+    "get_regression_score",
+    "get_scene_score",
+    "regression_score_names",
+    "score_names",
+]
 
 
 @dataclass(frozen=True)
@@ -21,14 +27,15 @@ class SceneScore:
     Attributes:
         name: As tasks name it, e.g. ``"top1_acc"``.
         function: Of probabilities (n_clips, n_labels) and multi-hot targets of the same
-            shape, to one number; NaN where the score is undefined.
+            shape, or of predicted numbers and those of a regression task, to one number; NaN
+            where the score is undefined.
         title: One line for listings.
         parts_in_results: None; event scores have some.
         reads: What predictions it compares with the targets, those of clips.
     """
 
     name: str
-    function: Callable[[npt.NDArray[np.floating], npt.NDArray[np.integer]], float]
+    function: Callable[[npt.NDArray[np.floating], npt.NDArray[Any]], float]
     maximise: bool
     title: str
     parts_in_results: tuple[str, ...] = ()
@@ -39,14 +46,12 @@ class SceneScore:
         """The part that is the score: its only one, of the score's own name."""
         return self.name
 
-    def __call__(
-        self, probabilities: npt.NDArray[np.floating], targets: npt.NDArray[np.integer]
-    ) -> float:
+    def __call__(self, probabilities: npt.NDArray[np.floating], targets: npt.NDArray[Any]) -> float:
         """The score; see the function's own docstring."""
         return self.function(probabilities, targets)
 
     def parts(
-        self, probabilities: npt.NDArray[np.floating], targets: npt.NDArray[np.integer]
+        self, probabilities: npt.NDArray[np.floating], targets: npt.NDArray[Any]
     ) -> dict[str, float]:
         """The score under its own name, as event scores answer their parts."""
         return {self.name: self.function(probabilities, targets)}
@@ -65,6 +70,17 @@ _SCENE: Registry[SceneScore] = Registry(
     },
 )
 
+_REGRESSION: Registry[SceneScore] = Registry(
+    "score",
+    "hearbench.regression_scores",
+    {
+        "ccc": "hearbench.metrics.regression:CCC",
+        "mae": "hearbench.metrics.regression:MAE",
+        "pearson_r": "hearbench.metrics.regression:PEARSON_R",
+        "r2": "hearbench.metrics.regression:R2",
+    },
+)
+
 
 def get_scene_score(name: str) -> SceneScore:
     """The scene score of that name.
@@ -78,3 +94,17 @@ def get_scene_score(name: str) -> SceneScore:
 def score_names() -> list[str]:
     """The names of all scene scores, sorted."""
     return _SCENE.names()
+
+
+def get_regression_score(name: str) -> SceneScore:
+    """The score of predicted numbers of that name.
+
+    Raises:
+        UnknownNameError: There is no such score.
+    """
+    return _REGRESSION.get(name)
+
+
+def regression_score_names() -> list[str]:
+    """The names of all scores of predicted numbers, sorted."""
+    return _REGRESSION.names()

@@ -35,6 +35,7 @@ from hearbench.workspace import Workspace, user_path
 
 __all__ = [
     "FOLDER",
+    "SOURCES",
     "Environment",
     "Installable",
     "environment_for",
@@ -46,6 +47,8 @@ __all__ = [
 
 FOLDER = "environments"
 """Of the cache, where environments are kept."""
+SOURCES = "sources"
+"""Of the cache, where source trees are kept that were fetched to make environments from."""
 
 
 _FORMAT = 1

@@ -19,6 +19,7 @@ from hearbench.errors import HearError, ModelError
 from hearbench.files import is_file
 from hearbench.models.engine import Answer, Heard, Memory, Returned
 from hearbench.models.environments import FOLDER as ENVIRONMENTS
+from hearbench.models.environments import SOURCES
 from hearbench.models.finding import CHECKPOINTS, NamedModel, import_error, lacks_api
 from hearbench.models.hub import weight_files
 from hearbench.models.identity import Seen, seen_of
@@ -158,8 +159,8 @@ def start_process(
         named.name,
         readable=[*named_files, *own],
         hidden=[workspace.cache_dir, *interpreter.hidden],
-        # Of hearbench's cache the model's own interpreter.
-        allowed=[workspace.path(ENVIRONMENTS), *own],
+        # Of hearbench's cache the model's own interpreter, and what that reads in place.
+        allowed=[workspace.path(ENVIRONMENTS), workspace.path(SOURCES), *own],
     )
 
 

@@ -247,13 +247,13 @@ def _write_task(facts: TaskFacts, workspace: Workspace) -> Path:
     folder = workspace.path("sample-1-plan")
     samples = max(1, round(facts.clip_s * facts.source_rate))
     noise = 0.1 * _FULL_SCALE * np.random.default_rng(_SEED).standard_normal(samples)
-    event = facts.kind == "event"
+    kind, vocabulary = facts.metadata.task_type, [str(i) for i in range(facts.n_labels)]
     for split, size in {"train": count, "valid": 1, "test": 1}.items():
-        files = {f"{split}{i}.wav": [] if event else [str(i % facts.n_labels)] for i in range(size)}
+        files = {f"{split}{i}.wav": kind.made_up(i, vocabulary) for i in range(size)}
         for name in files:
             path = folder / str(facts.source_rate) / split / name
             write_wav16(path, noise.astype(np.int16), facts.source_rate, durable=False)
-        (folder / f"{split}.json").write_text(json.dumps(files))
+        (folder / f"{split}.json").write_text(json.dumps(files, default=dataclasses.asdict))
     params = dict(facts.metadata.evaluation_params or {})
     params.pop(PARAM_GRID, None)  # which has been applied to the protocol
     fixed = facts.metadata.sample_duration is not None
@@ -338,7 +338,8 @@ class _Sample:
         """Labels in turn, or as many events as the task has."""
         facts = self.facts
         if facts.kind != "event":
-            return (str(number % facts.n_labels),)
+            vocabulary = [str(i) for i in range(facts.n_labels)]
+            return facts.metadata.task_type.made_up(number, vocabulary)
         count = rng.poisson(facts.clip_s * facts.events_per_s)
         onsets_ms = 1000 * facts.clip_s * rng.random(count)
         labels = rng.integers(facts.n_labels, size=count)

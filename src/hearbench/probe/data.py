@@ -20,18 +20,17 @@ import torch
 
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective, Validation
+from hearbench.probe.outputs import Outputs
 from hearbench.probe.reading import Inputs
 from hearbench.probe.standardize import Standardizer
+from hearbench.tasks.task_type import Targets
 
 __all__ = [
     "Batch",
     "BatchSpec",
     "TrainingData",
     "epoch_order",
-    "label_array",
-    "label_tensor",
     "published_order",
-    "to_probabilities",
     "validations",
 ]
 
@@ -76,19 +75,13 @@ class TrainingData(Protocol):
         """Number of labels."""
 
     @property
-    def multilabel(self) -> bool:
-        """Whether labels are (batch, n_labels) float32, not (batch,) indices."""
+    def outputs(self) -> Outputs:
+        """What the outputs of a network stand for."""
 
     def validate(
         self, stack: Predictor, which: Sequence[int], objective: Objective
     ) -> list[Validation]:
         """Validates the networks at some positions of the stack."""
-
-
-def to_probabilities(logits: torch.Tensor, multilabel: bool) -> npt.NDArray[np.float32]:
-    """Probabilities (n_clips, n_labels) of one network's logits (n_labels, n_clips)."""
-    probabilities = torch.sigmoid(logits) if multilabel else torch.softmax(logits, dim=0)
-    return probabilities.T.contiguous().cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -117,8 +110,8 @@ def validations(
     predictor: Predictor,
     logits: torch.Tensor,
     y: torch.Tensor,
-    targets: npt.NDArray[np.uint8],
-    multilabel: bool,
+    targets: Targets,
+    outputs: Outputs,
     objective: Objective,
 ) -> list[Validation]:
     """What each network's logits on the validation clips are worth.
@@ -127,21 +120,17 @@ def validations(
         predictor: The predictor that gave the logits.
         logits: (networks, n_labels, n_clips).
         y: Labels as a loss wants them.
-        targets: (n_clips, n_labels) multi-hot, as a score wants them.
-        multilabel: Which of the two forms the labels have.
+        targets: (n_clips, n_labels), as a score wants them.
+        outputs: What the logits stand for.
         objective: A loss or a score.
     """
     if objective.on_loss:
         return [Validation(loss) for loss in predictor.losses(logits, y).tolist()]
     found = []
     for one in logits:
-        probabilities = to_probabilities(one, multilabel)
+        predicted = outputs.predictions(one)
         # A ranking has a place for NaN too, but it says nothing.
-        score = (
-            objective.function(probabilities, targets)
-            if np.isfinite(probabilities).all()
-            else math.nan
-        )
+        score = objective.function(predicted, targets) if np.isfinite(predicted).all() else math.nan
         found.append(Validation(score))
     return found
 
@@ -149,15 +138,3 @@ def validations(
 def epoch_order(count: int, shuffle: int, epoch: int) -> npt.NDArray[np.int64]:
     """A random order (count,) for an epoch, the same whoever asks."""
     return np.random.default_rng([shuffle, epoch]).permutation(count)
-
-
-def label_tensor(targets: npt.NDArray[np.uint8], multilabel: bool, device: str) -> torch.Tensor:
-    """Labels as a loss wants them: (n, n_labels) float32 if multilabel, else (n,) indices."""
-    return torch.from_numpy(label_array(targets, multilabel)).to(device)
-
-
-def label_array(
-    targets: npt.NDArray[np.uint8], multilabel: bool
-) -> npt.NDArray[np.float32] | npt.NDArray[np.int64]:
-    """As `label_tensor`, in NumPy."""
-    return targets.astype(np.float32) if multilabel else targets.argmax(axis=1)

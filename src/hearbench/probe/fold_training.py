@@ -111,7 +111,7 @@ def learn(
             beaten = {seed: _best_of(units[seed], plan) for seed in some if units[seed]}
             for seed, unit in _train(plan, number, data, some, beaten).items():
                 units[seed].append(unit)
-    return {seed: _learned(plan, own, units[seed]) for seed, own in grid.items()}
+    return {seed: _learned(plan, fold, own, units[seed]) for seed, own in grid.items()}
 
 
 class _FoldData:
@@ -308,11 +308,13 @@ def _best_of(units: Sequence[_Unit], plan: Plan) -> float:
     return max(scores, key=plan.kind.objective.goodness)
 
 
-def _learned(plan: Plan, points: Sequence[GridPoint], units: Sequence[_Unit]) -> Learned:
+def _learned(
+    plan: Plan, fold: FoldSplit, points: Sequence[GridPoint], units: Sequence[_Unit]
+) -> Learned:
     found = {outcome.point: outcome for unit in units for outcome in unit.trained.outcomes}
     outcomes = tuple(found[point] for point in points)
     best = _best(outcomes, plan.kind.objective.goodness)
-    chosen = _network(plan, points[best], outcomes[best], units)
+    chosen = _network(plan, fold, outcomes[best], units)
     return Learned(outcomes, best, chosen, sum(unit.seconds for unit in units), _busy(units))
 
 
@@ -329,10 +331,11 @@ def _best(outcomes: Sequence[GridResult], goodness: Callable[[float], float]) ->
 
 
 def _network(
-    plan: Plan, point: GridPoint, outcome: GridResult, units: Sequence[_Unit]
+    plan: Plan, fold: FoldSplit, outcome: GridResult, units: Sequence[_Unit]
 ) -> Chosen | None:
     """The best validation's network; None if no grid point was validated."""
-    if math.isnan(outcome.validation_score):
+    point = outcome.point
+    if math.isnan(outcome.validation_score) or not isinstance(point, GridPoint):
         return None
     unit = next(
         unit
@@ -344,7 +347,7 @@ def _network(
         [0],
         reading=plan.kind.reading(unit.inputs, point),
         n_labels=plan.kind.n_labels,
-        multilabel=plan.kind.multilabel,
+        outputs=plan.kind.outputs(fold),
         dtype=torch.float32,
     )
     stack.restore(0, unit.trained.weights or {})

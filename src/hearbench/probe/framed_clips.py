@@ -16,13 +16,15 @@ import numpy.typing as npt
 import torch
 
 from hearbench.embeddings.ranges import ClipFrames
-from hearbench.probe.data import BatchSpec, label_tensor
+from hearbench.probe.data import BatchSpec
 from hearbench.probe.grid import batch_bounds
 from hearbench.probe.network import Predictor
+from hearbench.probe.outputs import Outputs
 from hearbench.probe.reading import Piece
 from hearbench.probe.scenes import SceneData, check_enough_clips
 from hearbench.probe.standardize import Moments, Standardizer
 from hearbench.probe.transfer import read_ahead, room_bytes, stream_to
+from hearbench.tasks.task_type import Targets
 
 __all__ = ["FramedClips", "framed_data"]
 
@@ -183,19 +185,19 @@ def _blocks(clips: Sequence[ClipFrames]) -> Iterator[npt.NDArray[np.float32]]:
 
 
 def framed_data(
-    train: tuple[Sequence[ClipFrames], npt.NDArray[np.uint8]],
-    valid: tuple[Sequence[ClipFrames], npt.NDArray[np.uint8]],
+    train: tuple[Sequence[ClipFrames], Targets],
+    valid: tuple[Sequence[ClipFrames], Targets],
     *,
-    multilabel: bool,
+    outputs: Outputs,
     spec: BatchSpec,
 ) -> SceneData:
     """One fold of a scene task whose clips are frames.
 
     Args:
-        train: The training clips in the protocol's order, and their multi-hot labels (n_clips,
+        train: The training clips in the protocol's order, and their targets (n_clips,
             n_labels).
         valid: The same of the clips that are validated on.
-        multilabel: Binary labels, instead of one index per clip.
+        outputs: What a network's outputs stand for.
         spec: How batches are made. Training clips have priority over those of validation for
             memory.
 
@@ -212,7 +214,7 @@ def framed_data(
     room = room_bytes(spec.device, spec.max_memory_bytes)
     framed = []
     for clips, targets in (train, valid):
-        one = FramedClips(clips, label_tensor(targets, multilabel, spec.device), inputs)
+        one = FramedClips(clips, outputs.tensor(targets, spec.device), inputs)
         needed = 4 * size * int(one.lengths.sum())
         if needed <= room:
             one, room = one.keep(), room - needed
@@ -223,6 +225,6 @@ def framed_data(
         valid=framed[1],
         valid_targets=valid[1],
         inputs=inputs,
-        multilabel=multilabel,
+        outputs=outputs,
         shuffle=spec.shuffle,
     )

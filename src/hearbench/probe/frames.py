@@ -34,6 +34,7 @@ from hearbench.probe.events import Postprocessing, best_postprocessing, events_f
 from hearbench.probe.grid import batch_bounds
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective, Validation
+from hearbench.probe.outputs import MULTILABEL, Outputs
 from hearbench.probe.standardize import Moments, Standardizer
 from hearbench.probe.transfer import read_ahead, room_bytes, stream_to
 from hearbench.tasks.clips import Event
@@ -212,7 +213,7 @@ class FrameData:
     reference: EventArrays
     grid: Sequence[Postprocessing]
     resident: bool
-    multilabel: bool = True
+    outputs: Outputs = MULTILABEL
 
     @property
     def n_batches(self) -> int:

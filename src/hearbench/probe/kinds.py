@@ -31,9 +31,7 @@ from hearbench.metrics.event_lists import EventArrays
 from hearbench.probe.data import (
     BatchSpec,
     TrainingData,
-    label_tensor,
     published_order,
-    to_probabilities,
 )
 from hearbench.probe.events import DEFAULT_POSTPROCESSING, Postprocessing, postprocessing_grid
 from hearbench.probe.framed_clips import FramedClips, framed_data
@@ -48,6 +46,7 @@ from hearbench.probe.grid import GridPoint, GridResult
 from hearbench.probe.layers import check_reading
 from hearbench.probe.network import Predictor, ProbeStack
 from hearbench.probe.objective import Objective
+from hearbench.probe.outputs import Outputs, outputs_of
 from hearbench.probe.precision import exact_float32
 from hearbench.probe.predictions import EventFoldPrediction, FoldPrediction, SceneFoldPrediction
 from hearbench.probe.protocol import Protocol
@@ -58,7 +57,7 @@ from hearbench.probe.standardize import Standardizer
 from hearbench.probe.subset import training_clips
 from hearbench.tasks.clips import Event
 from hearbench.tasks.store import FoldSplit, PreparedTask
-from hearbench.tasks.task_type import EVENT, SCENE, TaskType
+from hearbench.tasks.task_type import EVENT, REGRESSION, SCENE, Targets, TaskType
 
 __all__ = ["Chosen", "TaskKind", "kind_of"]
 
@@ -106,10 +105,16 @@ class TaskKind:
         """Size of the vocabulary."""
         return len(self.task.vocabulary)
 
-    @property
-    def multilabel(self) -> bool:
-        """Whether a clip or frame can have several labels."""
-        return self.task.metadata.prediction_type == "multilabel"
+    def outputs(self, fold: FoldSplit) -> Outputs:
+        """What the outputs of a fold's networks stand for."""
+        # A disturbed task may have the clips that are scored alone.
+        task, subset = self.task.clean, self.protocol.subset
+
+        def train() -> Targets:
+            chosen = training_clips(task, fold, subset)
+            return np.concatenate([task.targets(split)[own] for split, own in chosen.items()])
+
+        return outputs_of(task.metadata.prediction_type, train)
 
     @property
     def objective(self) -> Objective:
@@ -210,7 +215,7 @@ class _SceneKind(TaskKind):
             self._train_targets(fold),
             self._rows(fold.valid),
             self.task.targets(fold.valid),
-            multilabel=self.multilabel,
+            outputs=self.outputs(fold),
             spec=self.batch_spec(fold, dtype),
         )
 
@@ -224,12 +229,17 @@ class _SceneKind(TaskKind):
             return layer_rows(self.store, split, self.layers)
         return scene_rows(self.store, split)
 
-    def _train_targets(self, fold: FoldSplit) -> npt.NDArray[np.uint8]:
+    def _train_targets(self, fold: FoldSplit) -> Targets:
         ordered = self.train_order(fold)
         return np.concatenate([self.task.targets(split)[order] for split, order in ordered])
 
-    def _logits(self, chosen: Chosen, split: str) -> torch.Tensor:
-        return predict_clips(chosen.predictor, chosen.inputs, whole(self._rows(split)))
+    def _logits(
+        self,
+        chosen: Chosen,
+        fold: FoldSplit,
+        outputs: Outputs,  # noqa: ARG002 (frames have them beside them)
+    ) -> torch.Tensor:
+        return predict_clips(chosen.predictor, chosen.inputs, whole(self._rows(fold.test)))
 
     @exact_float32()
     def predict(
@@ -245,11 +255,11 @@ class _SceneKind(TaskKind):
         if chosen is None:
             probabilities, loss = np.full(targets.shape, np.nan, dtype=np.float32), math.nan
         else:
-            logits = self._logits(chosen, fold.test)
-            labels = targets.astype(np.float32) if self.multilabel else targets.argmax(axis=1)
-            of_each = chosen.predictor.losses(logits, torch.from_numpy(labels).to(self.device))
+            outputs = self.outputs(fold)
+            logits = self._logits(chosen, fold, outputs)
+            of_each = chosen.predictor.losses(logits, outputs.tensor(targets, self.device))
             loss = float(of_each[0])
-            probabilities = to_probabilities(logits[0], self.multilabel)
+            probabilities = outputs.predictions(logits[0])
             if not np.isfinite(probabilities).all():
                 probabilities, loss = np.full_like(probabilities, np.nan), math.nan
         return SceneFoldPrediction(
@@ -275,16 +285,16 @@ class _AttentiveKind(_SceneKind):
         return framed_data(
             (train, self._train_targets(fold)),
             (clips[fold.valid], self.task.targets(fold.valid)),
-            multilabel=self.multilabel,
+            outputs=self.outputs(fold),
             spec=self.batch_spec(fold, dtype),
         )
 
     def blocks(self, split: str) -> Iterator[npt.NDArray[np.float32]]:
         return _frame_blocks(clip_frames(self.store, split))
 
-    def _logits(self, chosen: Chosen, split: str) -> torch.Tensor:
-        y = label_tensor(self.task.targets(split), self.multilabel, self.device)
-        clips = FramedClips(clip_frames(self.store, split), y, chosen.inputs)
+    def _logits(self, chosen: Chosen, fold: FoldSplit, outputs: Outputs) -> torch.Tensor:
+        y = outputs.tensor(self.task.targets(fold.test), self.device)
+        clips = FramedClips(clip_frames(self.store, fold.test), y, chosen.inputs)
         return clips.predict(chosen.predictor)
 
 
@@ -392,6 +402,7 @@ def _frame_blocks(
 
 _KINDS: dict[TaskType, type[TaskKind]] = {
     SCENE: _SceneKind,
+    REGRESSION: _SceneKind,
     EVENT: _EventKind,
 }
 

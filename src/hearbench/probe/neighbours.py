@@ -2,7 +2,9 @@
 
 The `k` nearest training embeddings vote with their labels. What is predicted for a label is its
 share of the votes; nearer neighbours count slightly more, by so little that they decide between
-equal votes alone. Distances are exact and in float32, or in float64 where embeddings are so large
+equal votes alone. Of numbers, the mean of the neighbours' is predicted.
+
+Distances are exact and in float32, or in float64 where embeddings are so large
 or small that squares would overflow or vanish; queries and training examples are gone through
 block by block, so that memory stays bounded.
 
@@ -18,7 +20,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (PyTorch's own convention)
 
 from hearbench.probe.data import TrainingData
-from hearbench.probe.network import mean_losses
 from hearbench.probe.protocol import NeighbourPoint
 from hearbench.probe.reading import Inputs, as_tensor
 from hearbench.probe.standardize import LARGE, SMALL
@@ -28,8 +29,6 @@ __all__ = ["Neighbours"]
 _QUERIES = 2048
 # Below it PyTorch's normalisation takes this for the length.
 _LEAST_NORM = 1e-12
-# Shares of votes are held off 0 and 1 by this, so that the loss stays finite.
-_LEAST = 1e-6
 
 
 class Neighbours:
@@ -47,12 +46,9 @@ class Neighbours:
         self._largest = 0.0
         votes = []
         for x, y in data.epoch(1):
-            votes.append(self._multi_hot(y))
+            votes.append(data.outputs.votes(y, data.n_labels))
             self._largest = max(self._largest, _largest(as_tensor(x)))
-        self._votes = torch.cat(votes).to(torch.bool)
-
-    def _multi_hot(self, y: torch.Tensor) -> torch.Tensor:
-        return y if self._data.multilabel else F.one_hot(y, self._data.n_labels)
+        self._votes = torch.cat(votes)
 
     @torch.no_grad()
     def predict(self, x: Inputs, which: Sequence[int] | None = None) -> torch.Tensor:
@@ -69,7 +65,7 @@ class Neighbours:
 
     def losses(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The mean loss of each point (points,) on logits that `predict` gave."""
-        return mean_losses(logits, y, multilabel=self._data.multilabel)
+        return self._data.outputs.losses(logits, y)
 
     def _predict(self, x: torch.Tensor, points: Sequence[NeighbourPoint]) -> torch.Tensor:
         nearest = {
@@ -82,12 +78,12 @@ class Neighbours:
         """Of positions (n, k) of neighbours, the nearest first."""
         k = nearest.shape[1]
         # The sum of all that is added to the first one is less than one vote.
-        weight = 1.0 + torch.linspace(0.5, 0.0, k, device=nearest.device) / k
+        more = self._data.outputs.nearest_more
+        weight = 1.0 + torch.linspace(more, 0.0, k, device=nearest.device) / k
         shares = torch.zeros(len(nearest), self._votes.shape[1], device=nearest.device)
         for i in range(k):
             shares += weight[i] * self._votes[nearest[:, i]]
-        shares = (shares / weight.sum()).clamp(_LEAST, 1.0 - _LEAST)
-        return (shares.logit() if self._data.multilabel else shares.log()).T
+        return self._data.outputs.of_votes(shares / weight.sum()).T
 
     def _nearest(self, x: torch.Tensor, metric: str, k: int) -> torch.Tensor:
         """Positions (n, k) of the nearest training examples, the nearest first."""

@@ -30,6 +30,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (PyTorch's own convention)
 
+from hearbench.probe.outputs import Outputs
 from hearbench.probe.parallel_steps import take_steps
 from hearbench.probe.protocol import GridPoint
 from hearbench.probe.randomness import stream_seed
@@ -48,7 +49,6 @@ __all__ = [
     "Step",
     "Weights",
     "draw_weights",
-    "mean_losses",
     "tensor_kind",
 ]
 
@@ -82,7 +82,7 @@ class Step:
 
     Attributes:
         x: (batch, n_features) centred embeddings in the products' precision, or clips as frames.
-        y: (batch,) label indices, or (batch, n_labels) float32 if multilabel.
+        y: (batch,) label indices, or (batch, n_labels) float32.
         dropped: What networks drop; empty without dropout.
     """
 
@@ -204,21 +204,6 @@ def draw_weights(
     return weights
 
 
-def mean_losses(logits: torch.Tensor, y: torch.Tensor, *, multilabel: bool) -> torch.Tensor:
-    """The mean loss of each network (networks,).
-
-    Args:
-        logits: (networks, n_labels, n_clips).
-        y: (n_clips,) label indices, or (n_clips, n_labels) float32 if multilabel.
-        multilabel: Binary cross-entropy per label instead of cross-entropy over labels.
-    """
-    n = len(logits)
-    if multilabel:
-        target = y.T.expand(n, -1, -1)
-        return F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=(1, 2))
-    return F.cross_entropy(logits, y.expand(n, -1), reduction="none").mean(dim=1)
-
-
 def tensor_kind(name: str) -> str:
     """What becomes of a network's tensor: ``trained``, ``running`` or ``fixed``."""
     trained = ("bias_out", "mix", "query")
@@ -252,7 +237,7 @@ class ProbeStack:
         seeds: One seed per point, for its initial weights.
         reading: How they read embeddings.
         n_labels: Outputs of a network.
-        multilabel: Binary cross-entropy per label instead of cross-entropy over labels.
+        outputs: What the outputs stand for, and so the loss.
         dtype: Precision of the products; weights, statistics and moments are float32. A linear
             probe has no normalisation that would absorb what rounding does to its input:
             give it float32.
@@ -265,7 +250,7 @@ class ProbeStack:
         *,
         reading: Reading,
         n_labels: int,
-        multilabel: bool,
+        outputs: Outputs,
         dtype: torch.dtype,
     ) -> None:
         shapes = {point.shape for point in points}
@@ -275,7 +260,7 @@ class ProbeStack:
         self.layers, self.width, self.dropout = shapes.pop()
         self.reading = reading
         self.n_labels = n_labels
-        self.multilabel = multilabel
+        self.outputs = outputs
         self.dtype = dtype
         drawn = [
             {**draw_weights(point, seed, reading.size, n_labels), **reading.draw()}
@@ -348,7 +333,7 @@ class ProbeStack:
         for tensor in self._trained.values():
             tensor.requires_grad_(True)
         logits = self._forward(self._trained, self._running, step.x, step.dropped)
-        loss = mean_losses(logits, step.y, multilabel=self.multilabel).sum()
+        loss = self.outputs.losses(logits, step.y).sum()
         gradients = torch.autograd.grad(loss, list(self._trained.values()))
         for tensor in self._trained.values():
             tensor.requires_grad_(False)
@@ -369,7 +354,7 @@ class ProbeStack:
         running = {name: tensor.data[i : i + 1] for name, tensor in self._running.items()}
         dropped = [(0, 1, masks) for start, stop, masks in step.dropped if start <= i < stop]
         logits = self._forward(leaves, running, step.x, dropped)
-        loss = mean_losses(logits, step.y, multilabel=self.multilabel).sum()
+        loss = self.outputs.losses(logits, step.y).sum()
         gradients = torch.autograd.grad(loss, list(leaves.values()))
         for layer in range(1, self.layers):
             self._running[f"mean_{layer}"][i].add_(self._fixed[f"bias_{layer}"][i], alpha=MOMENTUM)
@@ -498,7 +483,7 @@ class ProbeStack:
     @torch.no_grad()
     def losses(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The mean loss of each network (networks,) on logits that `predict` gave."""
-        return mean_losses(logits, y, multilabel=self.multilabel)
+        return self.outputs.losses(logits, y)
 
     def snapshot(self, i: int) -> Weights:
         """A copy of one network's weights and statistics, enough to predict with."""

@@ -14,6 +14,7 @@ from hearbench.probe.grid import GridResult
 from hearbench.probe.layers import LayersRecord
 from hearbench.probe.protocol import Protocol
 from hearbench.tasks.store import FoldSplit, PreparedTask
+from hearbench.tasks.task_type import Targets
 
 __all__ = ["EventFoldPrediction", "FittedProbe", "FoldPrediction", "SceneFoldPrediction"]
 
@@ -24,8 +25,8 @@ class FoldPrediction:
 
     Attributes:
         clips: File names, in the order of their predictions.
-        probabilities: (n_clips or n_frames, n_labels) float32, on disk if they are many; all are
-            NaN if there is no prediction.
+        probabilities: (n_clips or n_frames, n_labels) float32, on disk if they are many; of a
+            regression task what was predicted, in its units. All are NaN if there is no prediction.
         loss: Mean loss on the test split; NaN if there is no prediction, as no grid point was
             validated or what it predicts isn't finite.
         outcome: How the chosen grid point fared in this training.
@@ -58,10 +59,10 @@ class SceneFoldPrediction(FoldPrediction):
     """The test split of one training of a scene task.
 
     Attributes:
-        targets: (n_clips, n_labels) multi-hot.
+        targets: (n_clips, n_labels): multi-hot, or numbers of a regression task.
     """
 
-    targets: npt.NDArray[np.uint8]
+    targets: Targets
 
 
 @dataclass(frozen=True, kw_only=True)

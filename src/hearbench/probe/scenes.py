@@ -19,16 +19,16 @@ from hearbench.probe.data import (
     Batch,
     BatchSpec,
     epoch_order,
-    label_array,
-    label_tensor,
     validations,
 )
 from hearbench.probe.grid import batch_bounds
 from hearbench.probe.network import Predictor
 from hearbench.probe.objective import Objective, Validation
+from hearbench.probe.outputs import Outputs
 from hearbench.probe.reading import Inputs
 from hearbench.probe.standardize import Moments, Standardizer
 from hearbench.probe.transfer import read_ahead, room_bytes, stream_to
+from hearbench.tasks.task_type import Targets
 
 __all__ = [
     "ArrayRows",
@@ -190,22 +190,22 @@ class ReadClips:
 
     Attributes:
         clips: Their embeddings.
-        targets: (n_clips, n_labels) multi-hot labels.
+        targets: (n_clips, n_labels).
         inputs: How embeddings are prepared.
-        multilabel: Which form a loss wants the labels in.
+        outputs: What a network's outputs stand for.
         dtype: Precision of the batches.
     """
 
     clips: OrderedClips
-    targets: npt.NDArray[np.uint8]
+    targets: Targets
     inputs: Standardizer
-    multilabel: bool
+    outputs: Outputs
     dtype: torch.dtype
 
     @property
     def y(self) -> torch.Tensor:
         """Labels as a loss wants them."""
-        return label_tensor(self.targets, self.multilabel, str(self.inputs.mean.device))
+        return self.outputs.tensor(self.targets, str(self.inputs.mean.device))
 
     def batches(
         self, bounds: Sequence[tuple[int, int]], order: npt.NDArray[np.int64] | None
@@ -214,8 +214,7 @@ class ReadClips:
         order = np.arange(len(self.clips)) if order is None else order
         chosen = (order[start:end] for start, end in bounds)
         read = (
-            (self.clips.read(which), label_array(self.targets[which], self.multilabel))
-            for which in chosen
+            (self.clips.read(which), self.outputs.labels(self.targets[which])) for which in chosen
         )
         for x, y in stream_to(self.inputs.mean.device, read):
             yield self.inputs(x).to(self.dtype), y
@@ -233,18 +232,18 @@ class SceneData:
         train: The training clips in the protocol's order, in the products' precision.
         bounds: Where each batch begins and ends.
         valid: The clips that are validated on, in float32.
-        valid_targets: (n_valid, n_labels) multi-hot, for the score.
+        valid_targets: (n_valid, n_labels), for the score.
         inputs: How embeddings are prepared.
-        multilabel: Binary labels, instead of one index per clip.
+        outputs: What a network's outputs stand for.
         shuffle: Names the random order of each epoch; None keeps the order.
     """
 
     train: BatchedClips
     bounds: Sequence[tuple[int, int]]
     valid: BatchedClips
-    valid_targets: npt.NDArray[np.uint8]
+    valid_targets: Targets
     inputs: Standardizer
-    multilabel: bool
+    outputs: Outputs
     shuffle: int | None = None
 
     @property
@@ -269,9 +268,7 @@ class SceneData:
     ) -> list[Validation]:
         """Validates the networks at some positions of the stack."""
         logits = self.valid.predict(stack, which)
-        return validations(
-            stack, logits, self.valid.y, self.valid_targets, self.multilabel, objective
-        )
+        return validations(stack, logits, self.valid.y, self.valid_targets, self.outputs, objective)
 
 
 def predict_clips(
@@ -301,21 +298,21 @@ def check_enough_clips(n_train: int, n_valid: int) -> None:
 
 def scene_data(
     train: OrderedClips,
-    targets: npt.NDArray[np.uint8],
+    targets: Targets,
     valid: ClipRows,
-    valid_targets: npt.NDArray[np.uint8],
+    valid_targets: Targets,
     *,
-    multilabel: bool,
+    outputs: Outputs,
     spec: BatchSpec,
 ) -> SceneData:
     """One fold of a scene task.
 
     Args:
         train: The training clips in the protocol's order.
-        targets: Their multi-hot labels (n_clips, n_labels), in the same order.
+        targets: Their targets (n_clips, n_labels), in the same order.
         valid: The clips that are validated on.
-        valid_targets: Their multi-hot labels.
-        multilabel: Binary labels, instead of one index per clip.
+        valid_targets: Their targets.
+        outputs: What a network's outputs stand for.
         spec: How batches are made.
 
     Raises:
@@ -330,12 +327,10 @@ def scene_data(
     needed = train.size * (len(train) * spec.dtype.itemsize + len(valid) * 4)
     keep = needed <= room_bytes(spec.device, spec.max_memory_bytes)
 
-    def rows(
-        clips: OrderedClips, labels: npt.NDArray[np.uint8], dtype: torch.dtype
-    ) -> KeptClips | ReadClips:
+    def rows(clips: OrderedClips, labels: Targets, dtype: torch.dtype) -> KeptClips | ReadClips:
         if not keep:
-            return ReadClips(clips, labels, inputs, multilabel, dtype)
-        y = label_tensor(labels, multilabel, spec.device)
+            return ReadClips(clips, labels, inputs, outputs, dtype)
+        y = outputs.tensor(labels, spec.device)
         return KeptClips(_together(clips, inputs, dtype), y)
 
     return SceneData(
@@ -344,25 +339,25 @@ def scene_data(
         valid=rows(whole(valid), valid_targets, torch.float32),
         valid_targets=valid_targets,
         inputs=inputs,
-        multilabel=multilabel,
+        outputs=outputs,
         shuffle=spec.shuffle,
     )
 
 
 def array_data(
-    train: tuple[npt.NDArray[np.floating], npt.NDArray[np.uint8]],
-    valid: tuple[npt.NDArray[np.floating], npt.NDArray[np.uint8]],
+    train: tuple[npt.NDArray[np.floating], Targets],
+    valid: tuple[npt.NDArray[np.floating], Targets],
     *,
-    multilabel: bool,
+    outputs: Outputs,
     spec: BatchSpec,
 ) -> SceneData:
     """One fold whose embeddings are in arrays.
 
     Args:
-        train: Embeddings (n_clips, size) in training order, and multi-hot labels (n_clips,
+        train: Embeddings (n_clips, size) in training order, and targets (n_clips,
             n_labels).
         valid: The same of the clips that are validated on.
-        multilabel: Binary labels, instead of one index per clip.
+        outputs: What a network's outputs stand for.
         spec: How batches are made.
 
     Raises:
@@ -370,7 +365,7 @@ def array_data(
     """
     (x, y), (valid_x, valid_y) = train, valid
     clips = whole(ArrayRows(x))
-    return scene_data(clips, y, ArrayRows(valid_x), valid_y, multilabel=multilabel, spec=spec)
+    return scene_data(clips, y, ArrayRows(valid_x), valid_y, outputs=outputs, spec=spec)
 
 
 def _together(clips: OrderedClips, inputs: Standardizer, dtype: torch.dtype) -> torch.Tensor:

@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError, model_validator
 from hearbench.errors import ProbeError
 from hearbench.probe.randomness import stream_seed
 from hearbench.records import Record
-from hearbench.tasks.clips import Event
+from hearbench.tasks.clips import label_of
 
 if TYPE_CHECKING:
     from hearbench.tasks.store import FoldSplit, PreparedTask
@@ -277,7 +277,7 @@ def training_clips(
         return {split: list(range(size)) for split, size in sizes}
     index = {label: i for i, label in enumerate(task.vocabulary)}
     label_sets = [
-        frozenset(index[item.label if isinstance(item, Event) else item] for item in labels)
+        frozenset(index[label_of(item)] for item in labels)
         for split in fold.train
         for labels in task.splits[split].values()
     ]

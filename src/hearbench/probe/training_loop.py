@@ -114,7 +114,7 @@ class Training:
             ],
             reading=self._reading,
             n_labels=self._data.n_labels,
-            multilabel=self._data.multilabel,
+            outputs=self._data.outputs,
             dtype=self._dtype,
         )
         # Grid points that are still in training, in the order of the stack's networks.

@@ -410,7 +410,9 @@ def _score(values: Mapping[int, float], goal: float | None, level: float) -> Cur
         mean = std = math.nan
     interval = mean_interval(list(values.values()), level)
     low, high = interval or (None, None)
-    reached = mean / goal if goal is not None and goal > 0 and math.isfinite(goal) else None
+    # Scores below 0, as R2 may be, are no share of anything.
+    has_share = goal is not None and 0 < goal < math.inf and not mean < 0
+    reached = mean / goal if has_share and goal else None
     return CurveScore(
         mean=mean, std=std, low=low, high=high, per_repeat=dict(values), share_of_all=reached
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from hearbench.files import read_npy
 from hearbench.probe.grid import GridPoint, batch_bounds
 from hearbench.results.record import FoldResult, Result, ScoreSummary
-from hearbench.tasks.task_type import EVENT, SCENE, TaskType
+from hearbench.tasks.task_type import EVENT, REGRESSION, SCENE, TaskType
 
 __all__ = ["notes_on"]
 
@@ -20,10 +20,12 @@ _AMPLE_STEPS = 500
 # What leaves scores undefined.
 _UNDEFINED = {
     SCENE: "a label that no clip has, or every clip",
+    REGRESSION: "a target, or what is predicted of it, that is the same for all clips",
     EVENT: "no event was predicted, or the clips hold none",
 }
 _UNDEFINED_THERE = {
     SCENE: "some label is that of no clip, or of every clip",
+    REGRESSION: "some target, or what is predicted of it, is the same for all clips",
     EVENT: _UNDEFINED[EVENT],
 }
 
@@ -101,6 +103,7 @@ def _n_frames(fold: FoldResult, folder: Path) -> int | None:
 # How many rows the predictions of a split have.
 _N_ROWS: dict[TaskType, Callable[[FoldResult, Path], int | None]] = {
     SCENE: _n_clips,
+    REGRESSION: _n_clips,
     EVENT: _n_frames,
 }
 

@@ -176,7 +176,7 @@ class Result(GrownRecord, StoredRecord):  # noqa: PLW1641 - its scores are in di
         model: The model, with digests of its weights and source.
         task: The task, with the digest of its content at the model's rate.
         kind: ``scene`` or ``event``.
-        prediction_type: ``multiclass`` or ``multilabel``.
+        prediction_type: ``multiclass``, ``multilabel`` or ``regression``.
         n_labels: Size of the vocabulary.
         embeddings: The embeddings that were scored.
         protocol: All that affects the score, under its name.
@@ -234,7 +234,7 @@ class Result(GrownRecord, StoredRecord):  # noqa: PLW1641 - its scores are in di
         Raises:
             UnknownNameError: There is no such kind.
         """
-        return task_type(self.kind)
+        return task_type(self.kind, self.prediction_type)
 
     @property
     def primary(self) -> ScoreSummary:

@@ -18,18 +18,23 @@ from pydantic import TypeAdapter
 
 from hearbench.errors import HearError, ResultError
 from hearbench.files import json_safe, write_json, write_npy
-from hearbench.metrics import get_event_score, get_scene_score
+from hearbench.metrics import get_event_score, get_regression_score, get_scene_score
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.metrics.frame_arrays import FrameArrays
 from hearbench.probe.events import Postprocessing, events_from_frames
 from hearbench.results.differences import content_difference
 from hearbench.results.record import FoldResult
 from hearbench.results.untrusted import REMEDY, read_array, read_json
-from hearbench.stats.clip_scores import ClipScore, event_clip_score, scene_clip_score
+from hearbench.stats.clip_scores import (
+    ClipScore,
+    event_clip_score,
+    regression_clip_score,
+    scene_clip_score,
+)
 from hearbench.stats.paired import pooled_event_clip_score, pooled_scene_clip_score
 from hearbench.stats.resampling import strata_of
 from hearbench.tasks.clips import Event
-from hearbench.tasks.task_type import EVENT, SCENE, TaskType
+from hearbench.tasks.task_type import EVENT, REGRESSION, SCENE, TaskType
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -37,7 +42,7 @@ if TYPE_CHECKING:
     from hearbench.probe.predictions import EventFoldPrediction, SceneFoldPrediction
     from hearbench.tasks.store import PreparedTask
 
-__all__ = ["SPLIT_OF", "EventSplit", "SceneSplit", "Split"]
+__all__ = ["SPLIT_OF", "EventSplit", "RegressionSplit", "SceneSplit", "Split"]
 
 _EVENTS = TypeAdapter(dict[str, list[dict[str, Any]]])
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
@@ -211,12 +216,15 @@ class SceneSplit(Split):
 
     @cached_property
     def probabilities(self) -> npt.NDArray[np.floating[Any]]:
-        """(n_clips, n_labels); all are NaN if there is no prediction."""
+        """(n_clips, n_labels); all are NaN if there is no prediction.
+
+        Of a regression task they are no probabilities but the predicted numbers.
+        """
         return self._checked(self._map_probabilities(len(self.clips), "clips"))
 
     @cached_property
-    def targets(self) -> npt.NDArray[np.integer[Any]]:
-        """(n_clips, n_labels) multi-hot labels."""
+    def targets(self) -> npt.NDArray[Any]:
+        """(n_clips, n_labels) multi-hot labels; numbers of a regression task."""
         file, shape = self.file("targets.npy"), (len(self.clips), len(self.labels))
         targets = read_array(file)
         if (
@@ -253,10 +261,10 @@ class SceneSplit(Split):
     def _score(self, name: str) -> Mapping[str, Any]:
         return get_scene_score(name).parts(self.probabilities, self.targets)
 
-    def ordered(self, order: npt.NDArray[np.int64]) -> SceneSplit:
+    def ordered(self, order: npt.NDArray[np.int64]) -> Self:
         """See `Split.ordered`."""
         clips = [self.clips[i] for i in order.tolist()]
-        split = SceneSplit(self.name, clips, self.labels, is_blank=self.is_blank)
+        split = type(self)(self.name, clips, self.labels, is_blank=self.is_blank)
         split.probabilities, split.targets = self.probabilities[order], self.targets[order]
         return split
 
@@ -277,6 +285,52 @@ class SceneSplit(Split):
     def strata(self) -> npt.NDArray[np.int64] | None:
         """See `Split.strata`."""
         return strata_of(self.targets)
+
+
+class RegressionSplit(SceneSplit):
+    """The predictions of a regression task's test split, in the task's units.
+
+    Raises:
+        ResultError: A file is read that is missing or isn't what it should be.
+    """
+
+    annotation = "numbers"
+    undefined_when = "some target, or what is predicted of it, is the same for all clips"
+
+    @cached_property
+    def targets(self) -> npt.NDArray[np.float64]:
+        """(n_clips, n_labels) numbers."""
+        file, shape = self.file("targets.npy"), (len(self.clips), len(self.labels))
+        targets = read_array(file)
+        if targets.shape != shape or targets.dtype != np.float64 or not np.isfinite(targets).all():
+            raise ResultError(
+                f"{file} holds {targets.dtype} {targets.shape} instead of float64 {shape}, or "
+                f"numbers that aren't finite. {REMEDY}"
+            )
+        return targets
+
+    def _checked(self, probabilities: _Floats) -> _Floats:
+        right = np.isnan(probabilities) if self.is_blank else np.isfinite(probabilities)
+        if not right.all():
+            raise ResultError(f"{self.file('npy')} has values that aren't finite. {REMEDY}")
+        return probabilities
+
+    def _score(self, name: str) -> Mapping[str, Any]:
+        return get_regression_score(name).parts(self.probabilities, self.targets)
+
+    def clip_score(self, name: str) -> ClipScore:
+        """See `Split.clip_score`."""
+        return regression_clip_score(name, self.probabilities, self.targets)
+
+    def pooled_clip_score(self, name: str, other: SceneSplit) -> ClipScore:
+        """See `Split.pooled_clip_score`."""
+        both = np.concatenate([self.probabilities, other.probabilities])
+        return regression_clip_score(name, both, np.concatenate([self.targets, other.targets]))
+
+    @property
+    def strata(self) -> npt.NDArray[np.int64] | None:
+        """None: any clips are drawn."""
+        return None
 
 
 class EventSplit(Split):
@@ -490,5 +544,9 @@ def _ordered(events: EventArrays, order: _Positions) -> EventArrays:
     return moved.take(np.argsort(clip, kind="stable"))
 
 
-SPLIT_OF: dict[TaskType, type[Split]] = {SCENE: SceneSplit, EVENT: EventSplit}
+SPLIT_OF: dict[TaskType, type[Split]] = {
+    SCENE: SceneSplit,
+    REGRESSION: RegressionSplit,
+    EVENT: EventSplit,
+}
 """The class of a task's splits by the kind of task."""

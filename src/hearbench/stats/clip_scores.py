@@ -6,6 +6,7 @@ score of `hearbench.metrics` on the clips repeated that often, but without repea
 
     name                     from                                  per resample
     accuracies               which clips are right                 a weighted mean
+    r2, pearson_r, ccc, mae  products of numbers per clip          a formula of weighted sums
     event scores             counts per clip                       a ratio of weighted sums
     psds1, psds2             changes of counts at thresholds       weighted sums, and their curves
     mAP, aucroc, d_prime     the clips' order under each label     `hearbench.stats.ranking`
@@ -27,12 +28,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hearbench.metrics import get_event_score, get_scene_score
+from hearbench.metrics import get_event_score, get_regression_score, get_scene_score
 from hearbench.metrics.classification import CHROMA_ACC, PITCH_ACC, TOP1_ACC
 from hearbench.metrics.event_lists import EventArrays
 from hearbench.metrics.event_matching import MatchRule, match_events
 from hearbench.metrics.frame_arrays import FrameArrays
 from hearbench.metrics.psds import PsdsCounts, psds, psds_counts
+from hearbench.metrics.regression import FORMULAS, clip_sums
 from hearbench.metrics.sound_event import (
     EventScore,
     event_f_measure,
@@ -50,6 +52,7 @@ __all__ = [
     "count_clips",
     "event_clip_score",
     "ratio_clip_score",
+    "regression_clip_score",
     "scene_clip_score",
 ]
 
@@ -119,6 +122,41 @@ def scene_clip_score(
         return score(probabilities[index], targets[index])
 
     return _RepeatingClipScore(of_clips, len(probabilities))
+
+
+# What each score of numbers lies between.
+_BOUNDS = {"r2": (-np.inf, 1.0), "pearson_r": (-1.0, 1.0), "ccc": (-1.0, 1.0), "mae": _RATE}
+
+
+def regression_clip_score(
+    name: str, predicted: npt.NDArray[np.floating], targets: npt.NDArray[np.floating]
+) -> ClipScore:
+    """A score of predicted numbers as a function of how often each clip counts.
+
+    Args:
+        name: See `hearbench.metrics.regression_score_names`.
+        predicted: (n_clips, n_targets).
+        targets: (n_clips, n_targets).
+
+    Raises:
+        UnknownNameError: There is no such score.
+        ValueError: The two shapes differ.
+    """
+    score = get_regression_score(name)
+    if predicted.shape != targets.shape or predicted.ndim != 2:
+        raise ValueError(f"predictions {predicted.shape} and targets {targets.shape} differ")
+    if name in FORMULAS:
+        columns = clip_sums(predicted, targets)
+
+        def formula(sums: _Floats) -> _Floats:
+            return FORMULAS[name](sums.reshape(len(sums), *columns.shape[1:]))
+
+        return _CountsClipScore(columns.reshape(len(columns), -1), formula, _BOUNDS[name])
+
+    def of_clips(index: npt.NDArray[np.int64]) -> float:
+        return score(predicted[index], targets[index])
+
+    return _RepeatingClipScore(of_clips, len(predicted))
 
 
 def event_clip_score(

@@ -120,10 +120,21 @@ def score_interval(
         n_clips: Test clips in all. Where the variance is 0, as all clips are right (or all
             wrong), the interval is as wide as that of an accuracy with so many clips.
         level: Between 0 and 1.
-        bounds: Both finite, the lower one finite, or none.
+        bounds: Both finite, one of them, or none.
     """
     low, high = bounds
     t = t_quantile((1 + level) / 2, freedom)
+    if math.isinf(low) and math.isfinite(high):
+        # What is missing to the highest value has a lowest one.
+        missing = score_interval(
+            -estimate,
+            variance,
+            freedom=freedom,
+            n_clips=n_clips,
+            level=level,
+            bounds=(-high, math.inf),
+        )
+        return Interval(-missing.high, -missing.low)
     if math.isinf(low):
         half = t * math.sqrt(variance)
         return Interval(estimate - half, estimate + half)

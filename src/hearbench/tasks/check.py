@@ -3,7 +3,8 @@
     <task>-<version>-<mode>/
         task_metadata.json
         labelvocabulary.csv       columns idx,label
-        <split>.json              {"file.wav": [label, ...]}, or events as label, start, end in ms
+        <split>.json              {"file.wav": [label, ...]}, or events as label, start, end in ms,
+                                  or numbers as label, value
         <rate>/<split>/file.wav   16-bit mono, one folder per sample rate
         captions.json             {"<split>": {"file.wav": [text, ...]}}, if clips have captions
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,15 @@ def read_task_folder(
     return content
 
 
-def _read_json(path: Path, problems: Problems) -> Any:
+def _read_json(
+    path: Path, problems: Problems, *, constant: Callable[[str], Any] | None = None
+) -> Any:
+    """What a file holds.
+
+    Args:
+        constant: What becomes of NaN and infinities, which are no JSON; by default they make the
+            file invalid.
+    """
     duplicates: list[str] = []
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -114,12 +123,14 @@ def _read_json(path: Path, problems: Problems) -> Any:
             duplicates.extend(key for key, count in counts.items() if count > 1)
         return value
 
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no number in JSON")
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is no number in JSON")
 
     try:
         value = json.loads(
-            path.read_text(encoding="utf-8-sig"), object_pairs_hook=unique, parse_constant=refuse
+            path.read_text(encoding="utf-8-sig"),
+            object_pairs_hook=unique,
+            parse_constant=constant or refuse,
         )
     except FileNotFoundError:
         problems.add("files that are missing", path.name)
@@ -217,7 +228,8 @@ def _read_split(
     problems, kind = content.problems, metadata.task_type
     path = folder / f"{split}.json"
     before = len(problems)
-    value = _read_json(path, problems)
+    # The kind of task refuses them, and names the clip.
+    value = _read_json(path, problems, constant=float)
     if value is None and len(problems) > before:
         return {}
     if not isinstance(value, dict):
@@ -225,7 +237,6 @@ def _read_split(
         return {}
     if not value:
         problems.add("splits without a file", path.name)
-    known = frozenset(content.vocabulary)
     files: dict[str, Items] = {}
     for name, items in value.items():
         where = f"{split}/{name}"
@@ -236,9 +247,8 @@ def _read_split(
             problems.add("files whose labels are no list", where)
             continue
         files[name] = kind.read_items(items, metadata.prediction_type, where, problems)
-        if known:
-            for label in sorted({_label(item) for item in files[name]} - known):
-                problems.add("labels outside the vocabulary", f"{label!r} of {where}")
+        if content.vocabulary:
+            kind.check_labels(files[name], content.vocabulary, where, problems)
     return files
 
 
@@ -261,10 +271,6 @@ def _read_captions(folder: Path, splits: Splits, problems: Problems) -> Captions
 
 def _is_caption(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
-
-
-def _label(item: str | Event) -> str:
-    return item.label if isinstance(item, Event) else item
 
 
 def _check_once(splits: Mapping[str, Mapping[str, Items]], problems: Problems) -> None:

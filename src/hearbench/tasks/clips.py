@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Clip", "Event", "Excerpt", "Label"]
+__all__ = ["Clip", "Event", "Excerpt", "Item", "Label", "Value", "label_of"]
 
 Label = str
 """A label in memory; files may hold it as an integer, and it is always ``str()`` of that."""
@@ -18,6 +18,23 @@ class Event:
     label: Label
     start_ms: float
     end_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A number that a clip has as a whole, in the units of what the label names."""
+
+    label: Label
+    value: float
+
+
+Item = Label | Event | Value
+"""One thing that is annotated of a clip."""
+
+
+def label_of(item: Item) -> Label:
+    """The label of what is annotated: itself, that of an event, or what a value is of."""
+    return item if isinstance(item, str) else item.label
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +61,7 @@ class Clip:
             ``filestem``.
         excerpt: The part of the file that is the clip; by default all of it.
         captions: Texts that describe the clip, the same in all of its rows.
+        value: The number that the clip has under the label, for regression tasks.
     """
 
     path: Path
@@ -55,6 +73,7 @@ class Clip:
     split_key: str | None = None
     excerpt: Excerpt | None = None
     captions: tuple[str, ...] = ()
+    value: float | None = None
 
     @property
     def key(self) -> str:

@@ -69,8 +69,8 @@ def _clips(
     rate = max(recipe.sample_rates)
     for split, files in arrangement.splits.items():
         for name, items in files.items():
-            # Labels of a whole clip have no times.
-            events = [item for item in items if isinstance(item, dict)]
+            # Labels and numbers of a whole clip have no times.
+            events = [item for item in items if isinstance(item, dict) and "start" in item]
             if events:
                 n_samples = length_of_wav16(folder / str(rate) / split / name)
                 times = [(float(event["start"]), float(event["end"])) for event in events]

@@ -4,7 +4,8 @@ Columns: ``path`` (relative to the audio folder) and ``label``; optionally ``spl
 valid, test) or ``fold`` (``fold00``, ... or integers); for event tasks ``start_ms`` and
 ``end_ms``. An empty label is a clip without labels or events. A scene task may have a column
 ``caption``, with several rows for several captions of a clip; without a column ``label``, all
-clips have the label ``captioned`` then. All that is wrong is reported in one error, with line
+clips have the label ``captioned`` then. A regression task has a column of numbers per target
+instead of ``label``, and a row per clip. All that is wrong is reported in one error, with line
 numbers.
 """
 
@@ -26,12 +27,13 @@ from hearbench.files import is_file
 from hearbench.registry import did_you_mean
 from hearbench.tasks.clips import Clip
 from hearbench.tasks.event_times import seconds_error
-from hearbench.tasks.own_recipe import OwnTask, agreed_multilabel, agreed_split_mode, own_recipe
+from hearbench.tasks.own_recipe import OwnTask, agreed_prediction, agreed_split_mode, own_recipe
 from hearbench.tasks.prepare import prepare_task
 from hearbench.tasks.problems import Problems
 from hearbench.tasks.recipe import SMALL
 from hearbench.tasks.spec import SplitMode, filename_problem, label_problem
 from hearbench.tasks.splits import TRAIN_VALID_TEST, named_folds
+from hearbench.tasks.task_type import PredictionType
 from hearbench.workspace import Workspace
 
 __all__ = ["prepare_from_csv", "read_clip_table"]
@@ -52,9 +54,10 @@ def prepare_from_csv(
     """Makes a task out of a list of clips and returns its folder.
 
     The kind of task follows from the list: with ``start_ms`` and ``end_ms`` it is an event task;
-    else a scene task, multilabel if a clip has several labels or ``task.multilabel`` says so. With
-    a column ``split`` the splits that are missing are cut out of train; with ``fold`` the folds
-    stay as they are; with neither the clips are split by the reference's rules.
+    with ``task.targets`` a regression task; else a scene task, multilabel if a clip has several
+    labels or ``task.multilabel`` says so. With a column ``split`` the splits that are missing are
+    cut out of train; with ``fold`` the folds stay as they are; with neither the clips are split by
+    the reference's rules.
 
     Args:
         csv: The list; its columns are described above.
@@ -67,21 +70,28 @@ def prepare_from_csv(
         TaskError: The list, the settings or some audio can't be used, or the folder holds
             something else; the message lists all that is wrong.
     """
-    table = read_clip_table(csv, audio_dir, missing_ok=task.mode == SMALL)
-    multilabel = table.has_events or agreed_multilabel(
-        several=table.has_several,
-        unlabelled=[path.name for path in table.unlabelled],
-        n_clips=len({clip.path for clip in table.clips}),
-        wanted=task.multilabel,
-    )
+    table = read_clip_table(csv, audio_dir, task.targets, missing_ok=task.mode == SMALL)
     recipe = own_recipe(
         task,
         "event" if table.has_events else "scene",
-        multilabel=multilabel,
+        _prediction(table, task),
         split_mode=_split_mode(table, task.wanted_split_mode, csv),
     )
     return prepare_task(
         table.clips, recipe, out, skip_corrupt=task.skip_corrupt, workspace=workspace
+    )
+
+
+def _prediction(table: _ClipTable, task: OwnTask) -> PredictionType:
+    if task.targets:
+        return "regression"
+    if table.has_events:
+        return "multilabel"
+    return agreed_prediction(
+        several=table.has_several,
+        unlabelled=[path.name for path in table.unlabelled],
+        n_clips=len({clip.path for clip in table.clips}),
+        wanted=task.multilabel,
     )
 
 
@@ -137,14 +147,18 @@ class _Row:
     start_ms: float | None
     end_ms: float | None
     caption: str
+    value: float | None = None
 
 
-def read_clip_table(path: Path, audio_dir: Path, *, missing_ok: bool = False) -> _ClipTable:
+def read_clip_table(
+    path: Path, audio_dir: Path, targets: Sequence[str] = (), *, missing_ok: bool = False
+) -> _ClipTable:
     """Reads and checks a list of clips.
 
     Args:
         path: The CSV file, in UTF-8.
         audio_dir: The folder that its paths are relative to.
+        targets: Columns of numbers that take the place of the label.
         missing_ok: Whether files may be missing, as in the mode ``small``.
 
     Raises:
@@ -155,10 +169,11 @@ def read_clip_table(path: Path, audio_dir: Path, *, missing_ok: bool = False) ->
     problems = Problems()
     lines = _read_lines(path)
     header = [name.strip().lower() for name in lines[0][1]]
-    _check_header(header, problems)
+    wanted = tuple(name.strip().lower() for name in targets)
+    _check_header(header, wanted, problems)
     if problems:
         raise problems.error(heading, _REMEDY)
-    rows = _parse(lines[1:], header, problems)
+    rows = _parse(lines[1:], header, wanted, problems)
     files = {row.path: audio_dir / row.path for row in rows}
     if not missing_ok:
         _check_files(rows, files, problems)
@@ -189,6 +204,7 @@ def read_clip_table(path: Path, audio_dir: Path, *, missing_ok: bool = False) ->
             r.start_ms,
             r.end_ms,
             captions=tuple(captions.get(r.path, ())),
+            value=r.value,
         )
         for r in rows
     ]
@@ -251,10 +267,12 @@ def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
     return lines
 
 
-def _check_header(header: Sequence[str], problems: Problems) -> None:
+def _check_header(header: Sequence[str], targets: Sequence[str], problems: Problems) -> None:
     kind = "columns (line 1)"
-    for name in _NEEDED:
-        if name not in header and not (name == "label" and "caption" in header):
+    # A caption or numbers can stand for the label.
+    needed = ("path", *targets) if targets or "caption" in header else _NEEDED
+    for name in needed:
+        if name not in header:
             others = [column for column in header if column not in _COLUMNS]
             near = difflib.get_close_matches(name, others, n=1, cutoff=0.6)
             hint = f" (is {near[0]!r} meant?)" if near else ""
@@ -264,18 +282,27 @@ def _check_header(header: Sequence[str], problems: Problems) -> None:
             problems.add(kind, f"{name!r} stands twice")
         near = difflib.get_close_matches(name, _COLUMNS, n=1, cutoff=0.8)
         # Another column is none of our business, but a slip would be ignored without a word.
-        if name not in _COLUMNS and near and near[0] not in header:
+        if name not in (*_COLUMNS, *targets) and near and near[0] not in header:
             problems.add(kind, f"{name!r} is unknown; {did_you_mean(name, list(_COLUMNS))}")
     if "split" in header and "fold" in header:
         problems.add(kind, "there are both 'split' and 'fold'; keep one")
     if len(set(_TIMES) & set(header)) == 1:
         problems.add(kind, "an event task needs both 'start_ms' and 'end_ms'")
+    reserved = [name for name in targets if name in _COLUMNS or targets.count(name) > 1]
+    for name in dict.fromkeys(reserved):
+        problems.add(kind, f"{name!r} can't be a target, or is named twice as one")
+    for name in ("label", *_TIMES) if targets else ():
+        if name in header:
+            problems.add(kind, f"a task of numbers has no column {name!r}")
     if "caption" in header and set(_TIMES) & set(header):
         problems.add(kind, "captions are of whole clips; keep either 'caption' or the times")
 
 
 def _parse(
-    lines: Sequence[tuple[int, list[str]]], header: Sequence[str], problems: Problems
+    lines: Sequence[tuple[int, list[str]]],
+    header: Sequence[str],
+    targets: Sequence[str],
+    problems: Problems,
 ) -> list[_Row]:
     rows = []
     for line, cells in lines:
@@ -290,6 +317,19 @@ def _parse(
         if "\0" in path or not Path(path).name:  # the folder itself has no name
             problems.add("rows without a path", f"line {line}")
             continue
+        home = values.get("split") or values.get("fold") or ""
+        for target in targets:
+            value = _number(values[target])
+            if value is None:
+                problems.add(
+                    "targets that are no finite number",
+                    f"line {line}: {target} {values[target]!r} of {path}",
+                )
+            else:
+                row = _Row(line, path, target, home, None, None, values.get("caption", ""), value)
+                rows.append(row)
+        if targets:
+            continue
         label = values.get("label", _CAPTIONED) or None
         if label is not None and (slip := label_problem(label)):
             problems.add("labels that can't be", f"line {line}: {slip} in {label!r:.60}")
@@ -302,9 +342,17 @@ def _parse(
         start, end = times
         if start is not None and end is not None and end < start:
             problems.add("events that end before they start", f"line {line}: {start:g} to {end:g}")
-        home = values.get("split") or values.get("fold") or ""
         rows.append(_Row(line, path, label, home, start, end, values.get("caption", "")))
     return rows
+
+
+def _number(text: str) -> float | None:
+    """The finite number that a text says; None if it says none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _time(text: str, name: str, line: int, problems: Problems) -> float | None:
@@ -333,18 +381,26 @@ def _check_files(rows: Sequence[_Row], files: dict[str, Path], problems: Problem
 
 def _check_rows(rows: Sequence[_Row], events: bool, problems: Problems) -> None:
     seen: dict[object, int] = {}
+    numbers: dict[object, int] = {}
     labelled: dict[str, tuple[bool, int]] = {}
     homes: dict[str, tuple[str, int]] = {}
     for row in rows:
         same: tuple[object, ...] = (row.path, row.label, row.caption)
         if events:
             same = (row.path, row.label, row.start_ms, row.end_ms)
-        if same in seen:
+        if row.value is None and same in seen:
             problems.add(
                 "rows that stand twice",
                 f"lines {seen[same]} and {row.line}: {row.path}, {row.label or 'no label'}",
             )
         seen.setdefault(same, row.line)
+        if row.value is not None:
+            line = numbers.setdefault((row.path, row.label), row.line)
+            if line != row.line:
+                problems.add(
+                    "clips with two numbers of one target",
+                    f"lines {line} and {row.line}: {row.label} of {row.path}",
+                )
         has, first = labelled.setdefault(row.path, (row.label is not None, row.line))
         if has != (row.label is not None):
             problems.add(

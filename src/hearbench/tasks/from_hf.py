@@ -20,11 +20,12 @@ from hearbench.files import atomic_write, is_file
 from hearbench.registry import did_you_mean
 from hearbench.tasks.clips import Clip
 from hearbench.tasks.hf_source import dataset_splits, datasets_library, identity_of
-from hearbench.tasks.own_recipe import OwnTask, agreed_multilabel, agreed_split_mode, own_recipe
+from hearbench.tasks.own_recipe import OwnTask, agreed_prediction, agreed_split_mode, own_recipe
 from hearbench.tasks.prepare import prepare_task
 from hearbench.tasks.problems import Problems
 from hearbench.tasks.spec import SplitMode, is_plain_name
 from hearbench.tasks.splits import TRAIN_VALID_TEST, named_folds
+from hearbench.tasks.task_type import PredictionType
 from hearbench.workspace import Workspace, user_path
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def prepare_from_hf(
         task,
         "scene",
         # Where labels can't be read, that is what there is to say.
-        multilabel=bool(problems) or _is_multilabel(labels, task.multilabel),
+        "multilabel" if problems else _prediction(labels, task.multilabel),
         split_mode=_split_mode(homes, fold_column, task.wanted_split_mode, source),
     )
     recipe.check(problems)
@@ -227,8 +228,8 @@ def _split_mode(
     )
 
 
-def _is_multilabel(labels: Mapping[str, _Labels], wanted: bool) -> bool:
-    return agreed_multilabel(
+def _prediction(labels: Mapping[str, _Labels], wanted: bool) -> PredictionType:
+    return agreed_prediction(
         several=any(split.lists for split in labels.values()),
         unlabelled=[
             f"{name} row {row}"

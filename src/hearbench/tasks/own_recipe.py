@@ -13,7 +13,7 @@ from hearbench.tasks.recipe import Recipe
 from hearbench.tasks.spec import SplitMode
 from hearbench.tasks.task_type import EmbeddingType, PredictionType, task_type
 
-__all__ = ["OwnTask", "agreed_multilabel", "agreed_split_mode", "own_recipe"]
+__all__ = ["OwnTask", "agreed_prediction", "agreed_split_mode", "own_recipe"]
 
 _DEFAULT_FOLDS = 5
 
@@ -35,6 +35,7 @@ class OwnTask:
             that names neither splits nor folds.
         nfolds: Number of folds, which implies ``new_split_kfold``; 5 by default there.
         multilabel: Makes a scene task multilabel whose clips have a label at most, some none.
+        targets: Columns of a list of clips that hold numbers, which makes it a regression task.
         skip_corrupt: Leaves out clips that can't be decoded; the metadata names them.
 
     Raises:
@@ -50,6 +51,7 @@ class OwnTask:
     split_mode: SplitMode | None = None
     nfolds: int | None = None
     multilabel: bool = False
+    targets: Sequence[str] = ()
     skip_corrupt: bool = False
 
     def __post_init__(self) -> None:
@@ -69,13 +71,13 @@ class OwnTask:
 
 
 def own_recipe(
-    task: OwnTask, kind: EmbeddingType, *, multilabel: bool, split_mode: SplitMode
+    task: OwnTask, kind: EmbeddingType, prediction: PredictionType, *, split_mode: SplitMode
 ) -> Recipe:
     """Makes the recipe of a task, with the benchmark's usual scores where none are named.
 
     Args:
         kind: Whether it is a scene or an event task.
-        multilabel: Whether clips may have several labels, by what user and corpus say.
+        prediction: What is predicted of a clip, by what user and corpus say.
         split_mode: Split mode, by what user and corpus say.
 
     Raises:
@@ -87,7 +89,6 @@ def own_recipe(
             f"{folder} is a task of the benchmark, for which another would be taken. Choose "
             "another name or version."
         )
-    prediction: PredictionType = "multilabel" if multilabel else "multiclass"
     return Recipe(
         name=task.name,
         version=task.version,
@@ -97,15 +98,15 @@ def own_recipe(
         split_mode=split_mode,
         nfolds=_DEFAULT_FOLDS if task.nfolds is None else task.nfolds,
         sample_duration_s=None if task.duration_s is None else float(task.duration_s),
-        scores=tuple(task.scores) or task_type(kind).default_scores(prediction),
+        scores=tuple(task.scores) or task_type(kind, prediction).default_scores(prediction),
         sample_rates=tuple(task.sample_rates),
     )
 
 
-def agreed_multilabel(
+def agreed_prediction(
     *, several: bool, unlabelled: Sequence[str], n_clips: int, wanted: bool
-) -> bool:
-    """Whether a scene task is multilabel.
+) -> PredictionType:
+    """Whether a scene task is multiclass or multilabel.
 
     Args:
         several: Whether some clip has several labels, or could have.
@@ -125,7 +126,7 @@ def agreed_multilabel(
             "trained and scored differently. Give each a label or drop it; or ask for a "
             "multilabel task with --multilabel (multilabel=True in Python)."
         )
-    return several or wanted or bool(unlabelled)
+    return "multilabel" if several or wanted or unlabelled else "multiclass"
 
 
 def agreed_split_mode(

@@ -67,7 +67,7 @@ class Recipe:
     @property
     def task_type(self) -> TaskType:
         """The kind of task."""
-        return task_type(self.embedding_type)
+        return task_type(self.embedding_type, self.prediction_type)
 
     @property
     def strict_labels(self) -> bool:

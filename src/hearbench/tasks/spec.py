@@ -50,7 +50,8 @@ class TaskMetadata(BaseModel):
         version: Version of the corpus.
         mode: Which part of the corpus it is (``full``, ``5h``, ``small``).
         embedding_type: ``scene`` for one label set per clip, ``event`` for labels in time.
-        prediction_type: ``multiclass`` for exactly one label per clip, or ``multilabel``.
+        prediction_type: ``multiclass`` for exactly one label per clip, ``multilabel``, or
+            ``regression`` for numbers.
         split_mode: ``trainvaltest``, or one of two kinds of k folds.
         nfolds: Number of folds, where there are folds.
         splits: Names of the splits, in the order of the protocol.
@@ -91,7 +92,7 @@ class TaskMetadata(BaseModel):
     @property
     def task_type(self) -> TaskType:
         """The kind of task."""
-        return task_type(self.embedding_type)
+        return task_type(self.embedding_type, self.prediction_type)
 
     @property
     def name(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,16 @@ import numpy.typing as npt
 
 from hearbench.audio.decode import read_float32
 from hearbench.errors import AudioError, TaskError
-from hearbench.tasks.clips import Event
+from hearbench.tasks.clips import Event, label_of
 from hearbench.tasks.parallel import in_threads
 from hearbench.tasks.spec import SplitMode
 from hearbench.tasks.store import PreparedTask
 from hearbench.tasks.task_type import (
     EVENT,
+    REGRESSION,
     SCENE,
     EmbeddingType,
+    Items,
     PredictionType,
     TaskType,
     task_type,
@@ -208,7 +210,13 @@ class TaskStats:
     @property
     def task_type(self) -> TaskType:
         """The kind of task."""
-        return task_type(self.kind)
+        return task_type(self.kind, self.prediction_type)
+
+    @property
+    def noun(self) -> str:
+        """What it is: ``multiclass scene task``."""
+        noun = self.task_type.noun.split(maxsplit=1)[1]
+        return noun if noun.startswith(self.prediction_type) else f"{self.prediction_type} {noun}"
 
     @property
     def counted(self) -> str:
@@ -317,7 +325,7 @@ def task_stats(
         silent = tuple(name for name, (_, quiet) in zip(files, part, strict=True) if quiet)
         for items in files.values():
             for item in items:
-                counts[row, index[item.label if isinstance(item, Event) else item]] += 1
+                counts[row, index[label_of(item)]] += 1
         events, lengths = _EVENT_STATS[task.task_type](files, durations_s)
         durations.append(durations_s)
         event_durations.append(lengths)
@@ -352,6 +360,7 @@ def task_stats(
 
 _EVENT_STATS: dict[TaskType, Callable[..., tuple[EventStats | None, Durations]]] = {
     SCENE: lambda *_: (None, np.empty(0)),
+    REGRESSION: lambda *_: (None, np.empty(0)),
     EVENT: _event_stats,
 }
 
@@ -366,5 +375,5 @@ def _duration_s(path: Path) -> float:
     return float(info.frames / info.samplerate)
 
 
-def _different(items: Sequence[str] | Sequence[Event]) -> int:
-    return len({item.label if isinstance(item, Event) else item for item in items})
+def _different(items: Items) -> int:
+    return len({label_of(item) for item in items})

@@ -26,12 +26,12 @@ from hearbench.errors import AudioError, TaskError
 from hearbench.perturb import PERTURB_FORMAT, ClipSource, Perturbation
 from hearbench.sums import SumsLog, read_sums
 from hearbench.tasks.check import FolderContent, read_task_folder
-from hearbench.tasks.clips import Event
+from hearbench.tasks.clips import Event, Item, Value
 from hearbench.tasks.inventory import changed_files, tell_damaged
 from hearbench.tasks.locate import locate
 from hearbench.tasks.parallel import in_threads
 from hearbench.tasks.spec import TaskMetadata
-from hearbench.tasks.task_type import SCENE, EmbeddingType, TaskType
+from hearbench.tasks.task_type import EmbeddingType, Items, Targets, TaskType
 from hearbench.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ class PreparedTask:
         metadata: Contents of ``task_metadata.json``.
         vocabulary: The labels in the order of their index.
         splits: Per split (in the metadata's order) and file name (in the file's order) the
-            labels of a scene task, or the events of an event task.
+            labels of a scene task, the numbers of a regression task, or the events of an event
+            task.
         audio_folders: The folder of each sample rate in Hz, ascending; those that
             :func:`with_rate` made lie in the cache.
         audio_digests: Content digest of the audio per rate that the task came with.
@@ -129,7 +130,7 @@ class PreparedTask:
     folder: Path
     metadata: TaskMetadata
     vocabulary: tuple[str, ...]
-    splits: Mapping[str, Mapping[str, tuple[str, ...] | tuple[Event, ...]]]
+    splits: Mapping[str, Mapping[str, Items]]
     audio_folders: Mapping[int, Path]
     audio_digests: Mapping[int, str]
     source_digest: str
@@ -160,7 +161,7 @@ class PreparedTask:
 
     @property
     def task_type(self) -> TaskType:
-        """`SCENE` or `EVENT`."""
+        """`SCENE`, `REGRESSION` or `EVENT`."""
         return self.metadata.task_type
 
     @property
@@ -253,21 +254,15 @@ class PreparedTask:
         folder = self.audio_folders[sample_rate] / split
         return [folder / name for name in self._files(split)]
 
-    def targets(self, split: str) -> npt.NDArray[np.uint8]:
-        """The labels of a scene task's split, multi-hot, uint8 of shape (n_clips, n_labels).
+    def targets(self, split: str) -> Targets:
+        """What a probe of clips learns to predict of a split, of shape (n_clips, n_labels).
+
+        Labels are multi-hot, uint8; the numbers of a regression task are float64.
 
         Raises:
             TaskError: It is an event task, or there is no such split.
         """
-        if self.task_type is not SCENE:
-            raise TaskError(f"{self.name} is an event task; its clips have no labels as a whole.")
-        files = self._files(split)
-        index = {label: i for i, label in enumerate(self.vocabulary)}
-        targets = np.zeros((len(files), len(self.vocabulary)), dtype=np.uint8)
-        for row, labels in enumerate(files.values()):
-            for label in labels:
-                targets[row, index[str(label)]] = 1
-        return targets
+        return self.task_type.targets(self._files(split), self.vocabulary)
 
     def digest(self, sample_rate: int) -> str:
         """Digest of the task's content as heard at a rate in Hz, there or yet to be resampled."""
@@ -283,7 +278,7 @@ class PreparedTask:
             }
         )
 
-    def _files(self, split: str) -> Mapping[str, tuple[str, ...] | tuple[Event, ...]]:
+    def _files(self, split: str) -> Mapping[str, Items]:
         if split not in self.splits:
             raise TaskError(
                 f"{self.name} has no split {split!r}; there are {', '.join(self.splits)}."
@@ -363,10 +358,7 @@ def _source_digest(content: FolderContent, metadata: TaskMetadata, audio: Mappin
             "splits": [
                 [
                     split,
-                    [
-                        [name, [_event_json(i) if isinstance(i, Event) else i for i in items]]
-                        for name, items in files.items()
-                    ],
+                    [[name, [_item_json(item) for item in items]] for name, items in files.items()],
                 ]
                 for split, files in content.splits.items()
             ],
@@ -376,8 +368,10 @@ def _source_digest(content: FolderContent, metadata: TaskMetadata, audio: Mappin
     )
 
 
-def _event_json(event: Event) -> list[str | float]:
-    return [event.label, event.start_ms, event.end_ms]
+def _item_json(item: Item) -> str | list[str | float]:
+    if isinstance(item, Event):
+        return [item.label, item.start_ms, item.end_ms]
+    return [item.label, item.value] if isinstance(item, Value) else item
 
 
 def resampled_folder(task: PreparedTask, sample_rate: int, workspace: Workspace) -> Path:

@@ -1,4 +1,4 @@
-"""Kinds of task: `SCENE` for labels of whole clips, `EVENT` for labels in time.
+"""Kinds of task: `SCENE` for labels of whole clips, `REGRESSION` for numbers, `EVENT` in time.
 
 A kind knows what its tasks' files and corpora hold. What else is done differently for the kinds is
 looked up in tables by kind that the layers have: scores in `hearbench.metrics`, embeddings in
@@ -8,37 +8,43 @@ looked up in tables by kind that the layers have: scores in `hearbench.metrics`,
 
 from __future__ import annotations
 
+import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from hearbench.errors import UnknownNameError
+from hearbench.errors import TaskError, UnknownNameError
 from hearbench.registry import did_you_mean
-from hearbench.tasks.clips import Clip, Event
+from hearbench.tasks.clips import Clip, Event, Value, label_of
 from hearbench.tasks.evaluation_params import PARAM_GRID, POSTPROCESSING_GRID
 from hearbench.tasks.problems import Problems
 from hearbench.tasks.splits import clip_events
 
 __all__ = [
     "EVENT",
+    "REGRESSION",
     "SCENE",
     "TASK_TYPES",
     "EmbeddingType",
     "Items",
     "PredictionType",
+    "Targets",
     "TaskType",
     "task_type",
 ]
 
 EmbeddingType = Literal["scene", "event"]
-PredictionType = Literal["multiclass", "multilabel"]
+PredictionType = Literal["multiclass", "multilabel", "regression"]
 
-Items = tuple[str, ...] | tuple[Event, ...]
-"""Labels of a clip, or its events."""
+Items = tuple[str, ...] | tuple[Event, ...] | tuple[Value, ...]
+"""Labels of a clip, its events, or its numbers."""
+
+Targets = npt.NDArray[Any]
+"""What a probe learns to predict, (n_clips, n_labels): multi-hot uint8, or float64 numbers."""
 
 
 class TaskType(ABC):
@@ -51,6 +57,7 @@ class TaskType(ABC):
         scores: The names of the official scores.
         score_group: Group of entry points for other packages' scores.
         params: The keys of ``evaluation_params`` that mean something.
+        answer: What is predicted of a clip or timestamp, in words, by the type of prediction.
         counted: Unit of a label's frequency: ``clips`` or ``events``.
         counted_with_label: Title of an axis of such frequencies.
     """
@@ -61,6 +68,7 @@ class TaskType(ABC):
     scores: ClassVar[tuple[str, ...]]
     score_group: ClassVar[str]
     params: ClassVar[tuple[str, ...]]
+    answer: ClassVar[Mapping[PredictionType, str]]
     counted: ClassVar[str]
     counted_with_label: ClassVar[str]
 
@@ -85,6 +93,32 @@ class TaskType(ABC):
             values: The values that the file lists.
             prediction: How many labels a clip may have.
             where: Split and clip, for messages.
+        """
+
+    def made_up(self, number: int, vocabulary: Sequence[str]) -> Items:  # noqa: ARG002
+        """The labels or numbers of a clip that doesn't exist, the nth of a split."""
+        return ()
+
+    def check_labels(
+        self, items: Items, vocabulary: Sequence[str], where: str, problems: Problems
+    ) -> None:
+        """Notes what a clip's labels or events have that the vocabulary lacks.
+
+        Args:
+            where: Split and clip, for messages.
+        """
+        for label in sorted({label_of(item) for item in items} - set(vocabulary)):
+            problems.add("labels outside the vocabulary", f"{label!r} of {where}")
+
+    @abstractmethod
+    def targets(self, files: Mapping[str, Items], vocabulary: Sequence[str]) -> Targets:
+        """What a probe of clips learns to predict, of shape (n_clips, n_labels).
+
+        Args:
+            files: The clips of a split.
+
+        Raises:
+            TaskError: Clips of this kind of task have no labels as a whole.
         """
 
     @abstractmethod
@@ -119,10 +153,21 @@ class TaskType(ABC):
 class _SceneType(TaskType):
     name = "scene"
     noun = "a scene task"
-    prediction_types = ("multiclass", "multilabel")
-    scores = ("top1_acc", "pitch_acc", "chroma_acc", "mAP", "aucroc", "d_prime")
+    prediction_types: ClassVar[tuple[PredictionType, ...]] = ("multiclass", "multilabel")
+    scores: ClassVar[tuple[str, ...]] = (
+        "top1_acc",
+        "pitch_acc",
+        "chroma_acc",
+        "mAP",
+        "aucroc",
+        "d_prime",
+    )
     score_group = "hearbench.scores"
     params = (PARAM_GRID,)
+    answer: ClassVar[Mapping[PredictionType, str]] = {
+        "multiclass": "exactly one label",
+        "multilabel": "any number of labels",
+    }
     counted = "clips"
     counted_with_label = "clips with the label"
 
@@ -151,8 +196,19 @@ class _SceneType(TaskType):
             problems.add("clips with a label twice", f"{where}: {list(labels)}")
         return labels
 
-    def row_problem(self, row: Clip) -> str | None:  # noqa: ARG002
-        return None
+    def made_up(self, number: int, vocabulary: Sequence[str]) -> Items:
+        return (vocabulary[number % len(vocabulary)],)
+
+    def targets(self, files: Mapping[str, Items], vocabulary: Sequence[str]) -> Targets:
+        index = {label: i for i, label in enumerate(vocabulary)}
+        targets = np.zeros((len(files), len(vocabulary)), dtype=np.uint8)
+        for row, items in enumerate(files.values()):
+            for item in items:
+                targets[row, index[label_of(item)]] = 1
+        return targets
+
+    def row_problem(self, row: Clip) -> str | None:
+        return None if row.value is None else "numbers in a task of labels"
 
     def sort_keys(self, rows: Sequence[Clip]) -> list[npt.NDArray[np.float64]]:  # noqa: ARG002
         return []
@@ -167,6 +223,60 @@ class _SceneType(TaskType):
         duration_s: Callable[[], float],  # noqa: ARG002
     ) -> Items:
         return items
+
+
+class _RegressionType(_SceneType):
+    noun = "a regression task"
+    prediction_types: ClassVar[tuple[PredictionType, ...]] = ("regression",)
+    scores: ClassVar[tuple[str, ...]] = ("r2", "pearson_r", "ccc", "mae")
+    score_group = "hearbench.regression_scores"
+    answer: ClassVar[Mapping[PredictionType, str]] = {"regression": "a number of each target"}
+    counted_with_label = "clips with the number"
+
+    def default_scores(self, prediction: PredictionType) -> tuple[str, ...]:  # noqa: ARG002
+        return self.scores
+
+    def read_items(
+        self,
+        values: list[Any],
+        prediction: PredictionType,  # noqa: ARG002
+        where: str,
+        problems: Problems,
+    ) -> Items:
+        found = (_value(value, where, problems) for value in values)
+        return tuple(value for value in found if value is not None)
+
+    def check_labels(
+        self, items: Items, vocabulary: Sequence[str], where: str, problems: Problems
+    ) -> None:
+        super().check_labels(items, vocabulary, where, problems)
+        labels = [label_of(item) for item in items]
+        for label in vocabulary:
+            if (count := labels.count(label)) != 1:
+                problems.add(
+                    "clips without exactly one number of each target",
+                    f"{where} has {count} of {label!r}",
+                )
+
+    def made_up(self, number: int, vocabulary: Sequence[str]) -> Items:
+        return tuple(Value(label, float(number)) for label in vocabulary)
+
+    def targets(self, files: Mapping[str, Items], vocabulary: Sequence[str]) -> Targets:
+        index = {label: i for i, label in enumerate(vocabulary)}
+        targets = np.full((len(files), len(vocabulary)), np.nan)
+        for row, items in enumerate(files.values()):
+            for item in items:
+                if isinstance(item, Value):
+                    targets[row, index[item.label]] = item.value
+        return targets
+
+    def row_problem(self, row: Clip) -> str | None:
+        if row.value is None or not math.isfinite(row.value):
+            return "targets without a finite number"
+        return None
+
+    def json_item(self, row: Clip, label: str | int, duration_s: float | None) -> Any:  # noqa: ARG002
+        return {"label": label, "value": row.value}
 
 
 class _EventType(TaskType):
@@ -186,6 +296,7 @@ class _EventType(TaskType):
     )
     score_group = "hearbench.event_scores"
     params = (PARAM_GRID, POSTPROCESSING_GRID)
+    answer: ClassVar[Mapping[PredictionType, str]] = {"multilabel": "any number of labels"}
     counted = "events"
     counted_with_label = "events"
 
@@ -204,6 +315,13 @@ class _EventType(TaskType):
     ) -> Items:
         events = (_event(value, where, problems) for value in values)
         return tuple(event for event in events if event is not None)
+
+    def targets(
+        self,
+        files: Mapping[str, Items],  # noqa: ARG002
+        vocabulary: Sequence[str],  # noqa: ARG002
+    ) -> Targets:
+        raise TaskError("The clips of an event task have no labels as a whole.")
 
     def row_problem(self, row: Clip) -> str | None:
         if row.start_ms is None or row.end_ms is None:
@@ -242,23 +360,30 @@ class _EventType(TaskType):
 SCENE: TaskType = _SceneType()
 """Clips have labels as a whole."""
 
+REGRESSION: TaskType = _RegressionType()
+"""Clips have one or several numbers as a whole; the vocabulary names what they are of."""
+
 EVENT: TaskType = _EventType()
 """Labels have a start and an end within their clip."""
 
-TASK_TYPES = (SCENE, EVENT)
+TASK_TYPES = (SCENE, REGRESSION, EVENT)
 """All kinds of task."""
 
 
-def task_type(name: str) -> TaskType:
-    """Looks up a kind of task by its name.
+def task_type(name: str, prediction: str | None = None) -> TaskType:
+    """Looks up a kind of task by its name and by what is predicted.
+
+    Args:
+        prediction: A type of prediction. Without it, and for one that no kind of that name has,
+            the first kind of that name is meant.
 
     Raises:
         UnknownNameError: There is no such kind of task.
     """
-    for kind in TASK_TYPES:
-        if kind.name == name:
-            return kind
-    known: list[str] = [kind.name for kind in TASK_TYPES]
+    named = [kind for kind in TASK_TYPES if kind.name == name]
+    if named:
+        return next((kind for kind in named if prediction in kind.prediction_types), named[0])
+    known: list[str] = list(dict.fromkeys(kind.name for kind in TASK_TYPES))
     raise UnknownNameError(f"There is no kind of task named {name!r}. {did_you_mean(name, known)}")
 
 
@@ -282,6 +407,25 @@ def _event(value: Any, where: str, problems: Problems) -> Event | None:
     if end < start:
         problems.add("events that end before they start", f"{start} to {end} ms of {where}")
     return Event(str(label), float(start), float(end))
+
+
+def _value(value: Any, where: str, problems: Problems) -> Value | None:
+    if not isinstance(value, dict) or not {"label", "value"} <= set(value):
+        problems.add("targets without label and value", f"{value!r} of {where}")
+        return None
+    label, number = value["label"], value["value"]
+    if not _is_label(label):
+        problems.add("labels that are neither text nor integer", f"{label!r} of {where}")
+        return None
+    if (
+        isinstance(number, bool)
+        or not isinstance(number, (int, float))
+        # An integer may be larger than any float.
+        or not abs(number) <= sys.float_info.max
+    ):
+        problems.add("targets that are no finite number", f"{label} {number!r} of {where}")
+        return None
+    return Value(str(label), float(number))
 
 
 def _is_time(value: Any) -> bool:

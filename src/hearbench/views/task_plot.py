@@ -75,7 +75,7 @@ def draw_task_stats(stats: TaskStats) -> Figure:
     title_figure(
         figure,
         f"{stats.name}: {_count(stats.clips, 'clip')}, {_hours(stats.hours)}, "
-        f"{_count(len(stats.labels), 'label')}, {stats.prediction_type} {stats.kind} task",
+        f"{_count(len(stats.labels), 'label')}, {stats.noun}",
     )
     _legend(figure, stats, colours)
     return figure

@@ -91,7 +91,10 @@ TRAIN_VALID_TEST = 'split_mode = "trainvaltest"'
     [
         ([('"environment"', '"space"')], "domain: .*'speech', 'environment' or 'music'"),
         ([('"scene"', '"scenes"')], "embedding_type: .*'scene' or 'event'"),
-        ([('"multiclass"', '"one"')], "prediction_type: .*'multiclass' or 'multilabel'"),
+        (
+            [('"multiclass"', '"one"')],
+            "prediction_type: .*'multilabel' or 'regression'",
+        ),
         ([('"new_split_kfold"', '"kfold"')], "split_mode: .*'trainvaltest', 'new_split_kfold' or"),
         ([('name = "birds"', 'name = "../birds"')], "name: '../birds' can't be part of a folder"),
         (

@@ -7,7 +7,7 @@ import ntpath
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hearbench.errors import ResultError
@@ -268,7 +268,8 @@ def _with_own(table: Table, own: OwnRow) -> Table:
                 f"The table has a model named {other.model!r}, whose scores aren't those of the "
                 f"results of {row.model!r}. Give the results another name: --results FOLDER:NAME."
             )
-        return table
+        # A table's file can't say what a model was trained on.
+        return table.with_row(replace(other, heard=row.heard))
     return table.with_row(row) if own.sources else table
 
 

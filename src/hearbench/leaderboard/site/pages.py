@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from hearbench.leaderboard.aggregates import AGGREGATES, Aggregate
 from hearbench.leaderboard.columns import OTHER_DOMAIN, ColumnFacts, column_facts
+from hearbench.leaderboard.heard import HEARD_NOTE, unheard, unheard_scores
 from hearbench.leaderboard.literature import (
     LiteratureRow,
     LiteratureScore,
@@ -267,9 +268,9 @@ class Content:
             )
         ]
         self._in_table_order = [
-            ModelPage(row, slug, safe_url(row.url), row.total, own.get(row.model), position)
-            for position, (row, slug) in enumerate(
-                zip(table.rows, slugs(table.models), strict=True)
+            ModelPage(row, slug, safe_url(row.url), ranked.total, own.get(row.model), position)
+            for position, (row, ranked, slug) in enumerate(
+                zip(table.rows, unheard(table), slugs(table.models), strict=True)
             )
         ]
         self.models = sorted(self._in_table_order, key=lambda page: (-page.total, page.name))
@@ -306,6 +307,11 @@ class Content:
         return [(name, name.title()) for name in (*DOMAINS, OTHER_DOMAIN) if name in there]
 
     @property
+    def heard_note(self) -> str:
+        """What the mark of scores on test data of a model's training means; empty without any."""
+        return HEARD_NOTE if any(model.row.heard for model in self.models) else ""
+
+    @property
     def own_models(self) -> list[ModelPage]:
         """The user's models."""
         return [model for model in self.models if model.own]
@@ -319,17 +325,19 @@ class Content:
         return [self._line(model, task) for task in self.tasks_of(domain)]
 
     def lines_of_task(self, task: TaskPage) -> list[ScoreLine]:
-        """All scores on a task, best first."""
+        """All scores on a task, best first, then those that aren't ranked."""
         lines = [
             self._line(model, task, ticks=False)
             for model in self._in_table_order
-            if model.rank_on(task) is not None
+            if task.ranked[model.position].score is not None
         ]
-        return sorted(lines, key=lambda line: (line.ranked.rank or 0, line.model.name))
+        return sorted(lines, key=lambda line: (line.ranked.rank or math.inf, line.model.name))
 
     def without_score(self, task: TaskPage) -> list[ModelPage]:
         """The models without a score on a task."""
-        return [model for model in self._in_table_order if model.rank_on(task) is None]
+        return [
+            model for model in self._in_table_order if task.ranked[model.position].score is None
+        ]
 
     def other_results(self, model: ModelPage) -> list[Result]:
         """Results of a model that no score in the table is made of, protocol by protocol."""
@@ -346,7 +354,7 @@ class Content:
         return list(itertools.chain.from_iterable(by_protocol.values()))
 
     def comparison(self) -> dict[str, Any]:
-        """Data of the page for comparing: tasks, models and scores."""
+        """Data of the page for comparing: tasks, models, scores, and those that don't count."""
         return {
             "tasks": [
                 {"name": task.name, "slug": task.slug, "domain": task.facts.domain}
@@ -358,7 +366,12 @@ class Content:
                     "name": model.name,
                     "slug": model.slug,
                     "own": model.own is not None,
-                    "scores": model.row.scores,
+                    "scores": unheard_scores(self.table.columns, model.row),
+                    "heard": {
+                        i: model.row.scores[i]
+                        for i, column in enumerate(self.table.columns)
+                        if column in model.row.heard
+                    },
                 }
                 for model in self.models
             ],

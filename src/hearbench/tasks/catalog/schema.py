@@ -36,6 +36,7 @@ from hearbench.tasks.task_type import (
     TaskType,
     task_type,
 )
+from hearbench.tasks.training_sets import find_training_set
 from hearbench.toml import tomllib
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "TaskSpec",
     "Text",
     "TfdsSource",
+    "TrainingOverlap",
     "address_file_name",
 ]
 
@@ -222,6 +224,24 @@ class TfdsSource(Record):
     splits: Annotated[tuple[Text, ...], Field(min_length=1)]
 
 
+class TrainingOverlap(Record):
+    """What a training set has in common with the task's test clips.
+
+    Attributes:
+        set: Name of the training set, as in ``training_sets.toml``.
+        how: ``test`` if the test's recordings are in it, ``perhaps`` if some may be.
+        why: Where the common recordings come from, in a sentence.
+        source: Web address where that can be read.
+        checked: False for what couldn't be looked up there.
+    """
+
+    set: Annotated[str, AfterValidator(find_training_set)]
+    how: Literal["test", "perhaps"]
+    why: Text
+    source: _WebAddress
+    checked: Flag = True
+
+
 class ModeSpec(Record):
     """Settings of one mode of a task; None leaves the task's own.
 
@@ -269,7 +289,8 @@ class TaskSpec(Record):
         about: Question that the task asks, in a sentence.
         domain: ``speech``, ``environment`` or ``music``.
         embedding_type: ``scene`` for labels per clip, ``event`` for labels in time.
-        prediction_type: ``multiclass`` for exactly one label per clip, or ``multilabel``.
+        prediction_type: ``multiclass`` for exactly one label per clip, ``multilabel``, or
+            ``regression`` for numbers.
         split_mode: ``trainvaltest`` (missing splits are cut out of train), ``new_split_kfold``,
             or ``presplit_kfold`` (the corpus names the folds).
         nfolds: Number of folds, where there are folds.
@@ -290,6 +311,7 @@ class TaskSpec(Record):
         originals: Patterns, in the manner of a shell, of the names of files and folders by which
             the corpus behind ``tfds`` is recognised.
         prompts: How its classes are put into words, for models that embed text.
+        overlaps: Training sets that hold its test clips, or may hold some.
         modes: The modes by their names.
     """
 
@@ -318,12 +340,13 @@ class TaskSpec(Record):
     tfds: TfdsSource | None = None
     originals: tuple[Text, ...] = ()
     prompts: Prompts | None = None
+    overlaps: tuple[TrainingOverlap, ...] = ()
     modes: Annotated[dict[PlainName, ModeSpec], Field(min_length=1)]
 
     @property
     def task_type(self) -> TaskType:
         """The kind of task."""
-        return task_type(self.embedding_type)
+        return task_type(self.embedding_type, self.prediction_type)
 
     @model_validator(mode="after")
     def _consistent(self) -> TaskSpec:

@@ -72,9 +72,11 @@
     const scores = chosen.map((model) => model.scores[position]);
     const known = scores.filter((score) => score !== null);
     const best = Math.max(...known);
-    const cells = scores.map((score) => {
+    const cells = scores.map((score, i) => {
       if (score === null) {
-        return element("td", none(), { class: "number" });
+        const heard = chosen[i].heard[position];
+        const said = heard === undefined ? none() : [`${digits(heard)} †`, element("span", " trained on the test", { class: "unseen" })];
+        return element("td", said, { class: "number" });
       }
       const isBest = known.length > 1 && score === best;
       const said = isBest ? [element("b", digits(score)), element("span", " best", { class: "unseen" })] : [digits(score)];
