@@ -281,7 +281,7 @@ def noisy_data(seed: int) -> SceneData:
     x = (np.eye(6)[labels] * 2 + rng.standard_normal((90, 6))).astype(np.float32)
     y = np.eye(4, dtype=np.uint8)[labels]
     spec = BatchSpec(50, "cpu", torch.float32)
-    return array_data((x[:50], y[:50]), (x[50:], y[50:]), multilabel=False, spec=spec)
+    return array_data((x[:50], y[:50]), (x[50:], y[50:]), outputs=MULTICLASS, spec=spec)
 
 
 def whole_curves(points: list[GridPoint], data: SceneData) -> list[list[float]]:
