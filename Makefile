@@ -32,6 +32,7 @@ $(VENV)/.dev: $(VENV)/.run
 
 demo: $(VENV)/.run  ## synthesise small tasks, evaluate the naive baseline on them, show the table
 	$(BIN)/hearbench demo --out $(DEMO)
+	@echo "To use hearbench in this shell: source $(BIN)/activate"
 
 test: lint types  ## everything that must hold before a commit
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal

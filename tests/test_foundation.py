@@ -27,7 +27,7 @@ from hearbench.files import (
     write_text,
 )
 from hearbench.locks import only_one
-from hearbench.registry import Registry, did_you_mean
+from hearbench.registry import Registry, did_you_mean, nearest_path
 from hearbench.workspace import Workspace, available_cores
 
 
@@ -153,6 +153,15 @@ def test_a_registry_imports_on_demand_and_proposes_names() -> None:
     with pytest.raises(UnknownNameError, match=r"no shape named 'circel'.*'circle'"):
         registry.get("circel")
     assert did_you_mean("zzz", ["a", "b"]) == "Known: a, b."
+
+
+def test_a_path_that_is_not_there_has_a_neighbor(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "my_model.py").write_text("")
+    assert nearest_path(tmp_path / "resluts") == f" Did you mean '{tmp_path / 'results'}'?"
+    assert nearest_path(tmp_path / "my_modle.py").endswith("my_model.py'?")
+    assert nearest_path(tmp_path / "zzz") == ""
+    assert nearest_path(tmp_path / "not" / "there") == ""
 
 
 def test_settings_take_arguments_then_environment_then_defaults(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ import difflib
 import importlib
 from collections.abc import Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from hearbench.errors import UnknownNameError
 
-__all__ = ["Registry", "did_you_mean"]
+__all__ = ["Registry", "did_you_mean", "nearest_path"]
 
 T = TypeVar("T")
 
@@ -29,6 +30,16 @@ def did_you_mean(name: str, known: list[str]) -> str:
     if near:
         return f"Did you mean {' or '.join(repr(item) for item in near)}?"
     return f"Known: {', '.join(known) or 'none'}."
+
+
+def nearest_path(path: Path) -> str:
+    """A sentence that proposes the nearest name beside a path that isn't there; often empty."""
+    try:
+        beside = [item.name for item in path.parent.iterdir()]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.6)
+    return f" Did you mean '{path.parent / near[0]}'?" if near else ""
 
 
 class Registry(Generic[T]):

@@ -29,7 +29,7 @@ def test_list(task: Path, cache: Path) -> None:
     grids = {row["protocol"]: row["grid_points"] for row in everything["protocols"]}
     assert {"fast", "faster", "hear2021", "knn", "linear", "racing"} <= set(grids)
     assert {name for name, points in grids.items() if points != 8} == {"mwmae"}
-    assert len(everything["scores"]) == 15
+    assert len(everything["scores"]) == 19
     table = hearbench("list", "protocols")
     assert table.code == 0
     assert "hear2021" in table.stdout

@@ -143,7 +143,7 @@ def test_what_cant_be_is_told(evaluated: Evaluated, tmp_path: Path) -> None:
     assert missing.value.code == "not_found"
     answer = hearbench("robustness", evaluated.out, "--baseline", "band")
     assert answer.code == 2
-    assert "coarse" in answer.stderr
+    assert "Did you mean 'bands'?" in answer.stderr
     answer = hearbench("robustness", evaluated.out, "--score", "f1")
     assert answer.code == 2
     assert "f1" in answer.stderr

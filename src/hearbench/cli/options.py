@@ -53,7 +53,8 @@ ModelSpec = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A HEAR-API module: its import name, or the path of its .py file.",
+        help="A HEAR-API module (import name or .py file), a published model by name (see "
+        "`hearbench list models`), hf:ORG/NAME, onnx:FILE or net:PACKAGE.MODULE:FUNCTION.",
         show_default=False,
     ),
 ]
@@ -61,7 +62,8 @@ ModelSpecs = Annotated[
     list[str],
     typer.Argument(
         metavar="MODEL...",
-        help="HEAR-API modules: import names, or paths of .py files.",
+        help="HEAR-API modules (import names or .py files), published models by name (see "
+        "`hearbench list models`), hf:ORG/NAME, onnx:FILE or net:PACKAGE.MODULE:FUNCTION.",
         show_default=False,
     ),
 ]

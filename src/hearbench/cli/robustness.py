@@ -15,6 +15,7 @@ from hearbench.cli.render import show
 from hearbench.cli.running import verb
 from hearbench.cli.terminal import answer_json, say
 from hearbench.errors import HearError
+from hearbench.registry import did_you_mean
 from hearbench.table import Column, Table
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ def robustness(
         check_plot_name(plot)
     found = find_robustness(result)
     if baseline is not None and baseline not in {each.model for each in found}:
-        names = ", ".join(dict.fromkeys(each.model for each in found))
-        raise HearError(f"--baseline {baseline}: there is no such model here; there are {names}.")
+        near = did_you_mean(baseline, list(dict.fromkeys(each.model for each in found)))
+        raise HearError(f"--baseline {baseline}: there is no such model here. {near}")
     tables, notes = _tables(found, score, baseline)
     if plot is not None:
         save_figure(draw_robustness(found, score=score), plot)

@@ -22,6 +22,7 @@ from hearbench.comparison.significance import (
     task_ranks,
 )
 from hearbench.errors import HearError, ResultError
+from hearbench.registry import did_you_mean
 from hearbench.results.declared import trained_on_test
 from hearbench.results.record import Result
 from hearbench.stats.paired import holm, holm_divisors
@@ -84,7 +85,9 @@ def compare(
         )
     names = [model.name for model in models]
     if baseline not in (None, BEST, *names):
-        raise HearError(f"--baseline {baseline}: the models are {', '.join(names)}.")
+        raise HearError(
+            f"--baseline {baseline}: there is no such model. {did_you_mean(baseline or '', names)}"
+        )
     models, heard = _without_trained_on(models)
     shared, notes = _shared_tasks(models, across_protocols=across_protocols)
     notes += _chosen_layers(models)

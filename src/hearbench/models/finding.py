@@ -27,6 +27,7 @@ from hearbench.models import zoo
 from hearbench.models.hub import resolve
 from hearbench.models.options import OptionValue
 from hearbench.models.source import SourceScope, call_traceback, import_path, model_code
+from hearbench.registry import nearest_path
 from hearbench.worker.importing import (
     API_FUNCTIONS,
     Target,
@@ -196,7 +197,9 @@ def parse_name(spec: str, *, trust_code: bool = False) -> NamedModel:
     is_file = path.suffix == ".py" or "/" in place or path.is_file()
     if is_file and not path.is_file():
         raise ModelError(
-            f"There is no model file {place}. Give a .py file or an import name.", code="not_found"
+            f"There is no model file {place}.{nearest_path(path)} Give a .py file or an import "
+            "name.",
+            code="not_found",
         )
     name = path.stem if is_file else place
     target = Target(str(path.resolve()) if is_file else place, is_file, attribute)

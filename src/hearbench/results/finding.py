@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hearbench.errors import ResultError
 from hearbench.files import TEMPORARY_PREFIX
+from hearbench.registry import nearest_path
 from hearbench.results.curve import FEW_LABELS
 from hearbench.results.record import RESULT_FILE, Result
 
@@ -66,9 +67,10 @@ def find_result_files(place: Path) -> tuple[Path, ...]:
     files = [place] if place.is_file() else sorted(walk_results(place, RESULT_FILE))
     if not files:
         what = "holds no" if place.is_dir() else "is not there, nor is a"
+        near = "" if place.is_dir() else nearest_path(place)
         raise ResultError(
-            f"{place} {what} {RESULT_FILE}. Name the folder that `hearbench evaluate --out` wrote "
-            "to."
+            f"{place} {what} {RESULT_FILE}.{near} Name the folder that `hearbench evaluate --out` "
+            "wrote to."
         )
     return tuple(files)
 

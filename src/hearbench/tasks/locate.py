@@ -10,7 +10,7 @@ from pathlib import Path
 from hearbench.digest import short
 from hearbench.errors import TaskError, UnknownNameError
 from hearbench.files import TEMPORARY_PREFIX, atomic_folder
-from hearbench.registry import did_you_mean
+from hearbench.registry import did_you_mean, nearest_path
 from hearbench.sums import SUMS_FILE, note_if_none, read_whole_sums, sums_of, write_sums
 from hearbench.tasks.archives import extract_members
 from hearbench.tasks.catalog import catalog_folder, catalog_names
@@ -67,8 +67,8 @@ def locate(
         raise TaskError(f"{path_or_name} can't be read: {error}.") from error
     if "/" in text or "\\" in text or text.endswith(_ARCHIVES):
         raise TaskError(
-            f"{text!r}: there is no such file or folder. A task is named by its folder, its "
-            ".tar.gz, or its name in the cache.",
+            f"{text!r}: there is no such file or folder.{nearest_path(path)} A task is named by "
+            "its folder, its .tar.gz, or its name in the cache.",
             code="not_found",
         )
     return _named(text, workspace, fetch)
