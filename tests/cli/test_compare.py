@@ -116,7 +116,10 @@ def test_a_plot(out: Path, tmp_path: Path) -> None:
         (["good", "nothing"], "is not there"),
         ([f"good/{ESC50}", f"bad/{DCASE}"], "No two of the models"),
         (["good", "bad", "--score", "x"], "no task has it"),
-        (["good", "bad", "--baseline", "x"], "--baseline x: there is no such model. Known: good, bad."),
+        (
+            ["good", "bad", "--baseline", "x"],
+            "there is no such model. Known: good, bad.",
+        ),
         (["good", "bad", "--test", "x"], "bootstrap or permutation"),
         (["good", "bad", "--level", "1"], "from 0.001 to 0.999"),
         (["good", "bad", "--plot", "plot.gif"], "plots are written as"),

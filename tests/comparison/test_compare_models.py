@@ -376,7 +376,7 @@ def test_bad_input(out: Path, tmp_path: Path) -> None:
         compare([out / "good" / ESC50, out / "bad" / DCASE])
     with pytest.raises(ResultError, match=r"no task has it\. There are aucroc, d_prime, event"):
         compare([out], score="accuracy")
-    with pytest.raises(HearError, match="--baseline zzz: .*bad, close, good"):
+    with pytest.raises(HearError, match=r"--baseline zzz: .*bad, close, good"):
         compare([out], baseline="zzz")
     with pytest.raises(HearError, match="use bootstrap or permutation"):
         compare([out], test="t")

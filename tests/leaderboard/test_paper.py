@@ -17,6 +17,8 @@ from hearbench.leaderboard.paper import (
     Normalised,
     correlation_order,
     extremes,
+    impute,
+    imputed,
     model_correlations,
     normalise,
     paper_figures,
@@ -155,6 +157,16 @@ def test_odd_tables() -> None:
     same = Table(("t",), tuple(Row(f"m{i}", "", "", (0.5,)) for i in range(5)))
     np.testing.assert_array_equal(normalise(same).with_imputed, 0)
     assert normalise(same).order == (0, 1, 2, 3, 4)
+
+
+def test_what_comes_with_the_package_is_what_scikit_learn_imputes() -> None:
+    scores = [[np.nan if x is None else x for x in row.scores] for row in official_table()]
+    raw = np.array(scores, dtype=np.float64)
+    assert np.isnan(raw).any()
+    assert imputed(raw) == pytest.approx(impute(raw), abs=1e-9)
+    # Another table isn't mistaken for it.
+    raw[0, 0] += 0.01
+    assert imputed(raw) == pytest.approx(impute(raw), abs=1e-12)
 
 
 def test_too_few_models() -> None:

@@ -17,6 +17,7 @@ HEARD_MARK = "†"
 HEARD_NOTE = (
     f"{HEARD_MARK} the test data was in the model's training, as its card says; left out of ranks."
 )
+"""What the mark means, below tables."""
 
 
 @functools.cache
