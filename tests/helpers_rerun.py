@@ -33,6 +33,7 @@ authors = ["A. Body"]
 url = "https://example.org/tones"
 description = "Filters."
 pretraining = "none"
+training_sets = []
 api = "tone_bank"
 licence = "Apache-2.0"
 weights_licence = "CC-BY-4.0"

@@ -1,4 +1,4 @@
-"""Prints the README's table of tasks, from the catalog; ``--write`` puts it into the README."""
+"""Prints the table of tasks in docs/tasks.md, from the catalog; ``--write`` puts it there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from hearbench.leaderboard.columns import ColumnFacts, column_facts
 from hearbench.leaderboard.table import COLUMNS
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs/tasks.md"
 BEGIN, END = "<!-- tasks: begin -->\n", "<!-- tasks: end -->\n"
 
 _WHAT = {"scene": "clip", "event": "events"}
@@ -40,7 +40,7 @@ def _name(fact: ColumnFacts, i: int) -> str:
 
 
 def written(text: str) -> str:
-    """A README with the table of today."""
+    """A page with the table of today."""
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
     return f"{head}{BEGIN}{table()}{END}{tail}"
@@ -51,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true")
     if parser.parse_args().write:
-        README.write_text(written(README.read_text("utf-8")), "utf-8")
+        PAGE.write_text(written(PAGE.read_text("utf-8")), "utf-8")
     else:
         print(table(), end="")
 
