@@ -52,7 +52,7 @@ def check_clustering(task: PreparedTask) -> None:
     kind = task.metadata.prediction_type
     if task.metadata.embedding_type != "scene" or kind != "multiclass":
         raise UnsuitableTaskError(
-            f"{task.name} is {task.task_type.noun} of type {kind}. Clusters are compared with "
+            f"{task.name} is {task.task_type.noun} ({kind}). Clusters are compared with "
             "labels of which every clip has one; leave out --clustering for this task."
         )
 
