@@ -17,6 +17,8 @@ import statistics
 import tempfile
 import time
 import wave
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,9 @@ from rich.console import Console
 from rich.table import Table
 
 import hearbench
+from hearbench.embeddings.batch_size import times_larger
 from hearbench.embeddings.batches import batches_of, plan_shards, read_ahead
+from hearbench.embeddings.gpu_meter import GpuMeter
 from hearbench.models.engine import InProcess
 from hearbench.models.model import Model
 from hearbench.tasks.store import PreparedTask, load_task, with_rate
@@ -65,42 +69,93 @@ def main() -> None:
             clips = max(12, args.clips // {"naive": 1, "tiny": 4, "full": 12}[key])
             made = args.task or noise_task(folder / f"noise-{clips}", clips, args.duration)
             task = with_rate(load_task(made, workspace=workspace), model.sample_rate)
-            table.add_row(key, *row(model, task, folder, args.repeats), f"{aim:.1f}")
+            table.add_row(key, *row(measure(model, task, folder, args.repeats)), f"{aim:.1f}")
     Console().print(table)
 
 
-def row(model: Model, task: PreparedTask, folder: Path, repeats: int) -> list[str]:
-    """Times both by turns; the cells of the table."""
+@dataclass(frozen=True)
+class Throughput:
+    """What embedding a task took.
+
+    Attributes:
+        audio_s: Seconds of its audio.
+        bare_s: Of the bare model, one time per turn.
+        embed_s: Of ``embed``, likewise.
+        enlarged_batch: Clips that the model got at once, if more than the reference's batch.
+        busy: Mean share of `embed_s` in which a GPU was busy, 0 to 1; None where nothing tells.
+    """
+
+    clips: int
+    audio_s: float
+    bare_s: Sequence[float]
+    embed_s: Sequence[float]
+    enlarged_batch: int | None
+    busy: float | None
+
+    @property
+    def ratio(self) -> float:
+        """The bare model's time over that of ``embed``, 1 where nothing else takes time."""
+        # Within each turn, as the machine's other work changes from turn to turn.
+        return statistics.median(b / w for b, w in zip(self.bare_s, self.embed_s, strict=True))
+
+    @property
+    def realtime(self) -> float:
+        """Seconds of audio per second."""
+        return self.audio_s / statistics.median(self.embed_s)
+
+
+def measure(model: Model, task: PreparedTask, folder: Path, repeats: int) -> Throughput:
+    """Times both by turns, on batches of equal size.
+
+    Args:
+        folder: Where caches are made, and removed again.
+    """
     shards = plan_shards(task, model.sample_rate, model.scene_embedding_size)
-    read = list(read_ahead(batches_of(shards), model.sample_rate, workers=1))
+    times = times_larger(model.device)
+    read = list(read_ahead(batches_of(shards, times), model.sample_rate, workers=1))
     audio = [torch.from_numpy(x).to(model.device) for _, x in read]
     audio_s = sum(x.numel() for x in audio) / model.sample_rate
-    bare, whole = [], []
+    bare, whole, busy = [], [], []
+    enlarged: int | None = None
     bare_loop(model, task, audio[:1])
     for _ in range(repeats):
         bare.append(timed(lambda: bare_loop(model, task, audio)))
         cache = Path(tempfile.mkdtemp(dir=folder))
         workspace = Workspace.from_environment(cache_dir=cache)
-        whole.append(timed(lambda: hearbench.embed(model, task, workspace=workspace)))  # noqa: B023
+        with GpuMeter(model.device) as meter:
+            started = time.perf_counter()
+            store = hearbench.embed(model, task, workspace=workspace)
+            whole.append(time.perf_counter() - started)
+            busy.append(meter.take())
+        enlarged = store.manifest.enlarged_batch
         shutil.rmtree(cache)
-    # The ratio within each turn, as the machine's other work changes from turn to turn.
-    ratio = statistics.median(b / w for b, w in zip(bare, whole, strict=True))
-    middle = statistics.median(whole)
-    clips = sum(len(shard.clips) for shard in shards)
+    known = [share for share in busy if share is not None]
+    return Throughput(
+        clips=sum(len(shard.clips) for shard in shards),
+        audio_s=audio_s,
+        bare_s=bare,
+        embed_s=whole,
+        enlarged_batch=enlarged,
+        busy=statistics.fmean(known) if known else None,
+    )
+
+
+def row(found: Throughput) -> list[str]:
+    """The cells of the table."""
     return [
-        str(clips),
-        f"{audio_s:.0f}",
-        f"{statistics.median(bare):.3f}",
-        f"{middle:.3f}",
-        f"{audio_s / middle:.0f}",
-        f"{ratio:.2f}",
+        str(found.clips),
+        f"{found.audio_s:.0f}",
+        f"{statistics.median(found.bare_s):.3f}",
+        f"{statistics.median(found.embed_s):.3f}",
+        f"{found.realtime:.0f}",
+        f"{found.ratio:.2f}",
     ]
 
 
 def bare_loop(model: Model, task: PreparedTask, audio: list[torch.Tensor]) -> None:
     """Nothing but the model."""
     scene = task.kind == "scene"
-    engine = model.engine
+    engine = model.engine.engine
     if not isinstance(engine, InProcess):
         raise TypeError("The model is of another process.")
     name = "get_scene_embeddings" if scene else "get_timestamp_embeddings"

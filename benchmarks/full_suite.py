@@ -33,6 +33,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Table
+from roofline import wait
 from synthetic_store import StoreSpec, make_store
 
 from hearbench import fit_probe
@@ -175,12 +176,6 @@ def measure(
     return (between - started) / steps, scale * (clock() - between)
 
 
-def wait(device: torch.device) -> None:
-    """Until a GPU has done what it was told."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def stacks_of(
     store: EmbeddingStore, spec: StoreSpec, *, steps: int, workspace: Workspace, clock: Clock
 ) -> tuple[list[Stack], int, float]:
@@ -221,6 +216,54 @@ def fewer_clips(data: FrameData) -> tuple[FrameData, float]:
     return few, len(data.valid) / len(valid)
 
 
+@dataclass(frozen=True)
+class TaskTime:
+    """What the probe takes on a task.
+
+    Attributes:
+        n_batches: Training steps per epoch.
+        read_s: Reading a fold.
+        stacks: What is trained.
+        usual_s: Seconds for the epochs that were assumed, or measured.
+        longest_s: Seconds if all trainings go on to the protocol's limit.
+        measured: Whether `usual_s` is of a run to the end.
+    """
+
+    n_batches: int
+    read_s: float
+    stacks: Sequence[Stack]
+    usual_s: float
+    longest_s: float
+    measured: bool
+
+
+def task_time(
+    spec: StoreSpec, *, steps: int, epochs: float, run_below_s: float, device: str, clock: Clock
+) -> TaskTime:
+    """Times a task's stacks on a store of its true size.
+
+    Args:
+        steps: How many training steps are timed.
+        epochs: That a training is assumed to take.
+        run_below_s: A task that should take less is run to its end.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace.from_environment(cache_dir=Path(folder) / "cache", device=device)
+        store = make_store(Path(folder) / "store", spec, SIZE)
+        stacks, n_batches, read_s = stacks_of(
+            store, spec, steps=steps, workspace=workspace, clock=clock
+        )
+        reading = read_s * spec.n_folds
+        usual = reading + sum(stack.seconds(n_batches, epochs) for stack in stacks)
+        longest = reading + sum(stack.seconds(n_batches, 500) for stack in stacks)
+        measured = usual < run_below_s
+        if measured:
+            started = clock()
+            fit_probe(store, workspace=workspace)
+            usual = clock() - started
+    return TaskTime(n_batches, read_s, stacks, usual, longest, measured)
+
+
 def main() -> None:
     """Measures task after task and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -243,36 +286,23 @@ def main() -> None:
     for spec in TASKS:
         if spec.name not in args.tasks:
             continue
-        with tempfile.TemporaryDirectory() as folder:
-            workspace = Workspace.from_environment(
-                cache_dir=Path(folder) / "cache", device=args.device
-            )
-            store = make_store(Path(folder) / "store", spec, SIZE)
-            stacks, n_batches, read_s = stacks_of(
-                store, spec, steps=args.steps, workspace=workspace, clock=clock
-            )
-            reading = read_s * spec.n_folds
-            usual = reading + sum(stack.seconds(n_batches, args.epochs) for stack in stacks)
-            longest = reading + sum(stack.seconds(n_batches, 500) for stack in stacks)
-            measured = ""
-            if usual < args.run_below:
-                started = clock()
-                fit_probe(store, workspace=workspace)
-                usual = clock() - started
-                measured = f"{usual:.1f}"
-        total, most = total + usual, most + longest
+        found = task_time(
+            spec, steps=args.steps, epochs=args.epochs, run_below_s=args.run_below,
+            device=args.device, clock=clock,
+        )  # fmt: skip
+        total, most = total + found.usual_s, most + found.longest_s
         table.add_row(
             spec.name,
             str(spec.n_folds),
-            str(n_batches),
-            f"{read_s:.1f}",
-            " + ".join(f"{1e3 * stack.step_s:.0f}" for stack in stacks),
-            " + ".join(f"{1e3 * stack.validation_s:.0f}" for stack in stacks),
-            f"{usual:.0f}",
-            measured,
-            f"{longest:.0f}",
+            str(found.n_batches),
+            f"{found.read_s:.1f}",
+            " + ".join(f"{1e3 * stack.step_s:.0f}" for stack in found.stacks),
+            " + ".join(f"{1e3 * stack.validation_s:.0f}" for stack in found.stacks),
+            f"{found.usual_s:.0f}",
+            f"{found.usual_s:.1f}" if found.measured else "",
+            f"{found.longest_s:.0f}",
         )
-        console.print(f"{spec.name}: {usual:.0f} s")
+        console.print(f"{spec.name}: {found.usual_s:.0f} s")
     table.add_row("all", "", "", "", "", "", f"{total:.0f}", "", f"{most:.0f}")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     console.print(table)

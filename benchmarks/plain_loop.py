@@ -70,8 +70,9 @@ def plain_train(
     patience: int,
     batch_size: int = 1024,
     seed: int = 0,
+    device: str = "cpu",
 ) -> PlainOutcome:
-    """Trains one multiclass grid point; embeddings (n, n_features), labels (n,) as indices."""
+    """Trains one grid point; embeddings (n, n_features), labels as `plain_fit` has them."""
     torch.manual_seed(seed)
     network = plain_network(
         train[0].shape[1],
@@ -80,7 +81,7 @@ def plain_train(
         hidden_dim=hidden_dim,
         initialization=initialization,
         dropout=dropout,
-    )
+    ).to(device)
     return plain_fit(
         network,
         torch.optim.Adam(network.parameters(), lr=lr),
@@ -106,7 +107,19 @@ def plain_fit(
     patience: int,
     batch_size: int,
 ) -> PlainOutcome:
-    """Trains any network for one multiclass grid point; its outcome's is that of the best epoch."""
+    """Trains any network for one grid point; its outcome's is that of the best epoch.
+
+    Labels are indices (n,) of classes, or (n, n_labels) float32 of tags. Batches go to the device
+    that the network is on.
+    """
+    device = next(network.parameters()).device
+    multilabel = train[1].ndim == 2
+    loss_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = (
+        nn.functional.binary_cross_entropy_with_logits
+        if multilabel
+        else nn.functional.cross_entropy
+    )
+    valid_x = valid[0].to(device)
     loader = DataLoader(TensorDataset(*train), batch_size=batch_size)
     best, best_epoch, waited = -math.inf, 0, 0
     best_state = copy.deepcopy(network.state_dict())
@@ -114,7 +127,7 @@ def plain_fit(
     for epoch in range(1, max_epochs + 1):
         network.train()
         for x, y in loader:
-            loss = nn.functional.cross_entropy(network(x), y)
+            loss = loss_of(network(x.to(device)), y.to(device))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -122,8 +135,9 @@ def plain_fit(
             continue
         network.eval()
         with torch.no_grad():
-            probabilities = torch.softmax(network(valid[0]), dim=1).numpy()
-        value = score(probabilities, valid[1])
+            logits = network(valid_x)
+            probabilities = logits.sigmoid() if multilabel else torch.softmax(logits, dim=1)
+        value = score(probabilities.cpu().numpy(), valid[1])
         if value > best:
             best, best_epoch, waited = value, epoch, 0
             best_state = copy.deepcopy(network.state_dict())

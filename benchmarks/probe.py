@@ -81,6 +81,7 @@ def plain(
     valid_set: tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]],
     *,
     seed: int,
+    device: str = "cpu",
 ) -> list[float]:
     """One point after the other; best validation per point."""
     tensors = torch.from_numpy(train_set[0]), torch.from_numpy(train_set[1].argmax(axis=1))
@@ -91,6 +92,7 @@ def plain(
             top1_accuracy,
             batch_size=HEAR2021.batch_size,
             seed=seed,
+            device=device,
             **point.model_dump(),
         ).validation_score
         for point in points
@@ -133,7 +135,7 @@ def main() -> None:
                 device=args.device,
             )
             between = time.perf_counter()
-            expected = plain(points, train_set, valid_set, seed=repeat)
+            expected = plain(points, train_set, valid_set, seed=repeat, device=args.device)
             ended = time.perf_counter()
             times["stacked"].append(between - started)
             times["plain"].append(ended - between)

@@ -19,7 +19,7 @@ import argparse
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from rich.console import Console
@@ -111,15 +111,19 @@ def main() -> None:
     console.print(table)
 
 
-def _times(
-    args: argparse.Namespace,
-    points: list[GridPoint],
+def steps_of(
+    points: Sequence[GridPoint],
     sizes: tuple[int, int, int, int],
     dtype: torch.dtype,
-) -> tuple[list[float], list[float]]:
-    """Seconds per step of the training and of its products alone, in turns."""
+    device: torch.device,
+) -> Callable[[int], None]:
+    """Takes so many training steps of some networks of one shape, all on the same full batch.
+
+    Args:
+        sizes: Clips, numbers per embedding, width and labels.
+        dtype: Precision of the products.
+    """
     batch, features, width, labels = sizes
-    device = torch.device(args.device)
     layers, _, rate = points[0].shape
     stack = ProbeStack(
         points,
@@ -133,13 +137,29 @@ def _times(
     x = torch.randn(batch, features, generator=generator).to(device, dtype)
     y = torch.randint(0, labels, (batch,), generator=generator).to(device)
     dropout = Dropout(rate, 1, dtype, device)
-    alone = products(len(points), layers, sizes, dtype, args.device)
 
-    def train() -> None:
+    def train(count: int) -> None:
         stack.train_steps(
             Step(x, y, [(0, len(stack), dropout.masks(i, layers, width, batch))])
-            for i in range(args.steps)
+            for i in range(count)
         )
+
+    return train
+
+
+def _times(
+    args: argparse.Namespace,
+    points: list[GridPoint],
+    sizes: tuple[int, int, int, int],
+    dtype: torch.dtype,
+) -> tuple[list[float], list[float]]:
+    """Seconds per step of the training and of its products alone, in turns."""
+    device = torch.device(args.device)
+    steps = steps_of(points, sizes, dtype, device)
+    alone = products(len(points), points[0].hidden_layers, sizes, dtype, args.device)
+
+    def train() -> None:
+        steps(args.steps)
 
     def multiply() -> None:
         for _ in range(args.steps):
@@ -148,16 +168,17 @@ def _times(
     times: tuple[list[float], list[float]] = ([], [])
     for repeat in range(args.repeats + 1):
         for kept, run in zip(times, (train, multiply), strict=True):
-            _wait(device)
+            wait(device)
             started = time.perf_counter()
             run()
-            _wait(device)
+            wait(device)
             if repeat:  # the first turn warms up
                 kept.append((time.perf_counter() - started) / args.steps)
     return times
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Until a GPU has done what it was told."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
